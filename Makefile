@@ -1,0 +1,43 @@
+# Every target does the set-up it needs, into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+# Compiled once at set-up; the variable would make every start compile again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: setup demo check test bench lock clean
+
+setup: .venv/.ready
+
+.venv/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed, found " + sys.version.split()[0] + "; try: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps --compile-bytecode -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --no-index --editable .
+	touch $@
+
+demo: setup
+	$(BIN)/perennial train credit
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: check
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+bench: setup
+	$(BIN)/python -m benchmarks.train
+	$(BIN)/python -m benchmarks.quality
+	$(BIN)/python -m benchmarks.validate
+	$(BIN)/python -m benchmarks.evaluate
+
+lock: setup
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+		--custom-compile-command "make lock" pyproject.toml --group dev --output-file requirements.lock
+
+clean:
+	-$(BIN)/perennial server stop
+	rm -rf .venv var

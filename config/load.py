@@ -1,0 +1,114 @@
+"""Read model files: safe YAML with a size cap, dotted overrides, errors that name the line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from config.schema import ModelConfig
+from core.errors import ConfigError
+
+MAX_BYTES = 1_000_000
+
+
+def model_path(root: Path, model: str) -> Path:
+    """Path of a model's file."""
+    return root / "config" / "models" / f"{model}.yaml"
+
+
+def model_names(root: Path) -> list[str]:
+    """Names of the models described in the project, sorted."""
+    return sorted(path.stem for path in (root / "config" / "models").glob("*.yaml"))
+
+
+def load_model_config(root: Path, model: str, overrides: Mapping[str, str] | None = None) -> ModelConfig:
+    """Load ``config/models/<model>.yaml`` and apply overrides.
+
+    Parameters
+    ----------
+    root
+        Folder of the project.
+    model
+        Name of the model.
+    overrides
+        ``{"training.params.max_iter": "300"}``: dotted paths and values written as YAML.
+
+    Raises
+    ------
+    ConfigError
+        No such file, not YAML, an unknown key or a value out of bounds.
+    """
+    path = model_path(root, model)
+    if not path.is_file():
+        known = ", ".join(model_names(root)) or "none yet"
+        raise ConfigError(
+            f"no model file {path}; models here: {known}. Write one with 'perennial init --data FILE --target COLUMN'"
+        )
+    content = _parse(_read(path), str(path))
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected a mapping, found {type(content).__name__}")
+    for dotted, text in (overrides or {}).items():
+        _set(content, dotted, _parse(text, f"--set {dotted}"))
+    try:
+        config = ModelConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(_describe(error, path)) from error
+    if config.model != model:
+        raise ConfigError(f"{path}: 'model' is {config.model!r}, expected the name of the file, {model!r}")
+    return config
+
+
+def config_hash(config: ModelConfig) -> str:
+    """Hash of everything in a model file that a training run depends on (64 hex digits).
+
+    The source is left out: the data version stands for it.
+    """
+    content = config.model_dump(mode="json", exclude={"source"})
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: Path) -> str:
+    if path.stat().st_size > MAX_BYTES:
+        raise ConfigError(f"{path}: larger than {MAX_BYTES:,} bytes; a model file is a page of YAML")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{where}{line}: not valid YAML: {error.problem}") from error
+    except (YAMLError, ValueError) as error:
+        raise ConfigError(f"{where}: not valid YAML: {error}") from error
+
+
+def _set(content: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    node = content
+    for name in parents:
+        node = node.setdefault(name, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"--set {dotted}: {name!r} holds a value, not a section")
+    node[last] = value
+
+
+def _describe(error: ValidationError, path: Path) -> str:
+    problems = []
+    for item in error.errors(include_url=False):
+        place = ".".join(str(part) for part in item["loc"]) or "the file"
+        message = "unknown key" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
+        found = "" if isinstance(item["input"], dict | ModelConfig) else f" (found {item['input']!r})"
+        problems.append(f"  {place}: {message}{found}")
+    return "\n".join([f"{path} is not a valid model file:", *problems])

@@ -1,0 +1,244 @@
+"""The shape of a model file: frozen, bounded, unknown keys refused."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Task = Literal["binary", "multiclass", "regression"]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+Column = Annotated[str, Field(min_length=1, max_length=1024)]
+DottedName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$", max_length=255)]
+
+CLASSIFICATION_METRICS = ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1")
+REGRESSION_METRICS = ("rmse", "mae", "r2")
+
+
+class Section(BaseModel):
+    """A part of a model file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class CsvSource(Section):
+    """Delimited text: one file, a glob or any fsspec address."""
+
+    kind: Literal["csv"]
+    uri: str = Field(min_length=1, description="path (relative to the project), glob or fsspec address")
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1, description="sniffed when left out")
+    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+    missing: tuple[str, ...] = Field(default=("",), description="texts that mean: no value")
+
+
+class ParquetSource(Section):
+    """Parquet: one file, a folder, a glob or any fsspec address."""
+
+    kind: Literal["parquet"]
+    uri: str = Field(min_length=1, description="path (relative to the project), folder, glob or fsspec address")
+    missing: tuple[str, ...] = Field(default=("",), description="texts that mean: no value")
+
+
+class SqlSource(Section):
+    """A query against any SQLAlchemy address."""
+
+    kind: Literal["sql"]
+    uri_env: str = Field(
+        pattern=r"^[A-Z][A-Z0-9_]*$",
+        description="environment variable that holds the SQLAlchemy address (addresses carry passwords)",
+    )
+    query: str = Field(min_length=1)
+    missing: tuple[str, ...] = Field(default=("",), description="texts that mean: no value")
+
+
+class SklearnSource(Section):
+    """A data set bundled with scikit-learn; the target column is named ``target``."""
+
+    kind: Literal["sklearn"]
+    name: Literal["breast_cancer", "diabetes", "iris", "wine"]
+    missing: tuple[str, ...] = ("",)
+
+
+class OpenmlSource(Section):
+    """A data set of openml.org by its id."""
+
+    kind: Literal["openml"]
+    data_id: int = Field(gt=0)
+    missing: tuple[str, ...] = Field(default=("", "?"), description="texts that mean: no value")
+
+
+class SimulatedDrift(Section):
+    """One change of the simulated world, placed in time (see ``core.simulate``)."""
+
+    kind: Literal["covariate", "prior", "concept"]
+    month: int = Field(ge=0, le=1199, description="index of the first month it shows in, 0 = the first month")
+    over_months: int = Field(default=0, ge=0, le=120, description="0: sudden; n: grows linearly over n months")
+    size: float = Field(ge=-3.0, le=3.0, description="in standard deviations (covariate) or log-odds (prior, concept)")
+
+
+class SimulatedSource(Section):
+    """Simulated credit applications (see ``core.simulate``)."""
+
+    kind: Literal["simulated"]
+    start: date = Field(default=date(2024, 1, 1), description="first day of the first month")
+    months: int = Field(default=12, ge=1, le=1200)
+    rows_per_month: int = Field(default=1000, ge=1, le=10_000_000)
+    seed: int = Field(default=7, ge=0, le=2**32 - 1)
+    drifts: tuple[SimulatedDrift, ...] = ()
+    missing: tuple[str, ...] = ("",)
+
+
+Source = Annotated[
+    CsvSource | ParquetSource | SqlSource | SklearnSource | OpenmlSource | SimulatedSource,
+    Field(discriminator="kind"),
+]
+
+
+class Features(Section):
+    """The columns a model learns from, by kind, and the columns it is kept away from."""
+
+    numeric: tuple[Column, ...] = ()
+    categorical: tuple[Column, ...] = ()
+    boolean: tuple[Column, ...] = ()
+    dates: tuple[Column, ...] = Field(default=(), description="calendar parts of these columns become features")
+    ignored: tuple[Column, ...] = Field(default=(), description="stored with the data, never learnt from")
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """Names of the columns the model learns from, in contract order."""
+        return self.numeric + self.categorical + self.boolean + self.dates
+
+    @model_validator(mode="after")
+    def _each_column_has_one_kind(self) -> Self:
+        names = self.used + self.ignored
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"columns listed twice: {', '.join(twice)}")
+        if not self.used:
+            raise ValueError("at least one feature is needed")
+        return self
+
+
+class Validation(Section):
+    """What a batch must satisfy before it is versioned."""
+
+    suite: str = Field(min_length=1, description="Great Expectations suite, path relative to the project")
+    max_quarantine: float = Field(default=0.02, ge=0.0, le=1.0, description="share of rows that may be set aside")
+
+
+class Search(Section):
+    """Hyper-parameter search by Optuna on the training rows; needs a budget."""
+
+    space: dict[str, Any] = Field(
+        min_length=1,
+        description="parameter: [low, high] | {low, high, log, step} | {choices: [...]}",
+    )
+    trials: int | None = Field(default=None, ge=1, le=10_000)
+    minutes: float | None = Field(default=None, gt=0, le=7 * 24 * 60)
+    sampler: Literal["tpe", "random"] = "tpe"
+
+    @model_validator(mode="after")
+    def _has_a_budget(self) -> Self:
+        if self.trials is None and self.minutes is None:
+            raise ValueError("a search needs a budget: trials or minutes")
+        return self
+
+
+class Leakage(Section):
+    """Bounds of the leakage checks; a check that trips blocks the training."""
+
+    max_duplicates: float = Field(default=0.05, ge=0, le=1, description="share of holdout rows also in training")
+    max_single_feature: float = Field(
+        default=0.99, gt=0.5, le=1, description="AUC (classes) or R² (regression) one feature may reach alone"
+    )
+    allow: tuple[Column, ...] = Field(default=(), description="features exempt after review")
+
+
+class Training(Section):
+    """How the model is fitted."""
+
+    estimator: str = Field(pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$", description="import path of the estimator")
+    params: dict[str, Any] = Field(default_factory=dict)
+    search: Search | None = None
+    cv: int = Field(default=5, ge=0, le=20, description="folds; 0: no cross-validation")
+    holdout: float = Field(default=0.2, gt=0, lt=0.9, description="share of rows kept for the comparison")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    trusted_types: tuple[DottedName, ...] = Field(
+        default=(), description="reviewed types, beyond scikit-learn's, that the stored pipeline may hold"
+    )
+    leakage: Leakage = Leakage()
+
+
+class Evaluation(Section):
+    """What is measured on the holdout."""
+
+    slices: tuple[Column, ...] = Field(default=(), description="categorical or boolean columns to report by")
+    resamples: int = Field(default=500, ge=50, le=100_000, description="bootstrap resamples per interval")
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+
+
+class Gate(Section):
+    """When a new version may be used."""
+
+    metric: str
+    floor: float = Field(description="worst holdout value of the metric that is still acceptable")
+
+
+class ModelConfig(Section):
+    """One prediction problem: the whole content of ``config/models/<model>.yaml``."""
+
+    model: Name
+    task: Task
+    source: Source
+    target: Column
+    positive: str | None = Field(default=None, description="binary: the class whose probability is predicted")
+    time: Column | None = Field(default=None, description="order of rows; the newest become the holdout")
+    key: Column | None = Field(default=None, description="entity key")
+    key_is_unique: bool = Field(default=True, description="a later row with the same key replaces the earlier")
+    features: Features
+    validation: Validation
+    training: Training
+    evaluation: Evaluation = Evaluation()
+    gate: Gate
+
+    @field_validator("model")
+    @classmethod
+    def _name_is_free(cls, name: str) -> str:
+        if name == "latest" or re.fullmatch(r"v\d+", name):
+            raise ValueError("'latest' and 'v<number>' are reserved by MLflow's registry")
+        return name
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        _refuse(self.target in self.features.used, f"the target {self.target!r} is also a feature")
+        _refuse(self.key is not None and self.key in self.features.used, f"the key {self.key!r} is also a feature")
+        _refuse(
+            self.time is not None and self.time in self.features.numeric + self.features.categorical,
+            f"the time column {self.time!r} can be a feature under features.dates only",
+        )
+        _refuse(self.task == "binary" and self.positive is None, "a binary task needs 'positive', the class to predict")
+        _refuse(self.task != "binary" and self.positive is not None, "'positive' belongs to a binary task")
+        metrics = REGRESSION_METRICS if self.task == "regression" else CLASSIFICATION_METRICS
+        _refuse(
+            self.gate.metric not in metrics,
+            f"gate.metric {self.gate.metric!r} does not fit the task {self.task}: one of {', '.join(metrics)}",
+        )
+        sliceable = self.features.categorical + self.features.boolean + self.features.ignored
+        strange = [column for column in self.evaluation.slices if column not in sliceable]
+        _refuse(bool(strange), f"evaluation.slices must be categorical, boolean or ignored columns: {strange}")
+        unknown = [column for column in self.training.leakage.allow if column not in self.features.used]
+        _refuse(bool(unknown), f"training.leakage.allow names columns that are no features: {unknown}")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every declared column once: key, time, target, features, ignored."""
+        lead = [column for column in (self.key, self.time, self.target) if column is not None]
+        return tuple(dict.fromkeys([*lead, *self.features.used, *self.features.ignored]))
+
+
+def _refuse(condition: bool, message: str) -> None:
+    if condition:
+        raise ValueError(message)

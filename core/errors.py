@@ -1,0 +1,67 @@
+"""Every error Perennial raises, as one tree.
+
+::
+
+    PerennialError                  the command ends with exit code 1: our fault
+    └── UserError                   exit code 2: the caller can fix it
+        ├── ConfigError             a model file, a setting or an option is wrong
+        ├── SourceError             the rows cannot be read
+        │   ├── SchemaError         the rows can be read but are not what the model file declares
+        │   └── SourceTooLargeError the source announces more rows than the cap
+        ├── DataVersionError        a data version does not exist or cannot be brought back
+        ├── TrainingError           the rows cannot train this estimator
+        ├── ModelNotFoundError      no such model, version or alias
+        ├── RunInProgressError      another run holds the model
+        └── StorageError            a disk, a database or a remote failed: repair it, run again
+
+A *no* of the validation, of a leakage check or of the gate is not an error: it is a value with
+reasons, and the command ends with exit code 3.
+"""
+
+
+class PerennialError(Exception):
+    """Something went wrong that the caller cannot fix by changing an input."""
+
+    exit_code = 1
+
+
+class UserError(PerennialError):
+    """The caller can fix it; the message says how."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """A model file, a setting or an option is wrong."""
+
+
+class SourceError(UserError):
+    """The rows of a source cannot be read."""
+
+
+class SchemaError(SourceError):
+    """The rows can be read, but are not what the model file declares."""
+
+
+class SourceTooLargeError(SourceError):
+    """The source announces more rows than the configured cap."""
+
+
+class DataVersionError(UserError):
+    """A data version does not exist, or its bytes cannot be brought back."""
+
+
+class TrainingError(UserError):
+    """The rows cannot train this estimator."""
+
+
+class ModelNotFoundError(UserError):
+    """No such model, version or alias."""
+
+
+class RunInProgressError(UserError):
+    """Another run holds the model."""
+
+
+class StorageError(UserError):
+    """A disk, a database or a remote failed: repair it and run the same command again."""
