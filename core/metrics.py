@@ -1,0 +1,317 @@
+"""The metrics of each task, as functionals of weighted rows.
+
+A metric is computed for one weighting of the rows (its value: every row once) or for many at once (bootstrap
+resamples), and knows its influence function (the interval of many rows). Values equal scikit-learn's.
+
+Shapes tell the task: probabilities (n, 2) are binary with the positive class second, (n, k) multiclass, values (n,)
+regression. The predicted class is the most probable one, the first of equals: binary, the positive above one half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Scale = Literal["unit", "positive", "below_one"]
+
+CLASSIFICATION = ("binary", "multiclass")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A way to score predictions against the truth.
+
+    Parameters
+    ----------
+    name
+        As in model files.
+    label
+        For people.
+    greater_is_better
+        Direction.
+    tasks
+        Tasks it fits.
+    scale
+        Values it can take: ``unit`` [0, 1], ``positive`` [0, inf), ``below_one`` (-inf, 1].
+    """
+
+    name: str
+    label: str
+    greater_is_better: bool
+    tasks: tuple[str, ...]
+    scale: Scale
+
+    def value(self, y: npt.NDArray[Any], output: Floats) -> float:
+        """Score of one set of predictions; NaN where the rows leave it undefined.
+
+        Parameters
+        ----------
+        y
+            Class codes or numbers, shape (n,).
+        output
+            Probabilities (n, k) or values (n,).
+        """
+        return metric_values(y, output, (self.name,))[self.name]
+
+    def loss(self, better: float, worse: float) -> float:
+        """How much is lost from ``better`` to ``worse``; negative where nothing is."""
+        return better - worse if self.greater_is_better else worse - better
+
+    def reaches(self, value: float, floor: float) -> bool:
+        """Whether a value is at least as good as a floor."""
+        return value >= floor if self.greater_is_better else value <= floor
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("roc_auc", "ROC AUC", True, CLASSIFICATION, "unit"),
+        Metric("average_precision", "average precision", True, CLASSIFICATION, "unit"),
+        Metric("log_loss", "log loss", False, CLASSIFICATION, "positive"),
+        Metric("brier", "Brier score", False, CLASSIFICATION, "positive"),
+        Metric("accuracy", "accuracy", True, CLASSIFICATION, "unit"),
+        Metric("f1", "F1", True, CLASSIFICATION, "unit"),
+        Metric("rmse", "RMSE", False, ("regression",), "positive"),
+        Metric("mae", "MAE", False, ("regression",), "positive"),
+        Metric("r2", "R²", True, ("regression",), "below_one"),
+    )
+}
+"""Every metric by name. Multiclass: AUC one-vs-rest, average precision and F1 are means over the classes that occur;
+the Brier score is the sum over classes, in [0, 2]."""
+
+
+def task_metrics(task: str) -> tuple[str, ...]:
+    """Names of the metrics that fit a task."""
+    return tuple(name for name, metric in METRICS.items() if task in metric.tasks)
+
+
+def metric_values(y: npt.NDArray[Any], output: Floats, names: Sequence[str]) -> dict[str, float]:
+    """Values of the named metrics, computed as scikit-learn does; NaN where undefined.
+
+    Examples
+    --------
+    >>> metric_values(np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0]), ["mae"])
+    {'mae': 0.3333333333333333}
+    """
+    once = np.ones((1, len(y)))
+    found: dict[str, float] = {}
+    for measure in measures(y, output, names):
+        found.update({name: float(scores[0]) for name, scores in measure.scores(once).items()})
+    return {name: found[name] for name in names}
+
+
+class Measure(Protocol):
+    """Metrics of one sample that share their intermediate results."""
+
+    def scores(self, weights: Floats) -> dict[str, Floats]:
+        """Metrics under each weighting, shape (b,) for weights of shape (b, n); NaN where undefined."""
+
+    def influences(self) -> dict[str, Floats]:
+        """First-order change of each metric per row, shape (n,), mean zero.
+
+        The variance of a metric is about ``mean(influence ** 2) / n``.
+        """
+
+
+def measures(y: npt.NDArray[Any], output: Floats, names: Sequence[str]) -> list[Measure]:
+    """Prepare a sample for the named metrics."""
+    if output.ndim == 1:
+        return [Errors(y, output)]
+    prepared: list[Measure] = []
+    if {"roc_auc", "average_precision"} & set(names):
+        prepared.append(Rankings(y, output))
+    if set(names) - {"roc_auc", "average_precision"}:
+        prepared.append(Labels(y, output))
+    return prepared
+
+
+class Errors:
+    """RMSE, MAE and R² of numbers; R² is undefined where the truth is constant."""
+
+    def __init__(self, y: npt.NDArray[Any], output: Floats) -> None:
+        error = y - output
+        centred = y - y.mean()
+        self._columns = np.column_stack([error**2, np.abs(error), centred, centred**2])
+
+    def scores(self, weights: Floats) -> dict[str, Floats]:
+        """See :class:`Measure`."""
+        squared, absolute, first, second = (_sums(weights, self._columns) / weights.sum(axis=1, keepdims=True)).T
+        variance = second - first**2
+        return {"rmse": np.sqrt(squared), "mae": absolute, "r2": 1 - _ratio(squared, variance)}
+
+    def influences(self) -> dict[str, Floats]:
+        """See :class:`Measure`."""
+        squared, absolute, _, second = self._columns.T
+        mse, share = squared.mean(), _ratio(squared.mean(), second.mean())
+        return {
+            "rmse": (squared - mse) / (2 * np.sqrt(mse) or 1.0),
+            "mae": absolute - absolute.mean(),
+            "r2": -_ratio(squared - share * second, second.mean()),
+        }
+
+
+class Labels:
+    """Log loss, Brier score, accuracy and F1 of probabilities."""
+
+    def __init__(self, y: npt.NDArray[Any], output: Floats) -> None:
+        n_classes = output.shape[1]
+        truth = np.eye(n_classes)[y]
+        chosen = np.eye(n_classes)[output.argmax(axis=1)]
+        smallest = np.finfo(np.float64).eps
+        log_loss = -np.log(np.clip(output[np.arange(len(y)), y], smallest, 1 - smallest))
+        brier = ((output - truth) ** 2).sum(axis=1) / (2 if n_classes == 2 else 1)
+        self._means = np.column_stack([log_loss, brier, (truth * chosen).sum(axis=1)])
+        judged = slice(1, None) if n_classes == 2 else slice(None)
+        self._hits = 2 * (truth * chosen)[:, judged]
+        self._calls = (truth + chosen)[:, judged]
+
+    def scores(self, weights: Floats) -> dict[str, Floats]:
+        """See :class:`Measure`."""
+        log_loss, brier, accuracy = (_sums(weights, self._means) / weights.sum(axis=1, keepdims=True)).T
+        f1 = _ratio(_sums(weights, self._hits), _sums(weights, self._calls))
+        return {"log_loss": log_loss, "brier": brier, "accuracy": accuracy, "f1": _mean_of_defined(f1)}
+
+    def influences(self) -> dict[str, Floats]:
+        """See :class:`Measure`."""
+        log_loss, brier, accuracy = (self._means - self._means.mean(axis=0)).T
+        f1 = _ratio(self._hits.sum(axis=0), self._calls.sum(axis=0))
+        by_class = _ratio(self._hits - f1 * self._calls, self._calls.mean(axis=0))
+        return {"log_loss": log_loss, "brier": brier, "accuracy": accuracy, "f1": _mean_of_defined(by_class)}
+
+
+class Rankings:
+    """ROC AUC and average precision; multiclass: one ranking per class, averaged."""
+
+    def __init__(self, y: npt.NDArray[Any], output: Floats) -> None:
+        codes = [1] if output.shape[1] == 2 else range(output.shape[1])
+        self._codes = [code for code in codes if (y == code).any()]
+        self._y, self._output = y, output
+
+    def scores(self, weights: Floats) -> dict[str, Floats]:
+        """See :class:`Measure`."""
+        scores = np.array([ranking.scores(weights) for ranking in self._rankings()])
+        auc, precision = scores.reshape(-1, 2, len(weights)).transpose(1, 2, 0)
+        return {"roc_auc": _mean_of_defined(auc), "average_precision": _mean_of_defined(precision)}
+
+    def influences(self) -> dict[str, Floats]:
+        """See :class:`Measure`."""
+        found = np.array([(ranking.auc_influence(), ranking.precision_influence()) for ranking in self._rankings()])
+        auc, precision = found.reshape(-1, 2, len(self._y)).transpose(1, 2, 0)
+        return {"roc_auc": _mean_of_defined(auc), "average_precision": _mean_of_defined(precision)}
+
+    def _rankings(self) -> Iterator[Ranking]:
+        # Sorted anew at each use: a hundred classes' sorted rows would take more memory than their probabilities.
+        return (Ranking(self._output[:, code], self._y == code) for code in self._codes)
+
+
+class Ranking:
+    """Rows by falling score, equal scores as one step, with the running counts at the steps.
+
+    Parameters
+    ----------
+    score
+        Shape (n,).
+    event
+        Whether the event came true, shape (n,), True at least once.
+    """
+
+    def __init__(self, score: Floats, event: npt.NDArray[np.bool_]) -> None:
+        self._order = np.argsort(-score, kind="stable")
+        falling = score[self._order]
+        self._event = event[self._order]
+        first_of_step = np.append(True, falling[1:] != falling[:-1])
+        self._step = np.cumsum(first_of_step) - 1
+        self._starts = np.flatnonzero(first_of_step)
+        self._ends = np.append(self._starts[1:], len(score))
+
+    def scores(self, weights: Floats) -> tuple[Floats, Floats]:
+        """AUC and average precision under each weighting, shape (b,) each.
+
+        Only steps with events add to the sums, so the running counts are read at those steps alone.
+        """
+        with_event = np.unique(self._step[self._event])
+        starts, ends = self._starts[with_event], self._ends[with_event]
+        events_before = np.append(0, np.cumsum(self._event))
+        rows = _running(weights[:, self._order])
+        events = _running(weights[:, self._order[self._event]])
+        above, upto = events[:, events_before[starts]], events[:, events_before[ends]]
+        in_step, n_events = upto - above, events[:, -1]
+        precision = _ratio((in_step * _ratio(upto, rows[:, ends], empty=0.0)).sum(axis=1), n_events)
+        others = rows[:, -1] - n_events
+        passed = rows[:, starts] - above + rows[:, ends] - upto
+        wins = (in_step * (others[:, None] - passed / 2)).sum(axis=1)
+        return _ratio(wins, n_events * others), precision
+
+    def auc_influence(self) -> Floats:
+        """Influence of each row on the AUC, scaled so that the variance is DeLong's, shape (n,).
+
+        References
+        ----------
+        DeLong, DeLong & Clarke-Pearson (1988), Comparing the areas under two or more correlated receiver operating
+        characteristic curves, Biometrics 44, 837-845.
+        """
+        rows, above, upto = self._steps()
+        n, n_events = len(self._event), upto[-1]
+        others = n - n_events
+        beaten = 1 - _ratio(self._starts - above + rows - upto, 2 * others)
+        beaten_by = (above + upto) / (2 * n_events)
+        placement = np.where(self._event, beaten[self._step], beaten_by[self._step])
+        auc = placement[self._event].mean()
+        size = np.where(self._event, n_events, others)
+        return self._by_row((placement - auc) * n / np.sqrt(size * np.maximum(size - 1.0, 1.0)))
+
+    def precision_influence(self) -> Floats:
+        """Influence of each row on the average precision, shape (n,).
+
+        A row counts at its own step (if an event) and changes the precision at every step below; the derivative of
+        ``sum(events * precision) / n_events`` under a small extra weight on the row.
+        """
+        rows, above, upto = self._steps()
+        n_events, in_step, precision = upto[-1], upto - above, upto / rows
+        gained = np.cumsum((in_step / rows)[::-1])[::-1]
+        lost = np.cumsum((in_step * precision / rows)[::-1])[::-1]
+        average = (in_step * precision).sum() / n_events
+        own = precision - average + gained
+        influence = np.where(self._event, own[self._step], 0.0) - lost[self._step]
+        return self._by_row(influence * len(self._event) / n_events)
+
+    def _steps(self) -> tuple[Floats, Floats, Floats]:
+        events = np.append(0, np.cumsum(self._event)).astype("float64")
+        return self._ends.astype("float64"), events[self._starts], events[self._ends]
+
+    def _by_row(self, sorted_values: Floats) -> Floats:
+        values = np.empty_like(sorted_values)
+        values[self._order] = sorted_values
+        return values
+
+
+def _sums(weights: Floats, columns: Floats) -> Floats:
+    """Weighted sums (b, c) of columns (n, c).
+
+    By ``einsum`` and not a matrix product: the same bits whatever the number of BLAS threads, and no fight over cores.
+    """
+    sums: Floats = np.einsum("bn,cn->bc", weights, np.ascontiguousarray(columns.T))
+    return sums
+
+
+def _running(weights: Floats) -> Floats:
+    totals = np.zeros((weights.shape[0], weights.shape[1] + 1))
+    np.cumsum(weights, axis=1, out=totals[:, 1:])
+    return totals
+
+
+def _ratio(numerator: Any, denominator: Any, empty: float = np.nan) -> Any:
+    defined = np.asarray(denominator) > 0
+    return np.where(defined, numerator / np.where(defined, denominator, 1.0), empty)
+
+
+def _mean_of_defined(values: Floats) -> Floats:
+    """Mean over the last axis without its NaN; NaN where nothing else is there, without NumPy's warning."""
+    defined = ~np.isnan(values)
+    mean: Floats = _ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
+    return mean
