@@ -1,0 +1,76 @@
+"""What a person sees of a running flow: which step runs, and one line for each that is done."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+_logger = logging.getLogger("perennial.progress")
+
+
+@contextmanager
+def step(title: str) -> Iterator[None]:
+    """Say that a step begins; the step's own log line says what came of it."""
+    _logger.debug(title, extra={"begins": True})
+    yield
+
+
+class ProgressHandler(logging.Handler):
+    """Show Perennial's log records: a live line on a terminal, plain lines elsewhere.
+
+    Parameters
+    ----------
+    stream
+        Where to write; progress belongs on standard error, results on standard output.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__(logging.DEBUG)
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
+        self._start = time.monotonic()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record; a step's beginning shows on terminals only."""
+        begins = getattr(record, "begins", False)
+        if begins and self._live:
+            self._stream.write(f"\r\x1b[2K\x1b[2m{self._elapsed()}  {record.getMessage()} …\x1b[0m")
+        elif not begins and record.levelno >= logging.INFO:
+            self._stream.write(f"{self._clear()}{self._elapsed()}  {self._mark(record)}{record.getMessage()}\n")
+        self._stream.flush()
+
+    def finish(self) -> None:
+        """Remove the live line."""
+        self._stream.write(self._clear())
+        self._stream.flush()
+
+    def _elapsed(self) -> str:
+        return f"{time.monotonic() - self._start:6.1f} s"
+
+    def _clear(self) -> str:
+        return "\r\x1b[2K" if self._live else ""
+
+    def _mark(self, record: logging.LogRecord) -> str:
+        if record.levelno >= logging.WARNING:
+            return "warning: "
+        return ""
+
+
+@contextmanager
+def shown(stream: TextIO | None = None) -> Iterator[None]:
+    """Show progress while the block runs."""
+    logger = logging.getLogger("perennial")
+    handler = ProgressHandler(stream)
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        handler.finish()
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -1,0 +1,169 @@
+"""Pages for people: the model card, and Evidently's comparison of training and holdout rows."""
+
+from __future__ import annotations
+
+import html
+import logging
+import math
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.card import CardFacts
+from core.evaluation import Estimate
+from tasks.figures import draw_figures
+
+if TYPE_CHECKING:
+    import jinja2
+    import pandas as pd
+
+    from core.contract import FeatureContract
+
+TEMPLATES = Path(__file__).with_name("templates")
+DRIFT_SAMPLE_ROWS = 20_000
+
+_logger = logging.getLogger("perennial.report")
+
+
+@dataclass(frozen=True)
+class Card:
+    """A model card in both forms."""
+
+    markdown: str
+    html: str
+
+
+def render_card(facts: CardFacts) -> Card:
+    """Render the card from facts alone; every value of data is escaped for the form it goes into."""
+    content = {name: getattr(facts, name) for name in facts.__dataclass_fields__}
+    content |= {
+        "limits": facts.limits,
+        "task_sentence": _task_sentence(facts),
+        "lineage_rows": _lineage_rows(facts),
+        "figures": draw_figures(facts.evaluation),
+        "css": (TEMPLATES / "page.css").read_text(encoding="utf-8"),
+    }
+    environment = template_environment()
+    return Card(
+        markdown=environment.get_template("card.md.j2").render(content),
+        html=environment.get_template("card.html.j2").render(content),
+    )
+
+
+def drift_report(train: pd.DataFrame, holdout: pd.DataFrame, contract: FeatureContract, path: Path, seed: int) -> None:
+    """Write Evidently's report of training against holdout rows as one HTML page.
+
+    Large sets are sampled (seeded): the page shows distributions, no decision is taken from it. One score per column
+    is asked for instead of Evidently's preset, which computes every column three times.
+    """
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.metrics import ValueDrift
+
+    numeric = [name for name in contract.numeric if _has_values(train[name]) and _has_values(holdout[name])]
+    levels = contract.categorical + contract.boolean
+    categorical = [name for name in levels if _has_values(train[name]) and _has_values(holdout[name])]
+    # Evidently writes names raw into a script block; escaped before it sees them, they cannot leave it.
+    names = {name: html.escape(name) for name in numeric + categorical}
+    definition = DataDefinition(
+        numerical_columns=[names[name] for name in numeric], categorical_columns=[names[name] for name in categorical]
+    )
+    frames = [
+        Dataset.from_pandas(_for_evidently(frame, numeric, categorical, seed).rename(columns=names), definition)
+        for frame in (holdout, train)
+    ]
+    metrics = [ValueDrift(column=names[name], method="psi", threshold=0.1) for name in numeric + categorical]
+    snapshot = Report(metrics).run(*frames)
+    temporary = path.with_name(f".{path.name}")
+    snapshot.save_html(str(temporary))
+    temporary.replace(path)
+
+
+def template_environment() -> jinja2.Environment:
+    """Jinja with HTML escaping on and the formats of our pages."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        # Markdown has no autoescaping: its templates put every value of data through the filter ``md``.
+        autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"number": _number, "amount": _amount, "interval": _interval, "spread": _spread, "md": _md}
+    return environment
+
+
+def _for_evidently(frame: pd.DataFrame, numeric: list[str], categorical: list[str], seed: int) -> pd.DataFrame:
+    sample = frame if len(frame) <= DRIFT_SAMPLE_ROWS else frame.sample(DRIFT_SAMPLE_ROWS, random_state=seed)
+    columns = sample[numeric + categorical].reset_index(drop=True)
+    for name in categorical:
+        columns[name] = columns[name].astype(object).where(columns[name].notna(), "(missing)").map(_safe_level)
+    return columns
+
+
+def _safe_level(value: object) -> str:
+    return html.escape(str(value))
+
+
+def _has_values(column: pd.Series[Any]) -> bool:
+    return bool(column.notna().any())
+
+
+def _task_sentence(facts: CardFacts) -> str:
+    config = facts.config
+    if config.task == "binary":
+        return f"Predicts the probability of {config.target} = {config.positive}."
+    return f"Predicts {config.target} ({config.task})."
+
+
+def _lineage_rows(facts: CardFacts) -> dict[str, str]:
+    lineage = facts.lineage
+    commit = f"{lineage.git_commit or 'none'}{' (with uncommitted changes)' if lineage.git_dirty else ''}"
+    return {
+        "data version": lineage.data_version,
+        "git commit": commit,
+        "configuration": lineage.config_hash[:16],
+        "code": lineage.code_version[:16],
+        "requirements.lock": lineage.lock_hash[:16] or "none",
+        "run key": lineage.run_key[:16],
+        "trigger": lineage.trigger,
+    }
+
+
+def _number(value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:,.4g}" if abs(value) >= 10 else f"{value:.4f}"
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else _number(value)
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return "–"
+    return f"{_number(estimate.low)} to {_number(estimate.high)}"
+
+
+def _spread(scores: Sequence[float] | None) -> str:
+    if not scores:
+        return "–"
+    deviation = statistics.stdev(scores) if len(scores) > 1 else 0.0
+    return f"{_number(statistics.fmean(scores))} ± {_number(deviation)}"
+
+
+def _md(value: object) -> str:
+    """Escape what Markdown or HTML inside Markdown would read as markup."""
+    flat = re.sub(r"\s+", " ", str(value))
+    return re.sub(r"([\\`*_\[\]{}|#!])", r"\\\1", html.escape(flat, quote=False))
+
+
+def summary_rows(metrics: Mapping[str, Estimate]) -> list[dict[str, str]]:
+    """Metrics as rows of a table for a run page."""
+    return [
+        {"metric": name, "value": _number(estimate.value), "interval": _interval(estimate)}
+        for name, estimate in metrics.items()
+    ]
