@@ -63,7 +63,7 @@ def _reasons(estimate: Estimate, name: str, floor: float, passed: bool, evaluati
         return (f"{metric.label} is not defined on the {rows}, so the floor {floor:g} is not reached",)
     side = "at least" if metric.greater_is_better else "at most"
     verb = "reaches" if passed else "misses"
-    first = f"{metric.label} {_number(estimate.value)}{_interval(estimate, evaluation)} on {rows} {verb} the floor"
+    first = f"{metric.label} {_number(estimate.value, floor)}{_interval(estimate, evaluation)} on {rows} {verb} the floor"
     return (f"{first}: {side} {floor:g} is needed", *_doubt(estimate, metric.label, floor))
 
 
@@ -79,6 +79,7 @@ def _doubt(estimate: Estimate, label: str, floor: float) -> tuple[str, ...]:
     return (f"the interval of {label} holds the floor {floor:g}: more holdout rows would make the decision surer",)
 
 
-def _number(value: float) -> str:
-    # Six digits: with four, 0.69996 would read as the 0.7 it misses.
-    return f"{value:.4g}"
+def _number(value: float, floor: float = math.nan) -> str:
+    """Four digits, more where four would read as the floor that the value misses."""
+    text = f"{value:.4g}"
+    return f"{value:.6g}" if text == f"{floor:.4g}" else text
