@@ -28,6 +28,23 @@ def model_names(root: Path) -> list[str]:
     return sorted(path.stem for path in (root / "config" / "models").glob("*.yaml"))
 
 
+def existing_model_path(root: Path, model: str) -> Path:
+    """Path of a model's file that exists.
+
+    Raises
+    ------
+    ConfigError
+        There is none; the message lists the models there are.
+    """
+    path = model_path(root, model)
+    if not path.is_file():
+        known = ", ".join(model_names(root)) or "none yet"
+        raise ConfigError(
+            f"no model file {path}; models here: {known}. Write one with 'perennial init --data FILE --target COLUMN'"
+        )
+    return path
+
+
 def load_model_config(root: Path, model: str, overrides: Mapping[str, str] | None = None) -> ModelConfig:
     """Load ``config/models/<model>.yaml`` and apply overrides.
 

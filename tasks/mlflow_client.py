@@ -1,0 +1,134 @@
+"""MLflow as Perennial uses it: quiet, without telemetry, with its failures as our errors."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import re
+import sqlite3
+import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from config.settings import Settings
+from core.errors import StorageError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SQLITE = "sqlite:///"
+
+# Read by MLflow when it is imported. Whoever sets them otherwise keeps what they set.
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A server that is away is reported after seconds; MLflow's own 7 tries with growing pauses take minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+}
+
+
+def import_mlflow() -> None:
+    """Import MLflow quietly; to be called before any other import of it."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with warnings.catch_warnings():
+        # MLflow warns of its own type hints while it is imported (mlflow.types.responses at 3.17).
+        warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType", category=UserWarning)
+        importlib.import_module("mlflow.pyfunc")
+    # It logs a traceback for a database that is away or locked, and raises; the error that reaches people is ours.
+    logging.getLogger("mlflow.store.db.utils").addFilter(_without_traceback)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    return not record.exc_info
+
+
+def mlflow_client(settings: Settings) -> MlflowClient:
+    """Return a client of the configured registry; makes the SQLite database where there is none.
+
+    Raises
+    ------
+    StorageError
+        The database or the server is away.
+    """
+    import_mlflow()
+    from mlflow import MlflowClient
+
+    with mlflow_failures(settings):
+        _make_database(settings)
+        return MlflowClient(tracking_uri=settings.mlflow_uri, registry_uri=settings.mlflow_uri)
+
+
+@contextmanager
+def mlflow_failures(settings: Settings) -> Iterator[None]:
+    """Turn what MLflow raises when its database, server or artifact store fails into :class:`StorageError`."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        # The cause may quote an address with its password, and Prefect logs causes.
+        secret = urlsplit(settings.mlflow_uri).password is not None
+        raise StorageError(
+            f"MLflow at {address(settings)} failed: {_first_line(error)}\n"
+            "Check that it is reachable and writable (PERENNIAL_MLFLOW_URI names it), then run the same command again"
+        ) from (None if secret else error)
+
+
+def _first_line(error: Exception) -> str:
+    text = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return re.sub(r"//[^/@\s]*@", "//***@", text)
+
+
+def address(settings: Settings) -> str:
+    """MLflow's address as it may be shown: without user and password."""
+    return re.sub(r"//[^/@\s]*@", "//***@", settings.mlflow_uri)
+
+
+def artifact_root(settings: Settings) -> str | None:
+    """Where artifacts go that no server keeps; None where a server decides."""
+    if settings.mlflow_uri.startswith("http"):
+        return None
+    return (settings.var / "mlruns").resolve().as_uri()
+
+
+def _make_database(settings: Settings) -> None:
+    """Make a SQLite database under a temporary name, then rename it.
+
+    MLflow's migrations commit one by one: killed in the middle, they leave a database that it refuses for ever.
+    """
+    if not settings.mlflow_uri.startswith(SQLITE):
+        return
+    path = Path(settings.mlflow_uri.removeprefix(SQLITE))
+    if path.exists():
+        _check_database(path)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            _migrate(path, str(artifact_root(settings)))
+
+
+def _check_database(path: Path) -> None:
+    # MLflow tries a file that is no database ten times, for 100 seconds.
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA schema_version")
+
+
+def _migrate(path: Path, artifacts: str) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    store = SqlAlchemyStore(f"{SQLITE}{part}", artifacts)  # type: ignore[no-untyped-call] # MLflow types it partly
+    store.engine.dispose()
+    part.replace(path)
