@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from config.schema import ModelConfig
@@ -68,3 +71,44 @@ def credit_config(**changes: Any) -> ModelConfig:
         old = content.get(section)
         content[section] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
     return ModelConfig.model_validate(content)
+
+
+CREDIT_SUITE: list[dict[str, Any]] = [
+    {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1}, "meta": {"level": "schema"}},
+    {
+        "type": "expect_column_values_to_be_in_set",
+        "kwargs": {"column": "default", "value_set": ["0", "1"]},
+        "meta": {"level": "schema"},
+    },
+    {
+        "type": "expect_column_values_to_be_between",
+        "kwargs": {"column": "age", "min_value": 18, "max_value": 120},
+        "meta": {"level": "row"},
+    },
+]
+
+
+def credit_rows(n: int = 800, seed: int = 1) -> pd.DataFrame:
+    """Simulate rows for :func:`credit_config`; the income tells the default apart with an AUC of about 0.8."""
+    rng = np.random.default_rng(seed)
+    income = rng.normal(50, 15, n)
+    return pd.DataFrame(
+        {
+            "id": [f"c{seed}-{number}" for number in range(n)],
+            "income": np.round(income, 2),
+            "age": rng.integers(18, 80, n),
+            "region": rng.choice(["north", "south", "west"], n),
+            "owner": rng.choice(["true", "false"], n),
+            "default": (rng.random(n) < 1 / (1 + np.exp((income - 45) / 8))).astype(int),
+        }
+    )
+
+
+def add_credit_model(settings: Settings, rows: pd.DataFrame | None = None, **changes: Any) -> None:
+    """Put rows, a model file and a suite of a small credit model into a project."""
+    (credit_rows() if rows is None else rows).to_csv(settings.root / "rows.csv", index=False)
+    content = credit_config(**changes).model_dump(mode="json", exclude_none=True)
+    # JSON is YAML.
+    (settings.root / "config" / "models" / "credit.yaml").write_text(json.dumps(content))
+    suite = {"name": "credit", "expectations": CREDIT_SUITE}
+    (settings.root / "config" / "expectations" / "credit.json").write_text(json.dumps(suite))

@@ -1,0 +1,83 @@
+"""What is known of a model's data: its versions and the batches in the working copy."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class VersionEntry:
+    """One data version.
+
+    Parameters
+    ----------
+    version
+        32 hex digits and ``.dir``.
+    created_at
+        When it was made here; None in a clone that only knows its name.
+    n_rows, n_batches, size_bytes
+        What it holds; rows and size are None where only its name has been fetched.
+    git_commit
+        Commit that was checked out when it was made; empty where unknown.
+    is_current
+        Whether the working copy holds this version now.
+    """
+
+    version: str
+    created_at: datetime | None
+    n_rows: int | None
+    n_batches: int
+    size_bytes: int | None
+    git_commit: str
+    is_current: bool
+
+
+@dataclass(frozen=True)
+class BatchEntry:
+    """One batch of the working copy.
+
+    Parameters
+    ----------
+    first_time, last_time
+        Earliest and latest value of the model's time column; None where there is none.
+    ingested_at, n_quarantined
+        None in a clone that did not ingest it.
+    """
+
+    name: str
+    n_rows: int
+    size_bytes: int
+    source: str
+    first_time: datetime | None
+    last_time: datetime | None
+    ingested_at: datetime | None
+    n_quarantined: int | None
+
+
+@dataclass(frozen=True)
+class DataHistory:
+    """Versions (oldest first) and batches (in order) of one model."""
+
+    model: str
+    versions: tuple[VersionEntry, ...]
+    batches: tuple[BatchEntry, ...]
+
+    @property
+    def current(self) -> str | None:
+        """Version of the working copy; None where it holds no batch."""
+        return next((entry.version for entry in self.versions if entry.is_current), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content that JSON can hold; moments in ISO 8601."""
+        content: dict[str, Any] = _plain(asdict(self))
+        return content
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -1,0 +1,31 @@
+"""The labelled rows of one snapshot, as training takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Labelled rows and who they are.
+
+    Parameters
+    ----------
+    frame
+        Columns of the model file, RangeIndex; batch order, then row order.
+    row_ids
+        Shape (n_rows,), hash of the key, or of the content where there is no key.
+    n_unlabelled
+        Rows left out because they have no target.
+    n_superseded
+        Rows left out because a later row has the same key.
+    """
+
+    frame: pd.DataFrame
+    row_ids: npt.NDArray[np.uint64]
+    n_unlabelled: int
+    n_superseded: int

@@ -1,0 +1,120 @@
+"""What the contract says of stored columns: their types, their labels, and what speaks against a source."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+
+from config.schema import ModelConfig
+from core.sql import quoted, row_hash_sql
+
+__all__ = [
+    "canonical_label",
+    "column_types",
+    "columns_problem",
+    "empty_columns_problem",
+    "quoted",
+    "row_hash_sql",
+    "target_problem",
+]
+
+_INTEGRAL = re.compile(r"([+-]?\d+)\.0+")
+
+
+def column_types(config: ModelConfig) -> dict[str, str]:
+    """DuckDB type of every declared column, in the contract's order.
+
+    A column that is declared twice (the time column may also be a date feature) has the type of its role.
+    """
+    features = config.features
+    types = dict.fromkeys(features.ignored + features.categorical, "VARCHAR")
+    types |= dict.fromkeys(features.numeric, "DOUBLE")
+    types |= dict.fromkeys(features.boolean, "BOOLEAN")
+    types |= dict.fromkeys(features.dates, "TIMESTAMP")
+    types[config.target] = "DOUBLE" if config.task == "regression" else "VARCHAR"
+    if config.time is not None:
+        types[config.time] = "TIMESTAMP"
+    if config.key is not None:
+        types[config.key] = "VARCHAR"
+    return {column: types[column] for column in config.columns}
+
+
+def canonical_label(value: object) -> str | None:
+    """Text of a class label, however a source, a person or a client wrote it.
+
+    >>> [canonical_label(value) for value in (True, 1.0, "1.0", " yes ", "False", None, float("nan"))]
+    ['true', '1', '1', 'yes', 'false', None, None]
+    """
+    if value is None or value != value:
+        return None
+    text = str(value).strip()
+    if text.lower() in ("true", "false"):
+        return text.lower()
+    integral = _INTEGRAL.fullmatch(text)
+    return (integral.group(1) if integral else text) or None
+
+
+def columns_problem(found: Sequence[str], config: ModelConfig) -> str | None:
+    """Say which declared columns a source lacks, and which of its names comes closest; None if it has them all."""
+    missing = [column for column in config.columns if column not in found]
+    if not missing:
+        return None
+    shown = ", ".join(_with_closest(column, found) for column in missing[:5])
+    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+    names = ", ".join(repr(column) for column in found[:40]) + (" …" if len(found) > 40 else "")
+    return (
+        f"the model file declares columns that are not there: {shown}{more}; found: {names}. "
+        "Correct the names in the model file or in the source"
+    )
+
+
+def target_problem(counts: Mapping[str | None, int], config: ModelConfig) -> str | None:
+    """Say why the target of the training rows cannot be learnt; None if it can.
+
+    Parameters
+    ----------
+    counts
+        Rows per label; regression: rows per value as text. None counts the rows without one.
+    """
+    labels = {label: n for label, n in counts.items() if label is not None and n > 0}
+    if not labels:
+        return f"target {config.target!r} has no value in any row; labelled rows are needed to train"
+    if len(labels) == 1:
+        return f"target {config.target!r} is constant: every labelled row holds {next(iter(labels))!r}"
+    if config.task == "regression":
+        return None
+    alone = sorted(label for label, n in labels.items() if n == 1)
+    if alone:
+        shown = ", ".join(repr(label) for label in alone[:5])
+        return (
+            f"target {config.target!r} has one row only of {shown}; a class needs at least two rows, one to learn "
+            "from and one to be judged on: add rows, merge the class with another, or leave the row out"
+        )
+    return None
+
+
+def empty_columns_problem(n_values: Mapping[str, int], config: ModelConfig) -> str | None:
+    """Say which declared columns hold no value at all though they must; None if all do.
+
+    Parameters
+    ----------
+    n_values
+        Rows with a value, per declared column.
+    """
+    if n_values[config.target] == 0:
+        return f"target {config.target!r} has no value in any row; is it the right column, and is source.missing right?"
+    for column in (config.key, config.time):
+        if column is not None and n_values[column] == 0:
+            return f"column {column!r} (the {'key' if column == config.key else 'time'}) has no value in any row"
+    empty = [column for column in config.features.used if n_values[column] == 0]
+    if empty:
+        names = ", ".join(repr(column) for column in empty)
+        return f"no value in any row of column {names}: nothing can be learnt from it; move it to features.ignored"
+    return None
+
+
+def _with_closest(column: str, found: Sequence[str]) -> str:
+    folded = {name.lower(): name for name in found}
+    close = difflib.get_close_matches(column.lower(), folded, n=1)
+    return f"{column!r} (closest: {folded[close[0]]!r})" if close else repr(column)

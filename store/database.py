@@ -1,0 +1,196 @@
+"""Open the operational database, bringing its schema up to date first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.pool import NullPool
+
+from core.errors import ConfigError, StorageError
+
+HEAD = "0001"
+"""The newest migration. Kept here so that a database that is up to date is opened without importing Alembic."""
+
+BUSY_TIMEOUT_MS = 30_000
+"""How long a writer of SQLite waits for another one."""
+
+_MIGRATION_LOCK = 0x7065_7265_6E6E  # any fixed number: PostgreSQL's advisory locks are named by integers
+
+
+def open_database(address: str) -> Engine:
+    """Open the database at an SQLAlchemy address and migrate it to :data:`HEAD` where it is not there yet.
+
+    Opening twice, or from two processes at once, is harmless: the migration runs in one transaction that holds the
+    write lock, and looks again once it has it.
+
+    Parameters
+    ----------
+    address
+        ``sqlite:///file`` or ``postgresql://user:password@host/database``. SQLite runs in WAL mode with foreign keys.
+
+    Raises
+    ------
+    ConfigError
+        The address is none, or its driver is not installed.
+    StorageError
+        The database cannot be reached, or was written by a newer release.
+    """
+    url = _url(address)
+    try:
+        engine = _engine(url)
+        _migrate_if_behind(engine)
+    except (DBAPIError, OSError) as error:
+        raise storage_error(url, error) from error
+    return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Run a transaction that writes; SQLite's write lock is taken at its start, so it never fails half way for it.
+
+    Raises
+    ------
+    StorageError
+        The database is gone, full or locked for longer than :data:`BUSY_TIMEOUT_MS`.
+    """
+    try:
+        with engine.execution_options(sqlite_begin="BEGIN IMMEDIATE").begin() as connection:
+            yield connection
+    except DBAPIError as error:
+        raise storage_error(engine.url, error) from error
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Run a transaction that only reads.
+
+    Raises
+    ------
+    StorageError
+        The database is gone.
+    """
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except DBAPIError as error:
+        raise storage_error(engine.url, error) from error
+
+
+def upsert(
+    connection: Connection, table: type[DeclarativeBase], rows: Iterable[Mapping[str, Any]], replace: Iterable[str]
+) -> None:
+    """Insert rows; where the primary key is there already, replace the named columns and keep the others."""
+    values = [dict(row) for row in rows]
+    if not values:
+        return
+    mapped = inspect(table)
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = insert(table).values(values)
+    changes = {column: statement.excluded[column] for column in replace}
+    keys = list(mapped.primary_key)
+    if changes:
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes))
+    else:
+        connection.execute(statement.on_conflict_do_nothing(index_elements=keys))
+
+
+def storage_error(url: URL, error: BaseException) -> StorageError:
+    """Say which database failed, without its password."""
+    cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines() or [type(error).__name__]
+    where = url.render_as_string(hide_password=True)
+    return StorageError(
+        f"the operational database {where} failed: {cause[0]}. "
+        "Check that it runs, has space and may be written (PERENNIAL_DATABASE_URL), then run the same command again"
+    )
+
+
+def _url(address: str) -> URL:
+    try:
+        url = make_url(address)
+    except ArgumentError as error:
+        raise ConfigError(
+            "PERENNIAL_DATABASE_URL is not an address such as sqlite:///file or postgresql://…"
+        ) from error
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ConfigError(f"the operational database is SQLite or PostgreSQL, found {url.get_backend_name()!r}")
+    return url
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url)
+    try:
+        # Commands are short and open a connection per transaction; nothing is left to a pool when they end.
+        return create_engine(url, poolclass=NullPool)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise ConfigError(
+            f"the driver of {url.drivername} is not installed ({error}); install 'psycopg[binary]'"
+        ) from error
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise ConfigError("PERENNIAL_DATABASE_URL needs a file: sqlite:////absolute/path/perennial.db")
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
+    # The driver's own BEGIN comes late and not before DDL, so a killed migration would leave half its tables.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+
+def _migrate_if_behind(engine: Engine) -> None:
+    with engine.connect() as connection:
+        if _version(connection) == HEAD:
+            return
+    with engine.execution_options(sqlite_begin="BEGIN IMMEDIATE").begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+        if _version(connection) != HEAD:
+            _upgrade(connection)
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    version: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return version
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic.command import upgrade
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    try:
+        upgrade(config, HEAD)
+    except CommandError as error:
+        where = connection.engine.url.render_as_string(hide_password=True)
+        raise StorageError(
+            f"the operational database {where} was written by a newer release ({error}); upgrade Perennial"
+        ) from error

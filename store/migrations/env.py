@@ -1,0 +1,12 @@
+"""How Alembic runs our migrations: on the connection and in the transaction that ``store.database`` gives it."""
+
+from alembic import context
+
+from store.tables import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    transactional_ddl=True,
+)
+context.run_migrations()

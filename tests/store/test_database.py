@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, inspect, text
+
+from core.errors import ConfigError, StorageError
+from store.data import (
+    batches,
+    owners,
+    pushed_trees,
+    record_batches,
+    record_hashes,
+    record_version,
+    versions,
+)
+from store.database import HEAD, open_database, reading, writing
+from store.tables import Base
+from tests.postgres import call_with_driver, postgres_address  # noqa: F401 - a fixture
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+BATCH = {
+    "model": "credit",
+    "name": "0001-aaaaaaaaaaaa.parquet",
+    "fingerprint": "a" * 64,
+    "source": "rows.csv",
+    "n_rows": 10,
+    "size_bytes": 100,
+    "n_quarantined": 1,
+    "ingested_at": AT,
+}
+VERSION = {
+    "model": "credit",
+    "version": "0" * 32 + ".dir",
+    "n_rows": 10,
+    "n_batches": 1,
+    "size_bytes": 100,
+    "created_at": AT,
+    "git_commit": "c" * 40,
+}
+
+
+def address(tmp_path: Path) -> str:
+    """Address of a database whose folder is not there yet."""
+    return f"sqlite:///{tmp_path / 'var' / 'perennial.db'}"
+
+
+def use_every_table(engine: Engine) -> None:
+    """Write everything twice and read it back."""
+    for moment in (AT, AT.replace(year=2027)):
+        record_batches(engine, [{**BATCH, "ingested_at": moment}])
+        record_version(engine, {**VERSION, "created_at": moment}, ["t" * 36], "/remote", moment)
+    record_hashes(engine, "credit", [(str(BATCH["name"]), "f" * 32, "1:2:3")])
+    (batch,) = batches(engine, "credit").values()
+    assert (batch.ingested_at, batch.md5, batch.file_state) == (AT, "f" * 32, "1:2:3")
+    (version,) = versions(engine, "credit")
+    assert version.created_at == AT
+    assert owners(engine, version.version) == {"credit"}
+    assert pushed_trees(engine, "/remote") == {"t" * 36}
+    assert pushed_trees(engine, "/elsewhere") == set()
+
+
+def test_writes_may_be_repeated(tmp_path: Path) -> None:
+    """The same record twice is one row, and the first moment stays."""
+    use_every_table(open_database(address(tmp_path)))
+
+
+def test_sqlite_is_safe_for_several_processes(tmp_path: Path) -> None:
+    """SQLite runs with a write-ahead log and with foreign keys."""
+    with reading(open_database(address(tmp_path))) as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+
+
+def test_the_migrations_make_the_tables_of_the_code(tmp_path: Path) -> None:
+    """A migrated database is exactly what the models describe, at the version the code expects."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    with reading(open_database(address(tmp_path))) as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, Base.metadata) == []
+        assert context.get_current_revision() == HEAD
+
+
+def test_a_current_database_opens_without_alembic(tmp_path: Path) -> None:
+    """The cost of importing Alembic is paid once per database, not per command."""
+    open_database(address(tmp_path))
+    code = f"import sys; from store.database import open_database; open_database({address(tmp_path)!r}); "
+    code += "print('alembic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_processes_that_migrate_at_once_do_not_collide(tmp_path: Path) -> None:
+    """Whoever comes second finds the tables made."""
+    code = f"from store.database import open_database; open_database({address(tmp_path)!r})"
+    running = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(3)]
+    errors = [process.communicate()[1].decode() for process in running]
+    assert errors == ["", "", ""]
+
+
+def test_a_failed_migration_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are made in one transaction: after a failure the next attempt starts from nothing and succeeds."""
+    import alembic.op
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(alembic.op, "create_index", fail)
+        with pytest.raises(StorageError, match="disk is full"):
+            open_database(address(tmp_path))
+    assert sqlite3.connect(tmp_path / "var" / "perennial.db").execute("SELECT name FROM sqlite_master").fetchall() == []
+    use_every_table(open_database(address(tmp_path)))
+
+
+def test_a_newer_database_is_refused(tmp_path: Path) -> None:
+    """A database that a newer release has migrated is left alone, with advice."""
+    engine = open_database(address(tmp_path))
+    with writing(engine) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StorageError, match="newer release"):
+        open_database(address(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        ("not an address", "not an address"),
+        ("sqlite://", "needs a file"),
+        ("mysql://root@host/db", "SQLite or PostgreSQL"),
+    ],
+)
+def test_a_wrong_address_is_the_users_to_correct(wrong: str, match: str) -> None:
+    """An address that cannot be used says what is expected."""
+    with pytest.raises(ConfigError, match=match):
+        open_database(wrong)
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    """The message names the file and what to do, not a stack of SQL."""
+    path = tmp_path / "perennial.db"
+    path.write_text("not a database, and longer than its header would be" * 10)
+    with pytest.raises(StorageError, match=re.escape(str(path))):
+        open_database(f"sqlite:///{path}")
+
+
+def test_naive_moments_are_refused(tmp_path: Path) -> None:
+    """A moment without a zone is a bug of ours, found when it is written."""
+    from sqlalchemy.exc import StatementError
+
+    with pytest.raises(StatementError, match="time zone"):
+        record_batches(open_database(address(tmp_path)), [{**BATCH, "ingested_at": datetime(2026, 1, 1)}])
+
+
+def test_postgresql_runs_the_same_code(postgres_address: str) -> None:  # noqa: F811 - a fixture
+    """Three that migrate at once do not collide on PostgreSQL either, and every table works there."""
+
+    def tables() -> list[str]:
+        engine = open_database(postgres_address)
+        with reading(engine) as connection:
+            return sorted(inspect(connection).get_table_names())
+
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: call_with_driver(tables), range(3)))
+    assert found == [["alembic_version", "batches", "data_pushes", "data_versions"]] * 3
+    call_with_driver(lambda: use_every_table(open_database(postgres_address)))
+
+
+def test_a_lost_postgresql_hides_the_password(tmp_path: Path) -> None:
+    """The message says which server did not answer, without the secret in its address."""
+    from tests.postgres import DRIVER
+
+    lost = f"postgresql+{DRIVER}://user:secret@/db?host={tmp_path}"
+    with pytest.raises(StorageError, match="user") as caught:
+        call_with_driver(lambda: open_database(lost))
+    assert "secret" not in str(caught.value)
