@@ -7,17 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 
 from config.schema import ModelConfig
-from core.sql import quoted, row_hash_sql
-
-__all__ = [
-    "canonical_label",
-    "column_types",
-    "columns_problem",
-    "empty_columns_problem",
-    "quoted",
-    "row_hash_sql",
-    "target_problem",
-]
 
 _INTEGRAL = re.compile(r"([+-]?\d+)\.0+")
 

@@ -1,0 +1,120 @@
+"""DuckDB as the ingestion engine: bounded in memory, cut off from the network, its failures in our words."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from config.settings import Settings
+from core.errors import SourceError, StorageError
+
+if TYPE_CHECKING:
+    import duckdb
+
+SPILL = "spill"
+"""Folder under the work folder into which the engine spills."""
+
+_FULL = ("No space left on device", "Disk quota exceeded", "File too large", "max_temp_directory_size")
+_CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
+_CSV_FILE = re.compile(r"^\s*file = (.*)$", re.MULTILINE)
+_CSV_WIDTH = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
+
+
+@contextmanager
+def ingestion_engine(settings: Settings, work: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB in memory that keeps to ``settings.memory_limit_mb`` and spills under ``work``."""
+    import duckdb
+
+    options: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": f"{settings.memory_limit_mb}MiB",
+        "temp_directory": str(work / SPILL),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    connection = duckdb.connect(config=options)
+    try:
+        # Text dates without offset are UTC wherever the machine stands.
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turn whatever the engine says while rows of ``name`` are read into one of our errors.
+
+    Raises
+    ------
+    SourceError
+        The rows cannot be read; for CSV with the file, the line and the reason.
+    StorageError
+        The memory limit or the disk is too small.
+    """
+    import duckdb
+    import pyarrow as pa
+
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        # A stream of Arrow batches reports the engine's errors as OSError, with the same text.
+        raise _failure(error, name) from error
+
+
+@contextmanager
+def disk_failures() -> Iterator[None]:
+    """Turn a full disk into a :class:`StorageError`; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(text in str(error) for text in _FULL):
+            raise _disk_full(error) from error
+        raise
+
+
+def _failure(error: Exception, name: str) -> SourceError | StorageError:
+    message = str(error)
+    if any(text in message for text in _FULL):
+        return _disk_full(error)
+    if "Out of Memory Error" in message:
+        return StorageError(
+            f"{name} needs more memory than allowed; raise PERENNIAL_MEMORY_LIMIT_MB ({_line(message)})"
+        )
+    if "CSV" in message:
+        return SourceError(_csv_failure(message, name))
+    return SourceError(f"{name} cannot be read: {_line(message)}. If the file is damaged, fetch or write it again")
+
+
+def _disk_full(error: Exception) -> StorageError:
+    return StorageError(
+        f"the disk is full while rows are written ({_line(str(error))}); free space or set PERENNIAL_VAR to a larger "
+        "disk, then run the same command again; nothing half written is left"
+    )
+
+
+def _csv_failure(message: str, name: str) -> str:
+    file, line, width = _CSV_FILE.search(message), _CSV_LINE.search(message), _CSV_WIDTH.search(message)
+    place = (file.group(1).strip() if file else name) + (f", line {line.group(1)}" if line else "")
+    if width:
+        expected, found = width.groups()
+        return (
+            f"{place}: expected {expected} values as in the first line, found {found}; "
+            "repair the line (a value that holds the delimiter or a line break stands in double quotes)"
+        )
+    if "unterminated quote" in message:
+        return f"{place}: a value opens with a double quote that does not close it; double the quotes inside values"
+    if "not utf-8" in message:
+        return f"{place}: not utf-8 text; set source.encoding to latin-1 or utf-16, or save it as UTF-8"
+    if "invalid state" in message:
+        return f"{place}: not regular CSV: lines end in different ways (CRLF and LF), or text follows a closing quote"
+    if "Maximum line size" in message:
+        return f"{place}: longer than 2,000,000 bytes; is a double quote never closed?"
+    return f"{place}: {_line(message)}"
+
+
+def _line(message: str) -> str:
+    return next((line.strip(" .") for line in message.splitlines() if line.strip(" .")), "no reason given")
