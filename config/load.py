@@ -62,12 +62,7 @@ def load_model_config(root: Path, model: str, overrides: Mapping[str, str] | Non
     ConfigError
         No such file, not YAML, an unknown key or a value out of bounds.
     """
-    path = model_path(root, model)
-    if not path.is_file():
-        known = ", ".join(model_names(root)) or "none yet"
-        raise ConfigError(
-            f"no model file {path}; models here: {known}. Write one with 'perennial init --data FILE --target COLUMN'"
-        )
+    path = existing_model_path(root, model)
     content = _parse(_read(path), str(path))
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected a mapping, found {type(content).__name__}")

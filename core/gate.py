@@ -63,7 +63,9 @@ def _reasons(estimate: Estimate, name: str, floor: float, passed: bool, evaluati
         return (f"{metric.label} is not defined on the {rows}, so the floor {floor:g} is not reached",)
     side = "at least" if metric.greater_is_better else "at most"
     verb = "reaches" if passed else "misses"
-    first = f"{metric.label} {_number(estimate.value, floor)}{_interval(estimate, evaluation)} on {rows} {verb} the floor"
+    first = (
+        f"{metric.label} {_number(estimate.value, floor)}{_interval(estimate, evaluation)} on {rows} {verb} the floor"
+    )
     return (f"{first}: {side} {floor:g} is needed", *_doubt(estimate, metric.label, floor))
 
 

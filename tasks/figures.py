@@ -154,8 +154,8 @@ def _shortened(label: str, length: int = 40) -> str:
 
 
 def _bar_size(rows: int) -> tuple[float, float]:
-    return (6.2, 0.9 + 0.26 * min(rows, SHOWN_FEATURES))
+    return (5.2, 0.9 + 0.26 * min(rows, SHOWN_FEATURES))
 
 
 def _slice_size(evaluation: Evaluation) -> tuple[float, float]:
-    return (6.2, 0.9 + 0.26 * min(len(evaluation.slices), SHOWN_SLICES))
+    return (5.2, 0.9 + 0.26 * min(len(evaluation.slices), SHOWN_SLICES))

@@ -55,6 +55,7 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
     """Environment of a local run: Prefect's home under ``var``, no telemetry, JSON results, our own console."""
     return {
         "PREFECT_HOME": str(settings.var / "prefect"),
+        "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "perennial",

@@ -1,0 +1,342 @@
+"""The command ``perennial``: one function per command, each the story of that command.
+
+Only click is imported here; everything else is imported by the command that needs it, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, NoReturn
+
+import click
+
+DECISION_SAYS_NO = 3
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for machines.")
+set_option = click.option(
+    "--set",
+    "settings_",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Override a value of the model file for this run; may be repeated.",
+)
+wait_option = click.option(
+    "--wait", "wait_seconds", type=click.FloatRange(min=0), default=0.0, help="Seconds to wait for another run to end."
+)
+
+
+class _Group(click.Group):
+    """A group that keeps the order of definition and turns our errors into messages and exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature click calls
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from core.errors import PerennialError
+
+        try:
+            return super().invoke(ctx)
+        except PerennialError as error:
+            _fail(error, error.exit_code)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge of the process: record it, say so, exit code 1
+            _fail_unexpectedly(error)
+
+
+class _WithDefault(_Group):
+    """A group whose first word may be left out: ``data credit`` means ``data list credit``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="perennial")
+def main() -> None:
+    """Keep tabular models fresh: version, validate, train, judge and register, from one YAML file.
+
+    \b
+    Start with your own rows:
+      perennial init --data rows.csv --target churned
+      perennial train rows
+    """
+
+
+@main.command()
+@click.option("--data", required=True, metavar="FILE", help="CSV or Parquet: a file, folder, glob or address.")
+@click.option("--target", required=True, metavar="COLUMN", help="Column to predict.")
+@click.option("--time", metavar="COLUMN", help="Column that orders the rows; the newest become the holdout.")
+@click.option("--key", metavar="COLUMN", help="Column that names the entity of a row.")
+@click.option("--name", metavar="NAME", help="Name of the model; from the file's name when left out.")
+@click.option("--force", is_flag=True, help="Replace the files of an existing model.")
+@json_option
+def init(
+    data: str, target: str, time: str | None, key: str | None, name: str | None, force: bool, as_json: bool
+) -> None:
+    """Infer a model file and a suite from your data.
+
+    \b
+    Example:
+      perennial init --data loans.csv --target defaulted --time applied_on --key loan_id
+    """
+    from config.settings import load_settings
+    from tasks.init import init_model
+
+    settings = load_settings()
+    result = init_model(data, target, settings, time=time, key=key, name=name, force=force)
+    if as_json:
+        _print_json({"model": result.model, "files": [str(path) for path in result.paths], "notes": result.notes})
+        return
+    for path in result.paths:
+        click.echo(f"wrote {_short(path)}")
+    for note in result.notes:
+        click.echo(f"  - {note}")
+    click.echo(f"\nRead the files, then: perennial train {result.model}")
+
+
+@main.command()
+@click.argument("model")
+@set_option
+@wait_option
+@json_option
+def ingest(model: str, settings_: tuple[str, ...], wait_seconds: float, as_json: bool) -> None:
+    """Read, validate and version a model's rows.
+
+    \b
+    Example:
+      perennial ingest credit
+    """
+    from tasks.console import ingestion_lines
+
+    overrides = _checked_overrides(model, settings_)
+    with _flow_run(as_json):
+        from flows.ingest import ingest as flow
+
+        result = flow(model, overrides=overrides, wait_seconds=wait_seconds)
+    _finish(result.to_dict(), ingestion_lines(result), as_json, refused=not result.accepted)
+
+
+@main.command()
+@click.argument("model")
+@click.option("--data-version", metavar="V", help="Train on this data version instead of reading the source.")
+@set_option
+@wait_option
+@json_option
+def train(model: str, data_version: str | None, settings_: tuple[str, ...], wait_seconds: float, as_json: bool) -> None:
+    """Train, judge and register a model.
+
+    \b
+    Examples:
+      perennial train credit
+      perennial train credit --set training.params.max_iter=300
+      perennial train credit --data-version 3f2a91
+    """
+    from tasks.console import training_lines
+
+    overrides = _checked_overrides(model, settings_)
+    with _flow_run(as_json):
+        from flows.train import train as flow
+
+        result = flow(model, data_version=data_version, overrides=overrides, wait_seconds=wait_seconds)
+    _finish(result.to_dict(), training_lines(result), as_json, refused=result.refused)
+
+
+@main.command()
+@json_option
+def models(as_json: bool) -> None:
+    """List models and their registered versions.
+
+    \b
+    Example:
+      perennial models
+    """
+    from config.settings import load_settings
+    from tasks.console import model_lines
+    from tasks.registry import list_models
+
+    summaries = list_models(load_settings())
+    _finish([summary.to_dict() for summary in summaries], model_lines(summaries), as_json)
+
+
+@main.command()
+@click.argument("selector", metavar="MODEL[@VERSION|@champion|@challenger]")
+@json_option
+def show(selector: str, as_json: bool) -> None:
+    """Show a version: metrics, lineage, gate, files.
+
+    \b
+    Examples:
+      perennial show credit
+      perennial show credit@3
+      perennial show credit@challenger
+    """
+    from config.settings import load_settings
+    from tasks.console import version_lines
+    from tasks.registry import show_model
+
+    model, _, which = selector.partition("@")
+    detail = show_model(model, which or None, load_settings())
+    _finish(detail.to_dict(), version_lines(detail), as_json)
+
+
+@main.group(cls=_WithDefault)
+def data() -> None:
+    """List a model's data, or bring a version back.
+
+    \b
+    Examples:
+      perennial data credit
+      perennial data restore credit 3f2a91
+    """
+
+
+@data.command("list")
+@click.argument("model")
+@json_option
+def data_list(model: str, as_json: bool) -> None:
+    """List a model's batches and data versions."""
+    from config.load import existing_model_path
+    from config.settings import load_settings
+    from tasks.console import history_lines
+    from tasks.data import data_history
+
+    settings = load_settings()
+    existing_model_path(settings.root, model)
+    history = data_history(model, settings)
+    _finish(history.to_dict(), history_lines(history), as_json)
+
+
+@data.command("restore")
+@click.argument("model")
+@click.argument("version")
+@click.option("--force", is_flag=True, help="Overwrite files that no cache or remote holds.")
+@json_option
+def data_restore(model: str, version: str, force: bool, as_json: bool) -> None:
+    """Bring back the exact bytes of a data version, in a fresh clone too.
+
+    \b
+    Example:
+      perennial data restore credit 3f2a91
+    """
+    from config.settings import load_settings
+    from tasks.data import restore_data
+    from tasks.lock import hold_model
+
+    settings = load_settings()
+    with hold_model(model, settings):
+        paths = restore_data(model, version, settings, force=force)
+    lines = [f"restored {_short(path)}" for path in paths]
+    _finish({"files": [str(path) for path in paths]}, lines, as_json)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+def ui(port: int) -> None:
+    """Browse runs and models in MLflow, until Ctrl-C.
+
+    \b
+    Example:
+      perennial ui
+    """
+    from config.settings import load_settings
+    from tasks.registry import serve_mlflow
+
+    serve_mlflow(load_settings(), port)
+
+
+@main.group()
+def server() -> None:
+    """Look after the local Prefect server.
+
+    \b
+    Examples:
+      perennial server status
+      perennial server stop
+    """
+
+
+@server.command("status")
+@json_option
+def server_status(as_json: bool) -> None:
+    """Say whether the local server runs, and where."""
+    from config.settings import load_settings
+    from tasks.local_server import running_server
+
+    found = running_server(load_settings())
+    line = f"running at {found.url} (process {found.pid})" if found else "not running; the next run starts it"
+    _finish({"running": bool(found), "url": found.url if found else None}, [line], as_json)
+
+
+@server.command("stop")
+def server_stop() -> None:
+    """Stop the local server."""
+    from config.settings import load_settings
+    from tasks.local_server import stop_server
+
+    click.echo("stopped" if stop_server(load_settings()) else "not running")
+
+
+def _flow_run(as_json: bool) -> Any:
+    from tasks.session import flow_session
+
+    return flow_session(show_progress=not as_json)
+
+
+def _checked_overrides(model: str, assignments: tuple[str, ...]) -> dict[str, str]:
+    """Parse ``--set`` and load the model file with it: a typing error is told before anything is started."""
+    from config.load import load_model_config
+    from config.settings import load_settings
+
+    overrides = {}
+    for assignment in assignments:
+        path, separator, value = assignment.partition("=")
+        if not separator or not path:
+            raise click.UsageError(f"--set expects PATH=VALUE, found {assignment!r}")
+        overrides[path] = value
+    load_model_config(load_settings().root, model, overrides)
+    return overrides
+
+
+def _finish(document: Any, lines: list[str], as_json: bool, refused: bool = False) -> None:
+    if as_json:
+        _print_json(document)
+    else:
+        click.echo("\n".join(lines))
+    if refused:
+        sys.exit(DECISION_SAYS_NO)
+
+
+def _print_json(document: Any) -> None:
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _short(path: Any) -> str:
+    from tasks.console import short_path
+
+    return short_path(path)
+
+
+def _wants_json() -> bool:
+    return "--json" in sys.argv
+
+
+def _fail(error: Exception, exit_code: int) -> NoReturn:
+    if _wants_json():
+        _print_json({"error": {"kind": type(error).__name__, "message": str(error), "exit_code": exit_code}})
+    click.echo(f"error: {error}", err=True)
+    sys.exit(exit_code)
+
+
+def _fail_unexpectedly(error: Exception) -> NoReturn:
+    from tasks.console import record_crash
+
+    path = record_crash(error)
+    _fail(RuntimeError(f"unexpected {type(error).__name__}: {error}\nThe whole trace is in {path}"), 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""What a flow answers: done or a *no* with reasons. Errors are raised; these are values."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class IngestOutcome:
+    """Answer of the flow ``ingest``.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    accepted
+        False when the validation refused the rows.
+    data_version
+        The version that holds the rows; None when refused.
+    pointer
+        Text of ``data.dvc`` with that version; empty when refused.
+    batch
+        Name of the batch the rows are in; None when refused.
+    is_new
+        Whether this run wrote the batch.
+    n_rows, n_quarantined
+        Rows read and rows set aside.
+    reasons
+        Sentences for people.
+    links
+        Title: path of what there is to look at.
+    """
+
+    model: str
+    accepted: bool
+    data_version: str | None
+    batch: str | None
+    is_new: bool
+    n_rows: int
+    n_quarantined: int
+    reasons: tuple[str, ...] = ()
+    links: dict[str, str] = field(default_factory=dict)
+    pointer: str = field(default="", repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content that JSON can hold."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """Answer of the flow ``train``.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    status
+        ``registered``: a new version; ``unchanged``: the same run was registered before;
+        ``refused``: a decision said no.
+    stage
+        Who decided: ``validation``, ``leakage`` or ``gate``.
+    reasons
+        Sentences for people.
+    data_version
+        Trained on; None when validation refused the rows.
+    version, run_id, alias
+        In MLflow's registry; None when nothing was registered.
+    metrics
+        Name: value, low, high on the holdout.
+    links
+        Title: address or path of what there is to look at.
+    """
+
+    model: str
+    status: str
+    stage: str
+    reasons: tuple[str, ...]
+    data_version: str | None = None
+    version: int | None = None
+    run_id: str | None = None
+    alias: str | None = None
+    metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def refused(self) -> bool:
+        """Whether a decision said no."""
+        return self.status == "refused"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content that JSON can hold."""
+        return asdict(self)

@@ -1,0 +1,98 @@
+"""The rows, the split and the fitted pipeline of a run, loaded once per process.
+
+Tasks hand each other references; what a reference names is kept here, so that fitting, evaluating and reporting do
+not read and prepare the same rows three times.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from core.training_run import TrainingRun
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
+
+    from core.contract import FeatureContract
+    from core.evaluation import Evaluation
+    from core.leakage import LeakageReport
+    from core.rows import Rows
+    from core.split import Split
+    from tasks.fit import FittedModel
+
+
+class Bench:
+    """What one training run works on; everything is derived from the run's reference when first asked for."""
+
+    fitted: FittedModel
+    evaluation: Evaluation
+    output: npt.NDArray[Any]
+
+    def __init__(self, run: TrainingRun) -> None:
+        self.run = run
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Labelled rows of the snapshot."""
+        from tasks.rows import load_rows
+
+        return load_rows(self.run.snapshot, self.run.config)
+
+    @cached_property
+    def contract(self) -> FeatureContract:
+        """Feature contract with the classes these rows hold."""
+        from core.contract import FeatureContract
+
+        config = self.run.config
+        labels = () if config.task == "regression" else self.rows.frame[config.target].unique().tolist()
+        return FeatureContract.of(config, labels)
+
+    @cached_property
+    def y(self) -> npt.NDArray[Any]:
+        """Encoded target, shape (n_rows,)."""
+        from core.contract import encode_target
+
+        return encode_target(self.rows.frame[self.run.config.target], self.contract)
+
+    @cached_property
+    def split(self) -> Split:
+        """Training and holdout rows."""
+        from core.split import holdout_split
+
+        return holdout_split(self.rows, self.run.config)
+
+    @cached_property
+    def leakage(self) -> LeakageReport:
+        """What the leakage checks found."""
+        from core.leakage import leakage_report
+
+        return leakage_report(self.rows, self.split, self.y, self.contract, self.run.config)
+
+    @cached_property
+    def train_frame(self) -> pd.DataFrame:
+        """Rows to train on."""
+        return self.rows.frame.take(self.split.train)
+
+    @cached_property
+    def holdout_frame(self) -> pd.DataFrame:
+        """Rows to judge by."""
+        return self.rows.frame.take(self.split.holdout)
+
+
+_open: dict[str, Bench] = {}
+
+
+def open_bench(run: TrainingRun) -> Bench:
+    """Bench of a run; that of an earlier run is let go, so that memory holds one."""
+    bench = _open.get(run.lineage.run_key)
+    if bench is None:
+        _open.clear()
+        bench = _open[run.lineage.run_key] = Bench(run)
+    return bench
+
+
+def close_bench() -> None:
+    """Let the rows and the pipeline of the last run go."""
+    _open.clear()

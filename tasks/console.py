@@ -1,0 +1,169 @@
+"""Results as lines for a terminal."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from core.data_history import DataHistory
+    from core.outcome import IngestOutcome, TrainOutcome
+    from tasks.registry import ModelSummary, VersionDetail
+
+
+def short_path(path: Any) -> str:
+    """Path relative to the working directory where it lies below it."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    """Align columns: text to the left, numbers to the right."""
+    if not rows:
+        return []
+    widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
+    right = [all(_looks_numeric(row[i]) for row in rows) for i in range(len(header))]
+    lines = []
+    for line in [header, *rows]:
+        cells = [
+            cell.rjust(width) if flush_right else cell.ljust(width)
+            for cell, width, flush_right in zip(line, widths, right, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def record_crash(error: BaseException) -> Path:
+    """Append the trace of an unexpected error to the crash log and return its path."""
+    from config.settings import load_settings
+
+    path = load_settings().var / "log" / "crash.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as log:
+        log.writelines(traceback.format_exception(error))
+    return path
+
+
+def _looks_numeric(cell: str) -> bool:
+    return cell.strip("–").replace(",", "").replace(".", "").replace("-", "").isdigit() or cell in {"", "–"}
+
+
+def training_lines(outcome: TrainOutcome) -> list[str]:
+    """Say what a training came to, and where to look."""
+    name = f"{outcome.model} version {outcome.version}" if outcome.version else outcome.model
+    alias = f" ({outcome.alias})" if outcome.alias else ""
+    headline = {
+        "registered": f"registered {name}{alias}",
+        "unchanged": f"nothing to do: {name}{alias} is that model already",
+        "refused": f"{outcome.stage} says no: {name} is not released",
+    }[outcome.status]
+    metrics = [_metric_row(metric, estimate) for metric, estimate in outcome.metrics.items()]
+    return [
+        "",
+        headline,
+        *(f"  {reason}" for reason in outcome.reasons),
+        *_section(table(("metric", "value", "low", "high"), metrics)),
+        *_section([f"{title:18} {short_path(place)}" for title, place in outcome.links.items()]),
+    ]
+
+
+def ingestion_lines(outcome: IngestOutcome) -> list[str]:
+    """Say what became of the rows."""
+    verb = "wrote" if outcome.is_new else "kept"
+    headline = f"{verb} batch {outcome.batch}" if outcome.accepted else "validation says no: the rows were refused"
+    version = [f"  data version {outcome.data_version}"] if outcome.data_version else []
+    links = [f"{title:18} {short_path(place)}" for title, place in outcome.links.items()]
+    return ["", headline, *(f"  {reason}" for reason in outcome.reasons), *version, *_section(links)]
+
+
+def model_lines(summaries: list[ModelSummary]) -> list[str]:
+    """One line per model."""
+    rows = [
+        (
+            summary.model,
+            str(summary.n_versions),
+            _text(summary.champion),
+            _text(summary.challenger),
+            f"{summary.metric} {summary.value:.4f}" if summary.metric and summary.value is not None else "–",
+            _text(summary.created_at),
+        )
+        for summary in summaries
+    ]
+    lines = table(("model", "versions", "champion", "challenger", "gate metric", "newest"), rows)
+    return lines or ["no models yet; write one with: perennial init --data FILE --target COLUMN"]
+
+
+def version_lines(detail: VersionDetail) -> list[str]:
+    """Everything about one version."""
+    aliases = f" ({', '.join(detail.aliases)})" if detail.aliases else ""
+    metrics = [(name, f"{value:.4f}") for name, value in detail.metrics.items()]
+    return [
+        f"{detail.model} version {detail.version}{aliases}, {detail.created_at}",
+        f"  gate {detail.gate}: {' '.join(detail.reasons)}",
+        *_section(table(("metric", "value"), metrics)),
+        *_section([f"{name:18} {value}" for name, value in detail.lineage.items()]),
+        *_section([f"{title:18} {short_path(place)}" for title, place in detail.links.items()]),
+    ]
+
+
+def history_lines(history: DataHistory) -> list[str]:
+    """Versions, newest last, and the batches of the working copy."""
+    versions = [
+        (
+            "*" if entry.is_current else "",
+            entry.version.removesuffix(".dir"),
+            _count(entry.n_rows),
+            _count(entry.n_batches),
+            _moment(entry.created_at),
+            entry.git_commit[:10] or "–",
+        )
+        for entry in history.versions
+    ]
+    batches = [
+        (
+            entry.name,
+            _count(entry.n_rows),
+            _count(entry.n_quarantined),
+            _day(entry.first_time),
+            _day(entry.last_time),
+            _moment(entry.ingested_at),
+            entry.source,
+        )
+        for entry in history.batches
+    ]
+    if not versions:
+        return [f"no data of {history.model} yet; read it with: perennial ingest {history.model}"]
+    header = ("batch", "rows", "set aside", "first", "last", "ingested", "source")
+    return [
+        *table(("", "data version", "rows", "batches", "made", "commit"), versions),
+        *_section(table(header, batches)),
+    ]
+
+
+def _metric_row(name: str, estimate: dict[str, float | None]) -> tuple[str, ...]:
+    return (name, *("–" if estimate[part] is None else f"{estimate[part]:.4f}" for part in ("value", "low", "high")))
+
+
+def _section(lines: list[str]) -> list[str]:
+    return ["", *(f"  {line}" for line in lines)] if lines else []
+
+
+def _text(value: object) -> str:
+    return "–" if value is None else str(value)
+
+
+def _count(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def _day(value: datetime | None) -> str:
+    return "–" if value is None else f"{value:%Y-%m-%d}"
+
+
+def _moment(value: datetime | None) -> str:
+    return "–" if value is None else f"{value:%Y-%m-%d %H:%M}"

@@ -1,0 +1,118 @@
+"""Outcomes of the flows, and what their Prefect run pages show."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from config.schema import ModelConfig
+from core.outcome import IngestOutcome, TrainOutcome
+from core.references import Batch, DataVersion, StagedRows, ValidationResult
+from core.training_run import TrainingRun
+
+if TYPE_CHECKING:
+    from core.gate import GateVerdict
+
+
+def refused(config: ModelConfig, validation: ValidationResult) -> IngestOutcome:
+    """Answer for rows that the validation refused."""
+    _validation_artifact(config, validation)
+    return IngestOutcome(
+        model=config.model,
+        accepted=False,
+        data_version=None,
+        batch=None,
+        is_new=False,
+        n_rows=validation.n_rows,
+        n_quarantined=validation.n_quarantined,
+        reasons=validation.reasons,
+        links=_validation_links(validation),
+    )
+
+
+def accepted(
+    config: ModelConfig,
+    rows: StagedRows,
+    batch: Batch,
+    validation: ValidationResult | None,
+    data_version: DataVersion,
+) -> IngestOutcome:
+    """Answer for rows that are in a data version now; without a validation they were there before."""
+    if validation is not None:
+        _validation_artifact(config, validation)
+    return IngestOutcome(
+        model=config.model,
+        accepted=True,
+        data_version=data_version.version,
+        batch=batch.name,
+        is_new=batch.is_new,
+        n_rows=rows.n_rows,
+        n_quarantined=validation.n_quarantined if validation else 0,
+        reasons=validation.reasons if validation else (f"these rows are in batch {batch.name} already",),
+        links=_validation_links(validation) if validation else {},
+        pointer=data_version.pointer,
+    )
+
+
+def refused_by_validation(ingestion: IngestOutcome) -> TrainOutcome:
+    """Answer for a training whose rows were refused."""
+    return TrainOutcome(
+        model=ingestion.model,
+        status="refused",
+        stage="validation",
+        reasons=ingestion.reasons,
+        links=ingestion.links,
+    )
+
+
+def refused_by_leakage(run: TrainingRun, reasons: tuple[str, ...]) -> TrainOutcome:
+    """Answer for a training that would have learnt from what it must not know."""
+    create_markdown_artifact(_listed(reasons), key=_key(run.config.model, "leakage"), description="Leakage checks")
+    return TrainOutcome(
+        model=run.config.model,
+        status="refused",
+        stage="leakage",
+        reasons=reasons,
+        data_version=run.snapshot.version,
+    )
+
+
+def trained(run: TrainingRun, verdict: GateVerdict, registered: TrainOutcome) -> TrainOutcome:
+    """Put the metrics and links on the run page and hand the outcome on."""
+    rows = [{"metric": name, **estimate} for name, estimate in registered.metrics.items()]
+    create_table_artifact(rows, key=_key(run.config.model, "metrics"), description=" ".join(verdict.reasons))
+    links = "\n".join(f"- {title}: `{place}`" for title, place in registered.links.items())
+    create_markdown_artifact(links, key=_key(run.config.model, "links"), description="Where to look")
+    return registered
+
+
+def _validation_artifact(config: ModelConfig, validation: ValidationResult) -> None:
+    rows = [
+        {
+            "expectation": outcome.description,
+            "level": outcome.level,
+            "held": "yes" if outcome.passed else "no",
+            "unexpected rows": outcome.n_unexpected,
+            "observed": outcome.observed,
+        }
+        for outcome in validation.outcomes
+    ]
+    create_table_artifact(rows, key=_key(config.model, "validation"), description=" ".join(validation.reasons))
+
+
+def _validation_links(validation: ValidationResult) -> dict[str, str]:
+    links = {"validation report": str(validation.docs)}
+    if validation.quarantine is not None:
+        links["rows set aside"] = str(validation.quarantine)
+    return links
+
+
+def _key(model: str, what: str) -> str:
+    """Artifact keys are lower case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9-]", "-", f"{model}-{what}")
+
+
+def _listed(reasons: tuple[str, ...]) -> str:
+    return "\n".join(f"- {reason}" for reason in reasons)

@@ -1,0 +1,190 @@
+"""Everything a fitted and judged pipeline is registered with: card, drift report, ONNX graph, profile, lineage."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from config.settings import Settings
+from core.card import CardFacts, ColumnFacts, DataFacts
+from core.contract import prepare
+from core.gate import GateVerdict
+from core.outcome import TrainOutcome
+from core.profile import reference_profile
+from core.training_run import TrainingRun
+from core.trust import trusted_types
+from tasks.bench import Bench, close_bench, open_bench
+from tasks.bundle import build_bundle
+from tasks.mlflow_client import address
+from tasks.onnx_export import OnnxResult, export_onnx
+from tasks.register import Registered, register_bundle
+from tasks.report import Card, drift_report, render_card
+from tasks.validation_results import batch_results, newest_page
+
+_logger = logging.getLogger("perennial.registration")
+
+KINDS = ("numeric", "categorical", "boolean", "dates")
+
+
+def register_run(run: TrainingRun, verdict: GateVerdict, settings: Settings) -> TrainOutcome:
+    """Write the reports, build the bundle and register it; a repeat rewrites the same files and registers once."""
+    bench = open_bench(run)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    drift = run.folder / "drift.html"
+    drift_report(bench.train_frame, bench.holdout_frame, bench.contract, drift, run.config.training.seed)
+    onnx = _onnx(bench, run.folder)
+    validation = batch_results(run.snapshot, settings)
+    card = render_card(_card_facts(bench, verdict, onnx, validation))
+    (run.folder / "card.html").write_text(card.html, encoding="utf-8")
+    bundle = build_bundle(
+        run.folder / "bundle",
+        bench.fitted.pipeline,
+        bench.contract,
+        bench.holdout_frame,
+        _documents(bench, verdict, onnx, validation, card),
+        trusted_types(run.config.training.trusted_types),
+        model=run.config.model,
+        lineage=run.lineage,
+    )
+    registered = register_bundle(
+        bundle,
+        run.config,
+        run.lineage,
+        {name: estimate.value for name, estimate in bench.evaluation.metrics.items()},
+        bench.fitted.params,
+        verdict,
+        settings,
+        {"card.html": run.folder / "card.html", "drift.html": drift},
+    )
+    outcome = _outcome(run, verdict, registered, bench, settings)
+    shutil.rmtree(bundle.folder)
+    close_bench()
+    return outcome
+
+
+def _onnx(bench: Bench, folder: Path) -> OnnxResult:
+    prepared = prepare(bench.holdout_frame, bench.contract)
+    return export_onnx(bench.fitted.pipeline, bench.contract, prepared, bench.output, folder)
+
+
+def _documents(
+    bench: Bench, verdict: GateVerdict, onnx: OnnxResult, validation: list[dict[str, Any]], card: Card
+) -> dict[str, Any]:
+    """Files of the bundle by name."""
+    train = bench.split.train
+    profile = reference_profile(bench.train_frame, bench.y[train], _training_output(bench), bench.contract)
+    documents: dict[str, Any] = {
+        "card.md": card.markdown,
+        "card.html": card.html,
+        "evaluation.json": bench.evaluation.to_dict(),
+        "profile.json": profile.to_dict(),
+        "gate.json": verdict.to_dict(),
+        "leakage.json": bench.leakage.to_dict(),
+        "validation.json": validation,
+        "onnx.json": onnx.to_dict(),
+    }
+    if onnx.path is not None:
+        documents["model.onnx"] = onnx.path
+    return documents
+
+
+def _training_output(bench: Bench) -> Any:
+    from core.evaluation import predict_output
+
+    return predict_output(bench.fitted.pipeline, bench.train_frame, bench.contract)
+
+
+def _card_facts(bench: Bench, verdict: GateVerdict, onnx: OnnxResult, validation: list[dict[str, Any]]) -> CardFacts:
+    config = bench.run.config
+    reasons = [f"Batch {result['batch']}: {' '.join(result['reasons'])}" for result in validation[-5:]]
+    allowed = config.training.leakage.allow
+    leakage = "The leakage checks found nothing that blocks the training."
+    return CardFacts(
+        config=config,
+        lineage=bench.run.lineage,
+        data=_data_facts(bench),
+        evaluation=bench.evaluation,
+        verdict=verdict,
+        params=bench.fitted.params,
+        cv_scores=bench.fitted.cv_scores,
+        validation=reasons,
+        leakage=[leakage, *([f"Exempt after review: {', '.join(allowed)}."] if allowed else [])],
+        onnx=_onnx_sentence(onnx),
+        links={},
+    )
+
+
+def _data_facts(bench: Bench) -> DataFacts:
+    config, frame = bench.run.config, bench.rows.frame
+    times = frame[config.time].dropna() if config.time else None
+    return DataFacts(
+        n_rows=len(frame),
+        n_train=len(bench.split.train),
+        n_holdout=len(bench.split.holdout),
+        n_unlabelled=bench.rows.n_unlabelled,
+        n_superseded=bench.rows.n_superseded,
+        n_duplicates_removed=bench.split.n_duplicates_removed,
+        rule=bench.split.rule,
+        first=None if times is None else f"{times.min():%Y-%m-%d}",
+        last=None if times is None else f"{times.max():%Y-%m-%d}",
+        target=_target_facts(bench),
+        columns=_column_facts(bench),
+    )
+
+
+def _target_facts(bench: Bench) -> Mapping[str, float]:
+    if bench.contract.task == "regression":
+        return {"mean": float(bench.y.mean()), "sd": float(bench.y.std()), "min": bench.y.min(), "max": bench.y.max()}
+    counts = np.bincount(bench.y, minlength=len(bench.contract.classes))
+    return dict(zip(bench.contract.classes, counts.tolist(), strict=True))
+
+
+def _column_facts(bench: Bench) -> list[ColumnFacts]:
+    importance = {item.feature: item.mean for item in bench.evaluation.importance}
+    columns = [
+        ColumnFacts(name, kind, float(bench.train_frame[name].isna().mean()), importance.get(name))
+        for kind in KINDS
+        for name in getattr(bench.contract, kind)
+    ]
+    return sorted(columns, key=lambda column: -(column.importance or 0.0))
+
+
+def _onnx_sentence(onnx: OnnxResult) -> str:
+    if onnx.path is None:
+        return f"not kept: {onnx.reason}"
+    return f"kept; it equals the pipeline on {onnx.n_rows:,} rows, the largest difference is {onnx.max_abs_diff:.1e}"
+
+
+def _outcome(
+    run: TrainingRun, verdict: GateVerdict, registered: Registered, bench: Bench, settings: Settings
+) -> TrainOutcome:
+    evaluation, page = bench.evaluation.to_dict(), newest_page(run.snapshot, settings)
+    return TrainOutcome(
+        model=run.config.model,
+        status="registered" if verdict.passed else "refused",
+        stage="gate",
+        reasons=verdict.reasons,
+        data_version=run.snapshot.version,
+        version=registered.version,
+        run_id=registered.run_id,
+        alias=registered.alias,
+        metrics=evaluation["metrics"],
+        links={
+            "model card": str(run.folder / "card.html"),
+            "drift report": str(run.folder / "drift.html"),
+            **({"validation report": str(page)} if page else {}),
+            "model in MLflow": _mlflow_page(registered, settings),
+        },
+    )
+
+
+def _mlflow_page(registered: Registered, settings: Settings) -> str:
+    page = f"#/models/{registered.model}/versions/{registered.version}"
+    if settings.mlflow_uri.startswith("http"):
+        return f"{address(settings).rstrip('/')}/{page}"
+    return f"http://127.0.0.1:5000/{page} (after: perennial ui)"

@@ -1,0 +1,73 @@
+"""What surrounds a flow run started by hand: a Prefect API, settings that suit a terminal, progress lines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from config.settings import load_settings
+from tasks.local_server import await_server, prefect_environment, running_server, start_server
+from tasks.progress import shown, step
+
+HEAVY_IMPORTS = (
+    "great_expectations",
+    "sklearn.ensemble",
+    "sklearn.compose",
+    "skops.io",
+)
+
+NUMERICS = {
+    # OpenMP threads that spin while they wait make histogram gradient boosting up to ten times slower on a machine
+    # that does anything else; read when the library is loaded.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+
+
+@contextmanager
+def flow_session(show_progress: bool = True) -> Iterator[None]:
+    """Prepare the process for flow runs; importing Prefect before this block would miss its environment.
+
+    With ``PREFECT_API_URL`` set, that server is used as it is. Otherwise the project's local server is started in the
+    background, and the libraries every training needs are imported while it comes up.
+    """
+    settings = load_settings()
+    settings.var.mkdir(parents=True, exist_ok=True)
+    for name, value in {**prefect_environment(settings), **NUMERICS}.items():
+        os.environ.setdefault(name, value)
+    with ExitStack() as stack:
+        if settings.prefect_api_url is None:
+            start_server(settings)
+            if running_server(settings) is None:
+                _preload()
+            os.environ["PREFECT_API_URL"] = await_server(settings).api_url
+        import prefect  # noqa: F401 - configures logging, which would remove a handler added before
+
+        if show_progress:
+            stack.enter_context(shown())
+        if settings.prefect_api_url is None:
+            stack.enter_context(_without_heartbeat())
+        with step("Starting"):
+            yield
+
+
+@contextmanager
+def _without_heartbeat() -> Iterator[None]:
+    """Spare runs that a person watches the heartbeat.
+
+    Nothing looks for zombies on the local server, and each flow would wait 1 s for its heartbeat thread to end.
+    """
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
+
+
+def _preload() -> None:
+    import importlib
+
+    from tasks.mlflow_client import import_mlflow
+
+    import_mlflow()
+    for name in HEAVY_IMPORTS:
+        importlib.import_module(name)

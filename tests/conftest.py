@@ -1,0 +1,47 @@
+"""Fixtures shared by the tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.settings import Settings
+from tasks.local_server import await_server, prefect_environment, start_server, stop_server
+from tests.factories import make_project
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a real Prefect server for this test process; flows must be imported after asking for it."""
+    settings = make_project(tmp_path_factory.mktemp("prefect"))
+    start_server(settings)
+    before = dict(os.environ)
+    os.environ.update(prefect_environment(settings))
+    os.environ["PREFECT_API_URL"] = await_server(settings).api_url
+    yield os.environ["PREFECT_API_URL"]
+    _flush()
+    os.environ.clear()
+    os.environ.update(before)
+    stop_server(settings)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Return an empty project that the environment names."""
+    settings = make_project(tmp_path)
+    monkeypatch.setenv("PERENNIAL_ROOT", str(settings.root))
+    for name in ("PERENNIAL_VAR", "MLFLOW_TRACKING_URI", "PERENNIAL_MLFLOW_URI", "PERENNIAL_DATA_REMOTE"):
+        monkeypatch.delenv(name, raising=False)
+    return settings
+
+
+def _flush() -> None:
+    """Send what is queued while the server still runs; otherwise the process waits for it at its end."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    APILogWorker.drain_all(timeout=10)
+    EventsWorker.drain_all(timeout=10)

@@ -1,0 +1,101 @@
+"""The flow ``ingest`` on a real Prefect server, real DVC and real Great Expectations."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from config.settings import Settings
+from core.errors import RunInProgressError, SchemaError
+from core.outcome import IngestOutcome
+from tasks.lock import hold_model
+from tests.factories import add_credit_model, credit_rows, git
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("prefect")]
+
+Ingest = Callable[..., IngestOutcome]
+
+
+@pytest.fixture
+def ingest(prefect_api: str) -> Ingest:
+    """Return the flow, imported once its server is known."""
+    assert prefect_api
+    from flows.ingest import ingest
+
+    return ingest
+
+
+def _batches(settings: Settings) -> list[str]:
+    return sorted(path.name for path in (settings.root / "data" / "credit").glob("*"))
+
+
+def test_rows_become_one_version_however_often_they_are_read(ingest: Ingest, project: Settings) -> None:
+    """The first run writes a batch, the second finds it, and git sees data.dvc and the new files only."""
+    add_credit_model(project)
+    first, second = ingest("credit"), ingest("credit")
+    assert (first.is_new, second.is_new) == (True, False)
+    assert first.data_version == second.data_version
+    assert len(_batches(project)) == 1
+    assert (project.root / "data.dvc").is_file()
+    assert git(project.root, "log", "--oneline").count("\n") == 1
+    assert Path(first.links["validation report"]).is_file()
+
+
+def test_a_grown_file_gives_a_batch_of_the_new_rows(ingest: Ingest, project: Settings) -> None:
+    """With a unique key, only rows that are not there yet land in the second batch."""
+    add_credit_model(project)
+    ingest("credit")
+    add_credit_model(project, pd.concat([credit_rows(), credit_rows(50, seed=2)]))
+    outcome = ingest("credit")
+    assert outcome.is_new
+    files = sorted((project.root / "data" / "credit").glob("*.parquet"))
+    assert [len(pd.read_parquet(path)) for path in files] == [800, 50]
+
+
+def test_rows_that_fail_an_expectation_are_set_aside_with_the_reason(ingest: Ingest, project: Settings) -> None:
+    """Within the allowed share the batch goes on without them."""
+    rows = credit_rows()
+    rows.loc[:4, "age"] = 7
+    add_credit_model(project, rows)
+    outcome = ingest("credit")
+    assert (outcome.accepted, outcome.n_rows, outcome.n_quarantined) == (True, 800, 5)
+    aside = pd.read_parquet(outcome.links["rows set aside"])
+    assert len(aside) == 5
+    assert aside["reason"].str.contains("age").all()
+
+
+def test_too_many_failing_rows_refuse_the_batch(ingest: Ingest, project: Settings) -> None:
+    """Nothing is written and nothing is versioned, and the answer says why."""
+    rows = credit_rows()
+    rows.loc[:100, "age"] = 7
+    add_credit_model(project, rows)
+    outcome = ingest("credit")
+    assert not outcome.accepted
+    assert outcome.data_version is None
+    assert "101" in " ".join(outcome.reasons)
+    assert _batches(project) == []
+    assert not (project.root / "data.dvc").exists()
+
+
+def test_rows_that_cannot_be_read_leave_nothing_behind(ingest: Ingest, project: Settings) -> None:
+    """A typed error reaches the caller through Prefect as it is."""
+    add_credit_model(project, credit_rows().drop(columns="income"))
+    with pytest.raises(SchemaError, match="income"):
+        ingest("credit")
+    assert _batches(project) == []
+    assert list((project.var / "work").rglob("*.parquet")) == []
+
+
+def test_one_run_per_model_at_a_time(ingest: Ingest, project: Settings) -> None:
+    """A second run says who holds the model."""
+    add_credit_model(project)
+    with hold_model("credit", project), pytest.raises(RunInProgressError, match="process"):
+        _in_another_thread(lambda: ingest("credit"))
+
+
+def _in_another_thread(call: Callable[[], object]) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(call).result()

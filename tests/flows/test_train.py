@@ -1,0 +1,147 @@
+"""The flow ``train`` end to end: real Prefect, DVC, Great Expectations, scikit-learn, MLflow and Evidently."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from config.settings import Settings
+from core.outcome import TrainOutcome
+from tests.factories import add_credit_model, credit_rows, git
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.xdist_group("prefect"),
+    # Evidently 0.7.23, Great Expectations 1.24 and MLflow 3.17 use names that pandas 3, NumPy 2 and their own web
+    # frameworks deprecate: their warnings, not ours.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),
+]
+
+Train = Callable[..., TrainOutcome]
+
+
+@pytest.fixture
+def train(prefect_api: str) -> Train:
+    """Return the flow, imported once its server is known."""
+    assert prefect_api
+    from flows.train import train
+
+    return train
+
+
+def _predictions(settings: Settings, outcome: TrainOutcome, rows: pd.DataFrame) -> Any:
+    import mlflow
+
+    mlflow.set_tracking_uri(settings.mlflow_uri)
+    model = mlflow.pyfunc.load_model(f"models:/credit/{outcome.version}")
+    return np.asarray(model.predict(rows))
+
+
+def _raw_rows() -> pd.DataFrame:
+    rows = credit_rows(50, seed=9).drop(columns=["id", "default"])
+    return rows.astype({"income": "float64", "age": "float64"}).assign(owner=rows["owner"] == "true")
+
+
+def test_a_file_of_rows_becomes_a_champion_that_can_prove_its_origin(train: Train, project: Settings) -> None:
+    """Version 1 is champion, predicts raw rows, and its run names data version, commit, configuration and code."""
+    add_credit_model(project)
+    outcome = train("credit")
+    assert (outcome.status, outcome.version, outcome.alias) == ("registered", 1, "champion")
+    assert outcome.metrics["roc_auc"]["value"] == pytest.approx(0.8, abs=0.12)
+    for title in ("model card", "drift report", "validation report"):
+        assert Path(outcome.links[title]).stat().st_size > 1_000
+
+    predictions = _predictions(project, outcome, _raw_rows())
+    assert predictions.shape == (50, 2)
+    assert predictions.std() > 0.05
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(project.mlflow_uri, project.mlflow_uri)
+    tags = client.get_model_version("credit", "1").tags
+    assert tags["perennial.data_version"] == outcome.data_version
+    assert tags["git.commit"] == git(project.root, "rev-parse", "HEAD").strip()
+    bundle = Path(client.download_artifacts(str(outcome.run_id), "reports"))
+    assert (bundle / "drift.html").is_file()
+
+
+def test_the_bundle_holds_everything_a_version_needs(train: Train, project: Settings) -> None:
+    """Pipeline without pickle, ONNX graph, contract, profile, evaluation, gate, card, validation and lineage."""
+    add_credit_model(project)
+    train("credit")
+    manifest = next((project.var / "mlruns").rglob("manifest.json"))
+    files = {path.name for path in manifest.parent.rglob("*") if path.is_file()}
+    assert {"model.skops", "model.onnx", "contract.json", "profile.json", "evaluation.json", "gate.json"} <= files
+    assert {"card.md", "card.html", "validation.json", "lineage.json", "leakage.json", "input_example.json"} <= files
+    assert not [name for name in files if name.endswith((".pkl", ".pickle", ".joblib"))]
+    [validation] = json.loads((manifest.parent / "validation.json").read_text())
+    assert validation["accepted"]
+    assert json.loads((manifest.parent / "lineage.json").read_text())["data_pointer"].startswith("outs:")
+
+
+def test_the_same_key_gives_the_same_version(train: Train, project: Settings) -> None:
+    """A repeat registers nothing; a changed parameter registers a challenger; the champion stays."""
+    add_credit_model(project)
+    first, again = train("credit"), train("credit")
+    other = train("credit", overrides={"training.params.max_iter": "20"})
+    assert (again.status, again.version) == ("unchanged", first.version)
+    assert (other.status, other.version, other.alias) == ("registered", 2, "challenger")
+    assert train("credit").alias == "champion"
+
+
+def test_an_older_data_version_can_be_trained_on_while_the_data_moves_on(train: Train, project: Settings) -> None:
+    """The run works on a snapshot of the named version, and gives bit for bit what that version gave before."""
+    add_credit_model(project)
+    first = train("credit")
+    add_credit_model(project, pd.concat([credit_rows(), credit_rows(200, seed=2)]))
+    second = train("credit")
+    assert second.data_version != first.data_version
+    assert str(first.data_version) not in (project.root / "data.dvc").read_text()
+    for path in (project.root / "data" / "credit").iterdir():
+        path.unlink()
+    third = train("credit", data_version=str(first.data_version)[:8], overrides={"training.cv": "0"})
+    assert third.data_version == first.data_version
+    rows = _raw_rows()
+    assert np.array_equal(_predictions(project, third, rows), _predictions(project, first, rows))
+    assert not np.array_equal(_predictions(project, second, rows), _predictions(project, first, rows))
+
+
+def test_a_gate_that_says_no_keeps_the_version_without_an_alias(train: Train, project: Settings) -> None:
+    """The model can be looked at, with reasons; nothing is promoted."""
+    add_credit_model(project, gate={"metric": "roc_auc", "floor": 0.999})
+    outcome = train("credit")
+    assert (outcome.refused, outcome.stage, outcome.version, outcome.alias) == (True, "gate", 1, None)
+    assert "0.999" in " ".join(outcome.reasons)
+
+
+def test_a_leaking_feature_blocks_the_training(train: Train, project: Settings) -> None:
+    """A copy of the target among the features is found before anything is fitted or registered."""
+    rows = credit_rows()
+    add_credit_model(project, rows.assign(income=rows["default"] * 1000 + rows["income"]))
+    outcome = train("credit")
+    assert (outcome.refused, outcome.stage, outcome.version) == (True, "leakage", None)
+    assert "income" in " ".join(outcome.reasons)
+    exempt = train("credit", overrides={"training.leakage.allow": "[income]"})
+    assert exempt.status == "registered"
+
+
+def test_the_run_page_names_the_model_and_shows_metrics_and_links(train: Train, project: Settings) -> None:
+    """A person at the Prefect server finds validation, metrics and links as artifacts."""
+    add_credit_model(project)
+    train("credit", trigger="schedule", overrides={"training.seed": "5"})
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterName
+
+    with get_client(sync_client=True) as client:
+        name = FlowRunFilterName(any_=["credit-schedule"])
+        assert len(client.read_flow_runs(flow_run_filter=FlowRunFilter(name=name))) >= 2
+        keys = ["credit-validation", "credit-metrics", "credit-links"]
+        artifacts = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=keys)))
+    assert {artifact.key for artifact in artifacts} == set(keys)
+    metrics = next(artifact for artifact in artifacts if artifact.key == "credit-metrics")
+    assert "roc_auc" in str(metrics.data)

@@ -1,0 +1,104 @@
+"""Every command of the documents is run, as it stands there."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from config.schema import SimulatedSource
+from config.settings import Settings
+from core.simulate import simulate
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = ["README.md", "docs/how-to.md", "docs/tutorial.md"]
+
+ELSEWHERE = {
+    "make demo": "continuous integration would set everything up twice; its recipe is checked below",
+    "make test": "this test is part of it",
+    ". .venv/bin/activate": "the tests run with the environment already",
+    "export PREFECT_API_URL=https://prefect.example.org/api": "needs somebody's server; test_ingest uses a real one",
+    "dvc remote add --default --force store s3://bucket/path": "test_s3 uses a real S3 server",
+}
+
+
+def _commands(document: str) -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / document).read_text(), flags=re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line and not line.startswith("#")]
+
+
+@pytest.fixture
+def shell(project: Settings) -> Iterator["Shell"]:
+    """Return a shell in a project that holds the demo model, like a clone of the repository."""
+    for room in ("models", "expectations"):
+        shutil.copytree(ROOT / "config" / room, project.root / "config" / room, dirs_exist_ok=True)
+    shell = Shell(project)
+    yield shell
+    shell.run("perennial server stop")
+
+
+class Shell:
+    """Runs command lines in a project."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.root = settings.root
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        self._environment = clean | {"PATH": path, "PERENNIAL_ROOT": str(self.root)}
+
+    def run(self, command: str) -> str:
+        """Run a line; a failure shows what it printed."""
+        done = subprocess.run(
+            ["bash", "-ec", command], cwd=self.root, env=self._environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+def _loans(columns: dict[str, str]) -> pd.DataFrame:
+    source = SimulatedSource(kind="simulated", months=3, rows_per_month=400)
+    return pd.concat(simulate(source)).rename(columns=columns)
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(600)
+def test_the_tutorial_can_be_followed(shell: Shell) -> None:
+    """Its commands run one after the other, and the results are those it tells."""
+    printed = {command: shell.run(command) for command in _commands("docs/tutorial.md")}
+    assert "registered loans version 1 (champion)" in printed["perennial train loans"]
+    assert "(challenger)" in printed["perennial show loans@challenger"]
+    assert "6,000" in printed["perennial data loans"]
+    assert "nothing to do" in shell.run("perennial train loans")
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(600)
+def test_the_commands_of_readme_and_how_to_run(shell: Shell) -> None:
+    """The demo model and a user's own file work as written."""
+    names = {"application_id": "loan_id", "application_date": "applied_on", "default_next_month": "defaulted"}
+    _loans(names).to_csv(shell.root / "loans.csv", index=False)
+    shell.run("perennial train credit --set source.rows_per_month=200")
+    version = re.findall(r"\b([0-9a-f]{32})\b", shell.run("perennial data credit"))[0]
+    for document in ("README.md", "docs/how-to.md"):
+        for command in _commands(document):
+            if command not in ELSEWHERE:
+                shell.run(command.replace("VERSION", version))
+
+
+def test_the_demo_trains_the_demo_model() -> None:
+    """``make demo`` is the set-up and the one command the other test runs."""
+    recipe = subprocess.run(["make", "--dry-run", "demo"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert recipe.splitlines()[-1].endswith("perennial train credit")
+
+
+@pytest.mark.parametrize("document", ["README.md", *(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))])
+def test_links_lead_somewhere(document: str) -> None:
+    """A reader never meets a link to a file that is not there."""
+    text = (ROOT / document).read_text()
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    assert [link for link in links if not ((ROOT / document).parent / link).exists()] == []
