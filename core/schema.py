@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 
 from config.schema import ModelConfig
-
-_INTEGRAL = re.compile(r"([+-]?\d+)\.0+")
 
 
 def column_types(config: ModelConfig) -> dict[str, str]:
@@ -29,21 +26,6 @@ def column_types(config: ModelConfig) -> dict[str, str]:
     return {column: types[column] for column in config.columns}
 
 
-def canonical_label(value: object) -> str | None:
-    """Text of a class label, however a source, a person or a client wrote it.
-
-    >>> [canonical_label(value) for value in (True, 1.0, "1.0", " yes ", "False", None, float("nan"))]
-    ['true', '1', '1', 'yes', 'false', None, None]
-    """
-    if value is None or value != value:
-        return None
-    text = str(value).strip()
-    if text.lower() in ("true", "false"):
-        return text.lower()
-    integral = _INTEGRAL.fullmatch(text)
-    return (integral.group(1) if integral else text) or None
-
-
 def columns_problem(found: Sequence[str], config: ModelConfig) -> str | None:
     """Say which declared columns a source lacks, and which of its names comes closest; None if it has them all."""
     missing = [column for column in config.columns if column not in found]
@@ -58,15 +40,15 @@ def columns_problem(found: Sequence[str], config: ModelConfig) -> str | None:
     )
 
 
-def target_problem(counts: Mapping[str | None, int], config: ModelConfig) -> str | None:
+def target_problem(counts: Mapping[str, int], config: ModelConfig) -> str | None:
     """Say why the target of the training rows cannot be learnt; None if it can.
 
     Parameters
     ----------
     counts
-        Rows per label; regression: rows per value as text. None counts the rows without one.
+        Rows per label; regression: rows per value as text.
     """
-    labels = {label: n for label, n in counts.items() if label is not None and n > 0}
+    labels = {label: n for label, n in counts.items() if n > 0}
     if not labels:
         return f"target {config.target!r} has no value in any row; labelled rows are needed to train"
     if len(labels) == 1:

@@ -47,6 +47,9 @@ TRUSTED_TYPES = (
     "sklearn.gaussian_process.kernels.WhiteKernel",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    # Target encoding keeps the cross-fitting it was learnt with.
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.StratifiedKFold",
     # Spline features.
     "scipy.interpolate._bsplines.BSpline",
 )

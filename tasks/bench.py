@@ -9,12 +9,14 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from core.errors import TrainingError
 from core.training_run import TrainingRun
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
+    from config.schema import ModelConfig
     from core.contract import FeatureContract
     from core.evaluation import Evaluation
     from core.leakage import LeakageReport
@@ -42,12 +44,22 @@ class Bench:
 
     @cached_property
     def contract(self) -> FeatureContract:
-        """Feature contract with the classes these rows hold."""
+        """Feature contract with the classes these rows hold.
+
+        Raises
+        ------
+        TrainingError
+            The target cannot be learnt: no label, one class, a class with a single row.
+        """
         from core.contract import FeatureContract
+        from core.schema import target_problem
 
         config = self.run.config
-        labels = () if config.task == "regression" else self.rows.frame[config.target].unique().tolist()
-        return FeatureContract.of(config, labels)
+        counts = _label_counts(self.rows.frame[config.target], config)
+        problem = target_problem(counts, config)
+        if problem:
+            raise TrainingError(problem)
+        return FeatureContract.of(config, list(counts))
 
     @cached_property
     def y(self) -> npt.NDArray[Any]:
@@ -79,6 +91,13 @@ class Bench:
     def holdout_frame(self) -> pd.DataFrame:
         """Rows to judge by."""
         return self.rows.frame.take(self.split.holdout)
+
+
+def _label_counts(target: pd.Series[Any], config: ModelConfig) -> dict[str, int]:
+    """Rows per label; of numbers, two different ones are enough to know."""
+    if config.task == "regression":
+        return dict.fromkeys(map(str, target.unique()[:2]), 1)
+    return {str(label): n for label, n in target.value_counts().items()}
 
 
 _open: dict[str, Bench] = {}

@@ -125,7 +125,7 @@ def _write(
     try:
         with reading(name):
             reader = connection.sql(staged_sql(casts, _ROWS)).to_arrow_reader(ROW_GROUP)
-        return _write_groups(_row_groups(_batches(reader, name)), reader.schema, path, config, settings)
+        return _write_groups(row_groups(_batches(reader, name)), reader.schema, path, config, settings)
     except SourceError as error:
         if UNREADABLE not in str(error):
             raise
@@ -142,7 +142,7 @@ def _batches(reader: pa.RecordBatchReader, name: str) -> Iterator[pa.RecordBatch
         yield batch
 
 
-def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Cut a stream into tables of equal size without seams: where the engine cuts it depends on its threads."""
     import pyarrow as pa
 
@@ -192,7 +192,7 @@ def _n_values(path: Path) -> Counter[str]:
     counts: Counter[str] = Counter()
     with pq.ParquetFile(path) as parquet:
         names = parquet.schema_arrow.names
-        for number in range(parquet.num_row_groups):
+        for number in range(parquet.numrow_groups):
             group = parquet.metadata.row_group(number)
             counts.update({name: group.column(index).statistics.num_values for index, name in enumerate(names)})
     return counts

@@ -1,0 +1,133 @@
+"""From the import path in a model file to an estimator that fits the task."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
+
+from core.errors import ConfigError
+
+_FAMILIES = ("ensemble", "linear_model", "neural_network", "neighbors", "svm", "tree", "naive_bayes", "calibration")
+
+
+def load_estimator(path: str, params: Mapping[str, Any], seed: int, task: str) -> BaseEstimator:
+    """Build the estimator a model file names.
+
+    Parameters
+    ----------
+    path
+        Import path of a class with scikit-learn's interface.
+    params
+        Its parameters. ``{"import": path, "params": {...}}`` as a value stands for an estimator.
+    seed
+        Becomes ``random_state`` where the estimator takes one and the parameters give none.
+    task
+        ``binary``, ``multiclass`` or ``regression``.
+
+    Raises
+    ------
+    ConfigError
+        The path does not import, is no estimator, does not fit the task, or does not take the parameters.
+    """
+    estimator = _built(path, params, seed, "training.estimator")
+    _check_task(estimator, path, task)
+    return estimator
+
+
+def with_params(estimator: BaseEstimator, params: Mapping[str, Any], where: str = "training.params") -> BaseEstimator:
+    """Set parameters on an estimator, nested ones (``estimator__C``) too.
+
+    Raises
+    ------
+    ConfigError
+        It does not take one of them; the message names those it takes.
+    """
+    known = estimator.get_params(deep=True)
+    for name in params:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            own = ", ".join(sorted(estimator.get_params(deep=False)))
+            raise ConfigError(f"{where}: {type(estimator).__name__} takes no parameter {name!r}{hint} It takes: {own}")
+    estimator.set_params(**params)
+    return estimator
+
+
+def _built(path: str, params: Mapping[str, Any], seed: int, where: str) -> BaseEstimator:
+    kind = _estimator_class(path, where)
+    inner = {
+        name: _built(value["import"], value.get("params") or {}, seed, f"training.params.{name}")
+        if _names_an_estimator(value)
+        else value
+        for name, value in params.items()
+    }
+    required: dict[str, Any] = {name: inner[name] for name in ("estimator", "estimators") if name in inner}
+    estimator = with_params(_instance(kind, path, required, where), inner)
+    if "random_state" in estimator.get_params(deep=False) and "random_state" not in params:
+        estimator.set_params(random_state=seed)
+    return estimator
+
+
+def _names_an_estimator(value: Any) -> bool:
+    return isinstance(value, Mapping) and "import" in value and set(value) <= {"import", "params"}
+
+
+def _instance(kind: type[BaseEstimator], path: str, required: dict[str, Any], where: str) -> BaseEstimator:
+    try:
+        return kind(**required)
+    except TypeError as error:
+        raise ConfigError(
+            f"{where}: {path} cannot be built: {error}. Give what it needs under training.params"
+        ) from error
+
+
+def _estimator_class(path: str, where: str) -> type[BaseEstimator]:
+    module_name, _, name = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), name, None)
+    except ImportError as error:
+        raise ConfigError(f"{where}: {path!r} does not import: {error}{_suggestion(name)}") from error
+    if found is None:
+        raise ConfigError(f"{where}: module {module_name!r} has no {name!r}{_suggestion(name)}")
+    if not (isinstance(found, type) and all(hasattr(found, method) for method in ("fit", "get_params", "set_params"))):
+        raise ConfigError(f"{where}: {path!r} is no estimator class (no fit, get_params and set_params)")
+    return found
+
+
+def _suggestion(name: str) -> str:
+    known: dict[str, str] = {}
+    for family in _FAMILIES:
+        module = vars(importlib.import_module(f"sklearn.{family}"))
+        known.update({item: f"sklearn.{family}.{item}" for item, found in module.items() if hasattr(found, "fit")})
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {known[close[0]]!r}?" if close else ". Give the full import path, 'package.module.Class'"
+
+
+def _check_task(estimator: BaseEstimator, path: str, task: str) -> None:
+    if task == "regression":
+        if not is_regressor(estimator):
+            raise ConfigError(f"training.estimator: {path} is no regressor, but the task is regression{_twin(path)}")
+        return
+    if not is_classifier(estimator):
+        raise ConfigError(f"training.estimator: {path} is no classifier, but the task is {task}{_twin(path)}")
+    if not hasattr(estimator, "predict_proba"):
+        raise ConfigError(
+            f"training.estimator: {path} predicts no probabilities, which the task {task} needs. Wrap it: "
+            "estimator: sklearn.calibration.CalibratedClassifierCV, "
+            f"params: {{estimator: {{import: {path}, params: {{...}}}}}}"
+        )
+
+
+def _twin(path: str) -> str:
+    """Name the class of the other kind, where there is one."""
+    for ours, other in (("Classifier", "Regressor"), ("Regressor", "Classifier"), ("SVC", "SVR"), ("SVR", "SVC")):
+        if path.endswith(ours):
+            twin = path.removesuffix(ours) + other
+            module_name, _, name = twin.rpartition(".")
+            if hasattr(importlib.import_module(module_name), name):
+                return f"; use {twin}"
+    return ""

@@ -1,0 +1,137 @@
+"""Read a model's suite of expectations and check what Great Expectations would pass over in silence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from config.schema import ModelConfig
+from config.settings import Settings
+from core.errors import ConfigError
+from core.text import readable
+
+MAX_BYTES = 10_000_000
+LEVELS = ("schema", "row", "warning")
+ROW_COUNT = "expect_table_row_count_to_be_between"
+QUERY = "unexpected_rows_expectation"
+_ONE_COLUMN = ("column", "column_A", "column_B")
+_MANY_COLUMNS = ("column_list", "column_set")
+_KEYS = {"type", "kwargs", "severity", "meta", "notes", "description", "id", "rendered_content"}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One expectation of a suite.
+
+    Parameters
+    ----------
+    place
+        How messages name it: the suite's file, its index and type.
+    kind
+        ``expect_...`` or ``unexpected_rows_expectation``.
+    kwargs
+        Its arguments.
+    level
+        ``schema``, ``row`` or ``warning``.
+    severity
+        Great Expectations' word for it.
+    why
+        The suite's own reason, for the page.
+    """
+
+    place: str
+    kind: str
+    kwargs: dict[str, Any] = field(repr=False)
+    level: str
+    severity: str = "critical"
+    why: str = ""
+
+    @property
+    def column(self) -> str | None:
+        """The one column it speaks of; None for several, or for the table."""
+        column = self.kwargs.get("column")
+        return column if isinstance(column, str) else None
+
+    @property
+    def columns(self) -> Iterator[str]:
+        """Every column it names."""
+        for key in _ONE_COLUMN:
+            if key in self.kwargs:
+                yield self.kwargs[key]
+        for key in _MANY_COLUMNS:
+            yield from self.kwargs.get(key) or ()
+
+
+def read_suite(config: ModelConfig, settings: Settings) -> tuple[Expected, ...]:
+    """Read the model's suite, in its order, led by "at least one row" where it does not ask for that.
+
+    The types and arguments themselves are checked by Great Expectations when they are built.
+
+    Raises
+    ------
+    ConfigError
+        No such file, not a suite, an unknown level, or a column that the model file does not declare.
+    """
+    path = settings.root / config.validation.suite
+    content = _parsed(path, config.validation.suite)
+    if not isinstance(content, dict) or not isinstance(content.get("expectations"), list):
+        raise ConfigError(f"{path}: expected an object with a list 'expectations', as Great Expectations writes it")
+    items = enumerate(content["expectations"])
+    expected = tuple(_expected(item, f"{config.validation.suite}: expectations[{index}]") for index, item in items)
+    for one in expected:
+        _refuse_undeclared(one, config)
+    if any(one.kind == ROW_COUNT and (one.kwargs.get("min_value") or 0) >= 1 for one in expected):
+        return expected
+    # An empty batch passes every expectation on a column.
+    return (Expected("at least one row", ROW_COUNT, {"min_value": 1}, "schema"), *expected)
+
+
+def _parsed(path: Path, shown: str) -> Any:
+    if not path.is_file():
+        raise ConfigError(
+            f"no suite {path}; validation.suite is {shown!r}, relative to the project's folder. "
+            "'perennial init' writes one from data"
+        )
+    if path.stat().st_size > MAX_BYTES:
+        raise ConfigError(f"{path}: larger than {MAX_BYTES:,} bytes; a suite is a list of expectations, not of data")
+    try:
+        return json.loads(path.read_bytes())
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}, line {error.lineno}: not valid JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not valid JSON: {error}") from error
+
+
+def _expected(item: Any, place: str) -> Expected:
+    if not isinstance(item, dict) or not isinstance(item.get("type"), str):
+        raise ConfigError(f"{place}: expected an object with 'type' and 'kwargs', found {readable(item)}")
+    place = f"{place} ({readable(item['type'])})"
+    unknown = sorted(set(item) - _KEYS)
+    if unknown:
+        raise ConfigError(f"{place}: unknown keys {unknown}; arguments stand under 'kwargs', ours under 'meta'")
+    kwargs, meta = item.get("kwargs") or {}, item.get("meta") or {}
+    if not isinstance(kwargs, dict) or not isinstance(meta, dict):
+        raise ConfigError(f"{place}: 'kwargs' and 'meta' must be objects")
+    severity = item.get("severity") or "critical"
+    level = meta.get("level") or ("warning" if severity == "warning" else "schema")
+    if level not in LEVELS:
+        raise ConfigError(f"{place}: meta.level is {readable(level)!r}, expected one of {', '.join(LEVELS)}")
+    if item["type"] == QUERY and "{batch}" not in str(kwargs.get("unexpected_rows_query")):
+        raise ConfigError(f"{place}: the query must read from {{batch}}, the rows looked at, and nothing else")
+    return Expected(place, item["type"], kwargs, level, severity, str(meta.get("why") or ""))
+
+
+def _refuse_undeclared(expected: Expected, config: ModelConfig) -> None:
+    for key in _MANY_COLUMNS:
+        if not isinstance(expected.kwargs.get(key) or [], list):
+            raise ConfigError(f"{expected.place}: {key} must be a list of column names")
+    # "Exactly these columns" is a statement about the declared ones too.
+    for column in expected.columns:
+        if column not in config.columns:
+            raise ConfigError(
+                f"{expected.place}: column {readable(column)!r} is not declared in the model file of {config.model!r}; "
+                "declare it under features (or features.ignored), or take the expectation out"
+            )
