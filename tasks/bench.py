@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from core.leakage import LeakageReport
     from core.rows import Rows
     from core.split import Split
+    from tasks.drift_report import DriftReport
     from tasks.fit import FittedModel
 
 
@@ -30,6 +31,7 @@ class Bench:
 
     fitted: FittedModel
     evaluation: Evaluation
+    drift_report: DriftReport
     output: npt.NDArray[Any]
 
     def __init__(self, run: TrainingRun) -> None:

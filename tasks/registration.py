@@ -23,7 +23,7 @@ from tasks.bundle import build_bundle
 from tasks.mlflow_client import address
 from tasks.onnx_export import OnnxResult, export_onnx
 from tasks.register import Registered, register_bundle
-from tasks.report import Card, drift_report, render_card
+from tasks.report import Card, render_card
 from tasks.validation_results import batch_results, newest_page
 
 _logger = logging.getLogger("perennial.registration")
@@ -35,8 +35,6 @@ def register_run(run: TrainingRun, verdict: GateVerdict, settings: Settings) -> 
     """Write the reports, build the bundle and register it; a repeat rewrites the same files and registers once."""
     bench = open_bench(run)
     run.folder.mkdir(parents=True, exist_ok=True)
-    drift = run.folder / "drift.html"
-    drift_report(bench.train_frame, bench.holdout_frame, bench.contract, drift, run.config.training.seed)
     onnx = _onnx(bench, run.folder)
     validation = batch_results(run.snapshot, settings)
     card = render_card(_card_facts(bench, verdict, onnx, validation))
@@ -51,6 +49,7 @@ def register_run(run: TrainingRun, verdict: GateVerdict, settings: Settings) -> 
         model=run.config.model,
         lineage=run.lineage,
     )
+    drift = bench.drift_report.finish()
     registered = register_bundle(
         bundle,
         run.config,

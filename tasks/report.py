@@ -1,9 +1,8 @@
-"""Pages for people: the model card, and Evidently's comparison of training and holdout rows."""
+"""The model card as Markdown and as one self-contained page."""
 
 from __future__ import annotations
 
 import html
-import logging
 import math
 import re
 import statistics
@@ -18,14 +17,8 @@ from tasks.figures import draw_figures
 
 if TYPE_CHECKING:
     import jinja2
-    import pandas as pd
-
-    from core.contract import FeatureContract
 
 TEMPLATES = Path(__file__).with_name("templates")
-DRIFT_SAMPLE_ROWS = 20_000
-
-_logger = logging.getLogger("perennial.report")
 
 
 @dataclass(frozen=True)
@@ -53,34 +46,6 @@ def render_card(facts: CardFacts) -> Card:
     )
 
 
-def drift_report(train: pd.DataFrame, holdout: pd.DataFrame, contract: FeatureContract, path: Path, seed: int) -> None:
-    """Write Evidently's report of training against holdout rows as one HTML page.
-
-    Large sets are sampled (seeded): the page shows distributions, no decision is taken from it. One score per column
-    is asked for instead of Evidently's preset, which computes every column three times.
-    """
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.metrics import ValueDrift
-
-    numeric = [name for name in contract.numeric if _has_values(train[name]) and _has_values(holdout[name])]
-    levels = contract.categorical + contract.boolean
-    categorical = [name for name in levels if _has_values(train[name]) and _has_values(holdout[name])]
-    # Evidently writes names raw into a script block; escaped before it sees them, they cannot leave it.
-    names = {name: html.escape(name) for name in numeric + categorical}
-    definition = DataDefinition(
-        numerical_columns=[names[name] for name in numeric], categorical_columns=[names[name] for name in categorical]
-    )
-    frames = [
-        Dataset.from_pandas(_for_evidently(frame, numeric, categorical, seed).rename(columns=names), definition)
-        for frame in (holdout, train)
-    ]
-    metrics = [ValueDrift(column=names[name], method="psi", threshold=0.1) for name in numeric + categorical]
-    snapshot = Report(metrics).run(*frames)
-    temporary = path.with_name(f".{path.name}")
-    snapshot.save_html(str(temporary))
-    temporary.replace(path)
-
-
 def template_environment() -> jinja2.Environment:
     """Jinja with HTML escaping on and the formats of our pages."""
     import jinja2
@@ -93,22 +58,6 @@ def template_environment() -> jinja2.Environment:
     )
     environment.filters |= {"number": _number, "amount": _amount, "interval": _interval, "spread": _spread, "md": _md}
     return environment
-
-
-def _for_evidently(frame: pd.DataFrame, numeric: list[str], categorical: list[str], seed: int) -> pd.DataFrame:
-    sample = frame if len(frame) <= DRIFT_SAMPLE_ROWS else frame.sample(DRIFT_SAMPLE_ROWS, random_state=seed)
-    columns = sample[numeric + categorical].reset_index(drop=True)
-    for name in categorical:
-        columns[name] = columns[name].astype(object).where(columns[name].notna(), "(missing)").map(_safe_level)
-    return columns
-
-
-def _safe_level(value: object) -> str:
-    return html.escape(str(value))
-
-
-def _has_values(column: pd.Series[Any]) -> bool:
-    return bool(column.notna().any())
 
 
 def _task_sentence(facts: CardFacts) -> str:

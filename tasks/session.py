@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -35,6 +36,8 @@ def flow_session(show_progress: bool = True) -> Iterator[None]:
     settings.var.mkdir(parents=True, exist_ok=True)
     for name, value in {**prefect_environment(settings), **NUMERICS}.items():
         os.environ.setdefault(name, value)
+    # Half a million objects are imported that live to the end; the collector need not look at them every time.
+    gc.set_threshold(100_000, 50, 1000)
     with ExitStack() as stack:
         if settings.prefect_api_url is None:
             start_server(settings)

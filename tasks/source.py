@@ -192,7 +192,7 @@ def _n_values(path: Path) -> Counter[str]:
     counts: Counter[str] = Counter()
     with pq.ParquetFile(path) as parquet:
         names = parquet.schema_arrow.names
-        for number in range(parquet.numrow_groups):
+        for number in range(parquet.num_row_groups):
             group = parquet.metadata.row_group(number)
             counts.update({name: group.column(index).statistics.num_values for index, name in enumerate(names)})
     return counts

@@ -163,12 +163,15 @@ def check_leakage(run: TrainingRun) -> tuple[str, ...]:
 
 @plain_step
 def fit(run: TrainingRun) -> None:
-    """Cross-validate, search and fit on the training rows; the pipeline stays on the run's bench."""
+    """Cross-validate, search and fit on the training rows; beside it, start the drift report."""
     from tasks.bench import open_bench
+    from tasks.drift_report import DriftReport
     from tasks.fit import fit_model
 
     bench = open_bench(run)
     with step("Training"):
+        page, seed = run.folder / "drift.html", run.config.training.seed
+        bench.drift_report = DriftReport(bench.train_frame, bench.holdout_frame, bench.contract, page, seed)
         bench.fitted = fit_model(
             bench.rows, bench.split, run.config, bench.contract, load_settings(), run.lineage.run_key
         )

@@ -135,7 +135,7 @@ def test_large_rows_keep_their_order_and_bytes(settings: Settings, monkeypatch: 
     staged = pq.read_table(rows.path)
     assert staged["id"].to_pylist() == [str(number) for number in range(n)]
     assert staged["region"].null_count == n // 2
-    assert pq.ParquetFile(rows.path).numrow_groups == n // 10_000
+    assert pq.ParquetFile(rows.path).num_row_groups == n // 10_000
 
 
 def test_the_fingerprint_knows_rows_not_their_order(settings: Settings) -> None:
