@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import AliasChoices, Field, ValidationError
@@ -32,6 +33,11 @@ class Settings(BaseSettings):
     max_rows: int = Field(default=200_000_000, ge=1, description="rows a source may announce")
     memory_limit_mb: int = Field(default=2048, ge=256, description="memory the ingestion engine may take, MiB")
     server_idle_minutes: float = Field(default=30, gt=0, description="idle time after which the local server ends")
+
+
+def secret(variable: str) -> str | None:
+    """Value of a variable that a model file names, because it must not stand there itself."""
+    return os.environ.get(variable)
 
 
 def load_settings() -> Settings:

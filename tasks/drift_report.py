@@ -49,7 +49,7 @@ class DriftReport:
             _sample(frame, numeric, levels, seed).to_parquet(folder / f"{name}.parquet")
         (folder / "columns.json").write_text(json.dumps({"numeric": numeric, "levels": levels}))
         self._errors = (folder / "errors.txt").open("wb+")
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", "tasks.drift_report", str(folder), str(path)],
             stdin=subprocess.DEVNULL,
             stdout=self._errors,

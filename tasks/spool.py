@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from config.schema import OpenmlSource, SimulatedSource, SklearnSource, SqlSource
-from config.settings import Settings
+from config.settings import Settings, secret
 from core.delimited import refuse_repeated_names
 from core.errors import ConfigError, SourceError
 from tasks.engine import disk_failures
@@ -132,8 +131,7 @@ def _arrow_column(values: Sequence[Any]) -> pa.Array:
 
 
 def _address(source: SqlSource) -> str:
-    # Not a setting of Perennial's: the model file names the variable, and each model may name another.
-    address = os.environ.get(source.uri_env)
+    address = secret(source.uri_env)
     if not address:
         raise ConfigError(
             f"the environment variable {source.uri_env} is not set; source.uri_env expects a SQLAlchemy address in it, "

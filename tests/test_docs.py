@@ -92,7 +92,9 @@ def test_the_commands_of_readme_and_how_to_run(shell: Shell) -> None:
 
 def test_the_demo_trains_the_demo_model() -> None:
     """``make demo`` is the set-up and the one command the other test runs."""
-    recipe = subprocess.run(["make", "--dry-run", "demo"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    recipe = subprocess.run(
+        ["make", "--no-print-directory", "--dry-run", "demo"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
     assert recipe.splitlines()[-1].endswith("perennial train credit")
 
 

@@ -20,7 +20,7 @@ def _frame(n: int = 300) -> pd.DataFrame:
         {
             HOSTILE: rng.normal(size=n),
             "empty": np.nan,
-            "region": np.where(rng.random(n) < 0.5, HOSTILE, None),
+            "region": pd.Series(rng.choice([HOSTILE, "south"], n)).where(rng.random(n) < 0.9),
             "owner": pd.array(rng.random(n) < 0.5, dtype="boolean"),
         }
     )
