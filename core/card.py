@@ -86,7 +86,6 @@ class CardFacts:
     validation: Sequence[str]
     leakage: Sequence[str]
     onnx: str
-    links: Mapping[str, str]
 
     @property
     def limits(self) -> list[str]:

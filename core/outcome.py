@@ -18,8 +18,6 @@ class IngestOutcome:
         False when the validation refused the rows.
     data_version
         The version that holds the rows; None when refused.
-    pointer
-        Text of ``data.dvc`` with that version; empty when refused.
     batch
         Name of the batch the rows are in; None when refused.
     is_new
@@ -41,7 +39,6 @@ class IngestOutcome:
     n_quarantined: int
     reasons: tuple[str, ...] = ()
     links: dict[str, str] = field(default_factory=dict)
-    pointer: str = field(default="", repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Content that JSON can hold."""

@@ -52,7 +52,6 @@ def accepted(
         n_quarantined=validation.n_quarantined if validation else 0,
         reasons=validation.reasons if validation else (f"these rows are in batch {batch.name} already",),
         links=_validation_links(validation) if validation else {},
-        pointer=data_version.pointer,
     )
 
 

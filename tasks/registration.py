@@ -114,7 +114,6 @@ def _card_facts(bench: Bench, verdict: GateVerdict, onnx: OnnxResult, validation
         validation=reasons,
         leakage=[leakage, *([f"Exempt after review: {', '.join(allowed)}."] if allowed else [])],
         onnx=_onnx_sentence(onnx),
-        links={},
     )
 
 

@@ -6,7 +6,7 @@ import html
 import math
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,11 +108,3 @@ def _md(value: object) -> str:
     """Escape what Markdown or HTML inside Markdown would read as markup."""
     flat = re.sub(r"\s+", " ", str(value))
     return re.sub(r"([\\`*_\[\]{}|#!])", r"\\\1", html.escape(flat, quote=False))
-
-
-def summary_rows(metrics: Mapping[str, Estimate]) -> list[dict[str, str]]:
-    """Metrics as rows of a table for a run page."""
-    return [
-        {"metric": name, "value": _number(estimate.value), "interval": _interval(estimate)}
-        for name, estimate in metrics.items()
-    ]

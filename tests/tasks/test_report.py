@@ -62,7 +62,6 @@ def _facts(region: str = "north", **changes: Any) -> CardFacts:
         validation=["validated 3,000 rows: none set aside."],
         leakage=["No leakage was found."],
         onnx="kept",
-        links={},
     )
 
 
