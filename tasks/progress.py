@@ -26,13 +26,15 @@ class ProgressHandler(logging.Handler):
     ----------
     stream
         Where to write; progress belongs on standard error, results on standard output.
+    began
+        When the command began, by ``time.monotonic``; now when left out.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, began: float | None = None) -> None:
         super().__init__(logging.DEBUG)
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
-        self._start = time.monotonic()
+        self._start = time.monotonic() if began is None else began
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; a step's beginning shows on terminals only."""
@@ -61,10 +63,10 @@ class ProgressHandler(logging.Handler):
 
 
 @contextmanager
-def shown(stream: TextIO | None = None) -> Iterator[None]:
+def shown(stream: TextIO | None = None, began: float | None = None) -> Iterator[None]:
     """Show progress while the block runs."""
     logger = logging.getLogger("perennial")
-    handler = ProgressHandler(stream)
+    handler = ProgressHandler(stream, began)
     level = logger.level
     logger.setLevel(logging.DEBUG)
     logger.addHandler(handler)

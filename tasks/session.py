@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 
 from config.settings import load_settings
 from tasks.local_server import await_server, prefect_environment, running_server, start_server
 from tasks.progress import shown, step
+
+_logger = logging.getLogger("perennial.session")
 
 HEAVY_IMPORTS = (
     "great_expectations",
@@ -32,6 +36,7 @@ def flow_session(show_progress: bool = True) -> Iterator[None]:
     With ``PREFECT_API_URL`` set, that server is used as it is. Otherwise the project's local server is started in the
     background, and the libraries every training needs are imported while it comes up.
     """
+    began = time.monotonic()
     settings = load_settings()
     settings.var.mkdir(parents=True, exist_ok=True)
     for name, value in {**prefect_environment(settings), **NUMERICS}.items():
@@ -42,12 +47,14 @@ def flow_session(show_progress: bool = True) -> Iterator[None]:
         if settings.prefect_api_url is None:
             start_server(settings)
             if running_server(settings) is None:
-                _preload()
+                with shown(began=began) if show_progress else nullcontext():
+                    _logger.info("starting the local Prefect server; it stays for later commands")
+                    _preload()
             os.environ["PREFECT_API_URL"] = await_server(settings).api_url
         import prefect  # noqa: F401 - configures logging, which would remove a handler added before
 
         if show_progress:
-            stack.enter_context(shown())
+            stack.enter_context(shown(began=began))
         if settings.prefect_api_url is None:
             stack.enter_context(_without_heartbeat())
         with step("Starting"):
