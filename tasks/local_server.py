@@ -209,6 +209,8 @@ def _bind() -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))
+            # At once: two servers that start together can both bind the port, but only one can listen.
+            listener.listen(2048)
         except OSError:
             listener.close()
             continue

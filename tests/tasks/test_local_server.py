@@ -65,3 +65,16 @@ def test_importing_the_module_loads_no_prefect() -> None:
     code = "import tasks.local_server, sys; print('prefect' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert answer.stdout.strip() == "False"
+
+
+def test_two_projects_that_start_together_get_two_servers(
+    settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The usual port goes to one of them, and the other takes a free one."""
+    other = make_project(tmp_path_factory.mktemp("other"))
+    start_server(settings)
+    start_server(other)
+    try:
+        assert await_server(settings).port != await_server(other).port
+    finally:
+        stop_server(other)
