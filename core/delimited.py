@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from core.errors import SchemaError, SourceError
+from core.text import is_number
 
 DELIMITERS = (",", ";", "\t", "|")
 SNIFFED_ROWS = 50
@@ -76,7 +77,7 @@ def refuse_repeated_names(names: Sequence[str], where: str) -> None:
     if not repeated:
         return
     shown = ", ".join(repr(name) for name in repeated[:6])
-    hint = "; if the file has no line of column names, add one" if any(_is_number(name) for name in repeated) else ""
+    hint = "; if the file has no line of column names, add one" if any(is_number(name) for name in repeated) else ""
     raise SchemaError(
         f"{where} has columns of the same name (upper and lower case count as one): {shown}; rename{hint}"
     )
@@ -90,7 +91,7 @@ def refuse_data_as_names(names: Sequence[str], where: str) -> None:
     SourceError
         Showing the line's beginning.
     """
-    numbers = [name for name in names if _is_number(name)]
+    numbers = [name for name in names if is_number(name)]
     distinct_integers = len(set(numbers)) == len(numbers) and all(name.strip().isdigit() for name in numbers)
     if len(numbers) * 2 >= len(names) and numbers and (not distinct_integers or numbers == list(names[:1])):
         shown = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
@@ -119,11 +120,3 @@ def _first_rows(sample: str, delimiter: str, n_rows: int) -> list[list[str]]:
 
 def _named(first: Sequence[str]) -> tuple[str, ...]:
     return tuple(name if name.strip() else f"unnamed_{position}" for position, name in enumerate(first, start=1))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

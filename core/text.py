@@ -28,3 +28,12 @@ def _seen(character: str) -> str:
     if unicodedata.category(character) not in _UNSEEN:
         return character
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def is_number(text: str) -> bool:
+    """Say whether Python reads the text as a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

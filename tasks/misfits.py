@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.sql import Cast, bound_sql, quoted
+from core.text import is_number
 from tasks.engine import reading
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Misfit:
 
     @property
     def _advice(self) -> str:
-        if self.cast.wanted == "DOUBLE" and all(_is_number(text) for text in self.examples):
+        if self.cast.wanted == "DOUBLE" and all(is_number(text) for text in self.examples):
             return "infinite values cannot be learnt from: leave them blank or replace them"
         forms = {
             "DOUBLE": "declare the column categorical",
@@ -75,11 +76,3 @@ def _examples(connection: duckdb.DuckDBPyConnection, cast: Cast, bound: str) -> 
         f"WHERE {cast.refused} GROUP BY 1 ORDER BY first LIMIT {MAX_EXAMPLES}"
     ).fetchall()
     return tuple(text for text, _ in found)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
