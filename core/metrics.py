@@ -9,7 +9,7 @@ regression. The predicted class is the most probable one, the first of equals: b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -130,6 +130,22 @@ def measures(y: npt.NDArray[Any], output: Floats, names: Sequence[str]) -> list[
     return prepared
 
 
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """A metric that depends on the rows through weighted means alone.
+
+    Parameters
+    ----------
+    columns
+        What is averaged, shape (n, c).
+    value
+        From weighted means, shape (b, c), to the metric, shape (b,).
+    """
+
+    columns: Floats
+    value: Callable[[Floats], Floats]
+
+
 class Errors:
     """RMSE, MAE and R² of numbers; R² is undefined where the truth is constant."""
 
@@ -138,11 +154,17 @@ class Errors:
         centred = y - y.mean()
         self._columns = np.column_stack([error**2, np.abs(error), centred, centred**2])
 
+    def terms(self) -> dict[str, Terms]:
+        """Name what each metric averages."""
+        return {
+            "rmse": Terms(self._columns[:, :1], lambda means: np.sqrt(means[:, 0])),
+            "mae": Terms(self._columns[:, 1:2], lambda means: means[:, 0]),
+            "r2": Terms(self._columns[:, [0, 2, 3]], _explained),
+        }
+
     def scores(self, weights: Floats) -> dict[str, Floats]:
         """See :class:`Measure`."""
-        squared, absolute, first, second = (_sums(weights, self._columns) / weights.sum(axis=1, keepdims=True)).T
-        variance = second - first**2
-        return {"rmse": np.sqrt(squared), "mae": absolute, "r2": 1 - _ratio(squared, variance)}
+        return _weighted(self.terms(), weights)
 
     def influences(self) -> dict[str, Floats]:
         """See :class:`Measure`."""
@@ -170,11 +192,15 @@ class Labels:
         self._hits = 2 * (truth * chosen)[:, judged]
         self._calls = (truth + chosen)[:, judged]
 
+    def terms(self) -> dict[str, Terms]:
+        """Name what each metric averages."""
+        names = ("log_loss", "brier", "accuracy")
+        plain = {name: Terms(self._means[:, [column]], lambda means: means[:, 0]) for column, name in enumerate(names)}
+        return {**plain, "f1": Terms(np.column_stack([self._hits, self._calls]), _mean_f1)}
+
     def scores(self, weights: Floats) -> dict[str, Floats]:
         """See :class:`Measure`."""
-        log_loss, brier, accuracy = (_sums(weights, self._means) / weights.sum(axis=1, keepdims=True)).T
-        f1 = _ratio(_sums(weights, self._hits), _sums(weights, self._calls))
-        return {"log_loss": log_loss, "brier": brier, "accuracy": accuracy, "f1": _mean_of_defined(f1)}
+        return _weighted(self.terms(), weights)
 
     def influences(self) -> dict[str, Floats]:
         """See :class:`Measure`."""
@@ -290,8 +316,24 @@ class Ranking:
         return values
 
 
-def _sums(weights: Floats, columns: Floats) -> Floats:
-    """Weighted sums (b, c) of columns (n, c).
+def _explained(means: Floats) -> Floats:
+    squared, first, second = means.T
+    share: Floats = 1 - _ratio(squared, second - first**2)
+    return share
+
+
+def _mean_f1(means: Floats) -> Floats:
+    hits, calls = np.split(means, 2, axis=1)
+    return _mean_of_defined(_ratio(hits, calls))
+
+
+def _weighted(terms: dict[str, Terms], weights: Floats) -> dict[str, Floats]:
+    total = weights.sum(axis=1, keepdims=True)
+    return {name: part.value(weighted_sums(weights, part.columns) / total) for name, part in terms.items()}
+
+
+def weighted_sums(weights: Floats, columns: Floats) -> Floats:
+    """Sum columns (n, c) under each of the weightings (b, n), to shape (b, c).
 
     By ``einsum`` and not a matrix product: the same bits whatever the number of BLAS threads, and no fight over cores.
     """
