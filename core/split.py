@@ -79,7 +79,7 @@ def holdout_split(rows: Rows, config: ModelConfig) -> Split:
     hashes = feature_hashes(frame, config.features.used)
     twins = np.asarray(pd.Series(hashes[holdout]).isin(hashes[train]))
     n_twins = int(twins.sum())
-    if _repeats_by_chance(hashes[train], frame[config.target].to_numpy()[train]):
+    if repeats_by_chance(hashes[train], frame[config.target].to_numpy()[train]):
         _check_sides(frame, config, train, holdout, 0)
         return Split(train, holdout, rule, 0, boundary, n_twins)
     _check_sides(frame, config, train, holdout[~twins], n_twins)
@@ -168,7 +168,7 @@ def _topped_up(
     return sides
 
 
-def _repeats_by_chance(hashes: Hashes, target: npt.NDArray[Any]) -> bool:
+def repeats_by_chance(hashes: Hashes, target: npt.NDArray[Any]) -> bool:
     """Whether training rows with equal features often have different targets.
 
     Copies carry their target with them; coincidences do not.
