@@ -11,6 +11,9 @@
         ├── DataVersionError        a data version does not exist or cannot be brought back
         ├── TrainingError           the rows cannot train this estimator
         ├── ModelNotFoundError      no such model, version or alias
+        ├── BundleError             a bundle cannot be read or is not what was registered
+        ├── PromotionError          a version cannot be approved, rejected or rolled back as asked
+        │   └── StaleChampionError  the champion changed meanwhile
         ├── RunInProgressError      another run holds the model
         └── StorageError            a disk, a database or a remote failed: repair it, run again
 
@@ -57,6 +60,18 @@ class TrainingError(UserError):
 
 class ModelNotFoundError(UserError):
     """No such model, version or alias."""
+
+
+class BundleError(UserError):
+    """A bundle cannot be read or is not what was registered."""
+
+
+class PromotionError(UserError):
+    """A version cannot be approved, rejected or rolled back as asked."""
+
+
+class StaleChampionError(PromotionError):
+    """The champion changed meanwhile: decide again, against the present one."""
 
 
 class RunInProgressError(UserError):

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from core.errors import ConfigError, StorageError
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration. Kept here so that a database that is up to date is opened without importing Alembic."""
 
 BUSY_TIMEOUT_MS = 30_000
@@ -152,7 +152,9 @@ def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001 - 
     # The driver's own BEGIN comes late and not before DDL, so a killed migration would leave half its tables.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+    # Without recursive triggers, INSERT OR REPLACE would delete a row of an append-only table unseen.
+    pragmas = ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "recursive_triggers = ON")
+    for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Index, String, Text, TypeDecorator
+from sqlalchemy import BigInteger, DateTime, Dialect, Index, Integer, String, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -75,3 +75,74 @@ class DataPushRow(Base):
     tree: Mapped[str] = mapped_column(String(36), primary_key=True)
     remote: Mapped[str] = mapped_column(String(512), primary_key=True)
     pushed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ChampionRow(Base):
+    """Who became champion: one row per move, never changed or deleted (triggers refuse it).
+
+    The primary key is the compare-and-set: of two who both saw sequence n, only one inserts n + 1. ``below`` is the
+    sequence a rollback returns to; None where there is nothing to return to.
+    """
+
+    __tablename__ = "champions"
+
+    model: Mapped[str] = mapped_column(String(63), primary_key=True)
+    sequence: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(Integer)
+    below: Mapped[int | None] = mapped_column(Integer)
+    kind: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    actor: Mapped[str] = mapped_column(String(255))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class VerdictRow(Base):
+    """What the gate said of a version against the champion of that time, never changed or deleted.
+
+    ``champion_sequence`` is 0 where there was no champion yet. ``holdout`` is the fingerprint of the rows compared on,
+    ``sketch`` what is needed to count repeated looks at them, ``document`` the whole verdict as JSON.
+    """
+
+    __tablename__ = "verdicts"
+
+    model: Mapped[str] = mapped_column(String(63), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    champion_sequence: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    champion: Mapped[int | None] = mapped_column(Integer)
+    decision: Mapped[str] = mapped_column(String(16))
+    mode: Mapped[str] = mapped_column(String(16))
+    n_rows: Mapped[int] = mapped_column(BigInteger)
+    holdout: Mapped[str] = mapped_column(String(64))
+    sketch: Mapped[str] = mapped_column(Text)
+    manifest: Mapped[str] = mapped_column(String(64))
+    document: Mapped[str] = mapped_column(Text)
+    judged_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ReviewRow(Base):
+    """What a person said of a version, never changed or deleted."""
+
+    __tablename__ = "reviews"
+    __table_args__ = (Index("ix_reviews_model_version", "model", "version"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    model: Mapped[str] = mapped_column(String(63))
+    version: Mapped[int] = mapped_column(Integer)
+    action: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    actor: Mapped[str] = mapped_column(String(255))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ProjectionRow(Base):
+    """What MLflow's aliases of a model were last set to; no row while that is not known.
+
+    ``sequence`` is 0 where there was no champion, ``challenger`` the version that waited for a person.
+    """
+
+    __tablename__ = "projections"
+
+    model: Mapped[str] = mapped_column(String(63), primary_key=True)
+    sequence: Mapped[int] = mapped_column(Integer)
+    challenger: Mapped[int | None] = mapped_column(Integer)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)

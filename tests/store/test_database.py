@@ -45,6 +45,16 @@ VERSION = {
     "created_at": AT,
     "git_commit": "c" * 40,
 }
+TABLES = [
+    "alembic_version",
+    "batches",
+    "champions",
+    "data_pushes",
+    "data_versions",
+    "projections",
+    "reviews",
+    "verdicts",
+]
 
 
 def address(tmp_path: Path) -> str:
@@ -121,6 +131,17 @@ def test_a_failed_migration_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
     use_every_table(open_database(address(tmp_path)))
 
 
+def test_an_older_database_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier release recorded stays, and the tables of this one are there."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr("store.database.HEAD", "0001")
+        use_every_table(open_database(address(tmp_path)))
+    engine = open_database(address(tmp_path))
+    assert [batch.ingested_at for batch in batches(engine, "credit").values()] == [AT]
+    with reading(engine) as connection:
+        assert sorted(inspect(connection).get_table_names()) == TABLES
+
+
 def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     """A database that a newer release has migrated is left alone, with advice."""
     engine = open_database(address(tmp_path))
@@ -170,7 +191,7 @@ def test_postgresql_runs_the_same_code(postgres_address: str) -> None:  # noqa: 
 
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(lambda _: call_with_driver(tables), range(3)))
-    assert found == [["alembic_version", "batches", "data_pushes", "data_versions"]] * 3
+    assert found == [TABLES] * 3
     call_with_driver(lambda: use_every_table(open_database(postgres_address)))
 
 

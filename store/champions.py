@@ -1,0 +1,401 @@
+"""Who is champion, what the gate and people said of versions. History is only ever added to.
+
+Promotion is a compare-and-set: whoever inserts the entry after the one it saw is next, everybody else is told that the
+champion changed. MLflow's aliases are a projection of this; what they were last set to is remembered beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, Select, delete, insert, select
+
+from core.errors import PromotionError, StaleChampionError
+from store.database import reading, upsert, writing
+from store.tables import ChampionRow, ProjectionRow, ReviewRow, VerdictRow
+
+Kind = Literal["gate", "approval", "rollback", "adopted"]
+Action = Literal["approved", "rejected"]
+
+
+@dataclass(frozen=True)
+class Champion:
+    """An entry of the history: a version became champion.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    sequence
+        1, 2, … without gaps.
+    version
+        The version that became champion.
+    below
+        Sequence of the entry that a rollback returns to; None where there is none.
+    kind
+        By what: ``gate``, ``approval`` of a person, ``rollback``, or ``adopted`` from a registry older than the gate.
+    reason, actor
+        Why, and by whose hand.
+    at
+        When; never before the entry below it in the sequence.
+    """
+
+    model: str
+    sequence: int
+    version: int
+    below: int | None
+    kind: Kind
+    reason: str
+    actor: str
+    at: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content that JSON can hold."""
+        return {**asdict(self), "at": self.at.isoformat()}
+
+
+@dataclass(frozen=True)
+class RecordedVerdict:
+    """What the gate said of a version against the champion of that time.
+
+    Parameters
+    ----------
+    model, version
+        The version judged.
+    champion_sequence, champion
+        Entry and version it was compared with; 0 and None where there was no champion yet.
+    decision, mode
+        ``promote``, ``keep`` or ``undecided``; the gate's mode then.
+    n_rows, holdout, sketch
+        Rows compared on, their fingerprint, and the JSON text that repeated looks are counted with; 0 and empty where
+        nothing was compared.
+    manifest
+        SHA-256 of the manifest of the bundle judged: the same number in a registry made anew is another version.
+    document
+        JSON text of the whole verdict.
+    judged_at
+        When.
+    """
+
+    model: str
+    version: int
+    champion_sequence: int
+    champion: int | None
+    decision: str
+    mode: str
+    n_rows: int
+    holdout: str
+    sketch: str
+    manifest: str
+    document: str
+    judged_at: datetime
+
+
+@dataclass(frozen=True)
+class Review:
+    """What a person said of a version, when and why."""
+
+    model: str
+    version: int
+    action: Action
+    reason: str
+    actor: str
+    at: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content that JSON can hold."""
+        return {**asdict(self), "at": self.at.isoformat()}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The versions that MLflow's aliases should name.
+
+    Parameters
+    ----------
+    sequence
+        Of the present champion's entry; 0 where there is none.
+    champion, previous, challenger
+        The champion, the version a rollback returns to, the version that waits for a person; each may be None.
+    """
+
+    sequence: int
+    champion: int | None
+    previous: int | None
+    challenger: int | None
+
+
+def current_champion(engine: Engine, model: str) -> Champion | None:
+    """Return the present champion's entry."""
+    with reading(engine) as connection:
+        return _newest(connection, model)
+
+
+def champion_history(engine: Engine, model: str) -> list[Champion]:
+    """Return every entry, oldest first."""
+    with reading(engine) as connection:
+        return [Champion(**row) for row in connection.execute(_entries(model)).mappings()]
+
+
+def champion_at(engine: Engine, model: str, moment: datetime) -> Champion | None:
+    """Return the entry of who was champion at a moment; the moment of a move belongs to the new champion."""
+    chosen = _entries(model).where(ChampionRow.at <= moment).order_by(None).order_by(ChampionRow.sequence.desc())
+    with reading(engine) as connection:
+        row = connection.execute(chosen.limit(1)).mappings().first()
+        return None if row is None else Champion(**row)
+
+
+def take_office(
+    engine: Engine,
+    model: str,
+    version: int,
+    *,
+    expected_sequence: int,
+    kind: Kind,
+    reason: str,
+    actor: str,
+    at: datetime,
+) -> Champion:
+    """Make a version champion, provided that the champion is still the one the caller saw.
+
+    A repeat is harmless: a version that is champion already is returned as it is, and so is the entry that the same
+    call made before it was killed. With ``kind`` ``approval``, the review is recorded in the same transaction.
+
+    Parameters
+    ----------
+    expected_sequence
+        Sequence of the entry the decision was made against; 0 for none.
+
+    Raises
+    ------
+    StaleChampionError
+        Somebody else took office meanwhile.
+    """
+    with writing(engine) as connection:
+        present = _newest(connection, model)
+        seen = present.sequence if present else 0
+        if present and seen == expected_sequence and present.version == version:
+            return present
+        if seen == expected_sequence:
+            below = present.sequence if present else None
+            entry = Champion(model, seen + 1, version, below, kind, reason, actor, _not_before(present, at))
+            present = _entered(connection, entry)
+        if present is None or not _is_repeat(present, version, expected_sequence, kind):
+            raise StaleChampionError(_changed(model, expected_sequence, present))
+        return present
+
+
+def roll_back(
+    engine: Engine, model: str, *, reason: str, actor: str, at: datetime, expected_sequence: int | None = None
+) -> Champion:
+    """Return to the champion before the present one, as a new entry.
+
+    After v1, v2, v3 the first call returns to v2 and the next to v1: what was rolled back is not returned to.
+
+    Parameters
+    ----------
+    expected_sequence
+        Entry that is to be rolled back, so that two people who do it at once go back one step and not two; None for
+        whichever is the present one.
+
+    Raises
+    ------
+    PromotionError
+        There is no predecessor.
+    StaleChampionError
+        The present entry is not the expected one.
+    """
+    with writing(engine) as connection:
+        present = _newest(connection, model)
+        if present is None or present.below is None:
+            raise PromotionError(_no_predecessor(model, present))
+        if expected_sequence not in (None, present.sequence):
+            raise StaleChampionError(_changed(model, expected_sequence or 0, present))
+        target = _entry(connection, model, present.below)
+        entry = Champion(
+            model,
+            present.sequence + 1,
+            target.version,
+            target.below,
+            "rollback",
+            reason,
+            actor,
+            _not_before(present, at),
+        )
+        if (found := _entered(connection, entry)) != entry:
+            raise StaleChampionError(_changed(model, present.sequence, found))
+        return found
+
+
+def predecessor(engine: Engine, model: str) -> Champion | None:
+    """Return the entry a rollback would return to."""
+    with reading(engine) as connection:
+        present = _newest(connection, model)
+        return None if present is None or present.below is None else _entry(connection, model, present.below)
+
+
+def record_verdict(engine: Engine, verdict: RecordedVerdict) -> RecordedVerdict:
+    """Record a verdict and return the one that stands: the first of its version and champion stays."""
+    with writing(engine) as connection:
+        upsert(connection, VerdictRow, [asdict(verdict)], replace=())
+        chosen = _verdicts(verdict.model).where(
+            VerdictRow.version == verdict.version, VerdictRow.champion_sequence == verdict.champion_sequence
+        )
+        return RecordedVerdict(**connection.execute(chosen).mappings().one())
+
+
+def find_verdict(
+    engine: Engine, model: str, version: int, champion_sequence: int | None = None
+) -> RecordedVerdict | None:
+    """Return what was said of a version against a champion's entry; where none is named, the newest it met."""
+    chosen = _verdicts(model).where(VerdictRow.version == version)
+    if champion_sequence is not None:
+        chosen = chosen.where(VerdictRow.champion_sequence == champion_sequence)
+    with reading(engine) as connection:
+        row = connection.execute(chosen.order_by(VerdictRow.champion_sequence.desc()).limit(1)).mappings().first()
+        return None if row is None else RecordedVerdict(**row)
+
+
+def verdicts_against(engine: Engine, model: str, champion_sequence: int) -> list[RecordedVerdict]:
+    """Return the verdicts against one champion's entry, oldest first: the looks at the holdout during its reign."""
+    chosen = _verdicts(model).where(VerdictRow.champion_sequence == champion_sequence)
+    with reading(engine) as connection:
+        found = connection.execute(chosen.order_by(VerdictRow.judged_at, VerdictRow.version)).mappings()
+        return [RecordedVerdict(**row) for row in found]
+
+
+def record_review(engine: Engine, review: Review) -> None:
+    """Record what a person said; the same said again, with nothing else said since, is not recorded twice."""
+    with writing(engine) as connection:
+        _record_review(connection, review)
+
+
+def reviews(engine: Engine, model: str, version: int | None = None) -> list[Review]:
+    """Return what people said of a model's versions, or of one, oldest first."""
+    with reading(engine) as connection:
+        return _reviews(connection, model, version)
+
+
+def waiting_version(engine: Engine, model: str) -> int | None:
+    """Return the newest version that waits for a person.
+
+    The gate would promote it over the present champion, its mode was ``manual``, and nobody reviewed it yet.
+    """
+    with reading(engine) as connection:
+        return _waiting(connection, model, _newest(connection, model))
+
+
+def standing(engine: Engine, model: str) -> Standing:
+    """Return what MLflow's aliases should say."""
+    with reading(engine) as connection:
+        present = _newest(connection, model)
+        challenger = _waiting(connection, model, present)
+        if present is None:
+            return Standing(0, None, None, challenger)
+        previous = None if present.below is None else _entry(connection, model, present.below).version
+        return Standing(present.sequence, present.version, previous, challenger)
+
+
+def is_projected(engine: Engine, model: str, wanted: Standing) -> bool:
+    """Say whether MLflow's aliases were set to this, as far as is known."""
+    chosen = select(ProjectionRow.sequence, ProjectionRow.challenger).where(ProjectionRow.model == model)
+    with reading(engine) as connection:
+        return connection.execute(chosen).one_or_none() == (wanted.sequence, wanted.challenger)
+
+
+def forget_projection(engine: Engine, model: str) -> None:
+    """Say that MLflow's aliases are about to be set: whoever dies meanwhile leaves that on record."""
+    with writing(engine) as connection:
+        connection.execute(delete(ProjectionRow).where(ProjectionRow.model == model))
+
+
+def record_projection(engine: Engine, model: str, projected: Standing, at: datetime) -> None:
+    """Remember what MLflow's aliases were set to."""
+    row = {"model": model, "sequence": projected.sequence, "challenger": projected.challenger, "at": at}
+    with writing(engine) as connection:
+        upsert(connection, ProjectionRow, [row], replace=("sequence", "challenger", "at"))
+
+
+def _entries(model: str) -> Select[Any]:
+    return select(ChampionRow.__table__).where(ChampionRow.model == model).order_by(ChampionRow.sequence)
+
+
+def _verdicts(model: str) -> Select[Any]:
+    return select(VerdictRow.__table__).where(VerdictRow.model == model)
+
+
+def _newest(connection: Connection, model: str) -> Champion | None:
+    chosen = _entries(model).order_by(None).order_by(ChampionRow.sequence.desc()).limit(1)
+    row = connection.execute(chosen).mappings().first()
+    return None if row is None else Champion(**row)
+
+
+def _entry(connection: Connection, model: str, sequence: int) -> Champion:
+    return Champion(**connection.execute(_entries(model).where(ChampionRow.sequence == sequence)).mappings().one())
+
+
+def _entered(connection: Connection, entry: Champion) -> Champion:
+    """Insert an entry, unless its sequence is taken, and return the newest one."""
+    upsert(connection, ChampionRow, [asdict(entry)], replace=())
+    found = _entry(connection, entry.model, entry.sequence)
+    if found == entry and entry.kind == "approval":
+        said = Review(entry.model, entry.version, "approved", entry.reason, entry.actor, entry.at)
+        _record_review(connection, said)
+    return found
+
+
+def _is_repeat(present: Champion, version: int, expected_sequence: int, kind: Kind) -> bool:
+    return (present.sequence, present.version, present.kind) == (expected_sequence + 1, version, kind)
+
+
+def _not_before(present: Champion | None, at: datetime) -> datetime:
+    # Clocks of two machines differ; the history is ordered by its sequence, and its moments follow it.
+    return max(at, present.at) if present else at
+
+
+def _record_review(connection: Connection, review: Review) -> None:
+    said = _reviews(connection, review.model, review.version)
+    if said and (said[-1].action, said[-1].reason, said[-1].actor) == (review.action, review.reason, review.actor):
+        return
+    connection.execute(insert(ReviewRow).values(asdict(review)))
+
+
+def _reviews(connection: Connection, model: str, version: int | None) -> list[Review]:
+    fields = [getattr(ReviewRow, name) for name in Review.__dataclass_fields__]
+    chosen = select(*fields).where(ReviewRow.model == model).order_by(ReviewRow.id)
+    if version is not None:
+        chosen = chosen.where(ReviewRow.version == version)
+    return [Review(**row) for row in connection.execute(chosen).mappings()]
+
+
+def _waiting(connection: Connection, model: str, present: Champion | None) -> int | None:
+    reviewed = select(ReviewRow.version).where(ReviewRow.model == model)
+    chosen = select(VerdictRow.version).where(
+        VerdictRow.model == model,
+        VerdictRow.champion_sequence == (present.sequence if present else 0),
+        VerdictRow.decision == "promote",
+        VerdictRow.mode == "manual",
+        VerdictRow.version.not_in(reviewed),
+        VerdictRow.version != (present.version if present else 0),
+    )
+    return connection.scalar(chosen.order_by(VerdictRow.version.desc()).limit(1))
+
+
+def _changed(model: str, expected_sequence: int, present: Champion | None) -> str:
+    seen = f"entry {expected_sequence} of its history" if expected_sequence else "no champion yet"
+    now = f"version {present.version} is (entry {present.sequence}, by {present.actor})" if present else "nobody is"
+    return (
+        f"the champion of {model!r} changed meanwhile: the decision was made against {seen}, and now {now}. "
+        f"See 'perennial history {model}', then run the same command again"
+    )
+
+
+def _no_predecessor(model: str, present: Champion | None) -> str:
+    if present is None:
+        return f"{model!r} has no champion, so there is nothing to roll back; see 'perennial history {model}'"
+    return (
+        f"{model!r} has no champion before version {present.version} to return to; "
+        f"to put another version in its place: perennial approve {model}@VERSION --reason … --override"
+    )
