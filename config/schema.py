@@ -20,7 +20,7 @@ REGRESSION_METRICS = ("rmse", "mae", "r2")
 class Section(BaseModel):
     """A part of a model file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class CsvSource(Section):
@@ -174,16 +174,35 @@ class Training(Section):
 class Evaluation(Section):
     """What is measured on the holdout."""
 
-    slices: tuple[Column, ...] = Field(default=(), description="categorical or boolean columns to report by")
+    slices: tuple[Column, ...] = Field(
+        default=(), description="categorical or boolean columns to report by; the gate looks at each level"
+    )
     resamples: int = Field(default=500, ge=50, le=100_000, description="bootstrap resamples per interval")
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
 
 
 class Gate(Section):
-    """When a new version may be used."""
+    """When a new version takes the champion's place."""
 
     metric: str
     floor: float = Field(description="worst holdout value of the metric that is still acceptable")
+    margin: float = Field(
+        default=0.0, ge=0, description="loss of the metric that is tolerated at the lower end of the gain's interval"
+    )
+    min_gain: float = Field(default=0.0, ge=0, description="gain of the metric below which the champion stays")
+    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="of the gain's interval at the first look")
+    resamples: int = Field(default=2000, ge=200, le=100_000, description="paired bootstrap resamples")
+    min_rows: int = Field(default=100, ge=30, description="holdout rows that neither model has trained on")
+    slice_margin: float = Field(default=0.0, ge=0, description="loss of the metric that is tolerated on a slice")
+    max_calibration_loss: float = Field(
+        default=0.02, gt=0, le=1, description="rise of the expected calibration error that is tolerated"
+    )
+    max_latency_ms: float = Field(
+        default=250, gt=0, description="95th percentile of scoring one row, in the rehearsal of serving"
+    )
+    mode: Literal["enabled", "dry_run", "manual"] = Field(
+        default="enabled", description="promote, record what would be promoted, or wait for 'perennial approve'"
+    )
 
 
 class ModelConfig(Section):

@@ -14,12 +14,12 @@ import pandas as pd
 from config.schema import ModelConfig
 from core.bootstrap import MIN_ROWS, Estimate, estimates
 from core.calibration import Calibration, CalibrationBin, calibration
-from core.contract import MISSING, FeatureContract
+from core.contract import FeatureContract
 from core.curves import classification_curves, regression_curves
 from core.errors import TrainingError
 from core.importance import Importance, Predict, permutation_importance
 from core.metrics import METRICS, Floats, task_metrics
-from core.profile import level_text
+from core.slices import slice_rows
 
 __all__ = [
     "Calibration",
@@ -29,11 +29,9 @@ __all__ = [
     "Importance",
     "SliceResult",
     "evaluate",
+    "json_able",
     "predict_output",
 ]
-
-MAX_LEVELS = 10
-OTHER = "(other)"
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Content that JSON can hold: tuples become lists, NaN and infinities None."""
-        content: dict[str, Any] = _json_able(asdict(self))
+        content: dict[str, Any] = json_able(asdict(self))
         return content
 
 
@@ -196,23 +194,10 @@ def _estimates(y: npt.NDArray[Any], output: Floats, config: ModelConfig, seed: t
 
 def _slices(y: npt.NDArray[Any], output: Floats, frame: pd.DataFrame, config: ModelConfig) -> Iterator[SliceResult]:
     for position, column in enumerate(config.evaluation.slices):
-        for number, (level, rows) in enumerate(_levels(frame[column])):
+        for number, part in enumerate(slice_rows(frame, (column,))):
             seed = (config.training.seed, position + 1, number)
-            metrics = _estimates(y[rows], output[rows], config, seed)
-            yield SliceResult(column, level, len(rows), metrics, _note(len(rows), metrics))
-
-
-def _levels(values: pd.Series[Any]) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
-    """Levels as text with their rows, the largest first (equals by name), what is beyond the tenth together at last."""
-    codes, uniques = pd.factorize(values)
-    names = [level_text(level) for level in uniques] + [MISSING]
-    codes = np.where(codes < 0, len(uniques), codes)
-    counts = np.bincount(codes, minlength=len(names))
-    largest = sorted(np.flatnonzero(counts), key=lambda code: (-counts[code], names[code]))
-    for code in largest[:MAX_LEVELS]:
-        yield names[code], np.flatnonzero(codes == code)
-    if len(largest) > MAX_LEVELS:
-        yield OTHER, np.flatnonzero(np.isin(codes, largest[MAX_LEVELS:]))
+            metrics = _estimates(y[part.rows], output[part.rows], config, seed)
+            yield SliceResult(column, part.level, len(part.rows), metrics, _note(len(part.rows), metrics))
 
 
 def _note(n_rows: int, metrics: dict[str, Estimate]) -> str:
@@ -222,11 +207,14 @@ def _note(n_rows: int, metrics: dict[str, Estimate]) -> str:
     return "; ".join(notes)
 
 
-def _json_able(value: Any) -> Any:
+def json_able(value: Any) -> Any:
+    """Return the value with lists for tuples, Python's numbers for NumPy's, and None for NaN and infinities."""
+    if isinstance(value, np.generic):
+        return json_able(value.item())
     if isinstance(value, dict):
-        return {str(key): _json_able(item) for key, item in value.items()}
+        return {str(key): json_able(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_json_able(item) for item in value]
+        return [json_able(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -24,6 +24,11 @@ MIN_CLASS_TO_STOP_EARLY = 50
 """Rows (of the smallest class) from which a tenth of them can say when to stop."""
 
 
+USUAL_MIN_ROWS = 100
+LEAST_MIN_ROWS = 30
+"""Clean holdout rows the gate asks for: its default, and the fewest that a model file can ask for."""
+
+
 @dataclass(frozen=True)
 class Findings:
     """Everything that was found out about a data set.
@@ -93,7 +98,9 @@ def model_content(found: Findings) -> tuple[dict[str, Any], Why]:
     slices = _slices(found)
     if slices:
         content["evaluation"] = {"slices": slices}
-        why[("evaluation", "slices")] = "metrics are also shown per level of these columns"
+        why[("evaluation", "slices")] = (
+            "metrics per level of these columns; the gate refuses a version that gets worse on one"
+        )
     content["gate"] = _gate(found, content["training"]["holdout"], why)
     return content, why
 
@@ -277,7 +284,22 @@ def _slices(found: Findings) -> list[str]:
 def _gate(found: Findings, holdout: float, why: Why) -> dict[str, Any]:
     metric, floor, reason = _floor(found, holdout)
     why[("gate", "floor")] = reason
-    return {"metric": metric, "floor": floor}
+    why[("gate", "mode")] = (
+        "a better version takes over; 'manual' waits for 'perennial approve', 'dry_run' only records"
+    )
+    return {"metric": metric, "floor": floor, **_min_rows(found, holdout, why), "mode": "enabled"}
+
+
+def _min_rows(found: Findings, holdout: float, why: Why) -> dict[str, int]:
+    n_holdout = _n_holdout(found, holdout)
+    if n_holdout >= USUAL_MIN_ROWS:
+        return {}
+    why[("gate", "min_rows")] = f"fewer than the usual {USUAL_MIN_ROWS}: the holdout has about {n_holdout:,} rows"
+    return {"min_rows": max(LEAST_MIN_ROWS, n_holdout // 2)}
+
+
+def _n_holdout(found: Findings, holdout: float) -> int:
+    return round(found.columns[found.target].n_values * holdout)
 
 
 def _floor(found: Findings, holdout: float) -> tuple[str, float, str]:
@@ -332,7 +354,7 @@ def notes(found: Findings, config: ModelConfig) -> list[str]:
         )
     said += [f"left out {short(name)}: {found.kinds[name].why}" for name in features.ignored]
     said += [f"{short(text)} means no value: {reason}" for text, reason in found.missing.items()]
-    said += [*_key_notes(found), *_time_notes(found), *_imbalance_notes(found)]
+    said += [*_key_notes(found), *_time_notes(found), *_imbalance_notes(found), *_gate_notes(found, config)]
     if found.n_repeats > 0.01 * found.n_rows:
         share = percent(found.n_repeats / found.n_rows)
         said.append(f"look: {share} of the rows repeat the features of another: are they copies, or few coarse values?")
@@ -371,3 +393,13 @@ def _imbalance_notes(found: Findings) -> list[str]:
         if few
         else []
     )
+
+
+def _gate_notes(found: Findings, config: ModelConfig) -> list[str]:
+    n_holdout = _n_holdout(found, config.training.holdout)
+    if n_holdout >= config.gate.min_rows:
+        return []
+    return [
+        f"look: the holdout has about {number(n_holdout)} rows and the gate needs {config.gate.min_rows} to compare "
+        "two versions: bring more rows, or raise training.holdout"
+    ]

@@ -53,6 +53,12 @@ def test_overrides_are_read_as_yaml_and_reach_nested_values(root: Path) -> None:
     [
         ("gate:", "gates: 1\ngate:", "gates: unknown key"),
         ("floor: 0.6", "floor: high", "gate.floor: .*valid number.*found 'high'"),
+        ("floor: 0.6", "floor: .inf", "gate.floor: .*finite number"),
+        ("floor: 0.6", "floor: 0.6, margin: -0.1", "gate.margin: .*greater than or equal to 0"),
+        ("floor: 0.6", "floor: 0.6, confidence: 95", "gate.confidence: .*less than 1"),
+        ("floor: 0.6", "floor: 0.6, resamples: 100", "gate.resamples: .*greater than or equal to 200"),
+        ("floor: 0.6", "floor: 0.6, min_rows: 10", "gate.min_rows: .*greater than or equal to 30"),
+        ("floor: 0.6", "floor: 0.6, mode: off", "gate.mode: .*'enabled', 'dry_run' or 'manual'"),
         ("metric: roc_auc", "metric: rmse", "'rmse' does not fit the task binary"),
         ("task: binary", "task: ranking", "task: .*found 'ranking'"),
         ("kind: csv", "kind: excel", "source.*'excel'"),

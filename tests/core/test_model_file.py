@@ -104,10 +104,21 @@ def test_the_floor_of_each_task_is_what_knowing_nothing_reaches() -> None:
     multiclass = findings(goal=TargetDecision("multiclass", "classes", classes=even))
     gates = [model_content(found)[0]["gate"] for found in (findings(), multiclass, regression)]
     assert gates == [
-        {"metric": "roc_auc", "floor": 0.62},
-        {"metric": "log_loss", "floor": 1.1},
-        {"metric": "rmse", "floor": 12.3},
+        {"metric": "roc_auc", "floor": 0.62, "mode": "enabled"},
+        {"metric": "log_loss", "floor": 1.1, "mode": "enabled"},
+        {"metric": "rmse", "floor": 12.3, "mode": "enabled"},
     ]
+
+
+@pytest.mark.parametrize(("n_rows", "asked"), [(500, None), (490, 49), (200, 30), (20, 30)])
+def test_few_rows_make_the_gate_ask_for_fewer(n_rows: int, asked: int | None, tmp_path: Path) -> None:
+    """Where the holdout has fewer rows than the gate's default asks for, half of them will do, if that is enough."""
+    found = findings(columns={name: replace(one, n_rows=n_rows) for name, one in findings().columns.items()})
+    config = written(found, tmp_path)
+    assert config.gate.min_rows == (asked or 100)
+    assert ("min_rows" in model_content(found)[0]["gate"]) == (asked is not None)
+    said = " ".join(notes(found, config))
+    assert ("the gate needs 30 to compare two versions" in said) == (n_rows == 20)
 
 
 def test_few_rows_are_not_cut_once_more_to_stop_by() -> None:
