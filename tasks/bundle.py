@@ -126,7 +126,7 @@ def _save_pipeline(
             serialization_format="skops",
             skops_trusted_types=list(trusted),
             signature=signature(contract),
-            input_example=_example(example, contract),
+            input_example=example_rows(example, contract),
             pip_requirements=requirements(pipeline),
             pyfunc_predict_fn="predict_proba" if contract.classes else "predict",
         )
@@ -172,7 +172,8 @@ def requirements(pipeline: Pipeline) -> list[str]:
     return [f"{name}=={version(name)}" for name in dict.fromkeys(names)]
 
 
-def _example(rows: pd.DataFrame, contract: FeatureContract) -> pd.DataFrame:
+def example_rows(rows: pd.DataFrame, contract: FeatureContract) -> pd.DataFrame:
+    """Pick up to 5 raw rows, the most complete ones, in the types MLflow takes as an input example."""
     raw = rows[list(contract.raw_columns)]
     gaps = raw.isna().sum(axis=1).to_numpy()
     some = raw.iloc[np.argsort(gaps, kind="stable")[:EXAMPLE_ROWS]]

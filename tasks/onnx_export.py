@@ -15,12 +15,12 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from core.agreement import agreement
 from core.contract import MISSING, FeatureContract
+from core.errors import BundleError
+from serving.graph import Graph
 
 logger = logging.getLogger("perennial.onnx_export")
-
-TOLERANCE = 1e-5
-"""Largest accepted difference of a probability, or of a value in standard deviations of the output."""
 
 MAX_TREE_NODES = 1_500_000
 """Beyond this a graph is not tried: a node costs 40 bytes of graph, 7 µs and 1 kB of memory to convert."""
@@ -31,7 +31,6 @@ MAX_STORED_ROWS = 2_000
 MAX_GRAPH_BYTES = 200_000_000
 MAX_ROWS = 20_000
 MAX_ROWS_WITH_GAPS = 20_000
-ROWS_PER_CALL = 1_000
 PROBED_ROWS = 32
 PROBED_COLUMNS = 200
 UNKNOWN_LEVEL = "(a level no training row had)"
@@ -248,67 +247,15 @@ def _pipeline_output(body: Pipeline, contract: FeatureContract, rows: pd.DataFra
     return np.asarray(body.predict_proba(rows) if contract.classes else body.predict(rows))
 
 
-def _compare(graph: bytes, rows: pd.DataFrame, expected: npt.NDArray[Any], contract: FeatureContract) -> OnnxResult:
-    from onnxruntime.capi import onnxruntime_pybind11_state as runtime
-
-    # ONNX Runtime's errors share no base class but Exception.
-    failures = (
-        runtime.Fail,
-        runtime.InvalidArgument,
-        runtime.InvalidGraph,
-        runtime.NotImplemented,
-        runtime.RuntimeException,
-    )
+def _compare(content: bytes, rows: pd.DataFrame, expected: npt.NDArray[Any], contract: FeatureContract) -> OnnxResult:
     try:
-        session = _session(graph)
-        found = _run(session, rows)
-    except failures as error:
-        return OnnxResult(None, None, 0, f"the graph does not run: {_first_line(error)}")
-    inputs, output = tuple(item.name for item in session.get_inputs()), session.get_outputs()[-1].name
-    found = found.reshape(expected.shape)
-    worst = float(np.max(np.abs(found - expected), initial=0.0))
-    reason = _disagreement(found, expected, contract)
-    return OnnxResult(None, worst if np.isfinite(worst) else None, len(rows), reason, inputs, output)
-
-
-def _session(graph: bytes) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    # One thread: sums in one order, so the same graph gives the same bits on every machine.
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
-def _run(session: Any, rows: pd.DataFrame) -> npt.NDArray[Any]:
-    output = session.get_outputs()[-1].name
-    names = [item.name for item in session.get_inputs()]
-    parts = []
-    for start in range(0, len(rows), ROWS_PER_CALL):
-        part = rows.iloc[start : start + ROWS_PER_CALL]
-        feed = {name: part.iloc[:, [place]].to_numpy() for place, name in enumerate(names)}
-        parts.append(session.run([output], feed)[0])
-    return np.concatenate(parts)
-
-
-def _disagreement(found: npt.NDArray[Any], expected: npt.NDArray[Any], contract: FeatureContract) -> str | None:
-    apart, allowed = np.abs(found - expected), _allowed(expected, contract)
-    if (wrong := ~(apart <= allowed)).any():  # a NaN answer is wrong too
-        rows = int(wrong.reshape(len(expected), -1).any(axis=1).sum())
-        return (
-            f"the graph differs from the pipeline by up to {np.max(apart):.1e} (allowed {allowed:.1e}) "
-            f"in {rows:,} of {len(expected):,} rows"
-        )
-    return None
-
-
-def _allowed(expected: npt.NDArray[Any], contract: FeatureContract) -> float:
-    if contract.classes:
-        return TOLERANCE
-    # A graph answers in float32, so values far from zero are rounded: eight roundings of the largest are no error.
-    rounding = 8 * float(np.finfo(np.float32).eps) * float(np.max(np.abs(expected), initial=0.0))
-    return TOLERANCE * float(np.std(expected)) + rounding
+        graph = Graph(content)
+        found = graph.run(rows).reshape(expected.shape)
+    except BundleError as error:
+        return OnnxResult(None, None, 0, str(error))
+    compared = agreement(found, expected, contract)
+    reason = None if compared.holds else f"the graph differs from the pipeline {compared.sentence}"
+    return OnnxResult(None, compared.max_abs_diff, len(rows), reason, graph.inputs, graph.outputs[-1])
 
 
 def _first_line(error: Exception) -> str:

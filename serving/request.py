@@ -1,0 +1,116 @@
+"""Rows as a request brings them: JSON, checked against the contract value by value."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from core.contract import FeatureContract
+from core.errors import SchemaError
+
+
+def parse_rows(content: bytes | str, contract: FeatureContract) -> pd.DataFrame:
+    """Turn ``{"columns": [...], "data": [[...], ...]}`` into typed rows.
+
+    Every column of the contract must be there, any value may be null; further columns are left behind. Numbers come as
+    JSON numbers, categories as strings, dates as ISO 8601 strings without a zone.
+
+    Returns
+    -------
+    pandas.DataFrame
+        n rows, columns ``contract.raw_columns``: float64, object (str or None), object (bool or None), datetime64[us].
+
+    Raises
+    ------
+    SchemaError
+        The text is no JSON of this shape, a column is missing, or a value is of another kind.
+    """
+    columns, data = _table(content)
+    if missing := [name for name in contract.raw_columns if name not in columns]:
+        raise SchemaError(f"the rows lack columns the model takes: {', '.join(missing)}")
+    parsed: dict[str, pd.Series[Any]] = {}
+    for kind, names in _KINDS.items():
+        for name in getattr(contract, names):
+            place = columns.index(name)
+            parsed[name] = kind([row[place] for row in data], name)
+    return pd.DataFrame(parsed, columns=list(contract.raw_columns), index=range(len(data)))
+
+
+def _table(content: bytes | str) -> tuple[list[str], list[list[Any]]]:
+    try:
+        table = json.loads(content)
+        columns, data = table["columns"], table["data"]
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise SchemaError(f'expected JSON {{"columns": [...], "data": [[...], ...]}}, found {error!r}') from error
+    if not _is_list_of(columns, str) or len(set(columns)) < len(columns):
+        raise SchemaError("expected 'columns' to be a list of different names")
+    if not _is_list_of(data, list) or any(len(row) != len(columns) for row in data):
+        raise SchemaError(f"expected 'data' to be rows of {len(columns)} values each")
+    return columns, data
+
+
+def _is_list_of(values: object, kind: type) -> bool:
+    return isinstance(values, list) and all(isinstance(value, kind) for value in values)
+
+
+def _numbers(values: Sequence[Any], name: str) -> pd.Series[Any]:
+    return pd.Series([_number(value, name) for value in values], dtype="float64")
+
+
+def _number(value: Any, name: str) -> float:
+    try:
+        number = math.nan if value is None else float(value)
+    except OverflowError:
+        number = math.inf
+    except (TypeError, ValueError):
+        raise _unexpected(name, "a number", value) from None
+    if isinstance(value, str | bool) or math.isinf(number):
+        raise _unexpected(name, "a number", value)
+    return number
+
+
+def _texts(values: Sequence[Any], name: str) -> pd.Series[Any]:
+    return _of_kind(values, name, str, "a string")
+
+
+def _truths(values: Sequence[Any], name: str) -> pd.Series[Any]:
+    return _of_kind(values, name, bool, "true or false")
+
+
+def _of_kind(values: Sequence[Any], name: str, kind: type, wording: str) -> pd.Series[Any]:
+    kept = [None if _is_absent(value) else value for value in values]
+    if strange := [value for value in kept if value is not None and not isinstance(value, kind)]:
+        raise _unexpected(name, wording, strange[0])
+    return pd.Series(kept, dtype=object)
+
+
+def _is_absent(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _dates(values: Sequence[Any], name: str) -> pd.Series[Any]:
+    wording = "a date of ISO 8601 without a zone"
+    texts = _of_kind(values, name, str, wording)
+    try:
+        dates = pd.to_datetime(texts, format="ISO8601")
+    except ValueError as error:
+        raise SchemaError(f"column {name!r}: expected {wording}, found {error}") from error
+    if not isinstance(dates.dtype, pd.DatetimeTZDtype):
+        return dates.astype("datetime64[us]")
+    raise SchemaError(f"column {name!r}: expected {wording}, found one with a zone")
+
+
+def _unexpected(name: str, wording: str, value: object) -> SchemaError:
+    return SchemaError(f"column {name!r}: expected {wording} or null, found {repr(value)[:100]}")
+
+
+_KINDS: dict[Callable[[Sequence[Any], str], pd.Series[Any]], str] = {
+    _numbers: "numeric",
+    _texts: "categorical",
+    _truths: "boolean",
+    _dates: "dates",
+}
