@@ -16,6 +16,7 @@ import click
 
 DECISION_SAYS_NO = 3
 
+reason_option = click.option("--reason", required=True, metavar="TEXT", help="Why; it stays in the history.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for machines.")
 set_option = click.option(
     "--set",
@@ -158,10 +159,13 @@ def models(as_json: bool) -> None:
       perennial models
     """
     from config.settings import load_settings
+    from tasks.champions import repair_all
     from tasks.console import model_lines
     from tasks.registry import list_models
 
-    summaries = list_models(load_settings())
+    settings = load_settings()
+    repair_all(settings)
+    summaries = list_models(settings)
     _finish([summary.to_dict() for summary in summaries], model_lines(summaries), as_json)
 
 
@@ -178,12 +182,121 @@ def show(selector: str, as_json: bool) -> None:
       perennial show credit@challenger
     """
     from config.settings import load_settings
+    from tasks.champions import repair
     from tasks.console import version_lines
     from tasks.registry import show_model
 
     model, _, which = selector.partition("@")
-    detail = show_model(model, which or None, load_settings())
+    settings = load_settings()
+    repair(model, settings, thorough=True)
+    detail = show_model(model, which or None, settings)
     _finish(detail.to_dict(), version_lines(detail), as_json)
+
+
+@main.command()
+@click.argument("champion", metavar="MODEL@A")
+@click.argument("challenger", metavar="MODEL@B")
+@click.option("--data-version", metavar="V", help="Take the holdout from this data version, not from the newest.")
+@wait_option
+@json_option
+def compare(champion: str, challenger: str, data_version: str | None, wait_seconds: float, as_json: bool) -> None:
+    """Say what the gate would of B as a challenger of A.
+
+    Both answer the same rows, those of the holdout that neither has trained on. Nothing is recorded or moved.
+
+    \b
+    Examples:
+      perennial compare credit@champion credit@4
+      perennial compare credit@3 credit@4 --data-version 3f2a91
+    """
+    from config.settings import load_settings
+    from tasks.compare import compare_versions
+    from tasks.console import comparison_lines
+    from tasks.session import computation
+
+    with computation(show_progress=not as_json):
+        verdict = compare_versions(champion, challenger, data_version, load_settings(), wait_seconds)
+    _finish(verdict.to_dict(), comparison_lines(verdict), as_json)
+
+
+@main.command()
+@click.argument("selector", metavar="MODEL@VERSION")
+@reason_option
+@click.option("--override", is_flag=True, help="Promote against the gate; its objection is recorded with the reason.")
+@json_option
+def approve(selector: str, reason: str, override: bool, as_json: bool) -> None:
+    """Make a version champion that waits for you.
+
+    \b
+    Example:
+      perennial approve credit@4 --reason "the new income bands were agreed"
+    """
+    from config.settings import load_settings
+    from tasks.champions import approve as approve_version
+    from tasks.history_lines import move_lines
+
+    model, _, which = selector.partition("@")
+    move = approve_version(model, which, reason, load_settings(), override=override)
+    _finish(move.to_dict(), move_lines(move), as_json)
+
+
+@main.command()
+@click.argument("selector", metavar="MODEL@VERSION")
+@reason_option
+@json_option
+def reject(selector: str, reason: str, as_json: bool) -> None:
+    """Turn a version down that waits for you.
+
+    \b
+    Example:
+      perennial reject credit@4 --reason "worse for the smallest region"
+    """
+    from config.settings import load_settings
+    from tasks.champions import reject as reject_version
+    from tasks.history_lines import rejection_lines
+
+    model, _, which = selector.partition("@")
+    review = reject_version(model, which, reason, load_settings())
+    _finish(review.to_dict(), rejection_lines(review), as_json)
+
+
+@main.command()
+@click.argument("model")
+@reason_option
+@json_option
+def rollback(model: str, reason: str, as_json: bool) -> None:
+    """Return to the champion before the present one.
+
+    \b
+    Example:
+      perennial rollback credit --reason "complaints from the branches"
+    """
+    from config.settings import load_settings
+    from tasks.champions import rollback as return_to_predecessor
+    from tasks.history_lines import move_lines
+
+    move = return_to_predecessor(model, reason, load_settings())
+    _finish(move.to_dict(), move_lines(move), as_json)
+
+
+@main.command()
+@click.argument("model")
+@click.option("--at", metavar="TIME", help="Who was champion at this moment (ISO 8601; your zone unless it names one).")
+@json_option
+def history(model: str, at: str | None, as_json: bool) -> None:
+    """Tell who was champion when, why, and by whose hand.
+
+    \b
+    Examples:
+      perennial history credit
+      perennial history credit --at 2026-03-01T12:30
+    """
+    from config.settings import load_settings
+    from tasks.champions import history as office_history
+    from tasks.history_lines import office_lines
+
+    found = office_history(model, load_settings(), at)
+    _finish(found.to_dict(), office_lines(found), as_json)
 
 
 @main.group(cls=_WithDefault)

@@ -8,7 +8,6 @@ from typing import Any
 
 from config.schema import ModelConfig
 from core.evaluation import Evaluation
-from core.gate import GateVerdict
 from core.references import Lineage
 
 SMALL_SLICE = 100
@@ -74,13 +73,12 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class CardFacts:
-    """Everything a model card is rendered from."""
+    """Everything a model card is rendered from, but the gate's verdict: that falls after the card is made."""
 
     config: ModelConfig
     lineage: Lineage
     data: DataFacts
     evaluation: Evaluation
-    verdict: GateVerdict
     params: Mapping[str, Any]
     cv_scores: Mapping[str, Sequence[float]]
     validation: Sequence[str]

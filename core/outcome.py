@@ -54,10 +54,17 @@ class TrainOutcome:
     model
         Name of the model.
     status
-        ``registered``: a new version; ``unchanged``: the same run was registered before;
-        ``refused``: a decision said no.
+        What became of the training::
+
+            promoted    the version is champion now
+            waiting     the gate says yes, the model's mode is manual: a person approves or rejects
+            recorded    the gate says yes, the model's mode is dry_run: nothing moves
+            refused     validation, the leakage checks or the gate said no
+            undecided   the gate could not tell
+            unchanged   the same run was registered and judged before
+
     stage
-        Who decided: ``validation``, ``leakage`` or ``gate``.
+        Who decided: ``validation``, ``leakage``, ``gate`` or ``registry``.
     reasons
         Sentences for people.
     data_version
@@ -68,6 +75,10 @@ class TrainOutcome:
         Name: value, low, high on the holdout.
     links
         Title: address or path of what there is to look at.
+    decision
+        The gate's: ``promote``, ``keep`` or ``undecided``; None where it was not asked.
+    champion
+        The version that is champion after the run; None where there is none.
     """
 
     model: str
@@ -80,11 +91,13 @@ class TrainOutcome:
     alias: str | None = None
     metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
+    decision: str | None = None
+    champion: int | None = None
 
     @property
     def refused(self) -> bool:
-        """Whether a decision said no."""
-        return self.status == "refused"
+        """Whether a decision said no, or could not say yes."""
+        return self.status in {"refused", "undecided"}
 
     def to_dict(self) -> dict[str, Any]:
         """Content that JSON can hold."""

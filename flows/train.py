@@ -1,4 +1,4 @@
-"""From rows to a registered version: ingest, snapshot, check, fit, evaluate, register."""
+"""From rows to a champion: ingest, snapshot, check, fit, evaluate, register, judge, promote."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from core.outcome import TrainOutcome
 from flows.ingest import ingest
 from tasks.lock import hold_model
 from tasks.publish import refused_by_leakage, refused_by_validation, trained
-from tasks.steps import check_leakage, evaluate, find_version, fit, prepare_run, read_config, register
+from tasks.steps import (
+    check_leakage,
+    evaluate,
+    find_version,
+    fit,
+    judge,
+    prepare_run,
+    promote,
+    read_config,
+    register,
+)
 
 
 @flow(name="train", flow_run_name="{model}-{trigger}")
@@ -20,7 +30,7 @@ def train(
     trigger: str = "manual",
     wait_seconds: float = 0.0,
 ) -> TrainOutcome:
-    """Train a model on its newest data, or on a given data version, unless that very run is registered already."""
+    """Train a model on its newest data, or on a given data version, and promote it if the gate says so."""
     with hold_model(model, load_settings(), wait_seconds):
         config = read_config(model, overrides)
         if data_version is None:
@@ -29,12 +39,17 @@ def train(
                 return refused_by_validation(ingestion)
             data_version = ingestion.data_version
         run = prepare_run(config, data_version, trigger)
-        known = find_version(run)
-        if known is not None:
-            return known
-        reasons = check_leakage(run)
-        if reasons:
-            return refused_by_leakage(run, reasons)
-        fit(run)
-        verdict = evaluate(run)
-        return trained(run, verdict, register(run, verdict))
+        version = find_version(run)
+        if version is None:
+            reasons = check_leakage(run)
+            if reasons:
+                return refused_by_leakage(run, reasons)
+            fit(run)
+            evaluate(run)
+            version = register(run)
+        if version.status == "unchanged":
+            return version
+        verdict = judge(run, version)
+        while not promote(run, verdict):  # the champion moved while this version was judged
+            verdict = judge(run, version)
+        return trained(run, version, verdict)

@@ -7,7 +7,7 @@ not read and prepare the same rows three times.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from core.errors import TrainingError
 from core.training_run import TrainingRun
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from core.split import Split
     from tasks.drift_report import DriftReport
     from tasks.fit import FittedModel
+    from tasks.rehearse import Rehearsal
 
 
 class Bench:
@@ -36,6 +37,26 @@ class Bench:
 
     def __init__(self, run: TrainingRun) -> None:
         self.run = run
+        self._rehearsal: Rehearsal | None = None
+
+    def prepare_rehearsal(self) -> None:
+        """Start the process that will rehearse serving: its imports take seconds, beside whatever is done here."""
+        from tasks.rehearse import Rehearsal
+
+        self._rehearsal = Rehearsal()
+
+    def take_rehearsal(self) -> Rehearsal:
+        """Hand out the process that was prepared, or a new one."""
+        if self._rehearsal is None:
+            self.prepare_rehearsal()
+        taken, self._rehearsal = self._rehearsal, None
+        return cast("Rehearsal", taken)
+
+    def close(self) -> None:
+        """End a process that was prepared and not handed out."""
+        if self._rehearsal is not None:
+            with self._rehearsal:
+                self._rehearsal = None
 
     @cached_property
     def rows(self) -> Rows:
@@ -109,11 +130,13 @@ def open_bench(run: TrainingRun) -> Bench:
     """Bench of a run; that of an earlier run is let go, so that memory holds one."""
     bench = _open.get(run.lineage.run_key)
     if bench is None:
-        _open.clear()
+        close_bench()
         bench = _open[run.lineage.run_key] = Bench(run)
     return bench
 
 
 def close_bench() -> None:
     """Let the rows and the pipeline of the last run go."""
+    for bench in _open.values():
+        bench.close()
     _open.clear()

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from core.comparison import Comparison
     from core.data_history import DataHistory
+    from core.gate import GateVerdict
     from core.outcome import IngestOutcome, TrainOutcome
     from tasks.registry import ModelSummary, VersionDetail
+_IN_NUMBERS = str.maketrans("", "", ",.+-")
 
 
 def short_path(path: Any) -> str:
@@ -51,25 +54,37 @@ def record_crash(error: BaseException) -> Path:
 
 
 def _looks_numeric(cell: str) -> bool:
-    return cell.strip("–").replace(",", "").replace(".", "").replace("-", "").isdigit() or cell in {"", "–"}
+    return cell.strip("–").translate(_IN_NUMBERS).isdigit() or cell in {"", "–"}
 
 
 def training_lines(outcome: TrainOutcome) -> list[str]:
     """Say what a training came to, and where to look."""
-    name = f"{outcome.model} version {outcome.version}" if outcome.version else outcome.model
-    alias = f" ({outcome.alias})" if outcome.alias else ""
-    headline = {
-        "registered": f"registered {name}{alias}",
-        "unchanged": f"nothing to do: {name}{alias} is that model already",
-        "refused": f"{outcome.stage} says no: {name} is not released",
-    }[outcome.status]
     metrics = [_metric_row(metric, estimate) for metric, estimate in outcome.metrics.items()]
     return [
         "",
-        headline,
+        _training_headline(outcome),
         *(f"  {reason}" for reason in outcome.reasons),
         *_section(table(("metric", "value", "low", "high"), metrics)),
         *_section([f"{title:18} {short_path(place)}" for title, place in outcome.links.items()]),
+    ]
+
+
+def comparison_lines(verdict: GateVerdict) -> list[str]:
+    """Say how one version does against another, and what the gate would say to it.
+
+    Parameters
+    ----------
+    verdict
+        Of the second version as a challenger of the first.
+    """
+    return [
+        "",
+        f"{verdict.model}: version {verdict.version} against version {verdict.champion}",
+        *_rows_lines(verdict),
+        *(_section(_gain_table(verdict, verdict.comparison)) if verdict.comparison else []),
+        "",
+        f"the gate would say: {verdict.decision}",
+        *(f"  {reason}" for reason in verdict.reasons),
     ]
 
 
@@ -105,7 +120,8 @@ def version_lines(detail: VersionDetail) -> list[str]:
     metrics = [(name, f"{value:.4f}") for name, value in detail.metrics.items()]
     return [
         f"{detail.model} version {detail.version}{aliases}, {detail.created_at}",
-        f"  gate {detail.gate}: {' '.join(detail.reasons)}",
+        f"  gate: {detail.gate}",
+        *(f"    {reason}" for reason in detail.reasons),
         *_section(table(("metric", "value"), metrics)),
         *_section([f"{name:18} {value}" for name, value in detail.lineage.items()]),
         *_section([f"{title:18} {short_path(place)}" for title, place in detail.links.items()]),
@@ -144,6 +160,51 @@ def history_lines(history: DataHistory) -> list[str]:
         *table(("", "data version", "rows", "batches", "made", "commit"), versions),
         *_section(table(header, batches)),
     ]
+
+
+def _training_headline(outcome: TrainOutcome) -> str:
+    name = f"{outcome.model} version {outcome.version}" if outcome.version else outcome.model
+    alias = f" ({outcome.alias})" if outcome.alias else ""
+    stays = f"; version {outcome.champion} stays champion" if outcome.champion else ""
+    ask = f"perennial approve {outcome.model}@{outcome.version} --reason TEXT"
+    what = "is not promoted" if outcome.version else "was not trained"
+    return {
+        "promoted": f"promoted {name}: it is the champion now",
+        "waiting": f"{name} waits for a person: {ask} (or reject)",
+        "recorded": f"{name} would be promoted, but the mode is dry_run{stays}",
+        "refused": f"{outcome.stage} says no: {name} {what}{stays}",
+        "undecided": f"{outcome.stage} cannot tell: {name} is not promoted{stays}",
+        "unchanged": f"nothing to do: {name}{alias} is that model already",
+    }[outcome.status]
+
+
+def _rows_lines(verdict: GateVerdict) -> list[str]:
+    holdout = verdict.holdout
+    if holdout is None:
+        return []
+    return [
+        f"  {holdout.n_rows:,} of {holdout.n_holdout:,} holdout rows are new to both: version {verdict.champion} has "
+        f"trained on {holdout.n_seen_by_champion:,}, version {verdict.version} on {holdout.n_seen_by_challenger:,}"
+    ]
+
+
+def _gain_table(verdict: GateVerdict, comparison: Comparison) -> list[str]:
+    from core.checks import percent_text
+    from core.text import readable
+    from tasks.gate_words import gain_cells, metric_label, slice_remark
+
+    header = (metric_label(comparison.metric), "rows", f"version {verdict.champion}", f"version {verdict.version}")
+    method = f"{percent_text(comparison.confidence)} by {comparison.difference.method}"
+    whole = ("all rows", *gain_cells(comparison.n_rows, comparison.difference), method)
+    slices = [
+        (
+            f"{readable(part.column, 40)} = {readable(part.level, 40)}",
+            *gain_cells(part.n_rows, part.difference),
+            slice_remark(part),
+        )
+        for part in comparison.slices
+    ]
+    return table((*header, "gain", "interval", ""), [whole, *slices])
 
 
 def _metric_row(name: str, estimate: dict[str, float | None]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -52,10 +53,11 @@ def draw_figures(evaluation: Evaluation) -> dict[str, str]:
         "Feature importance": (bool(evaluation.importance), _bar_size(len(evaluation.importance)), _bars(evaluation)),
         "Slices": (bool(evaluation.slices), _slice_size(evaluation), lambda figure: _slices(figure, evaluation)),
     }
-    return {title: _svg(size, draw) for title, (present, size, draw) in drawings.items() if present}
+    return {title: svg_text(size, draw) for title, (present, size, draw) in drawings.items() if present}
 
 
-def _svg(size: tuple[float, float], draw: Callable[[Any], None]) -> str:
+def svg_text(size: tuple[float, float], draw: Callable[[Any], None]) -> str:
+    """Draw on a figure of this size, in inches, and return its SVG element."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -67,7 +69,8 @@ def _svg(size: tuple[float, float], draw: Callable[[Any], None]) -> str:
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    # Matplotlib repeats each label as a comment: a feature named "gate" would look like the mark of a card's section.
+    return re.sub(r"<!--.*?-->\n?", "", text[text.index("<svg") :], flags=re.DOTALL)
 
 
 def _reliability(figure: Figure, curves: dict[str, Any]) -> None:
@@ -87,7 +90,7 @@ def _discrimination(figure: Figure, curves: dict[str, Any]) -> None:
     left.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
     for number, (roc, precision) in enumerate(zip(curves["roc"], curves["pr"], strict=True)):
         color = (ACCENT, SECOND, "#81b29a", "#3d405b", "#f2cc8f")[number % 5]
-        left.plot(roc["fpr"], roc["tpr"], color=color, label=_shortened(str(roc["label"])))
+        left.plot(roc["fpr"], roc["tpr"], color=color, label=shortened(str(roc["label"])))
         right.plot(precision["recall"], precision["precision"], color=color)
         right.axhline(precision["share"], color=color, linewidth=1, linestyle=":")
     left.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
@@ -113,7 +116,7 @@ def _bars(evaluation: Evaluation) -> Callable[[Any], None]:
         shown = evaluation.importance[:SHOWN_FEATURES][::-1]
         axes = figure.add_subplot()
         axes.barh(range(len(shown)), [item.mean for item in shown], xerr=[item.std for item in shown], color=ACCENT)
-        _label_rows(axes, [item.feature for item in shown])
+        label_rows(axes, [shortened(item.feature) for item in shown])
         axes.set_xlabel(f"loss of {evaluation.metric} when permuted")
 
     return draw
@@ -131,7 +134,7 @@ def _slices(figure: Figure, evaluation: Evaluation) -> None:
         if estimate.low is not None and estimate.high is not None:
             axes.plot([estimate.low, estimate.high], [row, row], color=ACCENT, linewidth=1.5)
         axes.plot([estimate.value], [row], color=ACCENT, marker="o", markersize=4)
-    _label_rows(axes, [f"{part.column} = {part.level}  ({part.n_rows:,})" for part in shown])
+    label_rows(axes, [slice_label(part.column, part.level, part.n_rows) for part in shown])
     axes.set_xlabel(f"{evaluation.metric} (band: whole holdout)")
 
 
@@ -142,12 +145,18 @@ def _shown_slices(evaluation: Evaluation) -> list[Any]:
     ]
 
 
-def _label_rows(axes: Axes, labels: list[str]) -> None:
-    axes.set_yticks(range(len(labels)), [_shortened(label) for label in labels])
+def slice_label(column: str, level: str, n_rows: int) -> str:
+    """Name a slice so that long columns and levels leave room for each other and for the count."""
+    return f"{shortened(column, 18)} = {shortened(level, 22)}  ({n_rows:,})"
+
+
+def label_rows(axes: Axes, labels: list[str]) -> None:
+    """Name the rows of a horizontal figure, the lowest first; the names are short already."""
+    axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(-0.6, len(labels) - 0.4)
 
 
-def _shortened(label: str, length: int = 40) -> str:
+def shortened(label: str, length: int = 40) -> str:
     """Cut long names and drop characters a font cannot draw or XML cannot hold."""
     clean = "".join(letter if letter.isprintable() and ord(letter) < 0x2000 else "�" for letter in label)
     return clean if len(clean) <= length else f"{clean[: length - 1]}…"

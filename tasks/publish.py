@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -78,13 +80,52 @@ def refused_by_leakage(run: TrainingRun, reasons: tuple[str, ...]) -> TrainOutco
     )
 
 
-def trained(run: TrainingRun, verdict: GateVerdict, registered: TrainOutcome) -> TrainOutcome:
-    """Put the metrics and links on the run page and hand the outcome on."""
-    rows = [{"metric": name, **estimate} for name, estimate in registered.metrics.items()]
-    create_table_artifact(rows, key=_key(run.config.model, "metrics"), description=" ".join(verdict.reasons))
-    links = "\n".join(f"- {title}: `{place}`" for title, place in registered.links.items())
-    create_markdown_artifact(links, key=_key(run.config.model, "links"), description="Where to look")
-    return registered
+def trained(run: TrainingRun, version: TrainOutcome, verdict: GateVerdict) -> TrainOutcome:
+    """Answer for a version that was registered and judged; put verdict, metrics and links on the run page.
+
+    Parameters
+    ----------
+    version
+        What the registration answered; one that an earlier run registered has no metrics and links.
+    """
+    outcome = judged(version, verdict, run.folder)
+    rows = [{"metric": name, **estimate} for name, estimate in outcome.metrics.items()]
+    create_table_artifact(rows, key=_key(outcome.model, "metrics"), description=" ".join(outcome.reasons))
+    links = "\n".join(f"- {title}: `{place}`" for title, place in outcome.links.items())
+    create_markdown_artifact(links, key=_key(outcome.model, "links"), description="Where to look")
+    gate_artifact(outcome.model, verdict)
+    return outcome
+
+
+def judged(version: TrainOutcome, verdict: GateVerdict, folder: Path) -> TrainOutcome:
+    """Turn a registered version's outcome into that of the gate, where promotion followed a ``promote``."""
+    status = _status(verdict)
+    alias = {"promoted": "champion", "waiting": "challenger"}.get(status)
+    metric = {"value": verdict.value, "low": verdict.low, "high": verdict.high}
+    return replace(
+        version,
+        status=status,
+        stage="gate",
+        reasons=verdict.reasons,
+        alias=alias,
+        metrics=version.metrics or {verdict.metric: metric},
+        links=version.links or {"model card": str(folder / "card.html")},
+        decision=verdict.decision,
+        champion=verdict.version if status == "promoted" else verdict.champion,
+    )
+
+
+def gate_artifact(model: str, verdict: GateVerdict) -> None:
+    """Put a verdict on the run page: headline, checks and the numbers behind them."""
+    from tasks.gate_page import gate_markdown
+
+    create_markdown_artifact(gate_markdown(verdict), key=_key(model, "gate"), description=verdict.reasons[0])
+
+
+def _status(verdict: GateVerdict) -> str:
+    if verdict.decision == "promote":
+        return {"enabled": "promoted", "manual": "waiting", "dry_run": "recorded"}[verdict.mode]
+    return "refused" if verdict.decision == "keep" else "undecided"
 
 
 def _validation_artifact(config: ModelConfig, validation: ValidationResult) -> None:

@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
     from config.schema import ModelConfig
     from config.settings import Settings
-    from core.gate import GateVerdict
     from core.references import Lineage
     from tasks.bundle import Bundle
 
 logger = logging.getLogger("perennial.register")
 
 RUN_KEY = "perennial.run_key"
+MANIFEST = "perennial.manifest"
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+PREVIOUS = "previous"
 REPORTS = "reports"
 
 # MLflow 3.17's own bounds; what is longer is cut here rather than refused there.
@@ -50,9 +51,11 @@ class Registered:
     run_id
         The MLflow run that made it.
     alias
-        ``champion``, ``challenger`` or None.
+        ``champion``, ``challenger``, ``previous`` or None.
     created
         False when the same run key was registered before.
+    manifest
+        SHA-256 of the bundle's manifest.
     """
 
     model: str
@@ -60,6 +63,7 @@ class Registered:
     run_id: str
     alias: str | None
     created: bool
+    manifest: str = ""
 
 
 def register_bundle(
@@ -68,15 +72,15 @@ def register_bundle(
     lineage: Lineage,
     metrics: Mapping[str, float],
     params: Mapping[str, Any],
-    verdict: GateVerdict,
     settings: Settings,
     artifacts: Mapping[str, Path],
 ) -> Registered:
     """Register a bundle as the next version of the model, or return the version its run key already has.
 
-    A repeat is harmless. The run carries the key from its creation on, and everything is logged before the version is
-    created, in one call with its key: so a version is either absent (what an attempt left is marked as killed and
-    removed) or complete but for its alias and the end of its run, which :func:`complete` makes up for.
+    The version gets no alias: who is champion is the gate's to say. A repeat is harmless. The run carries the key from
+    its creation on, and everything is logged before the version is created, in one call with its key: so a version is
+    either absent (what an attempt left is marked as killed and removed) or complete but for the end of its run, which
+    :func:`complete` makes up for.
 
     Parameters
     ----------
@@ -84,8 +88,6 @@ def register_bundle(
         Name and value on the holdout; what is not finite is left out.
     params
         Of the estimator; shown on the run.
-    verdict
-        The gate's; the first version that passed becomes champion, later ones challenger.
     artifacts
         Name and file or folder, logged on the run under ``reports/``.
 
@@ -106,7 +108,7 @@ def register_bundle(
             _log_facts(client, run_id, model, metrics, params)
             _log_data(client, run_id, lineage)
             _log_artifacts(client, run_id, artifacts)
-            version = _create_version(client, config, model, run_id, _version_tags(bundle, config, lineage, verdict))
+            version = _create_version(client, config, model, run_id, _version_tags(bundle, config, lineage))
         return complete(client, version, created=created)
 
 
@@ -118,22 +120,16 @@ def version_of(client: MlflowClient, model: str, run_key: str) -> ModelVersion |
 
 
 def complete(client: MlflowClient, version: ModelVersion, *, created: bool) -> Registered:
-    """Give a version its alias and end its run, unless that was done before.
-
-    The run ends last, so a finished run says that the alias was given. Later moves of the aliases belong to releases:
-    a repeat of a finished registration moves nothing.
-    """
+    """End a version's run, unless that was done before."""
     name, number, run_id = version.name, int(version.version), str(version.run_id)
     if _is_running(client, run_id):
-        _give_alias(client, version)
         client.set_terminated(run_id, "FINISHED")
-    aliases = client.get_model_version(name, str(number)).aliases
-    alias = next((wanted for wanted in (CHAMPION, CHALLENGER) if wanted in aliases), None)
+    alias = next((wanted for wanted in (CHAMPION, CHALLENGER, PREVIOUS) if wanted in version.aliases), None)
     if created:
-        logger.info("registered %s version %d (%s)", name, number, alias or "no alias")
+        logger.info("registered %s version %d", name, number)
     else:
         logger.info("%s version %d was registered from the same data, config and code before", name, number)
-    return Registered(name, number, run_id, alias, created)
+    return Registered(name, number, run_id, alias, created, version.tags.get(MANIFEST, ""))
 
 
 def _is_running(client: MlflowClient, run_id: str) -> bool:
@@ -145,17 +141,6 @@ def _is_running(client: MlflowClient, run_id: str) -> bool:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # someone removed the run and kept the version
             return False
         raise
-
-
-def _give_alias(client: MlflowClient, version: ModelVersion) -> None:
-    if version.tags.get("perennial.gate") != "passed":
-        return
-    held = client.get_registered_model(version.name).aliases
-    number = int(version.version)
-    if int(held.get(CHAMPION, number)) == number:
-        client.set_registered_model_alias(version.name, CHAMPION, str(number))
-    elif int(held.get(CHALLENGER, 0)) < number:
-        client.set_registered_model_alias(version.name, CHALLENGER, str(number))
 
 
 def _experiment(client: MlflowClient, name: str, settings: Settings) -> str:
@@ -282,17 +267,8 @@ def _log_artifacts(client: MlflowClient, run_id: str, artifacts: Mapping[str, Pa
             client.log_artifact(run_id, str(path), REPORTS)
 
 
-def _version_tags(bundle: Bundle, config: ModelConfig, lineage: Lineage, verdict: GateVerdict) -> dict[str, str]:
-    return {
-        **_lineage_tags(lineage),
-        "perennial.gate": "passed" if verdict.passed else "refused",
-        "perennial.gate.metric": verdict.metric,
-        "perennial.gate.value": repr(float(verdict.value)),
-        "perennial.gate.floor": repr(float(verdict.floor)),
-        "perennial.gate.reasons": "\n".join(verdict.reasons)[:MAX_TAG],
-        "perennial.manifest": bundle.manifest_sha256,
-        "perennial.task": config.task,
-    }
+def _version_tags(bundle: Bundle, config: ModelConfig, lineage: Lineage) -> dict[str, str]:
+    return {**_lineage_tags(lineage), MANIFEST: bundle.manifest_sha256, "perennial.task": config.task}
 
 
 def _create_version(

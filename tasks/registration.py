@@ -1,4 +1,4 @@
-"""Everything a fitted and judged pipeline is registered with: card, drift report, ONNX graph, profile, lineage."""
+"""Everything a fitted pipeline is registered with: card, drift report, ONNX graph, profile, training rows, lineage."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ import numpy as np
 from config.settings import Settings
 from core.card import CardFacts, ColumnFacts, DataFacts
 from core.contract import prepare
-from core.gate import GateVerdict
 from core.outcome import TrainOutcome
 from core.profile import reference_profile
+from core.rehearsal import REHEARSAL
+from core.seen_rows import rows_trained_on
 from core.training_run import TrainingRun
 from core.trust import trusted_types
-from tasks.bench import Bench, close_bench, open_bench
+from tasks.bench import Bench, open_bench
 from tasks.bundle import build_bundle
 from tasks.mlflow_client import address
 from tasks.onnx_export import OnnxResult, export_onnx
 from tasks.register import Registered, register_bundle
+from tasks.rehearse import rehearsal_table
 from tasks.report import Card, render_card
+from tasks.training_rows import TRAINING_ROWS, training_rows_file
 from tasks.validation_results import batch_results, newest_page
 
 _logger = logging.getLogger("perennial.registration")
@@ -31,20 +34,24 @@ _logger = logging.getLogger("perennial.registration")
 KINDS = ("numeric", "categorical", "boolean", "dates")
 
 
-def register_run(run: TrainingRun, verdict: GateVerdict, settings: Settings) -> TrainOutcome:
-    """Write the reports, build the bundle and register it; a repeat rewrites the same files and registers once."""
+def register_run(run: TrainingRun, settings: Settings) -> TrainOutcome:
+    """Write the reports, build the bundle and register it; a repeat rewrites the same files and registers once.
+
+    The version is not judged yet: that takes the bundle as the registry gives it back.
+    """
     bench = open_bench(run)
+    bench.prepare_rehearsal()
     run.folder.mkdir(parents=True, exist_ok=True)
     onnx = _onnx(bench, run.folder)
     validation = batch_results(run.snapshot, settings)
-    card = render_card(_card_facts(bench, verdict, onnx, validation))
+    card = render_card(_card_facts(bench, onnx, validation))
     (run.folder / "card.html").write_text(card.html, encoding="utf-8")
     bundle = build_bundle(
         run.folder / "bundle",
         bench.fitted.pipeline,
         bench.contract,
         bench.holdout_frame,
-        _documents(bench, verdict, onnx, validation, card),
+        _documents(bench, onnx, validation, card),
         trusted_types(run.config.training.trusted_types),
         model=run.config.model,
         lineage=run.lineage,
@@ -56,14 +63,11 @@ def register_run(run: TrainingRun, verdict: GateVerdict, settings: Settings) -> 
         run.lineage,
         {name: estimate.value for name, estimate in bench.evaluation.metrics.items()},
         bench.fitted.params,
-        verdict,
         settings,
         {"card.html": run.folder / "card.html", "drift.html": drift},
     )
-    outcome = _outcome(run, verdict, registered, bench, settings)
     shutil.rmtree(bundle.folder)
-    close_bench()
-    return outcome
+    return _outcome(run, registered, bench, settings)
 
 
 def _onnx(bench: Bench, folder: Path) -> OnnxResult:
@@ -71,9 +75,7 @@ def _onnx(bench: Bench, folder: Path) -> OnnxResult:
     return export_onnx(bench.fitted.pipeline, bench.contract, prepared, bench.output, folder)
 
 
-def _documents(
-    bench: Bench, verdict: GateVerdict, onnx: OnnxResult, validation: list[dict[str, Any]], card: Card
-) -> dict[str, Any]:
+def _documents(bench: Bench, onnx: OnnxResult, validation: list[dict[str, Any]], card: Card) -> dict[str, Any]:
     """Files of the bundle by name."""
     train = bench.split.train
     profile = reference_profile(bench.train_frame, bench.y[train], _training_output(bench), bench.contract)
@@ -82,10 +84,11 @@ def _documents(
         "card.html": card.html,
         "evaluation.json": bench.evaluation.to_dict(),
         "profile.json": profile.to_dict(),
-        "gate.json": verdict.to_dict(),
         "leakage.json": bench.leakage.to_dict(),
         "validation.json": validation,
         "onnx.json": onnx.to_dict(),
+        TRAINING_ROWS: training_rows_file(rows_trained_on(bench.rows, bench.split, bench.run.config)),
+        REHEARSAL: rehearsal_table(bench.holdout_frame, bench.output, bench.contract),
     }
     if onnx.path is not None:
         documents["model.onnx"] = onnx.path
@@ -98,7 +101,7 @@ def _training_output(bench: Bench) -> Any:
     return predict_output(bench.fitted.pipeline, bench.train_frame, bench.contract)
 
 
-def _card_facts(bench: Bench, verdict: GateVerdict, onnx: OnnxResult, validation: list[dict[str, Any]]) -> CardFacts:
+def _card_facts(bench: Bench, onnx: OnnxResult, validation: list[dict[str, Any]]) -> CardFacts:
     config = bench.run.config
     reasons = [f"Batch {result['batch']}: {' '.join(result['reasons'])}" for result in validation[-5:]]
     allowed = config.training.leakage.allow
@@ -108,7 +111,6 @@ def _card_facts(bench: Bench, verdict: GateVerdict, onnx: OnnxResult, validation
         lineage=bench.run.lineage,
         data=_data_facts(bench),
         evaluation=bench.evaluation,
-        verdict=verdict,
         params=bench.fitted.params,
         cv_scores=bench.fitted.cv_scores,
         validation=reasons,
@@ -158,15 +160,13 @@ def _onnx_sentence(onnx: OnnxResult) -> str:
     return f"kept; it equals the pipeline on {onnx.n_rows:,} rows, the largest difference is {onnx.max_abs_diff:.1e}"
 
 
-def _outcome(
-    run: TrainingRun, verdict: GateVerdict, registered: Registered, bench: Bench, settings: Settings
-) -> TrainOutcome:
+def _outcome(run: TrainingRun, registered: Registered, bench: Bench, settings: Settings) -> TrainOutcome:
     evaluation, page = bench.evaluation.to_dict(), newest_page(run.snapshot, settings)
     return TrainOutcome(
         model=run.config.model,
-        status="registered" if verdict.passed else "refused",
-        stage="gate",
-        reasons=verdict.reasons,
+        status="registered",
+        stage="registry",
+        reasons=("registered, not judged yet",),
         data_version=run.snapshot.version,
         version=registered.version,
         run_id=registered.run_id,

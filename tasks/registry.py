@@ -86,7 +86,7 @@ class VersionDetail:
     created_at
         ISO 8601 in UTC.
     data_version, gate
-        What it was made from; ``passed`` or ``refused``.
+        What it was made from; ``passed``, ``refused``, ``undecided`` or ``not judged``.
     gate_metric, gate_value, gate_floor, reasons
         What the gate looked at, and its sentences.
     metrics, params
@@ -122,8 +122,8 @@ class VersionDetail:
 
 
 def find_registered(model: str, run_key: str, settings: Settings) -> Registered | None:
-    """Find the version a run key has, and finish what a killed registration left of it (its alias, its run's end)."""
-    if _is_empty(settings):
+    """Find the version a run key has, and end its run where a killed registration did not."""
+    if is_empty(settings):
         return None
     client = mlflow_client(settings)
     with mlflow_failures(settings):
@@ -134,11 +134,20 @@ def find_registered(model: str, run_key: str, settings: Settings) -> Registered 
 def list_models(settings: Settings) -> list[ModelSummary]:
     """Summarise every model that has a file in the project or a version in the registry, by name."""
     known = {name: ModelSummary(name, 0) for name in model_names(settings.root)}
-    if not _is_empty(settings):
+    if not is_empty(settings):
         client = mlflow_client(settings)
         with mlflow_failures(settings):
             known.update({name: _summary(client, name) for name in _registered_names(client)})
     return [known[name] for name in sorted(known)]
+
+
+def registered_models(settings: Settings) -> list[str]:
+    """Names of the models that have a version or had one."""
+    if is_empty(settings):
+        return []
+    client = mlflow_client(settings)
+    with mlflow_failures(settings):
+        return _registered_names(client)
 
 
 def show_model(model: str, selector: str | None, settings: Settings) -> VersionDetail:
@@ -154,17 +163,28 @@ def show_model(model: str, selector: str | None, settings: Settings) -> VersionD
     ModelNotFoundError
         No such model, version or alias; the message lists what there is.
     """
-    if _is_empty(settings):
+    if is_empty(settings):
         raise ModelNotFoundError(_not_trained(model, settings))
     client = mlflow_client(settings)
     with mlflow_failures(settings):
-        names = _registered_names(client)
-        versions = {int(version.version): version for version in _versions(client, model)} if model in names else {}
-        if not versions:
-            raise ModelNotFoundError(_not_trained(model, settings, names))
-        aliases = {name: int(number) for name, number in client.get_registered_model(model).aliases.items()}
-        number = _selected(model, selector, sorted(versions), aliases)
-        return _detail(client, versions[number], aliases, settings)
+        numbers, aliases = _numbers(client, model, settings)
+        number = _selected(model, selector, numbers, aliases)
+        return _detail(client, client.get_model_version(model, str(number)), aliases, settings)
+
+
+def version_number(model: str, selector: str, settings: Settings) -> int:
+    """Return the number of the version that a number or an alias means.
+
+    Raises
+    ------
+    ModelNotFoundError
+        No such model, version or alias; the message lists what there is.
+    """
+    if is_empty(settings):
+        raise ModelNotFoundError(_not_trained(model, settings))
+    client = mlflow_client(settings)
+    with mlflow_failures(settings):
+        return _selected(model, selector, *_numbers(client, model, settings))
 
 
 def serve_mlflow(settings: Settings, port: int) -> None:
@@ -185,7 +205,8 @@ def serve_mlflow(settings: Settings, port: int) -> None:
     subprocess.run(command, env=environment, check=False)  # noqa: S603 - our own interpreter, our own settings
 
 
-def _is_empty(settings: Settings) -> bool:
+def is_empty(settings: Settings) -> bool:
+    """Whether nothing was registered yet, as far as that is known without MLflow."""
     # Known without MLflow, whose import takes a second and a half.
     return settings.mlflow_uri.startswith(SQLITE) and not Path(settings.mlflow_uri.removeprefix(SQLITE)).exists()
 
@@ -207,6 +228,16 @@ def _pages(page_after: Callable[[str | None], PagedList[Item]]) -> Iterator[Item
     while page.token:
         page = page_after(page.token)
         yield from page
+
+
+def _numbers(client: MlflowClient, model: str, settings: Settings) -> tuple[list[int], dict[str, int]]:
+    """Versions of a model, ascending, and its aliases."""
+    names = _registered_names(client)
+    versions = sorted(int(version.version) for version in _versions(client, model)) if model in names else []
+    if not versions:
+        raise ModelNotFoundError(_not_trained(model, settings, names))
+    aliases = client.get_registered_model(model).aliases
+    return versions, {name: int(number) for name, number in aliases.items()}
 
 
 def _summary(client: MlflowClient, model: str) -> ModelSummary:
@@ -260,7 +291,7 @@ def _detail(
         run_id=str(version.run_id),
         created_at=_moment(version.creation_timestamp),
         data_version=tags.get("perennial.data_version", ""),
-        gate=tags.get("perennial.gate", ""),
+        gate=tags.get("perennial.gate", "not judged"),
         gate_metric=tags.get("perennial.gate.metric", ""),
         gate_value=_number(tags.get("perennial.gate.value")),
         gate_floor=_number(tags.get("perennial.gate.floor")),
@@ -299,6 +330,8 @@ def _links(version: ModelVersion, run: Run | None, files: Sequence[str], setting
         links = {"model card": f"{links['bundle']}/card.html", **links}
     if run is not None:
         links["reports"] = f"{_place(run.info.artifact_uri)}/{REPORTS}"
+        if "perennial.gate" in version.tags:  # the card among the reports was completed with the verdict
+            links["model card"] = f"{links['reports']}/card.html"
     if settings.mlflow_uri.startswith("http"):
         links["MLflow"] = f"{address(settings).rstrip('/')}/#/models/{version.name}/versions/{version.version}"
     else:

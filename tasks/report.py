@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from core.card import CardFacts
 from core.evaluation import Estimate
+from core.text import readable
 from tasks.figures import draw_figures
 
 if TYPE_CHECKING:
     import jinja2
 
 TEMPLATES = Path(__file__).with_name("templates")
+MARKDOWN_LENGTH = 2_000
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ def template_environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"number": _number, "amount": _amount, "interval": _interval, "spread": _spread, "md": _md}
+    environment.filters |= {"readable": readable}
     return environment
 
 
@@ -105,6 +108,6 @@ def _spread(scores: Sequence[float] | None) -> str:
 
 
 def _md(value: object) -> str:
-    """Escape what Markdown or HTML inside Markdown would read as markup."""
-    flat = re.sub(r"\s+", " ", str(value))
+    """Escape what Markdown or HTML inside Markdown would read as markup, and what cannot be seen."""
+    flat = readable(re.sub(r"\s+", " ", str(value)), MARKDOWN_LENGTH)
     return re.sub(r"([\\`*_\[\]{}|#!])", r"\\\1", html.escape(flat, quote=False))

@@ -30,6 +30,15 @@ NUMERICS = {
 
 
 @contextmanager
+def computation(show_progress: bool = True) -> Iterator[None]:
+    """Prepare the process for heavy work without a flow."""
+    for name, value in NUMERICS.items():
+        os.environ.setdefault(name, value)
+    with shown() if show_progress else nullcontext():
+        yield
+
+
+@contextmanager
 def flow_session(show_progress: bool = True) -> Iterator[None]:
     """Prepare the process for flow runs; importing Prefect before this block would miss its environment.
 

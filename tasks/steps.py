@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import logging
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from config.load import config_hash, load_model_config
+from config.load import load_model_config
 from config.schema import ModelConfig
 from config.settings import load_settings
 from core.errors import StorageError
 from core.outcome import TrainOutcome
-from core.references import Batch, DataVersion, Lineage, StagedRows, ValidationResult
+from core.references import Batch, DataVersion, StagedRows, ValidationResult
 from core.training_run import TrainingRun
 from tasks.progress import step
 
@@ -106,48 +106,36 @@ def version(config: ModelConfig) -> DataVersion:
 @io_step
 def prepare_run(config: ModelConfig, data_version: str, trigger: str) -> TrainingRun:
     """Lay the snapshot out and name the run by everything that decides its result."""
-    from core.run_key import run_key
-    from tasks.code_version import code_version, lock_hash
-    from tasks.data import git_state, lay_out_snapshot
-    from tasks.working_copy import pointer
+    from tasks.runs import training_run
 
-    settings = load_settings()
     with step("Laying out the snapshot"):
-        snapshot = lay_out_snapshot(config.model, data_version, settings)
-    code = code_version(settings.root, config)
-    key = run_key(config.model, snapshot.version, config_hash(config), code)
-    commit, dirty = git_state(settings.root)
-    lineage = Lineage(
-        run_key=key,
-        data_version=snapshot.version,
-        config_hash=config_hash(config),
-        code_version=code,
-        lock_hash=lock_hash(settings.root),
-        git_commit=commit,
-        git_dirty=dirty,
-        data_pointer=pointer(settings),
-        trigger=trigger,
-    )
-    return TrainingRun(config, snapshot, lineage, settings.var / "reports" / config.model / key[:12])
+        return training_run(config, data_version, trigger, load_settings())
 
 
 @io_step
 def find_version(run: TrainingRun) -> TrainOutcome | None:
-    """Find the version that the same run registered before."""
+    """Find the version that the same run registered before, and whether anything is left to do for it."""
+    from tasks.champions import repair
+    from tasks.judge import is_settled, office_of
     from tasks.registry import find_registered
 
-    found = find_registered(run.config.model, run.lineage.run_key, load_settings())
+    settings = load_settings()
+    found = find_registered(run.config.model, run.lineage.run_key, settings)
     if found is None:
         return None
+    repair(run.config.model, settings, thorough=True)
+    settled = is_settled(run.config.model, found.version, found.manifest, settings)
+    alias, champion = office_of(run.config.model, found.version, settings)
     return TrainOutcome(
         model=run.config.model,
-        status="unchanged",
+        status="unchanged" if settled else "registered",
         stage="registry",
         reasons=("data, configuration and code are those of this version",),
         data_version=run.snapshot.version,
         version=found.version,
         run_id=found.run_id,
-        alias=found.alias,
+        alias=alias,
+        champion=champion,
     )
 
 
@@ -178,18 +166,36 @@ def fit(run: TrainingRun) -> None:
 
 
 @plain_step
-def evaluate(run: TrainingRun) -> GateVerdict:
-    """Measure the pipeline on the holdout and ask the gate."""
-    from tasks.judge import judge
+def evaluate(run: TrainingRun) -> None:
+    """Measure the pipeline on its own holdout."""
+    from tasks.evaluate import evaluate_run
 
     with step("Evaluating"):
-        return judge(run)
+        evaluate_run(run)
 
 
 @io_step
-def register(run: TrainingRun, verdict: GateVerdict) -> TrainOutcome:
+def register(run: TrainingRun) -> TrainOutcome:
     """Build the bundle and register it; the same run key gives the same version."""
     from tasks.registration import register_run
 
     with step("Registering"):
-        return register_run(run, verdict, load_settings())
+        return register_run(run, load_settings())
+
+
+@io_step
+def judge(run: TrainingRun, version: TrainOutcome) -> GateVerdict:
+    """Compare a registered version with the champion; a repeat gives the recorded verdict."""
+    from tasks.judge import judge as judge_version
+
+    with step("Judging"):
+        return judge_version(run, cast("int", version.version), load_settings())
+
+
+@io_step
+def promote(run: TrainingRun, verdict: GateVerdict) -> bool:
+    """Let a version take office as the gate says; False where the champion moved meanwhile."""
+    from tasks.judge import promote as promote_version
+
+    with step("Promoting"):
+        return promote_version(run, verdict, load_settings())

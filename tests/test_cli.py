@@ -138,7 +138,7 @@ class TestWholeCommand:
 
         first = self._run("train", "loans")
         assert first.returncode == 0, first.stderr
-        assert "registered loans version 1 (champion)" in first.stdout
+        assert "promoted loans version 1: it is the champion now" in first.stdout
         assert "registered loans version 1" in first.stderr
         assert "warning" not in first.stderr.lower()
         assert "\x1b" not in first.stdout + first.stderr

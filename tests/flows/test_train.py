@@ -1,5 +1,6 @@
 """The flow ``train`` end to end: real Prefect, DVC, Great Expectations, scikit-learn, MLflow and Evidently."""
 
+import html
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +53,7 @@ def test_a_file_of_rows_becomes_a_champion_that_can_prove_its_origin(train: Trai
     """Version 1 is champion, predicts raw rows, and its run names data version, commit, configuration and code."""
     add_credit_model(project)
     outcome = train("credit")
-    assert (outcome.status, outcome.version, outcome.alias) == ("registered", 1, "champion")
+    assert (outcome.status, outcome.version, outcome.alias) == ("promoted", 1, "champion")
     assert outcome.metrics["roc_auc"]["value"] == pytest.approx(0.8, abs=0.12)
     for title in ("model card", "drift report", "validation report"):
         assert Path(outcome.links[title]).stat().st_size > 1_000
@@ -65,19 +66,24 @@ def test_a_file_of_rows_becomes_a_champion_that_can_prove_its_origin(train: Trai
 
     client = MlflowClient(project.mlflow_uri, project.mlflow_uri)
     tags = client.get_model_version("credit", "1").tags
+    assert tags["perennial.gate"] == "passed"
+    assert client.get_registered_model("credit").aliases == {"champion": 1}
     assert tags["perennial.data_version"] == outcome.data_version
     assert tags["git.commit"] == git(project.root, "rev-parse", "HEAD").strip()
-    bundle = Path(client.download_artifacts(str(outcome.run_id), "reports"))
-    assert (bundle / "drift.html").is_file()
+    reports = Path(client.download_artifacts(str(outcome.run_id), "reports"))
+    assert (reports / "drift.html").is_file()
+    assert json.loads((reports / "gate.json").read_text())["decision"] == "promote"
+    assert outcome.reasons[0] in html.unescape((reports / "card.html").read_text())
 
 
 def test_the_bundle_holds_everything_a_version_needs(train: Train, project: Settings) -> None:
-    """Pipeline without pickle, ONNX graph, contract, profile, evaluation, gate, card, validation and lineage."""
+    """Pipeline without pickle, ONNX graph, contract, profile, evaluation, training rows, card and lineage."""
     add_credit_model(project)
     train("credit")
     manifest = next((project.var / "mlruns").rglob("manifest.json"))
     files = {path.name for path in manifest.parent.rglob("*") if path.is_file()}
-    assert {"model.skops", "model.onnx", "contract.json", "profile.json", "evaluation.json", "gate.json"} <= files
+    assert {"model.skops", "model.onnx", "contract.json", "profile.json", "evaluation.json"} <= files
+    assert {"training_rows.parquet", "rehearsal.parquet"} <= files
     assert {"card.md", "card.html", "validation.json", "lineage.json", "leakage.json", "input_example.json"} <= files
     assert not [name for name in files if name.endswith((".pkl", ".pickle", ".joblib"))]
     [validation] = json.loads((manifest.parent / "validation.json").read_text())
@@ -86,13 +92,15 @@ def test_the_bundle_holds_everything_a_version_needs(train: Train, project: Sett
 
 
 def test_the_same_key_gives_the_same_version(train: Train, project: Settings) -> None:
-    """A repeat registers nothing; a changed parameter registers a challenger; the champion stays."""
+    """A repeat registers nothing; a changed parameter registers a version that must beat the champion."""
     add_credit_model(project)
     first, again = train("credit"), train("credit")
-    other = train("credit", overrides={"training.params.max_iter": "20"})
-    assert (again.status, again.version) == ("unchanged", first.version)
-    assert (other.status, other.version, other.alias) == ("registered", 2, "challenger")
-    assert train("credit").alias == "champion"
+    other = train("credit", overrides={"training.params.max_iter": "2"})
+    assert (again.status, again.version, again.alias) == ("unchanged", first.version, "champion")
+    assert (other.status, other.version, other.alias) == ("refused", 2, None)
+    assert (other.decision, other.champion) == ("keep", 1)
+    repeated = train("credit", overrides={"training.params.max_iter": "2"})
+    assert (repeated.status, repeated.version) == ("unchanged", 2)
 
 
 def test_an_older_data_version_can_be_trained_on_while_the_data_moves_on(train: Train, project: Settings) -> None:
@@ -120,6 +128,27 @@ def test_a_gate_that_says_no_keeps_the_version_without_an_alias(train: Train, pr
     assert "0.999" in " ".join(outcome.reasons)
 
 
+def test_a_better_challenger_takes_the_place_of_a_worse_champion(train: Train, project: Settings) -> None:
+    """Modes decide what follows from a yes: dry_run nothing, manual an approval, enabled the office at once."""
+    from tasks.champions import approve, history, rollback
+
+    add_credit_model(project, credit_rows(4_000), features={"numeric": ["age"]}, gate={"floor": 0.4})
+    assert train("credit").status == "promoted"
+    add_credit_model(project, credit_rows(4_000), gate={"floor": 0.4, "mode": "dry_run"})
+    dry = train("credit")
+    assert (dry.status, dry.version, dry.alias, dry.champion) == ("recorded", 2, None, 1)
+    add_credit_model(project, credit_rows(4_000), gate={"floor": 0.4, "mode": "manual"})
+    waiting = train("credit")
+    assert (waiting.status, waiting.version, waiting.alias) == ("waiting", 3, "challenger")
+    assert approve("credit", "3", "looked at the card", project).replaced == 1
+    assert rollback("credit", "a first try", project).entry.version == 1
+    add_credit_model(project, credit_rows(4_000), gate={"floor": 0.4})
+    enabled = train("credit")
+    assert (enabled.status, enabled.version, enabled.champion) == ("promoted", 4, 4)
+    kinds = [reign.entry.kind for reign in history("credit", project).reigns]
+    assert kinds == ["gate", "approval", "rollback", "gate"]
+
+
 def test_a_leaking_feature_blocks_the_training(train: Train, project: Settings) -> None:
     """A copy of the target among the features is found before anything is fitted or registered."""
     rows = credit_rows()
@@ -128,11 +157,11 @@ def test_a_leaking_feature_blocks_the_training(train: Train, project: Settings) 
     assert (outcome.refused, outcome.stage, outcome.version) == (True, "leakage", None)
     assert "income" in " ".join(outcome.reasons)
     exempt = train("credit", overrides={"training.leakage.allow": "[income]"})
-    assert exempt.status == "registered"
+    assert exempt.status == "promoted"
 
 
 def test_the_run_page_names_the_model_and_shows_metrics_and_links(train: Train, project: Settings) -> None:
-    """A person at the Prefect server finds validation, metrics and links as artifacts."""
+    """A person at the Prefect server finds validation, metrics, verdict and links as artifacts."""
     add_credit_model(project)
     train("credit", trigger="schedule", overrides={"training.seed": "5"})
     from prefect.client.orchestration import get_client
@@ -141,7 +170,7 @@ def test_the_run_page_names_the_model_and_shows_metrics_and_links(train: Train, 
     with get_client(sync_client=True) as client:
         name = FlowRunFilterName(any_=["credit-schedule"])
         assert len(client.read_flow_runs(flow_run_filter=FlowRunFilter(name=name))) >= 2
-        keys = ["credit-validation", "credit-metrics", "credit-links"]
+        keys = ["credit-validation", "credit-metrics", "credit-links", "credit-gate"]
         artifacts = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=keys)))
     assert {artifact.key for artifact in artifacts} == set(keys)
     metrics = next(artifact for artifact in artifacts if artifact.key == "credit-metrics")

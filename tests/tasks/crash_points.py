@@ -13,6 +13,7 @@ import random
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -63,17 +64,15 @@ def tell(name: str, what: dict[str, Any], *, killed: bool) -> None:
 
 def import_what(work: Callable[[], object]) -> None:
     """Do something in a fork, then import here whatever it imported."""
-    reading, writing = os.pipe()
+    # A file, not a pipe: thousands of names do not fit into a pipe that nobody reads yet.
+    with tempfile.NamedTemporaryFile("r") as names:
 
-    def told() -> None:
-        work()
-        with os.fdopen(writing, "w") as pipe:
-            pipe.write("\n".join(sys.modules))
+        def told() -> None:
+            work()
+            Path(names.name).write_text("\n".join(sys.modules))
 
-    assert in_fork(told) == 0
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        for name in pipe.read().split():
+        assert in_fork(told) == 0
+        for name in names.read().split():
             with suppress(ImportError, AttributeError):
                 importlib.import_module(name)
 

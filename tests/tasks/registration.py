@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import shutil
 import signal
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,16 @@ from config.schema import ModelConfig
 from config.settings import Settings
 from core.contract import FeatureContract, PrepareColumns, prepare
 from core.features import build_encoder, estimator_need
-from core.gate import GateVerdict
+from core.gate import Check, GateVerdict
 from core.references import Lineage
 from core.trust import trusted_types
+from store.champions import RecordedVerdict, current_champion, record_verdict, take_office
+from store.database import open_database
 from tasks.bundle import Bundle, Document, build_bundle
+from tasks.champions import project
 from tasks.mlflow_client import import_mlflow, mlflow_client
 from tasks.register import Registered, register_bundle
+from tasks.verdicts import publish_verdict
 from tests.core.samples import credit_frame
 from tests.factories import credit_config
 
@@ -76,9 +82,27 @@ def lineage(key: str = "a") -> Lineage:
     )
 
 
-def verdict(*, passed: bool = True) -> GateVerdict:
+def verdict(version: int = 1, *, passed: bool = True, mode: str = "enabled", sequence: int = 0) -> GateVerdict:
     """Gate verdict with or without the floor reached."""
-    return GateVerdict(passed, "roc_auc", 0.8 if passed else 0.5, 0.7, 0.9, 0.6, ("first reason", "second reason"))
+    return GateVerdict(
+        decision="promote" if passed else "keep",
+        mode=mode,
+        model="credit",
+        version=version,
+        champion=None,
+        champion_sequence=sequence,
+        metric="roc_auc",
+        value=0.8 if passed else 0.5,
+        low=0.7,
+        high=0.9,
+        floor=0.6,
+        checks=(Check("floor", passed, "first reason"),),
+        comparison=None,
+        holdout=None,
+        self_test=None,
+        serving=None,
+        reasons=("first reason", "second reason"),
+    )
 
 
 def bundle(folder: Path, key: str = "a", documents: Mapping[str, Document] | None = None) -> Bundle:
@@ -87,7 +111,6 @@ def bundle(folder: Path, key: str = "a", documents: Mapping[str, Document] | Non
     content: dict[str, Document] = {
         "card.md": "# credit",
         "card.html": "<h1>credit</h1>",
-        "gate.json": verdict().to_dict(),
         **(documents or {}),
     }
     return build_bundle(
@@ -95,8 +118,8 @@ def bundle(folder: Path, key: str = "a", documents: Mapping[str, Document] | Non
     )
 
 
-def register(settings: Settings, key: str = "a", *, passed: bool = True, **given: Any) -> Registered:
-    """Register the small pipeline under a run key."""
+def register(settings: Settings, key: str = "a", **given: Any) -> Registered:
+    """Register the small pipeline under a run key; nobody judges it."""
     built = bundle(settings.var / "work" / f"bundle-{key}", key)
     report = settings.var / "work" / "drift.html"
     report.write_text("<p>no drift</p>")
@@ -105,9 +128,45 @@ def register(settings: Settings, key: str = "a", *, passed: bool = True, **given
         "params": {"C": 1.0, "long": "x" * 10_000},
         "artifacts": {"drift": report, "plots": _plots(settings)},
     }
-    return register_bundle(
-        built, CONFIG, lineage(key), verdict=verdict(passed=passed), settings=settings, **(facts | given)
+    return register_bundle(built, CONFIG, lineage(key), settings=settings, **(facts | given))
+
+
+def judged(settings: Settings, key: str = "a", *, passed: bool = True) -> Registered:
+    """Register the small pipeline with a verdict; the first that passes is champion, later ones wait for approval."""
+    registered = register(settings, key)
+    engine = open_database(settings.database_url)
+    champion = current_champion(engine, "credit")
+    mode, sequence = ("manual", champion.sequence) if champion else ("enabled", 0)
+    said = verdict(registered.version, passed=passed, mode=mode, sequence=sequence)
+    recorded = RecordedVerdict(
+        model="credit",
+        version=said.version,
+        champion_sequence=sequence,
+        champion=champion.version if champion else None,
+        decision=said.decision,
+        mode=mode,
+        n_rows=0,
+        holdout="",
+        sketch="",
+        manifest=registered.manifest,
+        document=json.dumps(said.to_dict()),
+        judged_at=datetime.now(UTC),
     )
+    record_verdict(engine, recorded)
+    publish_verdict(said, CONFIG.gate, settings.var / "work" / f"reports-{key}", settings)
+    if passed and champion is None:
+        take_office(
+            engine,
+            "credit",
+            said.version,
+            expected_sequence=0,
+            kind="gate",
+            reason="first reason",
+            actor="test",
+            at=datetime.now(UTC),
+        )
+    project("credit", settings)
+    return registered
 
 
 def _plots(settings: Settings) -> Path:

@@ -31,7 +31,6 @@ from tests.tasks.registration import (
     predictions,
     register,
     register_and_die,
-    verdict,
 )
 
 POINTS = [
@@ -47,8 +46,6 @@ POINTS = [
     ("create_registered_model", "after"),
     ("create_model_version", "before"),
     ("create_model_version", "after"),
-    ("set_registered_model_alias", "before"),
-    ("set_registered_model_alias", "after"),
     ("set_terminated", "after"),
 ]
 
@@ -70,25 +67,19 @@ def all_runs(client: MlflowClient) -> list[Any]:
     return list(client.search_runs([experiment.experiment_id], run_view_type=view)) if experiment else []
 
 
-def test_the_first_that_passes_is_champion_later_ones_challenge(registry: Settings, client: MlflowClient) -> None:
-    """A refused version gets no alias; the champion stays; the challenger is the newest that passed."""
-    given = [
-        register(registry, key, passed=passed)
-        for key, passed in zip("abcde", [False, True, True, False, True], strict=True)
-    ]
-    assert [registered.alias for registered in given] == [None, "champion", "challenger", None, "challenger"]
-    assert [registered.version for registered in given] == [1, 2, 3, 4, 5]
-    assert client.get_registered_model("credit").aliases == {"champion": 2, "challenger": 5}
-    assert client.get_model_version("credit", "1").tags["perennial.gate"] == "refused"
+def test_a_registered_version_has_no_alias_and_no_verdict(registry: Settings, client: MlflowClient) -> None:
+    """Who is champion is the gate's to say, after the registration."""
+    given = [register(registry, key) for key in "ab"]
+    assert [(registered.version, registered.alias) for registered in given] == [(1, None), (2, None)]
+    assert client.get_registered_model("credit").aliases == {}
+    assert "perennial.gate" not in client.get_model_version("credit", "1").tags
 
 
-def test_the_same_key_gives_the_same_version_and_moves_nothing(registry: Settings, client: MlflowClient) -> None:
-    """A repeat of an old key changes neither aliases nor runs."""
-    for key in "abc":
-        register(registry, key)
-    again = register(registry, "b")
-    assert (again.version, again.alias, again.created) == (2, None, False)
-    assert client.get_registered_model("credit").aliases == {"champion": 1, "challenger": 3}
+def test_the_same_key_gives_the_same_version(registry: Settings, client: MlflowClient) -> None:
+    """A repeat of an old key makes no run and no version."""
+    first, _, _ = (register(registry, key) for key in "abc")
+    again = register(registry, "a")
+    assert (again.version, again.created, again.manifest) == (1, False, first.manifest)
     assert len(all_runs(client)) == 3
 
 
@@ -100,7 +91,7 @@ def test_the_version_answers_raw_rows_and_holds_the_bundle(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.mlflow_uri)
     expected = predictions(*logistic_pipeline())
     np.testing.assert_array_equal(mlflow.pyfunc.load_model("models:/credit/1").predict(FRAME), expected)
-    np.testing.assert_array_equal(mlflow.sklearn.load_model("models:/credit@champion").predict_proba(FRAME), expected)
+    np.testing.assert_array_equal(mlflow.sklearn.load_model("models:/credit/1").predict_proba(FRAME), expected)
     folder = Path(mlflow.artifacts.download_artifacts("models:/credit/1", dst_path=str(tmp_path / "down")))
     manifest = json.loads((folder / "manifest.json").read_text())
     assert {entry["path"] for entry in manifest["files"]} >= {"MLmodel", "model.skops", "card.md", "lineage.json"}
@@ -108,7 +99,7 @@ def test_the_version_answers_raw_rows_and_holds_the_bundle(
 
 
 def test_the_run_and_the_version_tell_what_they_are_made_from(registry: Settings, client: MlflowClient) -> None:
-    """Lineage, gate, metrics, parameters, data and reports are on the run; lineage and gate on the version too."""
+    """Lineage, metrics, parameters, data and reports are on the run; lineage on the version too."""
     registered = register(registry)
     run = client.get_run(registered.run_id)
     version = client.get_model_version("credit", "1")
@@ -143,12 +134,11 @@ def test_many_parameters_and_odd_names_are_logged(registry: Settings, client: Ml
 
 @pytest.mark.parametrize(("method", "when"), POINTS)
 def test_killed_anywhere_and_run_again(registry: Settings, client: MlflowClient, method: str, when: str) -> None:
-    """After SIGKILL at any point the same call ends with one version, the right alias and no run left running."""
+    """After SIGKILL at any point the same call ends with one version and no run left running."""
     assert killed(register_and_die, registry, method, when)
     registered = register(registry)
-    assert (registered.version, registered.alias) == (1, "champion")
+    assert registered.version == 1
     assert len(client.search_model_versions("name = 'credit'")) == 1
-    assert client.get_registered_model("credit").aliases == {"champion": 1}
     runs = all_runs(client)
     finished = [run for run in runs if run.info.status == "FINISHED" and run.info.lifecycle_stage == "active"]
     assert [run.info.run_id for run in finished] == [registered.run_id]
@@ -161,21 +151,12 @@ def test_killed_anywhere_and_run_again(registry: Settings, client: MlflowClient,
 
 
 def test_what_a_killed_registration_left_is_finished_when_found(registry: Settings, client: MlflowClient) -> None:
-    """Looking the key up gives the version its alias and ends its run, without training again."""
+    """Looking the key up ends the version's run, without training again."""
     assert killed(register_and_die, registry, "create_model_version", "after")
     found = find_registered("credit", "a" * 64, registry)
     assert found is not None
-    assert (found.version, found.alias, found.created) == (1, "champion", False)
+    assert (found.version, found.created) == (1, False)
     assert client.get_run(found.run_id).info.status == "FINISHED"
-
-
-def test_an_old_killed_version_does_not_unseat_a_newer_challenger(registry: Settings, client: MlflowClient) -> None:
-    """Made up for late, a version takes an alias only from an older one."""
-    register(registry, "b")
-    assert killed(register_and_die, registry, "create_model_version", "after")
-    register(registry, "c")
-    assert register(registry, "a").alias is None
-    assert client.get_registered_model("credit").aliases == {"champion": 1, "challenger": 3}
 
 
 def test_killed_while_the_database_is_made(tmp_path: Path) -> None:
@@ -250,12 +231,12 @@ def test_a_run_someone_removed_does_not_hide_its_version(registry: Settings, cli
     client.delete_run(register(registry).run_id)
     found = find_registered("credit", "a" * 64, registry)
     assert found is not None
-    assert found.alias == "champion"
+    assert found.version == 1
 
 
 def test_lineage_without_git_is_registered(registry: Settings, client: MlflowClient) -> None:
     """Outside a git repository the tags that would be empty are left out of the run."""
     bare = replace(lineage(), git_commit="", lock_hash="")
     built = bundle(registry.var / "work" / "bundle")
-    registered = register_bundle(built, CONFIG, bare, {}, {}, verdict(), registry, {})
+    registered = register_bundle(built, CONFIG, bare, {}, {}, registry, {})
     assert "git.commit" not in client.get_run(registered.run_id).data.tags

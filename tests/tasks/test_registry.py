@@ -23,7 +23,7 @@ from config.settings import Settings
 from core.errors import ConfigError, ModelNotFoundError
 from tasks.registry import find_registered, list_models, serve_mlflow, show_model
 from tests.factories import make_project
-from tests.tasks.registration import FRAME, lineage, logistic_pipeline, predictions, register
+from tests.tasks.registration import FRAME, judged, lineage, logistic_pipeline, predictions, register
 
 
 def add_model_file(settings: Settings, name: str) -> None:
@@ -49,7 +49,7 @@ def test_an_empty_registry_is_read_without_mlflow(tmp_path: Path) -> None:
 
 def test_a_key_is_found_only_under_its_model(registry: Settings) -> None:
     """Another key and another model have no version."""
-    register(registry)
+    judged(registry)
     found = find_registered("credit", "a" * 64, registry)
     assert found is not None
     assert (found.version, found.alias, found.created) == (1, "champion", False)
@@ -61,7 +61,7 @@ def test_models_are_listed_with_and_without_versions(registry: Settings) -> None
     """Trained models show their aliases and the champion's metric; model files show zero versions."""
     add_model_file(registry, "bikes")
     for key, passed in (("a", False), ("b", True), ("c", True), ("d", False)):
-        register(registry, key, passed=passed)
+        judged(registry, key, passed=passed)
     bikes, credit = list_models(registry)
     assert (bikes.model, bikes.n_versions, bikes.newest) == ("bikes", 0, None)
     assert (credit.n_versions, credit.champion, credit.challenger, credit.newest) == (4, 2, 3, 4)
@@ -82,21 +82,21 @@ def test_models_of_others_are_not_ours(registry: Settings, client: MlflowClient)
 def test_a_version_is_chosen_by_number_or_alias(registry: Settings, selector: str | None, version: int) -> None:
     """Without a selector the champion is shown."""
     for key, passed in (("a", False), ("b", True), ("c", True)):
-        register(registry, key, passed=passed)
+        judged(registry, key, passed=passed)
     assert show_model("credit", selector, registry).version == version
 
 
 def test_without_a_champion_the_newest_version_is_shown(registry: Settings) -> None:
     """A model whose versions all missed the floor can still be looked at."""
     for key in "ab":
-        register(registry, key, passed=False)
+        judged(registry, key, passed=False)
     detail = show_model("credit", None, registry)
     assert (detail.version, detail.aliases, detail.gate) == (2, (), "refused")
 
 
 def test_a_version_tells_everything(registry: Settings) -> None:
     """Metrics, parameters, lineage, gate, files, and links that lead to files which exist."""
-    register(registry)
+    judged(registry)
     detail = show_model("credit", None, registry)
     assert detail.aliases == ("champion",)
     assert detail.metrics["roc_auc"] == 0.8
@@ -137,7 +137,7 @@ def test_what_does_not_exist_is_answered_with_what_does(
 ) -> None:
     """The error lists the models, versions and aliases there are."""
     add_model_file(registry, "bikes")
-    register(registry)
+    judged(registry)
     with pytest.raises(ModelNotFoundError, match=message):
         show_model(model, selector, registry)
 
@@ -154,7 +154,7 @@ def test_before_the_first_training_the_command_is_named(tmp_path: Path) -> None:
 
 def test_a_version_whose_run_is_gone_is_shown(registry: Settings, client: MlflowClient) -> None:
     """What stands on the version is shown even when its run was deleted."""
-    client.delete_run(register(registry).run_id)
+    client.delete_run(judged(registry).run_id)
     assert show_model("credit", "1", registry).gate == "passed"
 
 
@@ -171,9 +171,10 @@ def test_registers_through_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     settings = make_project(tmp_path)
     with mlflow_server(tmp_path / "server") as address:
         served = settings.model_copy(update={"mlflow_uri": address})
-        first, again, second = (register(served, key) for key in "aab")
-        assert [first.alias, again.alias, second.alias] == ["champion", "champion", "challenger"]
-        assert (again.version, again.created) == (1, False)
+        first, second = (judged(served, key) for key in "ab")
+        again = register(served, "a")
+        assert (first.version, second.version) == (1, 2)
+        assert (again.version, again.alias, again.created) == (1, "champion", False)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         loaded = mlflow.pyfunc.load_model("models:/credit@champion")
         np.testing.assert_array_equal(loaded.predict(FRAME), predictions(*logistic_pipeline()))

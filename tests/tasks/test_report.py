@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 from core.card import CardFacts, ColumnFacts, DataFacts
 from core.contract import FeatureContract
 from core.evaluation import evaluate
-from core.gate import floor_verdict
 from core.references import Lineage
+from tasks.gate_page import BEGIN, END, with_verdict, with_verdict_md
 from tasks.report import Card, render_card
 from tests.factories import credit_config
+from tests.tasks.verdicts import promoted
 
 HOSTILE = "</script><img src=x onerror=alert(1)> `$x$` | {{7*7}}"
 
@@ -56,7 +58,6 @@ def _facts(region: str = "north", **changes: Any) -> CardFacts:
             columns=[ColumnFacts("income", "numeric", 0.4, 0.1), ColumnFacts(region, "categorical", 0.0, None)],
         ),
         evaluation=evaluation,
-        verdict=floor_verdict(evaluation, config),
         params={"max_iter": 100},
         cv_scores={"roc_auc": [0.7, 0.72]},
         validation=["validated 3,000 rows: none set aside."],
@@ -105,11 +106,21 @@ def test_names_and_values_from_data_cannot_become_markup() -> None:
     assert len(re.findall(r"(?<!\\)\|", row)) == 5
 
 
-def test_a_refused_gate_is_said_first() -> None:
-    """A reader sees at once that the model may not be used."""
-    facts = _facts(gate={"metric": "roc_auc", "floor": 0.99})
-    assert not facts.verdict.passed
-    assert "gate: refused" in render_card(facts).html.split("</h1>")[0]
+@pytest.mark.parametrize(("form", "complete"), [("html", with_verdict), ("markdown", with_verdict_md)])
+def test_the_card_leaves_a_place_for_the_verdict(card: Card, form: str, complete: Callable[..., str]) -> None:
+    """Before anything that comes from rows; where the verdict stands, the promise of one does not."""
+    text = getattr(card, form)
+    assert text.index(BEGIN) < text.index("after registration") < text.index(END) < text.index("Metrics on the holdout")
+    completed = complete(text, promoted())
+    assert "after registration" not in completed
+    assert promoted().reasons[0] in completed
+    assert completed.split(END, 1)[1] == text.split(END, 1)[1]
+
+
+def test_a_feature_named_like_the_marks_moves_nothing() -> None:
+    """The marks of the gate section occur once, whatever the columns are called."""
+    page = render_card(_facts(region="gate")).html
+    assert (page.count(BEGIN), page.count(END)) == (1, 1)
 
 
 def test_a_regression_card_has_its_own_figures() -> None:
@@ -123,7 +134,6 @@ def test_a_regression_card_has_its_own_figures() -> None:
     contract = FeatureContract.of(config)
     y = _frame()["income"].to_numpy()
     evaluation = evaluate(y, y * 0.9, _frame(), contract, config)
-    facts = replace(_facts(), config=config, evaluation=evaluation, verdict=floor_verdict(evaluation, config))
-    page = render_card(facts).html
+    page = render_card(replace(_facts(), config=config, evaluation=evaluation)).html
     assert "Predicted and actual" in page
     assert "Reliability" not in page

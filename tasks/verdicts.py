@@ -1,0 +1,90 @@
+"""Put the gate's verdict where people look: on the version in MLflow, in its reports and in its model card."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from config.schema import Gate
+from config.settings import Settings
+from core.gate import GateVerdict
+from tasks.gate_page import with_verdict, with_verdict_md
+from tasks.mlflow_client import mlflow_client, mlflow_failures
+from tasks.register import MAX_TAG, REPORTS
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+GATE = "perennial.gate"
+WORDS = {"promote": "passed", "keep": "refused", "undecided": "undecided"}
+
+
+def publish_verdict(verdict: GateVerdict, gate: Gate, folder: Path, settings: Settings) -> None:
+    """Write a version's verdict as ``reports/gate.json``, into its card and as tags; a repeat writes the same.
+
+    The tag that holds the decision is written last: where it stands, everything else is there.
+
+    Parameters
+    ----------
+    gate
+        Its margins are drawn in the card.
+    folder
+        Where the run keeps its reports on this machine; the completed card is left there too.
+    """
+    client = mlflow_client(settings)
+    with mlflow_failures(settings):
+        version = client.get_model_version(verdict.model, str(verdict.version))
+        if version.tags.get(GATE) == WORDS[verdict.decision] and version.tags.get(f"{GATE}.at") == _moment(verdict):
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in [_report(verdict, folder), *_completed_cards(version, verdict, gate, folder)]:
+            client.log_artifact(str(version.run_id), str(path), REPORTS)
+        _tag(client, verdict)
+
+
+def _moment(verdict: GateVerdict) -> str:
+    return str(verdict.champion_sequence)
+
+
+def _report(verdict: GateVerdict, folder: Path) -> Path:
+    path = folder / "gate.json"
+    path.write_text(json.dumps(verdict.to_dict(), indent=2, ensure_ascii=False), encoding="utf-8")
+    return path
+
+
+def _completed_cards(version: ModelVersion, verdict: GateVerdict, gate: Gate, folder: Path) -> list[Path]:
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    repository: Any = get_artifact_repository(str(version.source))  # not typed
+    present = {item.path for item in repository.list_artifacts()}
+    completed = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in sorted({"card.html", "card.md"} & present):
+            text = Path(repository.download_artifacts(name, scratch)).read_text(encoding="utf-8")
+            card = with_verdict(text, verdict, gate) if name == "card.html" else with_verdict_md(text, verdict)
+            (folder / name).write_text(card, encoding="utf-8")
+            completed.append(folder / name)
+    return completed
+
+
+def _tag(client: MlflowClient, verdict: GateVerdict) -> None:
+    difference = verdict.comparison and verdict.comparison.difference
+    numbers = {
+        "metric": verdict.metric,
+        "value": verdict.value,
+        "floor": verdict.floor,
+        "gain": difference and difference.gain,
+        "low": difference and difference.low,
+        "high": difference and difference.high,
+        "champion": verdict.champion,
+        "mode": verdict.mode,
+        "reasons": "\n".join(verdict.reasons)[:MAX_TAG],
+        "at": _moment(verdict),
+    }
+    for name, value in numbers.items():
+        if value is not None:
+            client.set_model_version_tag(verdict.model, str(verdict.version), f"{GATE}.{name}", str(value))
+    client.set_model_version_tag(verdict.model, str(verdict.version), GATE, WORDS[verdict.decision])
