@@ -8,7 +8,9 @@ two values, so it gets an interval of its own, from each row's share in the diff
 - all others depend on the rows through weighted means alone, so rows are resampled: each row counts Poisson(1) times,
   the same number for every model. Unlike drawing n rows out of n, a row's count then depends on no other row's: blocks
   of rows are weighted one after the other while they are in the processor's cache. The interval is BCa, with Student's
-  quantile in place of the normal one: without it 95 % intervals cover 91 % (F1) to 93 % (RMSE) at 100 rows.
+  quantile in place of the normal one: without it 95 % intervals cover 91 % (F1) to 93 % (RMSE) at 100 rows. That of F1
+  is symmetric, from the resamples' spread: a gain that hangs on a dozen rows moves in jumps. BCa reads its corrections
+  off those jumps and covers 91 to 93 % at 200 rows, where the symmetric interval covers 95 %.
 
 References
 ----------
@@ -330,7 +332,7 @@ def _bootstrap_spread(pair: _Pair, gains: Floats, confidence: float) -> _Spread:
     # Resamples spread like n rows around their mean, not like n - 1.
     quantile = float(stdtrit(pair.freedom, (1 + confidence) / 2) * np.sqrt(n / (n - 1)))
     expanded = 2 * float(ndtr(quantile)) - 1
-    if (1 - expanded) / 2 * len(defined) < MIN_TAIL:
+    if pair.metric == "f1" or (1 - expanded) / 2 * len(defined) < MIN_TAIL:
         return _Spread(pair.gain - quantile * error, pair.gain + quantile * error, error, pair.freedom)
     return _Spread(*bca_interval(pair.gain, defined, pair.influence, expanded), error, pair.freedom)
 

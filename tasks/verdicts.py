@@ -25,7 +25,7 @@ WORDS = {"promote": "passed", "keep": "refused", "undecided": "undecided"}
 def publish_verdict(verdict: GateVerdict, gate: Gate, folder: Path, settings: Settings) -> None:
     """Write a version's verdict as ``reports/gate.json``, into its card and as tags; a repeat writes the same.
 
-    The tag that holds the decision is written last: where it stands, everything else is there.
+    The tag with the sequence of the champion it was judged against is written last: where it stands, the rest does.
 
     Parameters
     ----------
@@ -37,16 +37,12 @@ def publish_verdict(verdict: GateVerdict, gate: Gate, folder: Path, settings: Se
     client = mlflow_client(settings)
     with mlflow_failures(settings):
         version = client.get_model_version(verdict.model, str(verdict.version))
-        if version.tags.get(GATE) == WORDS[verdict.decision] and version.tags.get(f"{GATE}.at") == _moment(verdict):
+        if version.tags.get(f"{GATE}.sequence") == str(verdict.champion_sequence):
             return
         folder.mkdir(parents=True, exist_ok=True)
-        for path in [_report(verdict, folder), *_completed_cards(version, verdict, gate, folder)]:
+        for path in [_report(verdict, folder), *_completed_cards(version, verdict, gate, folder, settings)]:
             client.log_artifact(str(version.run_id), str(path), REPORTS)
-        _tag(client, verdict)
-
-
-def _moment(verdict: GateVerdict) -> str:
-    return str(verdict.champion_sequence)
+        _tag(client, version, verdict)
 
 
 def _report(verdict: GateVerdict, folder: Path) -> Path:
@@ -55,36 +51,40 @@ def _report(verdict: GateVerdict, folder: Path) -> Path:
     return path
 
 
-def _completed_cards(version: ModelVersion, verdict: GateVerdict, gate: Gate, folder: Path) -> list[Path]:
+def _completed_cards(
+    version: ModelVersion, verdict: GateVerdict, gate: Gate, folder: Path, settings: Settings
+) -> list[Path]:
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    repository: Any = get_artifact_repository(str(version.source))  # not typed
-    present = {item.path for item in repository.list_artifacts()}
+    store: Any = get_artifact_repository(str(version.source), settings.mlflow_uri, settings.mlflow_uri)  # not typed
+    present = {item.path for item in store.list_artifacts()}
     completed = []
     with tempfile.TemporaryDirectory() as scratch:
         for name in sorted({"card.html", "card.md"} & present):
-            text = Path(repository.download_artifacts(name, scratch)).read_text(encoding="utf-8")
+            text = Path(store.download_artifacts(name, scratch)).read_text(encoding="utf-8")
             card = with_verdict(text, verdict, gate) if name == "card.html" else with_verdict_md(text, verdict)
             (folder / name).write_text(card, encoding="utf-8")
             completed.append(folder / name)
     return completed
 
 
-def _tag(client: MlflowClient, verdict: GateVerdict) -> None:
+def _tag(client: MlflowClient, version: ModelVersion, verdict: GateVerdict) -> None:
     difference = verdict.comparison and verdict.comparison.difference
-    numbers = {
-        "metric": verdict.metric,
-        "value": verdict.value,
-        "floor": verdict.floor,
-        "gain": difference and difference.gain,
-        "low": difference and difference.low,
-        "high": difference and difference.high,
-        "champion": verdict.champion,
-        "mode": verdict.mode,
-        "reasons": "\n".join(verdict.reasons)[:MAX_TAG],
-        "at": _moment(verdict),
+    tags = {
+        f"{GATE}.metric": verdict.metric,
+        f"{GATE}.value": verdict.value,
+        f"{GATE}.floor": verdict.floor,
+        f"{GATE}.gain": difference and difference.gain,
+        f"{GATE}.low": difference and difference.low,
+        f"{GATE}.high": difference and difference.high,
+        f"{GATE}.champion": verdict.champion,
+        f"{GATE}.mode": verdict.mode,
+        f"{GATE}.reasons": "\n".join(verdict.reasons)[:MAX_TAG],
+        GATE: WORDS[verdict.decision],
+        f"{GATE}.sequence": verdict.champion_sequence,
     }
-    for name, value in numbers.items():
+    for name, value in tags.items():
         if value is not None:
-            client.set_model_version_tag(verdict.model, str(verdict.version), f"{GATE}.{name}", str(value))
-    client.set_model_version_tag(verdict.model, str(verdict.version), GATE, WORDS[verdict.decision])
+            client.set_model_version_tag(version.name, str(version.version), name, str(value))
+        elif name in version.tags:  # of an earlier verdict
+            client.delete_model_version_tag(version.name, str(version.version), name)

@@ -150,6 +150,8 @@ class TestWholeCommand:
         assert refused.returncode == 3
         assert json.loads(refused.stdout)["stage"] == "gate"
 
+        self._let_people_decide()
+
         (self.settings.root / "loans.csv").write_text("id,default\n1,0,9\n")
         spoilt = self._run("train", "loans")
         assert spoilt.returncode == 2
@@ -159,6 +161,26 @@ class TestWholeCommand:
         shown = json.loads(self._run("models", "--json").stdout)
         assert shown[0]["n_versions"] == 2
         assert len(list((self.settings.root / "data" / "loans").iterdir())) == 1
+
+    def _let_people_decide(self) -> None:
+        """Compare, approve against the gate, look into the history, roll back until there is nothing below."""
+        compared = self._run("compare", "loans@1", "loans@2")
+        assert compared.returncode == 0, compared.stderr
+        assert "the gate would say: keep" in compared.stdout
+        assert self._run("compare", "loans@1", "loans@7").returncode == 2
+
+        approve = ("approve", "loans@2", "--reason", "the branch asked for it")
+        objected = self._run(*approve)
+        assert (objected.returncode, "--override" in objected.stderr) == (2, True)
+        assert self._run(*approve, "--override").returncode == 0
+        held = json.loads(self._run("history", "loans", "--json").stdout)["champions"]
+        assert [(entry["version"], entry["kind"]) for entry in held] == [(1, "gate"), (2, "approval")]
+        assert "the branch asked for it" in held[1]["reason"]
+        assert json.loads(self._run("history", "loans", "--at", "2020-01-01", "--json").stdout)["champions"] == []
+
+        assert self._run("rollback", "loans", "--reason", "complaints").returncode == 0
+        assert json.loads(self._run("show", "loans", "--json").stdout)["version"] == 1
+        assert self._run("rollback", "loans", "--reason", "complaints").returncode == 2
 
     def test_two_runs_at_once_and_a_kill(self) -> None:
         """While one run holds the model a second is refused; killed -9, the first leaves nothing in the way."""

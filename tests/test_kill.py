@@ -25,7 +25,7 @@ POINTS = [
     "tasks.fit.fit_model",
     "tasks.bundle.build_bundle",
     "tasks.register._create_version",
-    "tasks.register._give_alias",
+    "tasks.judge.take_office",
 ]
 
 CHILD = """

@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -171,6 +172,8 @@ def in_fork(work: Callable[[], object]) -> int:
             work()
             code = 0
         finally:
+            if code:
+                traceback.print_exc()
             os._exit(code)
     status = os.waitpid(pid, 0)[1]
     return os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)

@@ -47,6 +47,7 @@ CALLS = (
     "create_model_version",
     "set_terminated",
     "set_model_version_tag",
+    "delete_model_version_tag",
     "set_registered_model_alias",
     "delete_registered_model_alias",
 )
