@@ -33,6 +33,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.validate
 	$(BIN)/python -m benchmarks.evaluate
+	$(BIN)/python -m benchmarks.gate
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
