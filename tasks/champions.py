@@ -161,6 +161,8 @@ def repair(model: str, settings: Settings, *, thorough: bool = False) -> None:
         return
     engine = open_database(settings.database_url)
     wanted = standing(engine, model)
+    if not wanted.sequence and model not in model_names(settings.root):
+        return  # in a shared registry, other projects' aliases are not ours to move
     if not thorough and is_projected(engine, model, wanted):
         return
     if not wanted.sequence:
@@ -343,8 +345,9 @@ def _adopt(engine: Engine, model: str, settings: Settings) -> None:
     client = mlflow_client(settings)
     with mlflow_failures(settings):
         held = _aliases(client, model).get(CHAMPION)
-    if held is None:
-        return
+        # What Perennial did not register cannot be compared with, so it is no champion of ours.
+        if held is None or MANIFEST not in client.get_model_version(model, str(held)).tags:
+            return
     with suppress(StaleChampionError):  # another command adopted or promoted first
         take_office(
             engine,

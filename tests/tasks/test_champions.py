@@ -29,7 +29,7 @@ from store.champions import (
     standing,
     waiting_version,
 )
-from tasks.champions import actor, approve, history, project, reject, repair, rollback
+from tasks.champions import actor, approve, history, project, reject, repair, repair_all, rollback
 from tests.factories import add_credit_model
 from tests.tasks.office import (
     AT,
@@ -223,6 +223,24 @@ def test_nothing_is_adopted_where_there_is_nothing(office: Settings, client: Mlf
     repair("credit", office.model_copy(update={"mlflow_uri": f"sqlite:///{office.var / 'gone.db'}"}))
     assert current_champion(database(office), "credit") is None
     assert not (office.var / "gone.db").exists()
+
+
+def test_models_of_others_keep_their_aliases(office: Settings, client: MlflowClient) -> None:
+    """In a shared registry, what this project does not describe is neither adopted nor moved."""
+    make_versions(office, 2, model="theirs")
+    client.set_registered_model_alias("theirs", "champion", "1")
+    repair_all(office)
+    repair("theirs", office, thorough=True)
+    assert client.get_registered_model("theirs").aliases == {"champion": 1}
+    assert current_champion(database(office), "theirs") is None
+
+
+def test_a_version_that_perennial_did_not_register_is_not_adopted(office: Settings, client: MlflowClient) -> None:
+    """Nothing says what is in it, so it cannot be the champion that challengers are compared with."""
+    client.create_model_version("credit", (office.var / "mlruns" / "x").as_uri(), await_creation_for=0)
+    client.set_registered_model_alias("credit", "champion", "5")
+    repair("credit", office, thorough=True)
+    assert current_champion(database(office), "credit") is None
 
 
 def test_an_approved_version_is_champion(office: Settings) -> None:
