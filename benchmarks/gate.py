@@ -251,7 +251,7 @@ def contest(estimator: str, seed: int) -> dict[tuple[str, str], Fate]:
 
 def clean_rows(rows: Rows, challenger: Split, champion: Split) -> npt.NDArray[np.int64]:
     """Rows of the holdout that the gate's own decontamination leaves."""
-    contents = feature_hashes(rows.frame, contract().raw_columns)
+    contents = feature_hashes(rows.frame.take(challenger.holdout), contract().raw_columns)
     return clean_holdout(
         rows,
         challenger,

@@ -69,16 +69,16 @@ def clean_holdout(
     challenger, champion
         What they have trained on; champion None: there is none yet.
     challenger_contents, champion_contents
-        Hashes of all rows over each model's own features, shape (n_rows,), from :func:`core.split.feature_hashes` of a
-        frame that has them in that model's kinds. Where the model file has changed since and names no key, a row's
-        identity has changed with the declared columns, and its content alone tells that it was trained on.
+        Hashes of the holdout's rows over each model's own features, in the split's order, from
+        :func:`core.split.feature_hashes` of a frame that has them in that model's kinds. Where the model file has
+        changed since and names no key, a row's identity has changed with the declared columns, and its content alone
+        tells that it was trained on.
     """
     held = identities(rows, config)[split.holdout]
-    by_challenger = challenger.holds(held, challenger_contents[split.holdout])
+    by_challenger = challenger.holds(held, challenger_contents)
     by_champion = np.zeros(len(held), dtype=bool)
     if champion is not None:
-        known = None if champion_contents is None else champion_contents[split.holdout]
-        by_champion = champion.holds(held, known)
+        by_champion = champion.holds(held, champion_contents)
     clean = ~(by_challenger | by_champion)
     tally = _Tally(
         n_rows=int(clean.sum()),

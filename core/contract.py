@@ -20,6 +20,9 @@ from core.errors import TrainingError
 MISSING = "(missing)"
 """The level a categorical feature takes where it has no value."""
 
+KINDS = ("numeric", "categorical", "boolean", "dates")
+"""Fields of a contract that name raw columns, in the order of the columns."""
+
 DATE_PARTS = ("month", "day", "weekday", "hour")
 """Calendar parts a date becomes. The year is left out: a later year is unknown to every trained model."""
 

@@ -18,6 +18,7 @@ from core.contract import FeatureContract
 from core.curves import classification_curves, regression_curves
 from core.errors import TrainingError
 from core.importance import Importance, Predict, permutation_importance
+from core.jsonable import jsonable
 from core.metrics import METRICS, Floats, task_metrics
 from core.slices import slice_rows
 
@@ -29,7 +30,6 @@ __all__ = [
     "Importance",
     "SliceResult",
     "evaluate",
-    "json_able",
     "predict_output",
 ]
 
@@ -105,7 +105,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Content that JSON can hold: tuples become lists, NaN and infinities None."""
-        content: dict[str, Any] = json_able(asdict(self))
+        content: dict[str, Any] = jsonable(asdict(self))
         return content
 
 
@@ -205,16 +205,3 @@ def _note(n_rows: int, metrics: dict[str, Estimate]) -> str:
     notes = [f"fewer than {MIN_ROWS} rows: no intervals"] if n_rows < MIN_ROWS else []
     notes += [f"not defined on these rows: {', '.join(undefined)}"] if undefined else []
     return "; ".join(notes)
-
-
-def json_able(value: Any) -> Any:
-    """Return the value with lists for tuples, Python's numbers for NumPy's, and None for NaN and infinities."""
-    if isinstance(value, np.generic):
-        return json_able(value.item())
-    if isinstance(value, dict):
-        return {str(key): json_able(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_able(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -19,7 +19,7 @@ from core.checks import (
     slices_check,
 )
 from core.comparison import Comparison
-from core.evaluation import json_able
+from core.jsonable import jsonable
 from core.self_test import SelfTest
 
 __all__ = [
@@ -158,7 +158,7 @@ class GateVerdict:
 
     def to_dict(self) -> dict[str, Any]:
         """Content that JSON can hold, for :meth:`from_dict`; NaN and infinities become None."""
-        content: dict[str, Any] = json_able(asdict(self))
+        content: dict[str, Any] = jsonable(asdict(self))
         return content
 
     @classmethod
@@ -190,7 +190,7 @@ class Evidence:
     champion, champion_sequence
         As in :class:`GateVerdict`.
     holdout
-        The clean rows; None where the champion cannot be compared, or there is none.
+        The clean rows: without a champion, or with one that cannot be compared, those the challenger is clean on.
     comparison
         None where it was not made.
     incomparable

@@ -7,7 +7,7 @@ not read and prepare the same rows three times.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from core.errors import TrainingError
 from core.training_run import TrainingRun
@@ -47,10 +47,10 @@ class Bench:
 
     def take_rehearsal(self) -> Rehearsal:
         """Hand out the process that was prepared, or a new one."""
-        if self._rehearsal is None:
-            self.prepare_rehearsal()
-        taken, self._rehearsal = self._rehearsal, None
-        return cast("Rehearsal", taken)
+        from tasks.rehearse import Rehearsal
+
+        taken, self._rehearsal = self._rehearsal or Rehearsal(), None
+        return taken
 
     def close(self) -> None:
         """End a process that was prepared and not handed out."""

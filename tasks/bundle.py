@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from sklearn.pipeline import Pipeline
 
 from core.contract import FeatureContract
 from core.errors import StorageError, TrainingError
+from core.jsonable import jsonable
 from core.references import Lineage
 from core.trust import untrusted_message
 from tasks.mlflow_client import import_mlflow
@@ -217,20 +217,3 @@ def _write(folder: Path, name: str, content: Document) -> None:
     else:
         text = content if isinstance(content, str) else json.dumps(jsonable(content), indent=2, ensure_ascii=False)
         path.write_text(text, encoding="utf-8", newline="\n")
-
-
-def jsonable(value: Any) -> Any:
-    """Values strict JSON can hold: NumPy scalars and arrays become Python's, numbers that are not finite None.
-
-    Examples
-    --------
-    >>> jsonable({"auc": np.float64(0.5), "low": float("nan"), "bins": (1, np.int64(2))})
-    {'auc': 0.5, 'low': None, 'bins': [1, 2]}
-    """
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(name): jsonable(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [jsonable(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

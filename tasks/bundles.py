@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from config.settings import Settings
 from core.errors import BundleError, ModelNotFoundError, StorageError
 from serving.bundle import MANIFEST, MAX_DOCUMENT_BYTES, REMEDY, Manifest, read_manifest, verified
-from tasks.mlflow_client import mlflow_client, mlflow_failures
+from tasks.mlflow_client import artifact_store, mlflow_client, mlflow_failures
 from tasks.register import MANIFEST as MANIFEST_TAG
 from tasks.register import RUN_KEY
 
@@ -100,10 +100,8 @@ def _private_folder(parent: Path) -> Path:
 
 def _copy(version: ModelVersion, digest: str, folder: Path, settings: Settings) -> None:
     """Copy the manifest, then what it names, once the listing shows these files in these sizes and no others."""
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
     with mlflow_failures(settings):
-        store = get_artifact_repository(str(version.source), settings.mlflow_uri, settings.mlflow_uri)
+        store = artifact_store(str(version.source), settings)
         listed = _listed(store, "")
     where = f"the bundle of {version.name!r} version {version.version}"
     if MANIFEST not in listed:

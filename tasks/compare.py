@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from config.load import load_model_config
 from config.settings import Settings
 from core.errors import ConfigError, DataVersionError
@@ -13,8 +11,6 @@ from tasks.lock import hold_model
 from tasks.progress import step
 from tasks.registry import version_number
 from tasks.runs import training_run
-
-_logger = logging.getLogger("perennial.compare")
 
 
 def compare_versions(

@@ -64,8 +64,8 @@ def training_lines(outcome: TrainOutcome) -> list[str]:
         "",
         _training_headline(outcome),
         *(f"  {reason}" for reason in outcome.reasons),
-        *_section(table(("metric", "value", "low", "high"), metrics)),
-        *_section([f"{title:18} {short_path(place)}" for title, place in outcome.links.items()]),
+        *section(table(("metric", "value", "low", "high"), metrics)),
+        *section([f"{title:18} {short_path(place)}" for title, place in outcome.links.items()]),
     ]
 
 
@@ -81,7 +81,7 @@ def comparison_lines(verdict: GateVerdict) -> list[str]:
         "",
         f"{verdict.model}: version {verdict.version} against version {verdict.champion}",
         *_rows_lines(verdict),
-        *(_section(_gain_table(verdict, verdict.comparison)) if verdict.comparison else []),
+        *(section(_gain_table(verdict, verdict.comparison)) if verdict.comparison else []),
         "",
         f"the gate would say: {verdict.decision}",
         *(f"  {reason}" for reason in verdict.reasons),
@@ -94,7 +94,7 @@ def ingestion_lines(outcome: IngestOutcome) -> list[str]:
     headline = f"{verb} batch {outcome.batch}" if outcome.accepted else "validation says no: the rows were refused"
     version = [f"  data version {outcome.data_version}"] if outcome.data_version else []
     links = [f"{title:18} {short_path(place)}" for title, place in outcome.links.items()]
-    return ["", headline, *(f"  {reason}" for reason in outcome.reasons), *version, *_section(links)]
+    return ["", headline, *(f"  {reason}" for reason in outcome.reasons), *version, *section(links)]
 
 
 def model_lines(summaries: list[ModelSummary]) -> list[str]:
@@ -122,9 +122,9 @@ def version_lines(detail: VersionDetail) -> list[str]:
         f"{detail.model} version {detail.version}{aliases}, {detail.created_at}",
         f"  gate: {detail.gate}",
         *(f"    {reason}" for reason in detail.reasons),
-        *_section(table(("metric", "value"), metrics)),
-        *_section([f"{name:18} {value}" for name, value in detail.lineage.items()]),
-        *_section([f"{title:18} {short_path(place)}" for title, place in detail.links.items()]),
+        *section(table(("metric", "value"), metrics)),
+        *section([f"{name:18} {value}" for name, value in detail.lineage.items()]),
+        *section([f"{title:18} {short_path(place)}" for title, place in detail.links.items()]),
     ]
 
 
@@ -158,7 +158,7 @@ def history_lines(history: DataHistory) -> list[str]:
     header = ("batch", "rows", "set aside", "first", "last", "ingested", "source")
     return [
         *table(("", "data version", "rows", "batches", "made", "commit"), versions),
-        *_section(table(header, batches)),
+        *section(table(header, batches)),
     ]
 
 
@@ -211,7 +211,8 @@ def _metric_row(name: str, estimate: dict[str, float | None]) -> tuple[str, ...]
     return (name, *("–" if estimate[part] is None else f"{estimate[part]:.4f}" for part in ("value", "low", "high")))
 
 
-def _section(lines: list[str]) -> list[str]:
+def section(lines: list[str]) -> list[str]:
+    """Set lines apart by an empty one; nothing where there are none."""
     return ["", *(f"  {line}" for line in lines)] if lines else []
 
 

@@ -18,7 +18,7 @@ from core.bootstrap import Estimate
 from core.clean_holdout import CleanHoldout, clean_holdout
 from core.comparable import aligned, incomparable_reason
 from core.comparison import Comparison, compare
-from core.contract import FeatureContract
+from core.contract import KINDS, FeatureContract
 from core.errors import BundleError, ModelNotFoundError, SchemaError, TrainingError
 from core.evaluation import predict_output
 from core.gate import Evidence, GateVerdict, decide
@@ -34,8 +34,6 @@ from tasks.bench import Bench, open_bench
 from tasks.bundles import Fetched, fetched
 from tasks.rows import load_rows
 from tasks.training_rows import TRAINING_ROWS, read_training_rows
-
-KINDS = ("numeric", "categorical", "boolean", "dates")
 
 
 @dataclass(frozen=True)
@@ -213,7 +211,7 @@ class Contest:
             self._y(),
             self.output(champion),
             self.output(self.challenger),
-            self.bench.rows.frame.take(self.clean.rows),
+            self.bench.rows.frame[list(self.bench.run.config.evaluation.slices)].take(self.clean.rows),
             self.bench.run.config,
             looks=effective_looks(self.clean.sketch, earlier),
         )
@@ -223,15 +221,14 @@ class Contest:
         bench, config = self.bench, self.bench.run.config
         who = trial_reference(comparison, config)
         reference = self.champion if self.champion and who == "champion" else self.challenger
-        worse = degraded(self._rows(reference), reference.contract, config.training.seed, reference.leading)
+        worse = degraded(self._rows(reference.contract), reference.contract, config.training.seed, reference.leading)
         train_y = bench.y[bench.split.train]
         shuffled = shuffled_model(config, bench.contract, bench.train_frame, train_y, config.training.seed)
-        frame = bench.rows.frame.take(self.clean.rows)
         return self_test(
             self._y(),
             self.output(reference),
             self._aligned(predict_output(reference.pipeline, worse, reference.contract), reference),
-            predict_output(shuffled, frame, bench.contract),
+            predict_output(shuffled, self._rows(bench.contract), bench.contract),
             config,
             of=who,
         )
@@ -239,7 +236,7 @@ class Contest:
     def output(self, contestant: Contestant) -> Floats:
         """Answer of a contestant to the clean rows: probabilities of the snapshot's classes, or numbers."""
         if contestant not in self._outputs:
-            answer = predict_output(contestant.pipeline, self._rows(contestant), contestant.contract)
+            answer = predict_output(contestant.pipeline, self._rows(contestant.contract), contestant.contract)
             self._outputs[contestant] = self._aligned(answer, contestant)
         return self._outputs[contestant]
 
@@ -251,15 +248,18 @@ class Contest:
 
     def _lacks(self, contract: FeatureContract) -> str | None:
         """Say which columns of a contract the rows do not hold; None where they hold all."""
-        frame = self._frame(contract).take(self.bench.split.holdout)
+        frame = self._held(contract)
         undeclared = set(contract.raw_columns) - set(self.bench.run.config.columns)
         lacking = sorted(column for column in undeclared if frame[column].isna().all())
         if not lacking:
             return None
         return f"the champion needs {', '.join(map(repr, lacking))}, which these rows do not hold"
 
+    def _held(self, contract: FeatureContract) -> pd.DataFrame:
+        return self._frame(contract)[list(contract.raw_columns)].take(self.bench.split.holdout)
+
     def _contents(self, contestant: Contestant) -> Hashes:
-        return feature_hashes(self._frame(contestant.contract), contestant.contract.raw_columns)
+        return feature_hashes(self._held(contestant.contract), contestant.contract.raw_columns)
 
     def _aligned(self, output: Floats, contestant: Contestant) -> Floats:
         return aligned(output, contestant.contract.classes, self.bench.contract.classes)
@@ -267,8 +267,8 @@ class Contest:
     def _y(self) -> Any:
         return self.bench.y[self.clean.rows]
 
-    def _rows(self, contestant: Contestant) -> pd.DataFrame:
-        return self._frame(contestant.contract).take(self.clean.rows)
+    def _rows(self, contract: FeatureContract) -> pd.DataFrame:
+        return self._frame(contract)[list(contract.raw_columns)].take(self.clean.rows)
 
     def _frame(self, contract: FeatureContract) -> pd.DataFrame:
         """Rows of the snapshot with the columns a contract asks for, as the kinds it asks for."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tasks.console import table
+from tasks.console import section, table
 
 if TYPE_CHECKING:
     from store.champions import Review
@@ -22,8 +22,8 @@ def office_lines(history: OfficeHistory) -> list[str]:
     said = [(_time(one.at), str(one.version), one.action, one.actor, one.reason) for one in history.reviews]
     return [
         *table(("", "champion", "since (UTC)", "until", "by", "who", "why"), reigns),
-        *_section(table(("when (UTC)", "version", "review", "who", "why"), said)),
-        *_section(_waiting_lines(history)),
+        *section(table(("when (UTC)", "version", "review", "who", "why"), said)),
+        *section(_waiting_lines(history)),
     ]
 
 
@@ -74,10 +74,6 @@ def _waiting_lines(history: OfficeHistory) -> list[str]:
         f"  perennial approve {named}",
         f"  perennial reject {named}",
     ]
-
-
-def _section(lines: list[str]) -> list[str]:
-    return ["", *lines] if lines else []
 
 
 def _time(moment: datetime) -> str:

@@ -137,7 +137,7 @@ def _opponent(engine: Engine, model: str, version: int) -> Opponent:
 
 def _record(made: Judgement) -> RecordedVerdict:
     verdict = made.verdict
-    looked = verdict.comparison is not None and verdict.holdout is not None
+    looked_at = verdict.holdout if verdict.comparison else None
     return RecordedVerdict(
         model=verdict.model,
         version=verdict.version,
@@ -145,8 +145,8 @@ def _record(made: Judgement) -> RecordedVerdict:
         champion=verdict.champion,
         decision=verdict.decision,
         mode=verdict.mode,
-        n_rows=verdict.holdout.n_rows if looked and verdict.holdout else 0,
-        holdout=verdict.holdout.fingerprint if looked and verdict.holdout else "",
+        n_rows=looked_at.n_rows if looked_at else 0,
+        holdout=looked_at.fingerprint if looked_at else "",
         sketch=made.sketch.to_json() if made.sketch else "",
         manifest=made.manifest,
         document=json.dumps(verdict.to_dict(), ensure_ascii=False),

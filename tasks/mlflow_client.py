@@ -21,6 +21,7 @@ from core.errors import StorageError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 SQLITE = "sqlite:///"
 
@@ -82,6 +83,13 @@ def mlflow_failures(settings: Settings) -> Iterator[None]:
             f"MLflow at {address(settings)} failed: {_first_line(error)}\n"
             "Check that it is reachable and writable (PERENNIAL_MLFLOW_URI names it), then run the same command again"
         ) from (None if secret else error)
+
+
+def artifact_store(uri: str, settings: Settings) -> ArtifactRepository:
+    """Return the store of an artifact address; left to itself MLflow asks its process-wide server for it."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return get_artifact_repository(uri, settings.mlflow_uri, settings.mlflow_uri)
 
 
 def _first_line(error: Exception) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.mlflow_client import artifact_root, mlflow_client, mlflow_failures
+from tasks.mlflow_client import artifact_root, artifact_store, mlflow_client, mlflow_failures
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -102,7 +102,7 @@ def register_bundle(
         created = version is None
         if version is None:
             experiment = _experiment(client, config.model, settings)
-            _drop_leftovers(client, experiment, lineage.run_key)
+            _drop_leftovers(client, experiment, lineage.run_key, settings)
             run_id = _start_run(client, experiment, config, lineage)
             model = _log_model(client, experiment, run_id, bundle, lineage)
             _log_facts(client, run_id, model, metrics, params)
@@ -157,7 +157,7 @@ def _experiment(client: MlflowClient, name: str, settings: Settings) -> str:
         raise
 
 
-def _drop_leftovers(client: MlflowClient, experiment: str, run_key: str) -> None:
+def _drop_leftovers(client: MlflowClient, experiment: str, run_key: str, settings: Settings) -> None:
     """Mark the runs of killed attempts as killed, delete them and the models they logged."""
     same_key = f"tags.`{RUN_KEY}` = '{run_key}'"
     runs = client.search_runs([experiment], f"{same_key} and attributes.status = 'RUNNING'")
@@ -168,16 +168,11 @@ def _drop_leftovers(client: MlflowClient, experiment: str, run_key: str) -> None
         )
         for model in models:
             if model.source_run_id == run.info.run_id:
-                _erase(model)
+                store: Any = artifact_store(model.artifact_location, settings)  # not typed
+                store.delete_artifacts()
                 client.delete_logged_model(model.model_id)
         client.set_terminated(run.info.run_id, "KILLED")
         client.delete_run(run.info.run_id)
-
-
-def _erase(model: LoggedModel) -> None:
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    get_artifact_repository(model.artifact_location).delete_artifacts()  # type: ignore[no-untyped-call] # not typed
 
 
 def _start_run(client: MlflowClient, experiment: str, config: ModelConfig, lineage: Lineage) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from config.settings import Settings
 from core.card import CardFacts, ColumnFacts, DataFacts
-from core.contract import prepare
+from core.contract import KINDS, prepare
 from core.outcome import TrainOutcome
 from core.profile import reference_profile
 from core.rehearsal import REHEARSAL
@@ -28,10 +27,6 @@ from tasks.rehearse import rehearsal_table
 from tasks.report import Card, render_card
 from tasks.training_rows import TRAINING_ROWS, training_rows_file
 from tasks.validation_results import batch_results, newest_page
-
-_logger = logging.getLogger("perennial.registration")
-
-KINDS = ("numeric", "categorical", "boolean", "dates")
 
 
 def register_run(run: TrainingRun, settings: Settings) -> TrainOutcome:

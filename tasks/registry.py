@@ -163,9 +163,7 @@ def show_model(model: str, selector: str | None, settings: Settings) -> VersionD
     ModelNotFoundError
         No such model, version or alias; the message lists what there is.
     """
-    if is_empty(settings):
-        raise ModelNotFoundError(_not_trained(model, settings))
-    client = mlflow_client(settings)
+    client = _client_for(model, settings)
     with mlflow_failures(settings):
         numbers, aliases = _numbers(client, model, settings)
         number = _selected(model, selector, numbers, aliases)
@@ -180,9 +178,7 @@ def version_number(model: str, selector: str, settings: Settings) -> int:
     ModelNotFoundError
         No such model, version or alias; the message lists what there is.
     """
-    if is_empty(settings):
-        raise ModelNotFoundError(_not_trained(model, settings))
-    client = mlflow_client(settings)
+    client = _client_for(model, settings)
     with mlflow_failures(settings):
         return _selected(model, selector, *_numbers(client, model, settings))
 
@@ -228,6 +224,12 @@ def _pages(page_after: Callable[[str | None], PagedList[Item]]) -> Iterator[Item
     while page.token:
         page = page_after(page.token)
         yield from page
+
+
+def _client_for(model: str, settings: Settings) -> MlflowClient:
+    if is_empty(settings):
+        raise ModelNotFoundError(_not_trained(model, settings))
+    return mlflow_client(settings)
 
 
 def _numbers(client: MlflowClient, model: str, settings: Settings) -> tuple[list[int], dict[str, int]]:

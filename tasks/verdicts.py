@@ -11,7 +11,7 @@ from config.schema import Gate
 from config.settings import Settings
 from core.gate import GateVerdict
 from tasks.gate_page import with_verdict, with_verdict_md
-from tasks.mlflow_client import mlflow_client, mlflow_failures
+from tasks.mlflow_client import artifact_store, mlflow_client, mlflow_failures
 from tasks.register import MAX_TAG, REPORTS
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ def _report(verdict: GateVerdict, folder: Path) -> Path:
 def _completed_cards(
     version: ModelVersion, verdict: GateVerdict, gate: Gate, folder: Path, settings: Settings
 ) -> list[Path]:
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    store: Any = get_artifact_repository(str(version.source), settings.mlflow_uri, settings.mlflow_uri)  # not typed
+    store: Any = artifact_store(str(version.source), settings)  # not typed
     present = {item.path for item in store.list_artifacts()}
     completed = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -25,17 +25,18 @@ def trained_on(rows: Rows, config: ModelConfig) -> SeenRows:
 def cleaned(rows: Rows, config: ModelConfig, champion: SeenRows | None, columns: tuple[str, ...] = ()) -> CleanHoldout:
     """Clean holdout of a challenger trained on these rows."""
     labels = [] if config.task == "regression" else list(rows.frame[config.target].unique())
-    contract = FeatureContract.of(config, labels)
+    contract, split = FeatureContract.of(config, labels), holdout_split(rows, config)
+    held = rows.frame.take(split.holdout)
     return clean_holdout(
         rows,
-        holdout_split(rows, config),
+        split,
         encode_target(rows.frame[config.target], contract),
         contract,
         config,
         challenger=trained_on(rows, config),
-        challenger_contents=feature_hashes(rows.frame, contract.raw_columns),
+        challenger_contents=feature_hashes(held, contract.raw_columns),
         champion=champion,
-        champion_contents=feature_hashes(rows.frame, columns or contract.raw_columns),
+        champion_contents=feature_hashes(held, columns or contract.raw_columns),
     )
 
 
@@ -50,7 +51,7 @@ def with_split(rows: Rows, config: ModelConfig, holdout: list[int]) -> CleanHold
     contract = FeatureContract.of(config, list(rows.frame[config.target].unique()))
     split = Split(np.array([], dtype=np.int64), np.array(holdout, dtype=np.int64), "these rows", 0, None)
     y = encode_target(rows.frame[config.target], contract)
-    contents = feature_hashes(rows.frame, contract.raw_columns)
+    contents = feature_hashes(rows.frame.take(split.holdout), contract.raw_columns)
     return clean_holdout(
         rows, split, y, contract, config, challenger=nothing, challenger_contents=contents, champion=nothing
     )

@@ -132,6 +132,14 @@ def settings_of(root: Path) -> Settings:
 
 def kill_before(point: int) -> None:
     """Die before the n-th rename, link, removal, change of mode or commit."""
+    tick = deadly_tick(point)
+    for name in ("replace", "rename", "link", "unlink", "chmod"):
+        setattr(os, name, preceded(tick, getattr(os, name)))
+    event.listen(Engine, "commit", tick)
+
+
+def deadly_tick(point: int) -> Callable[..., None]:
+    """Return a function whose n-th call is the end of the process."""
     left = point
 
     def tick(*_: Any, **__: Any) -> None:
@@ -140,9 +148,7 @@ def kill_before(point: int) -> None:
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    for name in ("replace", "rename", "link", "unlink", "chmod"):
-        setattr(os, name, preceded(tick, getattr(os, name)))
-    event.listen(Engine, "commit", tick)
+    return tick
 
 
 def preceded(tick: Callable[[], None], function: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,7 +7,6 @@ Each run is a fork of this process, which has imported everything. Run by hand w
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import signal
@@ -32,7 +31,7 @@ from tasks.mlflow_client import mlflow_client  # noqa: E402
 from tasks.register import register_bundle  # noqa: E402
 from tasks.runs import training_run  # noqa: E402
 from tests.factories import make_project  # noqa: E402
-from tests.tasks.crash_points import import_what, in_fork, kill_after, preceded  # noqa: E402
+from tests.tasks.crash_points import deadly_tick, import_what, in_fork, kill_after, preceded  # noqa: E402
 from tests.tasks.judging import add_data, bundled, config_of, settle, train  # noqa: E402
 
 WEAK, STRONG = config_of("age", gate={"floor": 0.4}), config_of()
@@ -130,14 +129,7 @@ def state(settings: Settings) -> dict[str, Any]:
 
 def kill_at(point: int) -> None:
     """Die at the n-th point: before or after a call of MLflow's, or before a commit of any database."""
-    left = point
-
-    def tick(*_: Any, **__: Any) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
+    tick = deadly_tick(point)
     for name in CALLS:
         setattr(MlflowClient, name, followed(tick, preceded(tick, getattr(MlflowClient, name))))
     event.listen(Engine, "commit", tick)

@@ -19,7 +19,7 @@ from sklearn.preprocessing import FunctionTransformer
 from core.contract import FeatureContract
 from core.errors import StorageError, TrainingError
 from core.trust import trusted_types
-from tasks.bundle import MANIFEST, Document, build_bundle, jsonable
+from tasks.bundle import MANIFEST, Document, build_bundle
 from tests.factories import credit_config
 from tests.tasks.registration import FRAME, bundle, fit_pipeline, lineage, logistic_pipeline, predictions
 
@@ -155,11 +155,3 @@ def test_a_disk_that_does_not_take_it_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be written"):
         bundle(tmp_path / "file" / "bundle")
-
-
-def test_jsonable_takes_numpy_apart() -> None:
-    """Arrays become lists, numbers that are not finite None."""
-    assert jsonable({1: np.array([1.0, np.inf]), "b": (np.bool_(True), "x", None)}) == {
-        "1": [1.0, None],
-        "b": [True, "x", None],
-    }

@@ -1,0 +1,26 @@
+"""Values as strict JSON can hold them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+def jsonable(value: Any) -> Any:
+    """Values strict JSON can hold: NumPy scalars and arrays become Python's, numbers that are not finite None.
+
+    Examples
+    --------
+    >>> jsonable({"auc": np.float64(0.5), "low": float("nan"), "bins": (1, np.int64(2))})
+    {'auc': 0.5, 'low': None, 'bins': [1, 2]}
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(name): jsonable(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
