@@ -1,9 +1,10 @@
 """The reference profile: how the training rows were distributed, frozen so that later rows can be held against it.
 
 Bins never change after training. Numbers and dates: with inner edges ``e1 < e2 < ... < em`` there are m + 1 bins, open
-to the right: ``(-inf, e1), [e1, e2), ..., [em, +inf)``. Edges are values of the reference, so that none of its bins is
-empty; a column of at most 20 distinct values has one bin per value. Missing values are counted apart, so the counts of
-a column and its missing values sum to the rows.
+to the right: ``(-inf, e1), [e1, e2), ..., [em, +inf)``. Edges are deciles of the reference. A value that fills two of
+them has a bin of its own, and so has each value of a column that holds few different ones; what lies between or beyond
+such values is a bin that is empty in the reference, so that a value never seen before shows. Missing values are counted
+apart, so the counts of a column and its missing values sum to the rows.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ import pandas as pd
 from core.contract import FeatureContract
 from core.metrics import Floats
 
-VERSION = 1
+VERSION = 2
 BINS = 10
 MAX_SINGLE_VALUES = 20
+MIN_REPEATS = 5
+"""Rows per value on average from which a column is taken to hold these values only."""
+
 MAX_LEVELS = 50
 
 
@@ -138,7 +142,7 @@ class Profile:
 
 
 def reference_profile(frame: pd.DataFrame, y: npt.NDArray[Any], output: Floats, contract: FeatureContract) -> Profile:
-    """Distributions of the rows a model was trained on.
+    """Distributions of the rows a model was trained on, and of its answers to rows it was not.
 
     Parameters
     ----------
@@ -147,13 +151,20 @@ def reference_profile(frame: pd.DataFrame, y: npt.NDArray[Any], output: Floats, 
     y
         Encoded target, shape (n,).
     output
-        Probabilities (n, k) or values (n,) for the same rows.
+        Probabilities (m, k) or values (m,) for other rows, the holdout's: a model is surer of rows it has trained on
+        than it will ever be of later ones.
     """
+    columns = feature_profiles(frame, contract)
+    return Profile(VERSION, len(frame), columns, _target(y, contract), _prediction(output, contract))
+
+
+def feature_profiles(frame: pd.DataFrame, contract: FeatureContract) -> tuple[ColumnProfile, ...]:
+    """Distributions of the contract's raw columns, in its order."""
     columns: list[ColumnProfile] = []
     columns += [number_profile(name, frame[name].to_numpy("float64", na_value=np.nan)) for name in contract.numeric]
     columns += [level_profile(name, frame[name]) for name in contract.categorical + contract.boolean]
     columns += [date_profile(name, frame[name]) for name in contract.dates]
-    return Profile(VERSION, len(frame), tuple(columns), _target(y, contract), _prediction(output, contract))
+    return tuple(columns)
 
 
 def number_profile(name: str, values: Floats) -> BinnedProfile:
@@ -217,16 +228,21 @@ def level_text(level: object) -> str:
 
 
 def bin_edges(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Inner edges: the nine deciles, or all values but the least where at most 20 are distinct.
+    """Inner edges, rising; ``values`` without missing ones.
 
-    Deciles are values of the sample (the inverse of its distribution function), each once, above the least value.
+    Deciles are values of the sample (the inverse of its distribution function), each once, above the least value. A
+    value with a bin of its own is edge twice: itself, and the next number that the type can hold.
+
+    Examples
+    --------
+    >>> bin_edges(np.repeat([3, 5], 100)).tolist()
+    [3, 4, 5, 6]
     """
+    if not len(values):
+        return values
     distinct = _few_distinct(values)
-    if distinct is not None:
-        return distinct[1:]
-    places = np.ceil(np.arange(1, BINS) * len(values) / BINS).astype(int) - 1
-    deciles = np.unique(np.partition(values, places)[places])
-    edges: npt.NDArray[Any] = deciles[deciles > values.min()]
+    edges: npt.NDArray[Any] = _decile_edges(values) if distinct is None else _alone(distinct)
+    edges = edges[np.isfinite(edges)]  # the outer bins hold infinities, and JSON has none
     return edges
 
 
@@ -250,12 +266,30 @@ def _mean_and_std(finite: Floats) -> tuple[float | None, float | None]:
     return float(mean) if np.isfinite(mean) else None, float(std) if np.isfinite(std) else None
 
 
+def _decile_edges(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    places = np.ceil(np.arange(1, BINS) * len(values) / BINS).astype(int) - 1
+    deciles, times = np.unique(np.partition(values, places)[places], return_counts=True)
+    edges: npt.NDArray[Any] = np.union1d(deciles[deciles > values.min()], _alone(deciles[times > 1]))
+    return edges
+
+
 def _few_distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+    """Return the values of a column that holds few, each of them often; None of another."""
     # A sample settles it for most columns at a fraction of the cost of sorting all.
     if len(np.unique(values[:1000])) > MAX_SINGLE_VALUES:
         return None
     distinct = np.unique(values)
-    return distinct if len(distinct) <= MAX_SINGLE_VALUES else None
+    few = len(distinct) <= MAX_SINGLE_VALUES and len(values) >= MIN_REPEATS * len(distinct)
+    return distinct if few else None
+
+
+def _alone(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Edges that give each value a bin of its own."""
+    if values.dtype.kind != "f":
+        return np.union1d(values, values + 1)
+    with np.errstate(over="ignore"):  # nothing comes after the largest number
+        edges: npt.NDArray[Any] = np.union1d(values, np.nextafter(values, np.inf))
+    return edges
 
 
 def _iso_texts(microseconds: npt.NDArray[np.int64]) -> list[str]:
