@@ -80,9 +80,9 @@ def load_model_config(root: Path, model: str, overrides: Mapping[str, str] | Non
 def config_hash(config: ModelConfig) -> str:
     """Hash of everything in a model file that a training run depends on (64 hex digits).
 
-    The source is left out: the data version stands for it.
+    The source is left out: the data version stands for it. So is how drift is judged: no fitted model depends on it.
     """
-    content = config.model_dump(mode="json", exclude={"source"})
+    content = config.model_dump(mode="json", exclude={"source", "drift"})
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

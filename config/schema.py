@@ -205,6 +205,51 @@ class Gate(Section):
     )
 
 
+class Drift(Section):
+    """When the rows of a window are no longer those the champion was trained on, and what follows."""
+
+    psi: float = Field(default=0.1, gt=0, le=10, description="population stability index up to which a change is small")
+    confidence: float = Field(
+        default=0.99, gt=0.5, lt=1, description="share of windows without any drift that raise no alarm, at least"
+    )
+    min_importance: float = Field(
+        default=0.1, ge=0, le=1, description="share of the champion's feature importance that has to drift"
+    )
+    window_rows: int = Field(
+        default=1000, ge=30, description="the newest batches that together hold this many rows are the window"
+    )
+    min_rows: int = Field(default=200, ge=30, description="rows below which a window says nothing")
+    persistence: tuple[int, int] = Field(
+        default=(2, 3), description="[k, n]: drift is drift in k of the last n windows"
+    )
+    cooldown_hours: float = Field(
+        default=24.0, ge=0, le=10_000, description="time after a recommended retraining without another one"
+    )
+    label_delay_days: float = Field(
+        default=0.0, ge=0, le=10_000, description="age below which rows' labels are not complete"
+    )
+    max_loss: float = Field(
+        default=0.02, ge=0, le=1, description="loss of gate.metric that is tolerated, as a share of its holdout value"
+    )
+    retrain_on: Literal["harm", "drift", "never"] = Field(
+        default="harm", description="retrain when drift harms the (estimated) performance, on any drift, or never"
+    )
+
+    @field_validator("persistence")
+    @classmethod
+    def _k_of_n(cls, persistence: tuple[int, int]) -> tuple[int, int]:
+        needed, among = persistence
+        if not 1 <= needed <= among <= 100:
+            raise ValueError(f"expected [k, n] with 1 <= k <= n <= 100, found [{needed}, {among}]")
+        return persistence
+
+    @model_validator(mode="after")
+    def _windows_can_be_judged(self) -> Self:
+        if self.min_rows > self.window_rows:
+            raise ValueError(f"min_rows ({self.min_rows}) is more than window_rows ({self.window_rows})")
+        return self
+
+
 class ModelConfig(Section):
     """One prediction problem: the whole content of ``config/models/<model>.yaml``."""
 
@@ -221,6 +266,7 @@ class ModelConfig(Section):
     training: Training
     evaluation: Evaluation = Evaluation()
     gate: Gate
+    drift: Drift = Drift()
 
     @field_validator("model")
     @classmethod

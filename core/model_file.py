@@ -102,6 +102,7 @@ def model_content(found: Findings) -> tuple[dict[str, Any], Why]:
             "metrics per level of these columns; the gate refuses a version that gets worse on one"
         )
     content["gate"] = _gate(found, content["training"]["holdout"], why)
+    content["drift"] = _drift(found, why)
     return content, why
 
 
@@ -126,7 +127,7 @@ def model_text(content: Mapping[str, Any], why: Why, headline: Sequence[str]) ->
     yaml.dump(tree, stream)
     top = "".join(f"# {line}\n" for line in headline)
     return top + re.sub(
-        r"\n(?=(source|target|features|validation|training|evaluation|gate):)", "\n\n", stream.getvalue()
+        r"\n(?=(source|target|features|validation|training|evaluation|gate|drift):)", "\n\n", stream.getvalue()
     )
 
 
@@ -140,6 +141,8 @@ def _annotated(node: Any, path: tuple[str, ...], why: Why) -> Any:
     if isinstance(node, list | tuple):
         items = CommentedSeq(_annotated(value, (*path, str(value)), why) for value in node)
         _comment(items, ((place, (*path, str(value))) for place, value in enumerate(node)), why)
+        if node and all(isinstance(value, int) for value in node):
+            items.fa.set_flow_style()  # [2, 3] is one setting, not a list of things
         return items
     return _scalar(node)
 
@@ -288,6 +291,25 @@ def _gate(found: Findings, holdout: float, why: Why) -> dict[str, Any]:
         "a better version takes over; 'manual' waits for 'perennial approve', 'dry_run' only records"
     )
     return {"metric": metric, "floor": floor, **_min_rows(found, holdout, why), "mode": "enabled"}
+
+
+def _drift(found: Findings, why: Why) -> dict[str, Any]:
+    content: dict[str, Any] = {"psi": 0.1, "window_rows": 1000, "min_rows": 200, "persistence": [2, 3]}
+    reasons = {
+        "psi": "a column drifts above this, where chance alone would not make it so large",
+        "window_rows": "the newest batches that hold this many rows are compared with the training rows",
+        "min_rows": "fewer rows say nothing",
+        "persistence": "drift in 2 of the last 3 windows counts; one may pass",
+        "cooldown_hours": "after a recommended retraining none is recommended for so long",
+        "label_delay_days": "labels of younger rows are not complete and not judged by",
+        "retrain_on": "drift that harms the performance; 'drift': any drift, 'never': only tell",
+    }
+    content["cooldown_hours"] = 24
+    if found.time is not None:
+        content["label_delay_days"] = 0
+    content["retrain_on"] = "harm"
+    why |= {("drift", name): reasons[name] for name in content}
+    return content
 
 
 def _min_rows(found: Findings, holdout: float, why: Why) -> dict[str, int]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.load import load_model_config, model_path
-from config.schema import ModelConfig
+from config.schema import Drift, ModelConfig
 from core.infer import ColumnStatistics, Decision, TargetDecision
 from core.model_file import Findings, boosting_params, model_content, model_text, notes
 
@@ -119,6 +119,16 @@ def test_few_rows_make_the_gate_ask_for_fewer(n_rows: int, asked: int | None, tm
     assert ("min_rows" in model_content(found)[0]["gate"]) == (asked is not None)
     said = " ".join(notes(found, config))
     assert ("the gate needs 30 to compare two versions" in said) == (n_rows == 20)
+
+
+def test_the_drift_section_is_written_with_a_reason_beside_each_value(tmp_path: Path) -> None:
+    """A delay of labels needs a time to count from; [k, n] is one setting on one line."""
+    assert written(findings(), tmp_path).drift == Drift()
+    text = model_text(*model_content(findings()), ["top"])
+    assert "  persistence: [2, 3]" in text
+    section = text[text.index("\ndrift:") :].strip().splitlines()[1:]
+    assert all(" # " in line for line in section)
+    assert ("label_delay_days" in text) == (findings().time is not None)
 
 
 def test_few_rows_are_not_cut_once_more_to_stop_by() -> None:

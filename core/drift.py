@@ -1,0 +1,327 @@
+"""What a window's drift amounts to: whether it matters, lasts, and should lead to a retraining."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime, timedelta
+from functools import cache
+from math import fsum, nan
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from config.schema import Drift
+from core.drift_columns import ColumnDrift, column_drifts, importance_shares, weighted_holm
+from core.drift_windows import EarlierWindow, Status, disjoint_before
+from core.drift_words import drift_reasons
+from core.jsonable import jsonable
+from core.performance import Performance
+
+__all__ = [
+    "ColumnDrift",
+    "DriftEvidence",
+    "DriftVerdict",
+    "EarlierWindow",
+    "Performance",
+    "Status",
+    "WindowFacts",
+    "column_drifts",
+    "decide",
+    "decision_id",
+    "importance_shares",
+    "weighted_holm",
+]
+
+RULE = 1
+"""Version of the rule that decides: another one gives the same window another decision."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowFacts:
+    """The rows of a window.
+
+    Parameters
+    ----------
+    batches
+        Names, in order; empty where the rows come from elsewhere.
+    since, until
+        Range of time asked for; None where none was.
+    n_rows
+        Rows that were measured.
+    n_seen, n_outside
+        Rows left out: the champion has trained on them, they lie outside the range (or have no time, with a range).
+    n_without_time, n_out_of_order
+        Rows without a time, and rows that are earlier than the row before them.
+    n_sampled
+        Of the rows, those the champion scored.
+    n_labelled, n_young
+        Of those, rows whose label counts, and rows whose label does not count yet because of their age.
+    first_time, last_time
+        Of the rows that were measured; None where they have no time.
+    notes
+        What else a person should know, as sentences.
+    """
+
+    batches: tuple[str, ...]
+    n_rows: int
+    since: datetime | None = None
+    until: datetime | None = None
+    n_seen: int = 0
+    n_outside: int = 0
+    n_without_time: int = 0
+    n_out_of_order: int = 0
+    n_sampled: int = 0
+    n_labelled: int = 0
+    n_young: int = 0
+    first_time: datetime | None = None
+    last_time: datetime | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftEvidence:
+    """Everything the decision looks at.
+
+    Parameters
+    ----------
+    id
+        From :func:`decision_id`.
+    model, champion, against
+        Name, version, and what the window is held against: ``champion`` or a data version.
+    window
+        Its rows.
+    columns
+        From :func:`column_drifts`.
+    performance
+        Realised, estimated, both or none.
+    """
+
+    id: str
+    model: str
+    champion: int
+    against: str
+    window: WindowFacts
+    columns: tuple[ColumnDrift, ...]
+    performance: tuple[Performance, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftVerdict:
+    """What a window is, and every number that led to it.
+
+    Parameters
+    ----------
+    id, model, champion, against, window, columns
+        As in :class:`DriftEvidence`.
+    status
+        See :data:`Status`.
+    drifted
+        Whether this window by itself is a signal: enough importance drifted, the target or the predictions did, or
+        the performance is harmed.
+    retrain
+        Whether a retraining is recommended.
+    harmed
+        Whether the performance is; None where nobody can tell: not measured, too few rows, or a loss above what is
+        tolerated that may be chance.
+    importance_share
+        Of the features that drifted, 0 to 1.
+    performance
+        The one that decides first: realised where it tells, else estimated.
+    n_signals, n_windows
+        Signals among the last disjoint windows that were large enough, this one included; 0 of 0 where it is not.
+    reasons
+        Sentences for people, the most telling first.
+    measured_at
+        When, with its zone.
+    """
+
+    id: str
+    model: str
+    champion: int
+    against: str
+    status: Status
+    drifted: bool
+    retrain: bool
+    harmed: bool | None
+    importance_share: float
+    columns: tuple[ColumnDrift, ...]
+    performance: tuple[Performance, ...]
+    n_signals: int
+    n_windows: int
+    reasons: tuple[str, ...]
+    window: WindowFacts
+    measured_at: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content that JSON can hold: moments in ISO 8601; NaN and infinities become None."""
+        content: dict[str, Any] = json.loads(json.dumps(jsonable(asdict(self)), default=datetime.isoformat))
+        return content
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> DriftVerdict:
+        """Verdict from :meth:`to_dict`.
+
+        Raises
+        ------
+        ValueError
+            The content is no verdict.
+        """
+        if "performance" not in content:
+            raise ValueError(f"expected a verdict on drift, found a document with {sorted(content)[:10]}")
+        return _adapter().validate_python({**content, "performance": [_numbers(one) for one in content["performance"]]})
+
+    def as_earlier(self) -> EarlierWindow:
+        """Return what later decisions need of it."""
+        window = self.window
+        return EarlierWindow(
+            id=self.id,
+            champion=self.champion,
+            against=self.against,
+            batches=window.batches,
+            first_time=window.first_time,
+            last_time=window.last_time,
+            since=window.since,
+            until=window.until,
+            drifted=self.drifted,
+            status=self.status,
+            retrain=self.retrain,
+            measured_at=self.measured_at,
+        )
+
+
+def decision_id(
+    *,
+    model: str,
+    champion: int,
+    manifest: str,
+    against: str,
+    batches: Sequence[str],
+    since: datetime | None,
+    until: datetime | None,
+    drift: Drift,
+    labels: str = "",
+) -> str:
+    """Name what a decision is made from (64 hex digits): the same window twice is the same decision.
+
+    Parameters
+    ----------
+    manifest
+        SHA-256 of the manifest of the champion's bundle: the same number in a registry made anew is another version.
+    batches
+        Fingerprints; their order plays no part.
+    labels
+        Tells states of the same rows apart where labels come in later; empty where they do not.
+    """
+    ends = [moment.isoformat() if moment else None for moment in (since, until)]
+    rule = [RULE, drift.model_dump(mode="json")]
+    parts = json.dumps([model, champion, manifest, against, sorted(batches), ends, rule, labels], sort_keys=True)
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+def decide(evidence: DriftEvidence, earlier: Sequence[EarlierWindow], drift: Drift, now: datetime) -> DriftVerdict:
+    """Decide what a window is and what follows from it.
+
+    A window smaller than ``drift.min_rows`` is insufficient; it neither counts nor breaks a row of signals. A signal
+    in k of the last n disjoint windows, this one among the signals, is drift; less is watched. Performance counts as
+    a signal too: where labels say it fell, no column needs to have drifted.
+
+    Parameters
+    ----------
+    earlier
+        Windows of the model judged before, oldest first; those of another champion count for the cool-down alone.
+    now
+        With its zone.
+
+    Raises
+    ------
+    ValueError
+        Enough rows and not one column measured.
+    """
+    verdict = _judged(evidence, earlier, drift, now)
+    cooling = _cooling(evidence.id, earlier, drift, now)
+    verdict = replace(verdict, retrain=_retrains(verdict, drift) and cooling is None)
+    return replace(verdict, reasons=drift_reasons(verdict, drift, cooling))
+
+
+def _judged(evidence: DriftEvidence, earlier: Sequence[EarlierWindow], drift: Drift, now: datetime) -> DriftVerdict:
+    enough = evidence.window.n_rows >= drift.min_rows
+    if enough and not evidence.columns:
+        raise ValueError(f"expected at least one measured column of {evidence.window.n_rows:,} rows, found none")
+    performance = _deciding_first(evidence.performance)
+    harmed = performance[0].harmed if performance and enough else None
+    share = min(1.0, fsum(column.importance for column in evidence.columns if column.drifted))
+    signal = enough and (harmed is True or _drift_matters(evidence.columns, share, drift))
+    before = _comparable(evidence, earlier, drift) if enough else ()
+    n_signals = signal + sum(one.drifted for one in before)
+    return DriftVerdict(
+        id=evidence.id,
+        model=evidence.model,
+        champion=evidence.champion,
+        against=evidence.against,
+        status=_status(evidence.columns, enough, signal, n_signals >= drift.persistence[0]),
+        drifted=signal,
+        retrain=False,
+        harmed=harmed,
+        importance_share=share,
+        columns=evidence.columns,
+        performance=performance,
+        n_signals=n_signals,
+        n_windows=len(before) + enough,
+        reasons=(),
+        window=evidence.window,
+        measured_at=now,
+    )
+
+
+def _status(columns: Sequence[ColumnDrift], enough: bool, signal: bool, lasting: bool) -> Status:
+    if not enough:
+        return "insufficient"
+    if signal:
+        return "drift" if lasting else "watch"
+    return "watch" if any(column.drifted for column in columns) else "ok"
+
+
+def _drift_matters(columns: Sequence[ColumnDrift], share: float, drift: Drift) -> bool:
+    others = any(column.drifted and column.role != "feature" for column in columns)
+    return others or (share > 0 and share >= drift.min_importance)
+
+
+def _deciding_first(performance: Sequence[Performance]) -> tuple[Performance, ...]:
+    return tuple(sorted(performance, key=lambda one: (one.harmed is None, one.kind != "realised")))
+
+
+def _comparable(evidence: DriftEvidence, earlier: Sequence[EarlierWindow], drift: Drift) -> tuple[EarlierWindow, ...]:
+    same = [
+        one
+        for one in earlier
+        if (one.champion, one.against) == (evidence.champion, evidence.against)
+        and one.id != evidence.id
+        and one.status != "insufficient"
+    ]
+    return disjoint_before(evidence.window, same, drift.persistence[1] - 1)
+
+
+def _cooling(id_: str, earlier: Sequence[EarlierWindow], drift: Drift, now: datetime) -> EarlierWindow | None:
+    start = now - timedelta(hours=drift.cooldown_hours)
+    recent = [one for one in earlier if one.retrain and one.id != id_ and one.measured_at > start]
+    return max(recent, key=lambda one: one.measured_at, default=None)
+
+
+def _retrains(verdict: DriftVerdict, drift: Drift) -> bool:
+    if verdict.status != "drift" or drift.retrain_on == "never":
+        return False
+    return drift.retrain_on == "drift" or verdict.harmed is not False
+
+
+@cache
+def _adapter() -> TypeAdapter[DriftVerdict]:
+    return TypeAdapter(DriftVerdict)
+
+
+def _numbers(performance: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo what JSON does to NaN where a number is always meant."""
+    always = {field.name for field in fields(Performance) if field.type == "float"}
+    return {name: nan if value is None and name in always else value for name, value in performance.items()}
