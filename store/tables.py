@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Index, Integer, String, Text, TypeDecorator
+from sqlalchemy import BigInteger, Boolean, DateTime, Dialect, Index, Integer, String, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -25,6 +25,22 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Say that it is UTC."""
         return None if value is None else value.replace(tzinfo=UTC)
+
+
+class DataTime(TypeDecorator[datetime]):
+    """A time of the data: without zone in Python as in the database, as columns of the data keep it.
+
+    One that has a zone becomes UTC, as it does on ingestion.
+    """
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Take a zone off; drivers would each do it their own way."""
+        if value is None or value.tzinfo is None:
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
 
 
 class Base(DeclarativeBase):
@@ -146,3 +162,30 @@ class ProjectionRow(Base):
     sequence: Mapped[int] = mapped_column(Integer)
     challenger: Mapped[int | None] = mapped_column(Integer)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class DriftWindowRow(Base):
+    """How a window of rows compared with a reference, and what was decided; never changed or deleted.
+
+    ``id`` is made of the question (rows, champion, reference, thresholds), so that the same window is on record once.
+    ``batches`` is a JSON list of their names, ``document`` the whole verdict as JSON.
+    """
+
+    __tablename__ = "drift_windows"
+    __table_args__ = (Index("ix_drift_windows_model_measured_at", "model", "measured_at"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model: Mapped[str] = mapped_column(String(63))
+    champion: Mapped[int] = mapped_column(Integer)
+    against: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16))
+    drifted: Mapped[bool] = mapped_column(Boolean)
+    retrain: Mapped[bool] = mapped_column(Boolean)
+    n_rows: Mapped[int] = mapped_column(BigInteger)
+    first_time: Mapped[datetime | None] = mapped_column(DataTime)
+    last_time: Mapped[datetime | None] = mapped_column(DataTime)
+    since: Mapped[datetime | None] = mapped_column(DataTime)
+    until: Mapped[datetime | None] = mapped_column(DataTime)
+    batches: Mapped[str] = mapped_column(Text)
+    document: Mapped[str] = mapped_column(Text)
+    measured_at: Mapped[datetime] = mapped_column(UtcDateTime)

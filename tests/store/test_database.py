@@ -51,6 +51,7 @@ TABLES = [
     "champions",
     "data_pushes",
     "data_versions",
+    "drift_windows",
     "projections",
     "reviews",
     "verdicts",

@@ -1,0 +1,108 @@
+"""Which windows were compared with their reference, and what came of it. History is only ever added to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from sqlalchemy import Engine, RowMapping, Select, select
+
+from store.database import reading, upsert, writing
+from store.tables import DriftWindowRow
+
+
+@dataclass(frozen=True)
+class DriftWindow:
+    """An entry of the history: a window was measured.
+
+    Parameters
+    ----------
+    id
+        Of the decision, 64 hex digits: the same rows judged by the same rules against the same reference.
+    model, champion
+        Name of the model, and the version that was champion.
+    against
+        ``champion`` or a data version: what the window was compared with.
+    status
+        ``ok``, ``watch``, ``drift`` or ``insufficient``.
+    drifted
+        Whether the window by itself was a signal, persistent or not.
+    retrain
+        Whether retraining was recommended.
+    n_rows
+        Rows measured.
+    first_time, last_time
+        Earliest and latest time of the rows, without zone as in the data; None where the model has no time column.
+    since, until
+        Range that was asked for, the second exclusive; None where none was.
+    batches
+        Names of the batches the rows came from.
+    document
+        JSON text of the whole verdict.
+    measured_at
+        When.
+    """
+
+    id: str
+    model: str
+    champion: int
+    against: str
+    status: str
+    drifted: bool
+    retrain: bool
+    n_rows: int
+    first_time: datetime | None
+    last_time: datetime | None
+    since: datetime | None
+    until: datetime | None
+    batches: tuple[str, ...]
+    document: str
+    measured_at: datetime
+
+    def to_row(self) -> dict[str, Any]:
+        """Values of the table's columns."""
+        return {**asdict(self), "batches": json.dumps(self.batches)}
+
+    @classmethod
+    def from_row(cls, row: RowMapping) -> Self:
+        """Entry of a row of the table."""
+        return cls(**{**row, "batches": tuple(json.loads(row["batches"]))})
+
+
+def record_window(engine: Engine, window: DriftWindow) -> DriftWindow:
+    """Record a window and return the entry that stands: the first of its id stays, whatever a repeat found."""
+    with writing(engine) as connection:
+        upsert(connection, DriftWindowRow, [window.to_row()], replace=())
+        return DriftWindow.from_row(connection.execute(_entry(window.id)).mappings().one())
+
+
+def find_window(engine: Engine, decision_id: str) -> DriftWindow | None:
+    """Return the entry of a decision."""
+    with reading(engine) as connection:
+        row = connection.execute(_entry(decision_id)).mappings().first()
+        return None if row is None else DriftWindow.from_row(row)
+
+
+def drift_windows(engine: Engine, model: str, limit: int | None = None) -> list[DriftWindow]:
+    """Return a model's windows in the order they were measured, oldest first.
+
+    Parameters
+    ----------
+    limit
+        Only so many, the newest; None for all.
+    """
+    newest_first = (
+        select(DriftWindowRow.__table__)
+        .where(DriftWindowRow.model == model)
+        .order_by(DriftWindowRow.measured_at.desc(), DriftWindowRow.id.desc())
+        .limit(limit)
+    )
+    with reading(engine) as connection:
+        rows = connection.execute(newest_first).mappings().all()
+    return [DriftWindow.from_row(row) for row in reversed(rows)]
+
+
+def _entry(decision_id: str) -> Select[Any]:
+    return select(DriftWindowRow.__table__).where(DriftWindowRow.id == decision_id)
