@@ -1,126 +1,162 @@
-"""Evidently's page of training against holdout rows, made by a process of its own beside the training.
+"""A drift report for people: Evidently's plots under Perennial's scores, made by a process of its own.
 
-Evidently takes four seconds and 280 MB to import; on a second core they cost the training nothing.
+Evidently takes some three seconds and 280 MB to import; on a second core they cost the work beside it nothing.
 """
 
 from __future__ import annotations
 
-import html
 import json
 import subprocess
 import sys
 import tempfile
-import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Literal
+
+import numpy as np
+import pandas as pd
 
 from core.errors import PerennialError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.contract import FeatureContract
+from core.profile import level_text
 
 SAMPLE_ROWS = 20_000
-MISSING_LEVEL = "(missing)"
+SIDES = ("reference", "current")
 
 
-class DriftReport:
-    """A report being made; :meth:`finish` waits for its page.
+@dataclass(frozen=True)
+class ReportColumn:
+    """What the engine says of a column, for the report to repeat.
 
     Parameters
     ----------
-    train, holdout
-        Raw rows; above 20,000 they are sampled by the seed: the page shows distributions, no decision is taken from it.
-    path
-        Where the page goes, under a temporary name first.
+    name
+        A column of the rows given to :class:`DriftReport`; one that a side lacks counts as without values there.
+    kind
+        Categories, booleans and classes are ``levels``. ``dates`` stand in the table and have no plot below.
+    score, threshold
+        PSI and what it must exceed here; a score that is not known is NaN.
+    drifted
+        The verdict; the report takes it as it is.
+    note
+        A short remark for the table, such as the column's importance.
+    missing_reference, missing
+        Shares of all rows without a value, 0 to 1; where None, the shares of the drawn rows are shown.
+    """
+
+    name: str
+    kind: Literal["numeric", "levels", "dates"]
+    score: float
+    threshold: float
+    drifted: bool
+    note: str = ""
+    missing_reference: float | None = None
+    missing: float | None = None
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """Where a report lies.
+
+    Parameters
+    ----------
+    html
+        One page that needs nothing beside it and loads nothing.
+    json
+        Evidently's own JSON, and under ``perennial`` the title, the notes and the table of the page.
+    """
+
+    html: Path
+    json: Path
+
+
+class DriftReport:
+    """A report being made; :meth:`finish` waits for its files.
+
+    Parameters
+    ----------
+    reference, current
+        Rows to draw; above 20,000 a sample by the seed, and the page says so. No decision is taken from them, and
+        either may be empty.
+    columns
+        What is shown, drifted columns first whatever their order here.
+    folder
+        Where ``drift.html`` and ``drift.json`` go, under temporary names first; made if need be.
+    notes
+        Sentences for the head of the page: rows, periods, reasons.
+    title
+        Of the page.
     """
 
     def __init__(
-        self, train: pd.DataFrame, holdout: pd.DataFrame, contract: FeatureContract, path: Path, seed: int
+        self,
+        reference: pd.DataFrame,
+        current: pd.DataFrame,
+        columns: Sequence[ReportColumn],
+        folder: Path,
+        seed: int,
+        notes: Sequence[str] = (),
+        title: str = "",
     ) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self._folder = tempfile.TemporaryDirectory(prefix=".drift-", dir=path.parent)
-        folder = Path(self._folder.name)
-        numeric = [name for name in contract.numeric if _has_values(train, holdout, name)]
-        levels = [name for name in contract.categorical + contract.boolean if _has_values(train, holdout, name)]
-        for name, frame in (("reference", train), ("current", holdout)):
-            _sample(frame, numeric, levels, seed).to_parquet(folder / f"{name}.parquet")
-        (folder / "columns.json").write_text(json.dumps({"numeric": numeric, "levels": levels}))
-        self._errors = (folder / "errors.txt").open("wb+")
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._work = tempfile.TemporaryDirectory(prefix=".drift-", dir=folder)
+        work = Path(self._work.name)
+        facts: dict[str, object] = {"title": title or "Drift report", "notes": list(notes)}
+        facts["columns"] = [asdict(column) for column in columns]
+        for side, frame in zip(SIDES, (reference, current), strict=True):
+            sample = _sampled(frame, seed)
+            facts |= {f"n_{side}": len(frame), f"n_{side}_drawn": len(sample)}
+            _portable(sample, columns).to_parquet(work / f"{side}.parquet")
+        (work / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+        self._errors = (work / "errors.txt").open("wb+")
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "tasks.drift_report", str(folder), str(path)],
+            [sys.executable, "-m", "tasks.drift_page", str(work), str(folder.resolve())],
             stdin=subprocess.DEVNULL,
             stdout=self._errors,
             stderr=self._errors,
             cwd=Path(__file__).parents[1],
         )
 
-    def finish(self) -> Path:
-        """Wait for the page and return its path.
+    def finish(self) -> ReportFiles:
+        """Wait for the report and say where it lies.
 
         Raises
         ------
         PerennialError
-            Evidently failed; the message holds the end of what it printed.
+            The report could not be made; the message holds the end of what its process printed.
         """
         status = self._process.wait()
         self._errors.seek(0)
         printed = self._errors.read().decode(errors="replace")
         self._errors.close()
-        self._folder.cleanup()
+        self._work.cleanup()
         if status != 0:
             raise PerennialError(f"Evidently could not make the drift report (exit {status}):\n{printed[-2000:]}")
-        return self.path
+        return ReportFiles(self.folder / "drift.html", self.folder / "drift.json")
 
 
-def write_page(folder: Path, path: Path) -> None:
-    """Write the page from the rows and columns that :class:`DriftReport` laid out.
-
-    One score per column is asked for instead of Evidently's preset, which computes every column three times.
-    """
-    import pandas as pd
-
-    with warnings.catch_warnings():
-        # Evidently 0.7.23 uses what NumPy 2, pandas 3 and plotly deprecate; nobody here can change that.
-        warnings.simplefilter("ignore")
-        from evidently import DataDefinition, Dataset, Report
-        from evidently.metrics import ValueDrift
-
-        columns = json.loads((folder / "columns.json").read_text())
-        # Evidently writes names raw into a script block; escaped before it sees them, they cannot leave it.
-        names = {name: html.escape(name) for name in columns["numeric"] + columns["levels"]}
-        definition = DataDefinition(
-            numerical_columns=[names[name] for name in columns["numeric"]],
-            categorical_columns=[names[name] for name in columns["levels"]],
-        )
-        current, reference = (
-            Dataset.from_pandas(pd.read_parquet(folder / f"{name}.parquet").rename(columns=names), definition)
-            for name in ("current", "reference")
-        )
-        metrics = [ValueDrift(column=name, method="psi", threshold=0.1) for name in names.values()]
-        temporary = folder / "page.html"
-        Report(metrics).run(current, reference).save_html(str(temporary))
-    temporary.replace(path)
+def _sampled(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+    # In the order of the rows: one of the plots goes along them.
+    return frame if len(frame) <= SAMPLE_ROWS else frame.iloc[_positions(len(frame), seed)]
 
 
-def _sample(frame: pd.DataFrame, numeric: list[str], levels: list[str], seed: int) -> pd.DataFrame:
-    sample = frame if len(frame) <= SAMPLE_ROWS else frame.sample(SAMPLE_ROWS, random_state=seed)
-    columns = sample[numeric + levels].reset_index(drop=True)
-    for name in levels:
-        columns[name] = columns[name].astype(object).where(columns[name].notna(), MISSING_LEVEL).map(_safe_level)
-    return columns
+def _positions(n_rows: int, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    return np.sort(np.random.default_rng(seed).choice(n_rows, SAMPLE_ROWS, replace=False))
 
 
-def _safe_level(value: object) -> str:
-    return html.escape(str(value))
+def _portable(frame: pd.DataFrame, columns: Sequence[ReportColumn]) -> pd.DataFrame:
+    """Columns by their position, as float64 or text: no name and no type of the rows can break their way."""
+    content = {}
+    for position, column in enumerate(columns):
+        values = frame[column.name] if column.name in frame else pd.Series(None, index=frame.index, dtype=object)
+        content[str(position)] = _portable_column(values, column.kind)
+    return pd.DataFrame(content, index=range(len(frame)))
 
 
-def _has_values(train: pd.DataFrame, holdout: pd.DataFrame, name: str) -> bool:
-    values: Any = (train[name].notna().any(), holdout[name].notna().any())
-    return all(values)
-
-
-if __name__ == "__main__":
-    write_page(Path(sys.argv[1]), Path(sys.argv[2]))
+def _portable_column(values: pd.Series, kind: str) -> object:
+    if kind == "levels":
+        return [None if missing else level_text(value) for value, missing in zip(values, values.isna(), strict=True)]
+    if kind == "dates":
+        values = (pd.to_datetime(values, utc=True) - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
+    return values.to_numpy(dtype=np.float64, na_value=np.nan)

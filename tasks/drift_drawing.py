@@ -1,0 +1,219 @@
+"""Columns of two samples made fit to be drawn: whatever they hold, their plots are legible and can be made.
+
+Only what is drawn changes here; scores and verdicts come from the rows as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import floor, log10
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from core.contract import MISSING
+from core.text import readable
+
+MAX_LEVELS = 30
+"""Levels drawn as bars of their own; a plot of more says nothing, and Evidently's time grows with their square."""
+
+LABEL_LENGTH = 30
+SPARK_BINS = 24
+SPARK_SIZE = (150, 30)
+TAIL = 0.01
+"""Beyond these quantiles, and further out than the range between them, values are drawn at the end of the plot."""
+
+LARGEST = 1e300
+STEPS = 10_000
+"""Values are drawn to this part of their range: closer ones could make bins that floating point cannot tell apart."""
+
+# Text for Evidently and plotly has no character that could begin markup: plotly reads some tags even in labels.
+_LOOKALIKES = str.maketrans({"<": "\u2039", ">": "\u203a", "&": "\uff06"})
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How one column is drawn.
+
+    Parameters
+    ----------
+    kind
+        ``numeric`` or ``levels``; numbers without a spread are drawn as levels.
+    reference, current
+        float64 with NaN, or text without any; empty where the column cannot be drawn.
+    remarks
+        What the drawing leaves out or changes, as sentences without a full stop.
+    """
+
+    kind: str
+    reference: pd.Series
+    current: pd.Series
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def drawable(self) -> bool:
+        """Whether both sides hold a value."""
+        return len(self.reference) > 0 and len(self.current) > 0
+
+
+def number_drawing(reference: Floats, current: Floats) -> Drawing:
+    """Draw numbers: infinite ones left out, wild ones at the ends, extreme magnitudes in a unit of their own."""
+    finite = [np.where(np.isfinite(side), side, np.nan) for side in (reference, current)]
+    remarks = _infinite_remark(reference, current)
+    bare = _bare_sides(np.isfinite(side).any() for side in finite)
+    if bare:
+        return _undrawable("numeric", (f"not drawn: no {'finite ' if remarks else ''}value in {bare}", *remarks))
+    fenced, remark = _fenced(finite[0], finite[1])
+    unit = _unit(fenced)
+    remarks += remark + ((f"drawn in units of {unit:g}",) if unit != 1 else ())
+    low, high = _ends(fenced)
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        return level_drawing(*(_as_levels(side) for side in fenced))
+    low, step = low / unit, high / unit / STEPS - low / unit / STEPS
+    drawn = [pd.Series(low + np.round((side / unit - low) / step) * step) for side in fenced]
+    return Drawing("numeric", drawn[0], drawn[1], remarks)
+
+
+def level_drawing(reference: pd.Series, current: pd.Series) -> Drawing:
+    """Draw levels: missing as one of them, the most frequent by name and the rest together, each fit for a page.
+
+    Parameters
+    ----------
+    reference, current
+        Text or None.
+    """
+    bare = _bare_sides((reference.notna().any(), current.notna().any()))
+    if bare:
+        return _undrawable("levels", (f"not drawn: no value in {bare}",))
+    sides = [side.astype(object).where(side.notna(), MISSING) for side in (reference, current)]
+    shares = pd.concat([side.value_counts(normalize=True) for side in sides], axis=1).fillna(0.0).max(axis=1)
+    kept = [str(level) for level in shares.sort_values(ascending=False, kind="stable").index[:MAX_LEVELS]]
+    rest = len(shares) - len(kept)
+    labels = dict(zip(kept, shown_names(kept, LABEL_LENGTH), strict=True))
+    other = f"({rest:,} other levels)"
+    drawn = [side.map(lambda level: labels.get(level, other)).reset_index(drop=True) for side in sides]
+    remarks = (f"the {len(kept)} most frequent of {len(shares):,} levels are drawn",) if rest else ()
+    return Drawing("levels", drawn[0], drawn[1], remarks)
+
+
+def shown_names(names: Sequence[str], limit: int) -> list[str]:
+    """Give each name a form of its own that holds no markup, nothing unseen and at most about `limit` characters.
+
+    Examples
+    --------
+    >>> shown_names(["age", "x" * 9, "x" * 8, "a b"], limit=6)
+    ['age', 'xxxxx…', 'xxxxx… (2)', 'a b']
+    """
+    # Evidently makes columns of its own by these names beside the one it draws.
+    taken = {"", "index", "per"}
+    shown = []
+    for name in names:
+        plain = readable(name, limit).translate(_LOOKALIKES)
+        number, unique = 1, plain
+        while unique in taken:
+            number += 1
+            unique = f"{plain} ({number})"
+        taken.add(unique)
+        shown.append(unique)
+    return shown
+
+
+def spark_svg(drawing: Drawing) -> str:
+    """Draw both distributions in the size of a word: the reference as an area, the current rows as a line.
+
+    Returns
+    -------
+    str
+        An SVG element made of numbers alone; empty for a column that cannot be drawn.
+    """
+    if not drawing.drawable:
+        return ""
+    reference, current = _number_shares(drawing) if drawing.kind == "numeric" else _level_shares(drawing)
+    top = max(reference.max(), current.max())
+    width, height = SPARK_SIZE
+    area = f'<path class="reference" d="{_steps(reference / top)} V{height} H0 Z"/>'
+    line = f'<path class="current" d="{_steps(current / top)}"/>'
+    return (
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" aria-hidden="true">{area}{line}</svg>'
+    )
+
+
+def _undrawable(kind: str, remarks: tuple[str, ...]) -> Drawing:
+    return Drawing(kind, pd.Series(dtype=object), pd.Series(dtype=object), remarks)
+
+
+def _bare_sides(filled: Iterable[object]) -> str:
+    bare = [side for side, has in zip(("the reference", "the current rows"), filled, strict=True) if not has]
+    return " and in ".join(bare)
+
+
+def _infinite_remark(reference: Floats, current: Floats) -> tuple[str, ...]:
+    n_infinite = int(np.isinf(reference).sum() + np.isinf(current).sum())
+    return (f"infinite values are not drawn ({n_infinite:,})",) if n_infinite else ()
+
+
+def _unit(sides: Sequence[Floats]) -> float:
+    """Power of ten that brings extreme numbers near one; 1.0 for all others."""
+    largest = max(float(np.nanmax(np.abs(side))) for side in sides)
+    if largest == 0.0 or 1e-6 < largest < 1e9:
+        return 1.0
+    # Powers of ten below it lose their digits.
+    return 10.0 ** max(floor(log10(largest)), -300)
+
+
+def _fenced(reference: Floats, current: Floats) -> tuple[list[Floats], tuple[str, ...]]:
+    """Clip both sides to the same fences and say how many values lie outside."""
+    # With these bounds no difference or square further on leaves the range of floating point.
+    sides = [np.clip(side, -LARGEST, LARGEST) for side in (reference, current)]
+    tails = np.array([np.nanquantile(side, (TAIL, 1 - TAIL)) for side in sides])
+    low, high = float(tails[:, 0].min()), float(tails[:, 1].max())
+    if high > low:
+        low, high = low - (high - low), high + (high - low)
+        sides = [np.clip(side, low, high) for side in sides]
+    both = np.concatenate((reference, current))
+    outside = {f"below {_short(low)}": both < low, f"above {_short(high)}": both > high} if high > low else {}
+    counts = {where: int(mask.sum()) for where, mask in outside.items()}
+    return sides, tuple(f"values {where} are drawn there ({n:,})" for where, n in counts.items() if n)
+
+
+def _short(number: float) -> str:
+    """Three digits of a number.
+
+    Examples
+    --------
+    >>> _short(351_234.5), _short(-7.0251), _short(1.2345e15)
+    ('351,000', '-7.03', '1.23e+15')
+    """
+    return f"{float(f'{number:.3g}'):,.10g}"
+
+
+def _ends(sides: Sequence[Floats]) -> tuple[float, float]:
+    return min(float(np.nanmin(side)) for side in sides), max(float(np.nanmax(side)) for side in sides)
+
+
+def _as_levels(values: Floats) -> pd.Series:
+    return pd.Series([None if np.isnan(value) else f"{value:.6g}" for value in values], dtype=object)
+
+
+def _number_shares(drawing: Drawing) -> tuple[Floats, Floats]:
+    sides = [side.dropna().to_numpy() for side in (drawing.reference, drawing.current)]
+    edges = np.linspace(*_ends(sides), SPARK_BINS + 1)
+    reference, current = (np.histogram(side, edges)[0] / len(side) for side in sides)
+    return reference, current
+
+
+def _level_shares(drawing: Drawing) -> tuple[Floats, Floats]:
+    sides = [side.value_counts(normalize=True) for side in (drawing.reference, drawing.current)]
+    both = pd.concat(sides, axis=1).fillna(0.0).to_numpy(dtype=np.float64)
+    return both[:, 0], both[:, 1]
+
+
+def _steps(heights: Floats) -> str:
+    width, height = SPARK_SIZE
+    step = width / len(heights)
+    moves = [f"V{height - 1 - (height - 2) * share:.1f} H{(bin_ + 1) * step:.1f}" for bin_, share in enumerate(heights)]
+    return f"M0 {height} {' '.join(moves)}"
