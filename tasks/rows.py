@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("perennial.rows")
 
-_ROW_ID = "perennial row id"
+ROW_ID = "perennial row id"
+"""Name of the column of row ids beside a batch's own."""
 
 
 def load_rows(snapshot: Snapshot, config: ModelConfig) -> Rows:
@@ -56,8 +57,8 @@ def load_rows(snapshot: Snapshot, config: ModelConfig) -> Rows:
     if not tables:
         raise SchemaError(f"data version {snapshot.version} of {snapshot.model!r} holds no batch")
     table = pa.concat_tables(tables)
-    row_ids = table.column(_ROW_ID).to_numpy()
-    table = table.drop_columns([_ROW_ID])
+    row_ids = table.column(ROW_ID).to_numpy()
+    table = table.drop_columns([ROW_ID])
     current = _current(table, row_ids, config) if len(paths) > 1 else np.ones(len(row_ids), dtype=bool)
     labelled = np.asarray(table.column(config.target).is_valid())
     kept = current & labelled
@@ -66,7 +67,7 @@ def load_rows(snapshot: Snapshot, config: ModelConfig) -> Rows:
     if not kept.all():
         table, row_ids = table.filter(pa.array(kept)), row_ids[kept]
     rows = Rows(
-        frame=_frame(table),
+        frame=table_frame(table),
         row_ids=row_ids,
         n_unlabelled=int((current & ~labelled).sum()),
         n_superseded=int((~current).sum()),
@@ -106,7 +107,8 @@ def _expression(
     return cast.value
 
 
-def _row_id_sql(config: ModelConfig) -> str:
+def row_id_sql(config: ModelConfig) -> str:
+    """Return the SQL of a row's id: the hash of its key; of a row without one, of all declared columns but the target."""
     content = [column for column in config.columns if column != config.target]
     of_content = row_hash_sql(content, column_types(config))
     if config.key is None:
@@ -134,7 +136,7 @@ def _refuse_misfits(engine: duckdb.DuckDBPyConnection, path: Path, cast: Cast) -
 def _batch(engine: duckdb.DuckDBPyConnection, path: Path, config: ModelConfig) -> Any:
     import duckdb
 
-    row_id = f"{_row_id_sql(config)} AS {quoted(_ROW_ID)}"
+    row_id = f"{row_id_sql(config)} AS {quoted(ROW_ID)}"
     source = f"read_parquet({literal(str(path))})"
     try:
         declared = f"SELECT {batch_columns(engine, path, config)} FROM {source}"  # noqa: S608 - names are quoted
@@ -155,7 +157,8 @@ def _current(table: Any, row_ids: npt.NDArray[np.uint64], config: ModelConfig) -
     return ~(superseded & has_key)
 
 
-def _frame(table: Any) -> pd.DataFrame:
+def table_frame(table: Any) -> pd.DataFrame:
+    """Frame of an Arrow table, typed as by :func:`load_rows`; the table is used up."""
     import pyarrow as pa
 
     nullable: Mapping[Any, Any] = {pa.bool_(): pd.BooleanDtype()}
