@@ -242,8 +242,7 @@ def bin_edges(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return values
     distinct = _few_distinct(values)
     edges: npt.NDArray[Any] = _decile_edges(values) if distinct is None else _alone(distinct)
-    edges = edges[np.isfinite(edges)]  # the outer bins hold infinities, and JSON has none
-    return edges
+    return np.compress(np.isfinite(edges), edges)  # the outer bins hold infinities, and JSON has none
 
 
 def bin_counts(values: npt.NDArray[Any], edges: npt.NDArray[Any]) -> tuple[int, ...]:

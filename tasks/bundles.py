@@ -61,7 +61,7 @@ def fetched(model: str, version: int, settings: Settings) -> Iterator[Fetched]:
         MLflow or the artifact store is away, or the disk is full.
     """
     client = mlflow_client(settings)
-    found = _version(client, model, version, settings)
+    found = registered_version(client, model, version, settings)
     digest = found.tags.get(MANIFEST_TAG)
     if digest is None:
         raise BundleError(f"version {version} of {model!r} was not registered by Perennial: train one")
@@ -74,7 +74,14 @@ def fetched(model: str, version: int, settings: Settings) -> Iterator[Fetched]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _version(client: MlflowClient, model: str, version: int, settings: Settings) -> ModelVersion:
+def registered_version(client: MlflowClient, model: str, version: int, settings: Settings) -> ModelVersion:
+    """Look a version up.
+
+    Raises
+    ------
+    ModelNotFoundError
+        There is no such version.
+    """
     from mlflow.exceptions import MlflowException
 
     with mlflow_failures(settings):

@@ -5,17 +5,22 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from config.schema import ModelConfig
+from core.monitored_window import MonitoredWindow
 from core.outcome import IngestOutcome, TrainOutcome
 from core.references import Batch, DataVersion, StagedRows, ValidationResult
 from core.training_run import TrainingRun
 
 if TYPE_CHECKING:
+    from core.drift import ColumnDrift, DriftVerdict
     from core.gate import GateVerdict
+
+DRIFT_DETECTED = "perennial.drift.detected"
 
 
 def refused(config: ModelConfig, validation: ValidationResult) -> IngestOutcome:
@@ -120,6 +125,67 @@ def gate_artifact(model: str, verdict: GateVerdict) -> None:
     from tasks.gate_page import gate_markdown
 
     create_markdown_artifact(gate_markdown(verdict), key=_key(model, "gate"), description=verdict.reasons[0])
+
+
+def watched(window: MonitoredWindow, verdict: DriftVerdict) -> DriftVerdict:
+    """Put a verdict on drift on the run page, and tell Prefect's automations where drift was found.
+
+    A repeat sends the same event once more, under the same id.
+    """
+    rows = [_column_row(column) for column in verdict.columns]
+    create_table_artifact(rows, key=_key(verdict.model, "drift"), description=" ".join(verdict.reasons))
+    create_markdown_artifact(
+        f"**{verdict.status}**\n\n{_listed(verdict.reasons)}\n\n- report: `{window.folder / 'drift.html'}`",
+        key=_key(verdict.model, "drift-report"),
+        description="Whether the rows are still those the champion was trained on",
+    )
+    if verdict.status == "drift":
+        _announce(window, verdict)
+    return verdict
+
+
+def _announce(window: MonitoredWindow, verdict: DriftVerdict) -> None:
+    from prefect.events import emit_event
+
+    emit_event(
+        DRIFT_DETECTED,
+        resource={
+            "prefect.resource.id": f"perennial.model.{verdict.model}",
+            "prefect.resource.name": verdict.model,
+            # Automations match labels, not payloads.
+            "perennial.retrain": str(verdict.retrain).lower(),
+        },
+        related=[
+            {
+                "prefect.resource.id": f"perennial.model-version.{verdict.model}.{verdict.champion}",
+                "prefect.resource.role": "champion",
+            }
+        ],
+        payload={
+            "model": verdict.model,
+            "champion": verdict.champion,
+            "decision_id": verdict.id,
+            "retrain": verdict.retrain,
+            "window": verdict.to_dict()["window"],
+            "importance_share": verdict.importance_share,
+            "reasons": list(verdict.reasons),
+            "report": str(window.folder / "drift.html"),
+        },
+        id=UUID(verdict.id[:32]),
+    )
+
+
+def _column_row(column: ColumnDrift) -> dict[str, Any]:
+    return {
+        "column": column.name,
+        "role": column.role,
+        "drifted": "yes" if column.drifted else "no",
+        "PSI": round(column.psi, 4),
+        "by chance": round(column.critical, 4),
+        "importance": round(column.importance, 3),
+        "missing": round(column.missing, 4),
+        "missing before": round(column.missing_reference, 4),
+    }
 
 
 def _status(verdict: GateVerdict) -> str:

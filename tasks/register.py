@@ -101,7 +101,7 @@ def register_bundle(
         version = version_of(client, config.model, lineage.run_key)
         created = version is None
         if version is None:
-            experiment = _experiment(client, config.model, settings)
+            experiment = experiment_of(client, config.model, settings)
             _drop_leftovers(client, experiment, lineage.run_key, settings)
             run_id = _start_run(client, experiment, config, lineage)
             model = _log_model(client, experiment, run_id, bundle, lineage)
@@ -143,7 +143,8 @@ def _is_running(client: MlflowClient, run_id: str) -> bool:
         raise
 
 
-def _experiment(client: MlflowClient, name: str, settings: Settings) -> str:
+def experiment_of(client: MlflowClient, name: str, settings: Settings) -> str:
+    """Find the experiment of a model, or make it."""
     from mlflow.exceptions import MlflowException
 
     if experiment := client.get_experiment_by_name(name):
@@ -153,7 +154,7 @@ def _experiment(client: MlflowClient, name: str, settings: Settings) -> str:
         return str(client.create_experiment(name, artifact_location=root and f"{root}/{name}"))
     except MlflowException as error:
         if error.error_code == "RESOURCE_ALREADY_EXISTS":  # another machine was faster
-            return _experiment(client, name, settings)
+            return experiment_of(client, name, settings)
         raise
 
 
@@ -224,10 +225,10 @@ def _log_facts(
     now = int(time.time() * 1000)
     measured = [
         Metric(name, value, now, step=0, model_id=model.model_id, run_id=run_id)
-        for name, value in _named(metrics).items()
+        for name, value in named_for_mlflow(metrics).items()
         if value is not None and abs(value) < float("inf")
     ]
-    given = [Param(name, str(value)[:MAX_PARAM]) for name, value in _named(params).items()]
+    given = [Param(name, str(value)[:MAX_PARAM]) for name, value in named_for_mlflow(params).items()]
     for part in _batches(measured, given):
         client.log_batch(run_id, metrics=part[0], params=part[1])
 
@@ -239,7 +240,7 @@ def _batches(metrics: list[Metric], params: list[Param]) -> Iterator[tuple[list[
         yield metrics[start : start + MAX_PER_BATCH], params[start : start + MAX_PER_BATCH]
 
 
-def _named(values: Mapping[str, Any]) -> dict[str, Any]:
+def named_for_mlflow(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values under names MLflow takes: slices and parameters may bear any character of the data's columns."""
     clean = {posixpath.normpath(re.sub(r"[^\w.\-/ ]", "_", name)).lstrip("./")[:MAX_NAME]: name for name in values}
     return {name or "_": values[original] for name, original in clean.items()}

@@ -11,6 +11,7 @@ import numpy as np
 
 from config.settings import Settings
 from core.card import CardFacts, ColumnFacts, DataFacts
+from core.cbpe import CbpeReference, reference_cbpe
 from core.contract import KINDS, prepare
 from core.outcome import TrainOutcome
 from core.profile import reference_profile
@@ -22,6 +23,7 @@ from tasks.bench import Bench, open_bench
 from tasks.bundle import build_bundle
 from tasks.mlflow_client import address
 from tasks.onnx_export import OnnxResult, export_onnx
+from tasks.reference_rows import CBPE, REFERENCE_ROWS, reference_rows_file
 from tasks.register import Registered, register_bundle
 from tasks.rehearse import rehearsal_table
 from tasks.report import Card, render_card
@@ -51,7 +53,7 @@ def register_run(run: TrainingRun, settings: Settings) -> TrainOutcome:
         model=run.config.model,
         lineage=run.lineage,
     )
-    drift = bench.drift_report.finish()
+    drift = bench.drift_report.finish().html
     registered = register_bundle(
         bundle,
         run.config,
@@ -72,8 +74,7 @@ def _onnx(bench: Bench, folder: Path) -> OnnxResult:
 
 def _documents(bench: Bench, onnx: OnnxResult, validation: list[dict[str, Any]], card: Card) -> dict[str, Any]:
     """Files of the bundle by name."""
-    train = bench.split.train
-    profile = reference_profile(bench.train_frame, bench.y[train], _training_output(bench), bench.contract)
+    profile = reference_profile(bench.train_frame, bench.y[bench.split.train], bench.output, bench.contract)
     documents: dict[str, Any] = {
         "card.md": card.markdown,
         "card.html": card.html,
@@ -83,17 +84,18 @@ def _documents(bench: Bench, onnx: OnnxResult, validation: list[dict[str, Any]],
         "validation.json": validation,
         "onnx.json": onnx.to_dict(),
         TRAINING_ROWS: training_rows_file(rows_trained_on(bench.rows, bench.split, bench.run.config)),
+        REFERENCE_ROWS: reference_rows_file(bench.train_frame, bench.contract, bench.run.config.training.seed),
         REHEARSAL: rehearsal_table(bench.holdout_frame, bench.output, bench.contract),
     }
+    if bench.contract.classes:
+        documents[CBPE] = _cbpe(bench).to_dict()
     if onnx.path is not None:
         documents["model.onnx"] = onnx.path
     return documents
 
 
-def _training_output(bench: Bench) -> Any:
-    from core.evaluation import predict_output
-
-    return predict_output(bench.fitted.pipeline, bench.train_frame, bench.contract)
+def _cbpe(bench: Bench) -> CbpeReference:
+    return reference_cbpe(bench.y[bench.split.holdout], bench.output, bench.run.config.gate.metric)
 
 
 def _card_facts(bench: Bench, onnx: OnnxResult, validation: list[dict[str, Any]]) -> CardFacts:

@@ -19,12 +19,14 @@ from config.load import load_model_config
 from config.schema import ModelConfig
 from config.settings import load_settings
 from core.errors import StorageError
+from core.monitored_window import MonitoredWindow
 from core.outcome import TrainOutcome
 from core.references import Batch, DataVersion, StagedRows, ValidationResult
 from core.training_run import TrainingRun
 from tasks.progress import step
 
 if TYPE_CHECKING:
+    from core.drift import DriftEvidence, DriftVerdict
     from core.gate import GateVerdict
 
 _logger = logging.getLogger("perennial.steps")
@@ -153,13 +155,12 @@ def check_leakage(run: TrainingRun) -> tuple[str, ...]:
 def fit(run: TrainingRun) -> None:
     """Cross-validate, search and fit on the training rows; beside it, start the drift report."""
     from tasks.bench import open_bench
-    from tasks.drift_report import DriftReport
+    from tasks.drift_reports import training_report
     from tasks.fit import fit_model
 
     bench = open_bench(run)
     with step("Training"):
-        page, seed = run.folder / "drift.html", run.config.training.seed
-        bench.drift_report = DriftReport(bench.train_frame, bench.holdout_frame, bench.contract, page, seed)
+        bench.drift_report = training_report(bench, run.folder)
         bench.fitted = fit_model(
             bench.rows, bench.split, run.config, bench.contract, load_settings(), run.lineage.run_key
         )
@@ -199,3 +200,54 @@ def promote(run: TrainingRun, verdict: GateVerdict) -> bool:
 
     with step("Promoting"):
         return promote_version(run, verdict, load_settings())
+
+
+@io_step
+def choose_window(
+    config: ModelConfig,
+    batches: list[str] | None,
+    since: str | None,
+    until: str | None,
+    against: str,
+    exact: bool,
+    wait_seconds: float,
+) -> MonitoredWindow:
+    """Choose the rows to look at and name the decision about them; nothing is read yet."""
+    from tasks.windows import Asked, monitored_window
+
+    asked = Asked(tuple(batches or ()), since, until, against, exact)
+    return monitored_window(config, asked, load_settings(), wait_seconds)
+
+
+@io_step
+def find_drift(window: MonitoredWindow) -> DriftVerdict | None:
+    """Find the decision about the same rows by the same rules."""
+    from tasks.monitor import recorded_verdict
+
+    return recorded_verdict(window, load_settings())
+
+
+@io_step
+def measure_drift(window: MonitoredWindow) -> DriftEvidence:
+    """Count the window against the reference, ask the champion, and start the report beside it."""
+    from tasks.monitor import measure
+
+    with step("Measuring the window"):
+        return measure(window, load_settings())
+
+
+@plain_step
+def decide_drift(window: MonitoredWindow, evidence: DriftEvidence) -> DriftVerdict:
+    """Decide by the evidence and the windows before this one."""
+    from tasks.monitor import decided
+
+    return decided(window, evidence, load_settings())
+
+
+@io_step
+def keep_drift(window: MonitoredWindow, verdict: DriftVerdict) -> DriftVerdict:
+    """Keep report, numbers and, last of all, the decision; of two runs at once the first decision stands."""
+    from tasks.monitor import keep
+
+    with step("Keeping the report"):
+        return keep(window, verdict, load_settings())

@@ -20,6 +20,7 @@ from store.database import open_database
 from tasks.bench import close_bench, open_bench
 from tasks.bundle import Bundle
 from tasks.data import version_data, write_batch
+from tasks.drift_report import ReportFiles
 from tasks.evaluate import evaluate_run
 from tasks.fit import fit_model
 from tasks.judge import is_settled, judge, promote
@@ -39,10 +40,10 @@ class DriftPage:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "drift.html"
 
-    def finish(self) -> Path:
+    def finish(self) -> ReportFiles:
         """Return a page."""
         self._path.write_text("<p>no drift</p>")
-        return self._path
+        return ReportFiles(self._path, self._path)
 
 
 def config_of(*numeric: str, **changes: Any) -> ModelConfig:
@@ -55,8 +56,9 @@ def config_of(*numeric: str, **changes: Any) -> ModelConfig:
 def add_data(settings: Settings, config: ModelConfig, rows: pd.DataFrame | None = None) -> str:
     """Put rows into a data version and return it."""
     frame = credit_rows(3_000) if rows is None else rows
+    labels = frame["default"].map(str, na_action="ignore").astype(object)
     typed = frame.assign(
-        default=frame["default"].astype(str), owner=frame["owner"] == "true", age=frame["age"].astype("float64")
+        default=labels.where(labels.notna(), None), owner=frame["owner"] == "true", age=frame["age"].astype("float64")
     )
     settings.var.mkdir(parents=True, exist_ok=True)
     records = [{str(name): value for name, value in row.items()} for row in typed.to_dict("records")]

@@ -1,0 +1,31 @@
+"""From a window of rows to a decision: choose, measure against the champion's training rows, decide, keep, tell."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from core.drift import DriftVerdict
+from tasks.publish import watched
+from tasks.steps import choose_window, decide_drift, find_drift, keep_drift, measure_drift, read_config
+
+
+@flow(name="monitor", flow_run_name="{model}-{trigger}")
+def monitor(
+    model: str,
+    batches: list[str] | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    against: str = "champion",
+    exact: bool = False,
+    overrides: dict[str, str] | None = None,
+    trigger: str = "manual",  # noqa: ARG001 - part of the run's name
+    wait_seconds: float = 0.0,
+) -> DriftVerdict:
+    """Judge whether a window of rows, by default the newest, is still like those the champion was trained on."""
+    config = read_config(model, overrides)
+    window = choose_window(config, batches, since, until, against, exact, wait_seconds)
+    verdict = find_drift(window)
+    if verdict is None:
+        evidence = measure_drift(window)
+        verdict = keep_drift(window, decide_drift(window, evidence))
+    return watched(window, verdict)
