@@ -4,6 +4,15 @@ BIN := .venv/bin
 # Compiled once at set-up; the variable would make every start compile again.
 unexport PYTHONDONTWRITEBYTECODE
 
+# The demo's world: from its 15th month on applicants are poorer, and what they owe tells less about who defaults.
+DEMO_WORLD := [{kind: covariate, month: 14, size: 0.7}, {kind: concept, month: 14, size: 0.9}]
+
+# One more month of the demo model: its rows, then the decision about them; exit code 3 is the decision that they drifted.
+define month
+$(BIN)/perennial ingest credit --set source.months=$(1) --set 'source.drifts=$(DEMO_WORLD)'
+	$(BIN)/perennial monitor credit || test $$? -eq 3
+endef
+
 .PHONY: setup demo check test bench lock clean
 
 setup: .venv/.ready
@@ -19,6 +28,11 @@ setup: .venv/.ready
 
 demo: setup
 	$(BIN)/perennial train credit
+	$(call month,13)
+	$(call month,14)
+	$(call month,15)
+	$(call month,16)
+	$(BIN)/perennial drift credit --no-open
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -34,6 +48,9 @@ bench: setup
 	$(BIN)/python -m benchmarks.validate
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.gate
+	$(BIN)/python -m benchmarks.drift_quality
+	$(BIN)/python -m benchmarks.drift_speed
+	$(BIN)/python -m benchmarks.cbpe_agreement
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 \

@@ -30,6 +30,9 @@ ELSEWHERE = {
 SAYS_NO = {"perennial train loans --set training.params.learning_rate=0.2"}
 """Trainings whose version is not better than the champion: exit code 3 is their answer."""
 
+DECIDES = ("perennial train", "perennial monitor")
+"""Commands whose answer may be no; what they answer is not what the document is about, or is checked beside it."""
+
 
 def _commands(document: str) -> list[str]:
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / document).read_text(), flags=re.DOTALL)
@@ -73,14 +76,21 @@ def _loans(columns: dict[str, str]) -> pd.DataFrame:
 @pytest.mark.timeout(600)
 def test_the_tutorial_can_be_followed(shell: Shell) -> None:
     """Its commands run one after the other, and the results are those it tells."""
-    printed = {command: shell.run(command, 3 * (command in SAYS_NO)) for command in _commands("docs/tutorial.md")}
+    printed: dict[str, str] = {}
+    watched: list[str] = []
+    for command in _commands("docs/tutorial.md"):
+        if command == "perennial monitor loans":
+            watched.append(shell.run(command, 0, 3))
+        else:
+            printed[command] = shell.run(command, 3 * (command in SAYS_NO))
     assert "promoted loans version 1" in printed["perennial train loans"]
     assert "promoted loans version 2" in printed["perennial train loans --set training.params.min_samples_leaf=100"]
     assert "version 2 stays champion" in printed["perennial train loans --set training.params.learning_rate=0.2"]
     assert "version 2 against version 1" in printed["perennial compare loans@1 loans@2"]
     assert "first champion" in printed["perennial history loans"]
     assert "6,000" in printed["perennial data loans"]
-    assert "nothing to do" in shell.run("perennial train loans")
+    assert [output.strip().partition(",")[0] for output in watched] == ["loans: ok", "loans: watch", "loans: drift"]
+    assert "3 windows" in printed["perennial drift loans --no-open"]
 
 
 @pytest.mark.e2e
@@ -94,17 +104,27 @@ def test_the_commands_of_readme_and_how_to_run(shell: Shell) -> None:
     for document in ("README.md", "docs/how-to.md"):
         for command in _commands(document):
             if command not in ELSEWHERE:
-                # Whether a version is better than the one before it is not what the how-to is about.
-                answers = (0, 3) if command.startswith("perennial train") else (0,)
+                answers = (0, 3) if command.startswith(DECIDES) else (0,)
                 shell.run(command.replace("VERSION", version), *answers)
 
 
-def test_the_demo_trains_the_demo_model() -> None:
-    """``make demo`` is the set-up and the one command the other test runs."""
+@pytest.mark.e2e
+@pytest.mark.timeout(600)
+def test_the_demo_finds_the_month_in_which_the_world_changed(shell: Shell) -> None:
+    """Its recipe, without the set-up: trains, lets quiet months pass as ok, and finds drift where it was put."""
     recipe = subprocess.run(
         ["make", "--no-print-directory", "--dry-run", "demo"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout
-    assert recipe.splitlines()[-1].endswith("perennial train credit")
+    lines = recipe[recipe.index(".venv/bin/perennial train credit") :].splitlines()
+    printed = [shell.run(line.replace(".venv/bin/perennial", "perennial")) for line in lines]
+    told = [line for output in printed for line in output.splitlines() if line.startswith("credit: ")]
+    assert [line.partition(",")[0] for line in told[:4]] == [
+        "credit: ok",
+        "credit: ok",
+        "credit: watch",
+        "credit: drift",
+    ]
+    assert "retraining is recommended" in told[3]
 
 
 @pytest.mark.parametrize("document", ["README.md", *(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))])
