@@ -209,6 +209,9 @@ class Drift(Section):
     """When the rows of a window are no longer those the champion was trained on, and what follows."""
 
     psi: float = Field(default=0.1, gt=0, le=10, description="population stability index up to which a change is small")
+    class_psi: float = Field(
+        default=0.02, gt=0, le=10, description="the same of the target's classes: from 10 % to 15 % it is 0.02"
+    )
     confidence: float = Field(
         default=0.99, gt=0.5, lt=1, description="share of windows without any drift that raise no alarm, at least"
     )

@@ -32,6 +32,7 @@ __all__ = [
     "decide",
     "decision_id",
     "importance_shares",
+    "performance_confidence",
     "weighted_holm",
 ]
 
@@ -190,6 +191,20 @@ class DriftVerdict:
             retrain=self.retrain,
             measured_at=self.measured_at,
         )
+
+
+def performance_confidence(drift: Drift, kinds: int) -> float:
+    """Confidence of each kind's interval, so that a window without loss is called harmed as rarely as it may be.
+
+    Columns have half of the chance of a false alarm, performance the other. Only losses count, so that one end of an
+    interval may have all of this half; kinds (realised, estimated) share it.
+
+    Examples
+    --------
+    >>> performance_confidence(Drift(), 1), performance_confidence(Drift(), 2)
+    (0.99, 0.995)
+    """
+    return 1 - round((1 - drift.confidence) / kinds, 12)
 
 
 def decision_id(

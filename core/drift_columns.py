@@ -35,6 +35,8 @@ class ColumnDrift:
         ``numeric``, ``date`` or ``levels``.
     psi
         Population stability index over the reference's bins, missing values as one of them.
+    bound
+        PSI up to which a change is small.
     critical
         PSI that chance alone exceeds as rarely as the correction over all columns allows this one.
     p_value, method
@@ -52,7 +54,7 @@ class ColumnDrift:
     importance
         Share of the champion's, 0 to 1; 0 for the target and the predictions.
     drifted
-        PSI is above ``drift.psi`` and not chance.
+        PSI is above its bound and not chance.
     ks, wasserstein
         On the values themselves; None where nobody asked.
     remark
@@ -63,6 +65,7 @@ class ColumnDrift:
     role: Role
     kind: str
     psi: float
+    bound: float
     critical: float
     p_value: float
     method: Literal["chi-square", "simulated"]
@@ -87,9 +90,9 @@ def column_drifts(
 ) -> tuple[ColumnDrift, ...]:
     """Measure each column and tell which drifted.
 
-    A column drifted where its PSI is above ``drift.psi`` and weighted Holm rejects chance at the family level
-    ``(1 - drift.confidence) / 2``, the other half being performance's. Half of the weight is shared evenly, half by
-    importance; target and predictions have the weight of an average feature.
+    A column drifted where its PSI is above ``drift.psi`` (the target's classes: ``drift.class_psi``) and weighted Holm
+    rejects chance at the family level ``(1 - drift.confidence) / 2``, the other half being performance's. Half of the
+    weight is shared evenly, half by importance; target and predictions have the weight of an average feature.
 
     Parameters
     ----------
@@ -117,9 +120,7 @@ def column_drifts(
     rejected, levels = weighted_holm(np.array([test.p_value for test in tests]), weights, level)
     steps = zip(judged, tests, levels.tolist(), rejected.tolist(), strict=True)
     return tuple(
-        _measured(
-            pair, _at_its_step(pair, test, alpha, seed) if beyond else test, shares, beyond and test.psi > drift.psi
-        )
+        _measured(pair, _at_its_step(pair, test, alpha, seed) if beyond else test, shares, _bound(pair, drift), beyond)
         for pair, test, alpha, beyond in steps
     )
 
@@ -172,6 +173,12 @@ def weighted_holm(p_values: Floats, weights: Floats, level: float) -> tuple[npt.
     return rejected, levels
 
 
+def _bound(pair: Pair, drift: Drift) -> float:
+    # A few classes have fewer bins than a feature: the same shift of their shares is a smaller PSI.
+    role, reference, _ = pair
+    return drift.class_psi if role == "target" and isinstance(reference, LevelProfile) else drift.psi
+
+
 def _weight(pair: Pair, shares: Mapping[str, float]) -> float:
     role, reference, _ = pair
     return 0.5 + 0.5 * len(shares) * shares[reference.name] if role == "feature" else 1.0
@@ -193,7 +200,7 @@ def _at_its_step(pair: Pair, test: PsiTest, alpha: float, seed: int) -> PsiTest:
     return replace(test, critical=min(test.psi, psi_test(*_counts(pair), alpha, seed).critical))
 
 
-def _measured(pair: Pair, test: PsiTest, shares: Mapping[str, float], drifted: bool) -> ColumnDrift:
+def _measured(pair: Pair, test: PsiTest, shares: Mapping[str, float], bound: float, beyond_chance: bool) -> ColumnDrift:
     role, reference, current = pair
     counts = _counts(pair)
     return ColumnDrift(
@@ -201,6 +208,7 @@ def _measured(pair: Pair, test: PsiTest, shares: Mapping[str, float], drifted: b
         role=role,
         kind=reference.kind,
         psi=test.psi,
+        bound=bound,
         critical=test.critical,
         p_value=test.p_value,
         method=test.method,
@@ -214,7 +222,7 @@ def _measured(pair: Pair, test: PsiTest, shares: Mapping[str, float], drifted: b
         other=other_share(current),
         other_reference=other_share(reference),
         importance=shares[reference.name] if role == "feature" else 0.0,
-        drifted=drifted,
+        drifted=beyond_chance and test.psi > bound,
         remark=_remark(reference, current),
     )
 

@@ -49,17 +49,17 @@ def drift_reasons(verdict: DriftVerdict, drift: Drift, cooling: EarlierWindow | 
     )
 
 
-def column_reason(column: ColumnDrift, drift: Drift) -> str:
+def column_reason(column: ColumnDrift) -> str:
     """Say how far a column drifted and what it means to the champion."""
     subject = {"target": "the target", "prediction": "the predictions"}.get(column.role) or readable(column.name, 60)
-    size = f"{column.remark or f'{subject} drifted'}: {_psi(column, drift)}"
+    size = f"{column.remark or f'{subject} drifted'}: {_psi(column)}"
     changes = [] if column.remark else _changes(column)
     weight = [f"it carries {percent(column.importance)} of the champion's importance"] * (column.role == "feature")
     return "; ".join([size, *changes, *weight])
 
 
-def _psi(column: ColumnDrift, drift: Drift) -> str:
-    psi, large, chance = _told_apart(column.psi, drift.psi, column.critical)
+def _psi(column: ColumnDrift) -> str:
+    psi, large, chance = _told_apart(column.psi, column.bound, column.critical)
     return f"PSI {psi} ({large} is large, {chance} could be chance at {column.n_current:,} rows)"
 
 
@@ -86,19 +86,19 @@ def _columns(verdict: DriftVerdict, drift: Drift) -> Iterator[str]:
         key=lambda column: (-column.importance if column.role == "feature" else -1, -column.psi),
     )
     if not drifted:
-        yield _none_drifted(verdict, drift)
+        yield _none_drifted(verdict)
     for column in drifted[:SHOWN_COLUMNS]:
-        yield column_reason(column, drift)
+        yield column_reason(column)
     if rest := [readable(column.name, 60) for column in drifted[SHOWN_COLUMNS:]]:
         more = f" and {len(rest) - LISTED_COLUMNS:,} others" if len(rest) > LISTED_COLUMNS else ""
         yield f"{len(rest):,} more drifted: {', '.join(rest[:LISTED_COLUMNS])}{more}"
     yield from _importance(verdict, drift, sum(column.role == "feature" for column in drifted))
 
 
-def _none_drifted(verdict: DriftVerdict, drift: Drift) -> str:
-    worst = max(verdict.columns, key=lambda column: column.psi)
-    psi, large, chance = _told_apart(worst.psi, drift.psi, worst.critical)
-    bound = f"but {chance} could be chance" if worst.psi > drift.psi else f"{large} is large"
+def _none_drifted(verdict: DriftVerdict) -> str:
+    worst = max(verdict.columns, key=lambda column: column.psi / column.bound)
+    psi, large, chance = _told_apart(worst.psi, worst.bound, worst.critical)
+    bound = f"but {chance} could be chance" if worst.psi > worst.bound else f"{large} is large"
     n_columns = f"none of the {len(verdict.columns):,} columns" if len(verdict.columns) > 1 else "the column has not"
     return (
         f"{n_columns} drifted on {verdict.window.n_rows:,} rows: "

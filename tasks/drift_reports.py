@@ -7,7 +7,6 @@ from typing import Literal
 
 import pandas as pd
 
-from config.schema import Drift
 from core.drift import DriftEvidence, column_drifts
 from core.drift_columns import ColumnDrift, Pair
 from core.frame_counts import frame_counts
@@ -31,7 +30,7 @@ def training_report(bench: Bench, folder: Path) -> DriftReport:
     return DriftReport(
         bench.train_frame,
         bench.holdout_frame,
-        [_report_column(column, column.name, config.drift, note="") for column in columns],
+        [_report_column(column, column.name, note="") for column in columns],
         folder,
         config.training.seed,
         notes=[
@@ -46,9 +45,9 @@ def window_report(
     window: MonitoredWindow, reference: Reference, sample: pd.DataFrame, evidence: DriftEvidence
 ) -> DriftReport:
     """Start the page of a window beside the rows it is held against."""
-    target, drift = reference.contract.target, window.config.drift
+    target = reference.contract.target
     columns = [
-        _report_column(column, target if column.role == "target" else column.name, drift, _weight(column))
+        _report_column(column, target if column.role == "target" else column.name, _weight(column))
         for column in evidence.columns
         if column.role != "prediction"
     ]
@@ -67,12 +66,12 @@ def _weight(column: ColumnDrift) -> str:
     return f"{percent(column.importance)} of the importance" if column.role == "feature" else f"the {column.role}"
 
 
-def _report_column(column: ColumnDrift, name: str, drift: Drift, note: str) -> ReportColumn:
+def _report_column(column: ColumnDrift, name: str, note: str) -> ReportColumn:
     return ReportColumn(
         name=name,
         kind=KINDS[column.kind],
         score=column.psi,
-        threshold=max(drift.psi, column.critical),
+        threshold=max(column.bound, column.critical),
         drifted=column.drifted,
         note="; ".join(filter(None, (column.remark, note))),
         missing_reference=column.missing_reference,

@@ -16,7 +16,7 @@ from config.settings import Settings
 from core.contract import encode_target
 from core.counts import WindowCounts
 from core.divergence import kolmogorov_smirnov, wasserstein
-from core.drift import DriftEvidence, DriftVerdict, WindowFacts, column_drifts, decide
+from core.drift import DriftEvidence, DriftVerdict, WindowFacts, column_drifts, decide, performance_confidence
 from core.drift_columns import ColumnDrift, Pair
 from core.metrics import Floats
 from core.monitored_window import CHAMPION, MonitoredWindow
@@ -205,9 +205,7 @@ def _performance(
     reference: Reference, sample: pd.DataFrame, output: Floats, known: npt.NDArray[np.bool_]
 ) -> list[Performance]:
     drift, config = reference.config.drift, reference.config
-    # Columns have the other half of the chance of a false alarm. Only losses count, so one end of an interval may have
-    # all of this half; two kinds share it.
-    confidence = drift.confidence if reference.cbpe is None else (1 + drift.confidence) / 2
+    confidence = performance_confidence(drift, kinds=1 if reference.cbpe is None else 2)
     settings = {"max_loss": drift.max_loss, "confidence": confidence}
     found = []
     if known.any():

@@ -108,7 +108,7 @@ def _expression(
 
 
 def row_id_sql(config: ModelConfig) -> str:
-    """Return the SQL of a row's id: the hash of its key; of a row without one, of all declared columns but the target."""
+    """Return the SQL of a row's id: hash of its key; of a row without one, of all columns but the target."""
     content = [column for column in config.columns if column != config.target]
     of_content = row_hash_sql(content, column_types(config))
     if config.key is None:

@@ -18,6 +18,7 @@ QUIET = ColumnDrift(
     role="feature",
     kind="numeric",
     psi=0.012,
+    bound=0.1,
     critical=0.019,
     p_value=0.4,
     method="chi-square",

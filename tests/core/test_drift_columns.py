@@ -280,3 +280,16 @@ def test_holm_is_the_shortcut_of_the_closed_test(pairs: list[tuple[float, float]
     close = np.isclose(p_values, levels_, rtol=1e-9)
     if not close.any():
         assert rejected.tolist() == closed.tolist()
+
+
+def test_the_shares_of_classes_have_a_bound_of_their_own() -> None:
+    """A default rate that rises from 10 to 17 % is a PSI of 0.04: no feature of ten bins would drift by it."""
+    before, after = (
+        LevelProfile("target", "levels", ("0", "1"), counts, 0, 0) for counts in ((9_000, 1_000), (830, 170))
+    )
+    as_target, as_feature = (
+        column_drifts([(role, before, after)], {}, Drift(), seed=0)[0] for role in ("target", "feature")
+    )
+    assert as_target.psi == as_feature.psi == pytest.approx(0.044, abs=0.005)
+    assert (as_target.drifted, as_target.bound) == (True, 0.02)
+    assert (as_feature.drifted, as_feature.bound) == (False, 0.1)

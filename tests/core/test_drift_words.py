@@ -140,7 +140,7 @@ def test_rows_that_are_odd_are_told() -> None:
 )
 def test_a_column_is_told_in_its_own_words(column: ColumnDrift, sentence: str) -> None:
     """What it is, what changed, by how much, and what it means to the champion."""
-    assert column_reason(column, Drift()) == sentence
+    assert column_reason(column) == sentence
 
 
 def test_target_and_predictions_come_first_then_the_most_important() -> None:

@@ -25,6 +25,7 @@ def column(name: str, psi: float = 0.01, importance: float = 0.05, **given: Any)
     facts: dict[str, Any] = {
         "role": "feature",
         "kind": "numeric",
+        "bound": 0.1,
         "critical": 0.0194,
         "p_value": 0.5,
         "method": "chi-square",
