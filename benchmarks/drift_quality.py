@@ -173,7 +173,9 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description="False alarms and detections of drift, beside other tools.")
     parser.add_argument("--quick", action="store_true", help="two references in place of many")
-    quick = parser.parse_args().quick
+    parser.add_argument("--only", choices=("false_alarms", "detection"), help="one half of the tables")
+    arguments = parser.parse_args()
+    quick, wanted = arguments.quick, arguments.only
     start = time.perf_counter()
     # Made before the pool, so that no worker makes it.
     peers.python()
@@ -184,6 +186,8 @@ def main() -> None:
 
         print(f"{agreement():.0e} is the largest distance of the scores used here from those of an Evidently report\n")
         for table in (false_alarms, detection):
+            if wanted not in (None, table.__name__):
+                continue
             with TemporaryDirectory() as folder:
                 print("\n".join(table(each, Path(folder))), end="\n\n", flush=True)
     print(f"{time.perf_counter() - start:,.0f} s in all")

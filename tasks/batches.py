@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterable
@@ -192,6 +193,8 @@ def _copy(engine: duckdb.DuckDBPyConnection, fresh: str, target: Path, rows: Sta
     time = f"min({quoted(config.time)}), max({quoted(config.time)})" if config.time else "NULL, NULL"
     n_rows, first, last = engine.execute(f"SELECT count(*), {time} FROM {fresh}").fetchall()[0]  # noqa: S608 - quoted
     notes = {"fingerprint": rows.fingerprint, "source": without_credentials(rows.source)}
+    if rows.undeclared:
+        notes["undeclared"] = json.dumps(rows.undeclared)
     notes |= {name: at.isoformat() for name, at in (("first_time", first), ("last_time", last)) if at is not None}
     if n_rows:
         # Nothing here depends on the moment or the machine: a clone that ingests the same rows has the same bytes.

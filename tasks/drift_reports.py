@@ -57,7 +57,7 @@ def window_report(
         columns,
         window.folder,
         window.config.training.seed,
-        notes=_window_notes(window, evidence),
+        notes=_window_notes(evidence),
         title=f"{evidence.model}: the rows of now beside those champion {evidence.champion} was trained on",
     )
 
@@ -79,9 +79,9 @@ def _report_column(column: ColumnDrift, name: str, note: str) -> ReportColumn:
     )
 
 
-def _window_notes(window: MonitoredWindow, evidence: DriftEvidence) -> list[str]:
+def _window_notes(evidence: DriftEvidence) -> list[str]:
     rows = evidence.window
     notes = [f"Scores are those of all {rows.n_rows:,} rows, counted in bins that were fixed at training."]
     if rows.first_time and rows.last_time:
         notes.append(f"Rows from {rows.first_time:%Y-%m-%d %H:%M} to {rows.last_time:%Y-%m-%d %H:%M}.")
-    return [*notes, *(performance.reason for performance in evidence.performance), *window.notes]
+    return [*notes, *(performance.reason for performance in evidence.performance), *rows.notes]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from config.settings import Settings
+from core.column_notes import contract_notes, undeclared_notes
 from core.contract import encode_target
 from core.counts import WindowCounts
 from core.divergence import kolmogorov_smirnov, wasserstein
@@ -31,6 +32,7 @@ from tasks.drift_reports import window_report
 from tasks.reference import Reference, against_version, champion_reference, exact_rows
 from tasks.window_counts import Window, count_window
 from tasks.windows import report_folder
+from tasks.working_copy import batch_facts
 
 SAMPLE_ROWS = 50_000
 """Rows of a window that the champion scores; an AUC of so many has an interval of ±0.005."""
@@ -93,7 +95,7 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
         model=window.config.model,
         champion=window.champion,
         against=window.against,
-        window=_facts(window, counted, int(known.sum()), n_young),
+        window=_facts(window, counted, int(known.sum()), n_young, _notes(window, reference)),
         columns=columns,
         performance=tuple(_performance(reference, counted.sample, output, known)),
     )
@@ -226,7 +228,16 @@ def _performance(
     return found
 
 
-def _facts(window: MonitoredWindow, counted: Window, n_labelled: int, n_young: int) -> WindowFacts:
+def _notes(window: MonitoredWindow, reference: Reference) -> tuple[str, ...]:
+    """Say what is to be said about the choice of rows, and about columns that are there and not compared."""
+    strange = dict.fromkeys(column for path in window.paths for column in batch_facts(path).undeclared)
+    contract = contract_notes(window.config.features.used, reference.contract.raw_columns)
+    return (*window.notes, *undeclared_notes(list(strange)), *contract)
+
+
+def _facts(
+    window: MonitoredWindow, counted: Window, n_labelled: int, n_young: int, notes: tuple[str, ...]
+) -> WindowFacts:
     return WindowFacts(
         batches=tuple(path.stem for path in window.paths),
         since=window.since,
@@ -241,7 +252,7 @@ def _facts(window: MonitoredWindow, counted: Window, n_labelled: int, n_young: i
         n_young=n_young,
         first_time=counted.first_time,
         last_time=counted.last_time,
-        notes=window.notes,
+        notes=notes,
     )
 
 

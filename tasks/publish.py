@@ -11,6 +11,7 @@ from uuid import UUID
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from config.schema import ModelConfig
+from core.column_notes import undeclared_notes
 from core.monitored_window import MonitoredWindow
 from core.outcome import IngestOutcome, TrainOutcome
 from core.references import Batch, DataVersion, StagedRows, ValidationResult
@@ -57,7 +58,10 @@ def accepted(
         is_new=batch.is_new,
         n_rows=rows.n_rows,
         n_quarantined=validation.n_quarantined if validation else 0,
-        reasons=validation.reasons if validation else (f"these rows are in batch {batch.name} already",),
+        reasons=(
+            *(validation.reasons if validation else (f"these rows are in batch {batch.name} already",)),
+            *undeclared_notes(rows.undeclared),
+        ),
         links=_validation_links(validation) if validation else {},
     )
 

@@ -127,7 +127,10 @@ def exact_rows(reference: Reference, window: MonitoredWindow, settings: Settings
 def with_features(config: ModelConfig, contract: FeatureContract) -> ModelConfig:
     """Give a model file the features that a version takes; today's other columns are stored, not looked at."""
     used = {kind: getattr(contract, kind) for kind in KINDS}
-    return config.model_copy(update={"features": Features(**used)})
+    # They stay declared: without a key, a row is known by all declared columns.
+    declared = config.features.used + config.features.ignored
+    ignored = tuple(column for column in declared if column not in contract.raw_columns)
+    return config.model_copy(update={"features": Features(**used, ignored=ignored)})
 
 
 def _profile(folder: Path) -> Profile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import subprocess
@@ -25,13 +26,20 @@ _log = logging.getLogger("perennial.data")
 
 @dataclass(frozen=True)
 class BatchFacts:
-    """What the footer of a batch file says, known in every clone."""
+    """What the footer of a batch file says, known in every clone.
+
+    Parameters
+    ----------
+    undeclared
+        Columns its source had and the model file did not name.
+    """
 
     fingerprint: str
     source: str
     n_rows: int
     first_time: datetime | None
     last_time: datetime | None
+    undeclared: tuple[str, ...] = ()
 
 
 def data_folder(model: str, settings: Settings) -> Path:
@@ -78,6 +86,7 @@ def batch_facts(path: Path) -> BatchFacts:
         n_rows=footer.num_rows,
         first_time=_moment(_note(notes, "first_time")),
         last_time=_moment(_note(notes, "last_time")),
+        undeclared=tuple(json.loads(_note(notes, "undeclared") or "[]")),
     )
 
 

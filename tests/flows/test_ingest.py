@@ -10,6 +10,7 @@ from config.settings import Settings
 from core.errors import RunInProgressError, SchemaError
 from core.outcome import IngestOutcome
 from tasks.lock import hold_model
+from tasks.working_copy import batch_facts
 from tests.factories import add_credit_model, credit_rows, git
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("prefect")]
@@ -63,6 +64,14 @@ def test_rows_that_fail_an_expectation_are_set_aside_with_the_reason(ingest: Ing
     aside = pd.read_parquet(outcome.links["rows set aside"])
     assert len(aside) == 5
     assert aside["reason"].str.contains("age").all()
+
+
+def test_a_column_that_nobody_declared_is_told(ingest: Ingest, project: Settings) -> None:
+    """It is left behind, and both the answer and the batch say so."""
+    add_credit_model(project, credit_rows().assign(notes="x"))
+    outcome = ingest("credit")
+    assert "left behind, since the model file does not name it: notes" in outcome.reasons
+    assert batch_facts(project.root / "data" / "credit" / f"{outcome.batch}.parquet").undeclared == ("notes",)
 
 
 def test_too_many_failing_rows_refuse_the_batch(ingest: Ingest, project: Settings) -> None:

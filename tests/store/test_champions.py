@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -39,37 +38,13 @@ from store.champions import (
     verdicts_against,
     waiting_version,
 )
-from store.database import open_database, writing
+from store.database import writing
 from store.tables import Base, ChampionRow, ReviewRow, VerdictRow
-from tests.postgres import call_with_driver, postgres_address  # noqa: F401 - a fixture
+from tests.store.stories import Story, with_engine
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 PROCESSES = 8
 PER_PROCESS = 3
-
-Story = Callable[[Engine, str], None]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Address of a database of each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'perennial.db'}"
-    return str(request.getfixturevalue("postgres_address"))
-
-
-@pytest.fixture
-def tell(database: str) -> Callable[[Story], None]:
-    """Return what runs a story on a database, with a model nobody has used."""
-    return lambda story: with_engine(database, lambda engine: story(engine, f"m{uuid4().hex}"))
-
-
-def with_engine(address: str, work: Callable[[Engine], None]) -> None:
-    """Do something with a database, through whichever driver there is."""
-    if address.startswith("sqlite"):
-        work(open_database(address))
-    else:
-        call_with_driver(lambda: work(open_database(address)))
 
 
 def crown(engine: Engine, model: str, version: int, expected: int | None = None, **given: Any) -> Champion:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -14,39 +13,15 @@ import pytest
 from sqlalchemy import Engine, delete, insert, select, text, update
 
 from core.errors import StorageError
-from store.database import open_database, writing
+from store.database import writing
 from store.drift import DriftWindow, drift_windows, find_window, record_window
 from store.tables import DriftWindowRow
-from tests.postgres import call_with_driver, postgres_address  # noqa: F401 - a fixture
+from tests.store.stories import Story, with_engine
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 JANUARY = datetime(2026, 1, 1, 12, 30)
 FEBRUARY = datetime(2026, 2, 1)
 WRITERS = 4
-
-Story = Callable[[Engine, str], None]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Address of a database of each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'perennial.db'}"
-    return str(request.getfixturevalue("postgres_address"))
-
-
-@pytest.fixture
-def tell(database: str) -> Callable[[Story], None]:
-    """Return what runs a story on a database, with a model nobody has used."""
-    return lambda story: with_engine(database, lambda engine: story(engine, f"m{uuid4().hex}"))
-
-
-def with_engine(address: str, work: Callable[[Engine], None]) -> None:
-    """Do something with a database, through whichever driver there is."""
-    if address.startswith("sqlite"):
-        work(open_database(address))
-    else:
-        call_with_driver(lambda: work(open_database(address)))
 
 
 def window(model: str, minute: int = 0, **given: Any) -> DriftWindow:

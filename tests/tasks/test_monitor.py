@@ -18,7 +18,7 @@ from scipy import stats
 
 from config.schema import ModelConfig
 from config.settings import Settings
-from core.drift import DriftEvidence
+from core.drift import DriftEvidence, DriftVerdict
 from core.drift_columns import ColumnDrift
 from core.errors import BundleError, ConfigError, DataVersionError, ModelNotFoundError, SchemaError
 from core.monitored_window import MonitoredWindow
@@ -143,6 +143,23 @@ def test_a_column_that_a_batch_lacks_has_no_values(watched: Watched) -> None:
         other.unlink()
 
 
+def test_columns_that_are_not_compared_are_told(watched: Watched) -> None:
+    """A column the source had and nobody declared, and one that is declared now and the champion does not take."""
+    name = watched.add(credit_rows(600, seed=7))
+    path = watched.settings.root / "data" / "credit" / f"{name}.parquet"
+    other = path.with_name("9003-more.parquet")
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({b"perennial.undeclared": b'["notes"]'}), other)
+    try:
+        config = credit_config(training=LINEAR, features={"numeric": ["income", "age", "savings"]})
+        window = monitored_window(config, Asked(batches=("9003-more",)), watched.settings)
+        notes = measure(window, watched.settings).window.notes
+        assert "left behind, since the model file does not name it: notes" in notes
+        assert "the champion does not take savings: not compared" in notes
+    finally:
+        other.unlink()
+
+
 def test_values_of_another_type_are_an_error(watched: Watched) -> None:
     """Text where numbers are declared stops the monitoring with the column's name."""
     name = watched.add(credit_rows(600, seed=6))
@@ -224,6 +241,39 @@ def test_the_same_window_is_decided_once(watched: Watched) -> None:
         "reports/verdict.json",
     }
     assert report_links(verdict, watched.settings)["drift report"] == newest_report([verdict], watched.settings)
+
+
+def test_a_killed_run_is_made_up_for(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while MLflow was told, and again before the decision was recorded: one run, one decision."""
+    window = watched.window(watched.add(credit_rows(800, seed=45)))
+
+    def attempt() -> DriftVerdict:
+        evidence = measure(window, watched.settings)
+        return keep(window, decided(window, evidence, watched.settings), watched.settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mlflow.MlflowClient.log_batch", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            attempt()
+    with monkeypatch.context() as patch:
+        patch.setattr(monitor, "record_window", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            attempt()
+    assert recorded_verdict(window, watched.settings) is None
+    assert attempt() == recorded_verdict(window, watched.settings)
+    assert _finished_runs(watched.settings, window.id) == ["FINISHED"]
+
+
+def _killed(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _finished_runs(settings: Settings, decision: str) -> list[str]:
+    client = MlflowClient(settings.mlflow_uri, settings.mlflow_uri)
+    experiment = client.get_experiment_by_name("credit")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], f"tags.`perennial.drift` = '{decision}'")
+    return [run.info.status for run in runs]
 
 
 def named_psi(verdict: Any, name: str) -> float:
