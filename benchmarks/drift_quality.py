@@ -31,13 +31,14 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # sh
 
 from benchmarks import peers
 from benchmarks.drift_worlds import CATEGORIES, FEATURES, NUMBERS, RARE, Change, Sample, importance, sample
-from config.schema import Drift
+from config.schema import Drift, Gate
 from core.bootstrap import Estimate, estimates
 from core.cbpe import CbpeReference, reference_cbpe
 from core.counts import WindowCounts
 from core.drift import DriftEvidence, WindowFacts, decide, performance_confidence
 from core.drift_columns import ColumnDrift, Pair, Role, column_drifts
 from core.performance import Performance, estimated_performance, realised_performance
+from core.prediction_bias import PredictionBias, prediction_bias
 from core.profile import ColumnProfile, level_profile, number_profile
 
 REFERENCE_ROWS = 20_000
@@ -55,7 +56,7 @@ CHANGED_REFERENCES = 10
 DRIFT = Drift(min_rows=30, persistence=(1, 1))
 """The default but for two: windows below 200 rows are judged too, and each by itself."""
 
-HARM_CONFIDENCE = performance_confidence(DRIFT, kinds=2)
+HARM_CONFIDENCE = performance_confidence(DRIFT, kinds=3)
 
 SENSITIVE_DRIFT = DRIFT.model_copy(update={"psi": 0.02})
 
@@ -202,6 +203,7 @@ class Reference:
     importance: Mapping[str, float]
     cbpe: CbpeReference
     performance: Estimate
+    bias: float
 
     @classmethod
     def of(cls, change: Change, generator: np.random.Generator) -> Reference:
@@ -214,6 +216,7 @@ class Reference:
             importance(holdout, generator),
             reference_cbpe(holdout.y, holdout.output, METRIC),
             found[METRIC],
+            float((holdout.y - holdout.output[:, 1]).mean()),
         )
 
 
@@ -255,6 +258,7 @@ class Judged:
         columns: tuple[ColumnDrift, ...],
         performance: tuple[Performance, ...],
         drift: Drift = DRIFT,
+        bias: PredictionBias | None = None,
     ) -> None:
         """Decide on a window that has no history."""
         evidence = DriftEvidence(
@@ -265,6 +269,7 @@ class Judged:
             window=WindowFacts(batches=(), n_rows=columns[0].n_current),
             columns=columns,
             performance=performance,
+            bias=bias,
         )
         self.columns[way] = frozenset(column.name for column in columns if column.drifted)
         self.status[way] = decide(evidence, (), drift, NOW).status
@@ -283,7 +288,7 @@ def judged(reference: Reference, window: Sample, looks: Looks) -> Judged:
     found.add(SENSITIVE, sensitive, performance, SENSITIVE_DRIFT)
     found.add(PERENNIAL, usual, performance)
     if looks.realised:
-        found.add(LABELLED, usual, (realised_of(reference, window), *performance))
+        found.add(LABELLED, usual, (realised_of(reference, window), *performance), bias=bias_of(reference, window))
     if looks.unlabelled:
         known = [pair for pair in table if pair[0] != "target"]
         found.add(UNLABELLED, column_drifts(known, reference.importance, DRIFT, seed=0), performance)
@@ -321,6 +326,12 @@ def realised_of(reference: Reference, window: Sample) -> Performance:
         confidence=HARM_CONFIDENCE,
         seed=0,
     )
+
+
+def bias_of(reference: Reference, window: Sample) -> PredictionBias | None:
+    """Compare the labels with how high the champion's probabilities were."""
+    tolerated = Gate(metric=METRIC, floor=0.5).max_calibration_loss
+    return prediction_bias(window.y, window.output, reference.bias, tolerated=tolerated, confidence=HARM_CONFIDENCE)
 
 
 def evidently(reference: pd.DataFrame, window: pd.DataFrame) -> dict[str, frozenset[str]]:

@@ -19,6 +19,7 @@ from core.drift_windows import EarlierWindow, Status, disjoint_before
 from core.drift_words import drift_reasons
 from core.jsonable import jsonable
 from core.performance import Performance
+from core.prediction_bias import PredictionBias
 
 __all__ = [
     "ColumnDrift",
@@ -98,6 +99,8 @@ class DriftEvidence:
         From :func:`column_drifts`.
     performance
         Realised, estimated, both or none.
+    bias
+        Of labelled probabilities; None without.
     """
 
     id: str
@@ -107,6 +110,7 @@ class DriftEvidence:
     window: WindowFacts
     columns: tuple[ColumnDrift, ...]
     performance: tuple[Performance, ...] = ()
+    bias: PredictionBias | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +135,8 @@ class DriftVerdict:
         Of the features that drifted, 0 to 1.
     performance
         The one that decides first: realised where it tells, else estimated.
+    bias
+        As in :class:`DriftEvidence`.
     n_signals, n_windows
         Signals among the last disjoint windows that were large enough, this one included; 0 of 0 where it is not.
     reasons
@@ -150,6 +156,7 @@ class DriftVerdict:
     importance_share: float
     columns: tuple[ColumnDrift, ...]
     performance: tuple[Performance, ...]
+    bias: PredictionBias | None
     n_signals: int
     n_windows: int
     reasons: tuple[str, ...]
@@ -266,7 +273,7 @@ def _judged(evidence: DriftEvidence, earlier: Sequence[EarlierWindow], drift: Dr
     if enough and not evidence.columns:
         raise ValueError(f"expected at least one measured column of {evidence.window.n_rows:,} rows, found none")
     performance = _deciding_first(evidence.performance)
-    harmed = performance[0].harmed if performance and enough else None
+    harmed = _harmed(performance, evidence.bias) if enough else None
     share = min(1.0, fsum(column.importance for column in evidence.columns if column.drifted))
     signal = enough and (harmed is True or _drift_matters(evidence.columns, share, drift))
     before = _comparable(evidence, earlier, drift) if enough else ()
@@ -283,12 +290,19 @@ def _judged(evidence: DriftEvidence, earlier: Sequence[EarlierWindow], drift: Dr
         importance_share=share,
         columns=evidence.columns,
         performance=performance,
+        bias=evidence.bias,
         n_signals=n_signals,
         n_windows=len(before) + enough,
         reasons=(),
         window=evidence.window,
         measured_at=now,
     )
+
+
+def _harmed(performance: Sequence[Performance], bias: PredictionBias | None) -> bool | None:
+    if bias is not None and bias.harmed:
+        return True
+    return performance[0].harmed if performance else None
 
 
 def _status(columns: Sequence[ColumnDrift], enough: bool, signal: bool, lasting: bool) -> Status:

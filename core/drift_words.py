@@ -118,12 +118,15 @@ def _importance(verdict: DriftVerdict, drift: Drift, n_features: int) -> Iterato
 def _performance(verdict: DriftVerdict) -> Iterator[str]:
     if not verdict.performance:
         yield "how well the champion does on this window was not measured"
+    if verdict.bias is not None and verdict.bias.harmed:
+        yield f"the probabilities are off: {verdict.bias.reason}"
     for place, performance in enumerate(verdict.performance):
-        yield f"performance is harmed: {performance.reason}" if verdict.harmed and not place else performance.reason
+        harmed = performance.harmed and not place
+        yield f"performance is harmed: {performance.reason}" if harmed else performance.reason
 
 
 def _concept(verdict: DriftVerdict) -> Iterator[str]:
-    realised = verdict.harmed and verdict.performance[0].kind == "realised"
+    realised = any(one.harmed and one.kind == "realised" for one in verdict.performance[:1])
     if realised and not any(column.drifted for column in verdict.columns if column.role == "feature"):
         yield "no feature drifted, so the target may follow from the features in another way (concept drift)"
 

@@ -22,6 +22,7 @@ from core.drift_columns import ColumnDrift, Pair
 from core.metrics import Floats
 from core.monitored_window import CHAMPION, MonitoredWindow
 from core.performance import Performance, estimated_performance, realised_performance
+from core.prediction_bias import PredictionBias, prediction_bias
 from core.profile import BinnedProfile, ColumnProfile
 from store.database import open_database
 from store.drift import DriftWindow, drift_windows, find_window, record_window
@@ -98,6 +99,7 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
         window=_facts(window, counted, int(known.sum()), n_young, _notes(window, reference)),
         columns=columns,
         performance=tuple(_performance(reference, counted.sample, output, known)),
+        bias=_bias(reference, counted.sample, output, known),
     )
     _reports[window.id] = window_report(window, reference, counted.sample, evidence)
     return evidence
@@ -207,14 +209,12 @@ def _performance(
     reference: Reference, sample: pd.DataFrame, output: Floats, known: npt.NDArray[np.bool_]
 ) -> list[Performance]:
     drift, config = reference.config.drift, reference.config
-    confidence = performance_confidence(drift, kinds=1 if reference.cbpe is None else 2)
-    settings = {"max_loss": drift.max_loss, "confidence": confidence}
+    settings = {"max_loss": drift.max_loss, "confidence": _harm_confidence(reference)}
     found = []
     if known.any():
-        y = encode_target(sample.loc[known, config.target], reference.contract)
         found.append(
             realised_performance(
-                y,
+                encode_target(sample.loc[known, config.target], reference.contract),
                 output[known],
                 config.gate.metric,
                 reference.performance,
@@ -233,6 +233,25 @@ def _notes(window: MonitoredWindow, reference: Reference) -> tuple[str, ...]:
     strange = dict.fromkeys(column for path in window.paths for column in batch_facts(path).undeclared)
     contract = contract_notes(window.config.features.used, reference.contract.raw_columns)
     return (*window.notes, *undeclared_notes(list(strange)), *contract)
+
+
+def _bias(
+    reference: Reference, sample: pd.DataFrame, output: Floats, known: npt.NDArray[np.bool_]
+) -> PredictionBias | None:
+    if reference.bias is None:
+        return None
+    return prediction_bias(
+        encode_target(sample.loc[known, reference.config.target], reference.contract),
+        output[known],
+        reference.bias,
+        tolerated=reference.config.gate.max_calibration_loss,
+        confidence=_harm_confidence(reference),
+    )
+
+
+def _harm_confidence(reference: Reference) -> float:
+    """Three things can be harmed where classes are predicted: realised and estimated performance, and the level."""
+    return performance_confidence(reference.config.drift, kinds=3 if reference.contract.classes else 1)
 
 
 def _facts(

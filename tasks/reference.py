@@ -17,6 +17,7 @@ from core.cbpe import CbpeReference
 from core.contract import KINDS, FeatureContract, encode_target
 from core.errors import BundleError
 from core.monitored_window import CHAMPION, MonitoredWindow
+from core.prediction_bias import reference_bias
 from core.profile import Profile, reference_profile
 from core.seen_rows import SeenRows, identities
 from core.trust import trusted_types
@@ -50,6 +51,8 @@ class Reference:
         Of each feature by permutation, in units of the gate's metric.
     performance, confidence
         The gate's metric on the champion's holdout, and the confidence of its interval.
+    bias
+        Of its probabilities on the holdout; None for numbers.
     cbpe
         What its performance is estimated by without labels; None for numbers.
     """
@@ -62,6 +65,7 @@ class Reference:
     importance: Mapping[str, float]
     performance: Estimate
     confidence: float
+    bias: float | None
     cbpe: CbpeReference | None
 
     @property
@@ -90,6 +94,7 @@ def champion_reference(files: Fetched, config: ModelConfig) -> Reference:
         importance={item["feature"]: item["mean"] or 0.0 for item in evaluation["importance"]},
         performance=_performance(evaluation, config.gate.metric),
         confidence=evaluation["confidence"],
+        bias=reference_bias(evaluation),
         cbpe=_cbpe(files.folder, config) if predictor.contract.classes else None,
     )
 
