@@ -90,7 +90,8 @@ def _columns(verdict: DriftVerdict, drift: Drift) -> Iterator[str]:
     for column in drifted[:SHOWN_COLUMNS]:
         yield column_reason(column)
     if rest := [readable(column.name, 60) for column in drifted[SHOWN_COLUMNS:]]:
-        more = f" and {len(rest) - LISTED_COLUMNS:,} others" if len(rest) > LISTED_COLUMNS else ""
+        n_more = len(rest) - LISTED_COLUMNS
+        more = f" and {n_more:,} other{'' if n_more == 1 else 's'}" if n_more > 0 else ""
         yield f"{len(rest):,} more drifted: {', '.join(rest[:LISTED_COLUMNS])}{more}"
     yield from _importance(verdict, drift, sum(column.role == "feature" for column in drifted))
 
