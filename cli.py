@@ -176,9 +176,9 @@ def monitor(
     wait_seconds: float,
     as_json: bool,
 ) -> None:
-    """Judge whether the newest rows are still like those the champion learnt from.
+    """Judge whether the newest rows have drifted.
 
-    Exit code 3 where they are not, or where that cannot be told.
+    They are held against those the champion learnt from. Exit code 3 where they drifted, or where that cannot be told.
 
     \b
     Examples:
@@ -194,8 +194,8 @@ def monitor(
 
         names = batches.split(",") if batches else None
         verdict = flow(model, names, since, until, against, exact, overrides, wait_seconds=wait_seconds)
-    refused = verdict.status in {"drift", "insufficient"}
-    _finish(verdict.to_dict(), monitor_lines(verdict, _drift_links(verdict)), as_json, refused=refused)
+    refused, links = verdict.status in {"drift", "insufficient"}, _drift_links(verdict)
+    _finish({**verdict.to_dict(), "links": links}, monitor_lines(verdict, links), as_json, refused=refused)
 
 
 @main.command()
@@ -204,7 +204,9 @@ def monitor(
 @click.option("--open/--no-open", "open_report", default=None, help="Open the newest report; a terminal does.")
 @json_option
 def drift(model: str, limit: int, open_report: bool | None, as_json: bool) -> None:
-    """Tell how a model's windows have drifted, and open the newest report.
+    """Tell how a model's rows drifted over time.
+
+    Opens the newest report where there is a terminal.
 
     \b
     Example:

@@ -23,7 +23,7 @@ from scipy.special import ndtri
 
 from core.bootstrap import MIN_ROWS, Estimate, estimates
 from core.calibration import wilson_interval
-from core.cbpe import CbpeReference, interval_of, window_cbpe
+from core.cbpe import CbpeReference, CbpeWindow, interval_of, window_cbpe
 from core.checks import percent_text
 from core.metrics import METRICS, Floats
 
@@ -143,11 +143,20 @@ def estimated_performance(output: Floats, cbpe: CbpeReference, *, max_loss: floa
     """
     window, metric = window_cbpe(output, cbpe), cbpe.metric
     shown = interval_of(metric, window.value, window.error, window.n_rows, confidence)
-    ours = _exact_if_even(interval_of(metric, window.value, window.row_error, window.n_rows, confidence), len(output))
+    error = _row_error(window, cbpe)
+    ours = _exact_if_even(interval_of(metric, window.value, error, window.n_rows, confidence), len(output))
     theirs = _exact_if_even(interval_of(metric, cbpe.value, cbpe.row_error, cbpe.n_rows, confidence), cbpe.n_rows)
     loss = _loss(metric, theirs, ours, _quantile(confidence) * window.map_error)
     reference = cbpe.estimate(confidence)
     return _performance("estimated", metric, shown, reference, loss, max_loss, len(output), confidence)
+
+
+def _row_error(window: CbpeWindow, cbpe: CbpeReference) -> float:
+    """Return the standard error over rows; of the average precision pooled with the holdout's, scaled to these rows."""
+    # Its own error is small just where the value is low: 2.6 % of quiet windows of 200 rows were called harmed.
+    if cbpe.metric != "average_precision" or not window.row_error:
+        return window.row_error
+    return math.sqrt((window.row_error**2 + cbpe.row_error**2 * cbpe.n_rows / window.n_rows) / 2)
 
 
 def _performance(
