@@ -103,13 +103,20 @@ class WindowChoice:
 
 
 def choose_batches(
-    batches: Sequence[BatchEntry], trained: Collection[str], request: WindowRequest, window_rows: int, time: str | None
+    batches: Sequence[BatchEntry],
+    trained: Collection[str],
+    request: WindowRequest,
+    window_rows: int,
+    time: str | None,
+    *,
+    min_rows: int = 0,
 ) -> WindowChoice:
     """Choose the batches whose rows are the window.
 
     What was asked for is taken as it is, whether the champion was trained on it or not. Where nothing was asked for:
-    the newest batches that the champion was not trained on, whole ones, until they hold ``window_rows`` rows. Newest
-    is by their latest time where all have one, else by their order.
+    the newest batches that the champion was not trained on, whole ones, that come nearest to ``window_rows`` rows: one
+    of 999 rows will do, and need not be joined with the month before. Newest is by their latest time where all have
+    one, else by their order.
 
     Parameters
     ----------
@@ -119,6 +126,8 @@ def choose_batches(
         Names of the batches in the data the champion was made from; with or without ``.parquet``.
     time
         The model's time column; None where it has none.
+    min_rows
+        Rows below which a window says nothing: a further batch is taken, however large.
 
     Raises
     ------
@@ -128,7 +137,7 @@ def choose_batches(
     _check(request, time)
     known = frozenset(_stem(name) for name in trained)
     if request.is_open:
-        return _newest(batches, known, window_rows)
+        return _newest(batches, known, window_rows, min_rows)
     named = _named(batches, request.batches) if request.batches else tuple(batches)
     chosen = tuple(batch for batch in named if _meets(batch, request))
     return WindowChoice(chosen, (*_range_notes(named, chosen, request), *_trained_notes(chosen, known)))
@@ -194,7 +203,7 @@ def _named(batches: Sequence[BatchEntry], names: Iterable[str]) -> tuple[BatchEn
     return tuple(batch for batch in batches if batch.name in wanted)
 
 
-def _newest(batches: Sequence[BatchEntry], trained: frozenset[str], window_rows: int) -> WindowChoice:
+def _newest(batches: Sequence[BatchEntry], trained: frozenset[str], window_rows: int, min_rows: int) -> WindowChoice:
     fresh = [batch for batch in batches if batch.name not in trained]
     if not fresh:
         none = "no batch has come since the champion was trained" if batches else "there is no batch yet"
@@ -202,13 +211,15 @@ def _newest(batches: Sequence[BatchEntry], trained: frozenset[str], window_rows:
     chosen: set[str] = set()
     n_rows = 0
     for batch in _by_age(fresh)[::-1]:
-        if n_rows >= window_rows:
+        nearer = abs(n_rows + batch.n_rows - window_rows) < abs(n_rows - window_rows)
+        if chosen and n_rows >= min_rows and not nearer:
             break
         chosen.add(batch.name)
         n_rows += batch.n_rows
     short = f"the champion was trained on all but {n_rows:,} rows; drift.window_rows asks for {window_rows:,}"
     return WindowChoice(
-        tuple(batch for batch in batches if batch.name in chosen), (short,) if n_rows < window_rows else ()
+        tuple(batch for batch in batches if batch.name in chosen),
+        (short,) if n_rows < window_rows and len(chosen) == len(fresh) else (),
     )
 
 

@@ -82,7 +82,8 @@ def monitored_window(
         batches=asked.batches, since=_moment("--since", asked.since), until=_moment("--until", asked.until)
     )
     trained = _batches_of(champion.data_version if against == CHAMPION else against, config.model, settings, engine)
-    choice = choose_batches(entries, trained, request, config.drift.window_rows, config.time)
+    rows = config.drift.window_rows
+    choice = choose_batches(entries, trained, request, rows, config.time, min_rows=config.drift.min_rows)
     decision = decision_id(
         model=config.model,
         champion=champion.version,

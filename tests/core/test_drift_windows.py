@@ -60,11 +60,16 @@ def window(number: int, **changes: Any) -> EarlierWindow:
 
 
 def test_the_newest_batches_that_were_not_trained_on_are_the_window() -> None:
-    """Whole batches, the newest first, until the rows are enough; given back in order."""
+    """Whole batches, the newest first, that come nearest to the rows asked for; given back in order."""
     trained = {batch(1).name, f"{batch(2).name}.parquet"}
-    choice = choose_batches(monthly(1, 2, 3, 4, 5), trained, WindowRequest(), 600, "month")
-    assert (names(choice), choice.notes) == ([4, 5], ())
-    assert names(choose_batches(monthly(1, 2, 3, 4, 5), trained, WindowRequest(), 1001, None)) == [3, 4, 5]
+
+    def chosen(window_rows: int, min_rows: int = 0) -> list[int]:
+        months = monthly(1, 2, 3, 4, 5)
+        return names(choose_batches(months, trained, WindowRequest(), window_rows, None, min_rows=min_rows))
+
+    # Months of 500 rows each.
+    assert [chosen(rows) for rows in (100, 501, 740, 760, 1_001, 9_999)] == [[5], [5], [5], [4, 5], [4, 5], [3, 4, 5]]
+    assert chosen(600, min_rows=501) == [4, 5]
 
 
 def test_newest_is_by_time_where_every_batch_has_one() -> None:
