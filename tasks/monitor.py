@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,8 @@ from tasks.reference import Reference, against_version, champion_reference, exac
 from tasks.window_counts import Window, count_window
 from tasks.windows import report_folder
 from tasks.working_copy import batch_facts
+
+_log = logging.getLogger("perennial.monitor")
 
 SAMPLE_ROWS = 50_000
 """Rows of a window that the champion scores; an AUC of so many has an interval of ±0.005."""
@@ -85,7 +88,9 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
         champion = champion_reference(files, window.config)
         reference = champion if window.against == CHAMPION else against_version(champion, window.against, settings)
         counted = _counted(window, reference)
+        _log.info("counted %s rows of %d batches", f"{counted.n_rows:,}", len(window.paths))
         output = reference.predictor.predict(counted.sample)
+        _log.info("champion %d answered %s of them", window.champion, f"{len(output):,}")
     known, n_young = _known_labels(counted.sample, reference, datetime.now(UTC))
     pairs = _pairs(reference, counted, output, n_young)
     columns = column_drifts(pairs, reference.importance, window.config.drift, window.config.training.seed)
@@ -122,10 +127,12 @@ def keep(window: MonitoredWindow, verdict: DriftVerdict, settings: Settings) -> 
         A disk, MLflow or the operational database failed.
     """
     files = _reports.pop(window.id).finish()
+    _log.info("drew the report")
     document = json.dumps(verdict.to_dict(), indent=2, ensure_ascii=False)
     path = window.folder / VERDICT
     path.write_text(document, encoding="utf-8")
     log_verdict(verdict, {REPORT: files.html, REPORT_JSON: files.json, VERDICT: path}, settings)
+    _log.info("decided: %s", verdict.status)
     return _verdict(record_window(open_database(settings.database_url), _entry(verdict, document)))
 
 
