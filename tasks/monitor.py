@@ -48,7 +48,7 @@ REPORT_JSON = "drift.json"
 VERDICT = "verdict.json"
 
 _reports: dict[str, DriftReport] = {}
-"""Reports being made while the decision is taken, by the decision's id; a run in another process makes its own."""
+"""Reports being made while the decision is taken, by the decision's id; the steps of a flow run share a process."""
 
 
 def recorded_verdict(window: MonitoredWindow, settings: Settings) -> DriftVerdict | None:

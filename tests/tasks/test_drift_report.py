@@ -1,6 +1,7 @@
 """The drift report: Evidently's plots under Perennial's scores."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 
 from core.errors import PerennialError
-from tasks.drift_report import DriftReport, ReportColumn, ReportFiles
+from tasks.drift_report import PREFIX, DriftReport, ReportColumn, ReportFiles
 
 HOSTILE = (
     "</script><script>document.title='pwned'</script>",
@@ -214,6 +215,17 @@ def test_an_empty_window_has_a_page_and_a_sample_is_owned_up_to(tmp_path: Path) 
     assert "The window is empty." in text
     assert "<script" not in files.html.read_text(encoding="utf-8")
     assert _content(files)["metrics"] == []
+
+
+def test_what_killed_processes_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    """Another run of the same decision may be at work in the folder: what is young stays."""
+    old, young = (tmp_path / f"{PREFIX}{age}" for age in ("old", "young"))
+    for folder in (old, young):
+        folder.mkdir()
+    os.utime(old, (0, 0))
+    frame = pd.DataFrame({"x": [1.0]})
+    DriftReport(frame[:0], frame, [ReportColumn("x", "numeric", 0.0, 0.1, False)], tmp_path, 0).finish()
+    assert (old.exists(), young.exists()) == (False, True)
 
 
 def test_a_failure_is_told_with_the_words_of_its_process(tmp_path: Path) -> None:
