@@ -176,6 +176,7 @@ def _announce(window: MonitoredWindow, verdict: DriftVerdict) -> None:
             "report": str(window.folder / "drift.html"),
         },
         id=UUID(verdict.id[:32]),
+        occurred=verdict.measured_at,
     )
 
 
