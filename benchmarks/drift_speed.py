@@ -15,7 +15,6 @@ import json
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import peers, polars_scan
+from benchmarks.clocks import check, clocks, since
 from config.schema import ModelConfig
 from core.contract import FeatureContract
 from core.drift_columns import Pair, column_drifts
@@ -83,7 +83,7 @@ def _print_table(sizes: tuple[int, ...], repeats: int) -> None:
         path = current_file(n_rows)
         _warm(path)
         floor = _median([json.loads(peers.run(Path(polars_scan.__file__), path)) for _ in range(repeats)])
-        _check(floor["rows"] == n_rows, n_rows)
+        check(floor["rows"] == n_rows, n_rows)
         _print_row(n_rows, FLOOR, floor, floor)
         for way in WAYS:
             if way is EVIDENTLY and n_rows > EVIDENTLY_ROWS:
@@ -122,14 +122,14 @@ def _perennial(n_rows: int, sample_rows: int) -> tuple[float, float, int]:
     from tasks.window_counts import count_window
 
     path, reference = current_file(n_rows), Profile.from_dict(json.loads((FOLDER / PROFILE).read_text()))
-    started = _clocks()
+    started = clocks()
     window = count_window([path], reference, CONFIG, sample_rows=sample_rows, seed=1)
     pairs: list[Pair] = [("feature", *sides) for sides in zip(reference.columns, window.columns, strict=True)]
     pairs.append(("target", reference.target, window.target))
     drifts = column_drifts(pairs, dict.fromkeys(CONFIG.features.used, 1.0), CONFIG.drift, seed=1)
-    clocks = _since(started)
-    _check(window.n_rows == n_rows and len(window.sample) == min(sample_rows, n_rows) and len(drifts) == 20, n_rows)
-    return *clocks, sum(drift.drifted for drift in drifts)
+    seconds = since(started)
+    check(window.n_rows == n_rows and len(window.sample) == min(sample_rows, n_rows) and len(drifts) == 20, n_rows)
+    return *seconds, sum(drift.drifted for drift in drifts)
 
 
 def _evidently(n_rows: int) -> tuple[float, float, int]:
@@ -139,12 +139,12 @@ def _evidently(n_rows: int) -> tuple[float, float, int]:
 
     definition = DataDefinition(numerical_columns=[*NUMBERS], categorical_columns=[*TEXTS])
     paths = current_file(n_rows), rows_file(REFERENCE_ROWS, seed=0, shift=0.0)
-    started = _clocks()
+    started = clocks()
     current, reference = (Dataset.from_pandas(pd.read_parquet(path), definition) for path in paths)
     metrics = Report([DataDriftPreset()]).run(current, reference).dict()["metrics"]
-    clocks = _since(started)
-    _check(sum("column" in metric["config"] for metric in metrics) == 20, n_rows)
-    return *clocks, int(metrics[0]["value"]["count"])
+    seconds = since(started)
+    check(sum("column" in metric["config"] for metric in metrics) == 20, n_rows)
+    return *seconds, int(metrics[0]["value"]["count"])
 
 
 EVIDENTLY = "Evidently, DataDriftPreset as it comes"
@@ -211,20 +211,6 @@ def _warm(path: Path) -> None:
     with path.open("rb") as file:
         while file.read(2**24):
             pass
-
-
-def _clocks() -> tuple[float, float]:
-    return time.perf_counter(), time.process_time()
-
-
-def _since(started: tuple[float, float]) -> tuple[float, float]:
-    wall, cpu = _clocks()
-    return wall - started[0], cpu - started[1]
-
-
-def _check(held: bool, n_rows: int) -> None:
-    if not held:
-        raise SystemExit(f"the measurement at {n_rows:,} rows did not do what it measures")
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.clocks import check, clocks, since
 from config.schema import ModelConfig
 from config.settings import Settings
 from core.references import StagedRows
@@ -77,12 +77,12 @@ def _pandas_engine(folder: Path, n_rows: int) -> tuple[float, float, dict[str, A
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     asset = context.data_sources.add_pandas("p").add_dataframe_asset("a").add_batch_definition_whole_dataframe("w")
-    started = _clocks()
+    started = clocks()
     batch = asset.get_batch({"dataframe": pd.read_parquet(folder / "rows.parquet")})
     suite = gx.ExpectationSuite(name="s", expectations=_suite())
     results = batch.validate(suite, result_format="BASIC").results
-    _check(len(results) == len(_suite()), n_rows)
-    return *_since(started), {}
+    check(len(results) == len(_suite()), n_rows)
+    return *since(started), {}
 
 
 def _duckdb_engine(folder: Path, n_rows: int) -> tuple[float, float, dict[str, Any]]:
@@ -91,12 +91,12 @@ def _duckdb_engine(folder: Path, n_rows: int) -> tuple[float, float, dict[str, A
 
     config, settings = _project(folder)
     great_expectations()
-    started = _clocks()
+    started = clocks()
     expectations = built(read_suite(config, settings))
     with pushed_down(folder / "rows.parquet", config.columns, "rows", settings, folder) as pushdown:
         results = validated(pushdown, expectations)
-    _check(all(result.result for result in results), n_rows)
-    return *_since(started), {}
+    check(all(result.result for result in results), n_rows)
+    return *since(started), {}
 
 
 def _whole_step(folder: Path, n_rows: int) -> tuple[float, float, dict[str, Any]]:
@@ -106,10 +106,10 @@ def _whole_step(folder: Path, n_rows: int) -> tuple[float, float, dict[str, Any]
     config, settings = _project(folder)
     great_expectations()
     rows = StagedRows(folder / "rows.parquet", n_rows, "rows", "0" * 32)
-    started = _clocks()
+    started = clocks()
     result = validate_rows(rows, config, settings, folder)
-    seconds = _since(started)
-    _check(result.accepted and result.rows.n_rows == n_rows - result.n_quarantined, n_rows)
+    seconds = since(started)
+    check(result.accepted and result.rows.n_rows == n_rows - result.n_quarantined, n_rows)
     return *seconds, {"aside": result.n_quarantined}
 
 
@@ -121,20 +121,6 @@ WAYS = {
     "DuckDB, whole step, 9 % bad": _whole_step,
 }
 BAD_PER_MILLE = dict(zip(WAYS, (0, 0, 0, 10, 90), strict=True))
-
-
-def _clocks() -> tuple[float, float]:
-    return time.perf_counter(), time.process_time()
-
-
-def _since(started: tuple[float, float]) -> tuple[float, float]:
-    wall, cpu = _clocks()
-    return wall - started[0], cpu - started[1]
-
-
-def _check(held: bool, n_rows: int) -> None:
-    if not held:
-        raise SystemExit(f"the measurement at {n_rows:,} rows did not do what it measures")
 
 
 def _suite() -> list[dict[str, Any]]:
