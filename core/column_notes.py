@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from core.text import readable
-
-SHOWN_COLUMNS = 5
+from core.text import listed
 
 
 def undeclared_notes(columns: Sequence[str]) -> tuple[str, ...]:
@@ -20,7 +18,7 @@ def undeclared_notes(columns: Sequence[str]) -> tuple[str, ...]:
     if not columns:
         return ()
     them = "it" if len(columns) == 1 else "them"
-    return (f"left behind, since the model file does not name {them}: {_listed(columns)}",)
+    return (f"left behind, since the model file does not name {them}: {listed(columns)}",)
 
 
 def contract_notes(declared: Collection[str], taken: Collection[str]) -> tuple[str, ...]:
@@ -38,11 +36,5 @@ def contract_notes(declared: Collection[str], taken: Collection[str]) -> tuple[s
     """
     new = sorted(set(declared) - set(taken))
     gone = sorted(set(taken) - set(declared))
-    notes = [f"the champion does not take {_listed(new)}: not compared"] if new else []
-    return (*notes, *([f"the champion takes {_listed(gone)}, which is no feature any more"] if gone else []))
-
-
-def _listed(columns: Sequence[str]) -> str:
-    shown = ", ".join(readable(column, 60) for column in columns[:SHOWN_COLUMNS])
-    more = len(columns) - SHOWN_COLUMNS
-    return shown + (f" and {more:,} more" if more > 0 else "")
+    notes = [f"the champion does not take {listed(new)}: not compared"] if new else []
+    return (*notes, *([f"the champion takes {listed(gone)}, which is no feature any more"] if gone else []))

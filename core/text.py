@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 """Unicode categories that steer a terminal or a reader's eye instead of being read: controls, direction marks and the
@@ -22,6 +23,18 @@ def readable(value: object, limit: int = 120) -> str:
     text = str(value)
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
     return "".join(_seen(character) for character in cut)
+
+
+def listed(names: Sequence[object], limit: int = 5) -> str:
+    """Names for a sentence: the first ones, each readable, and how many more there are.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"], limit=2)
+    'a, b and 1 more'
+    """
+    shown = ", ".join(readable(name, 60) for name in names[:limit])
+    return shown + (f" and {len(names) - limit:,} more" if len(names) > limit else "")
 
 
 def _seen(character: str) -> str:

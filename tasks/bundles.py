@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from serving.bundle import MANIFEST, MAX_DOCUMENT_BYTES, REMEDY, Manifest, read_
 from tasks.mlflow_client import artifact_store, mlflow_client, mlflow_failures
 from tasks.register import MANIFEST as MANIFEST_TAG
 from tasks.register import RUN_KEY
+from tasks.working_copy import remove_stale
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 PREFIX = "fetched-"
-STALE_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -96,10 +95,7 @@ def registered_version(client: MlflowClient, model: str, version: int, settings:
 def _private_folder(parent: Path) -> Path:
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        # What a killed process left; nobody reads a bundle for a day.
-        for leftover in parent.glob(f"{PREFIX}*"):
-            if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(leftover, ignore_errors=True)
+        remove_stale(parent, PREFIX)
         return Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     except OSError as error:
         raise StorageError(f"no folder can be made in {parent}: {error}; free the disk and run again") from error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from core.drift_words import TOLD_CHANGE
 from core.text import readable
 from tasks.console import section, short_path, table
-from tasks.gate_words import NONE, metric_label, number, signed
+from tasks.gate_words import NONE, metric_label, number, signed, signed_interval
 
 if TYPE_CHECKING:
     from core.drift import ColumnDrift, DriftVerdict
@@ -198,15 +198,11 @@ def _performance_table(found: Sequence[Performance], width: int) -> list[str]:
         _Part("reference", [number(one.reference) for one in found]),
         _Part("window", [number(one.value) for one in found]),
         _Part("loss", [signed(one.loss) for one in found]),
-        _Part("interval", [_interval(one.loss_low, one.loss_high) for one in found], goes=1),
+        _Part("interval", [signed_interval(one.loss_low, one.loss_high) for one in found], goes=1),
         _Part("tolerated", [number(one.tolerated) for one in found], goes=2),
         _Part("", [verdicts[one.harmed] for one in found]),
     ]
     return _fitted(parts, width)
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    return NONE if low is None or high is None else f"{signed(low)} to {signed(high)}"
 
 
 def _in_time(windows: Sequence[DriftVerdict]) -> list[DriftVerdict]:

@@ -6,11 +6,9 @@ Evidently takes some three seconds and 280 MB to import; on a second core they c
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,11 +19,11 @@ import pandas as pd
 
 from core.errors import PerennialError
 from core.profile import level_text
+from tasks.working_copy import remove_stale
 
 SAMPLE_ROWS = 20_000
 SIDES = ("reference", "current")
 PREFIX = ".drift-"
-STALE_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ class DriftReport:
         title: str = "",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        _drop_leftovers(folder)
+        remove_stale(folder, PREFIX)
         self.folder = folder
         self._work = tempfile.TemporaryDirectory(prefix=PREFIX, dir=folder)
         work = Path(self._work.name)
@@ -139,13 +137,6 @@ class DriftReport:
         if status != 0:
             raise PerennialError(f"Evidently could not make the drift report (exit {status}):\n{printed[-2000:]}")
         return ReportFiles(self.folder / "drift.html", self.folder / "drift.json")
-
-
-def _drop_leftovers(folder: Path) -> None:
-    """Remove what killed processes left; no report is in the making for a day."""
-    for leftover in folder.glob(f"{PREFIX}*"):
-        if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _sampled(frame: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -121,9 +121,12 @@ def gain_cells(n_rows: int, difference: Difference | None) -> tuple[str, ...]:
 
 def gain_interval(difference: Difference | None) -> str:
     """Write the ends of a gain's interval."""
-    if difference is None or difference.low is None or difference.high is None:
-        return NONE
-    return f"{signed(difference.low)} to {signed(difference.high)}"
+    return NONE if difference is None else signed_interval(difference.low, difference.high)
+
+
+def signed_interval(low: float | None, high: float | None) -> str:
+    """Write the ends of an interval of a gain or a loss."""
+    return NONE if low is None or high is None else f"{signed(low)} to {signed(high)}"
 
 
 def metric_label(metric: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -23,10 +23,12 @@ from core.seen_rows import SeenRows, identities
 from core.trust import trusted_types
 from serving.bundle import Predictor, load_predictor, read_document
 from tasks.bundles import Fetched
-from tasks.reference_rows import CBPE, MAX_ROWS, read_reference_rows
+from tasks.reference_rows import CBPE, read_reference_rows, reference_rows
 from tasks.rows import load_rows
 from tasks.snapshots import lay_out_snapshot
 from tasks.training_rows import TRAINING_ROWS, read_training_rows
+
+Content = TypeVar("Content")
 
 REMEDY = "train the model again, then monitor the new version"
 
@@ -88,7 +90,7 @@ def champion_reference(files: Fetched, config: ModelConfig) -> Reference:
     return Reference(
         predictor=predictor,
         config=with_features(config, predictor.contract),
-        profile=_profile(files.folder),
+        profile=_document(files.folder, "profile.json", Profile.from_dict),
         rows=read_reference_rows(files.folder, predictor.contract),
         seen=read_training_rows(files.folder / TRAINING_ROWS),
         importance={item["feature"]: item["mean"] or 0.0 for item in evaluation["importance"]},
@@ -111,11 +113,10 @@ def against_version(champion: Reference, version: str, settings: Settings) -> Re
     rows = load_rows(lay_out_snapshot(config.model, version, settings), config)
     y = encode_target(rows.frame[config.target], contract)
     output = champion.predictor.predict(rows.frame)
-    drawn = rows.frame if len(y) <= MAX_ROWS else rows.frame.sample(MAX_ROWS, random_state=config.training.seed)
     return replace(
         champion,
         profile=reference_profile(rows.frame, y, output, contract),
-        rows=drawn[[*contract.raw_columns, contract.target]],
+        rows=reference_rows(rows.frame, contract, config.training.seed),
     )
 
 
@@ -138,18 +139,15 @@ def with_features(config: ModelConfig, contract: FeatureContract) -> ModelConfig
     return config.model_copy(update={"features": Features(**used, ignored=ignored)})
 
 
-def _profile(folder: Path) -> Profile:
+def _document(folder: Path, name: str, parsed: Callable[[dict[str, Any]], Content]) -> Content:
     try:
-        return Profile.from_dict(json.loads(read_document(folder, "profile.json")))
+        return parsed(json.loads(read_document(folder, name)))
     except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"profile.json is not what this version of Perennial reads: {error}; {REMEDY}") from error
+        raise BundleError(f"{name} is not what this version of Perennial reads: {error}; {REMEDY}") from error
 
 
 def _cbpe(folder: Path, config: ModelConfig) -> CbpeReference | None:
-    try:
-        found = CbpeReference.from_dict(json.loads(read_document(folder, CBPE)))
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{CBPE} is not what this version of Perennial reads: {error}; {REMEDY}") from error
+    found = _document(folder, CBPE, CbpeReference.from_dict)
     # Of another metric it says nothing; the gate's may have been changed since.
     return found if found.metric == config.gate.metric else None
 

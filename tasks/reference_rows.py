@@ -18,19 +18,22 @@ MAX_ROWS = 5_000
 """Rows kept: enough to draw a distribution; the profile beside them has counted all."""
 
 
-def reference_rows_file(frame: pd.DataFrame, contract: FeatureContract, seed: int) -> bytes:
-    """Write a sample of training rows as Parquet, in their order: the contract's raw columns and the target.
+def reference_rows(frame: pd.DataFrame, contract: FeatureContract, seed: int) -> pd.DataFrame:
+    """Draw at most 5,000 rows, in their order: the contract's raw columns and the target.
 
     Parameters
     ----------
-    frame
-        All training rows.
     seed
         The same seed draws the same rows.
     """
     drawn = frame if len(frame) <= MAX_ROWS else frame.sample(MAX_ROWS, random_state=seed).sort_index()
+    return drawn[_columns(contract)]
+
+
+def reference_rows_file(frame: pd.DataFrame, contract: FeatureContract, seed: int) -> bytes:
+    """Write a sample of all training rows as Parquet, see :func:`reference_rows`."""
     buffer = io.BytesIO()
-    drawn[_columns(contract)].to_parquet(buffer, index=False)
+    reference_rows(frame, contract, seed).to_parquet(buffer, index=False)
     return buffer.getvalue()
 
 

@@ -6,7 +6,9 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from core.errors import DataVersionError, SourceError, StorageError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+STALE_SECONDS = 24 * 3600.0
 
 _log = logging.getLogger("perennial.data")
 
@@ -59,6 +63,13 @@ def remove_leftovers(folder: Path) -> None:
     """Remove temporary files of a killed run (their names start with a dot). The caller holds the model."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
+
+
+def remove_stale(folder: Path, prefix: str) -> None:
+    """Remove folders that killed processes left there a day ago or more; what is younger may be in use."""
+    for leftover in folder.glob(f"{prefix}*"):
+        if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def batch_facts(path: Path) -> BatchFacts:
