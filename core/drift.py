@@ -181,24 +181,6 @@ class DriftVerdict:
             raise ValueError(f"expected a verdict on drift, found a document with {sorted(content)[:10]}")
         return _adapter().validate_python({**content, "performance": [_numbers(one) for one in content["performance"]]})
 
-    def as_earlier(self) -> EarlierWindow:
-        """Return what later decisions need of it."""
-        window = self.window
-        return EarlierWindow(
-            id=self.id,
-            champion=self.champion,
-            against=self.against,
-            batches=window.batches,
-            first_time=window.first_time,
-            last_time=window.last_time,
-            since=window.since,
-            until=window.until,
-            drifted=self.drifted,
-            status=self.status,
-            retrain=self.retrain,
-            measured_at=self.measured_at,
-        )
-
 
 def performance_confidence(drift: Drift, kinds: int) -> float:
     """Confidence of each kind's interval, so that a window without loss is called harmed as rarely as it may be.

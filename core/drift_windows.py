@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from core.data_history import BatchEntry
 from core.errors import ConfigError
-from core.text import readable
+from core.text import listed, readable
 
 Status = Literal["ok", "watch", "drift", "insufficient"]
 """What a window is: like the reference, changed without need to act, drifted, or too small to be judged."""
@@ -46,8 +46,6 @@ class EarlierWindow:
         Version that was judged, and what the window was held against; other pairs say nothing of the present one.
     batches, first_time, last_time
         Its rows, as in :class:`Span`.
-    since, until
-        Range of time that was asked for; None where none was.
     drifted
         Whether this window by itself was a signal, persistent or not.
     status
@@ -64,8 +62,6 @@ class EarlierWindow:
     batches: tuple[str, ...]
     first_time: datetime | None
     last_time: datetime | None
-    since: datetime | None
-    until: datetime | None
     drifted: bool
     status: Status
     retrain: bool
@@ -284,5 +280,4 @@ def _stem(name: str) -> str:
 
 
 def _list(names: Sequence[str]) -> str:
-    shown = ", ".join(readable(name, 60) for name in names[:SHOWN_BATCHES])
-    return shown + (f" and {len(names) - SHOWN_BATCHES:,} more" if len(names) > SHOWN_BATCHES else "")
+    return listed(names, SHOWN_BATCHES)

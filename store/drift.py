@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Self
 
 from sqlalchemy import Engine, RowMapping, Select, select
 
+from core.drift_windows import EarlierWindow, Status
 from store.database import reading, upsert, writing
 from store.tables import DriftWindowRow
 
@@ -49,7 +50,7 @@ class DriftWindow:
     model: str
     champion: int
     against: str
-    status: str
+    status: Status
     drifted: bool
     retrain: bool
     n_rows: int
@@ -64,6 +65,10 @@ class DriftWindow:
     def to_row(self) -> dict[str, Any]:
         """Values of the table's columns."""
         return {**asdict(self), "batches": json.dumps(self.batches)}
+
+    def as_earlier(self) -> EarlierWindow:
+        """Return what later decisions need of it; the document need not be read for that."""
+        return EarlierWindow(**{field.name: getattr(self, field.name) for field in fields(EarlierWindow)})
 
     @classmethod
     def from_row(cls, row: RowMapping) -> Self:

@@ -24,7 +24,7 @@ from core.metrics import Floats
 from core.monitored_window import CHAMPION, MonitoredWindow
 from core.performance import Performance, estimated_performance, realised_performance
 from core.prediction_bias import PredictionBias, prediction_bias
-from core.profile import BinnedProfile, ColumnProfile
+from core.profile import BinnedProfile, ColumnProfile, LevelProfile
 from store.database import open_database
 from store.drift import DriftWindow, drift_windows, find_window, record_window
 from tasks.bundles import fetched
@@ -92,6 +92,7 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
         output = reference.predictor.predict(counted.sample)
         _log.info("champion %d answered %s of them", window.champion, f"{len(output):,}")
     known, n_young = _known_labels(counted.sample, reference, datetime.now(UTC))
+    y = encode_target(counted.sample.loc[known, window.config.target], reference.contract)
     pairs = _pairs(reference, counted, output, n_young)
     columns = column_drifts(pairs, reference.importance, window.config.drift, window.config.training.seed)
     if window.exact:
@@ -103,8 +104,8 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
         against=window.against,
         window=_facts(window, counted, int(known.sum()), n_young, _notes(window, reference)),
         columns=columns,
-        performance=tuple(_performance(reference, counted.sample, output, known)),
-        bias=_bias(reference, counted.sample, output, known),
+        performance=tuple(_performance(reference, y, output[known], output)),
+        bias=_bias(reference, y, output[known]),
     )
     _reports[window.id] = window_report(window, reference, counted.sample, evidence)
     return evidence
@@ -112,7 +113,7 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
 
 def decided(window: MonitoredWindow, evidence: DriftEvidence, settings: Settings) -> DriftVerdict:
     """Decide by the evidence and the decisions before this one."""
-    before = [verdict.as_earlier() for verdict in recorded_verdicts(evidence.model, settings)]
+    before = [entry.as_earlier() for entry in drift_windows(open_database(settings.database_url), evidence.model)]
     return decide(evidence, before, window.config.drift, datetime.now(UTC))
 
 
@@ -181,7 +182,7 @@ def _pairs(reference: Reference, counted: Window, output: Floats, n_young: int) 
     # Where one class is labelled sooner than another, labels that still come in would read as drift of the target.
     if not n_young:
         pairs.append(("target", profile.target, counted.target))
-    return [*pairs, ("prediction", profile.prediction, _prediction_counts(profile.prediction, output, reference))]
+    return [*pairs, ("prediction", profile.prediction, _prediction_counts(profile.prediction, output))]
 
 
 def _comparable(column: ColumnProfile) -> ColumnProfile:
@@ -191,12 +192,12 @@ def _comparable(column: ColumnProfile) -> ColumnProfile:
     return replace(column, edges=(), counts=(sum(column.counts),))
 
 
-def _prediction_counts(bins: ColumnProfile, output: Floats, reference: Reference) -> ColumnProfile:
-    counts, classes = WindowCounts([bins]), reference.contract.classes
-    if reference.contract.task == "multiclass":
-        counts.add_levels(bins.name, output.argmax(axis=1), classes, n_missing=0)
+def _prediction_counts(bins: ColumnProfile, output: Floats) -> ColumnProfile:
+    counts = WindowCounts([bins])
+    if isinstance(bins, LevelProfile):
+        counts.add_levels(bins.name, output.argmax(axis=1), bins.levels, n_missing=0)
     else:
-        counts.add_numbers(bins.name, output[:, 1] if classes else output)
+        counts.add_numbers(bins.name, output if output.ndim == 1 else output[:, 1])
     return counts.columns()[0]
 
 
@@ -212,17 +213,15 @@ def _known_labels(sample: pd.DataFrame, reference: Reference, now: datetime) -> 
     return known & ~young, int(young.sum())
 
 
-def _performance(
-    reference: Reference, sample: pd.DataFrame, output: Floats, known: npt.NDArray[np.bool_]
-) -> list[Performance]:
+def _performance(reference: Reference, y: npt.NDArray[Any], labelled: Floats, output: Floats) -> list[Performance]:
     drift, config = reference.config.drift, reference.config
     settings = {"max_loss": drift.max_loss, "confidence": _harm_confidence(reference)}
     found = []
-    if known.any():
+    if len(y):
         found.append(
             realised_performance(
-                encode_target(sample.loc[known, config.target], reference.contract),
-                output[known],
+                y,
+                labelled,
                 config.gate.metric,
                 reference.performance,
                 reference.confidence,
@@ -242,14 +241,12 @@ def _notes(window: MonitoredWindow, reference: Reference) -> tuple[str, ...]:
     return (*window.notes, *undeclared_notes(list(strange)), *contract)
 
 
-def _bias(
-    reference: Reference, sample: pd.DataFrame, output: Floats, known: npt.NDArray[np.bool_]
-) -> PredictionBias | None:
+def _bias(reference: Reference, y: npt.NDArray[Any], labelled: Floats) -> PredictionBias | None:
     if reference.bias is None:
         return None
     return prediction_bias(
-        encode_target(sample.loc[known, reference.config.target], reference.contract),
-        output[known],
+        y,
+        labelled,
         reference.bias,
         tolerated=reference.config.gate.max_calibration_loss,
         confidence=_harm_confidence(reference),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from core.divergence import ChiSquare
-from core.drift import DriftEvidence, EarlierWindow, WindowFacts
+from core.drift import DriftEvidence, DriftVerdict, EarlierWindow, WindowFacts
 from core.drift_columns import ColumnDrift
 from core.performance import Performance
 
@@ -99,11 +99,20 @@ def earlier(month: int, **changes: Any) -> EarlierWindow:
         "batches": (f"{month:04d}-a",),
         "first_time": datetime(2024, month, 1),
         "last_time": datetime(2024, month, 28),
-        "since": None,
-        "until": None,
         "drifted": True,
         "status": "watch",
         "retrain": False,
         "measured_at": NOW - timedelta(days=9 - month),
     }
     return EarlierWindow(**{**content, **changes})
+
+
+def recalled(verdict: DriftVerdict) -> EarlierWindow:
+    """Return what the history remembers of a verdict."""
+    window = verdict.window
+    return earlier(
+        1,
+        **{name: getattr(verdict, name) for name in ("id", "champion", "against", "drifted", "status", "retrain")},
+        **{name: getattr(window, name) for name in ("batches", "first_time", "last_time")},
+        measured_at=verdict.measured_at,
+    )

@@ -26,6 +26,7 @@ from tests.core.drift_samples import (
     earlier,
     evidence,
     realised,
+    recalled,
 )
 
 ONE_WINDOW = Drift(persistence=(1, 1))
@@ -225,8 +226,8 @@ def test_a_verdict_is_an_earlier_window_to_the_next() -> None:
         "last_time": datetime(2024, 10, 31),
     }
     second = replace(evidence(DRIFTED, **later), id="b" * 64)
-    assert decide(second, (first.as_earlier(),), drift, NOW).status == "drift"
-    assert decide(second, (judged(drift=drift).as_earlier(),), drift, NOW).status == "watch"
+    assert decide(second, (recalled(first),), drift, NOW).status == "drift"
+    assert decide(second, (recalled(judged(drift=drift)),), drift, NOW).status == "watch"
 
 
 ID: dict[str, Any] = {

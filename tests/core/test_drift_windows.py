@@ -49,8 +49,6 @@ def window(number: int, **changes: Any) -> EarlierWindow:
         "batches": (f"{number:04d}-{number:012x}",),
         "first_time": month(number),
         "last_time": month(number, 28),
-        "since": None,
-        "until": None,
         "drifted": False,
         "status": "ok",
         "retrain": False,
