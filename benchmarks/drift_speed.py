@@ -24,8 +24,8 @@ import numpy as np
 from benchmarks import peers, polars_scan
 from benchmarks.clocks import check, clocks, since
 from config.schema import ModelConfig
-from core.contract import FeatureContract
 from core.drift_columns import Pair, column_drifts
+from core.feature_contract import FeatureContract
 from core.profile import Profile, reference_profile
 
 SIZES = (1_000_000, 10_000_000)

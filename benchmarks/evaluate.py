@@ -17,8 +17,9 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from config.schema import ModelConfig, SimulatedSource
-from core.contract import FeatureContract, encode_target, prepare
+from core.contract import encode_target, prepare
 from core.evaluation import evaluate, predict_output
+from core.feature_contract import FeatureContract
 from core.features import build_pipeline
 from core.importance import permutation_importance
 from core.profile import reference_profile

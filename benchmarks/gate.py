@@ -36,8 +36,9 @@ from config.schema import ModelConfig, SimulatedSource
 from core.bootstrap import Estimate
 from core.clean_holdout import clean_holdout
 from core.comparison import compare
-from core.contract import FeatureContract, encode_target, prepare
+from core.contract import encode_target, prepare
 from core.evaluation import predict_output
+from core.feature_contract import FeatureContract
 from core.features import build_pipeline
 from core.gate import Evidence, GateVerdict, HoldoutFacts, ServingVerdict, decide, gain_check
 from core.metrics import METRICS, Floats, metric_values, task_metrics

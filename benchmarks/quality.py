@@ -26,8 +26,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from config.schema import ModelConfig
 from config.settings import Settings
-from core.contract import FeatureContract, encode_target
+from core.contract import encode_target
 from core.evaluation import predict_output
+from core.feature_contract import FeatureContract
 from core.references import Snapshot
 from core.rows import Rows
 from core.split import Split, holdout_split

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from core.contract import FeatureContract
+from core.feature_contract import FeatureContract
 
 TOLERANCE = 1e-5
 """Largest accepted difference of a probability, or of a value in standard deviations of the output."""

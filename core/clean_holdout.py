@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from config.schema import ModelConfig
-from core.contract import FeatureContract
+from core.feature_contract import FeatureContract
 from core.gate import HoldoutFacts
 from core.looks import HoldoutSketch
 from core.rows import Rows

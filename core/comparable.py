@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from core.contract import FeatureContract
+from core.feature_contract import FeatureContract
 from core.metrics import Floats
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.calibration import Calibration, event_chance
-from core.contract import FeatureContract
+from core.feature_contract import FeatureContract
 from core.metrics import Floats
 
 CURVE_POINTS = 200

@@ -14,9 +14,9 @@ import pandas as pd
 from config.schema import ModelConfig
 from core.bootstrap import MIN_ROWS, Estimate, estimates
 from core.calibration import Calibration, CalibrationBin, calibration
-from core.contract import FeatureContract
 from core.curves import classification_curves, regression_curves
 from core.errors import TrainingError
+from core.feature_contract import FeatureContract
 from core.importance import Importance, Predict, permutation_importance
 from core.jsonable import jsonable
 from core.metrics import METRICS, Floats, task_metrics

@@ -22,9 +22,10 @@ from sklearn.tree import BaseDecisionTree
 from sklearn.utils import get_tags
 
 from config.schema import ModelConfig
-from core.contract import FeatureContract, PrepareColumns
+from core.contract import PrepareColumns
 from core.errors import TrainingError
 from core.estimators import load_estimator
+from core.feature_contract import FeatureContract
 
 _TREES = (BaseDecisionTree, BaseForest, BaseGradientBoosting, BaseWeightBoosting)
 

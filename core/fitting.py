@@ -12,9 +12,9 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer
 
-from core.contract import FeatureContract
 from core.errors import TrainingError
 from core.evaluation import predict_output
+from core.feature_contract import FeatureContract
 from core.metrics import metric_values
 from core.split import Fold
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from core.contract import FeatureContract
+from core.feature_contract import FeatureContract
 from core.metrics import METRICS, Floats, metric_values
 
 REPEATS = 5

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from config.schema import ModelConfig
-from core.contract import MISSING, FeatureContract
+from core.feature_contract import MISSING, FeatureContract
 from core.leakage_scores import linear_leak, single_feature_score
 from core.rows import Rows
 from core.split import Indices, Split

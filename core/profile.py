@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from core.contract import FeatureContract
+from core.feature_contract import FeatureContract
 from core.metrics import Floats
 
 VERSION = 2

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from core.contract import FeatureContract
+from core.feature_contract import FeatureContract
 
 REHEARSAL = "rehearsal.parquet"
 """Name of their file in a bundle."""

@@ -18,7 +18,8 @@ from sklearn.pipeline import Pipeline
 from config.schema import Gate, ModelConfig
 from core.checks import gain_check, gain_text
 from core.comparison import Comparison
-from core.contract import FeatureContract, prepare
+from core.contract import prepare
+from core.feature_contract import FeatureContract
 from core.features import build_pipeline
 from core.fitting import fit_estimator
 from core.metrics import METRICS, Floats

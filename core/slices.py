@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from core.contract import MISSING
+from core.feature_contract import MISSING
 from core.profile import level_text
 
 MAX_LEVELS = 10

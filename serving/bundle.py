@@ -11,23 +11,15 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
 
-import numpy as np
-import pandas as pd
 from pydantic import TypeAdapter, ValidationError
-from sklearn.pipeline import Pipeline
 
-from core.contract import FeatureContract, PrepareColumns, prepare
-from core.errors import BundleError, SchemaError, TrainingError
-from core.evaluation import predict_output
-from core.metrics import Floats
-from serving.archive import refuse_bomb
+from core.errors import BundleError
+from core.feature_contract import FeatureContract
 from serving.graph import Graph
 
 Document = TypeVar("Document")
@@ -43,25 +35,6 @@ MAX_DOCUMENT_BYTES = 16_000_000
 """Of a JSON document; a manifest or a contract takes kilobytes."""
 
 REMEDY = "the files were changed after registration: bring them back from a backup, or train again"
-
-# What skops and the constructors it calls raise for a file that is not what they wrote (read from their sources at
-# 0.16): a foreign type is a TypeError, all else ends in the built-in errors below.
-LOADING_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    NameError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -97,54 +70,6 @@ class Manifest:
     def by_path(self) -> dict[str, BundleFile]:
         """Files by their paths."""
         return {file.path: file for file in self.files}
-
-
-@dataclass(frozen=True, eq=False)
-class Predictor:
-    """A loaded bundle that answers raw rows.
-
-    Parameters
-    ----------
-    manifest, contract
-        What it is and which columns it takes.
-    kind
-        ``onnx`` or ``skops``: what computes the answers.
-    """
-
-    manifest: Manifest
-    contract: FeatureContract
-    kind: Kind
-    _answers: Callable[[pd.DataFrame], Floats] = field(repr=False)
-
-    def predict(self, frame: pd.DataFrame) -> Floats:
-        """Probabilities of the contract's classes, shape (n, k), or numbers, shape (n,).
-
-        Parameters
-        ----------
-        frame
-            n rows with at least the contract's raw columns.
-
-        Raises
-        ------
-        SchemaError
-            A column is missing.
-        BundleError
-            The model gives no answers, of another shape, or some that are not finite.
-        """
-        if missing := [name for name in self.contract.raw_columns if name not in frame.columns]:
-            raise SchemaError(f"the rows lack columns the model takes: {', '.join(missing)}")
-        if len(frame) == 0:
-            return np.empty(self._shape(0))
-        answers = np.asarray(self._answers(frame), dtype="float64")
-        if answers.size != np.prod(self._shape(len(frame))):
-            raise BundleError(
-                f"expected answers of shape {self._shape(len(frame))} for {len(frame):,} rows, found {answers.shape}; "
-                "the model and its contract do not belong together: train again"
-            )
-        return _finite(answers.reshape(self._shape(len(frame))))
-
-    def _shape(self, n_rows: int) -> tuple[int, ...]:
-        return (n_rows, len(self.contract.classes)) if self.contract.classes else (n_rows,)
 
 
 def verified(folder: Path, manifest_sha256: str) -> Manifest:
@@ -230,66 +155,6 @@ def load_contract(folder: Path) -> FeatureContract:
     return _parsed(read_document(folder, CONTRACT), FeatureContract, folder / CONTRACT)
 
 
-def load_pipeline(folder: Path, trusted: Sequence[str]) -> Pipeline:
-    """Load the fitted pipeline of a verified bundle, building no type but trusted ones.
-
-    Parameters
-    ----------
-    trusted
-        Dotted names, from :func:`core.trust.trusted_types`; never from the bundle.
-
-    Raises
-    ------
-    BundleError
-        It holds other types, unpacks to more than it is, or does not load here.
-    """
-    import skops.io
-    from skops.io.exceptions import UntrustedTypesFoundException
-
-    path = folder / PIPELINE
-    try:
-        refuse_bomb(path)
-        pipeline = skops.io.load(path, trusted=list(trusted))
-    except UntrustedTypesFoundException as error:
-        raise BundleError(
-            f"{path} holds types that are not on the list of trusted types: {_first_line(error)}; where you wrote or "
-            "reviewed them, add them to the model file under training.trusted_types"
-        ) from error
-    except LOADING_ERRORS as error:
-        raise BundleError(
-            f"{path} does not load: {_first_line(error)}; it may need the library versions it was trained with "
-            "(requirements.txt in the bundle)"
-        ) from error
-    if not _is_ours(pipeline):
-        raise BundleError(f"{path} holds a {type(pipeline).__name__}, not a pipeline that Perennial trained; {REMEDY}")
-    return pipeline
-
-
-def _is_ours(pipeline: object) -> bool:
-    try:
-        return isinstance(pipeline, Pipeline) and isinstance(pipeline[0], PrepareColumns)
-    except LOADING_ERRORS:  # a pipeline without steps
-        return False
-
-
-def load_predictor(folder: Path, manifest_sha256: str, trusted: Sequence[str]) -> Predictor:
-    """Verify a bundle and load what answers: the ONNX graph where there is one, else the pipeline.
-
-    Raises
-    ------
-    BundleError
-        See :func:`verified` and :func:`load_pipeline`; or the graph does not run or takes other columns.
-    """
-    manifest = verified(folder, manifest_sha256)
-    contract = load_contract(folder)
-    if GRAPH in manifest.by_path:
-        return Predictor(manifest, contract, "onnx", _graph_answers(folder, contract))
-    pipeline = load_pipeline(folder, trusted)
-    if FeatureContract.from_dict(pipeline.steps[0][1].contract) != contract:
-        raise BundleError(f"the pipeline in {folder} was trained by another contract than {CONTRACT}; {REMEDY}")
-    return Predictor(manifest, contract, "skops", _pipeline_answers(pipeline, contract))
-
-
 @dataclass(frozen=True)
 class GraphFacts:
     """What the export wrote about the graph, see ``tasks.onnx_export.OnnxResult``."""
@@ -302,34 +167,21 @@ class GraphFacts:
     reason: str | None = None
 
 
-def _graph_answers(folder: Path, contract: FeatureContract) -> Callable[[pd.DataFrame], Floats]:
+def load_graph(folder: Path, contract: FeatureContract) -> Graph:
+    """Load the ONNX graph of a verified bundle.
+
+    Raises
+    ------
+    BundleError
+        It does not run, or takes other columns than the contract.
+    """
     facts = _parsed(read_document(folder, GRAPH_FACTS), GraphFacts, folder / GRAPH_FACTS)
     graph = Graph((folder / GRAPH).read_bytes())
     if graph.inputs != facts.inputs or graph.outputs[-1:] != (facts.output,):
         raise BundleError(f"the graph in {folder} has other inputs and outputs than {GRAPH_FACTS} says; {REMEDY}")
     if len(graph.inputs) != len(contract.prepared_columns):
         raise BundleError(f"the graph in {folder} takes other columns than {CONTRACT} says; {REMEDY}")
-    return lambda frame: graph.run(prepare(frame, contract))
-
-
-def _pipeline_answers(pipeline: Pipeline, contract: FeatureContract) -> Callable[[pd.DataFrame], Floats]:
-    def answers(frame: pd.DataFrame) -> Floats:
-        try:
-            return predict_output(pipeline, frame, contract)
-        except TrainingError as error:
-            raise BundleError(f"the pipeline gives no usable answers: {error}") from error
-
-    return answers
-
-
-def _finite(answers: Floats) -> Floats:
-    strange = ~np.isfinite(answers).reshape(len(answers), -1).all(axis=1)
-    if strange.any():
-        raise BundleError(
-            f"expected finite answers, found NaN or infinity in {int(strange.sum()):,} of {len(answers):,} rows; "
-            "scale the features or change training.params, and train again"
-        )
-    return answers
+    return graph
 
 
 def _names(folder: Path) -> Iterator[str]:
@@ -387,8 +239,3 @@ def _parsed(content: bytes, kind: type[Document], path: Path) -> Document:
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(map(repr, names[:5])) + more
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from core.errors import BundleError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROWS_PER_CALL = 1_000
 
@@ -37,9 +40,11 @@ class Graph:
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except _failures() as error:
-            raise BundleError(f"the graph does not run: {_first_line(error)}") from error
+            raise BundleError(f"the graph does not run: {first_line(error)}") from error
         self.inputs = tuple(item.name for item in self._session.get_inputs())
         self.outputs = tuple(item.name for item in self._session.get_outputs())
+        self._wanted = [self.outputs[-1]]
+        self._failures = _failures()
 
     def run(self, prepared: pd.DataFrame) -> npt.NDArray[Any]:
         """Answer rows as :func:`core.contract.prepare` returns them; shape (n, k) or (n, 1).
@@ -50,16 +55,34 @@ class Graph:
             The graph fails on these rows.
         """
         starts = range(0, len(prepared), ROWS_PER_CALL)
-        try:
-            return np.concatenate([self._part(prepared.iloc[start : start + ROWS_PER_CALL]) for start in starts])
-        except _failures() as error:
-            raise BundleError(f"the graph does not run: {_first_line(error)}") from error
+        parts = (prepared.iloc[start : start + ROWS_PER_CALL] for start in starts)
+        return np.concatenate([self.answer(_columns(part)) for part in parts])
 
-    def _part(self, rows: pd.DataFrame) -> npt.NDArray[Any]:
+    def answer(self, columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """Answer prepared columns, each of shape (n, 1), float32 or object (str), in the order of :attr:`inputs`.
+
+        Raises
+        ------
+        BundleError
+            The graph fails on these rows.
+        """
         # By place: skl2onnx cleans names of odd characters and numbers those that then collide.
-        feed = {name: rows.iloc[:, [place]].to_numpy() for place, name in enumerate(self.inputs)}
-        answers: npt.NDArray[Any] = self._session.run([self.outputs[-1]], feed)[0]
+        feed = dict(zip(self.inputs, columns, strict=True))
+        try:
+            answers: npt.NDArray[Any] = self._session.run(self._wanted, feed)[0]
+        except self._failures as error:
+            raise BundleError(f"the graph does not run: {first_line(error)}") from error
         return answers
+
+
+def first_line(error: Exception) -> str:
+    """Say what an error of a library says, shortened."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
+
+
+def _columns(prepared: pd.DataFrame) -> list[npt.NDArray[Any]]:
+    return [prepared.iloc[:, [place]].to_numpy() for place in range(prepared.shape[1])]
 
 
 def _failures() -> tuple[type[Exception], ...]:
@@ -68,8 +91,3 @@ def _failures() -> tuple[type[Exception], ...]:
 
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
     return (*(getattr(runtime, name) for name in names), ValueError, RuntimeError)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__

@@ -20,12 +20,13 @@ from pyarrow import parquet
 from pydantic import TypeAdapter
 
 from core.agreement import Agreement, agreement
-from core.contract import FeatureContract
 from core.errors import BundleError, SchemaError
+from core.feature_contract import FeatureContract
 from core.gate import ServingVerdict
 from core.metrics import Floats
 from core.rehearsal import MAX_REHEARSAL_ROWS, REHEARSAL, rehearsal_columns, rehearsal_parts
-from serving.bundle import Predictor, load_predictor, read_document
+from serving.bundle import read_document
+from serving.predictor import Predictor, load_predictor
 from serving.request import parse_rows
 
 EXAMPLE = "input_example.json"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from core.contract import FeatureContract
 from core.errors import SchemaError
+from core.feature_contract import FeatureContract
 
 
 def parse_rows(content: bytes | str, contract: FeatureContract) -> pd.DataFrame:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from config.schema import ModelConfig
-    from core.contract import FeatureContract
     from core.evaluation import Evaluation
+    from core.feature_contract import FeatureContract
     from core.leakage import LeakageReport
     from core.rows import Rows
     from core.split import Split
@@ -74,7 +74,7 @@ class Bench:
         TrainingError
             The target cannot be learnt: no label, one class, a class with a single row.
         """
-        from core.contract import FeatureContract
+        from core.feature_contract import FeatureContract
         from core.schema import target_problem
 
         config = self.run.config

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from core.contract import FeatureContract
 from core.errors import StorageError, TrainingError
+from core.feature_contract import FeatureContract
 from core.jsonable import jsonable
 from core.references import Lineage
 from core.trust import untrusted_message

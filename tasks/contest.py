@@ -18,9 +18,9 @@ from core.bootstrap import Estimate
 from core.clean_holdout import CleanHoldout, clean_holdout
 from core.comparable import aligned, incomparable_reason
 from core.comparison import Comparison, compare
-from core.contract import KINDS, FeatureContract
 from core.errors import BundleError, ModelNotFoundError, SchemaError, TrainingError
 from core.evaluation import predict_output
+from core.feature_contract import KINDS, FeatureContract
 from core.gate import Evidence, GateVerdict, decide
 from core.looks import HoldoutSketch, effective_looks
 from core.metrics import Floats
@@ -29,7 +29,8 @@ from core.self_test import SelfTest, degraded, self_test, shuffled_model, trial_
 from core.split import Hashes, feature_hashes
 from core.training_run import TrainingRun
 from core.trust import trusted_types
-from serving.bundle import load_contract, load_pipeline, read_document
+from serving.bundle import load_contract, read_document
+from serving.predictor import load_pipeline
 from tasks.bench import Bench, open_bench
 from tasks.bundles import Fetched, fetched
 from tasks.rows import load_rows

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from core.contract import MISSING
+from core.feature_contract import MISSING
 from core.text import readable
 
 MAX_LEVELS = 30

@@ -16,9 +16,10 @@ from sklearn.pipeline import Pipeline
 
 from config.schema import ModelConfig
 from config.settings import Settings
-from core.contract import FeatureContract, encode_target, prepare
+from core.contract import encode_target, prepare
 from core.errors import TrainingError
 from core.estimators import load_estimator, with_params
+from core.feature_contract import FeatureContract
 from core.features import build_encoder, build_pipeline, estimator_need
 from core.fitting import EncodedFolds, check_trainable, fit_estimator, fold_scores
 from core.metrics import METRICS

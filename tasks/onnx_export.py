@@ -16,8 +16,8 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from core.agreement import agreement
-from core.contract import MISSING, FeatureContract
 from core.errors import BundleError
+from core.feature_contract import MISSING, FeatureContract
 from serving.graph import Graph
 
 logger = logging.getLogger("perennial.onnx_export")

@@ -14,14 +14,16 @@ from config.schema import Features, ModelConfig
 from config.settings import Settings
 from core.bootstrap import Estimate
 from core.cbpe import CbpeReference
-from core.contract import KINDS, FeatureContract, encode_target
+from core.contract import encode_target
 from core.errors import BundleError
+from core.feature_contract import KINDS, FeatureContract
 from core.monitored_window import CHAMPION, MonitoredWindow
 from core.prediction_bias import reference_bias
 from core.profile import Profile, reference_profile
 from core.seen_rows import SeenRows, identities
 from core.trust import trusted_types
-from serving.bundle import Predictor, load_predictor, read_document
+from serving.bundle import read_document
+from serving.predictor import Predictor, load_predictor
 from tasks.bundles import Fetched
 from tasks.reference_rows import CBPE, read_reference_rows, reference_rows
 from tasks.rows import load_rows

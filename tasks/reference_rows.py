@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from core.contract import FeatureContract
 from core.errors import BundleError
+from core.feature_contract import FeatureContract
 
 REFERENCE_ROWS = "reference.parquet"
 CBPE = "cbpe.json"

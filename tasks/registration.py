@@ -12,7 +12,8 @@ import numpy as np
 from config.settings import Settings
 from core.card import CardFacts, ColumnFacts, DataFacts
 from core.cbpe import CbpeReference, reference_cbpe
-from core.contract import KINDS, prepare
+from core.contract import prepare
+from core.feature_contract import KINDS
 from core.outcome import TrainOutcome
 from core.profile import reference_profile
 from core.rehearsal import REHEARSAL

@@ -19,7 +19,7 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from config.schema import Gate
-from core.contract import FeatureContract
+from core.feature_contract import FeatureContract
 from core.gate import ServingVerdict
 from core.rehearsal import rehearsal_frame
 from tasks.bundle import example_rows

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from config.schema import ModelConfig
-from core.contract import FeatureContract
+from core.feature_contract import FeatureContract
 from core.metrics import Floats
 from tests.factories import credit_config
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.agreement import TOLERANCE, agreement, allowed_difference
-from core.contract import FeatureContract
+from core.feature_contract import FeatureContract
 
 BINARY = FeatureContract("binary", "y", ("0", "1"), ("x",), (), (), ())
 REGRESSION = FeatureContract("regression", "y", (), ("x",), (), (), ())

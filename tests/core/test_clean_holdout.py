@@ -9,7 +9,8 @@ import pytest
 
 from config.schema import ModelConfig
 from core.clean_holdout import CleanHoldout, clean_holdout
-from core.contract import FeatureContract, encode_target
+from core.contract import encode_target
+from core.feature_contract import FeatureContract
 from core.rows import Rows
 from core.seen_rows import SeenRows, rows_trained_on
 from core.split import Split, feature_hashes, holdout_split

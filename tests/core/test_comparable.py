@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.comparable import aligned, incomparable_reason
-from core.contract import FeatureContract
+from core.feature_contract import FeatureContract
 
 BINARY = FeatureContract("binary", "default", ("0", "1"), ("income",), (), (), ())
 

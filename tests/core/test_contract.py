@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.contract import MISSING, FeatureContract, PrepareColumns, encode_target, prepare
+from core.contract import PrepareColumns, encode_target, prepare
 from core.errors import TrainingError
+from core.feature_contract import MISSING, FeatureContract
 from tests.factories import credit_config
 
 CONTRACT = FeatureContract.of(

@@ -13,8 +13,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
-from core.contract import FeatureContract, encode_target, prepare
+from core.contract import encode_target, prepare
 from core.evaluation import predict_output
+from core.feature_contract import FeatureContract
 from core.features import FAR_BELOW, build_encoder, build_pipeline, estimator_need
 from tasks.onnx_export import export_onnx
 from tests.core.training_rows import training_config, training_rows

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from core.contract import FeatureContract
 from core.counts import all_counts
+from core.feature_contract import FeatureContract
 from core.frame_counts import frame_counts
 from core.profile import feature_profiles
 from tests.core.samples import credit_frame, task_config, task_contract

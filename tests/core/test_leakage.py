@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from config.schema import ModelConfig
-from core.contract import FeatureContract, encode_target
+from core.contract import encode_target
+from core.feature_contract import FeatureContract
 from core.leakage import LeakageReport, leakage_report
 from core.rows import Rows
 from core.split import holdout_split

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from core.contract import FeatureContract
+from core.feature_contract import FeatureContract
 from core.rehearsal import rehearsal_frame, rehearsal_parts
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from config.schema import ModelConfig
 from core.comparison import compare
-from core.contract import FeatureContract, encode_target, prepare
+from core.contract import encode_target, prepare
 from core.evaluation import predict_output
+from core.feature_contract import FeatureContract
 from core.features import build_pipeline
 from core.metrics import Floats, metric_values
 from core.self_test import SelfTest, degraded, self_test, shuffled_model, trial_reference

@@ -16,8 +16,9 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.pipeline import Pipeline
 
-from core.contract import FeatureContract, prepare
+from core.contract import prepare
 from core.evaluation import predict_output
+from core.feature_contract import FeatureContract
 from core.metrics import Floats
 from core.rehearsal import REHEARSAL
 from core.trust import trusted_types

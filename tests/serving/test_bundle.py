@@ -21,7 +21,8 @@ from sklearn.linear_model import LogisticRegression
 
 from core.errors import BundleError, SchemaError
 from core.trust import TRUSTED_TYPES
-from serving.bundle import MANIFEST, PIPELINE, load_contract, load_pipeline, load_predictor, read_manifest, verified
+from serving.bundle import MANIFEST, PIPELINE, load_contract, read_manifest, verified
+from serving.predictor import load_pipeline, load_predictor
 from tasks.bundle import Bundle
 from tests.serving.bundles import (
     DATED,

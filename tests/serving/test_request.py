@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.contract import FeatureContract, prepare
+from core.contract import prepare
 from core.errors import SchemaError
+from core.feature_contract import FeatureContract
 from serving.request import parse_rows
 
 CONTRACT = FeatureContract("binary", "y", ("0", "1"), ("age", "income"), ("region",), ("owner",), ("opened",))

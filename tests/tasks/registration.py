@@ -20,7 +20,8 @@ from sklearn.pipeline import Pipeline
 
 from config.schema import ModelConfig
 from config.settings import Settings
-from core.contract import FeatureContract, PrepareColumns, prepare
+from core.contract import PrepareColumns, prepare
+from core.feature_contract import FeatureContract
 from core.features import build_encoder, estimator_need
 from core.gate import Check, GateVerdict
 from core.references import Lineage

@@ -16,8 +16,8 @@ from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifi
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import FunctionTransformer
 
-from core.contract import FeatureContract
 from core.errors import StorageError, TrainingError
+from core.feature_contract import FeatureContract
 from core.trust import trusted_types
 from tasks.bundle import MANIFEST, Document, build_bundle
 from tests.factories import credit_config

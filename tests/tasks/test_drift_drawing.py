@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.contract import MISSING
+from core.feature_contract import MISSING
 from tasks.drift_drawing import MAX_LEVELS, Floats, level_drawing, number_drawing, shown_names, spark_svg
 
 NAN, INF = np.nan, np.inf

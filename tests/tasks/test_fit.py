@@ -14,9 +14,9 @@ import pytest
 
 from config.schema import ModelConfig
 from config.settings import Settings
-from core.contract import FeatureContract
 from core.errors import ConfigError, TrainingError
 from core.evaluation import predict_output
+from core.feature_contract import FeatureContract
 from core.rows import Rows
 from core.split import holdout_split
 from tasks.fit import FittedModel, fit_model

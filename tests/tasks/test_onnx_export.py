@@ -26,7 +26,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 import tasks.onnx_export as module
-from core.contract import FeatureContract, PrepareColumns, prepare
+from core.contract import PrepareColumns, prepare
+from core.feature_contract import FeatureContract
 from core.features import build_encoder, estimator_need
 from tasks.onnx_export import OnnxResult, export_onnx
 

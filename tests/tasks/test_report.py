@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from core.card import CardFacts, ColumnFacts, DataFacts
-from core.contract import FeatureContract
 from core.evaluation import evaluate
+from core.feature_contract import FeatureContract
 from core.references import Lineage
 from tasks.gate_page import BEGIN, END, with_verdict, with_verdict_md
 from tasks.report import Card, render_card

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from config.schema import ModelConfig
-from core.contract import FeatureContract, prepare
+from core.contract import prepare
 from core.errors import SchemaError, StorageError
+from core.feature_contract import FeatureContract
 from core.references import Snapshot
 from core.rows import Rows
 from tasks.rows import load_rows

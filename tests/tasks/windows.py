@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from config.schema import ModelConfig
-from core.contract import FeatureContract
+from core.feature_contract import FeatureContract
 from core.profile import Profile, reference_profile
 from core.references import Snapshot
 from core.rows import Rows
