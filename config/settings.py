@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -33,6 +34,78 @@ class Settings(BaseSettings):
     max_rows: int = Field(default=200_000_000, ge=1, description="rows a source may announce")
     memory_limit_mb: int = Field(default=2048, ge=256, description="memory the ingestion engine may take, MiB")
     server_idle_minutes: float = Field(default=30, gt=0, description="idle time after which the local server ends")
+
+
+class ServingSettings(BaseSettings):
+    """How the prediction service runs. Every field is an environment variable ``PERENNIAL_SERVE_<FIELD>``."""
+
+    model_config = SettingsConfigDict(env_prefix="PERENNIAL_SERVE_", frozen=True, extra="ignore")
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="address to listen at")
+    port: int = Field(default=8470, ge=0, le=65535, description="port to listen at; 0 takes a free one")
+    workers: int = Field(default=1, ge=1, le=64, description="processes that answer")
+    models: tuple[str, ...] = Field(default=(), description="models to serve; all that have a champion when empty")
+
+    log: Literal["commit", "async"] = Field(
+        default="commit", description="commit: an answer waits until it is in the log; async: it does not"
+    )
+    log_queue: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="requests that may wait for the log, a worker"
+    )
+    log_flush_ms: float = Field(
+        default=50, ge=1, le=10_000, description="async: longest wait for the log, milliseconds"
+    )
+    retention_days: float = Field(default=90, gt=0, le=36_500, description="age from which logged predictions go")
+
+    max_rows: int = Field(default=1000, ge=1, le=65_536, description="rows in one request")
+    max_body_kb: int = Field(default=4096, ge=1, le=1_048_576, description="size of a request's body, KiB")
+    max_concurrent: int = Field(default=64, ge=1, le=10_000, description="requests in work at once, a worker")
+    timeout_seconds: float = Field(default=10, gt=0, le=600, description="longest time a request may take")
+    drain_seconds: float = Field(
+        default=1, ge=0, le=600, description="time between 'not ready' and the closing of the port on shutdown"
+    )
+    grace_seconds: float = Field(default=30, gt=0, le=3600, description="time that running requests get on shutdown")
+    follow_seconds: float = Field(default=1, gt=0, le=3600, description="time between two looks for a new champion")
+
+    access: Literal["open", "required"] | None = Field(
+        default=None, description="who may ask; open is for loopback addresses alone, and the default there"
+    )
+    jwks_url: str | None = Field(default=None, description="keys that access tokens (JWT) are signed with")
+    jwt_issuer: str | None = Field(default=None, description="issuer that access tokens must name")
+    jwt_audience: str | None = Field(default=None, description="audience that access tokens must name")
+    jwt_roles_claim: str = Field(default="roles", min_length=1, description="claim of an access token with its roles")
+    bad_credentials_per_minute: int = Field(
+        default=20, ge=1, le=10_000, description="an address's, before it is made to wait"
+    )
+
+    log_format: Literal["json", "text"] | None = Field(
+        default=None, description="json: Elastic Common Schema; text: for people; json where no terminal reads"
+    )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches the address."""
+        return self.host in ("127.0.0.1", "::1", "localhost")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anybody who reaches the address may ask."""
+        return (self.access or ("open" if self.is_loopback else "required")) == "open"
+
+
+def load_serving_settings(**given: Any) -> ServingSettings:
+    """Read the environment; options that are given, and not None, come first.
+
+    Raises
+    ------
+    ConfigError
+        A value is malformed.
+    """
+    try:
+        return ServingSettings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ConfigError(f"the serving settings (PERENNIAL_SERVE_…) are not valid: {problems}") from error
 
 
 def secret(variable: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import BigInteger, Boolean, DateTime, Dialect, Index, Integer, String, Text, TypeDecorator
+from sqlalchemy import BigInteger, Boolean, DateTime, Dialect, Float, Index, Integer, String, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -189,3 +189,59 @@ class DriftWindowRow(Base):
     batches: Mapped[str] = mapped_column(Text)
     document: Mapped[str] = mapped_column(Text)
     measured_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class PredictionRequestRow(Base):
+    """An answered request: one row, whatever number of predictions it holds; the view ``predictions`` has one for each.
+
+    ``id`` is the first prediction's, a UUID of version 7, so ids are in the order of their times and old rows are a
+    range of the primary key. Prediction i has the same id with i in the last four digits. ``rows`` is a JSON list of
+    features by name, ``outputs`` one of answers, ``entity_keys`` one of texts or null; null where no row had a key.
+    """
+
+    __tablename__ = "prediction_requests"
+    __table_args__ = (Index("ix_prediction_requests_model_at", "model", "at"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    model: Mapped[str] = mapped_column(String(63))
+    version: Mapped[int] = mapped_column(Integer)
+    variant: Mapped[str] = mapped_column(String(16))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    n_rows: Mapped[int] = mapped_column(Integer)
+    latency_ms: Mapped[float] = mapped_column(Float)
+    rows: Mapped[str] = mapped_column(Text)
+    outputs: Mapped[str] = mapped_column(Text)
+    entity_keys: Mapped[str | None] = mapped_column(Text)
+
+
+class LabelRow(Base):
+    """What really happened: of one prediction (``kind`` is ``id``) or of an entity (``key``)."""
+
+    __tablename__ = "labels"
+
+    model: Mapped[str] = mapped_column(String(63), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(3), primary_key=True)
+    reference: Mapped[str] = mapped_column(String(255), primary_key=True)
+    label: Mapped[str] = mapped_column(String(255))
+    sender: Mapped[str] = mapped_column(String(255))
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ApiKeyRow(Base):
+    """A key to the prediction service: what it may do, and the hash of its secret.
+
+    ``scopes`` and ``models`` are JSON lists of names; no models means all of them. ``rate`` is requests per second,
+    null for no bound.
+    """
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    name: Mapped[str] = mapped_column(String(255))
+    secret_sha256: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[str] = mapped_column(Text)
+    models: Mapped[str] = mapped_column(Text)
+    rate: Mapped[float | None] = mapped_column(Float)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

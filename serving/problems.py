@@ -1,0 +1,109 @@
+"""Answers that say no: problem documents of RFC 9457."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import msgspec
+
+MEDIA_TYPE = "application/problem+json"
+
+KINDS = {
+    "invalid-json": (400, "The body is not JSON"),
+    "invalid-host": (400, "The request names another host"),
+    "unauthenticated": (401, "No valid key or token"),
+    "forbidden": (403, "Not allowed"),
+    "not-found": (404, "Not found"),
+    "method-not-allowed": (405, "Method not allowed"),
+    "body-too-slow": (408, "The body did not come in time"),
+    "body-too-large": (413, "The body is too large"),
+    "unsupported-media-type": (415, "The body is of another kind"),
+    "invalid-request": (422, "The request is not what is expected"),
+    "too-many-requests": (429, "Too many requests"),
+    "model-failed": (500, "The model gave no answer"),
+    "internal-error": (500, "Something went wrong"),
+    "overloaded": (503, "Too many requests are in work"),
+    "log-unavailable": (503, "The prediction log cannot be written"),
+    "no-model": (503, "The model is not loaded"),
+    "timeout": (504, "The request took too long"),
+}
+"""Kinds of problems: status and title. Also the labels of the error metric, so the list is closed."""
+
+
+class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is wrong with one field.
+
+    Parameters
+    ----------
+    field
+        Its name.
+    detail
+        What was expected and what was found.
+    pointer
+        Its place in the body, a JSON pointer (RFC 6901).
+    """
+
+    field: str
+    detail: str
+    pointer: str = ""
+
+
+class Document(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A problem document as it is sent."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str = ""
+    errors: tuple[FieldError, ...] = ()
+
+
+class Problem(Exception):
+    """A request is answered with a problem document.
+
+    Parameters
+    ----------
+    kind
+        One of :data:`KINDS`.
+    detail
+        What the caller can do about it.
+    errors
+        The fields that are wrong.
+    retry_after
+        Seconds after which another try makes sense.
+    headers
+        Further headers, in lower case.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        detail: str,
+        *,
+        errors: tuple[FieldError, ...] = (),
+        retry_after: int | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.status = KINDS[kind][0]
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers
+        if retry_after is not None:
+            self.headers = (*headers, (b"retry-after", str(retry_after).encode()))
+
+    def document(self, request_id: str = "") -> bytes:
+        """JSON text of the problem document."""
+        title = KINDS[self.kind][1]
+        kind = f"urn:perennial:problem:{self.kind}"
+        return msgspec.json.encode(Document(kind, title, self.status, self.detail, request_id, self.errors))
+
+
+def of_status(status: int, detail: str = "") -> Problem:
+    """Return the problem that an HTTP status of the framework stands for; statuses without a kind become our fault."""
+    kinds = {404: "not-found", 405: "method-not-allowed"}
+    if status in kinds:
+        return Problem(kinds[status], detail or HTTPStatus(status).phrase)
+    return Problem("internal-error", "the request could not be answered")
