@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,12 +86,22 @@ class ServingSettings(BaseSettings):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine reaches the address."""
-        return self.host in ("127.0.0.1", "::1", "localhost")
+        return is_loopback_host(self.host)
 
     @property
     def is_open(self) -> bool:
         """Whether anybody who reaches the address may ask."""
         return (self.access or ("open" if self.is_loopback else "required")) == "open"
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether only this machine reaches a host: ``localhost`` or an address of 127.0.0.0/8 or ::1."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host.lower() == "localhost"
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def load_serving_settings(**given: Any) -> ServingSettings:
