@@ -473,6 +473,79 @@ def server_stop() -> None:
     click.echo("stopped" if stop_server(load_settings()) else "not running")
 
 
+@main.group()
+def keys() -> None:
+    """Give and take back keys to the prediction service.
+
+    \b
+    Examples:
+      perennial keys create shop --scope predict --scope label
+      perennial keys create dashboard --scope operate --days 90
+      perennial keys revoke 0123456789ab
+    """
+
+
+@keys.command("create")
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice(["predict", "label", "operate"]),
+    help="What it may do; may be repeated.",
+)
+@click.option(
+    "--model", "models", multiple=True, metavar="MODEL", help="Model it is for; may be repeated. All without."
+)
+@click.option("--days", type=click.IntRange(1, 36_500), help="Days until it ends; never without.")
+@click.option("--rate", type=click.FloatRange(0.001, 1_000_000), help="Requests per second; no bound without.")
+@json_option
+def keys_create(
+    name: str, scopes: tuple[str, ...], models: tuple[str, ...], days: int | None, rate: float | None, as_json: bool
+) -> None:
+    """Make a key and print it, this once.
+
+    \b
+    Example:
+      perennial keys create shop --scope predict --model credit --days 365 --rate 50
+    """
+    from config.settings import load_settings
+    from tasks.keys import SHOWN_ONCE, create_key, key_document
+
+    key, text = create_key(name, scopes, models, load_settings(), days=days, rate=rate)
+    _finish({**key_document(key), "key": text}, [text], as_json)
+    click.echo(SHOWN_ONCE.format(id=key.id), err=True)
+
+
+@keys.command("list")
+@json_option
+def keys_list(as_json: bool) -> None:
+    """List the keys, without their secrets."""
+    from config.settings import load_settings
+    from tasks.keys import key_document, key_lines, list_keys
+
+    found = list_keys(load_settings())
+    _finish([key_document(key) for key in found], key_lines(found), as_json)
+
+
+@keys.command("revoke")
+@click.argument("key_id", metavar="ID")
+@json_option
+def keys_revoke(key_id: str, as_json: bool) -> None:
+    """Take a key back, for good. The service refuses it within seconds.
+
+    \b
+    Example:
+      perennial keys revoke 0123456789ab
+    """
+    from config.settings import load_settings
+    from tasks.keys import key_document, revoke
+
+    key = revoke(key_id, load_settings())
+    _finish(key_document(key), [f"revoked {key.id} ({key.name})"], as_json)
+
+
 def run() -> NoReturn:
     """Run the command, do what was registered for the end of the process, and leave.
 
