@@ -473,6 +473,42 @@ def server_stop() -> None:
     click.echo("stopped" if stop_server(load_settings()) else "not running")
 
 
+@main.command()
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Serve this model; all when left out.")
+@click.option("--workers", type=click.IntRange(1, 64), help="Processes that answer.  [default: 1]")
+@click.option("--host", metavar="ADDRESS", help="Address to listen at.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen at.  [default: 8470]")
+@click.option(
+    "--log",
+    type=click.Choice(["commit", "async"]),
+    help="Whether an answer waits until it is in the prediction log.  [default: commit]",
+)
+@click.option("--access", type=click.Choice(["open", "required"]), help="Who may ask.  [default: by the address]")
+def serve(
+    models: tuple[str, ...],
+    workers: int | None,
+    host: str | None,
+    port: int | None,
+    log: str | None,
+    access: str | None,
+) -> None:
+    """Answer predictions with the champions, over HTTP.
+
+    \b
+    Examples:
+      perennial serve
+      perennial serve --model credit --workers 2 --port 8000
+
+    Further settings are variables PERENNIAL_SERVE_…, see docs/serving.md.
+    """
+    from config.settings import load_serving_settings, load_settings
+    from serving.supervisor import serve as run_service
+
+    given = {"models": models or None, "workers": workers, "host": host, "port": port, "log": log, "access": access}
+    fetch = (sys.executable, "-m", "tasks.serving_bundles")
+    run_service(load_settings(), load_serving_settings(**given), fetch)
+
+
 @main.group()
 def keys() -> None:
     """Give and take back keys to the prediction service.

@@ -50,9 +50,7 @@ class ServingSettings(BaseSettings):
     log: Literal["commit", "async"] = Field(
         default="commit", description="commit: an answer waits until it is in the log; async: it does not"
     )
-    log_queue: int = Field(
-        default=10_000, ge=1, le=1_000_000, description="requests that may wait for the log, a worker"
-    )
+    log_queue_mb: int = Field(default=64, ge=1, le=65_536, description="what may wait for the log, MiB, a worker")
     log_flush_ms: float = Field(
         default=50, ge=1, le=10_000, description="async: longest wait for the log, milliseconds"
     )

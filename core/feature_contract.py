@@ -33,6 +33,8 @@ class FeatureContract:
         Class labels in code order; binary: (negative, positive); regression: empty.
     numeric, categorical, boolean, dates
         Raw columns: float64, str or None, bool or None, datetime64.
+    key
+        Column that names a row's entity; None where there is none, or the bundle is older than this field.
     """
 
     task: str
@@ -42,6 +44,7 @@ class FeatureContract:
     categorical: tuple[str, ...]
     boolean: tuple[str, ...]
     dates: tuple[str, ...]
+    key: str | None = None
 
     @classmethod
     def of(cls, config: ModelConfig, labels: Sequence[str] = ()) -> Self:
@@ -61,6 +64,7 @@ class FeatureContract:
             categorical=features.categorical,
             boolean=features.boolean,
             dates=features.dates,
+            key=config.key,
         )
 
     @classmethod

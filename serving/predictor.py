@@ -143,10 +143,27 @@ def load_predictor(folder: Path, manifest_sha256: str, trusted: Sequence[str]) -
     contract = load_contract(folder)
     if GRAPH in manifest.by_path:
         return Predictor(manifest, contract, "onnx", _graph_answers(folder, contract))
+    pipeline = load_pipeline_of(folder, contract, trusted)
+    return Predictor(manifest, contract, "skops", _pipeline_answers(pipeline, contract))
+
+
+def load_pipeline_of(folder: Path, contract: FeatureContract, trusted: Sequence[str]) -> Pipeline:
+    """Load a verified bundle's pipeline and check that it is one of its contract.
+
+    Raises
+    ------
+    BundleError
+        See :func:`load_pipeline`; or it was trained by another contract.
+    """
     pipeline = load_pipeline(folder, trusted)
     if FeatureContract.from_dict(pipeline.steps[0][1].contract) != contract:
         raise BundleError(f"the pipeline in {folder} was trained by another contract than {CONTRACT}; {REMEDY}")
-    return Predictor(manifest, contract, "skops", _pipeline_answers(pipeline, contract))
+    return pipeline
+
+
+def prepared_answers(pipeline: Pipeline, contract: FeatureContract) -> Callable[[pd.DataFrame], Floats]:
+    """Return what answers rows that are prepared already: the pipeline without its first step."""
+    return _pipeline_answers(pipeline[1:], contract)
 
 
 def _graph_answers(folder: Path, contract: FeatureContract) -> Callable[[pd.DataFrame], Floats]:
@@ -158,7 +175,7 @@ def _pipeline_answers(pipeline: Pipeline, contract: FeatureContract) -> Callable
     def answers(frame: pd.DataFrame) -> Floats:
         try:
             return predict_output(pipeline, frame, contract)
-        except TrainingError as error:
+        except (TrainingError, ValueError) as error:
             raise BundleError(f"the pipeline gives no usable answers: {error}") from error
 
     return answers

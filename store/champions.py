@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Select, delete, insert, select
+from sqlalchemy import Connection, Engine, Select, delete, func, insert, select, tuple_
 
 from core.errors import PromotionError, StaleChampionError
 from store.database import reading, upsert, writing
@@ -131,6 +131,15 @@ def current_champion(engine: Engine, model: str) -> Champion | None:
     """Return the present champion's entry."""
     with reading(engine) as connection:
         return _newest(connection, model)
+
+
+def current_champions(engine: Engine) -> list[Champion]:
+    """Return the present champion's entry of every model, in the order of their names."""
+    newest = select(ChampionRow.model, func.max(ChampionRow.sequence)).group_by(ChampionRow.model)
+    chosen = select(ChampionRow.__table__).where(tuple_(ChampionRow.model, ChampionRow.sequence).in_(newest))
+    with reading(engine) as connection:
+        found = connection.execute(chosen.order_by(ChampionRow.model)).mappings()
+        return [Champion(**row) for row in found]
 
 
 def champion_history(engine: Engine, model: str) -> list[Champion]:

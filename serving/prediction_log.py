@@ -1,0 +1,244 @@
+"""Write what was answered to the operational database, off the event loop, many requests in one transaction.
+
+``commit``: an answer waits until its transaction is durable, so nothing that was answered is ever lost. ``async``: it
+does not wait; a crash loses what a worker answered in the last ``flush_seconds`` and during one write, and never more
+than the queue holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from core.errors import StorageError
+from serving.problems import Problem
+
+if TYPE_CHECKING:
+    from store.log_connection import LogConnection
+
+_logger = logging.getLogger("perennial.prediction_log")
+
+MAX_REQUESTS_PER_WRITE = 2_000
+RETRY_SECONDS = 1.0
+"""Between two attempts at a database that failed."""
+
+OVERHEAD_BYTES = 500
+"""Of a request in the queue, beside its texts."""
+
+
+@dataclass(slots=True)
+class Answered:
+    """A request that was answered, as the log keeps it, see :class:`~store.tables.PredictionRequestRow`."""
+
+    id: str
+    model: str
+    version: int
+    variant: str
+    at: float
+    n_rows: int
+    latency_ms: float
+    rows: bytes
+    outputs: bytes
+    entity_keys: bytes | None
+
+    @property
+    def size(self) -> int:
+        """Bytes it takes in the queue, about."""
+        return OVERHEAD_BYTES + len(self.rows) + len(self.outputs)
+
+    def to_row(self) -> dict[str, Any]:
+        """Values of the table's columns."""
+        return {
+            "id": self.id,
+            "model": self.model,
+            "version": self.version,
+            "variant": self.variant,
+            "at": datetime.fromtimestamp(self.at, UTC),
+            "n_rows": self.n_rows,
+            "latency_ms": self.latency_ms,
+            "rows": self.rows.decode(),
+            "outputs": self.outputs.decode(),
+            "entity_keys": None if self.entity_keys is None else self.entity_keys.decode(),
+        }
+
+
+class PredictionLog:
+    """The log of one worker.
+
+    Parameters
+    ----------
+    connect
+        Opens the database; called on the log's own thread, again after a failure.
+    mode
+        ``commit`` or ``async``.
+    max_bytes
+        What may wait.
+    flush_seconds
+        ``async``: how long requests are collected.
+    written, dropped
+        Told the number of rows that reached the database, with the seconds it took; and of those that never will.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], LogConnection],
+        mode: Literal["commit", "async"],
+        *,
+        max_bytes: int,
+        flush_seconds: float,
+        written: Callable[[int, float], None] = lambda _rows, _seconds: None,
+        dropped: Callable[[int], None] = lambda _rows: None,
+    ) -> None:
+        self._connect = connect
+        self._mode = mode
+        self._max_bytes = max_bytes
+        self._flush_seconds = flush_seconds
+        self._written = written
+        self._dropped = dropped
+        self._lock = threading.Lock()
+        self._queue: list[tuple[Answered, asyncio.Future[None] | None]] = []
+        self._bytes = 0
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._down: str | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return len(self._queue)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the database cannot be written at present; None where it can."""
+        return self._down
+
+    def start(self) -> None:
+        """Start the thread that writes; call on the event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def close(self, seconds: float) -> None:
+        """Write what waits, for so many seconds at the most; what is left then is dropped and counted."""
+        self._closing.set()
+        self._wake.set()
+        await asyncio.to_thread(self._thread.join, seconds)
+        self._refuse(self._take(len(self._queue)), "the service ends")
+
+    async def put(self, answered: Answered) -> None:
+        """Hand over a request; ``commit``: return once it is durable.
+
+        Raises
+        ------
+        Problem
+            ``commit``: the database cannot be written, or the queue is full.
+        """
+        if self._mode == "async":
+            if not self._append(answered, None):
+                self._dropped(answered.n_rows)
+            return
+        if self._down is not None:
+            raise _unavailable(self._down)
+        future = asyncio.get_running_loop().create_future()
+        if not self._append(answered, future):
+            raise _unavailable("too much waits for it")
+        await future
+
+    def _append(self, answered: Answered, future: asyncio.Future[None] | None) -> bool:
+        size = answered.size
+        with self._lock:
+            if self._bytes + size > self._max_bytes:
+                return False
+            self._queue.append((answered, future))
+            self._bytes += size
+        if not self._wake.is_set():
+            self._wake.set()
+        return True
+
+    def _take(self, most: int) -> list[tuple[Answered, asyncio.Future[None] | None]]:
+        with self._lock:
+            taken, self._queue = self._queue[:most], self._queue[most:]
+            self._bytes -= sum(answered.size for answered, _ in taken)
+            return taken
+
+    def _put_back(self, taken: list[tuple[Answered, asyncio.Future[None] | None]]) -> None:
+        with self._lock:
+            self._queue[:0] = taken
+            self._bytes += sum(answered.size for answered, _ in taken)
+
+    def _run(self) -> None:
+        while not (self._closing.is_set() and not self._queue):
+            try:
+                with closing(self._connect()) as connection:
+                    self._down = None
+                    self._write_on(connection)
+            except Exception as error:  # noqa: BLE001 - the edge of the thread: told, and tried again
+                if self._down is None:
+                    _logger.warning("the prediction log cannot be written: %s", error)
+                self._down = str(error)
+                if self._mode == "commit":
+                    self._refuse(self._take(len(self._queue)), self._down)
+                if self._closing.wait(RETRY_SECONDS) and self._mode == "commit":
+                    return
+
+    def _write_on(self, connection: LogConnection) -> None:
+        """Write groups until the log closes or the database fails."""
+        while True:
+            self._wake.wait()
+            if self._mode == "async" and not self._closing.is_set():
+                self._closing.wait(self._flush_seconds)
+            self._wake.clear()
+            while taken := self._take(MAX_REQUESTS_PER_WRITE):
+                self._write(connection, taken)
+            if self._closing.is_set():
+                return
+
+    def _write(self, connection: LogConnection, taken: list[tuple[Answered, asyncio.Future[None] | None]]) -> None:
+        began = time.perf_counter()
+        try:
+            connection.write([answered.to_row() for answered, _ in taken])
+        except StorageError as error:
+            if self._mode == "async":
+                # Ids are the primary key: rows of a transaction whose end nobody saw are not inserted twice.
+                self._put_back(taken)
+            else:
+                self._refuse(taken, str(error))
+            raise
+        self._written(sum(answered.n_rows for answered, _ in taken), time.perf_counter() - began)
+        self._settle([future for _, future in taken if future is not None], None)
+
+    def _refuse(self, taken: Sequence[tuple[Answered, asyncio.Future[None] | None]], why: str) -> None:
+        if not taken:
+            return
+        if self._mode == "async":
+            self._dropped(sum(answered.n_rows for answered, _ in taken))
+        self._settle([future for _, future in taken if future is not None], why)
+
+    def _settle(self, futures: list[asyncio.Future[None]], why: str | None) -> None:
+        if futures and self._loop is not None:
+            self._loop.call_soon_threadsafe(_settle, futures, why)
+
+
+def _settle(futures: list[asyncio.Future[None]], why: str | None) -> None:
+    for future in futures:
+        if future.done():  # who waited gave up
+            continue
+        if why is None:
+            future.set_result(None)
+        else:
+            future.set_exception(_unavailable(why))
+
+
+def _unavailable(why: str) -> Problem:
+    _logger.debug("an answer was refused because the log cannot be written: %s", why)
+    return Problem(
+        "log-unavailable", "an answer has to be in the prediction log first, and that cannot be written", retry_after=1
+    )

@@ -1,0 +1,207 @@
+"""Read the rows of a request into columns, by types that are compiled from a contract once."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from core.feature_contract import DATE_PARTS, MISSING, FeatureContract
+from serving.problems import FieldError, Problem
+
+MAX_NUMBER = float(np.finfo(np.float32).max)
+"""Models compute in single precision; a larger number would become infinite."""
+
+MAX_TEXT = 1024
+"""Characters of a category."""
+
+MAX_KEY = 255
+"""Characters of an entity's key."""
+
+Kind = Literal["numeric", "boolean", "dates", "categorical"]
+Column = npt.NDArray[Any]
+
+Number = Annotated[float, msgspec.Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
+Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+Date = Annotated[str, msgspec.Meta(max_length=40)]
+Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY)]
+
+TYPES: dict[Kind, Any] = {
+    "numeric": Number | None,
+    "boolean": bool | None,
+    "dates": Date | None,
+    "categorical": Text | None,
+}
+
+_DATE_PARTS = {
+    "month": lambda moment: moment.month,
+    "day": lambda moment: moment.day,
+    "weekday": lambda moment: moment.weekday(),
+    "hour": lambda moment: moment.hour,
+}
+_DATES = "a date of ISO 8601 without a zone, of the years 1678 to 2261"
+_PATH = re.compile(r"\$\.rows\[(\d+)\](?:\.(.*))?")
+_NAMED = re.compile(r"(?:unknown|required) field `(.*)`$", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a request.
+
+    Parameters
+    ----------
+    n
+        How many.
+    columns
+        The contract's prepared columns, shape (n, 1) each: float32, then object (str).
+    keys
+        Of the rows' entities; None where no row names one.
+    content
+        JSON list of the rows as they were read.
+    """
+
+    n: int
+    columns: list[Column]
+    keys: list[str | None] | None
+    content: bytes
+
+
+class RowReader:
+    """Reads ``{"rows": [{column: value, …}, …]}``.
+
+    Every column of the contract must be there, any value may be null. The key's column may be there; no other may.
+
+    Parameters
+    ----------
+    contract
+        Names the columns.
+    max_rows
+        Rows that a request may hold.
+    """
+
+    def __init__(self, contract: FeatureContract, max_rows: int) -> None:
+        kinds: tuple[Kind, ...] = ("numeric", "boolean", "dates", "categorical")
+        columns = [(name, TYPES[kind]) for kind in kinds for name in getattr(contract, kind)]
+        fields: list[Any] = [
+            (f"c{place}", kind, msgspec.field(name=name)) for place, (name, kind) in enumerate(columns)
+        ]
+        if contract.key is not None:
+            fields.append(("key", Key | int | None, msgspec.field(name=contract.key, default=None)))
+        row = msgspec.defstruct("Row", fields, forbid_unknown_fields=True, omit_defaults=True, gc=False)
+        listed = Annotated[list[row], msgspec.Meta(min_length=1, max_length=max_rows)]  # type: ignore[valid-type]
+        body = msgspec.defstruct("Body", [("rows", listed)], forbid_unknown_fields=True, gc=False)
+        decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
+        self._decode = decoder.decode
+        self._encode = msgspec.json.Encoder().encode
+        self._contract = contract
+        self._n_plain = len(contract.numeric) + len(contract.boolean)
+        self._n_numbers = self._n_plain + len(contract.dates)
+        self._n_columns = len(columns)
+        self._max_rows = max_rows
+
+    def read(self, body: bytes | bytearray) -> Rows:
+        """Read a request's body.
+
+        Raises
+        ------
+        Problem
+            It is no JSON, or not the rows that the contract describes; the field is named.
+        """
+        try:
+            rows = self._decode(body).rows
+        except msgspec.ValidationError as error:
+            raise self._invalid(str(error)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _not_json(body, error) from None
+        values = [msgspec.structs.astuple(row) for row in rows]
+        return Rows(len(rows), self._columns(values), self._keys(values), self._encode(rows))
+
+    def _columns(self, values: Sequence[tuple[Any, ...]]) -> list[Column]:
+        n, m = len(values), self._n_plain
+        numbers = np.array([row[:m] for row in values], dtype=np.float32)
+        columns: list[Column] = list(np.ascontiguousarray(numbers.T).reshape(m, n, 1))
+        for place in range(m, self._n_numbers):
+            columns += self._date_columns([row[place] for row in values], place)
+        for place in range(self._n_numbers, self._n_columns):
+            column = np.empty((n, 1), dtype=object)
+            column[:, 0] = [MISSING if (value := row[place]) is None else value for row in values]
+            columns.append(column)
+        return columns
+
+    def _date_columns(self, texts: Sequence[str | None], place: int) -> list[Column]:
+        moments = [self._moment(text, row, place) for row, text in enumerate(texts)]
+        return [
+            np.array(
+                [[np.nan if moment is None else _DATE_PARTS[part](moment)] for moment in moments], dtype=np.float32
+            )
+            for part in DATE_PARTS
+        ]
+
+    def _moment(self, text: str | None, row: int, place: int) -> datetime | None:
+        if text is None:
+            return None
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is not None or not 1678 <= moment.year <= 2261:
+            name = self._contract.dates[place - self._n_plain]
+            raise _problem(FieldError(name, f"expected {_DATES}, found {text!r}", _pointer(row, name)))
+        return moment
+
+    def _keys(self, values: Sequence[tuple[Any, ...]]) -> list[str | None] | None:
+        if self._contract.key is None:
+            return None
+        place = self._n_columns
+        keys = [None if row[place] is None else str(row[place]) for row in values]
+        for row, key in enumerate(keys):
+            if key is not None and "\0" in key:
+                name = self._contract.key
+                raise _problem(FieldError(name, "expected a key without null characters", _pointer(row, name)))
+        return keys if any(key is not None for key in keys) else None
+
+    def _invalid(self, message: str) -> Problem:
+        """Turn a message of msgspec, ``what - at `$.rows[0].age```, into a field's error."""
+        what, _, where = message.rpartition(" - at `")
+        if not what:
+            what, where = message, ""
+        path = _PATH.fullmatch(where.removesuffix("`"))
+        named = _NAMED.search(what)
+        if path is None:
+            field = named.group(1) if named else "rows"
+            return _problem(FieldError(field, what, "" if named else "/rows"))
+        row, field = int(path.group(1)), path.group(2) or ""
+        if named:
+            field = named.group(1)
+        return _problem(FieldError(field or "rows", what, _pointer(row, field)))
+
+
+def _not_json(body: bytes | bytearray, error: Exception) -> Problem:
+    """Name the field that holds NaN or an infinity: no JSON, but what Python and others write for it."""
+    try:
+        rows = json.loads(body)["rows"]
+        places = ((place, name, value) for place, row in enumerate(rows) for name, value in row.items())
+        strange = next((found for found in places if isinstance(found[2], float) and not math.isfinite(found[2])), None)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        strange = None
+    if strange is None:
+        return Problem("invalid-json", f"expected a JSON document: {error}")
+    place, name, value = strange
+    return _problem(FieldError(name, f"expected a finite number or null, found {value}", _pointer(place, name)))
+
+
+def _problem(error: FieldError) -> Problem:
+    return Problem("invalid-request", f"{error.field!r}: {error.detail}"[:2000], errors=(error,))
+
+
+def _pointer(row: int, field: str) -> str:
+    escaped = field.replace("~", "~0").replace("/", "~1")
+    return f"/rows/{row}/{escaped}" if field else f"/rows/{row}"

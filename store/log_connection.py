@@ -1,0 +1,82 @@
+"""One connection that stays open and writes the prediction log, group by group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from store.database import open_database, storage_error
+from store.tables import PredictionRequestRow
+
+WAIT_SECONDS = 5
+"""For a lock, a connection or a statement; whoever waits for an answer would not wait longer."""
+
+_SERVER_OPTIONS = {
+    "connect_timeout": WAIT_SECONDS,
+    "tcp_user_timeout": 1000 * WAIT_SECONDS,
+    "options": f"-c statement_timeout={WAIT_SECONDS}s -c lock_timeout={WAIT_SECONDS}s",
+}
+
+
+class LogConnection:
+    """Writes answered requests.
+
+    Parameters
+    ----------
+    address
+        Of the operational database; it is migrated where it is not up to date.
+    durable
+        SQLite: whether a transaction outlives a power cut, and not only a crash of the process.
+
+    Raises
+    ------
+    StorageError
+        The database cannot be reached.
+    """
+
+    def __init__(self, address: str, *, durable: bool) -> None:
+        engine = open_database(address)
+        try:
+            self._connection = _connected(engine, durable)
+        except (SQLAlchemyError, OSError) as error:
+            raise storage_error(engine.url, error) from error
+        dialect = sqlite if engine.dialect.name == "sqlite" else postgresql
+        # A transaction whose end nobody saw may be there already: the same ids again change nothing.
+        self._insert = dialect.insert(PredictionRequestRow).on_conflict_do_nothing(index_elements=["id"])
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows in one transaction; return once it is committed.
+
+        Raises
+        ------
+        StorageError
+            The database failed; whether the rows are in it is not known. The connection is of no use any more.
+        """
+        try:
+            with self._connection.begin():
+                self._connection.execute(self._insert, rows)
+        except (SQLAlchemyError, OSError) as error:
+            raise storage_error(self._connection.engine.url, error) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        try:
+            self._connection.close()
+        except (SQLAlchemyError, OSError):
+            self._connection.invalidate()
+
+
+def _connected(engine: Engine, durable: bool) -> Connection:
+    if engine.dialect.name == "sqlite":
+        connection = engine.connect().execution_options(sqlite_begin="BEGIN IMMEDIATE")
+        driver = connection.connection.driver_connection
+        assert driver is not None  # noqa: S101 - just connected
+        driver.execute(f"PRAGMA busy_timeout = {1000 * WAIT_SECONDS}")
+        driver.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        return connection
+    return create_engine(engine.url, poolclass=NullPool, connect_args=_SERVER_OPTIONS).connect()
