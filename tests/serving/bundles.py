@@ -6,19 +6,20 @@ import hashlib
 import json
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.pipeline import Pipeline
 
-from core.contract import prepare
+from core.contract import PrepareColumns, prepare
 from core.evaluation import predict_output
 from core.feature_contract import FeatureContract
+from core.features import build_encoder, estimator_need
 from core.metrics import Floats
 from core.rehearsal import REHEARSAL
 from core.trust import trusted_types
@@ -26,6 +27,7 @@ from serving.bundle import MANIFEST, PIPELINE
 from tasks.bundle import Bundle, Document, build_bundle
 from tasks.onnx_export import export_onnx
 from tasks.rehearse import rehearsal_table
+from tests.core.samples import task_config
 from tests.factories import credit_config
 from tests.tasks.registration import FRAME, fit_pipeline, lineage, logistic_pipeline
 
@@ -41,17 +43,20 @@ def make_bundle(
     frame: pd.DataFrame = FRAME,
     key: str = "a",
     output: Floats | None = None,
+    model: str = "credit",
+    documents: Mapping[str, Document] | None = None,
 ) -> Bundle:
     """Bundle a pipeline with the rows of its rehearsal, its answers or others, and, where asked for, its graph."""
     pipeline, contract = fitted or logistic_pipeline()
     output = answers((pipeline, contract), frame) if output is None else output
     content: dict[str, Document] = {REHEARSAL: rehearsal_table(frame, output, contract), "plots/roc.svg": "<svg/>"}
+    content |= documents or {}
     if graph:
         folder.mkdir(parents=True)
         result = export_onnx(pipeline, contract, prepare(frame, contract), answers((pipeline, contract), frame), folder)
         assert result.path is not None, result.reason
         content |= {"onnx.json": result.to_dict(), "model.onnx": result.path.read_bytes()}
-    return build_bundle(folder, pipeline, contract, frame, content, TRUSTED, model="credit", lineage=lineage(key))
+    return build_bundle(folder, pipeline, contract, frame, content, TRUSTED, model=model, lineage=lineage(key))
 
 
 @cache
@@ -61,6 +66,17 @@ def regression() -> tuple[Pipeline, FeatureContract]:
     gate = {"metric": "rmse", "floor": 9.0}
     config = credit_config(task="regression", positive=None, gate=gate, features=features)
     return fit_pipeline(HistGradientBoostingRegressor(max_iter=5), config, DATED)
+
+
+@cache
+def multiclass() -> tuple[Pipeline, FeatureContract]:
+    """Fit a classifier of three classes, whose names are no numbers, once."""
+    contract = FeatureContract.of(task_config("multiclass"), ("good", "fair", "out of \u201cbounds\u201d"))
+    levels = pd.cut(FRAME["age"], [0, 38, 58, 100], labels=False).to_numpy()
+    classifier = HistGradientBoostingClassifier(max_iter=5)
+    encode = build_encoder(contract, prepare(FRAME, contract), estimator_need(classifier))
+    steps = [("prepare", PrepareColumns(contract.to_dict())), ("encode", encode), ("model", classifier)]
+    return Pipeline(steps).fit(FRAME, levels), contract
 
 
 def answers(fitted: tuple[Pipeline, FeatureContract], frame: pd.DataFrame) -> Floats:

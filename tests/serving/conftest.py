@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tasks.bundle import Bundle
+    from tests.serving.running import Example
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +33,13 @@ def regression_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     from tests.serving.bundles import DATED, make_bundle, regression
 
     return make_bundle(tmp_path_factory.mktemp("regression") / "bundle", regression(), graph=True, frame=DATED)
+
+
+@pytest.fixture(scope="session")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Example]:
+    """Models to serve by name: credit (binary, graph), grade (three classes, no graph), price (regression, graph)."""
+    from tests.serving.running import credit_example, grade_example, price_example
+
+    folder = tmp_path_factory.mktemp("served")
+    found = [make(folder) for make in (credit_example, grade_example, price_example)]
+    return {example.state.name: example for example in found}
