@@ -102,8 +102,13 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
 
 
 def of_status(status: int, detail: str = "") -> Problem:
-    """Return the problem that an HTTP status of the framework stands for; statuses without a kind become our fault."""
+    """Return the problem that an HTTP status of the framework stands for; statuses without a kind become our fault.
+
+    The framework's 400 is for bodies that are not UTF-8, nest too deeply or hold numbers of thousands of digits.
+    """
     kinds = {404: "not-found", 405: "method-not-allowed"}
     if status in kinds:
         return Problem(kinds[status], detail or HTTPStatus(status).phrase)
+    if status == 400:
+        return Problem("invalid-json", "expected a JSON document")
     return Problem("internal-error", "the request could not be answered")
