@@ -51,6 +51,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.drift_quality
 	$(BIN)/python -m benchmarks.drift_speed
 	$(BIN)/python -m benchmarks.cbpe_agreement
+	$(BIN)/python -m benchmarks.serving
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
