@@ -194,7 +194,7 @@ class Follower:
     ) -> ModelState | None:
         """State of a model: its champion where the bundle can be had, else what was served before."""
         drift = _drift_summary(next(iter(drift_windows(engine, champion.model, limit=1)), None))
-        if before is not None and (before.sequence, before.trouble) == (champion.sequence, None):
+        if before is not None and self._is_current(before, champion):
             return msgspec.structs.replace(before, drift=drift)
         if time.monotonic() < self._retry_at.get(champion.model, 0.0):
             found = before.trouble if before else self._published.trouble.get(champion.model)
@@ -213,6 +213,11 @@ class Follower:
             trouble[champion.model] = found or ""
             return None
         return msgspec.structs.replace(before, drift=drift, trouble=found)
+
+    def _is_current(self, before: ModelState, champion: Champion) -> bool:
+        folder = self._bundles / before.name / before.manifest
+        is_here = before.folder == str(folder) and folder.is_dir()
+        return is_here and (before.sequence, before.version, before.trouble) == (champion.sequence, champion.version, None)
 
     def _brought(self, engine: Engine, champion: Champion, drift: DriftSummary | None) -> ModelState:
         verdict = find_verdict(engine, champion.model, champion.version)

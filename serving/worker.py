@@ -148,6 +148,7 @@ def main() -> None:
     for sort in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again when it has shut down; the interpreter then ends as it should.
         signal.signal(sort, lambda *_: sys.exit(0))
+    sys.setswitchinterval(float(os.environ.get("SWI","0.005")))
     told = msgspec.json.decode(sys.stdin.buffer.readline(), type=Assignment)
     threading.Thread(target=_end_with, args=(sys.stdin.fileno(),), daemon=True).start()
     settings = ServingSettings.model_validate(told.settings)
@@ -158,7 +159,8 @@ def main() -> None:
     jwks = JwksFollower(settings.jwks_url, cache=instance / "jwks.json") if settings.jwks_url else None
     access = Access(settings, rates, refresh=jwks.refresh if jwks else None)
     service = build_service(settings, instance, told.database_url, Metrics(), access)
-    app = build_app(service, told.database_url, partial(_lifespan, service, jwks, Path(told.beat)))
+    lifespan = partial(_lifespan, service, jwks, Path(told.beat))
+    app = build_app(service, told.database_url, lifespan, mlflow_uri=told.mlflow_uri)
     access_log = AccessLog(style)
     config = uvicorn.Config(
         Entry(service, app, access_log),

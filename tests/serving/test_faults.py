@@ -1,0 +1,111 @@
+"""The real service outlives what happens to services; the benchmark ``serving_faults`` does the same more often."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.settings import Settings
+from tests.factories import make_project
+from tests.serving.faults import end_with_requests_in_flight, kill_workers, logged_ids, overload, swap
+from tests.serving.processes import Served, Version, ask, bodies, crown, register_version, serving
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.xdist_group("serving_faults")]
+
+PREDICT = "/v1/models/credit/predict"
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Version]]:
+    """Return a project with two registered versions, the first of them champion."""
+    settings = make_project(tmp_path_factory.mktemp("office"))
+    versions = [register_version(settings, "a", 1.0), register_version(settings, "b", 0.01)]
+    crown(settings, versions[0])
+    return settings, versions
+
+
+@pytest.fixture
+def fleet(office: tuple[Settings, list[Version]]) -> Iterator[Served]:
+    """Two workers that log before they answer."""
+    with serving(office[0], "--workers", "2") as served:
+        served.await_workers(2)
+        yield served
+
+
+def test_swaps_are_not_noticed(office: tuple[Settings, list[Version]], fleet: Served) -> None:
+    """While the champion changes, every request is answered, as the version that it names answers offline."""
+    settings, versions = office
+    found = asyncio.run(swap(fleet, settings, versions, 20))
+    assert (found.n_refused, found.n_broken, found.n_wrong) == (0, 0, 0)
+    assert found.n_loads == 40
+    assert found.n_answers > 50 * found.seconds
+    assert found.memory_growth < 0.05
+
+
+def test_a_service_that_ends_answers_what_it_took(office: tuple[Settings, list[Version]]) -> None:
+    """SIGTERM with 200 requests in flight: all are answered, and the command ends with 0."""
+    settings, _ = office
+    with serving(settings, PERENNIAL_SERVE_MAX_CONCURRENT="300") as served:
+        found = asyncio.run(end_with_requests_in_flight(served, settings, 200))
+        assert served.process.wait(30) == 0
+    assert found.statuses() == {200: 200}
+
+
+def test_killed_workers_take_their_own_requests_only(office: tuple[Settings, list[Version]], fleet: Served) -> None:
+    """What was answered is in the log; a kill costs at most what one worker had in work; others take its place."""
+    found = asyncio.run(kill_workers(fleet, office[0], 4))
+    assert (found.n_refused, found.n_answered_not_logged) == (0, 0)
+    assert found.worst_kill <= 8
+    assert found.n_answers > 100
+
+
+def test_overload_is_shed(office: tuple[Settings, list[Version]]) -> None:
+    """Ten times as many clients: refusals say when to come again, health answers, the accepted are about as quick."""
+    with serving(office[0], "--log", "async", PERENNIAL_SERVE_MAX_CONCURRENT="16") as served:
+        found = asyncio.run(overload(served, 16, 5.0))
+    assert found.n_shed > 0
+    assert (found.n_other, found.n_without_retry_after, found.n_health_failed) == (0, 0, 0)
+    assert found.n_accepted > 1000
+    # The aim is twice; the benchmark measures it. Here both cores do other things, too.
+    assert found.p99_accepted < 4 * found.p99_before
+    assert found.seconds_to_normal <= 5
+
+
+def test_a_cold_start_needs_neither_mlflow_nor_the_database(
+    office: tuple[Settings, list[Version]], tmp_path: Path
+) -> None:
+    """What was served last is served again from the private copy; without a log, ``commit`` says that it cannot."""
+    settings, versions = office
+    with serving(settings) as served:
+        port = served.port
+        answered = asyncio.run(ask(port, "POST", PREDICT, bodies()[0]))[2]
+        assert served.stop() == 0
+    gone = _without_registry(settings, tmp_path)
+    nowhere = {"PERENNIAL_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
+    with serving(gone, "--log", "async", port=port, **nowhere):
+        status, _, again = asyncio.run(ask(port, "POST", PREDICT, bodies()[0]))
+        assert status == 200
+        assert (
+            json.loads(again)["predictions"][0]["probabilities"]
+            == (json.loads(answered)["predictions"][0]["probabilities"])
+        )
+    assert versions
+
+
+def _without_registry(settings: Settings, folder: Path) -> Settings:
+    """Copy a project without its registry and its database."""
+    root = folder / "project"
+    shutil.copytree(settings.root, root, ignore=shutil.ignore_patterns("mlruns", "mlflow.db", "perennial.db*"))
+    return settings.model_copy(update={"root": root, "var": root / "var"})
+
+
+def test_ids_of_all_answers_are_in_the_log(office: tuple[Settings, list[Version]], fleet: Served) -> None:
+    """An answer's id finds its prediction."""
+    replies = [asyncio.run(ask(fleet.port, "POST", PREDICT, body))[2] for body in bodies()[:5]]
+    ids = {json.loads(reply)["predictions"][0]["id"] for reply in replies}
+    assert ids <= logged_ids(office[0].database_url)
