@@ -8,7 +8,7 @@ from typing import Any
 from config.settings import ServingSettings
 from serving.model import ServedModel
 from serving.problems import KINDS, MEDIA_TYPE
-from serving.rows import MAX_KEY, MAX_NUMBER, MAX_TEXT
+from serving.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER, MAX_TEXT
 
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _PUBLIC_PATHS = ("/health/live", "/health/ready")
@@ -133,6 +133,8 @@ def _row(model: ServedModel) -> dict[str, Any]:
             "minLength": 1,
             "maxLength": MAX_KEY,
             "pattern": "^[^\\u0000]+$",
+            "minimum": KEY_NUMBERS[0],
+            "maximum": KEY_NUMBERS[1],
             "description": "names the entity; labels find the prediction by it",
         }
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}

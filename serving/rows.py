@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -26,6 +26,12 @@ MAX_TEXT = 1024
 MAX_KEY = 255
 """Characters of an entity's key."""
 
+KEY_NUMBERS = (-(2**63), 2**63 - 1)
+"""Least and greatest number that is a key; longer ones are sent as texts."""
+
+MAX_SHOWN = 500
+"""Characters of a name or an explanation that an answer repeats."""
+
 Kind = Literal["numeric", "boolean", "dates", "categorical"]
 Column = npt.NDArray[Any]
 
@@ -33,6 +39,7 @@ Number = Annotated[float, msgspec.Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 Date = Annotated[str, msgspec.Meta(max_length=40)]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY)]
+KeyNumber = Annotated[int, msgspec.Meta(ge=KEY_NUMBERS[0], le=KEY_NUMBERS[1])]
 
 TYPES: dict[Kind, Any] = {
     "numeric": Number | None,
@@ -48,8 +55,13 @@ _DATE_PARTS = {
     "hour": lambda moment: moment.hour,
 }
 _DATES = "a date of ISO 8601 without a zone, of the years 1678 to 2261"
-_PATH = re.compile(r"\$\.rows\[(\d+)\](?:\.(.*))?")
+_OF_ROW = re.compile(r"(.*) - at `\$\.rows\[(\d+)\](?:\.(.*))?`", re.DOTALL)
 _NAMED = re.compile(r"(?:unknown|required) field `(.*)`$", re.DOTALL)
+
+# msgspec takes no field whose name would be escaped in JSON. Such names are read under others, in characters that are
+# nobody's (the private use area).
+_ALIASES = {ord(character): 0xE000 + ord(character) for character in ('"', "\\", *map(chr, range(0x20)))}
+_NAMES = {alias: character for character, alias in _ALIASES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +102,20 @@ class RowReader:
     def __init__(self, contract: FeatureContract, max_rows: int) -> None:
         kinds: tuple[Kind, ...] = ("numeric", "boolean", "dates", "categorical")
         columns = [(name, TYPES[kind]) for kind in kinds for name in getattr(contract, kind)]
-        fields: list[Any] = [
-            (f"c{place}", kind, msgspec.field(name=name)) for place, (name, kind) in enumerate(columns)
-        ]
+        fields: list[Any] = [(f"c{place}", kind, _named(name)) for place, (name, kind) in enumerate(columns)]
         if contract.key is not None:
-            fields.append(("key", Key | int | None, msgspec.field(name=contract.key, default=None)))
+            fields.append(("key", Key | KeyNumber | None, _named(contract.key, default=None)))
         row = msgspec.defstruct("Row", fields, forbid_unknown_fields=True, omit_defaults=True, gc=False)
         listed = Annotated[list[row], msgspec.Meta(min_length=1, max_length=max_rows)]  # type: ignore[valid-type]
         body = msgspec.defstruct("Body", [("rows", listed)], forbid_unknown_fields=True, gc=False)
         decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
-        self._decode = decoder.decode
-        self._encode = msgspec.json.Encoder().encode
+        self._decode: Callable[[bytes | bytearray], Any] = decoder.decode
+        self._encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+        if any(name != name.translate(_ALIASES) for name in (*contract.raw_columns, contract.key or "")):
+            self._decode = lambda content: msgspec.convert(_renamed(msgspec.json.decode(content), _ALIASES), body)
+            self._encode = lambda rows: msgspec.json.encode(
+                [_renamed(row, _NAMES) for row in msgspec.to_builtins(rows)]
+            )
         self._contract = contract
         self._n_plain = len(contract.numeric) + len(contract.boolean)
         self._n_numbers = self._n_plain + len(contract.dates)
@@ -118,7 +133,7 @@ class RowReader:
         try:
             rows = self._decode(body).rows
         except msgspec.ValidationError as error:
-            raise self._invalid(str(error)) from None
+            raise _invalid(str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _not_json(body, error) from None
         values = [msgspec.structs.astuple(row) for row in rows]
@@ -168,20 +183,17 @@ class RowReader:
                 raise _problem(FieldError(name, "expected a key without null characters", _pointer(row, name)))
         return keys if any(key is not None for key in keys) else None
 
-    def _invalid(self, message: str) -> Problem:
-        """Turn a message of msgspec, ``what - at `$.rows[0].age```, into a field's error."""
-        what, _, where = message.rpartition(" - at `")
-        if not what:
-            what, where = message, ""
-        path = _PATH.fullmatch(where.removesuffix("`"))
-        named = _NAMED.search(what)
-        if path is None:
-            field = named.group(1) if named else "rows"
-            return _problem(FieldError(field, what, "" if named else "/rows"))
-        row, field = int(path.group(1)), path.group(2) or ""
-        if named:
-            field = named.group(1)
-        return _problem(FieldError(field or "rows", what, _pointer(row, field)))
+
+def _invalid(message: str) -> Problem:
+    """Turn a message of msgspec, ``what - at `$.rows[0].age```, into a field's error."""
+    message = message.translate(_NAMES)
+    of_row = _OF_ROW.fullmatch(message)
+    what = of_row[1] if of_row else message.rpartition(" - at `$")[0] or message
+    named = _NAMED.search(what)
+    if of_row is None:
+        return _problem(FieldError(named[1] if named else "rows", what, "" if named else "/rows"))
+    field = named[1] if named else of_row[3] or ""
+    return _problem(FieldError(field or "rows", what, _pointer(int(of_row[2]), field)))
 
 
 def _not_json(body: bytes | bytearray, error: Exception) -> Problem:
@@ -199,7 +211,26 @@ def _not_json(body: bytes | bytearray, error: Exception) -> Problem:
 
 
 def _problem(error: FieldError) -> Problem:
-    return Problem("invalid-request", f"{error.field!r}: {error.detail}"[:2000], errors=(error,))
+    field, detail, pointer = map(_shown, (error.field, error.detail, error.pointer))
+    return Problem("invalid-request", f"{field!r}: {detail}", errors=(FieldError(field, detail, pointer),))
+
+
+def _shown(text: str) -> str:
+    """Shorten what a client may have made up, and escape what is no character."""
+    return text.encode("utf-8", "backslashreplace").decode()[:MAX_SHOWN]
+
+
+def _named(name: str, **more: Any) -> Any:
+    return msgspec.field(name=name.translate(_ALIASES), **more)
+
+
+def _renamed(content: Any, names: dict[int, int]) -> Any:
+    """Translate the names of a body's rows, or of a row's fields."""
+    if not isinstance(content, dict):
+        return content
+    if isinstance(content.get("rows"), list):
+        return {**content, "rows": [_renamed(row, names) for row in content["rows"]]}
+    return {name.translate(names): value for name, value in content.items()}
 
 
 def _pointer(row: int, field: str) -> str:
