@@ -217,7 +217,8 @@ class Follower:
     def _is_current(self, before: ModelState, champion: Champion) -> bool:
         folder = self._bundles / before.name / before.manifest
         is_here = before.folder == str(folder) and folder.is_dir()
-        return is_here and (before.sequence, before.version, before.trouble) == (champion.sequence, champion.version, None)
+        is_same = (before.sequence, before.version) == (champion.sequence, champion.version)
+        return is_here and is_same and before.trouble is None
 
     def _brought(self, engine: Engine, champion: Champion, drift: DriftSummary | None) -> ModelState:
         verdict = find_verdict(engine, champion.model, champion.version)

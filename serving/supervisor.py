@@ -52,7 +52,7 @@ PASSED_ON = (
     "TMPDIR",
     "TZ",
 )
-PASSED_ON_PREFIXES = ("PG", "SSL_CERT", "OMP_", "OPENBLAS", "MKL_", "SWI")
+PASSED_ON_PREFIXES = ("PG", "SSL_CERT", "OMP_", "OPENBLAS", "MKL_")
 
 
 @dataclass

@@ -12,7 +12,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,27 +34,70 @@ def call_with_driver(function: Callable[[], object]) -> object:
     return asyncio.run(spawned())
 
 
-@pytest.fixture(scope="session")
-def postgres_address() -> Iterator[str]:
-    """Address of an empty database of a server that ends with the session; skips where PostgreSQL is not installed."""
+class PostgresServer:
+    """A server of an empty database, which may be stopped and started again.
+
+    Parameters
+    ----------
+    programs
+        Folder of ``initdb`` and ``postgres``.
+    """
+
+    def __init__(self, programs: Path) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="perennial-pg-"))
+        self._as_user = _unprivileged(self._folder)
+        self._programs = programs
+        self._process: subprocess.Popen[bytes] | None = None
+        initdb = [*self._as_user, str(programs / "initdb"), "-D", str(self._folder / "data")]
+        subprocess.run([*initdb, "-U", "perennial", "--auth=trust", "--no-sync"], check=True, **self._quiet())
+
+    @property
+    def address(self) -> str:
+        """Of the database, for SQLAlchemy."""
+        return f"postgresql+{DRIVER}://perennial@/postgres?host={self._folder}"
+
+    def start(self) -> None:
+        """Start, and return once it can be reached."""
+        options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={self._folder}", "-c", "fsync=off"]
+        command = [*self._as_user, str(self._programs / "postgres"), "-D", str(self._folder / "data"), *options]
+        self._process = subprocess.Popen(command, **self._quiet())
+        _await_socket(self._folder / ".s.PGSQL.5432", self._process)
+
+    def stop(self) -> None:
+        """Stop at once, whoever is connected."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(timeout=30)
+            self._process = None
+
+    def remove(self) -> None:
+        """Stop and delete the database."""
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _quiet(self) -> dict[str, Any]:
+        return {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": self._folder}
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """Run a server for the length of a block; skips where PostgreSQL is not installed."""
     programs = _programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed (no initdb on the path or under /usr/lib/postgresql)")
-    folder = Path(tempfile.mkdtemp(prefix="perennial-pg-"))
-    as_user = _unprivileged(folder)
-    data = folder / "data"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
-    initdb = [*as_user, str(programs / "initdb"), "-D", str(data), "-U", "perennial", "--auth=trust", "--no-sync"]
-    subprocess.run(initdb, check=True, **quiet)  # type: ignore[call-overload]
-    options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
-    server = subprocess.Popen([*as_user, str(programs / "postgres"), "-D", str(data), *options], **quiet)  # type: ignore[call-overload]
+    server = PostgresServer(programs)
     try:
-        _await_socket(folder / ".s.PGSQL.5432", server)
-        yield f"postgresql+{DRIVER}://perennial@/postgres?host={folder}"
+        server.start()
+        yield server
     finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(timeout=30)
-        shutil.rmtree(folder, ignore_errors=True)
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres_address() -> Iterator[str]:
+    """Address of an empty database of a server that ends with the session; skips where PostgreSQL is not installed."""
+    with postgres_server() as server:
+        yield server.address
 
 
 def _programs() -> Path | None:

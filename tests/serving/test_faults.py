@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pytest
 
 from config.settings import Settings
 from tests.factories import make_project
+from tests.postgres import postgres_server
 from tests.serving.faults import end_with_requests_in_flight, kill_workers, logged_ids, overload, swap
-from tests.serving.processes import Served, Version, ask, bodies, crown, register_version, serving
+from tests.serving.processes import Reply, Served, Version, ask, bodies, crown, register_version, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.xdist_group("serving_faults")]
 
@@ -80,21 +82,23 @@ def test_a_cold_start_needs_neither_mlflow_nor_the_database(
     office: tuple[Settings, list[Version]], tmp_path: Path
 ) -> None:
     """What was served last is served again from the private copy; without a log, ``commit`` says that it cannot."""
-    settings, versions = office
-    with serving(settings) as served:
-        port = served.port
-        answered = asyncio.run(ask(port, "POST", PREDICT, bodies()[0]))[2]
+    with serving(office[0]) as served:
+        port, before = served.port, _predict(served)
         assert served.stop() == 0
-    gone = _without_registry(settings, tmp_path)
+    gone = _without_registry(office[0], tmp_path)
     nowhere = {"PERENNIAL_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
-    with serving(gone, "--log", "async", port=port, **nowhere):
-        status, _, again = asyncio.run(ask(port, "POST", PREDICT, bodies()[0]))
-        assert status == 200
-        assert (
-            json.loads(again)["predictions"][0]["probabilities"]
-            == (json.loads(answered)["predictions"][0]["probabilities"])
-        )
-    assert versions
+    with serving(gone, "--log", "async", port=port, **nowhere) as served:
+        relaxed = _predict(served)
+        assert served.stop() == 0
+    with serving(gone, port=port, **nowhere) as served:
+        strict = _predict(served)
+    assert (relaxed[0], _probabilities(relaxed)) == (200, _probabilities(before))
+    assert (strict[0], json.loads(strict[2])["type"]) == (503, "urn:perennial:problem:log-unavailable")
+
+
+def _probabilities(reply: Reply) -> dict[str, float]:
+    found: dict[str, float] = json.loads(reply[2])["predictions"][0]["probabilities"]
+    return found
 
 
 def _without_registry(settings: Settings, folder: Path) -> Settings:
@@ -102,6 +106,37 @@ def _without_registry(settings: Settings, folder: Path) -> Settings:
     root = folder / "project"
     shutil.copytree(settings.root, root, ignore=shutil.ignore_patterns("mlruns", "mlflow.db", "perennial.db*"))
     return settings.model_copy(update={"root": root, "var": root / "var"})
+
+
+def test_a_database_that_goes_and_comes_back(office: tuple[Settings, list[Version]]) -> None:
+    """``async`` answers on and logs what waited; ``commit`` refuses at once, says when to come again, and recovers."""
+    with postgres_server() as server:
+        settings = office[0].model_copy(update={"database_url": server.address})
+        crown(settings, office[1][0])
+        address = {"PERENNIAL_DATABASE_URL": server.address}
+        with serving(settings, "--log", "async", **address) as relaxed, serving(settings, **address) as strict:
+            answered = [_predict(relaxed), _predict(strict)]
+            server.stop()
+            answered += [_predict(relaxed) for _ in range(20)]
+            refused = [_predict(strict) for _ in range(5)]
+            server.start()
+            answered.append(_predict_again(strict, seconds=10))
+            assert relaxed.stop() == 0
+        assert {status for status, _, _ in answered} == {200}
+        assert {json.loads(body)["predictions"][0]["id"] for _, _, body in answered} <= logged_ids(server.address)
+    assert {(status, headers["retry-after"]) for status, headers, _ in refused} == {(503, "1")}
+
+
+def _predict(served: Served) -> Reply:
+    return asyncio.run(ask(served.port, "POST", PREDICT, bodies()[0]))
+
+
+def _predict_again(served: Served, seconds: float) -> Reply:
+    """Ask until there is an answer other than 503."""
+    deadline = time.monotonic() + seconds
+    while (reply := _predict(served))[0] == 503 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return reply
 
 
 def test_ids_of_all_answers_are_in_the_log(office: tuple[Settings, list[Version]], fleet: Served) -> None:
