@@ -25,6 +25,9 @@ PROFILE = "profile.json"
 MAX_INLINE_ROWS = 200
 """Rows up to which a graph is asked on the event loop: a thread costs more than the answer, health waits 1 ms."""
 
+EDGE_TOLERANCE = 1e-5
+"""How much less than an edge, relative to it, a score may be and still lie on it."""
+
 Answers = Callable[[list[Column]], npt.NDArray[Any]]
 
 
@@ -90,7 +93,9 @@ class ServedModel:
         """Bin of an answer's score: probability of the positive class, number, or place of the likeliest class."""
         if len(self.contract.classes) > 2:
             return int(max(range(len(answer)), key=answer.__getitem__))
-        return bisect_right(self.edges, answer[1] if self.contract.classes else answer)
+        score = answer[1] if self.contract.classes else answer
+        # Edges are predictions of the reference, in double precision; a graph's answer may lie just below the same one.
+        return bisect_right(self.edges, score + EDGE_TOLERANCE * abs(score))
 
     @property
     def bins(self) -> tuple[str, ...]:
@@ -131,12 +136,10 @@ class Batcher:
         try:
             while taken := self._take():
                 columns = [np.concatenate(parts) for parts in zip(*(part[1] for part in taken), strict=True)]
-                try:
-                    found = await asyncio.to_thread(self._answers, columns)
-                except BundleError as error:
-                    _settle(taken, error)
-                else:
-                    _settle(taken, found)
+                # Whatever is raised is for those who wait, and none of them may wait in vain.
+                call = asyncio.to_thread(self._answers, columns)
+                found = (await asyncio.gather(call, return_exceptions=True))[0]
+                _settle(taken, found)
         finally:
             self._running = None
 
@@ -160,13 +163,13 @@ def _unanswerable(found: npt.NDArray[Any]) -> Problem:
 
 def _settle(
     taken: Sequence[tuple[int, list[Column], asyncio.Future[npt.NDArray[Any]]]],
-    found: npt.NDArray[Any] | BundleError,
+    found: npt.NDArray[Any] | BaseException,
 ) -> None:
     start = 0
     for n, _, future in taken:
         if future.done():
             pass
-        elif isinstance(found, BundleError):
+        elif isinstance(found, BaseException):
             future.set_exception(found)
         else:
             future.set_result(found[start : start + n])
