@@ -24,7 +24,7 @@ from serving.ids import is_prediction_id, request_of
 from serving.metrics import CONTENT_TYPE
 from serving.openapi import document
 from serving.problems import MEDIA_TYPE, FieldError, Problem, of_status
-from serving.rows import MAX_KEY, MAX_NUMBER
+from serving.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER
 from serving.service import Loaded, Service
 from store.database import open_database
 from store.predictions import Label, logged_requests, record_labels
@@ -37,15 +37,17 @@ CARD = "card.html"
 CARD_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
+TextKey = Annotated[str, Field(min_length=1, max_length=MAX_KEY, pattern=r"^[^\x00]+$")]
+NumberKey = Annotated[int, Field(ge=KEY_NUMBERS[0], le=KEY_NUMBERS[1])]
+
+
 class LabelItem(BaseModel):
     """What really happened, of a prediction by its id or of an entity by its key."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     id: str | None = Field(default=None, min_length=36, max_length=36, description="of a prediction")
-    key: Annotated[str, Field(min_length=1, max_length=MAX_KEY, pattern=r"^[^\x00]+$")] | int | None = Field(
-        default=None, description="of the entity that was predicted"
-    )
+    key: TextKey | NumberKey | None = Field(default=None, description="of the entity that was predicted")
     label: str | bool | int | float = Field(description="a class of the model, or a finite number")
 
     @model_validator(mode="after")
@@ -295,7 +297,7 @@ def _record(database: Database, model: str, labels: list[Label], sender: str) ->
     found = record_labels(engine, model, labels, sender, datetime.now(UTC))
     ids = {label.reference for label in labels if label.kind == "id"}
     requests = {request_of(reference)[0] for reference in ids}
-    known = logged_requests(engine, sorted(requests)) if requests else {}
+    known = logged_requests(engine, model, sorted(requests)) if requests else {}
     unmatched = [one for one in sorted(ids) if known.get(request_of(one)[0], 0) <= request_of(one)[1]]
     return LabelsAnswer(
         added=found.added, unchanged=found.unchanged, replaced=found.replaced, unmatched=unmatched[:1000]

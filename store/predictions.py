@@ -70,9 +70,11 @@ def delete_before(engine: Engine, first_kept_id: str) -> int:
             return deleted
 
 
-def logged_requests(engine: Engine, ids: Sequence[str]) -> dict[str, int]:
-    """Return how many rows those of the requests hold that are in the log."""
-    chosen = select(PredictionRequestRow.id, PredictionRequestRow.n_rows).where(PredictionRequestRow.id.in_(ids))
+def logged_requests(engine: Engine, model: str, ids: Sequence[str]) -> dict[str, int]:
+    """Return how many rows those of the requests hold that a model answered and that are in the log."""
+    chosen = select(PredictionRequestRow.id, PredictionRequestRow.n_rows).where(
+        PredictionRequestRow.id.in_(ids), PredictionRequestRow.model == model
+    )
     with reading(engine) as connection:
         return {row.id: row.n_rows for row in connection.execute(chosen)}
 
@@ -107,7 +109,8 @@ def record_labels(engine: Engine, model: str, labels: Sequence[Label], sender: s
                 "sender": sender,
                 "received_at": at,
             }
-            for (kind, reference), label in changed.items()
+            # In one order, so that of two senders of the same references neither has what the other waits for.
+            for (kind, reference), label in sorted(changed.items())
         ]
         for start in range(0, len(rows), 1000):
             upsert(connection, LabelRow, rows[start : start + 1000], replace=("label", "sender", "received_at"))

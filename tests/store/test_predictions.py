@@ -1,0 +1,185 @@
+"""The log of predictions and the labels, on both databases."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+import store.predictions
+from serving.ids import first_id_at, new_request_id, prediction_id
+from store.database import reading, writing
+from store.log_connection import LogConnection
+from store.predictions import (
+    Label,
+    RecordedLabels,
+    count_requests,
+    delete_before,
+    insert_requests,
+    logged_requests,
+    record_labels,
+)
+from tests.store.stories import Story
+
+AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+Tell = Callable[[Story], None]
+
+
+def _request(
+    model: str, rows: list[Any], outputs: list[Any], keys: list[Any] | None = None, **more: Any
+) -> dict[str, Any]:
+    return {
+        "id": new_request_id(),
+        "model": model,
+        "version": 3,
+        "variant": "champion",
+        "at": AT,
+        "n_rows": len(rows),
+        "latency_ms": 1.5,
+        "rows": json.dumps(rows),
+        "outputs": json.dumps(outputs),
+        "entity_keys": None if keys is None else json.dumps(keys),
+        **more,
+    }
+
+
+def _insert(engine: Engine, *requests: dict[str, Any]) -> None:
+    with writing(engine) as connection:
+        insert_requests(connection, requests)
+
+
+def _predictions(engine: Engine, model: str) -> list[dict[str, Any]]:
+    statement = text("SELECT * FROM predictions WHERE model = :model ORDER BY id")
+    with reading(engine) as connection:
+        return [dict(row) for row in connection.execute(statement, {"model": model}).mappings()]
+
+
+def _labels(engine: Engine, model: str) -> dict[tuple[str, str], tuple[str, str]]:
+    statement = text("SELECT kind, reference, label, sender FROM labels WHERE model = :model")
+    with reading(engine) as connection:
+        return {(row[0], row[1]): (row[2], row[3]) for row in connection.execute(statement, {"model": model})}
+
+
+def test_the_view_has_a_row_for_each_prediction(tell: Tell) -> None:
+    """With the id it was answered with, its own key, its own features and its own answer."""
+    rows = [{"income": float(place), 'odd "name" \\ of.a $[0]': f"a\0{place}'\u2028\U0001f600"} for place in range(300)]
+    outputs = [[0.25, 0.75 + place / 4096] for place in range(300)]
+    keys = [None if place % 3 == 0 else f"k'\"{place}" for place in range(300)]
+
+    def story(engine: Engine, model: str) -> None:
+        request = _request(model, rows, outputs, keys)
+        _insert(engine, request)
+        found = _predictions(engine, model)
+        assert [row["id"] for row in found] == [prediction_id(request["id"], place) for place in range(300)]
+        assert [json.loads(row["features"]) for row in found] == rows
+        assert [json.loads(row["output"]) for row in found] == outputs
+        assert [row["entity_key"] for row in found] == keys
+        assert {(row["version"], row["variant"], row["latency_ms"]) for row in found} == {(3, "champion", 1.5)}
+
+    tell(story)
+
+
+def test_the_view_tells_numbers_and_predictions_without_keys(tell: Tell) -> None:
+    """A regression's answers are numbers, and a request may name no entity."""
+
+    def story(engine: Engine, model: str) -> None:
+        _insert(engine, _request(model, [{"x": 1}, {"x": None}], [1.5, -2e-7]))
+        assert [(float(row["output"]), row["entity_key"]) for row in _predictions(engine, model)] == [
+            (1.5, None),
+            (-2e-7, None),
+        ]
+
+    tell(story)
+
+
+def test_a_repeated_write_changes_nothing(database: str, tell: Tell) -> None:
+    """Whoever does not know whether a transaction ended may send it again."""
+    if "asyncpg" in database:
+        pytest.skip("the log is written by psycopg")
+
+    def story(engine: Engine, model: str) -> None:
+        first, second = (_request(model, [{"x": place}], [0.5]) for place in range(2))
+        connection = LogConnection(database, durable=True)
+        connection.write([first])
+        connection.write([first, second])
+        connection.write([first, second])
+        connection.close()
+        assert count_requests(engine, model) == len(_predictions(engine, model)) == 2
+
+    tell(story)
+
+
+def test_old_requests_go_and_new_ones_stay(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the time in their ids, some at a time, the first that is kept included."""
+    monkeypatch.setattr(store.predictions, "ROWS_PER_DELETE", 4)
+
+    def story(engine: Engine, model: str) -> None:
+        ages = [timedelta(milliseconds=ms) for ms in range(-9, 4)]
+        ids = [f"{first_id_at(AT + age)[:-4]}0000" for age in ages]
+        _insert(engine, *(_request(model, [{"x": 1}], [0.5], id=one) for one in ids))
+        assert delete_before(engine, first_id_at(AT)) == 9
+        assert sorted(row["id"] for row in _predictions(engine, model)) == ids[9:]
+        assert delete_before(engine, first_id_at(AT)) == 0
+        assert delete_before(engine, first_id_at(AT + timedelta(days=1))) == 4
+
+    tell(story)
+
+
+def test_requests_are_counted_by_model_and_time(tell: Tell) -> None:
+    """From a moment on, itself included."""
+
+    def story(engine: Engine, model: str) -> None:
+        _insert(engine, *(_request(model, [{}], [0.5], at=AT + timedelta(hours=hour)) for hour in range(3)))
+        assert count_requests(engine, model) == 3
+        assert count_requests(engine, model, AT + timedelta(hours=1)) == 2
+        assert count_requests(engine, f"{model}x") == 0
+
+    tell(story)
+
+
+def test_only_a_models_own_requests_are_found(tell: Tell) -> None:
+    """The id of another model's prediction is no reference of this one's."""
+
+    def story(engine: Engine, model: str) -> None:
+        own, other = _request(model, 3 * [{}], 3 * [0.5]), _request(f"{model}x", [{}], [0.5])
+        _insert(engine, own, other)
+        assert logged_requests(engine, model, [own["id"], other["id"], new_request_id()]) == {own["id"]: 3}
+
+    tell(story)
+
+
+def test_labels_are_new_the_same_or_others(tell: Tell) -> None:
+    """Sent again they change nothing; of a reference that occurs twice the last counts; kinds are apart."""
+
+    def story(engine: Engine, model: str) -> None:
+        first = [Label("id", "a", "1"), Label("key", "a", "0"), Label("key", "b", "0"), Label("key", "b", "1")]
+        assert record_labels(engine, model, first, "shop", AT) == RecordedLabels(3, 0, 0)
+        assert record_labels(engine, model, first, "else", AT) == RecordedLabels(0, 3, 0)
+        assert record_labels(engine, f"{model}x", first[:1], "shop", AT) == RecordedLabels(1, 0, 0)
+        changed = [Label("id", "a", "0"), Label("key", "b", "1"), Label("key", "c", "1")]
+        assert record_labels(engine, model, changed, "bank", AT) == RecordedLabels(1, 1, 1)
+        assert _labels(engine, model) == {
+            ("id", "a"): ("0", "bank"),
+            ("key", "a"): ("0", "shop"),
+            ("key", "b"): ("1", "shop"),
+            ("key", "c"): ("1", "bank"),
+        }
+
+    tell(story)
+
+
+def test_ten_thousand_labels_are_recorded_at_once(tell: Tell) -> None:
+    """And half of them replaced by the next ten thousand."""
+
+    def story(engine: Engine, model: str) -> None:
+        labels = [Label("key", f"{'k' * 249}{place:06d}", "0") for place in range(15_000)]
+        assert record_labels(engine, model, labels[:10_000], "shop", AT) == RecordedLabels(10_000, 0, 0)
+        others = [Label(label.kind, label.reference, "1") for label in reversed(labels[5_000:])]
+        assert record_labels(engine, model, others, "shop", AT) == RecordedLabels(5_000, 0, 5_000)
+        assert sorted(label for label, _ in _labels(engine, model).values()) == 5_000 * ["0"] + 10_000 * ["1"]
+
+    tell(story)
