@@ -315,10 +315,11 @@ async def following(service: Service, close_seconds: float) -> AsyncIterator[Non
     service.log.start()
     await service.look()
     service.measure()
-    task = asyncio.create_task(service.follow())
+    tasks = [asyncio.create_task(service.follow()), asyncio.create_task(service.live.follow())]
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await service.log.close(close_seconds)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -28,6 +29,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 VERSION = ("model", "version", "variant")
+LIVE_FILES = ("counter", "histogram", "gauge_livemin")
 
 
 class Metrics:
@@ -98,10 +100,20 @@ class Metrics:
         )
         self.labels = Counter("perennial_labels", "Labels that came in", ["model", "result"], registry=own)
         self.restarts = Counter("perennial_worker_restarts", "Workers that ended and were started anew", registry=own)
+        # The least of all processes counts, and the supervisor's has no log.
+        self.log_up.set(1)
         for result in ("written", "dropped"):
             self.log_rows.labels(result)
         for kind in KINDS:
             self.errors.labels(kind, "", "", "")
+
+    def live(self) -> Iterable[Metric]:
+        """Counters, histograms and whether the log can be written, of all processes."""
+        if METRICS_VARIABLE not in os.environ:
+            return self._registry.collect()
+        files = _live_files(Path(os.environ[METRICS_VARIABLE]))
+        merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call] # not typed
+        return merged
 
     def expose(self, state: ServiceState | None, loaded: Iterable[ServedModel]) -> bytes:
         """Metrics of all processes as text, with what is served and what its newest window showed."""
@@ -115,6 +127,11 @@ class Metrics:
         extra.register(_Processes())
         extra.register(_Served(state, loaded))
         return text + generate_latest(extra)
+
+
+def _live_files(folder: Path) -> list[str]:
+    # What was made this very moment is empty, and cannot be read yet.
+    return [str(path) for kind in LIVE_FILES for path in folder.glob(f"{kind}_*.db") if path.stat().st_size]
 
 
 def forget_process(pid: int) -> None:

@@ -11,6 +11,7 @@ from config.settings import ServingSettings
 from core.errors import BundleError, StorageError
 from core.trust import trusted_types
 from serving.access import Access
+from serving.live import Live
 from serving.metrics import Metrics, ModelMetrics
 from serving.model import ServedModel, load_model
 from serving.prediction_log import PredictionLog
@@ -54,6 +55,7 @@ class Service:
         self.log = log
         self.metrics = metrics
         self.access = access
+        self.live = Live(metrics.live)
         self.models: dict[str, Loaded] = {}
         self.state: ServiceState | None = None
         self.draining = False
