@@ -23,6 +23,7 @@ from serving.callers import ANYONE, Caller
 from serving.ids import is_prediction_id, request_of
 from serving.metrics import CONTENT_TYPE
 from serving.openapi import document
+from serving.page import add_page
 from serving.problems import MEDIA_TYPE, FieldError, Problem, of_status
 from serving.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER
 from serving.service import Loaded, Service
@@ -106,7 +107,9 @@ class HealthAnswer(BaseModel):
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def build_app(service: Service, database_url: str, lifespan: Lifespan | None = None) -> FastAPI:
+def build_app(
+    service: Service, database_url: str, lifespan: Lifespan | None = None, *, mlflow_uri: str = ""
+) -> FastAPI:
     """Build the application of a service.
 
     Parameters
@@ -117,12 +120,15 @@ def build_app(service: Service, database_url: str, lifespan: Lifespan | None = N
         Of the operational database, where labels go.
     lifespan
         Runs what the service needs beside requests.
+    mlflow_uri
+        Of the registry, for the page's links.
     """
     app = FastAPI(title="Perennial", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     _add_errors(app)
     _add_health(app, service)
     _add_models(app, service)
     _add_labels(app, service, Database(database_url))
+    add_page(app, service, mlflow_uri)
 
     @app.get("/openapi.json", include_in_schema=False)
     async def schema(request: Request) -> Any:
