@@ -1,5 +1,6 @@
 """Every command of the documents is run, as it stands there."""
 
+import json
 import os
 import re
 import shutil
@@ -16,7 +17,6 @@ from config.settings import Settings
 from core.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ["README.md", "docs/how-to.md", "docs/tutorial.md"]
 
 ELSEWHERE = {
     "make demo": "continuous integration would set everything up twice; its recipe is checked below",
@@ -46,25 +46,49 @@ def shell(project: Settings) -> Iterator["Shell"]:
         shutil.copytree(ROOT / "config" / room, project.root / "config" / room, dirs_exist_ok=True)
     shell = Shell(project)
     yield shell
+    shell.end_service()
     shell.run("perennial server stop")
 
 
 class Shell:
-    """Runs command lines in a project."""
+    """Runs command lines in a project; ``perennial serve`` goes on beside those that follow."""
 
     def __init__(self, settings: Settings) -> None:
         self.root = settings.root
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self._environment = clean | {"PATH": path, "PERENNIAL_ROOT": str(self.root)}
+        self._service: subprocess.Popen[bytes] | None = None
 
     def run(self, command: str, *expected: int) -> str:
         """Run a line; another exit code than an expected one (0 where none is named) shows what it printed."""
+        if command == "perennial serve":
+            self._serve()
+            return ""
         done = subprocess.run(
             ["bash", "-ec", command], cwd=self.root, env=self._environment, capture_output=True, text=True, check=False
         )
         assert done.returncode in (expected or (0,)), f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+
+    def _serve(self) -> None:
+        """Start the service, and wait until it is ready."""
+        self.end_service()
+        log = self.root / "var" / "serve.log"
+        with log.open("wb") as output:
+            self._service = subprocess.Popen(
+                ["perennial", "serve"], cwd=self.root, env=self._environment, stdout=output, stderr=output
+            )
+        ready = "for i in $(seq 300); do curl -sf http://127.0.0.1:8470/health/ready && exit; sleep 0.1; done; exit 1"
+        assert subprocess.run(["bash", "-c", ready], check=False).returncode == 0, log.read_text()
+
+    def end_service(self) -> None:
+        """End the service where it runs, gracefully."""
+        if self._service is not None:
+            self._service.terminate()
+            assert self._service.wait(60) == 0
+            self._service = None
 
 
 def _loans(columns: dict[str, str]) -> pd.DataFrame:
@@ -74,6 +98,7 @@ def _loans(columns: dict[str, str]) -> pd.DataFrame:
 
 @pytest.mark.e2e
 @pytest.mark.timeout(600)
+@pytest.mark.xdist_group("usual_port")
 def test_the_tutorial_can_be_followed(shell: Shell) -> None:
     """Its commands run one after the other, and the results are those it tells."""
     printed: dict[str, str] = {}
@@ -91,17 +116,23 @@ def test_the_tutorial_can_be_followed(shell: Shell) -> None:
     assert "6,000" in printed["perennial data loans"]
     assert [output.strip().partition(",")[0] for output in watched] == ["loans: ok", "loans: watch", "loans: drift"]
     assert "3 windows" in printed["perennial drift loans --no-open"]
+    asked = {command: output for command, output in printed.items() if command.startswith("curl")}
+    answers = [json.loads(output) for command, output in asked.items() if "/predict" in command]
+    assert (answers[0]["version"], answers[0]["variant"]) == (2, "champion")
+    assert answers[1]["errors"][0]["field"] == "age"
+    assert [json.loads(output)["added"] for command, output in asked.items() if "/labels" in command] == [1]
 
 
 @pytest.mark.e2e
 @pytest.mark.timeout(600)
-def test_the_commands_of_readme_and_how_to_run(shell: Shell) -> None:
+@pytest.mark.xdist_group("usual_port")
+def test_the_commands_of_the_other_documents_run(shell: Shell) -> None:
     """The demo model and a user's own file work as written."""
     names = {"application_id": "loan_id", "application_date": "applied_on", "default_next_month": "defaulted"}
     _loans(names).to_csv(shell.root / "loans.csv", index=False)
     shell.run("perennial train credit --set source.rows_per_month=200")
     version = re.findall(r"\b([0-9a-f]{32})\b", shell.run("perennial data credit"))[0]
-    for document in ("README.md", "docs/how-to.md"):
+    for document in ("README.md", "docs/how-to.md", "docs/serving.md"):
         for command in _commands(document):
             if command not in ELSEWHERE:
                 answers = (0, 3) if command.startswith(DECIDES) else (0,)
