@@ -29,6 +29,9 @@ MAX_REQUESTS_PER_WRITE = 2_000
 RETRY_SECONDS = 1.0
 """Between two attempts at a database that failed."""
 
+LAST_RETRY_SECONDS = 0.1
+"""The same while the log closes."""
+
 OVERHEAD_BYTES = 500
 """Of a request in the queue, beside its texts."""
 
@@ -107,6 +110,7 @@ class PredictionLog:
         self._bytes = 0
         self._wake = threading.Event()
         self._closing = threading.Event()
+        self._over = False
         self._down: str | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
@@ -131,6 +135,7 @@ class PredictionLog:
         self._closing.set()
         self._wake.set()
         await asyncio.to_thread(self._thread.join, seconds)
+        self._over = True
         self._refuse(self._take(len(self._queue)), "the service ends")
 
     async def put(self, answered: Answered) -> None:
@@ -173,6 +178,8 @@ class PredictionLog:
         with self._lock:
             self._queue[:0] = taken
             self._bytes += sum(answered.size for answered, _ in taken)
+        # They are not to wait for another request to come.
+        self._wake.set()
 
     def _run(self) -> None:
         while not (self._closing.is_set() and not self._queue):
@@ -186,8 +193,10 @@ class PredictionLog:
                 self._down = str(error)
                 if self._mode == "commit":
                     self._refuse(self._take(len(self._queue)), self._down)
-                if self._closing.wait(RETRY_SECONDS) and self._mode == "commit":
-                    return
+                if self._closing.wait(RETRY_SECONDS):
+                    if self._mode == "commit":
+                        return
+                    time.sleep(LAST_RETRY_SECONDS)
 
     def _write_on(self, connection: LogConnection) -> None:
         """Write groups until the log closes or the database fails."""
@@ -206,7 +215,7 @@ class PredictionLog:
         try:
             connection.write([answered.to_row() for answered, _ in taken])
         except StorageError as error:
-            if self._mode == "async":
+            if self._mode == "async" and not self._over:
                 # Ids are the primary key: rows of a transaction whose end nobody saw are not inserted twice.
                 self._put_back(taken)
             else:
