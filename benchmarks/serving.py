@@ -5,7 +5,8 @@ measurements, ``--quick`` a second each. Linux only; the load comes from wrk. Th
 its own. One server at a time runs, on the first cores, one per worker; the load comes from the last core. Bodies
 rotate: 200 different ones of one row, and as many of 100 rows. At full load each connection sends as soon as it has its
 answer; at equal load requests come at fixed times, the same for all, and latency counts from these. Each server must
-give the pipeline's probabilities before it is measured, and Perennial must have logged all it has answered.
+give the pipeline's probabilities before it is measured, and Perennial must have logged all it has answered. Where
+others took much of the processor time, measure again on a quiet machine.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ import json
 import os
 import platform
 import signal
+import statistics
 import sys
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+
+import psutil
 
 from benchmarks.serving_load import Load, full_load, median, steady_load, wrk_version
 from benchmarks.serving_project import ROOT, Project, trained_project
@@ -55,11 +59,22 @@ CASES = (Case(1, 30), Case(100, 20))
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured of a server in a case: full load by connections, equal load, and memory after both."""
+    """What was measured of a server in a case.
+
+    Parameters
+    ----------
+    full, steady
+        Full load by connections, and equal load.
+    memory_mib
+        After both.
+    others
+        Share of the processor time meanwhile that others on the machine took: what makes all figures worse.
+    """
 
     full: Mapping[int, Load]
     steady: Load
     memory_mib: float
+    others: float
 
     @property
     def loads(self) -> tuple[Load, ...]:
@@ -167,41 +182,43 @@ def _check_log(project: Project, figures: Collection[Figures]) -> None:
 
 def _figures(live: Running, bodies: _Bodies, rate: int, seconds: int) -> Figures:
     full_load(live.port, bodies.path, bodies.file, max(CONNECTIONS), min(seconds, 2))  # to warm it up
+    began = _processor_seconds(live)
     full = {number: full_load(live.port, bodies.path, bodies.file, number, seconds) for number in CONNECTIONS}
     steady = steady_load(live.port, bodies.path, bodies.contents, rate, STEADY * seconds)
-    return Figures(full, steady, live.memory_mib())
+    everybody, ours = (after - before for after, before in zip(_processor_seconds(live), began, strict=True))
+    return Figures(full, steady, live.memory_mib(), max(0.0, 1 - ours / everybody))
+
+
+def _processor_seconds(live: Running) -> tuple[float, float]:
+    """Seconds that all processes have taken, and that the server, the load and this process have."""
+    times = psutil.cpu_times()
+    everybody = sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
+    return everybody, live.processor_seconds() + sum(os.times()[:4])
 
 
 def _middle(figures: Sequence[Figures]) -> Figures:
     full = {number: median([one.full[number] for one in figures]) for number in CONNECTIONS}
-    memory = sorted(one.memory_mib for one in figures)[len(figures) // 2]
-    return Figures(full, median([one.steady for one in figures]), memory)
+    memory, others = (statistics.median(getattr(one, name) for one in figures) for name in ("memory_mib", "others"))
+    return Figures(full, median([one.steady for one in figures]), memory, others)
 
 
 def _print_tables(chosen: Sequence[Server], found: Found) -> None:
     for case in CASES:
         loads = [*(f"{number} connection{'s' * (number > 1)}" for number in CONNECTIONS)]
         heads = [f"{load}: requests/s | p50 ms | p99 ms" for load in loads]
-        heads += [f"at {case.rate} requests/s: p50 ms | p99 ms", "errors | memory MiB"]
+        heads += [f"at {case.rate} requests/s: p50 ms | p99 ms", "errors | memory MiB | others' CPU"]
         print(f"| {case.title} per request | {' | '.join(heads)} |")
-        print(f"|---|{'---:|' * (3 * len(CONNECTIONS) + 4)}")
+        print(f"|---|{'---:|' * (3 * len(CONNECTIONS) + 5)}")
         for server in chosen:
             print(f"| {server.title} | {' | '.join(_cells(found[server.name][case]))} |")
         print()
 
 
 def _cells(figures: Figures) -> list[str]:
-    cells = []
-    for load in figures.full.values():
-        cells += [f"{load.rate:,.0f}", f"{load.p50_ms:.2f}", f"{load.p99_ms:.2f}"]
+    cells = [f"{load.rate:,.0f} | {load.p50_ms:.2f} | {load.p99_ms:.2f}" for load in figures.full.values()]
+    cells += [f"{figures.steady.p50_ms:.2f}", f"{figures.steady.p99_ms:.2f}"]
     errors = sum(load.errors for load in figures.loads)
-    return [
-        *cells,
-        f"{figures.steady.p50_ms:.2f}",
-        f"{figures.steady.p99_ms:.2f}",
-        str(errors),
-        f"{figures.memory_mib:,.0f}",
-    ]
+    return [*cells, str(errors), f"{figures.memory_mib:,.0f}", f"{figures.others:.0%}"]
 
 
 def _print_aims(found: Found) -> None:

@@ -84,8 +84,14 @@ class Running:
 
     def memory_mib(self) -> float:
         """Memory of its processes; what several of them share counts once."""
-        tree = [self.process, *self.process.children(recursive=True)]
-        return float(sum(process.memory_full_info().pss for process in tree)) / 2**20
+        return float(sum(process.memory_full_info().pss for process in self._tree())) / 2**20
+
+    def processor_seconds(self) -> float:
+        """Processor time its processes have taken."""
+        return float(sum(sum(process.cpu_times()[:2]) for process in self._tree()))
+
+    def _tree(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
 
 
 def servers(project: Project, workers: int) -> tuple[Server, ...]:
