@@ -285,6 +285,7 @@ def _turning(server: Server, listening: socket.socket, access_log: AccessLog) ->
 def _records(stream: io.StringIO) -> Iterator[None]:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(ecs_logging.StdlibFormatter())
+    handler.addFilter(lambda record: not record.name.startswith("httpx"))  # the client's own
     logger = logging.getLogger()
     before = logger.level
     logger.addHandler(handler)
