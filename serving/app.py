@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -140,9 +142,17 @@ def build_app(
 
 
 class Database:
-    """The operational database, opened when it is needed and again after it was away."""
+    """The operational database, opened when it is needed and again after it was away.
+
+    Parameters
+    ----------
+    address
+        Where it is.
+    """
 
     def __init__(self, address: str) -> None:
+        # Its own threads: whoever waits for a lock must not take those that models answer on.
+        self.threads = ThreadPoolExecutor(2, thread_name_prefix="labels")
         self._address = address
         self._engine: Engine | None = None
 
@@ -269,7 +279,13 @@ def _add_labels(app: FastAPI, service: Service, database: Database) -> None:
         """Say what really happened."""
         contract = service.loaded(model).model.contract
         wanted = [_label(item, place, contract) for place, item in enumerate(body.labels)]
-        answer = await asyncio.to_thread(_record, database, model, wanted, _caller(request).name)
+        record = partial(_record, database, model, wanted, _caller(request).name)
+        try:
+            async with asyncio.timeout(service.settings.timeout_seconds):
+                answer = await asyncio.get_running_loop().run_in_executor(database.threads, record)
+        except TimeoutError:
+            detail = "the operational database did not answer in time"
+            raise Problem("log-unavailable", detail, retry_after=1) from None
         for result in ("added", "unchanged", "replaced"):
             service.metrics.labels.labels(model, result).inc(getattr(answer, result))
         return answer

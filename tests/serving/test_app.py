@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from serving.entry import _OF_MODEL, _PATHS, ACCESS, SPARED, _route
 from serving.ids import is_prediction_id, new_request_id, prediction_id
 from serving.problems import KINDS
 from store.api_keys import ApiKey
+from tests.serving.obstacles import locked
 from tests.serving.running import CARD_TEXT, Example, Row, Running, await_that, changed, make_key, revoked, running
 
 JSON = {"content-type": "application/json"}
@@ -466,6 +468,20 @@ def test_labels_are_refused_while_the_database_is_away(examples: dict[str, Examp
         answer = _label(service, "credit", {"key": "a", "label": "1"})
         assert _problem(answer, 503, "log-unavailable")["detail"] == "the operational database cannot be reached"
         assert answer.headers["retry-after"] == "1"
+
+
+def test_labels_that_wait_for_the_database_hold_up_no_predictions(examples: dict[str, Example], tmp_path: Path) -> None:
+    """They are told to come again in the time that a request has, and once the lock is gone they are taken."""
+    item = {"key": "a", "label": "1"}
+    with running(tmp_path, [example.state for example in examples.values()], log="async", timeout_seconds=1) as service:
+        assert _counts(_label(service, "credit", {"key": "b", "label": "1"})) == (1, 0, 0)
+        with locked(service.database_url), ThreadPoolExecutor(20) as clients:
+            waiting = [clients.submit(_label, service, "credit", item) for _ in range(20)]
+            time.sleep(0.2)
+            assert service.predict("grade", examples["grade"].rows(2)).status_code == 200
+            for one in waiting:
+                _problem(one.result(), 503, "log-unavailable")
+        await_that(lambda: _label(service, "credit", item).status_code == 200)
 
 
 # Metrics and logs
