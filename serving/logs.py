@@ -105,10 +105,15 @@ def _json_line(line: AccessLine) -> bytes:
 
 def _text_line(line: AccessLine) -> bytes:
     who = f" {line.model} v{line.version}" if line.version else ""
-    why = f" {line.problem}: {line.detail}" if line.problem else ""
+    why = f" {line.problem}: {_printable(line.detail)}" if line.problem else ""
     took = f"{line.duration / 1e6:.1f} ms"
     moment = line.timestamp[11:23]
-    return f"{moment} {line.status} {line.method} {line.path}{who} {took} {line.request_id}{why}\n".encode()
+    return f"{moment} {line.status} {line.method} {_printable(line.path)}{who} {took} {line.request_id}{why}\n".encode()
+
+
+def _printable(text: str) -> str:
+    """Escape what would begin another line, or color the terminal."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 _RENDERERS: dict[str, Callable[[AccessLine], bytes]] = {"json": _json_line, "text": _text_line}
