@@ -52,6 +52,8 @@ bench: setup
 	$(BIN)/python -m benchmarks.drift_speed
 	$(BIN)/python -m benchmarks.cbpe_agreement
 	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.serving_faults
+	$(BIN)/python -m benchmarks.serving_session
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
