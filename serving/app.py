@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 
@@ -22,12 +22,12 @@ from core.errors import StorageError
 from core.feature_contract import FeatureContract
 from serving.bundle import read_document
 from serving.callers import ANYONE, Caller
-from serving.ids import is_prediction_id, request_of
+from serving.ids import ID_PATTERN, is_prediction_id, request_of
 from serving.metrics import CONTENT_TYPE
 from serving.openapi import document
 from serving.page import add_page
 from serving.problems import MEDIA_TYPE, FieldError, Problem, of_status
-from serving.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER
+from serving.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER, MAX_SHOWN
 from serving.service import Loaded, Service
 from store.database import open_database
 from store.predictions import Label, logged_requests, record_labels
@@ -41,15 +41,28 @@ CARD_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src d
 
 
 TextKey = Annotated[str, Field(min_length=1, max_length=MAX_KEY, pattern=r"^[^\x00]+$")]
-NumberKey = Annotated[int, Field(ge=KEY_NUMBERS[0], le=KEY_NUMBERS[1])]
+NumberKey = Annotated[
+    int,
+    Field(ge=KEY_NUMBERS[0], le=KEY_NUMBERS[1]),
+    # 7.0 is an integer, says JSON Schema, and what a column of numbers becomes that has gaps.
+    BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value),
+]
+_EITHER: dict[str, Any] = {
+    "oneOf": [
+        {"required": ["id"], "properties": {"id": {"type": "string"}, "key": {"type": "null"}}},
+        {"required": ["key"], "properties": {"id": {"type": "null"}, "key": {"type": ["string", "integer"]}}},
+    ]
+}
 
 
 class LabelItem(BaseModel):
     """What really happened, of a prediction by its id or of an entity by its key."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_EITHER)
 
-    id: str | None = Field(default=None, min_length=36, max_length=36, description="of a prediction")
+    id: Annotated[str, Field(json_schema_extra={"pattern": f"^{ID_PATTERN}$"})] | None = Field(
+        default=None, description="of a prediction"
+    )
     key: TextKey | NumberKey | None = Field(default=None, description="of the entity that was predicted")
     label: str | bool | int | float = Field(description="a class of the model, or a finite number")
 
@@ -204,11 +217,12 @@ def _answered(request: Request, problem: Problem) -> Response:
 
 def _invalid(error: RequestValidationError) -> Problem:
     first = error.errors()[0]
-    place = [str(part) for part in first["loc"][1:]]
+    # What follows names the kinds that a value may be of.
+    place = [str(part) for part in first["loc"][1:4]]
     if first["type"] == "json_invalid":
         return Problem("invalid-json", "expected a JSON document")
     field = next((part for part in reversed(place) if not part.isdigit() and part in LabelItem.model_fields), "labels")
-    pointer = "".join(f"/{part}" for part in place)
+    pointer = "".join(f"/{part}" for part in place)[:MAX_SHOWN]
     return Problem("invalid-request", first["msg"], errors=(FieldError(field, first["msg"], pointer),))
 
 
@@ -300,10 +314,13 @@ def _label(item: LabelItem, place: int, contract: FeatureContract) -> Label:
 
 def _label_text(label: str | bool | float, place: int, contract: FeatureContract) -> str:
     if contract.classes:
-        text = str(label).lower() if isinstance(label, bool) else str(label)
-        if text not in contract.classes:
+        texts = [str(label).lower() if isinstance(label, bool) else str(label)]
+        if isinstance(label, float) and label.is_integer():
+            texts.append(str(int(label)))
+        found = next((text for text in texts if text in contract.classes), None)
+        if found is None:
             raise _wrong_label(place, "label", f"expected one of {', '.join(map(repr, contract.classes[:20]))}")
-        return text
+        return found
     if isinstance(label, bool | str) or not abs(label) <= MAX_NUMBER:
         raise _wrong_label(place, "label", "expected a finite number")
     return repr(float(label))

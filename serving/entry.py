@@ -52,6 +52,9 @@ ACCESS = {
 SPARED = frozenset({"health_live", "health_ready", "metrics"})
 """Routes that are answered however much there is to do, and not logged while all is well."""
 
+WITH_BODY = frozenset({"predict", "labels"})
+"""Routes whose POST has a body; it is read here, up to its bounds of size and time."""
+
 _PATHS = {
     "/": "page",
     "/metrics": "metrics",
@@ -290,7 +293,7 @@ class Entry:
         if exchange.route == "other":
             # Decided here alone: the framework reads some paths otherwise than they were let in, with a line's end too.
             raise Problem("not-found", "nothing is at this path")
-        if exchange.method == "POST":
+        if exchange.method == "POST" and exchange.route in WITH_BODY:
             try:
                 async with asyncio.timeout(self._settings.timeout_seconds):
                     receive = _replayed(await self._body(exchange, receive))

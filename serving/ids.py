@@ -10,7 +10,8 @@ import uuid_utils
 MAX_ROWS = 0x10000
 """Rows a request can hold, so that each has an id of its own."""
 
-_PATTERN = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+ID_PATTERN = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+_PATTERN = re.compile(ID_PATTERN)
 
 
 def new_request_id() -> str:

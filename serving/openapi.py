@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from serving.model import ServedModel
 from serving.problems import KINDS, MEDIA_TYPE
 from serving.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER, MAX_TEXT
 
+LABELS_PATH = "/v1/models/{model}/labels"
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _PUBLIC_PATHS = ("/health/live", "/health/ready")
 # Narrower than what is read: days that every month has, and the most usual of the forms of ISO 8601.
@@ -37,7 +39,10 @@ def document(base: dict[str, Any], models: Iterable[ServedModel], settings: Serv
         for path, item in base["paths"].items()
     }
     schemas = dict(base.get("components", {}).get("schemas", {}))
+    labels = paths.pop(LABELS_PATH)["post"]
     for model in models:
+        paths[LABELS_PATH.format(model=model.name)] = {"post": _labels(model, labels)}
+        schemas[f"{model.name}.Labels"] = _label_items(model, schemas)
         paths[f"/v1/models/{model.name}/predict"] = {"post": _with_problems(_predict(model))}
         schemas[f"{model.name}.Row"] = _row(model)
         schemas[f"{model.name}.Rows"] = _rows(model, settings.max_rows)
@@ -86,6 +91,37 @@ def _predict(model: ServedModel) -> dict[str, Any]:
             }
         },
     }
+
+
+def _labels(model: ServedModel, operation: dict[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": _ref(model, "Labels")}}
+    return {
+        **operation,
+        "summary": f"What really happened, of predictions of {model.name}",
+        "operationId": f"labels_{model.name}",
+        "parameters": [],
+        "requestBody": {"required": True, "content": content},
+    }
+
+
+def _label_items(model: ServedModel, schemas: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of labels, with those that the model can have."""
+    label: dict[str, Any] = {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER}
+    if model.contract.classes:
+        label = {"enum": [form for name in model.contract.classes for form in _forms(name)]}
+    whole, item = schemas["Labels"], schemas["LabelItem"]
+    item = {**item, "properties": {**item["properties"], "label": label}}
+    listed = {**whole["properties"]["labels"], "items": item}
+    return {**whole, "properties": {"labels": listed}}
+
+
+def _forms(name: str) -> list[Any]:
+    """Return what a class may be called in JSON: its name, and the flag or the number that is written so."""
+    try:
+        value = json.loads(name)
+    except (ValueError, RecursionError):
+        return [name]
+    return [name, value] if isinstance(value, bool | int | float) and str(value).lower() == name else [name]
 
 
 def _ref(model: ServedModel, kind: str) -> dict[str, Any]:

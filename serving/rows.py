@@ -26,8 +26,8 @@ MAX_TEXT = 1024
 MAX_KEY = 255
 """Characters of an entity's key."""
 
-KEY_NUMBERS = (-(2**63), 2**63 - 1)
-"""Least and greatest number that is a key; longer ones are sent as texts."""
+KEY_NUMBERS = (-9 * 10**18, 9 * 10**18)
+"""Least and greatest number that is a key: fits 64 bits, and is the same read as a float. Longer ones are texts."""
 
 MAX_SHOWN = 500
 """Characters of a name or an explanation that an answer repeats."""
@@ -40,6 +40,8 @@ Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 Date = Annotated[str, msgspec.Meta(max_length=40)]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY)]
 KeyNumber = Annotated[int, msgspec.Meta(ge=KEY_NUMBERS[0], le=KEY_NUMBERS[1])]
+# 7.0 is an integer, says JSON Schema, and what a column of numbers becomes that has gaps.
+KeyFloat = Annotated[float, msgspec.Meta(ge=KEY_NUMBERS[0], le=KEY_NUMBERS[1])]
 
 TYPES: dict[Kind, Any] = {
     "numeric": Number | None,
@@ -104,7 +106,7 @@ class RowReader:
         columns = [(name, TYPES[kind]) for kind in kinds for name in getattr(contract, kind)]
         fields: list[Any] = [(f"c{place}", kind, _named(name)) for place, (name, kind) in enumerate(columns)]
         if contract.key is not None:
-            fields.append(("key", Key | KeyNumber | None, _named(contract.key, default=None)))
+            fields.append(("key", Key | KeyNumber | KeyFloat | None, _named(contract.key, default=None)))
         row = msgspec.defstruct("Row", fields, forbid_unknown_fields=True, omit_defaults=True, gc=False)
         listed = Annotated[list[row], msgspec.Meta(min_length=1, max_length=max_rows)]  # type: ignore[valid-type]
         body = msgspec.defstruct("Body", [("rows", listed)], forbid_unknown_fields=True, gc=False)
@@ -176,12 +178,21 @@ class RowReader:
         if self._contract.key is None:
             return None
         place = self._n_columns
-        keys = [None if row[place] is None else str(row[place]) for row in values]
-        for row, key in enumerate(keys):
-            if key is not None and "\0" in key:
-                name = self._contract.key
-                raise _problem(FieldError(name, "expected a key without null characters", _pointer(row, name)))
+        keys = [self._key(row[place], number) for number, row in enumerate(values)]
         return keys if any(key is not None for key in keys) else None
+
+    def _key(self, value: str | float | None, row: int) -> str | None:
+        if value is None:
+            return None
+        name = self._contract.key or ""
+        if isinstance(value, float):
+            if not value.is_integer():
+                raise _problem(FieldError(name, "expected a text or an integer", _pointer(row, name)))
+            value = int(value)
+        key = str(value)
+        if "\0" in key:
+            raise _problem(FieldError(name, "expected a key without null characters", _pointer(row, name)))
+        return key
 
 
 def _invalid(message: str) -> Problem:

@@ -16,7 +16,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from serving.entry import _OF_MODEL, _PATHS, ACCESS, SPARED, _route
+from serving.entry import _OF_MODEL, _PATHS, ACCESS, SPARED, WITH_BODY, _route
 from serving.ids import is_prediction_id, new_request_id, prediction_id
 from serving.problems import KINDS
 from store.api_keys import ApiKey
@@ -402,6 +402,18 @@ def test_labels_are_taken_once(service: Running, examples: dict[str, Example]) -
     )
 
 
+def test_a_whole_number_is_one_key_however_it_is_written(service: Running, examples: dict[str, Example]) -> None:
+    """As a text, as an integer, and as the float that a column with gaps makes of it."""
+    number = uuid4().int % 10**15
+    for key in (number, float(number), str(number)):
+        assert service.predict("credit", _rows(examples["credit"], 1, id=key)).status_code == 200
+        assert sum(_counts(_label(service, "credit", {"key": key, "label": "1"}))) == 1
+    (label,) = service.query(f"SELECT * FROM labels WHERE reference = '{number}'")  # noqa: S608 - our own digits
+    assert label["label"] == "1"
+    logged = service.query(f"SELECT * FROM predictions WHERE entity_key = '{number}'")  # noqa: S608 - our own digits
+    assert len(logged) == 3
+
+
 def test_an_id_of_another_model_is_unmatched(service: Running, examples: dict[str, Example]) -> None:
     """Its label would otherwise never be missed."""
     (predicted,) = service.predict("credit", examples["credit"].rows()).json()["predictions"]
@@ -414,6 +426,7 @@ def test_labels_are_what_the_model_can_answer(service: Running) -> None:
     key = uuid4().hex
     assert _counts(_label(service, "credit", {"key": key, "label": 1})) == (1, 0, 0)
     assert _counts(_label(service, "credit", {"key": key, "label": "1"})) == (0, 1, 0)
+    assert _counts(_label(service, "credit", {"key": key, "label": 1.0})) == (0, 1, 0)
     assert _counts(_label(service, "price", {"key": key, "label": -2.5})) == (1, 0, 0)
     for model, label in (("credit", "2"), ("credit", True), ("price", "1"), ("price", True), ("price", 1e39)):
         document = _problem(
@@ -664,14 +677,16 @@ def _method(route: str) -> str:
 
 def test_every_route_has_an_access_decision(service: Running) -> None:
     """Each path of the application and of the entry leads to a route that says who may use it."""
-    served = service.server.config.app
-    paths = {route.path.replace("{model}", "credit") for route in served._app.routes}  # type: ignore[union-attr] # ours
+    routes: Any = service.server.config.app._app.routes  # type: ignore[union-attr] # ours
+    paths = {route.path.replace("{model}", "credit") for route in routes}
     known = {path: _route(path)[0] for path in paths | {path for _, path in ROUTES}}
     assert "other" not in known.values()
     assert set(known.values()) | {"other"} == set(ACCESS)
     assert set(ACCESS.values()) == {None, "predict", "label", "operate"}
     assert {route for route, scope in ACCESS.items() if scope is None} == {"health_live", "health_ready"}
     assert set(ACCESS) >= SPARED
+    posted = {_route(route.path)[0] for route in routes if "POST" in route.methods}
+    assert posted <= WITH_BODY, "their bodies would be read without bounds"
 
 
 def _credentials() -> tuple[list[ApiKey], dict[str, tuple[str | None, int]]]:
