@@ -112,6 +112,12 @@ class ModelsAnswer(BaseModel):
     models: list[ModelAnswer]
 
 
+class ExampleAnswer(BaseModel):
+    """Rows that the model can be asked."""
+
+    rows: list[dict[str, Any]]
+
+
 class HealthAnswer(BaseModel):
     """Whether requests should come here."""
 
@@ -259,6 +265,11 @@ def _add_models(app: FastAPI, service: Service) -> None:
     async def model_(model: str) -> Any:
         """One model: version, data version, since when."""
         return _described(service.loaded(model))
+
+    @app.get("/v1/models/{model}/example", response_model=ExampleAnswer)
+    async def example(model: str) -> Any:
+        """Return a body that the model can be asked with: a row of its training."""
+        return ExampleAnswer(rows=list(service.loaded(model).model.examples[:1]))
 
     @app.get("/v1/models/{model}/card", response_class=Response, responses={200: {"content": {"text/html": {}}}})
     async def card(model: str) -> Any:

@@ -17,7 +17,7 @@ import msgspec
 
 from serving.access import check_scope
 from serving.callers import ANYONE, Caller
-from serving.ids import new_request_id, prediction_id
+from serving.ids import new_request_id
 from serving.logs import AccessLine, AccessLog, now_text
 from serving.model import ServedModel
 from serving.prediction_log import Answered
@@ -41,6 +41,7 @@ ACCESS = {
     "models": "predict",
     "model": "predict",
     "card": "predict",
+    "example": "predict",
     "schema": "predict",
     "metrics": "operate",
     "status": "operate",
@@ -64,7 +65,7 @@ _PATHS = {
     "/v1/status": "status",
     "/v1/models": "models",
 }
-_OF_MODEL = {"": "model", "predict": "predict", "labels": "labels", "card": "card"}
+_OF_MODEL = {"": "model", "predict": "predict", "labels": "labels", "card": "card", "example": "example"}
 _MODEL_PATH = re.compile(r"/v1/models/([^/]+)(?:/([^/]+))?")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _LOOPBACK_HOST = re.compile(rb"(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
@@ -223,9 +224,9 @@ class Entry:
         doing = "body-too-slow"
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
-                loaded = self._service.loaded(exchange.model_name)
+                loaded = exchange.loaded = self._service.loaded(exchange.model_name)
                 body = await self._body(exchange, receive)
-                exchange.loaded, exchange.prediction = loaded, new_request_id()
+                exchange.prediction = new_request_id()
                 doing = "timeout"
                 rows = loaded.model.reader.read(body)
                 answers = await loaded.model.answer(rows.n, rows.columns)
@@ -235,7 +236,7 @@ class Entry:
         except TimeoutError:
             raise _too_slow(doing) from None
         _count(loaded, answers)
-        return self._document(exchange.prediction, loaded.model, answers)
+        return loaded.writer.write(exchange.prediction, answers)
 
     def _answered(self, exchange: Exchange, model: ServedModel, rows: Rows, answers: list[Any]) -> Answered:
         return Answered(
@@ -249,21 +250,6 @@ class Entry:
             rows=rows.content,
             outputs=self._encode(answers),
             entity_keys=None if rows.keys is None else self._encode(rows.keys),
-        )
-
-    def _document(self, request_id: str, model: ServedModel, answers: list[Any]) -> bytes:
-        classes = model.contract.classes
-        if classes:
-            predictions = [
-                {"id": prediction_id(request_id, place), "probabilities": dict(zip(classes, answer, strict=True))}
-                for place, answer in enumerate(answers)
-            ]
-        else:
-            predictions = [
-                {"id": prediction_id(request_id, place), "value": answer} for place, answer in enumerate(answers)
-            ]
-        return self._encode(
-            {"model": model.name, "version": model.version, "variant": model.variant, "predictions": predictions}
         )
 
     async def _body(self, exchange: Exchange, receive: Receive) -> bytes | bytearray:

@@ -149,6 +149,7 @@ class Follower:
         self._retry_at: dict[str, float] = {}
         self._prune_at = 0.0
         self._away = False
+        self._missing: Set[str] = set()
 
     def run(self, stop: threading.Event) -> None:
         """Look again and again until told to stop; whatever fails is told and tried again."""
@@ -183,11 +184,17 @@ class Follower:
             model = self._served(engine, champion, before.get(champion.model), trouble)
             if model is not None:
                 models.append(model)
+        self._tell_missing(names - {champion.model for champion in wanted} - before.keys())
         models += _orphans(before, {champion.model for champion in wanted}, names)
         models.sort(key=lambda model: model.name)
         keys = tuple(key for key in api_keys(engine) if key.revoked_at is None)
         self._publish(ServiceState(tuple(models), keys, trouble))
         self._prune(engine)
+
+    def _tell_missing(self, names: Set[str]) -> None:
+        for name in sorted(names - self._missing):
+            _logger.warning("%r has no champion yet; 'perennial models' lists what there is", name)
+        self._missing = names
 
     def _served(
         self, engine: Engine, champion: Champion, before: ModelState | None, trouble: dict[str, str]

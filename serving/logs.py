@@ -10,6 +10,7 @@ import atexit
 import logging
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -136,7 +137,9 @@ def configure_logging(style: Literal["json", "text"]) -> None:
             )
         )
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        text = logging.Formatter("%(asctime)s.%(msecs)03d %(levelname)s %(message)s", datefmt="%H:%M:%S")
+        text.converter = time.gmtime  # as the lines of requests are
+        handler.setFormatter(text)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # uvicorn says when each process starts and ends; its warnings and errors are what people look for.
     for name in ("uvicorn", "alembic"):

@@ -11,6 +11,7 @@ from config.settings import ServingSettings
 from core.errors import BundleError, StorageError
 from core.trust import trusted_types
 from serving.access import Access
+from serving.answers import AnswerWriter
 from serving.live import Live
 from serving.metrics import Metrics, ModelMetrics
 from serving.model import ServedModel, load_model
@@ -25,14 +26,15 @@ LOOK_SECONDS = 0.2
 
 
 class Loaded:
-    """A model, how it came into office, and its metrics."""
+    """A model, how it came into office, its metrics, and what writes its answers."""
 
-    __slots__ = ("metrics", "model", "state")
+    __slots__ = ("metrics", "model", "state", "writer")
 
     def __init__(self, model: ServedModel, state: ModelState, metrics: ModelMetrics) -> None:
         self.model = model
         self.state = state
         self.metrics = metrics
+        self.writer = AnswerWriter(model)
 
 
 class Service:

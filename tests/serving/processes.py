@@ -98,17 +98,15 @@ class Served:
         Of the project.
     options
         Of the command.
-    port
-        To listen at; a free one where none is given.
     environment
-        Further variables.
+        Further variables; a free port where they name none.
     """
 
-    def __init__(self, settings: Settings, *options: str, port: int | None = None, **environment: str) -> None:
-        self.port = port or _free_port()
+    def __init__(self, settings: Settings, *options: str, **environment: str) -> None:
+        self.port = int(environment.get("PERENNIAL_SERVE_PORT", _free_port()))
         self.output = settings.var / f"serve-{self.port}.log"
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        command = (Path(sys.executable).with_name("perennial"), "serve", "--port", str(self.port), *options)
+        command = (str(Path(sys.executable).with_name("perennial")), "serve", "--port", str(self.port), *options)
         given = {"PERENNIAL_ROOT": str(settings.root), "PERENNIAL_SERVE_FOLLOW_SECONDS": "0.05", **environment}
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(command, env=os.environ | given, stdout=output, stderr=subprocess.STDOUT)
@@ -165,16 +163,19 @@ def _free_port() -> int:
 
 
 @contextmanager
-def serving(settings: Settings, *options: str, port: int | None = None, **environment: str) -> Iterator[Served]:
+def serving(settings: Settings, *options: str, **environment: str) -> Iterator[Served]:
     """Run the command for the length of a block, ready to be asked."""
-    served = Served(settings, *options, port=port, **environment)
+    served = Served(settings, *options, **environment)
     try:
         served.await_ready()
         yield served
     finally:
         if served.process.poll() is None:
-            for process in [*psutil.Process(served.process.pid).children(recursive=True), served.process]:
-                process.kill()
+            family = psutil.Process(served.process.pid).children(recursive=True)
+            served.process.kill()
+            for process in family:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
             served.process.wait(30)
 
 

@@ -86,11 +86,15 @@ def test_a_cold_start_needs_neither_mlflow_nor_the_database(
         port, before = served.port, _predict(served)
         assert served.stop() == 0
     gone = _without_registry(office[0], tmp_path)
-    nowhere = {"PERENNIAL_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
-    with serving(gone, "--log", "async", port=port, **nowhere) as served:
+    nowhere = {
+        "PERENNIAL_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+        "PERENNIAL_SERVE_GRACE_SECONDS": "1",
+        "PERENNIAL_SERVE_PORT": str(port),
+    }
+    with serving(gone, "--log", "async", **nowhere) as served:
         relaxed = _predict(served)
         assert served.stop() == 0
-    with serving(gone, port=port, **nowhere) as served:
+    with serving(gone, **nowhere) as served:
         strict = _predict(served)
     assert (relaxed[0], _probabilities(relaxed)) == (200, _probabilities(before))
     assert (strict[0], json.loads(strict[2])["type"]) == (503, "urn:perennial:problem:log-unavailable")
