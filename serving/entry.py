@@ -264,6 +264,8 @@ class Entry:
             if not message.get("more_body", False):
                 return body
             message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Problem("invalid-json", "the connection closed before the whole body had come")
             body = bytearray(body) if isinstance(body, bytes) else body
             body += message.get("body", b"")
         raise self._too_large()

@@ -108,8 +108,12 @@ class Service:
     async def follow(self) -> None:
         """Load what the state names, now and whenever it changes, until cancelled."""
         while True:
-            await self.look()
-            self.measure()
+            try:
+                await self.look()
+                self.measure()
+            except Exception:
+                # The edge of a task that must go on: without it, swaps and the end of keys would go unnoticed.
+                _logger.exception("the state could not be followed; tried again")
             await asyncio.sleep(LOOK_SECONDS)
 
     def measure(self) -> None:

@@ -36,7 +36,6 @@ MAX_PAUSE_SECONDS = 10.0
 """Between two starts of a worker that ends again within some seconds."""
 
 BIND_SECONDS = 5.0
-BACKLOG = 2048
 
 # What a worker is given of the environment. Its settings come on standard input; what the registry and the artifact
 # store are reached with is none of its business.
@@ -258,21 +257,28 @@ def bound(serving: ServingSettings) -> socket.socket:
     deadline = time.monotonic() + BIND_SECONDS
     while True:
         try:
-            found = socket.getaddrinfo(serving.host, serving.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            family, kind, protocol, _, address = found[0]
-            opened = socket.socket(family, kind, protocol)
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            opened.bind(address)
+            return _opened(serving)
         except OSError as error:
             # Workers of a supervisor that was killed hold the port until they have drained.
             if time.monotonic() > deadline:
                 raise ConfigError(
                     f"cannot listen at {serving.host} port {serving.port}: {error}; choose another --port"
                 ) from error
-            time.sleep(0.2)
-        else:
-            opened.set_inheritable(True)
-            return opened
+        time.sleep(0.2)
+
+
+def _opened(serving: ServingSettings) -> socket.socket:
+    found = socket.getaddrinfo(serving.host, serving.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _, address = found[0]
+    opened = socket.socket(family, kind, protocol)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(address)
+    except OSError:
+        opened.close()
+        raise
+    opened.set_inheritable(True)
+    return opened
 
 
 def _hangs(worker: Worker, now: float) -> bool:

@@ -22,6 +22,9 @@ HEAD = "0004"
 BUSY_TIMEOUT_MS = 30_000
 """How long a writer of SQLite waits for another one."""
 
+CONNECT_SECONDS = 10
+"""How long a server that does not answer is waited for."""
+
 _MIGRATION_LOCK = 0x7065_7265_6E6E  # any fixed number: PostgreSQL's advisory locks are named by integers
 
 
@@ -131,7 +134,8 @@ def _engine(url: URL) -> Engine:
         return _sqlite_engine(url)
     try:
         # Commands are short and open a connection per transaction; nothing is left to a pool when they end.
-        return create_engine(url, poolclass=NullPool)
+        given = {"connect_timeout": CONNECT_SECONDS} if url.get_driver_name() == "psycopg" else {}
+        return create_engine(url, poolclass=NullPool, connect_args=given)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise ConfigError(
             f"the driver of {url.drivername} is not installed ({error}); install 'psycopg[binary]'"

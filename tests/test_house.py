@@ -17,7 +17,13 @@ MAY_IMPORT = {
     "store": {"store", "core", "config"},
     "serving": {"serving", "store", "core", "config"},
     # What reads a bundle, so that training judges with the code that serves.
-    "tasks": {"tasks", "serving.bundle", "serving.graph", "serving.model", "serving.predictor", "store", "core", "config"},
+    "tasks": {
+        "tasks",
+        *(f"serving.{name}" for name in ("bundle", "graph", "model", "predictor")),
+        "store",
+        "core",
+        "config",
+    },
     "flows": {"flows", "tasks", "core", "config"},
 }
 HEAVY = ("prefect", "great_expectations", "evidently", "mlflow", "dvc")
@@ -55,6 +61,14 @@ def test_inner_rooms_import_nothing_heavy() -> None:
         if "migrations" not in path.parts
     ]
     code = f"import {', '.join(modules)}, sys; print([m for m in {HEAVY} if m in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_the_prediction_service_imports_only_what_it_uses() -> None:
+    """A worker that serves graphs loads neither what trains nor what tabulates: its memory is counted by workers."""
+    heavy = (*HEAVY, "pandas", "sklearn", "scipy", "skops", "onnx", "joserfc", "alembic")
+    code = f"import serving.worker, sys; print([m for m in {heavy} if m in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     assert answer.stdout.strip() == "[]"
 

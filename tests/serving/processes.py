@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -183,10 +183,11 @@ Reply = tuple[int, dict[str, str], bytes]
 
 
 class Client:
-    """One connection that is kept open."""
+    """One connection that is kept open; further headers go with each request."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, headers: Mapping[str, str] | None = None) -> None:
         self._port = port
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> Reply:
@@ -202,7 +203,7 @@ class Client:
                 self._streams = await asyncio.open_connection("127.0.0.1", self._port)
             reader, writer = self._streams
             head = f"{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {len(body)}\r\n"
-            writer.write(f"{head}content-type: application/json\r\n\r\n".encode() + body)
+            writer.write(f"{head}{self._headers}content-type: application/json\r\n\r\n".encode() + body)
             reply = await _reply(reader)
         except (OSError, asyncio.IncompleteReadError) as error:
             await self.close()
