@@ -47,11 +47,14 @@ VERSION = {
 }
 TABLES = [
     "alembic_version",
+    "api_keys",
     "batches",
     "champions",
     "data_pushes",
     "data_versions",
     "drift_windows",
+    "labels",
+    "prediction_requests",
     "projections",
     "reviews",
     "verdicts",
