@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from mmap import mmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from core.errors import BundleError
+from serving.graph_trial import tried
+from serving.graph_vetting import vetted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,23 +25,28 @@ class Graph:
     Parameters
     ----------
     content
-        The serialised graph.
+        The serialised graph, or its file in memory.
 
     Raises
     ------
     BundleError
-        ONNX Runtime refuses it.
+        It holds what no export of ours writes, takes too much for a row, or ONNX Runtime refuses it.
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes | mmap) -> None:
         import onnxruntime
 
+        content = _judged(content)
         options = onnxruntime.SessionOptions()
         # One thread: sums in one order, so the same graph gives the same bits on every machine.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            # Nothing is computed ahead: what a trial has shown to pass in little memory, one value after the other,
+            # would be held all at once.
+            self._session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"], disabled_optimizers=["ConstantFolding"]
+            )
         except _failures() as error:
             raise BundleError(f"the graph does not run: {first_line(error)}") from error
         self.inputs = tuple(item.name for item in self._session.get_inputs())
@@ -72,7 +80,24 @@ class Graph:
             answers: npt.NDArray[Any] = self._session.run(self._wanted, feed)[0]
         except self._failures as error:
             raise BundleError(f"the graph does not run: {first_line(error)}") from error
+        if answers.dtype.kind not in "fiu":
+            raise BundleError(f"the graph answers values of type {answers.dtype}, not numbers; train again")
         return answers
+
+
+def _judged(content: bytes | mmap) -> bytes:
+    """Return a graph that may be loaded; a mapped file is read only then."""
+    try:
+        small = vetted(content)
+    except ValueError as error:
+        raise BundleError(f"the graph is none that training writes: {error}; train again") from error
+    graph = bytes(content)
+    try:
+        if not small:
+            tried(graph)
+    except _failures() as error:
+        raise BundleError(f"the graph does not run, or takes too much for a row: {first_line(error)}") from error
+    return graph
 
 
 def first_line(error: Exception) -> str:
@@ -89,5 +114,17 @@ def _failures() -> tuple[type[Exception], ...]:
     """ONNX Runtime's errors share no base class but Exception."""
     from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
-    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
-    return (*(getattr(runtime, name) for name in names), ValueError, RuntimeError)
+    names = (
+        "EPFail",
+        "EngineError",
+        "Fail",
+        "InvalidArgument",
+        "InvalidGraph",
+        "InvalidProtobuf",
+        "NoModel",
+        "NoSuchFile",
+        "NotFound",
+        "NotImplemented",
+        "RuntimeException",
+    )
+    return (*(getattr(runtime, name) for name in names), ValueError, RuntimeError, MemoryError)
