@@ -11,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import islice
+from mmap import ACCESS_READ, mmap
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
 
@@ -21,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from core.errors import BundleError
 from core.feature_contract import FeatureContract
 from serving.graph import Graph
+from serving.json_size import text_bytes, values_bytes
 
 Document = TypeVar("Document")
 Kind = Literal["onnx", "skops"]
@@ -33,6 +36,16 @@ PIPELINE = "model.skops"
 
 MAX_DOCUMENT_BYTES = 16_000_000
 """Of a JSON document; a manifest or a contract takes kilobytes."""
+
+MAX_BUNDLE_BYTES = 8_000_000_000
+"""Of all files together; a stored pipeline alone may have half of that."""
+
+MAX_STRANGE_FILES = 1_000
+"""Files too many after which a folder is not looked through any further."""
+
+FREE_BYTES = 16_000_000
+BYTES_PER_BYTE = 6
+"""What the values of a JSON document may take in memory: so much, and so much per byte."""
 
 REMEDY = "the files were changed after registration: bring them back from a backup, or train again"
 
@@ -88,8 +101,8 @@ def verified(folder: Path, manifest_sha256: str) -> Manifest:
         A file is missing, changed, or one too many; a link stands in a file's place; the manifest is another one.
     """
     manifest = read_manifest(folder, manifest_sha256)
-    found = set(_names(folder)) - {MANIFEST}
     wanted = manifest.by_path
+    found = set(islice(_names(folder, wanted.keys()), len(wanted) + MAX_STRANGE_FILES)) - {MANIFEST}
     if missing := sorted(wanted.keys() - found):
         raise BundleError(f"the bundle in {folder} lacks {_listed(missing)}; {REMEDY}")
     if strange := sorted(found - wanted.keys()):
@@ -122,6 +135,10 @@ def read_manifest(folder: Path, manifest_sha256: str) -> Manifest:
         raise BundleError(f"the manifest in {folder} names paths outside the bundle: {_listed(outside)}; {REMEDY}")
     if len(set(paths)) < len(paths):
         raise BundleError(f"the manifest in {folder} names a file twice; {REMEDY}")
+    if (size := sum(abs(file.size) for file in manifest.files)) > MAX_BUNDLE_BYTES:
+        raise BundleError(
+            f"the manifest in {folder} names files of {size:,} bytes, at most {MAX_BUNDLE_BYTES:,} are read; {REMEDY}"
+        )
     return manifest
 
 
@@ -131,17 +148,23 @@ def read_document(folder: Path, name: str) -> bytes:
     Raises
     ------
     BundleError
-        It is not there, is no file, or is too large for one.
+        It is not there, is no file, or is too large for one, or would be once it is read.
     """
     path = folder / name
     try:
+        if folder.is_symlink():
+            raise BundleError(f"{folder} is a link, not a folder; {REMEDY}")
         if path.is_symlink() or not path.is_file():
             raise BundleError(f"the bundle in {folder} has no file {name}; {REMEDY}")
         if (size := path.stat().st_size) > MAX_DOCUMENT_BYTES:
             raise BundleError(f"{path} has {size:,} bytes, at most {MAX_DOCUMENT_BYTES:,} are read; {REMEDY}")
-        return path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error}; {REMEDY}") from error
+    values, most = values_bytes(content), FREE_BYTES + BYTES_PER_BYTE * len(content)
+    if values > most or text_bytes(content) > MAX_DOCUMENT_BYTES:
+        raise BundleError(f"{path} has {len(content):,} bytes, and reading it would take too much; {REMEDY}")
+    return content
 
 
 def load_contract(folder: Path) -> FeatureContract:
@@ -176,7 +199,7 @@ def load_graph(folder: Path, contract: FeatureContract) -> Graph:
         It does not run, or takes other columns than the contract.
     """
     facts = _parsed(read_document(folder, GRAPH_FACTS), GraphFacts, folder / GRAPH_FACTS)
-    graph = Graph((folder / GRAPH).read_bytes())
+    graph = _graph(folder / GRAPH)
     if graph.inputs != facts.inputs or graph.outputs[-1:] != (facts.output,):
         raise BundleError(f"the graph in {folder} has other inputs and outputs than {GRAPH_FACTS} says; {REMEDY}")
     if len(graph.inputs) != len(contract.prepared_columns):
@@ -184,22 +207,36 @@ def load_graph(folder: Path, contract: FeatureContract) -> Graph:
     return graph
 
 
-def _names(folder: Path) -> Iterator[str]:
-    """Paths of all files, refusing what is neither file nor folder; links are not followed."""
+def _graph(path: Path) -> Graph:
+    try:
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            return Graph(content)
+    except (OSError, ValueError) as error:  # an empty file cannot be mapped
+        raise BundleError(f"{path} cannot be read: {error}; {REMEDY}") from error
+
+
+def _names(folder: Path, wanted: Set[str]) -> Iterator[str]:
+    """Paths of all files, refusing what is neither file nor a folder of wanted files; links are not followed."""
+    folders = {str(parent) for path in wanted for parent in PurePosixPath(path).parents}
     pending = [folder]
     while pending:
         try:
             with os.scandir(pending.pop()) as entries:
                 for entry in entries:
                     mode = entry.stat(follow_symlinks=False).st_mode
-                    if stat.S_ISDIR(mode):
+                    name = Path(entry.path).relative_to(folder).as_posix()
+                    if stat.S_ISDIR(mode) and name in folders:
                         pending.append(Path(entry.path))
                     elif stat.S_ISREG(mode):
-                        yield Path(entry.path).relative_to(folder).as_posix()
+                        yield name
                     else:
-                        raise BundleError(f"{entry.path} is a link or a device, not a file; {REMEDY}")
+                        raise BundleError(f"{entry.path!r} is a {_kind(mode)}, not a file of the bundle; {REMEDY}")
         except OSError as error:
             raise BundleError(f"the bundle in {folder} cannot be read: {error}; {REMEDY}") from error
+
+
+def _kind(mode: int) -> str:
+    return "folder" if stat.S_ISDIR(mode) else "link or a device"
 
 
 def _check(folder: Path, file: BundleFile) -> None:
@@ -220,7 +257,7 @@ def _check(folder: Path, file: BundleFile) -> None:
 
 def _is_inside(path: str) -> bool:
     parts = path.split("/")
-    plain = not {"", ".", ".."} & set(parts) and not set("\\\0") & set(path)
+    plain = not {"", ".", ".."} & set(parts) and path.isprintable() and "\\" not in path
     return plain and path != MANIFEST and PurePosixPath(path).as_posix() == path
 
 

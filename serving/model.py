@@ -25,6 +25,10 @@ PROFILE = "profile.json"
 MAX_INLINE_ROWS = 200
 """Rows up to which a graph is asked on the event loop: a thread costs more than the answer, health waits 1 ms."""
 
+MAX_CLASSES = 10_000
+MAX_EDGES = 1_000
+"""Each class and each edge is a time series in every worker's metrics."""
+
 EDGE_TOLERANCE = 1e-5
 """How much less than an edge, relative to it, a score may be and still lie on it."""
 
@@ -199,7 +203,7 @@ def load_model(
     contract = load_contract(folder)
     kind: Kind = "onnx" if GRAPH in manifest.by_path else "skops"
     answers = load_graph(folder, contract).answer if kind == "onnx" else _pipeline_answers(folder, contract, trusted)
-    reader = RowReader(contract, max_rows)
+    reader = _reader(contract, max_rows)
     profile = _json(folder, PROFILE) if PROFILE in manifest.by_path else {}
     model = ServedModel(
         name=name,
@@ -232,9 +236,16 @@ def _pipeline_answers(folder: Path, contract: FeatureContract, trusted: Sequence
     )
 
 
+def _reader(contract: FeatureContract, max_rows: int) -> RowReader:
+    if len(contract.classes) > MAX_CLASSES:
+        raise BundleError(f"the contract has {len(contract.classes):,} classes, at most {MAX_CLASSES:,} are served")
+    try:
+        return RowReader(contract, max_rows)
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"no rows can be read by the bundle's contract: {error}; train again") from error
+
+
 def _warm_up(model: ServedModel) -> None:
-    if not model.examples:
-        return
     try:
         rows = model.reader.read(json.dumps({"rows": list(model.examples)}).encode())
     except Problem as problem:
@@ -248,7 +259,7 @@ def _warm_up(model: ServedModel) -> None:
 
 def _examples(folder: Path, manifest: Manifest) -> tuple[dict[str, Any], ...]:
     if EXAMPLE not in manifest.by_path:
-        return ()
+        raise BundleError(f"the bundle has no {EXAMPLE}, so nothing shows that it answers: train again")
     table = _json(folder, EXAMPLE)
     try:
         return tuple(
@@ -264,7 +275,18 @@ def _plain(value: Any) -> Any:
 
 def _edges(profile: dict[str, Any]) -> tuple[float, ...]:
     prediction = profile.get("prediction") or {}
-    return tuple(edge for edge in prediction.get("edges", ()) if isinstance(edge, float | int))
+    edges = prediction.get("edges", ()) if isinstance(prediction, dict) else None
+    # A classifier's profile has levels, and no edges.
+    if isinstance(edges, list | tuple) and len(edges) <= MAX_EDGES and all(map(_is_finite, edges)):
+        return tuple(edges)
+    raise BundleError(f"{PROFILE} of the bundle holds no usable edges of predictions; train again")
+
+
+def _is_finite(edge: object) -> bool:
+    try:
+        return isinstance(edge, float | int) and math.isfinite(edge)
+    except OverflowError:  # an integer beyond all numbers
+        return False
 
 
 def _json(folder: Path, name: str) -> dict[str, Any]:
