@@ -88,7 +88,7 @@ class Service:
             return found
         if self.state is None:
             raise Problem("no-model", "no champion is known yet; the service is starting", retry_after=1)
-        known = (name in self.state.trouble or any(model.name == name for model in self.state.models))
+        known = name in self.state.trouble or any(model.name == name for model in self.state.models)
         if known:
             raise Problem("no-model", f"no version of {name!r} could be loaded; see the log", retry_after=5)
         served = ", ".join(sorted(self.models)) or "none"

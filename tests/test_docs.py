@@ -71,7 +71,6 @@ class Shell:
         assert done.returncode in (expected or (0,)), f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-
     def _serve(self) -> None:
         """Start the service, and wait until it is ready."""
         self.end_service()
