@@ -100,6 +100,22 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def server_config(entry: Entry, grace_seconds: float) -> uvicorn.Config:
+    """Return how uvicorn runs the service; it is told nothing by its environment and adds nothing to answers."""
+    return uvicorn.Config(
+        entry,
+        http="httptools" if sys.platform != "win32" else "auto",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=int(grace_seconds) or 1,
+    )
+
+
 def build_service(
     settings: ServingSettings, instance: Path, database_url: str, metrics: Metrics, access: Access
 ) -> Service:
@@ -170,18 +186,7 @@ def main() -> None:
     lifespan = partial(_lifespan, service, jwks, Path(told.beat))
     app = build_app(service, told.database_url, lifespan, mlflow_uri=told.mlflow_uri)
     access_log = AccessLog(style)
-    config = uvicorn.Config(
-        Entry(service, app, access_log),
-        http="httptools" if sys.platform != "win32" else "auto",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=int(settings.grace_seconds) or 1,
-    )
+    config = server_config(Entry(service, app, access_log), settings.grace_seconds)
     Server(config, service).run(sockets=[socket.socket(fileno=told.socket)])
     access_log.close()
 

@@ -24,7 +24,6 @@ import httpx
 import msgspec
 import pandas as pd
 import pytest
-import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
@@ -40,7 +39,7 @@ from serving.metrics import Metrics
 from serving.rates import SharedRates
 from serving.service import Service
 from serving.state import ModelState, ServiceState, write_state
-from serving.worker import Server, build_service
+from serving.worker import Server, build_service, server_config
 from store.api_keys import ApiKey
 from store.database import open_database
 from store.key_text import new_key
@@ -142,7 +141,7 @@ class Running:
     url: str
     port: int
     service: Service
-    server: uvicorn.Server
+    server: Server
     database_url: str
     instance: Path
     _access_text: io.BytesIO = field(default_factory=io.BytesIO, repr=False)
@@ -252,17 +251,7 @@ def _listening() -> socket.socket:
 def _server(service: Service, address: str, access_text: io.BytesIO) -> tuple[Server, AccessLog]:
     app = build_app(service, address, lambda _: following(service, close_seconds=5))
     access_log = AccessLog("json", access_text)
-    config = uvicorn.Config(
-        Entry(service, app, access_log),
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=5,
-    )
+    config = server_config(Entry(service, app, access_log), grace_seconds=5)
     return Server(config, service), access_log
 
 

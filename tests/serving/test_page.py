@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from serving.status import (
     registry_pages,
 )
 from tests.factories import make_project
+from tests.pages import Elements
 from tests.serving.browser import browser, needs_browser
 from tests.serving.processes import ask, bodies, crown, register_version
 from tests.serving.processes import serving as served_by_command
@@ -57,32 +57,6 @@ DRIFT = DriftSummary(
     psi={"income": 0.41, "age": 0.07, "region": 0.03, "owner": 0.01, "a": 0.004, "b": 0.003},
     performance=[PerformanceSummary("estimated", "roc_auc", 0.731, 0.792)],
 )
-
-
-class Elements(HTMLParser):
-    """Tags, attributes and text of a page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.words: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        """Note the tag and its attributes."""
-        self.tags.append(tag)
-        self.attributes += attributes
-
-    def handle_data(self, data: str) -> None:
-        """Note text that a reader sees."""
-        if self.tags and self.tags[-1] not in ("script", "style"):
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        """All that a reader sees, on one line."""
-        return " ".join(" ".join(self.words).split())
 
 
 def _live(**changes: Any) -> LiveAnswer:

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from core.errors import PerennialError
 from tasks.drift_report import PREFIX, DriftReport, ReportColumn, ReportFiles
+from tests.pages import Elements
 
 HOSTILE = (
     "</script><script>document.title='pwned'</script>",
@@ -27,32 +27,6 @@ HOSTILE = (
     "n" * 10_000,
 )
 needs_browser = pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
-
-
-class Elements(HTMLParser):
-    """Tags and attributes of a page, and its text outside of scripts and styles."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.words: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        """Note the tag and its attributes."""
-        self.tags.append(tag)
-        self.attributes += attributes
-
-    def handle_data(self, data: str) -> None:
-        """Note text that a reader sees."""
-        if self.tags and self.tags[-1] not in ("script", "style"):
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        """All that a reader sees."""
-        return " ".join(self.words)
 
 
 def opened(page: Path) -> str:
