@@ -36,7 +36,7 @@ DRIFTS = {
     "drift": ("bad", "✕ drift"),
     "insufficient": ("", "… too few rows"),
 }
-OVERALL = {"ok": ("good", "✓ all well"), "trouble": ("bad", "▲ trouble"), "not ready": ("warn", "… not ready")}
+OVERALL = {"ok": ("good", "✓ serving well"), "trouble": ("bad", "▲ trouble"), "not ready": ("warn", "… not ready")}
 
 LARGE_PSI = 0.25
 """A bar that is full means this or more, so that small numbers look small."""

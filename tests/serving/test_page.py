@@ -316,14 +316,14 @@ def test_a_browser_runs_nothing_of_the_data(tmp_path: Path, service: Running, ex
         assert page.eval("document.title") == "Perennial: ▲ trouble"
         assert "</script><script>document.title='pwned'" in page.eval("document.body.innerText")
         service.publish([changed(example.state, trouble=None)])
-        page.await_that("document.getElementById('overall').textContent === '✓ all well'")
-        assert page.eval("document.getElementById('news').textContent") == "The page has changed: ✓ all well."
+        page.await_that("document.getElementById('overall').textContent === '✓ serving well'")
+        assert page.eval("document.getElementById('news').textContent") == "The page has changed: ✓ serving well."
         assert page.eval("getComputedStyle(document.querySelector('.tiles')).display") == "grid"
         assert page.console == []
         # What got into the page all the same would not run.
         page.eval("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"document.title=1\">')")
         page.await_that("document.images.length === 1")
-        assert page.eval("document.title") == "Perennial: ✓ all well"
+        assert page.eval("document.title") == "Perennial: ✓ serving well"
         assert "violates the following Content Security Policy" in "".join(page.console)
     service.publish([example.state])
 
