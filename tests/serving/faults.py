@@ -38,7 +38,7 @@ async def swap(served: Served, settings: Settings, versions: Sequence[Version], 
         for number in range(times):
             await asyncio.to_thread(crown, settings, versions[(number + 1) % len(versions)])
             await _until(served, "perennial_model_loads_total", loads_before + (number + 1) * n_workers)
-            if number == times // 10:
+            if number == max(5, times // 10):  # the first swaps fill what stays filled
                 memory = served.memory()
     offline = {version.number: version.answers for version in versions}
     wrong = sum(
