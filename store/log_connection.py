@@ -51,7 +51,8 @@ class LogConnection:
         # Compiled once and given to the driver: half of the time of a row would go into its parameters otherwise.
         compiled = insert.compile(dialect=engine.dialect)
         self._statement, self._order = str(compiled), compiled.positiontup
-        self._moment = UtcDateTime().bind_processor(engine.dialect)
+        # The dialect's own form: SQLite compares moments as texts, so every one has to be written alike.
+        self._moment = UtcDateTime().dialect_impl(engine.dialect).bind_processor(engine.dialect)
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows in one transaction; return once it is committed.

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy import Connection, Engine, delete, func, select
 
 from store.database import reading, upsert, writing
 from store.tables import LabelRow, PredictionRequestRow
 
 ROWS_PER_DELETE = 5_000
 """Requests deleted in one transaction, so that nobody waits long for the lock."""
-
-_insert = insert(PredictionRequestRow)
 
 
 @dataclass(frozen=True)
@@ -44,11 +41,6 @@ class RecordedLabels:
     added: int
     unchanged: int
     replaced: int
-
-
-def insert_requests(connection: Connection, requests: Sequence[Mapping[str, Any]]) -> None:
-    """Insert answered requests, columns of :class:`~store.tables.PredictionRequestRow` each."""
-    connection.execute(_insert, requests)
 
 
 def delete_before(engine: Engine, first_kept_id: str) -> int:

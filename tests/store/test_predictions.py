@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,14 +13,13 @@ from sqlalchemy import Engine, text
 
 import store.predictions
 from serving.ids import first_id_at, new_request_id, prediction_id
-from store.database import reading, writing
+from store.database import reading
 from store.log_connection import LogConnection
 from store.predictions import (
     Label,
     RecordedLabels,
     count_requests,
     delete_before,
-    insert_requests,
     logged_requests,
     record_labels,
 )
@@ -48,8 +48,9 @@ def _request(
 
 
 def _insert(engine: Engine, *requests: dict[str, Any]) -> None:
-    with writing(engine) as connection:
-        insert_requests(connection, requests)
+    address = engine.url.render_as_string(hide_password=False)
+    with closing(LogConnection(address, durable=False)) as connection:
+        connection.write(requests)
 
 
 def _predictions(engine: Engine, model: str) -> list[dict[str, Any]]:
