@@ -18,7 +18,7 @@ import msgspec
 from serving.access import check_scope
 from serving.callers import ANYONE, Caller
 from serving.ids import new_request_id
-from serving.logs import AccessLine, AccessLog, now_text
+from serving.logs import ECS_VERSION, AccessLine, AccessLog, now_text
 from serving.model import ServedModel
 from serving.prediction_log import Answered
 from serving.problems import MEDIA_TYPE, Problem, of_status
@@ -405,7 +405,7 @@ def _line(exchange: Exchange, seconds: float) -> AccessLine:
         timestamp=now_text(),
         level="info" if exchange.status < 500 else "error",
         message=f"{exchange.method} {exchange.route} {exchange.status}",
-        ecs="8.11.0",
+        ecs=ECS_VERSION,
         service="perennial-serving",
         dataset="perennial.access",
         duration=int(seconds * 1e9),

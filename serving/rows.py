@@ -122,7 +122,6 @@ class RowReader:
         self._n_plain = len(contract.numeric) + len(contract.boolean)
         self._n_numbers = self._n_plain + len(contract.dates)
         self._n_columns = len(columns)
-        self._max_rows = max_rows
 
     def read(self, body: bytes | bytearray) -> Rows:
         """Read a request's body.
