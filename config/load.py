@@ -80,9 +80,10 @@ def load_model_config(root: Path, model: str, overrides: Mapping[str, str] | Non
 def config_hash(config: ModelConfig) -> str:
     """Hash of everything in a model file that a training run depends on (64 hex digits).
 
-    The source is left out: the data version stands for it. So is how drift is judged: no fitted model depends on it.
+    The source is left out: the data version stands for it. So is how drift is judged and when
+    models are trained anew: no fitted model depends on it.
     """
-    content = config.model_dump(mode="json", exclude={"source", "drift"})
+    content = config.model_dump(mode="json", exclude={"source", "drift", "retrain", "schedule"})
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+def _cron(expression: str) -> str:
+    from cronsim import CronSim, CronSimError
+
+    try:
+        CronSim(expression, datetime(2024, 1, 1, tzinfo=UTC))
+    except CronSimError as error:
+        raise ValueError("expected five fields: minute, hour, day of month, month, day of week") from error
+    return expression
+
 
 Task = Literal["binary", "multiclass", "regression"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 Column = Annotated[str, Field(min_length=1, max_length=1024)]
+Cron = Annotated[str, Field(max_length=100), AfterValidator(_cron)]
 DottedName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$", max_length=255)]
 
 CLASSIFICATION_METRICS = ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1")
@@ -253,6 +266,34 @@ class Drift(Section):
         return self
 
 
+class Retrain(Section):
+    """What a retraining needs before it begins, whoever asks for it."""
+
+    cooldown_hours: float = Field(
+        default=1.0, ge=0, le=10_000, description="time after a retraining began without another one"
+    )
+    per_week: int = Field(default=20, ge=1, le=10_000, description="retrainings in any seven days")
+    min_new_labels: int = Field(
+        default=1, ge=1, description="labelled rows that the champion's data version does not hold"
+    )
+
+
+class Schedule(Section):
+    """When the flows of the model run by themselves: five-field cron expressions."""
+
+    ingest: Cron | None = None
+    monitor: Cron | None = None
+    retrain: Cron | None = None
+    timezone: str = Field(default="UTC", description="name of the time zone the expressions are in (IANA)")
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError("expected the name of a time zone such as UTC or Europe/Berlin")
+        return name
+
+
 class ModelConfig(Section):
     """One prediction problem: the whole content of ``config/models/<model>.yaml``."""
 
@@ -270,6 +311,8 @@ class ModelConfig(Section):
     evaluation: Evaluation = Evaluation()
     gate: Gate
     drift: Drift = Drift()
+    retrain: Retrain = Retrain()
+    schedule: Schedule = Schedule()
 
     @field_validator("model")
     @classmethod

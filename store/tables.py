@@ -245,3 +245,75 @@ class ApiKeyRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class TriggerRow(Base):
+    """Why a retraining was asked for, by whom, and what came of it; the inbox of webhooks among others.
+
+    ``status`` is ``waiting``, ``submitted`` (a Prefect run was asked for), ``running``, ``merged`` (answered by the run
+    of the trigger ``leader``), ``answered`` or ``failed``. ``deployed`` says that the run belongs to a deployment, so
+    that Prefect can start it again. ``document`` is a JSON object with what the sender said.
+    """
+
+    __tablename__ = "triggers"
+    __table_args__ = (
+        Index("ix_triggers_status", "status"),
+        Index("ix_triggers_model_received", "model", "received_at"),
+    )
+
+    model: Mapped[str] = mapped_column(String(63), primary_key=True)
+    id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    sender: Mapped[str] = mapped_column(String(255))
+    document: Mapped[str] = mapped_column(Text)
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    status: Mapped[str] = mapped_column(String(16))
+    leader: Mapped[str | None] = mapped_column(String(255))
+    flow_run: Mapped[str | None] = mapped_column(String(36))
+    deployed: Mapped[bool] = mapped_column(Boolean)
+    attempts: Mapped[int] = mapped_column(Integer)
+    next_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    answered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    outcome: Mapped[str | None] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(Text)
+    trained: Mapped[bool] = mapped_column(Boolean)
+    data_version: Mapped[str | None] = mapped_column(String(36))
+    version: Mapped[int | None] = mapped_column(Integer)
+
+
+class EventRow(Base):
+    """What happened to a model, for Prefect's automations and for people: an outbox.
+
+    Written in the transaction of what happened; ``sent_at`` is when Prefect took it, ``alerted_at`` when it was decided
+    whom to tell. ``document`` is JSON as Prefect's API takes it.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (Index("ix_events_sent_at", "sent_at"), Index("ix_events_alerted_at", "alerted_at"))
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    model: Mapped[str] = mapped_column(String(63))
+    document: Mapped[str] = mapped_column(Text)
+    occurred_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    alerted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class AlertRow(Base):
+    """A message to people. ``key`` says what it is about; ``n_more`` counts what was not worth another message."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (Index("ix_alerts_key_created", "key", "created_at"), Index("ix_alerts_sent_at", "sent_at"))
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    key: Mapped[str] = mapped_column(String(128))
+    level: Mapped[str] = mapped_column(String(16))
+    title: Mapped[str] = mapped_column(String(255))
+    body: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    n_more: Mapped[int] = mapped_column(Integer)
+    attempts: Mapped[int] = mapped_column(Integer)
+    next_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

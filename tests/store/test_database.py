@@ -47,16 +47,19 @@ VERSION = {
 }
 TABLES = [
     "alembic_version",
+    "alerts",
     "api_keys",
     "batches",
     "champions",
     "data_pushes",
     "data_versions",
     "drift_windows",
+    "events",
     "labels",
     "prediction_requests",
     "projections",
     "reviews",
+    "triggers",
     "verdicts",
 ]
 

@@ -1,0 +1,252 @@
+"""Why retrainings were asked for, and what came of each: the inbox of webhooks, drift, schedules and people.
+
+One trigger has one answer. A run claims its trigger before it reads anything, and with it all others of the model that
+wait: it reads the source after they came, so it answers them too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, func, select, update
+
+from core.events import Event
+from store.database import reading, upsert, writing
+from store.events import record_event
+from store.tables import TriggerRow
+
+Kind = Literal["webhook", "drift", "schedule", "manual"]
+Status = Literal["waiting", "submitted", "running", "merged", "answered", "failed"]
+
+OPEN = ("waiting", "submitted", "running")
+"""What still has to be done for a trigger; merged ones follow their leader."""
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """Why a retraining was asked for.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    id
+        Unique for the model: the same id again is the same trigger. Begins with the kind and the sender.
+    kind
+        ``webhook``, ``drift``, ``schedule`` or ``manual``.
+    sender
+        Who asked.
+    document
+        JSON object with what the sender said.
+    received_at
+        When.
+    status
+        ``waiting``, ``submitted``, ``running``, ``merged``, ``answered`` or ``failed``.
+    leader
+        Of a merged trigger: id of the trigger whose run answers it.
+    flow_run
+        Id of the Prefect run; None while there is none.
+    deployed
+        Whether that run belongs to a deployment, so that Prefect can start it again.
+    attempts
+        How often the run was started again.
+    next_at
+        When it may be submitted or started again; None for at once.
+    started_at, answered_at
+        When the run began to work, and when it answered.
+    outcome, reason
+        What came of it (``promoted``, ``waiting``, ``recorded``, ``refused``, ``undecided``, ``unchanged`` or
+        ``failed``) and why.
+    trained
+        Whether a model was fitted; these count against the week's budget.
+    data_version, version
+        Trained on, and registered; None where nothing was.
+    """
+
+    model: str
+    id: str
+    kind: Kind
+    sender: str
+    document: str
+    received_at: datetime
+    status: Status = "waiting"
+    leader: str | None = None
+    flow_run: str | None = None
+    deployed: bool = False
+    attempts: int = 0
+    next_at: datetime | None = None
+    started_at: datetime | None = None
+    answered_at: datetime | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    trained: bool = False
+    data_version: str | None = None
+    version: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content that JSON can hold."""
+        moments = ("received_at", "next_at", "started_at", "answered_at")
+        return {**asdict(self), **{name: _text(getattr(self, name)) for name in moments}}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a trigger; see :class:`Trigger` for the fields."""
+
+    outcome: str
+    reason: str
+    trained: bool = False
+    data_version: str | None = None
+    version: int | None = None
+
+
+def receive(engine: Engine, trigger: Trigger) -> bool:
+    """Put a trigger into the inbox; False where it is there already, which a repeat finds."""
+    with writing(engine) as connection:
+        return receive_in(connection, trigger)
+
+
+def receive_in(connection: Connection, trigger: Trigger) -> bool:
+    """Do what :func:`receive` does, in somebody's transaction."""
+    known = connection.execute(_one(trigger.model, trigger.id)).first()
+    if known is None:
+        upsert(connection, TriggerRow, [asdict(trigger)], replace=())
+    return known is None
+
+
+def claim(engine: Engine, trigger: Trigger, flow_run: str, *, deployed: bool, at: datetime) -> tuple[Trigger, bool]:
+    """Begin the work for a trigger, unless another run has begun or ended it.
+
+    The same run may claim again: it was killed and goes on. A run of a deployment takes the model's other waiting
+    triggers along; any other run does not, for nobody would start it again.
+
+    Parameters
+    ----------
+    trigger
+        Put into the inbox where it is not there.
+    flow_run
+        Id of the Prefect run.
+
+    Returns
+    -------
+    Trigger, bool
+        The trigger as it stands, and whether the work is the caller's.
+    """
+    with writing(engine) as connection:
+        upsert(connection, TriggerRow, [asdict(trigger)], replace=())
+        row = connection.execute(_one(trigger.model, trigger.id).with_for_update()).mappings().one()
+        found = Trigger(**row)
+        if found.status in ("answered", "failed", "merged") or (
+            found.status == "running" and found.flow_run != flow_run
+        ):
+            return found, False
+        mine = replace(found, status="running", flow_run=flow_run, deployed=deployed, started_at=found.started_at or at)
+        _set(connection, mine)
+        if deployed:
+            others = update(TriggerRow).where(
+                TriggerRow.model == trigger.model,
+                TriggerRow.id != trigger.id,
+                TriggerRow.status.in_(("waiting", "submitted")),
+            )
+            connection.execute(others.values(status="merged", leader=trigger.id))
+        return mine, True
+
+
+def answer(engine: Engine, trigger: Trigger, given: Answer, at: datetime, event: Event | None = None) -> Trigger:
+    """Record what came of a trigger and of those merged into it; the first answer stays.
+
+    Parameters
+    ----------
+    event
+        Told in the same transaction.
+    """
+    status: Status = "failed" if given.outcome == "failed" else "answered"
+    with writing(engine) as connection:
+        found = Trigger(**connection.execute(_one(trigger.model, trigger.id).with_for_update()).mappings().one())
+        if found.status in ("answered", "failed"):
+            return found
+        values = {**asdict(given), "status": status, "answered_at": at, "next_at": None}
+        group = update(TriggerRow).where(
+            TriggerRow.model == trigger.model,
+            (TriggerRow.id == trigger.id) | ((TriggerRow.leader == trigger.id) & (TriggerRow.status == "merged")),
+        )
+        connection.execute(group.values(values))
+        if event is not None:
+            record_event(connection, event)
+        return replace(found, **values)
+
+
+def submitted(engine: Engine, trigger: Trigger, flow_run: str) -> bool:
+    """Remember the Prefect run that was made for a waiting trigger; False where a run has claimed it meanwhile."""
+    chosen = update(TriggerRow).where(
+        TriggerRow.model == trigger.model, TriggerRow.id == trigger.id, TriggerRow.status == "waiting"
+    )
+    values = {"status": "submitted", "flow_run": flow_run, "deployed": True, "next_at": None}
+    with writing(engine) as connection:
+        return bool(connection.execute(chosen.values(values)).rowcount)
+
+
+def postpone(engine: Engine, trigger: Trigger, until: datetime, *, attempts: int) -> None:
+    """Remember that nothing is to be done for an open trigger before a moment."""
+    chosen = update(TriggerRow).where(
+        TriggerRow.model == trigger.model, TriggerRow.id == trigger.id, TriggerRow.status.in_(OPEN)
+    )
+    with writing(engine) as connection:
+        connection.execute(chosen.values(next_at=until, attempts=attempts))
+
+
+def open_triggers(engine: Engine) -> list[Trigger]:
+    """Return the triggers of all models for which something is to be done or awaited, in the order they came."""
+    chosen = select(TriggerRow.__table__).where(TriggerRow.status.in_(OPEN))
+    with reading(engine) as connection:
+        found = connection.execute(chosen.order_by(TriggerRow.received_at, TriggerRow.id)).mappings()
+        return [Trigger(**row) for row in found]
+
+
+def triggers(engine: Engine, model: str | None = None, limit: int = 50) -> list[Trigger]:
+    """Return the newest triggers, of one model or all, newest first."""
+    chosen = select(TriggerRow.__table__).order_by(TriggerRow.received_at.desc(), TriggerRow.id.desc()).limit(limit)
+    if model is not None:
+        chosen = chosen.where(TriggerRow.model == model)
+    with reading(engine) as connection:
+        return [Trigger(**row) for row in connection.execute(chosen).mappings()]
+
+
+def find_trigger(engine: Engine, model: str, trigger_id: str) -> Trigger | None:
+    """Return a trigger."""
+    with reading(engine) as connection:
+        row = connection.execute(_one(model, trigger_id)).mappings().first()
+        return None if row is None else Trigger(**row)
+
+
+def trained_since(engine: Engine, model: str, since: datetime) -> int:
+    """Count the retrainings of a model that began after a moment and fitted something."""
+    chosen = select(func.count()).where(
+        TriggerRow.model == model, TriggerRow.trained, TriggerRow.started_at > since, TriggerRow.leader.is_(None)
+    )
+    with reading(engine) as connection:
+        return int(connection.execute(chosen).scalar_one())
+
+
+def last_trained(engine: Engine, model: str) -> datetime | None:
+    """Return when the newest retraining of a model that fitted something began."""
+    chosen = select(TriggerRow.started_at).where(
+        TriggerRow.model == model, TriggerRow.trained, TriggerRow.started_at.is_not(None)
+    )
+    with reading(engine) as connection:
+        return connection.execute(chosen.order_by(TriggerRow.started_at.desc()).limit(1)).scalar()
+
+
+def _one(model: str, trigger_id: str) -> Any:
+    return select(TriggerRow.__table__).where(TriggerRow.model == model, TriggerRow.id == trigger_id)
+
+
+def _set(connection: Connection, trigger: Trigger) -> None:
+    chosen = update(TriggerRow).where(TriggerRow.model == trigger.model, TriggerRow.id == trigger.id)
+    connection.execute(chosen.values(asdict(trigger)))
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
