@@ -107,7 +107,7 @@ def data_resource(model: str, data_version: str) -> str:
 
 
 def drift_detected(verdict: DriftVerdict, report: str) -> Event:
-    """Rows have drifted from those the champion was trained on.
+    """Tell that rows have drifted from those the champion was trained on.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def drift_detected(verdict: DriftVerdict, report: str) -> Event:
 def data_versioned(
     model: str, data_version: str, *, n_rows: int, n_batches: int, git_commit: str, at: datetime
 ) -> Event:
-    """A model's data is a version it never was before."""
+    """Tell that a model's data is a version it never was before."""
     return _event(
         DATA_VERSIONED,
         model,
@@ -151,7 +151,7 @@ def data_versioned(
 
 
 def model_registered(model: str, version: int, *, run_id: str, data_version: str, trigger: str, at: datetime) -> Event:
-    """A version is complete in the registry; the gate has not judged it yet.
+    """Tell that a version is complete in the registry; the gate has not judged it yet.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def champion_changed(
     actor: str,
     at: datetime,
 ) -> Event:
-    """A version took office: ``perennial.model.rolled_back`` after a rollback, ``perennial.model.promoted`` else.
+    """Tell that a version took office: ``…rolled_back`` after a rollback, ``…promoted`` else.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ def champion_changed(
 def retrain_refused(
     model: str, trigger_id: str, code: RefusalCode, reason: str, data_version: str | None, at: datetime
 ) -> Event:
-    """A retraining that was asked for did not take place, or ended without a model that may be promoted.
+    """Tell that a retraining did not take place, or ended without a model that may be promoted.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ def retrain_refused(
 
 
 def retrain_failed(model: str, trigger_id: str, reason: str, at: datetime) -> Event:
-    """A retraining that was asked for came to no answer, however often it was started again."""
+    """Tell that a retraining came to no answer, however often it was started again."""
     return _event(
         RETRAIN_FAILED,
         model,
