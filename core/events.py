@@ -32,7 +32,7 @@ NAMES = (
 )
 """Every event there is."""
 
-RefusalCode = Literal["unchanged", "cooldown", "budget", "validation", "leakage", "gate", "superseded"]
+RefusalCode = Literal["unchanged", "unlabelled", "cooldown", "budget", "validation", "leakage", "gate"]
 """Why a retraining was refused, for automations and alerts; the sentence beside it is for people."""
 
 MAX_TEXT = 2_000

@@ -156,6 +156,13 @@ class GateVerdict:
         """Whether the challenger may be promoted."""
         return self.decision == "promote"
 
+    @property
+    def status(self) -> str:
+        """What becomes of the version: ``promoted``, ``waiting``, ``recorded``, ``refused`` or ``undecided``."""
+        if self.decision == "promote":
+            return {"enabled": "promoted", "manual": "waiting", "dry_run": "recorded"}[self.mode]
+        return "refused" if self.decision == "keep" else "undecided"
+
     def to_dict(self) -> dict[str, Any]:
         """Content that JSON can hold, for :meth:`from_dict`; NaN and infinities become None."""
         content: dict[str, Any] = jsonable(asdict(self))

@@ -17,6 +17,7 @@ from config.settings import Settings
 from core.errors import StaleChampionError, StorageError
 from core.gate import GateVerdict
 from core.looks import HoldoutSketch
+from core.text import readable
 from core.training_run import TrainingRun
 from store.champions import (
     RecordedVerdict,
@@ -68,7 +69,7 @@ def promote(run: TrainingRun, verdict: GateVerdict, settings: Settings) -> bool:
                 expected_sequence=verdict.champion_sequence,
                 kind="gate",
                 reason=verdict.reasons[0],
-                actor=f"{actor()} (train, {run.lineage.trigger})",
+                actor=readable(f"{actor()} (train, {run.lineage.trigger})", 255),
                 at=datetime.now(UTC),
             )
         except StaleChampionError as error:

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
+from prefect import Flow, State
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.schemas.objects import FlowRun
 
 from config.schema import ModelConfig
+from config.settings import load_settings
 from core.column_notes import undeclared_notes
+from core.errors import StorageError
 from core.monitored_window import MonitoredWindow
 from core.outcome import IngestOutcome, TrainOutcome
 from core.references import Batch, DataVersion, StagedRows, ValidationResult
 from core.training_run import TrainingRun
+from tasks.event_sender import send_events
 
 if TYPE_CHECKING:
     from core.drift import ColumnDrift, DriftVerdict
     from core.gate import GateVerdict
+    from core.retraining import RetrainOutcome
 
-DRIFT_DETECTED = "perennial.drift.detected"
+_log = logging.getLogger("perennial.publish")
+
+TELL_SECONDS = 5.0
+"""Longest time that a run waits at its end for Prefect to take its events."""
 
 
 def refused(config: ModelConfig, validation: ValidationResult) -> IngestOutcome:
@@ -108,7 +117,7 @@ def trained(run: TrainingRun, version: TrainOutcome, verdict: GateVerdict) -> Tr
 
 def judged(version: TrainOutcome, verdict: GateVerdict, folder: Path) -> TrainOutcome:
     """Turn a registered version's outcome into that of the gate, where promotion followed a ``promote``."""
-    status = _status(verdict)
+    status = verdict.status
     alias = {"promoted": "champion", "waiting": "challenger"}.get(status)
     metric = {"value": verdict.value, "low": verdict.low, "high": verdict.high}
     return replace(
@@ -131,11 +140,26 @@ def gate_artifact(model: str, verdict: GateVerdict) -> None:
     create_markdown_artifact(gate_markdown(verdict), key=_key(model, "gate"), description=verdict.reasons[0])
 
 
-def watched(window: MonitoredWindow, verdict: DriftVerdict) -> DriftVerdict:
-    """Put a verdict on drift on the run page, and tell Prefect's automations where drift was found.
+def retrained(outcome: RetrainOutcome) -> RetrainOutcome:
+    """Put on the run page what came of a trigger."""
+    create_markdown_artifact(
+        f"**{outcome.status}**\n\n{_listed(outcome.reasons)}\n\n- trigger: `{outcome.trigger_id}`",
+        key=_key(outcome.model, "retrain"),
+        description="What came of the trigger",
+    )
+    return outcome
 
-    A repeat sends the same event once more, under the same id.
-    """
+
+def tell(_flow: Flow[..., Any], _run: FlowRun, _state: State[Any]) -> None:
+    """Send Prefect the events of a run at its end; what it does not take within seconds is left to the relay."""
+    try:
+        send_events(load_settings(), seconds=TELL_SECONDS)
+    except StorageError as error:
+        _log.warning("%s; 'perennial relay' sends them", error)
+
+
+def watched(window: MonitoredWindow, verdict: DriftVerdict) -> DriftVerdict:
+    """Put a verdict on drift on the run page."""
     rows = [_column_row(column) for column in verdict.columns]
     create_table_artifact(rows, key=_key(verdict.model, "drift"), description=" ".join(verdict.reasons))
     create_markdown_artifact(
@@ -143,41 +167,7 @@ def watched(window: MonitoredWindow, verdict: DriftVerdict) -> DriftVerdict:
         key=_key(verdict.model, "drift-report"),
         description="Whether the rows are still those the champion was trained on",
     )
-    if verdict.status == "drift":
-        _announce(window, verdict)
     return verdict
-
-
-def _announce(window: MonitoredWindow, verdict: DriftVerdict) -> None:
-    from prefect.events import emit_event
-
-    emit_event(
-        DRIFT_DETECTED,
-        resource={
-            "prefect.resource.id": f"perennial.model.{verdict.model}",
-            "prefect.resource.name": verdict.model,
-            # Automations match labels, not payloads.
-            "perennial.retrain": str(verdict.retrain).lower(),
-        },
-        related=[
-            {
-                "prefect.resource.id": f"perennial.model-version.{verdict.model}.{verdict.champion}",
-                "prefect.resource.role": "champion",
-            }
-        ],
-        payload={
-            "model": verdict.model,
-            "champion": verdict.champion,
-            "decision_id": verdict.id,
-            "retrain": verdict.retrain,
-            "window": verdict.to_dict()["window"],
-            "importance_share": verdict.importance_share,
-            "reasons": list(verdict.reasons),
-            "report": str(window.folder / "drift.html"),
-        },
-        id=UUID(verdict.id[:32]),
-        occurred=verdict.measured_at,
-    )
 
 
 def _column_row(column: ColumnDrift) -> dict[str, Any]:
@@ -191,12 +181,6 @@ def _column_row(column: ColumnDrift) -> dict[str, Any]:
         "missing": round(column.missing, 4),
         "missing before": round(column.missing_reference, 4),
     }
-
-
-def _status(verdict: GateVerdict) -> str:
-    if verdict.decision == "promote":
-        return {"enabled": "promoted", "manual": "waiting", "dry_run": "recorded"}[verdict.mode]
-    return "refused" if verdict.decision == "keep" else "undecided"
 
 
 def _validation_artifact(config: ModelConfig, validation: ValidationResult) -> None:

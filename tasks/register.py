@@ -9,9 +9,13 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.events import model_registered
+from store.database import open_database, writing
+from store.events import record_event
 from tasks.mlflow_client import artifact_root, artifact_store, mlflow_client, mlflow_failures
 
 if TYPE_CHECKING:
@@ -79,8 +83,8 @@ def register_bundle(
 
     The version gets no alias: who is champion is the gate's to say. A repeat is harmless. The run carries the key from
     its creation on, and everything is logged before the version is created, in one call with its key: so a version is
-    either absent (what an attempt left is marked as killed and removed) or complete but for the end of its run, which
-    :func:`complete` makes up for.
+    either absent (what an attempt left is marked as killed and removed) or complete but for the end of its run and its
+    event, which :func:`complete` makes up for.
 
     Parameters
     ----------
@@ -94,7 +98,7 @@ def register_bundle(
     Raises
     ------
     StorageError
-        MLflow's database, server or artifact store failed.
+        MLflow's database, server or artifact store failed, or the operational database.
     """
     client = mlflow_client(settings)
     with mlflow_failures(settings):
@@ -109,7 +113,7 @@ def register_bundle(
             _log_data(client, run_id, lineage)
             _log_artifacts(client, run_id, artifacts)
             version = _create_version(client, config, model, run_id, _version_tags(bundle, config, lineage))
-        return complete(client, version, created=created)
+        return complete(client, version, settings, created=created)
 
 
 def version_of(client: MlflowClient, model: str, run_key: str) -> ModelVersion | None:
@@ -119,17 +123,31 @@ def version_of(client: MlflowClient, model: str, run_key: str) -> ModelVersion |
     return lowest and client.get_model_version(model, lowest.version)  # a search knows no aliases
 
 
-def complete(client: MlflowClient, version: ModelVersion, *, created: bool) -> Registered:
-    """End a version's run, unless that was done before."""
+def complete(client: MlflowClient, version: ModelVersion, settings: Settings, *, created: bool) -> Registered:
+    """End a version's run and put its event into the outbox, unless that was done before."""
     name, number, run_id = version.name, int(version.version), str(version.run_id)
     if _is_running(client, run_id):
         client.set_terminated(run_id, "FINISHED")
+    _tell(version, settings)
     alias = next((wanted for wanted in (CHAMPION, CHALLENGER, PREVIOUS) if wanted in version.aliases), None)
     if created:
         logger.info("registered %s version %d", name, number)
     else:
         logger.info("%s version %d was registered from the same data, config and code before", name, number)
     return Registered(name, number, run_id, alias, created, version.tags.get(MANIFEST, ""))
+
+
+def _tell(version: ModelVersion, settings: Settings) -> None:
+    event = model_registered(
+        version.name,
+        int(version.version),
+        run_id=str(version.run_id),
+        data_version=version.tags.get("perennial.data_version", ""),
+        trigger=version.tags.get("perennial.trigger", ""),
+        at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+    )
+    with writing(open_database(settings.database_url)) as connection:
+        record_event(connection, event)
 
 
 def _is_running(client: MlflowClient, run_id: str) -> bool:
@@ -178,7 +196,7 @@ def _drop_leftovers(client: MlflowClient, experiment: str, run_key: str, setting
 
 def _start_run(client: MlflowClient, experiment: str, config: ModelConfig, lineage: Lineage) -> str:
     # The tags come with the run in one transaction: no run is ever without its key.
-    name = f"{config.model}-{lineage.trigger}-{lineage.run_key[:8]}"
+    name = f"{config.model}-{lineage.trigger[:100]}-{lineage.run_key[:8]}"
     return str(client.create_run(experiment, tags=_run_tags(config, lineage), run_name=name).info.run_id)
 
 

@@ -128,7 +128,7 @@ def find_registered(model: str, run_key: str, settings: Settings) -> Registered 
     client = mlflow_client(settings)
     with mlflow_failures(settings):
         version = version_of(client, model, run_key)
-        return None if version is None else complete(client, version, created=False)
+        return None if version is None else complete(client, version, settings, created=False)
 
 
 def list_models(settings: Settings) -> list[ModelSummary]:
@@ -181,6 +181,39 @@ def version_number(model: str, selector: str, settings: Settings) -> int:
     client = _client_for(model, settings)
     with mlflow_failures(settings):
         return _selected(model, selector, *_numbers(client, model, settings))
+
+
+def data_version_of(model: str, version: int, settings: Settings) -> str:
+    """Return the data version that a registered version was trained on; empty where Perennial did not register it.
+
+    Raises
+    ------
+    ModelNotFoundError
+        MLflow no longer has the version.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = _client_for(model, settings)
+    with mlflow_failures(settings):
+        try:
+            return str(client.get_model_version(model, str(version)).tags.get("perennial.data_version", ""))
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise ModelNotFoundError(f"MLflow no longer has version {version} of {model!r}") from error
+            raise
+
+
+def versions_made_for(model: str, trigger: str, settings: Settings) -> list[int]:
+    """Return the versions that were registered for a trigger, ascending."""
+    if is_empty(settings):
+        return []
+    client = mlflow_client(settings)
+    with mlflow_failures(settings):
+        return sorted(
+            int(version.version)
+            for version in _versions(client, model)
+            if version.tags.get("perennial.trigger") == trigger
+        )
 
 
 def serve_mlflow(settings: Settings, port: int) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import deployment, flow_run
 from prefect.tasks import Task
 
 from config.load import load_model_config
@@ -20,7 +21,7 @@ from config.schema import ModelConfig
 from config.settings import load_settings
 from core.errors import StorageError
 from core.monitored_window import MonitoredWindow
-from core.outcome import TrainOutcome
+from core.outcome import IngestOutcome, TrainOutcome
 from core.references import Batch, DataVersion, StagedRows, ValidationResult
 from core.training_run import TrainingRun
 from tasks.progress import step
@@ -28,6 +29,8 @@ from tasks.progress import step
 if TYPE_CHECKING:
     from core.drift import DriftEvidence, DriftVerdict
     from core.gate import GateVerdict
+    from core.retraining import Refusal, RetrainOutcome
+    from tasks.retraining import Claim
 
 _logger = logging.getLogger("perennial.steps")
 
@@ -251,3 +254,46 @@ def keep_drift(window: MonitoredWindow, verdict: DriftVerdict) -> DriftVerdict:
 
     with step("Keeping the report"):
         return keep(window, verdict, load_settings())
+
+
+@io_step
+def claim_trigger(model: str, kind: str, trigger_id: str | None, reason: str, force: bool) -> Claim:
+    """Claim the trigger for this run; a repeat by the same run finds it claimed."""
+    from tasks.retraining import FlowRun
+    from tasks.retraining import claim_trigger as claim
+
+    run = FlowRun(str(flow_run.get_id()), deployment.id is not None, flow_run.scheduled_start_time)
+    return claim(model, kind, trigger_id, reason, force=force, run=run, settings=load_settings())
+
+
+@io_step
+def check_pace(claim: Claim, config: ModelConfig) -> Refusal | None:
+    """Say why it is too soon to train again; nothing is written."""
+    from tasks.retraining import pace
+
+    return pace(claim, config, load_settings())
+
+
+@io_step
+def check_rows(claim: Claim, config: ModelConfig, ingestion: IngestOutcome) -> Refusal | None:
+    """Say why the rows are no reason to train again; nothing is written."""
+    from tasks.retraining import rows
+
+    with step("Looking for new rows"):
+        return rows(claim, config, ingestion, load_settings())
+
+
+@io_step
+def refuse(claim: Claim, refusal: Refusal, data_version: str | None = None) -> RetrainOutcome:
+    """Record a refusal as the trigger's answer; the first answer stays."""
+    from tasks.retraining import refuse as record
+
+    return record(claim, refusal, data_version, load_settings())
+
+
+@io_step
+def conclude(claim: Claim, outcome: TrainOutcome) -> RetrainOutcome:
+    """Record what the training came to as the trigger's answer; the first answer stays."""
+    from tasks.retraining import conclude as record
+
+    return record(claim, outcome, load_settings())

@@ -1,0 +1,45 @@
+"""From a reason to retrain to its answer: claim, look at pace and rows, ingest, train, record."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from config.settings import load_settings
+from core.retraining import RetrainOutcome
+from flows.ingest import ingest
+from flows.train import train
+from tasks.lock import hold_model
+from tasks.publish import retrained, tell
+from tasks.retraining import already, answered
+from tasks.steps import check_pace, check_rows, claim_trigger, conclude, read_config, refuse
+
+WAIT_SECONDS = 3600.0
+"""For another run of the model to end."""
+
+
+@flow(name="retrain", flow_run_name="{model}-{trigger}", on_completion=[tell], on_failure=[tell])
+def retrain(
+    model: str,
+    trigger: str = "manual",
+    trigger_id: str | None = None,
+    reason: str = "",
+    force: bool = False,
+    overrides: dict[str, str] | None = None,
+    wait_seconds: float = WAIT_SECONDS,
+) -> RetrainOutcome:
+    """Train a model anew if there are new labelled rows and it is time, once for each trigger, or say why not."""
+    config = read_config(model, overrides)
+    claim = claim_trigger(model, trigger, trigger_id, reason, force)
+    if not claim.is_mine:
+        return retrained(already(claim))
+    with answered(claim, load_settings()), hold_model(model, load_settings(), wait_seconds):
+        refusal = check_pace(claim, config)
+        if refusal is not None:
+            return retrained(refuse(claim, refusal))
+        ingestion = ingest(model, overrides, claim.trigger.id)
+        refusal = check_rows(claim, config, ingestion)
+        if refusal is not None:
+            return retrained(refuse(claim, refusal, ingestion.data_version))
+        # A staged release of the version takes the place of train's own promotion here.
+        outcome = train(model, ingestion.data_version, overrides, claim.trigger.id)
+        return retrained(conclude(claim, outcome))
