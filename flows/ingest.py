@@ -7,11 +7,11 @@ from prefect import flow
 from config.settings import load_settings
 from core.outcome import IngestOutcome
 from tasks.lock import hold_model
-from tasks.publish import accepted, refused
+from tasks.publish import accepted, refused, tell
 from tasks.steps import find_batch, read_config, stage, validate, version, write
 
 
-@flow(name="ingest", flow_run_name="{model}-{trigger}")
+@flow(name="ingest", flow_run_name="{model}-{trigger}", on_completion=[tell], on_failure=[tell])
 def ingest(
     model: str,
     overrides: dict[str, str] | None = None,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from prefect import flow
 
 from core.drift import DriftVerdict
-from tasks.publish import watched
+from tasks.publish import tell, watched
 from tasks.steps import choose_window, decide_drift, find_drift, keep_drift, measure_drift, read_config
 
 
-@flow(name="monitor", flow_run_name="{model}-{trigger}")
+@flow(name="monitor", flow_run_name="{model}-{trigger}", on_completion=[tell], on_failure=[tell])
 def monitor(
     model: str,
     batches: list[str] | None = None,

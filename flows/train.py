@@ -8,7 +8,7 @@ from config.settings import load_settings
 from core.outcome import TrainOutcome
 from flows.ingest import ingest
 from tasks.lock import hold_model
-from tasks.publish import refused_by_leakage, refused_by_validation, trained
+from tasks.publish import refused_by_leakage, refused_by_validation, tell, trained
 from tasks.steps import (
     check_leakage,
     evaluate,
@@ -22,7 +22,7 @@ from tasks.steps import (
 )
 
 
-@flow(name="train", flow_run_name="{model}-{trigger}")
+@flow(name="train", flow_run_name="{model}-{trigger}", on_completion=[tell], on_failure=[tell])
 def train(
     model: str,
     data_version: str | None = None,

@@ -1,7 +1,8 @@
 """Who is champion, what the gate and people said of versions. History is only ever added to.
 
 Promotion is a compare-and-set: whoever inserts the entry after the one it saw is next, everybody else is told that the
-champion changed. MLflow's aliases are a projection of this; what they were last set to is remembered beside it.
+champion changed. MLflow's aliases are a projection of this; what they were last set to is remembered beside it. Every
+move is put into the outbox of events with it, but for an adoption, which only records what was so already.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, Select, delete, func, insert, select, tuple_
 
 from core.errors import PromotionError, StaleChampionError
+from core.events import champion_changed
 from store.database import reading, upsert, writing
+from store.events import record_event
 from store.tables import ChampionRow, ProjectionRow, ReviewRow, VerdictRow
 
 Kind = Literal["gate", "approval", "rollback", "adopted"]
@@ -190,7 +193,7 @@ def take_office(
         if seen == expected_sequence:
             below = present.sequence if present else None
             entry = Champion(model, seen + 1, version, below, kind, reason, actor, _not_before(present, at))
-            present = _entered(connection, entry)
+            present = _entered(connection, entry, present)
         if present is None or not _is_repeat(present, version, expected_sequence, kind):
             raise StaleChampionError(_changed(model, expected_sequence, present))
         return present
@@ -233,7 +236,7 @@ def roll_back(
             actor,
             _not_before(present, at),
         )
-        if (found := _entered(connection, entry)) != entry:
+        if (found := _entered(connection, entry, present)) != entry:
             raise StaleChampionError(_changed(model, present.sequence, found))
         return found
 
@@ -345,13 +348,16 @@ def _entry(connection: Connection, model: str, sequence: int) -> Champion:
     return Champion(**connection.execute(_entries(model).where(ChampionRow.sequence == sequence)).mappings().one())
 
 
-def _entered(connection: Connection, entry: Champion) -> Champion:
-    """Insert an entry, unless its sequence is taken, and return the newest one."""
+def _entered(connection: Connection, entry: Champion, before: Champion | None) -> Champion:
+    """Insert an entry after the one before, unless its sequence is taken, and return the newest one."""
     upsert(connection, ChampionRow, [asdict(entry)], replace=())
     found = _entry(connection, entry.model, entry.sequence)
     if found == entry and entry.kind == "approval":
         said = Review(entry.model, entry.version, "approved", entry.reason, entry.actor, entry.at)
         _record_review(connection, said)
+    if found == entry and entry.kind != "adopted":
+        facts = {name: getattr(entry, name) for name in ("sequence", "version", "kind", "reason", "actor", "at")}
+        record_event(connection, champion_changed(entry.model, previous=before and before.version, **facts))
     return found
 
 

@@ -10,8 +10,11 @@ from typing import Any, Self
 from sqlalchemy import Engine, RowMapping, Select, select
 
 from core.drift_windows import EarlierWindow, Status
+from core.events import Event
 from store.database import reading, upsert, writing
+from store.events import record_event
 from store.tables import DriftWindowRow
+from store.triggers import Trigger, receive_in
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,26 @@ class DriftWindow:
         return cls(**{**row, "batches": tuple(json.loads(row["batches"]))})
 
 
-def record_window(engine: Engine, window: DriftWindow) -> DriftWindow:
-    """Record a window and return the entry that stands: the first of its id stays, whatever a repeat found."""
+def record_window(
+    engine: Engine, window: DriftWindow, event: Event | None = None, trigger: Trigger | None = None
+) -> DriftWindow:
+    """Record a window and return the entry that stands: the first of its id stays, whatever a repeat found.
+
+    Parameters
+    ----------
+    event
+        Put into the outbox in the same transaction, unless another entry stands.
+    trigger
+        Put into the inbox with it: an automation can be lost with the Prefect server that should have run it.
+    """
     with writing(engine) as connection:
         upsert(connection, DriftWindowRow, [window.to_row()], replace=())
-        return DriftWindow.from_row(connection.execute(_entry(window.id)).mappings().one())
+        found = DriftWindow.from_row(connection.execute(_entry(window.id)).mappings().one())
+        if found == window and event is not None:
+            record_event(connection, event)
+        if found == window and trigger is not None:
+            receive_in(connection, trigger)
+        return found
 
 
 def find_window(engine: Engine, decision_id: str) -> DriftWindow | None:

@@ -20,6 +20,7 @@ from core.counts import WindowCounts
 from core.divergence import kolmogorov_smirnov, wasserstein
 from core.drift import DriftEvidence, DriftVerdict, WindowFacts, column_drifts, decide, performance_confidence
 from core.drift_columns import ColumnDrift, Pair
+from core.events import drift_detected
 from core.metrics import Floats
 from core.monitored_window import CHAMPION, MonitoredWindow
 from core.performance import Performance, estimated_performance, realised_performance
@@ -27,6 +28,7 @@ from core.prediction_bias import PredictionBias, prediction_bias
 from core.profile import BinnedProfile, ColumnProfile, LevelProfile
 from store.database import open_database
 from store.drift import DriftWindow, drift_windows, find_window, record_window
+from store.triggers import Trigger
 from tasks.bundles import fetched
 from tasks.drift_log import log_verdict
 from tasks.drift_report import DriftReport
@@ -120,6 +122,8 @@ def decided(window: MonitoredWindow, evidence: DriftEvidence, settings: Settings
 def keep(window: MonitoredWindow, verdict: DriftVerdict, settings: Settings) -> DriftVerdict:
     """Finish the report, log it to MLflow, then record the decision; of two runs at once the first decision stands.
 
+    Drift is told with the record: an event into the outbox, and into the inbox why to retrain where that is advised.
+
     A run that was killed before its decision is on record starts again; all it left is replaced.
 
     Raises
@@ -134,7 +138,10 @@ def keep(window: MonitoredWindow, verdict: DriftVerdict, settings: Settings) -> 
     path.write_text(document, encoding="utf-8")
     log_verdict(verdict, {REPORT: files.html, REPORT_JSON: files.json, VERDICT: path}, settings)
     _log.info("decided: %s", verdict.status)
-    return _verdict(record_window(open_database(settings.database_url), _entry(verdict, document)))
+    event = drift_detected(verdict, str(window.folder / REPORT)) if verdict.status == "drift" else None
+    trigger = _trigger(verdict) if verdict.retrain else None
+    engine = open_database(settings.database_url)
+    return _verdict(record_window(engine, _entry(verdict, document), event, trigger))
 
 
 def _verdict(entry: DriftWindow) -> DriftVerdict:
@@ -160,6 +167,12 @@ def _entry(verdict: DriftVerdict, document: str) -> DriftWindow:
         document=document,
         measured_at=verdict.measured_at,
     )
+
+
+def _trigger(verdict: DriftVerdict) -> Trigger:
+    """Ask for the retraining that the automation on the event asks for, under the same id."""
+    document = json.dumps({"decision_id": verdict.id, "reasons": list(verdict.reasons)})
+    return Trigger(verdict.model, f"drift:{verdict.id}", "drift", "monitor", document, verdict.measured_at)
 
 
 def _counted(window: MonitoredWindow, reference: Reference) -> Window:
