@@ -302,13 +302,18 @@ class EventRow(Base):
 
 
 class AlertRow(Base):
-    """A message to people. ``key`` says what it is about; ``n_more`` counts what was not worth another message."""
+    """A message to people, for one destination.
+
+    ``key`` says what it is about; ``n_more`` counts what was not worth another message. ``next_at`` is when it may be
+    tried; null with no ``sent_at`` where it was given up.
+    """
 
     __tablename__ = "alerts"
     __table_args__ = (Index("ix_alerts_key_created", "key", "created_at"), Index("ix_alerts_sent_at", "sent_at"))
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     key: Mapped[str] = mapped_column(String(128))
+    destination: Mapped[str] = mapped_column(String(64))
     level: Mapped[str] = mapped_column(String(16))
     title: Mapped[str] = mapped_column(String(255))
     body: Mapped[str] = mapped_column(Text)

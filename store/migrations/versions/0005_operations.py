@@ -49,6 +49,7 @@ def upgrade() -> None:
         "alerts",
         sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("key", sa.String(128), nullable=False),
+        sa.Column("destination", sa.String(64), nullable=False),
         sa.Column("level", sa.String(16), nullable=False),
         sa.Column("title", sa.String(255), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
