@@ -582,6 +582,42 @@ def keys_revoke(key_id: str, as_json: bool) -> None:
     _finish(key_document(key), [f"revoked {key.id} ({key.name})"], as_json)
 
 
+@main.group()
+def alerts() -> None:
+    """Look after the messages to people.
+
+    \b
+    Examples:
+      perennial alerts test
+      perennial alerts list
+    """
+
+
+@alerts.command("test")
+@json_option
+def alerts_test(as_json: bool) -> None:
+    """Send a test message to every destination of PERENNIAL_ALERTS_URLS; exit code 2 where one did not arrive."""
+    from config.settings import load_settings
+    from tasks.alerts import delivery_lines, send_test
+
+    deliveries = send_test(load_settings())
+    _finish([delivery.to_dict() for delivery in deliveries], delivery_lines(deliveries), as_json)
+    if any(delivery.problem for delivery in deliveries):
+        sys.exit(2)
+
+
+@alerts.command("list")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Alerts to show, the newest.")
+@json_option
+def alerts_list(limit: int, as_json: bool) -> None:
+    """List the newest alerts, to whom, and whether they arrived."""
+    from config.settings import load_settings
+    from tasks.alerts import alert_lines, list_alerts
+
+    found = list_alerts(load_settings(), limit)
+    _finish([one.to_dict() for one in found], alert_lines(found), as_json)
+
+
 def run() -> NoReturn:
     """Run the command, do what was registered for the end of the process, and leave.
 

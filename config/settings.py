@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import ConfigError
@@ -92,6 +93,34 @@ class ServingSettings(BaseSettings):
         return (self.access or ("open" if self.is_loopback else "required")) == "open"
 
 
+class AlertSettings(BaseSettings):
+    """Whom to tell what happened. Every field is an environment variable ``PERENNIAL_ALERTS_<FIELD>``."""
+
+    model_config = SettingsConfigDict(env_prefix="PERENNIAL_ALERTS_", frozen=True, extra="ignore")
+
+    urls: SecretStr = Field(
+        default=SecretStr(""), description="destinations as Apprise's URLs, by spaces or commas; nobody when empty"
+    )
+    allow: str = Field(
+        default="", description="hosts and networks that may be reached though they are not public, by spaces or commas"
+    )
+    quiet_hours: float = Field(
+        default=24, ge=0, le=8760, description="time after an alert in which the same is counted and not sent"
+    )
+    timeout_seconds: float = Field(default=20, gt=0, le=300, description="longest time a destination may take")
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """The URLs; a comma inside one (two recipients of an e-mail) does not end it."""
+        parts = re.split(r"\s+|,(?=\s*[A-Za-z0-9]+://)", self.urls.get_secret_value())
+        return tuple(part.strip(",") for part in parts if part.strip(","))
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The hosts and networks."""
+        return tuple(part for part in re.split(r"[\s,]+", self.allow) if part)
+
+
 def is_loopback_host(host: str) -> bool:
     """Whether only this machine reaches a host: ``localhost`` or an address of 127.0.0.0/8 or ::1."""
     try:
@@ -115,6 +144,21 @@ def load_serving_settings(**given: Any) -> ServingSettings:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise ConfigError(f"the serving settings (PERENNIAL_SERVE_…) are not valid: {problems}") from error
+
+
+def load_alert_settings() -> AlertSettings:
+    """Read the environment.
+
+    Raises
+    ------
+    ConfigError
+        A value is malformed.
+    """
+    try:
+        return AlertSettings()
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ConfigError(f"the alert settings (PERENNIAL_ALERTS_…) are not valid: {problems}") from error
 
 
 def secret(variable: str) -> str | None:

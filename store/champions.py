@@ -357,7 +357,7 @@ def _entered(connection: Connection, entry: Champion, before: Champion | None) -
         _record_review(connection, said)
     if found == entry and entry.kind != "adopted":
         facts = {name: getattr(entry, name) for name in ("sequence", "version", "kind", "reason", "actor", "at")}
-        record_event(connection, champion_changed(entry.model, previous=before and before.version, **facts))
+        record_event(connection, champion_changed(entry.model, previous=before.version if before else None, **facts))
     return found
 
 

@@ -150,7 +150,7 @@ def retrained(outcome: RetrainOutcome) -> RetrainOutcome:
     return outcome
 
 
-def tell(_flow: Flow[..., Any], _run: FlowRun, _state: State[Any]) -> None:
+def tell(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - Prefect's names
     """Send Prefect the events of a run at its end; what it does not take within seconds is left to the relay."""
     try:
         send_events(load_settings(), seconds=TELL_SECONDS)

@@ -1,0 +1,115 @@
+"""What the relay has to do for the triggers that are open: ask for a run, start one again, or give up."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, Protocol, TypeVar
+
+DRIFT_PATIENCE = timedelta(seconds=60)
+"""How long a trigger by drift is left to Prefect's automation before a run is asked for it."""
+
+MAX_CRASHES = 5
+"""A run that dies so often takes its machine along, and is not started again."""
+
+FAILURES_FOR = timedelta(hours=24)
+"""How long a run whose failures pass by themselves is started again: a night without a database."""
+
+FIRST_PAUSE_SECONDS = 5.0
+MAX_PAUSE_SECONDS = 60.0
+"""Between two starts: what was away is found again within that time of its return."""
+
+Action = Literal["none", "submit", "restart", "give up"]
+
+
+class Asked(Protocol):
+    """What is looked at of a trigger; see :class:`store.triggers.Trigger`."""
+
+    @property
+    def model(self) -> str: ...  # noqa: D102 - as there
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def status(self) -> str: ...  # noqa: D102
+    @property
+    def deployed(self) -> bool: ...  # noqa: D102
+    @property
+    def attempts(self) -> int: ...  # noqa: D102
+    @property
+    def received_at(self) -> datetime: ...  # noqa: D102
+    @property
+    def next_at(self) -> datetime | None: ...  # noqa: D102
+
+
+A = TypeVar("A", bound=Asked)
+
+
+@dataclass(frozen=True)
+class RunState:
+    """State of a Prefect run: its type, such as ``CRASHED``, and what it says."""
+
+    type: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do about a run; with a restart, after how many seconds; with giving up, why."""
+
+    action: Action
+    pause_seconds: float = 0.0
+    reason: str = ""
+
+
+NOTHING = Step("none")
+
+
+def to_submit(triggers: Iterable[A], now: datetime) -> list[A]:
+    """Choose the triggers to ask runs for: of each model at most one, the oldest, and none while one is under way.
+
+    What waits meanwhile is merged into the next run, so a burst of triggers costs one run and not one each, and no
+    model fills the queue of the others.
+    """
+    by_model: dict[str, list[A]] = defaultdict(list)
+    for trigger in triggers:
+        by_model[trigger.model].append(trigger)
+    chosen = (_next(of_model, now) for of_model in by_model.values())
+    return [trigger for trigger in chosen if trigger is not None]
+
+
+def _next(triggers: list[A], now: datetime) -> A | None:
+    if any(trigger.deployed for trigger in triggers):
+        return None
+    due = [trigger for trigger in triggers if trigger.status == "waiting" and _is_due(trigger, now)]
+    return min(due, key=lambda trigger: trigger.received_at, default=None)
+
+
+def _is_due(trigger: Asked, now: datetime) -> bool:
+    if trigger.next_at is not None and now < trigger.next_at:
+        return False
+    return trigger.kind != "drift" or now >= trigger.received_at + DRIFT_PATIENCE
+
+
+def after_run(trigger: Asked, run: RunState | None, now: datetime) -> Step:
+    """Say what to do about the run of a trigger that is not answered yet.
+
+    Parameters
+    ----------
+    run
+        Its state; None where Prefect does not know it any more.
+    """
+    if trigger.next_at is not None and now < trigger.next_at:
+        return NOTHING
+    if run is None:
+        return Step("submit")
+    if run.type == "CANCELLED":
+        return Step("give up", reason=f"the run was cancelled: {run.message or 'no reason given'}")
+    if run.type not in ("CRASHED", "FAILED", "COMPLETED"):
+        return NOTHING
+    if run.type != "FAILED" and trigger.attempts >= MAX_CRASHES:
+        return Step("give up", reason=f"the run ended {trigger.attempts + 1} times without an answer: {run.message}")
+    if now - trigger.received_at > FAILURES_FOR:
+        return Step("give up", reason=f"no attempt within {FAILURES_FOR.total_seconds() / 3600:g} h: {run.message}")
+    return Step("restart", pause_seconds=min(FIRST_PAUSE_SECONDS * 2 ** min(trigger.attempts, 10), MAX_PAUSE_SECONDS))
