@@ -6,6 +6,7 @@ Only click is imported here; everything else is imported by the command that nee
 from __future__ import annotations
 
 import atexit
+import functools
 import json
 import os
 import sys
@@ -147,6 +148,60 @@ def train(model: str, data_version: str | None, settings_: tuple[str, ...], wait
 
         result = flow(model, data_version=data_version, overrides=overrides, wait_seconds=wait_seconds)
     _finish(result.to_dict(), training_lines(result), as_json, refused=result.refused)
+
+
+@main.command()
+@click.argument("model")
+@click.option("--reason", default="", metavar="TEXT", help="Why; it stays with the trigger.")
+@click.option("--force", is_flag=True, help="Do not mind cool-down and budget; rows must be new nonetheless.")
+@set_option
+@wait_option
+@json_option
+def retrain(
+    model: str, reason: str, force: bool, settings_: tuple[str, ...], wait_seconds: float, as_json: bool
+) -> None:
+    """Train anew if there are new labelled rows.
+
+    What drift, webhooks and schedules start is this, too. Exit code 3 where it was refused; 'perennial triggers' keeps
+    every answer.
+
+    \b
+    Examples:
+      perennial retrain credit
+      perennial retrain credit --force --reason "the new bureau data is in"
+    """
+    from tasks.trigger_lines import retrain_lines
+
+    overrides = _checked_overrides(model, settings_)
+    with _flow_run(as_json):
+        from flows.retrain import retrain as flow
+
+        given = {"reason": reason, "force": force, "overrides": overrides, "wait_seconds": wait_seconds}
+        result = flow(model, **given)
+    _finish(result.to_dict(), retrain_lines(result), as_json, refused=result.refused)
+
+
+@main.command()
+@click.argument("model", required=False)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Triggers to show, the newest."
+)
+@json_option
+def triggers(model: str | None, limit: int, as_json: bool) -> None:
+    """Tell who asked for retrainings, and what came of it.
+
+    \b
+    Examples:
+      perennial triggers
+      perennial triggers credit --limit 5
+    """
+    from config.settings import load_settings
+    from store.database import open_database
+    from store.triggers import triggers as recorded
+    from tasks.trigger_lines import trigger_lines
+
+    found = recorded(open_database(load_settings().database_url), model, limit)
+    _finish([one.to_dict() for one in found], trigger_lines(found, model), as_json)
 
 
 @main.command()
@@ -407,22 +462,24 @@ def data_list(model: str, as_json: bool) -> None:
 @click.argument("model")
 @click.argument("version")
 @click.option("--force", is_flag=True, help="Overwrite files that no cache or remote holds.")
+@wait_option
 @json_option
-def data_restore(model: str, version: str, force: bool, as_json: bool) -> None:
+def data_restore(model: str, version: str, force: bool, wait_seconds: float, as_json: bool) -> None:
     """Bring back the exact bytes of a data version, in a fresh clone too.
 
     \b
-    Example:
+    Examples:
       perennial data restore credit 3f2a91
+      perennial data restore credit latest
     """
     from config.settings import load_settings
     from tasks.data import restore_data
     from tasks.lock import hold_model
 
     settings = load_settings()
-    with hold_model(model, settings):
+    with hold_model(model, settings, wait_seconds):
         paths = restore_data(model, version, settings, force=force)
-    lines = [f"restored {_short(path)}" for path in paths]
+    lines = [f"restored {_short(path)}" for path in paths] or ["no data version yet"]
     _finish({"files": [str(path) for path in paths]}, lines, as_json)
 
 
@@ -456,11 +513,15 @@ def server() -> None:
 @json_option
 def server_status(as_json: bool) -> None:
     """Say whether the local server runs, and where."""
+    from config.platform import read_platform
     from config.settings import load_settings
     from tasks.local_server import running_server
 
-    found = running_server(load_settings())
+    settings = load_settings()
+    found, platform = running_server(settings), read_platform(settings.var)
     line = f"running at {found.url} (process {found.pid})" if found else "not running; the next run starts it"
+    if found is None and platform is not None:
+        line = f"not running: the platform is up, with {platform.prefect_api_url}; see: perennial up"
     _finish({"running": bool(found), "url": found.url if found else None}, [line], as_json)
 
 
@@ -471,6 +532,83 @@ def server_stop() -> None:
     from tasks.local_server import stop_server
 
     click.echo("stopped" if stop_server(load_settings()) else "not running")
+
+
+@main.command()
+@click.option("--postgres", metavar="URL", help="PostgreSQL database of everything.  [default: SQLite files]")
+@click.option("--runs", type=click.IntRange(1, 256), help="Flow runs at once.  [default: 2, or half the processors]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the predictions.  [default: 8470]")
+@click.option("--prefect-port", type=click.IntRange(0, 65535), help="Port of Prefect.  [default: 4200]")
+@click.option("--mlflow-port", type=click.IntRange(0, 65535), help="Port of MLflow.  [default: 5000]")
+@click.option("--detach", is_flag=True, help="Return once all of it is healthy, and leave it running.")
+@json_option
+def up(
+    postgres: str | None,
+    runs: int | None,
+    port: int | None,
+    prefect_port: int | None,
+    mlflow_port: int | None,
+    detach: bool,
+    as_json: bool,
+) -> None:
+    """Run the whole platform on this machine, until Ctrl-C.
+
+    Prefect's and MLflow's servers, a worker with the flows of all models, the relay and the prediction service.
+
+    \b
+    Examples:
+      perennial up
+      perennial up --detach --port 8000
+      PERENNIAL_DATABASE_URL=postgresql://user:password@host/database perennial up
+    """
+    from config.platform import read_platform
+    from config.settings import load_platform_settings, load_serving_settings, load_settings
+    from tasks.platform import bring_up, interruptible, run_platform
+    from tasks.progress import shown
+
+    _hide_password(postgres)
+    settings = load_settings()
+    present = read_platform(settings.var)
+    if present is not None and present.ready:
+        click.echo("the platform is up already; stop it with: perennial down", err=True)
+        _show_platform(present, as_json)
+        return
+    if postgres:
+        settings = settings.model_copy(update={"database_url": postgres})
+    options = load_platform_settings(runs_at_once=runs, prefect_port=prefect_port, mlflow_port=mlflow_port)
+    serving_port = load_serving_settings(port=port).port
+    with shown():
+        if not detach:
+            told = functools.partial(_show_platform, as_json=as_json, hint="Ctrl-C stops all of it")
+            run_platform(settings, options, serving_port, told, functools.partial(_show_change, as_json=as_json))
+            return
+        with interruptible():
+            state = bring_up(settings, options, serving_port)
+    _show_platform(state, as_json, hint="stop it with: perennial down")
+
+
+@main.command()
+@json_option
+def down(as_json: bool) -> None:
+    """Stop the platform that runs on this machine.
+
+    Runs in work are told to end; Prefect starts them again when the platform is up again.
+
+    \b
+    Example:
+      perennial down
+    """
+    from config.platform import last_platform
+    from config.settings import load_settings
+    from tasks.platform import bring_down
+    from tasks.progress import shown
+
+    settings = load_settings()
+    state = last_platform(settings.var)
+    if state is not None:
+        with shown():
+            bring_down(settings, state)
+    _finish({"stopped": state is not None}, ["stopped" if state else "not running"], as_json)
 
 
 @main.command()
@@ -501,12 +639,58 @@ def serve(
 
     Further settings are variables PERENNIAL_SERVE_…, see docs/serving.md.
     """
-    from config.settings import load_serving_settings, load_settings
+    from config.settings import load_hook_settings, load_serving_settings, load_settings
     from serving.supervisor import serve as run_service
 
     given = {"models": models or None, "workers": workers, "host": host, "port": port, "log": log, "access": access}
     fetch = (sys.executable, "-m", "tasks.serving_bundles")
-    run_service(load_settings(), load_serving_settings(**given), fetch)
+    run_service(load_settings(), load_serving_settings(**given), fetch, load_hook_settings())
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="Do one round and end.")
+def relay(once: bool) -> None:
+    """Carry triggers and events to Prefect, and alerts to people.
+
+    One of the processes of 'perennial up'. Webhooks wait until it runs; nothing is lost while it does not.
+
+    \b
+    Examples:
+      perennial relay
+      perennial relay --once
+    """
+    from config.settings import load_settings
+    from tasks.relay import relay as carry
+
+    done = carry(load_settings(), once=once)
+    if once:
+        click.echo(", ".join(f"{count} {name}" for name, count in done.items()) + " carried")
+
+
+@main.command()
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Deploy this model; all when left out.")
+@click.option("--prune", is_flag=True, help="Remove the deployments of models that are gone.")
+@click.option("--pool", metavar="NAME", help="Work pool of the runs.  [default: perennial]")
+@click.option("--repository", metavar="URL", help="Git repository that every run clones; this folder when left out.")
+@click.option("--branch", metavar="NAME", help="Branch of that repository.")
+@json_option
+def deploy(
+    models: tuple[str, ...], prune: bool, pool: str | None, repository: str | None, branch: str | None, as_json: bool
+) -> None:
+    """Put the flows of all models on a Prefect server.
+
+    With the schedules of the model files and the automations between the flows. A repeat changes nothing.
+
+    \b
+    Examples:
+      perennial deploy
+      perennial deploy --model credit --repository https://github.com/you/yours.git --branch main
+    """
+    from config.settings import load_settings
+    from tasks.deploy import deploy_models, deployment_lines
+
+    deployed = deploy_models(models, load_settings(), pool=pool, repository=repository, branch=branch, prune=prune)
+    _finish([flow.to_dict() for flow in deployed], deployment_lines(deployed), as_json)
 
 
 @main.group()
@@ -580,6 +764,65 @@ def keys_revoke(key_id: str, as_json: bool) -> None:
 
     key = revoke(key_id, load_settings())
     _finish(key_document(key), [f"revoked {key.id} ({key.name})"], as_json)
+
+
+@main.group()
+def hooks() -> None:
+    """Make secrets for webhooks, and send a test delivery.
+
+    \b
+    Examples:
+      perennial hooks secret
+      perennial hooks send credit --reason "the branches sent their corrections"
+    """
+
+
+@hooks.command("secret")
+def hooks_secret() -> None:
+    """Print a fresh secret, to be told to a sender and to the service.
+
+    \b
+    Example:
+      perennial hooks secret
+    """
+    from tasks.hooks import new_secret
+
+    click.echo(new_secret())
+
+
+@hooks.command("send")
+@click.argument("model")
+@click.option("--url", default="http://127.0.0.1:8470", show_default=True, metavar="URL", help="Where the service is.")
+@click.option("--sender", metavar="NAME", help="Sign as this sender; the first one when left out.")
+@click.option(
+    "--convention", type=click.Choice(["standard", "github", "mlflow"]), help="Sign like this; as the sender does."
+)
+@click.option("--id", "delivery_id", metavar="ID", help="The same id again starts nothing; a new one when left out.")
+@click.option("--reason", default="", metavar="TEXT", help="Why the model should be retrained.")
+@json_option
+def hooks_send(
+    model: str,
+    url: str,
+    sender: str | None,
+    convention: str | None,
+    delivery_id: str | None,
+    reason: str,
+    as_json: bool,
+) -> None:
+    """Sign and send a delivery that asks for a retraining.
+
+    It is signed with a secret of PERENNIAL_HOOKS_STANDARD, …_GITHUB or …_MLFLOW, as the service knows them.
+
+    \b
+    Example:
+      perennial hooks send credit --sender ci --reason "new labels"
+    """
+    from config.settings import load_hook_settings
+    from tasks.hooks import hook_key, send_delivery
+
+    key = hook_key(load_hook_settings(), model, sender=sender, convention=convention)
+    answer = send_delivery(key, model, url, delivery_id=delivery_id, reason=reason)
+    _finish(answer.to_dict(), answer.lines(), as_json)
 
 
 @main.group()
@@ -675,6 +918,37 @@ def _finish(document: Any, lines: list[str], as_json: bool, refused: bool = Fals
 
 def _print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _hide_password(address: str | None) -> None:
+    """Begin again with an address in the environment, where its password stands in no list of processes."""
+    if address is None or "@" not in address:
+        return
+    if any(word.startswith("--postgres=") for word in sys.argv):
+        words = [word for word in sys.argv if not word.startswith("--postgres=")]
+    else:
+        place = sys.argv.index("--postgres")
+        words = sys.argv[:place] + sys.argv[place + 2 :]
+    environment = {**os.environ, "PERENNIAL_DATABASE_URL": address}
+    os.execve(sys.executable, [sys.executable, *words], environment)  # noqa: S606 - this very command
+
+
+def _show_platform(state: Any, as_json: bool, hint: str = "") -> None:
+    from config.settings import load_settings
+    from tasks.platform import statuses
+    from tasks.platform_lines import platform_document, platform_lines
+
+    found = statuses(load_settings(), state)
+    lines = ["", *platform_lines(found), *(["", hint] if hint else [])]
+    _finish(platform_document(found, state), lines, as_json)
+
+
+def _show_change(before: Any, after: Any, as_json: bool) -> None:
+    from datetime import datetime
+
+    from tasks.platform_lines import change_line
+
+    click.echo(change_line(before, after, datetime.now().astimezone()), err=as_json)
 
 
 def _short(path: Any) -> str:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from core.events import Event
 from store.database import reading, upsert, writing
@@ -110,10 +111,10 @@ def receive(engine: Engine, trigger: Trigger) -> bool:
 
 def receive_in(connection: Connection, trigger: Trigger) -> bool:
     """Do what :func:`receive` does, in somebody's transaction."""
-    known = connection.execute(_one(trigger.model, trigger.id)).first()
-    if known is None:
-        upsert(connection, TriggerRow, [asdict(trigger)], replace=())
-    return known is None
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    # By what the database did, and not by a look before: of two at once, one alone put it there.
+    statement = insert(TriggerRow).values(asdict(trigger)).on_conflict_do_nothing(index_elements=["model", "id"])
+    return connection.execute(statement.returning(TriggerRow.id)).first() is not None
 
 
 def claim(engine: Engine, trigger: Trigger, flow_run: str, *, deployed: bool, at: datetime) -> tuple[Trigger, bool]:
@@ -186,6 +187,16 @@ def submitted(engine: Engine, trigger: Trigger, flow_run: str) -> bool:
     values = {"status": "submitted", "flow_run": flow_run, "deployed": True, "next_at": None}
     with writing(engine) as connection:
         return bool(connection.execute(chosen.values(values)).rowcount)
+
+
+def reopen(engine: Engine, trigger: Trigger) -> None:
+    """Let a trigger wait again whose Prefect run is gone; those merged into it stay so."""
+    chosen = update(TriggerRow).where(
+        TriggerRow.model == trigger.model, TriggerRow.id == trigger.id, TriggerRow.flow_run == trigger.flow_run
+    )
+    chosen = chosen.where(TriggerRow.status.in_(("submitted", "running")))
+    with writing(engine) as connection:
+        connection.execute(chosen.values(status="waiting", flow_run=None, deployed=False))
 
 
 def postpone(engine: Engine, trigger: Trigger, until: datetime, *, attempts: int) -> None:

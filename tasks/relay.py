@@ -139,7 +139,7 @@ class Relay:
 
         title = f"Perennial's relay cannot carry {duty.name}"
         try:
-            record_alert(open_database(self._settings.database_url), f"relay:{duty.name}", "problem", title, str(error))
+            record_alert(open_database(self._settings.database_url), f"relay:{duty.name}", "failure", title, str(error))
         except PerennialError as away:
             _log.debug("no alert either: %s", away)
 
@@ -206,9 +206,12 @@ def _take(step: Step, client: SyncPrefectClient, engine: Engine, trigger: Trigge
 
 def _restart(client: SyncPrefectClient, engine: Engine, trigger: Trigger, at: datetime) -> None:
     """Let the same run begin again: it knows its trigger, and finds what it has done."""
+    from prefect.client.schemas.objects import State
     from prefect.states import AwaitingRetry
 
-    state = AwaitingRetry(scheduled_time=at, message="the run ended without an answer and is started again")
+    state: State[None] = AwaitingRetry(
+        scheduled_time=at, message="the run ended without an answer and is started again"
+    )
     client.set_flow_run_state(str(trigger.flow_run), state, force=True)
     # Not before it had time to begin: until then its old state may still be what Prefect tells.
     postpone(engine, trigger, at, attempts=trigger.attempts + 1)
