@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import binascii
 import os
 import re
+from base64 import b64decode
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from config.platform import read_platform
 from core.errors import ConfigError
 
 
@@ -32,10 +37,33 @@ class Settings(BaseSettings):
         description="a Prefect server or Prefect Cloud; a local server is started where none is named",
         validation_alias=AliasChoices("PREFECT_API_URL"),
     )
+    work_pool: str = Field(default="perennial", min_length=1, description="Prefect's, whose workers take our runs")
+    repository: str | None = Field(default=None, description="git address that every run clones; none: it stays here")
+    branch: str | None = Field(default=None, description="of that repository; its default branch where none is named")
     data_remote: str | None = Field(default=None, description="DVC remote address in place of the configured one")
     max_rows: int = Field(default=200_000_000, ge=1, description="rows a source may announce")
     memory_limit_mb: int = Field(default=2048, ge=256, description="memory the ingestion engine may take, MiB")
     server_idle_minutes: float = Field(default=30, gt=0, description="idle time after which the local server ends")
+
+
+class PlatformSettings(BaseSettings):
+    """How ``perennial up`` runs. Every field is an environment variable ``PERENNIAL_<FIELD>``."""
+
+    model_config = SettingsConfigDict(env_prefix="PERENNIAL_", frozen=True, extra="ignore")
+
+    prefect_port: int = Field(default=4200, ge=0, le=65535, description="port of the Prefect server; 0 a free one")
+    mlflow_port: int = Field(default=5000, ge=0, le=65535, description="port of the MLflow server; 0 a free one")
+    runs_at_once: int = Field(
+        default_factory=lambda: max(2, (os.cpu_count() or 2) // 2),
+        ge=1,
+        le=256,
+        description="flow runs the worker has in work at most; half the processors, at least 2",
+    )
+    log_mb: float = Field(default=10, gt=0, le=10_000, description="size at which a log is rotated, MiB")
+    log_backups: int = Field(default=3, ge=0, le=100, description="rotated logs that are kept of each process")
+    clock_url: str | None = Field(
+        default=None, description="an HTTP address whose Date header the doctor compares this machine's clock with"
+    )
 
 
 class ServingSettings(BaseSettings):
@@ -93,6 +121,108 @@ class ServingSettings(BaseSettings):
         return (self.access or ("open" if self.is_loopback else "required")) == "open"
 
 
+@dataclass(frozen=True)
+class HookKey:
+    """A secret that a sender of webhooks signs with.
+
+    Parameters
+    ----------
+    convention
+        ``standard``, ``github`` or ``mlflow``.
+    sender
+        Whose it is.
+    model
+        The one model whose retraining it may ask for; empty for all.
+    secret
+        What signatures are made with.
+    """
+
+    convention: str
+    sender: str
+    model: str
+    secret: bytes = field(repr=False)
+
+    def allows(self, model: str) -> bool:
+        """Say whether the sender may ask for a model's retraining."""
+        return self.model in ("", model)
+
+
+class HookSettings(BaseSettings):
+    """Who may ask for retrainings by webhook. Every field is an environment variable ``PERENNIAL_HOOKS_<FIELD>``.
+
+    Secrets are listed as ``sender=secret`` or ``sender/model=secret``, separated by spaces or commas. A sender that is
+    listed twice has two keys that are accepted, which is how a secret is replaced.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="PERENNIAL_HOOKS_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    standard: SecretStr = Field(
+        default=SecretStr(""), description="secrets of senders that keep to Standard Webhooks: whsec_ and base64"
+    )
+    github: SecretStr = Field(default=SecretStr(""), description="secrets of GitHub's webhooks")
+    mlflow: SecretStr = Field(default=SecretStr(""), description="secrets of the webhooks of MLflow's registry")
+    per_minute: int = Field(
+        default=60, ge=1, le=100_000, description="triggers a sender may send, at once and a minute"
+    )
+    max_body_kb: int = Field(default=4096, ge=1, le=25_600, description="size of a delivery's body, KiB")
+
+    @model_validator(mode="after")
+    def _are_keys(self) -> HookSettings:
+        for convention in HOOK_CONVENTIONS:
+            list(self._listed(convention))
+        return self
+
+    @property
+    def keys(self) -> tuple[HookKey, ...]:
+        """All keys, in the order in which they are listed."""
+        return tuple(key for convention in HOOK_CONVENTIONS for key in self._listed(convention))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content that JSON can hold, with the secrets: for a worker's standard input and nothing else."""
+        open_text = {name: getattr(self, name).get_secret_value() for name in HOOK_CONVENTIONS}
+        return {**self.model_dump(), **open_text}
+
+    def _listed(self, convention: str) -> Iterator[HookKey]:
+        text: str = getattr(self, convention).get_secret_value()
+        for number, entry in enumerate(re.split(r"[\s,]+", text.strip(" \t\r\n,")), 1):
+            if entry:
+                yield _hook_key(convention, number, entry)
+
+
+HOOK_CONVENTIONS = ("standard", "github", "mlflow")
+_HOOK_SENDER = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,31})(?:/([a-z][a-z0-9_-]{0,62}))?")
+_MIN_HOOK_SECRET = {"standard": 24, "github": 16, "mlflow": 16}
+"""Bytes. The 24 are those of the Standard Webhooks specification."""
+
+
+def _hook_key(convention: str, number: int, entry: str) -> HookKey:
+    # No message repeats what was found: whatever it is, there may be a secret in it.
+    where = f"entry {number} of PERENNIAL_HOOKS_{convention.upper()}"
+    name, equals, text = entry.partition("=")
+    found = _HOOK_SENDER.fullmatch(name)
+    if not equals or found is None:
+        raise ValueError(f"{where} is not sender=secret or sender/model=secret")
+    secret_ = _standard_secret(text, where) if convention == "standard" else text.encode()
+    least = _MIN_HOOK_SECRET[convention]
+    if len(secret_) < least:
+        raise ValueError(
+            f"the secret in {where} has less than {least} bytes; 'perennial hooks secret' makes a good one"
+        )
+    return HookKey(convention, found.group(1), found.group(2) or "", secret_)
+
+
+def _standard_secret(text: str, where: str) -> bytes:
+    encoded = text.removeprefix("whsec_").rstrip("=")
+    try:
+        return b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        message = f"the secret in {where} is not whsec_ and base64; 'perennial hooks secret' makes one"
+        # Without the cause, which might show a part of the secret.
+        raise ValueError(message) from None
+
+
 class AlertSettings(BaseSettings):
     """Whom to tell what happened. Every field is an environment variable ``PERENNIAL_ALERTS_<FIELD>``."""
 
@@ -146,6 +276,38 @@ def load_serving_settings(**given: Any) -> ServingSettings:
         raise ConfigError(f"the serving settings (PERENNIAL_SERVE_…) are not valid: {problems}") from error
 
 
+def load_platform_settings(**given: Any) -> PlatformSettings:
+    """Read the environment; options that are given, and not None, come first.
+
+    Raises
+    ------
+    ConfigError
+        A value is malformed.
+    """
+    try:
+        return PlatformSettings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        problems = "; ".join(f"PERENNIAL_{item['loc'][0]}".upper() + f": {item['msg']}" for item in error.errors())
+        raise ConfigError(f"the settings of the platform are not valid: {problems}") from error
+
+
+def load_hook_settings() -> HookSettings:
+    """Read the environment.
+
+    Raises
+    ------
+    ConfigError
+        A value is malformed, or a secret too short; no secret is in the message.
+    """
+    try:
+        return HookSettings()
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_context=False, include_url=False)
+        problems = "; ".join(": ".join([*map(str, item["loc"]), item["msg"]]) for item in found)
+        # Without the cause: a trace would show the values.
+        raise ConfigError(f"the settings of webhooks (PERENNIAL_HOOKS_…) are not valid: {problems}") from None
+
+
 def load_alert_settings() -> AlertSettings:
     """Read the environment.
 
@@ -167,7 +329,7 @@ def secret(variable: str) -> str | None:
 
 
 def load_settings() -> Settings:
-    """Read the environment and fill in what follows from the project's folder.
+    """Read the environment and fill in what follows from the project's folder and from the platform that runs there.
 
     Raises
     ------
@@ -181,12 +343,17 @@ def load_settings() -> Settings:
         raise ConfigError(f"the environment is not valid: {problems}") from error
     root = given.root.resolve() if "root" in given.model_fields_set else _project_above(Path.cwd())
     var = given.var.resolve() if "var" in given.model_fields_set else root / "var"
+    platform = read_platform(var)
+    # Until all of it is up, commands that need no server go on without.
+    served = platform if platform is not None and platform.ready else None
+    usual_database = platform.database_url if platform else f"sqlite:///{var / 'perennial.db'}"
     return given.model_copy(
         update={
             "root": root,
             "var": var,
-            "database_url": given.database_url or f"sqlite:///{var / 'perennial.db'}",
-            "mlflow_uri": given.mlflow_uri or f"sqlite:///{var / 'mlflow.db'}",
+            "database_url": given.database_url or usual_database,
+            "mlflow_uri": given.mlflow_uri or (served.mlflow_uri if served else f"sqlite:///{var / 'mlflow.db'}"),
+            "prefect_api_url": given.prefect_api_url or (served.prefect_api_url if served else None),
         }
     )
 

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from config.platform import read_platform
 from config.settings import Settings, load_settings
 from core.errors import StorageError
 
@@ -118,6 +119,13 @@ def await_server(settings: Settings, seconds: float = START_SECONDS) -> LocalSer
         f"the local Prefect server did not answer within {seconds:.0f} s; "
         f"its log is {settings.var / 'log' / 'prefect-server.log'}. Or set PREFECT_API_URL to a server of yours"
     )
+
+
+def await_platform(settings: Settings, seconds: float = START_SECONDS) -> None:
+    """Wait while the platform of the project is being started or stopped: its server works on the same database."""
+    deadline = time.monotonic() + seconds
+    while (platform := read_platform(settings.var)) is not None and not platform.ready and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def stop_server(settings: Settings) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 
 from config.settings import load_settings
-from tasks.local_server import await_server, prefect_environment, running_server, start_server
+from tasks.local_server import await_platform, await_server, prefect_environment, running_server, start_server
 from tasks.progress import shown, step
 
 _logger = logging.getLogger("perennial.session")
@@ -42,10 +42,12 @@ def computation(show_progress: bool = True) -> Iterator[None]:
 def flow_session(show_progress: bool = True) -> Iterator[None]:
     """Prepare the process for flow runs; importing Prefect before this block would miss its environment.
 
-    With ``PREFECT_API_URL`` set, that server is used as it is. Otherwise the project's local server is started in the
-    background, and the libraries every training needs are imported while it comes up.
+    With ``PREFECT_API_URL`` set, that server is used as it is; while ``perennial up`` runs, the platform's is.
+    Otherwise the project's local server is started in the background, and the libraries every training needs are
+    imported while it comes up.
     """
     began = time.monotonic()
+    await_platform(load_settings())
     settings = load_settings()
     settings.var.mkdir(parents=True, exist_ok=True)
     for name, value in {**prefect_environment(settings), **NUMERICS}.items():
@@ -59,7 +61,7 @@ def flow_session(show_progress: bool = True) -> Iterator[None]:
                 with shown(began=began) if show_progress else nullcontext():
                     _logger.info("starting the local Prefect server; it stays for later commands")
                     _preload()
-            os.environ["PREFECT_API_URL"] = await_server(settings).api_url
+        os.environ["PREFECT_API_URL"] = settings.prefect_api_url or await_server(settings).api_url
         import prefect  # noqa: F401 - configures logging, which would remove a handler added before
 
         if show_progress:

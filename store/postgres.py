@@ -1,0 +1,98 @@
+"""One PostgreSQL database for all: ours in its default schema, Prefect's and MLflow's each in one of their own."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from sqlalchemy import make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, ProgrammingError
+
+from core.errors import ConfigError, StorageError
+from store.database import open_database, storage_error
+
+PREFECT_SCHEMA = "prefect"
+MLFLOW_SCHEMA = "mlflow"
+
+_STATEMENTS = (
+    f"CREATE SCHEMA IF NOT EXISTS {PREFECT_SCHEMA}",
+    f"CREATE SCHEMA IF NOT EXISTS {MLFLOW_SCHEMA}",
+    # Prefect indexes names by trigrams. Where no schema is said, it would go into the first one of the search path.
+    "CREATE EXTENSION IF NOT EXISTS pg_trgm",
+)
+
+
+def is_postgres(address: str) -> bool:
+    """Whether an address is a PostgreSQL database's."""
+    return address.startswith(("postgresql:", "postgresql+", "postgres:"))
+
+
+def postgres_url(address: str) -> URL:
+    """Parse the address of a PostgreSQL database.
+
+    Raises
+    ------
+    ConfigError
+        It is none, or no driver is installed.
+    """
+    if importlib.util.find_spec("psycopg") is None:
+        raise ConfigError("the driver of PostgreSQL is not installed; run: pip install 'perennial[postgres]'")
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        # Without its cause, which quotes the address and with it perhaps a password.
+        raise ConfigError("the address of the database is not like postgresql://user@host/database") from None
+    if not is_postgres(address):
+        raise ConfigError(f"expected the address of a PostgreSQL database, found {url.get_backend_name()!r}")
+    return url
+
+
+def prefect_database(address: str) -> str:
+    """Return the address as Prefect's server takes it; its driver calls ``sslmode`` ``ssl``.
+
+    >>> prefect_database("postgresql://ada:pw@db/perennial?sslmode=require")
+    'postgresql+asyncpg://ada:pw@db/perennial?ssl=require'
+    """
+    url = postgres_url(address)
+    query = {("ssl" if name == "sslmode" else name): value for name, value in url.query.items()}
+    return url.set(drivername="postgresql+asyncpg", query=query).render_as_string(hide_password=False)
+
+
+def mlflow_database(address: str) -> str:
+    """Return the address as MLflow takes it, with the schema it is to use.
+
+    >>> mlflow_database("postgresql://ada:pw@db/perennial")
+    'postgresql+psycopg://ada:pw@db/perennial?options=-csearch_path%3Dmlflow'
+    """
+    url = postgres_url(address).set(drivername="postgresql+psycopg")
+    given = url.query.get("options")
+    options = " ".join([*([given] if isinstance(given, str) else []), f"-csearch_path={MLFLOW_SCHEMA}"])
+    return url.update_query_dict({"options": options}).render_as_string(hide_password=False)
+
+
+def prepare_postgres(address: str) -> None:
+    """Bring our tables up to date and make the schemas of the others; a repeat changes nothing.
+
+    Raises
+    ------
+    ConfigError
+        The address is none, or no driver is installed.
+    StorageError
+        The database cannot be reached, or the role may not do that.
+    """
+    url = postgres_url(address)
+    engine = open_database(url.render_as_string(hide_password=False))
+    try:
+        with engine.begin() as connection:
+            for statement in _STATEMENTS:
+                connection.execute(text(statement))
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", "") != "42501":
+            raise storage_error(url, error) from error
+        raise StorageError(
+            f"the role {url.username!r} may not make what Prefect and MLflow need in {engine.url.database!r}. "
+            f"Let an owner of the database run once: {'; '.join(_STATEMENTS)}; "
+            f"GRANT ALL ON SCHEMA {PREFECT_SCHEMA}, {MLFLOW_SCHEMA} TO {url.username}"
+        ) from error
+    except DBAPIError as error:
+        raise storage_error(url, error) from error
