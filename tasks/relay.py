@@ -74,6 +74,7 @@ class Relay:
 
     def __init__(self, settings: Settings) -> None:
         from tasks.alerts import alert
+        from tasks.automation_failures import FailureWatch
         from tasks.event_sender import send_events
 
         self._settings = settings
@@ -83,6 +84,7 @@ class Relay:
             Duty("triggers", self.carry_triggers),
             Duty("events", lambda: send_events(settings)),
             Duty("alerts", lambda: alert(settings)),
+            Duty("automation failures", FailureWatch(settings).look),
         )
 
     def run(self) -> None:
