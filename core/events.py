@@ -37,6 +37,7 @@ RefusalCode = Literal["unchanged", "unlabelled", "cooldown", "budget", "validati
 
 MAX_TEXT = 2_000
 MAX_ITEMS = 50
+MAX_ITEM_TEXT = 500
 """Bounds of what a payload says: Prefect refuses events above 1.5 MB, and nobody reads as much."""
 
 _SPACE = UUID("6a0f6bd7-64a5-4f3d-9a56-0f0c1c1f7b0e")
@@ -267,12 +268,12 @@ def _event(
     return Event(event, name, model, at, _bounded({"model": model, **payload}), labels or {}, related or {})
 
 
-def _bounded(value: Any) -> Any:
+def _bounded(value: Any, limit: int = MAX_TEXT) -> Any:
     """Cut texts and lists, and write what databases refuse (NUL, halves of pairs) as escapes."""
     if isinstance(value, str):
-        return readable(value, MAX_TEXT)
+        return readable(value, limit)
     if isinstance(value, Mapping):
-        return {name: _bounded(inner) for name, inner in value.items()}
+        return {name: _bounded(inner, limit) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_bounded(inner) for inner in value[:MAX_ITEMS]]
+        return [_bounded(inner, MAX_ITEM_TEXT) for inner in value[:MAX_ITEMS]]
     return value

@@ -9,21 +9,22 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from config.settings import Settings
 from core.errors import StorageError
+from core.text import readable
 from store.database import open_database
 from store.events import mark_sent, unsent_events
 from tasks.local_server import running_server
+
+if TYPE_CHECKING:
+    from httpx import Response
 
 logger = logging.getLogger("perennial.events")
 
 BATCH = 50
 """Events in one request: some hundred kB where each says as much as it may."""
-
-_NEVER = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
-"""Answers about the content: the same again will not be taken either."""
 
 
 def send_events(settings: Settings, limit: int = 200, seconds: float = 10.0) -> int:
@@ -81,12 +82,12 @@ def _refusal(events: Sequence[dict[str, Any]], address: str, seconds: float) -> 
     try:
         asyncio.run(_post(events, address, seconds))
     except HTTPStatusError as error:
-        if error.response.status_code in _NEVER:
-            return f"{error.response.status_code} {error.response.text[:500]!r}"
+        if _is_about_events(error.response):
+            return readable(error.response.text, 500)
         raise _away(address, f"it answers {error.response.status_code}") from error
     except TimeoutError as error:
         raise _away(address, f"no answer within {seconds:.0f} s") from error
-    except (HTTPError, InvalidURL, OSError) as error:
+    except (HTTPError, InvalidURL, OSError, ValueError) as error:  # a ValueError: somebody who is no Prefect answers
         raise _away(address, str(error) or type(error).__name__) from error
     return None
 
@@ -98,7 +99,14 @@ async def _post(events: Sequence[dict[str, Any]], address: str, seconds: float) 
     # Prefect's client would try again for a minute, and for ever during maintenance; the outbox is our retry.
     with temporary_settings({PREFECT_API_URL: address, PREFECT_CLIENT_MAX_RETRIES: 0}):
         async with asyncio.timeout(seconds), get_client(httpx_settings={"timeout": seconds}) as client:
-            await client.request("POST", "/events", json=list(events))
+            answer = await client.request("POST", "/events", json=list(events))
+    if answer.request.method != "POST":
+        raise ValueError(f"it leads to {answer.url.host}, which is no Prefect API")
+
+
+def _is_about_events(answer: Response) -> bool:
+    """Say whether Prefect's own validation speaks: the same again will not be taken either."""
+    return answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY and "exception_detail" in answer.text
 
 
 def _api(settings: Settings) -> str:
