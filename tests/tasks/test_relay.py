@@ -230,7 +230,9 @@ def test_two_relays_at_once_make_one_run(settings: Settings, client: SyncPrefect
     trigger = _received(settings, model)
     relays = [Relay(settings) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda one: one.carry_triggers(), relays))
+        # Prefect's server answers 503 where two write to its SQLite at once; the next round asks again.
+        while _stands(settings, trigger).status == "waiting":
+            list(pool.map(lambda one: one.round(), relays))
     assert len(_runs(client, model)) == 1
     assert not submitted(open_database(settings.database_url), trigger, str(os.getpid()))
 
