@@ -149,7 +149,7 @@ class Access:
         try:
             found = await self._verified(header)
         except BadCredentialError as error:
-            self._rates.allow(_guesses_of(address), *self._guessing_rate())
+            self._rates.allow(f"guesses {origin(address)}", *self._guessing_rate())
             raise _unauthenticated(str(error)) from error
         self._remember(header, found)
         return found.caller
@@ -227,7 +227,7 @@ class Access:
             del self._remembered[digest]
 
     def _refuse_guessing(self, address: str) -> None:
-        wait = self._rates.peek(_guesses_of(address), *self._guessing_rate())
+        wait = self._rates.peek(f"guesses {origin(address)}", *self._guessing_rate())
         if wait:
             raise _too_many("too many bad credentials came from this address", wait)
 
@@ -313,17 +313,17 @@ def _password(encoded: str) -> str:
     return password
 
 
-def _guesses_of(address: str) -> str:
+def origin(address: str) -> str:
     """Name what bad credentials are counted by: a home has a whole network of IPv6 addresses to guess from."""
     try:
         parsed = ip_address(address)
     except ValueError:
-        return f"guesses {address}"
+        return address
     if isinstance(parsed, IPv6Address):
         parsed = parsed.ipv4_mapped or parsed
     if isinstance(parsed, IPv6Address):
-        return f"guesses {int(parsed) >> _NETWORK_BITS:x}/{_NETWORK_BITS}"
-    return f"guesses {parsed}"
+        return f"{int(parsed) >> _NETWORK_BITS:x}/{_NETWORK_BITS}"
+    return str(parsed)
 
 
 def _unauthenticated(detail: str) -> Problem:

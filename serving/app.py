@@ -23,6 +23,7 @@ from core.feature_contract import FeatureContract
 from serving.bundle import read_document
 from serving.callers import ANYONE, Caller
 from serving.ids import ID_PATTERN, is_prediction_id, request_of
+from serving.inbox import Inbox, add_hooks
 from serving.metrics import CONTENT_TYPE
 from serving.openapi import document
 from serving.page import add_page
@@ -129,7 +130,12 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def build_app(
-    service: Service, database_url: str, lifespan: Lifespan | None = None, *, mlflow_uri: str = ""
+    service: Service,
+    database_url: str,
+    lifespan: Lifespan | None = None,
+    *,
+    mlflow_uri: str = "",
+    inbox: Inbox | None = None,
 ) -> FastAPI:
     """Build the application of a service.
 
@@ -143,12 +149,15 @@ def build_app(
         Runs what the service needs beside requests.
     mlflow_uri
         Of the registry, for the page's links.
+    inbox
+        Takes deliveries of webhooks; without one, all are refused.
     """
     app = FastAPI(title="Perennial", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     _add_errors(app)
     _add_health(app, service)
     _add_models(app, service)
     _add_labels(app, service, Database(database_url))
+    add_hooks(app, service, inbox)
     add_page(app, service, mlflow_uri)
 
     @app.get("/openapi.json", include_in_schema=False)

@@ -33,6 +33,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _logger = logging.getLogger("perennial.entry")
 
+SIGNATURE = "signature"
+
 ACCESS = {
     "health_live": None,
     "health_ready": None,
@@ -46,14 +48,19 @@ ACCESS = {
     "metrics": "operate",
     "status": "operate",
     "page": "operate",
+    "hook": SIGNATURE,
     "other": "predict",
 }
-"""Scope that each route asks for; None for everybody. Also the closed list of the metrics' routes."""
+"""Scope that each route asks for; None for everybody. Also the closed list of the metrics' routes.
+
+:data:`SIGNATURE` stands for the signature of the delivery itself, which :mod:`serving.inbox` verifies: its sender has
+no key, and may call this machine by any name.
+"""
 
 SPARED = frozenset({"health_live", "health_ready", "metrics"})
 """Routes that are answered however much there is to do, and not logged while all is well."""
 
-WITH_BODY = frozenset({"predict", "labels"})
+WITH_BODY = frozenset({"predict", "labels", "hook"})
 """Routes whose POST has a body; it is read here, up to its bounds of size and time."""
 
 _PATHS = {
@@ -67,6 +74,7 @@ _PATHS = {
 }
 _OF_MODEL = {"": "model", "predict": "predict", "labels": "labels", "card": "card", "example": "example"}
 _MODEL_PATH = re.compile(r"/v1/models/([^/]+)(?:/([^/]+))?")
+_HOOK_PATH = re.compile(r"/v1/hooks/([^/]+)/retrain")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _LOOPBACK_HOST = re.compile(rb"(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 
@@ -154,15 +162,18 @@ class Entry:
         Answers everything but predictions.
     access_log
         Gets a line for each request.
+    hook_body_kb
+        Size that a delivery's body may have, KiB; 0 where no delivery is accepted, and none is read.
     """
 
-    def __init__(self, service: Service, app: App, access_log: AccessLog) -> None:
+    def __init__(self, service: Service, app: App, access_log: AccessLog, hook_body_kb: int = 0) -> None:
         self._service = service
         self._app = app
         self._access_log = access_log
         self._settings = service.settings
         self._is_open = service.settings.is_open
         self._max_body = service.settings.max_body_kb * 1024
+        self._max_hook_body = hook_body_kb * 1024
         self._encode = msgspec.json.Encoder().encode
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -200,6 +211,8 @@ class Entry:
         service, scope = self._service, ACCESS[exchange.route]
         if service.in_flight > self._settings.max_concurrent and exchange.route not in SPARED:
             await self._hold_back()
+        if scope == SIGNATURE:
+            return
         if self._is_open and not (exchange.authorization or b"").strip():
             exchange.caller = ANYONE
             # A page in somebody's browser may not talk to this port under a name of its own (DNS rebinding).
@@ -225,7 +238,7 @@ class Entry:
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
                 loaded = exchange.loaded = self._service.loaded(exchange.model_name)
-                body = await self._body(exchange, receive)
+                body = await self._body(exchange, receive, self._max_body)
                 exchange.prediction = new_request_id()
                 doing = "timeout"
                 rows = loaded.model.reader.read(body)
@@ -252,15 +265,15 @@ class Entry:
             entity_keys=None if rows.keys is None else self._encode(rows.keys),
         )
 
-    async def _body(self, exchange: Exchange, receive: Receive) -> bytes | bytearray:
+    async def _body(self, exchange: Exchange, receive: Receive, most: int) -> bytes | bytearray:
         if exchange.content_type.partition(b";")[0].strip().lower() != b"application/json":
             raise Problem("unsupported-media-type", "expected the header 'Content-Type: application/json'")
         announced = exchange.content_length
-        if announced is not None and int(announced) > self._max_body:
-            raise self._too_large()
+        if announced is not None and int(announced) > most:
+            raise _too_large(most)
         message = await receive()
         body: bytes | bytearray = message.get("body", b"")
-        while len(body) <= self._max_body:
+        while len(body) <= most:
             if not message.get("more_body", False):
                 return body
             message = await receive()
@@ -268,25 +281,22 @@ class Entry:
                 raise Problem("invalid-json", "the connection closed before the whole body had come")
             body = bytearray(body) if isinstance(body, bytes) else body
             body += message.get("body", b"")
-        raise self._too_large()
+        raise _too_large(most)
 
-    def _too_large(self) -> Problem:
-        return Problem(
-            "body-too-large",
-            f"a body may have {self._settings.max_body_kb:,} KiB; send fewer rows at once",
-            headers=(_CLOSE,),
-        )
+    async def _passed_body(self, exchange: Exchange, receive: Receive) -> bytes | bytearray:
+        most = self._max_hook_body if exchange.route == "hook" else self._max_body
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                return await self._body(exchange, receive, most) if most else b""
+        except TimeoutError:
+            raise _too_slow("body-too-slow") from None
 
     async def _pass_on(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         if exchange.route == "other":
             # Decided here alone: the framework reads some paths otherwise than they were let in, with a line's end too.
             raise Problem("not-found", "nothing is at this path")
         if exchange.method == "POST" and exchange.route in WITH_BODY:
-            try:
-                async with asyncio.timeout(self._settings.timeout_seconds):
-                    receive = _replayed(await self._body(exchange, receive))
-            except TimeoutError:
-                raise _too_slow("body-too-slow") from None
+            receive = _replayed(await self._passed_body(exchange, receive))
         _name(exchange)
         scope["perennial.exchange"] = exchange
 
@@ -353,7 +363,8 @@ def _route(path: str) -> tuple[str, str]:
     """Route and model that a path names; the model is empty where it names none."""
     found = _MODEL_PATH.fullmatch(path)
     if found is None:
-        return _PATHS.get(path, "other"), ""
+        hook = _HOOK_PATH.fullmatch(path)
+        return ("hook", hook.group(1)) if hook else (_PATHS.get(path, "other"), "")
     return _OF_MODEL.get(found.group(2) or "", "other"), found.group(1)
 
 
@@ -377,6 +388,11 @@ def _replayed(body: bytes | bytearray) -> Receive:
         return messages.pop() if messages else {"type": "http.disconnect"}
 
     return receive
+
+
+def _too_large(most: int) -> Problem:
+    detail = f"a body may have {most // 1024:,} KiB; send less at once"
+    return Problem("body-too-large", detail, headers=(_CLOSE,))
 
 
 def _too_slow(doing: str) -> Problem:

@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from config.settings import HOOK_CONVENTIONS
 from serving.instance import METRICS_VARIABLE
 from serving.problems import KINDS
 
@@ -99,11 +100,19 @@ class Metrics:
             registry=own,
         )
         self.labels = Counter("perennial_labels", "Labels that came in", ["model", "result"], registry=own)
+        self.hooks = Counter(
+            "perennial_hook_deliveries",
+            "Deliveries of webhooks: accepted, known, ignored, or the kind of problem they were answered with",
+            ["convention", "result"],
+            registry=own,
+        )
         self.restarts = Counter("perennial_worker_restarts", "Workers that ended and were started anew", registry=own)
         # The least of all processes counts, and the supervisor's has no log.
         self.log_up.set(1)
         for result in ("written", "dropped"):
             self.log_rows.labels(result)
+        for convention in HOOK_CONVENTIONS:
+            self.hooks.labels(convention, "accepted")
         for kind in KINDS:
             self.errors.labels(kind, "", "", "")
 

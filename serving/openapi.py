@@ -13,7 +13,9 @@ from serving.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER, MAX_TEXT
 
 LABELS_PATH = "/v1/models/{model}/labels"
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
-_PUBLIC_PATHS = ("/health/live", "/health/ready")
+_PUBLIC_PATHS = ("/health/live", "/health/ready", "/v1/hooks/{model}/retrain")
+"""Paths that ask for no key: health is for everybody, and a delivery is signed."""
+
 # Narrower than what is read: days that every month has, and the most usual of the forms of ISO 8601.
 _DATE = (
     r"^(?:1[7-9]|20|21)\d{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])"

@@ -23,6 +23,7 @@ KINDS = {
     "model-failed": (500, "The model gave no answer"),
     "internal-error": (500, "Something went wrong"),
     "overloaded": (503, "Too many requests are in work"),
+    "inbox-unavailable": (503, "The delivery cannot be kept"),
     "log-unavailable": (503, "The prediction log cannot be written"),
     "no-model": (503, "The model is not loaded"),
     "timeout": (504, "The request took too long"),

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from config.settings import ServingSettings, Settings
+from config.settings import HookSettings, ServingSettings, Settings
 from core.errors import ConfigError, StorageError
 from serving.instance import METRICS_VARIABLE, make_instance
 
@@ -75,11 +75,16 @@ class Supervisor:
         Where things lie, and how to serve.
     fetch
         Command that brings bundles, see :class:`serving.follower.Fetch`.
+    hooks
+        Who may send webhooks.
     """
 
-    def __init__(self, settings: Settings, serving: ServingSettings, fetch: Sequence[str]) -> None:
+    def __init__(
+        self, settings: Settings, serving: ServingSettings, fetch: Sequence[str], hooks: HookSettings
+    ) -> None:
         self._settings = settings
         self._serving = serving
+        self._hooks = hooks
         self._fetch = fetch
         self._stop = threading.Event()
         self._told_to_stop = False
@@ -147,7 +152,9 @@ class Supervisor:
         shown = f"[{host}]" if ":" in host else host
         count = f"{self._serving.workers} worker{'s' if self._serving.workers > 1 else ''}"
         access = "open to this machine" if self._serving.is_open else "keys and tokens only"
-        return f"listening at http://{shown}:{port} with {count}; log: {self._serving.log}; access: {access}"
+        senders = sorted({f"{key.sender} ({key.convention})" for key in self._hooks.keys})
+        about = f"log: {self._serving.log}; access: {access}; webhooks from: {', '.join(senders) or 'nobody'}"
+        return f"listening at http://{shown}:{port} with {count}; {about}"
 
     def _follow(self, instance: Path, bundles: Path) -> None:
         from serving.follower import Fetch, Follower
@@ -208,6 +215,8 @@ class Supervisor:
             "socket": listening.fileno(),
             "beat": str(worker.beat),
             "mlflow_uri": self._settings.mlflow_uri,
+            "root": str(self._settings.root),
+            "hooks": self._hooks.to_dict(),
         }
         assert process.stdin is not None  # noqa: S101 - a pipe was asked for
         try:
@@ -236,14 +245,14 @@ class Supervisor:
                 process.wait()
 
 
-def serve(settings: Settings, serving: ServingSettings, fetch: Sequence[str]) -> None:
+def serve(settings: Settings, serving: ServingSettings, fetch: Sequence[str], hooks: HookSettings) -> None:
     """Run the prediction service until SIGTERM or Ctrl-C; see :class:`Supervisor`."""
     from serving.logs import configure_logging
 
     style = serving.log_format or ("text" if sys.stdout.isatty() else "json")
     serving = serving.model_copy(update={"log_format": style})
     configure_logging(style)
-    Supervisor(settings, serving, fetch).run()
+    Supervisor(settings, serving, fetch, hooks).run()
 
 
 def bound(serving: ServingSettings) -> socket.socket:

@@ -23,10 +23,11 @@ import msgspec
 import uvicorn
 from fastapi import FastAPI
 
-from config.settings import ServingSettings
+from config.settings import HookSettings, ServingSettings
 from serving.access import Access
 from serving.app import build_app, following
 from serving.entry import Entry
+from serving.inbox import Inbox
 from serving.jwks import JwksFollower
 from serving.logs import AccessLog, configure_logging
 from serving.metrics import Metrics
@@ -64,6 +65,10 @@ class Assignment:
         File that is touched while the event loop turns.
     mlflow_uri
         Where the registry's pages are, for links.
+    root
+        Folder of the project.
+    hooks
+        Content of :class:`~config.settings.HookSettings`, with the secrets.
     """
 
     settings: dict[str, Any]
@@ -72,6 +77,8 @@ class Assignment:
     socket: int
     beat: str
     mlflow_uri: str
+    root: str
+    hooks: dict[str, Any]
 
 
 class Server(uvicorn.Server):
@@ -131,6 +138,14 @@ def build_service(
     return Service(settings, instance, log, metrics, access)
 
 
+def build_inbox(
+    hooks: HookSettings, settings: ServingSettings, database_url: str, root: Path, rates: SharedRates
+) -> Inbox:
+    """Build what takes deliveries of webhooks."""
+    bad = settings.bad_credentials_per_minute
+    return Inbox(hooks, database_url, root, rates, bad_per_minute=bad)
+
+
 def _written(metrics: Metrics, rows: int, seconds: float) -> None:
     metrics.log_rows.labels("written").inc(rows)
     metrics.log_write.observe(seconds)
@@ -175,7 +190,7 @@ def main() -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     told = msgspec.json.decode(sys.stdin.buffer.readline(), type=Assignment)
     threading.Thread(target=_end_with, args=(sys.stdin.fileno(),), daemon=True).start()
-    settings = ServingSettings.model_validate(told.settings)
+    settings, hooks = ServingSettings.model_validate(told.settings), HookSettings.model_validate(told.hooks)
     style = settings.log_format or "json"
     configure_logging(style)
     instance = Path(told.instance)
@@ -184,9 +199,11 @@ def main() -> None:
     access = Access(settings, rates, refresh=jwks.refresh if jwks else None)
     service = build_service(settings, instance, told.database_url, Metrics(), access)
     lifespan = partial(_lifespan, service, jwks, Path(told.beat))
-    app = build_app(service, told.database_url, lifespan, mlflow_uri=told.mlflow_uri)
+    inbox = build_inbox(hooks, settings, told.database_url, Path(told.root), rates)
+    app = build_app(service, told.database_url, lifespan, mlflow_uri=told.mlflow_uri, inbox=inbox)
     access_log = AccessLog(style)
-    config = server_config(Entry(service, app, access_log), settings.grace_seconds)
+    entry = Entry(service, app, access_log, hooks.max_body_kb if hooks.keys else 0)
+    config = server_config(entry, settings.grace_seconds)
     Server(config, service).run(sockets=[socket.socket(fileno=told.socket)])
     access_log.close()
 

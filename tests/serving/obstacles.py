@@ -17,12 +17,9 @@ def _connected(address: str) -> Connection:
 
 
 @contextmanager
-def locked(address: str) -> Iterator[None]:
-    """Hold the lock that a writer needs."""
-    if address.startswith("sqlite"):
-        statement = "BEGIN IMMEDIATE"
-    else:
-        statement = "BEGIN; LOCK TABLE prediction_requests IN EXCLUSIVE MODE"
+def locked(address: str, table: str = "prediction_requests") -> Iterator[None]:
+    """Hold the lock that a writer of a table needs."""
+    statement = "BEGIN IMMEDIATE" if address.startswith("sqlite") else f"BEGIN; LOCK TABLE {table} IN EXCLUSIVE MODE"
     with _connected(address) as connection:
         connection.exec_driver_sql(statement)
         try:
@@ -32,12 +29,10 @@ def locked(address: str) -> Iterator[None]:
 
 
 @contextmanager
-def read_only(address: str) -> Iterator[None]:
-    """Let the database refuse every insertion, as a full or a read-only one does."""
+def read_only(address: str, table: str = "prediction_requests") -> Iterator[None]:
+    """Let the database refuse every insertion into a table, as a full or a read-only one does."""
     if address.startswith("sqlite"):
-        refusal = (
-            "CREATE TRIGGER refuse BEFORE INSERT ON prediction_requests BEGIN SELECT RAISE(ABORT, 'read-only'); END"
-        )
+        refusal = f"CREATE TRIGGER refuse BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'read-only'); END"
         begin, end = [refusal], ["DROP TRIGGER refuse"]
     else:
         reload = "SELECT pg_reload_conf()"

@@ -27,19 +27,20 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
-from config.settings import ServingSettings
+from config.settings import HookSettings, ServingSettings
 from core.feature_contract import FeatureContract
 from core.profile import reference_profile
 from serving.access import Access
 from serving.app import build_app, following
 from serving.entry import Entry
+from serving.inbox import Inbox
 from serving.instance import METRICS_VARIABLE
 from serving.logs import WRITE_SECONDS, AccessLog
 from serving.metrics import Metrics
 from serving.rates import SharedRates
 from serving.service import Service
 from serving.state import ModelState, ServiceState, write_state
-from serving.worker import Server, build_service, server_config
+from serving.worker import Server, build_inbox, build_service, server_config
 from store.api_keys import ApiKey
 from store.database import open_database
 from store.key_text import new_key
@@ -212,6 +213,8 @@ def running(
     *,
     keys: Sequence[ApiKey] = (),
     database_url: str | None = None,
+    hooks: HookSettings | None = None,
+    root: Path | None = None,
     **given: Any,
 ) -> Iterator[Running]:
     """Serve models in a thread of this process, on a free port, until the block ends.
@@ -220,6 +223,8 @@ def running(
     ----------
     folder
         Gets the state, the rates and, where no other is named, the operational database.
+    hooks, root
+        Who may send webhooks, nobody where nothing is given; and the folder of the project.
     given
         Settings of the service; ``drain_seconds`` is 0 where it is not given.
     """
@@ -235,7 +240,9 @@ def running(
         service = build_service(settings, instance, address, Metrics(), Access(settings, rates))
         port = listening.getsockname()[1]
         access_text, log_text = io.BytesIO(), io.StringIO()
-        server, access_log = _server(service, address, access_text)
+        hooks = hooks or HookSettings.model_construct()
+        inbox = build_inbox(hooks, settings, address, root or folder, rates)
+        server, access_log = _server(service, address, access_text, inbox, hooks.max_body_kb if hooks.keys else 0)
         found = Running(f"http://127.0.0.1:{port}", port, service, server, address, instance)
         found._access_text, found._log_text = access_text, log_text
         with _records(log_text), _turning(server, listening, access_log):
@@ -248,10 +255,12 @@ def _listening() -> socket.socket:
     return opened
 
 
-def _server(service: Service, address: str, access_text: io.BytesIO) -> tuple[Server, AccessLog]:
-    app = build_app(service, address, lambda _: following(service, close_seconds=5))
+def _server(
+    service: Service, address: str, access_text: io.BytesIO, inbox: Inbox, hook_body_kb: int
+) -> tuple[Server, AccessLog]:
+    app = build_app(service, address, lambda _: following(service, close_seconds=5), inbox=inbox)
     access_log = AccessLog("json", access_text)
-    config = server_config(Entry(service, app, access_log), grace_seconds=5)
+    config = server_config(Entry(service, app, access_log, hook_body_kb), grace_seconds=5)
     return Server(config, service), access_log
 
 

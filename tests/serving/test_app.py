@@ -27,6 +27,7 @@ JSON = {"content-type": "application/json"}
 ROUTES = [
     *((route, path) for path, route in _PATHS.items()),
     *((route, f"/v1/models/credit/{last}".rstrip("/")) for last, route in _OF_MODEL.items()),
+    ("hook", "/v1/hooks/credit/retrain"),
 ]
 """Every route with a path that leads to it."""
 
@@ -672,7 +673,7 @@ def test_neither_values_nor_secrets_are_told(examples: dict[str, Example], tmp_p
 
 
 def _method(route: str) -> str:
-    return "POST" if route in ("predict", "labels") else "GET"
+    return "POST" if route in WITH_BODY else "GET"
 
 
 def test_every_route_has_an_access_decision(service: Running) -> None:
@@ -682,7 +683,7 @@ def test_every_route_has_an_access_decision(service: Running) -> None:
     known = {path: _route(path)[0] for path in paths | {path for _, path in ROUTES}}
     assert "other" not in known.values()
     assert set(known.values()) | {"other"} == set(ACCESS)
-    assert set(ACCESS.values()) == {None, "predict", "label", "operate"}
+    assert set(ACCESS.values()) == {None, "predict", "label", "operate", "signature"}
     assert {route for route, scope in ACCESS.items() if scope is None} == {"health_live", "health_ready"}
     assert set(ACCESS) >= SPARED
     posted = {_route(route.path)[0] for route in routes if "POST" in route.methods}
@@ -720,6 +721,8 @@ def _credentials() -> tuple[list[ApiKey], dict[str, tuple[str | None, int]]]:
 def _may(name: str, route: str, path: str) -> bool:
     """Say whether credentials open a route after all."""
     scope = ACCESS[route]
+    if scope == "signature":
+        return False
     if name == "another model":
         # Lists are for whoever may see a part of them.
         return scope == "predict" and "credit" not in path
@@ -738,6 +741,8 @@ def test_nobody_gets_in_without_a_right(examples: dict[str, Example], tmp_path: 
                 if _may(name, route, path) or ACCESS[route] is None:
                     assert answer.status_code not in (401, 403), (path, name)
                 else:
+                    # A delivery without a signature is nobody's, whatever key comes with it.
+                    status = 401 if ACCESS[route] == "signature" else status
                     kind = {401: "unauthenticated", 403: "forbidden"}[status]
                     assert (answer.status_code, kind) == (status, answer.json()["type"].rpartition(":")[2]), (
                         path,

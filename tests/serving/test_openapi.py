@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from config.settings import HookSettings
 from serving.problems import KINDS
+from tasks.hooks import new_secret
 from tests.serving.running import Example, Running, make_key, running
 
 NAMES = ("credit", "grade", "price")
+HOOK_PATH = "/v1/hooks/{model}/retrain"
 LIMITS: dict[str, Any] = {"max_rows": 20, "max_body_kb": 1024}
 
 
@@ -67,6 +71,25 @@ def test_the_service_keeps_to_its_document_where_it_asks_for_keys(examples: dict
         assert not {code for code in codes if code.startswith("5")}
 
 
+def test_the_service_keeps_to_its_document_where_it_takes_webhooks(
+    examples: dict[str, Example], tmp_path: Path
+) -> None:
+    """What nobody signed is refused as the document says, and is described only where somebody can sign."""
+    hooks = HookSettings(standard=SecretStr(f"ci={new_secret()}"), github=SecretStr("gh=0123456789abcdef"))
+    given: dict[str, Any] = {**LIMITS, "bad_credentials_per_minute": 10_000}
+    with running(tmp_path, [examples["credit"].state], hooks=hooks, **given) as service:
+        assert HOOK_PATH in service.request("GET", "/openapi.json").json()["paths"]
+        _explored(service, tmp_path, "--include-path", HOOK_PATH)
+        codes = {dict(labels)["code"] for name, labels in service.samples() if name == "perennial_requests_total"}
+        assert {"401", "405", "415"} <= codes
+        assert not {code for code in codes if code.startswith("5")}
+
+
+def test_webhooks_that_nobody_can_sign_are_not_described(document: dict[str, Any]) -> None:
+    """The path is there, and refuses everything."""
+    assert HOOK_PATH not in document["paths"]
+
+
 def test_every_model_has_its_own_paths(document: dict[str, Any], examples: dict[str, Example]) -> None:
     """With its columns, the classes it answers with, and those that are labels."""
     for name in NAMES:
@@ -112,11 +135,12 @@ def test_operations_have_names_of_their_own(document: dict[str, Any]) -> None:
 
 
 def test_the_document_says_what_is_public(examples: dict[str, Example], tmp_path: Path) -> None:
-    """Health is; all else asks for a key, and the document for one too."""
+    """Health is, and webhooks are signed; all else asks for a key, and the document for one too."""
     key, text = make_key("predict")
     with running(tmp_path, [examples["credit"].state], keys=[key], access="required") as service:
         document = service.request("GET", "/openapi.json", key=text).json()
     assert document["components"]["securitySchemes"] == {"bearer": {"type": "http", "scheme": "bearer"}}
     for path, item in document["paths"].items():
         for operation in item.values():
-            assert operation["security"] == ([] if path.startswith("/health/") else [{"bearer": []}])
+            asks_for_no_key = path.startswith(("/health/", "/v1/hooks/"))
+            assert operation["security"] == ([] if asks_for_no_key else [{"bearer": []}])
