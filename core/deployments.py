@@ -1,0 +1,206 @@
+"""From ``prefect.yaml`` and the model files to the deployments of every model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+from config.prefect_file import CronSchedule, Deployment, PrefectFile
+from config.schema import ModelConfig
+
+TAG = "perennial"
+"""Every deployment of ours, and thereby every run of it, has this tag."""
+
+HEARTBEAT_SECONDS = 30
+"""Prefect takes no shorter pause between two heartbeats of a run."""
+
+ZOMBIE_SECONDS = 80
+"""Silence after which a run counts as dead. The server looks every 5 s and needs a moment to act, so that a run is
+marked within three heartbeats of its death, whenever in the pause between two it died."""
+
+Change = Literal["created", "updated", "unchanged", "removed", "left over"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where runs find code and data.
+
+    Parameters
+    ----------
+    work_pool
+        Name of the pool whose workers take the runs.
+    repository, branch
+        Cloned by every run; None for a folder of the worker's machine.
+    folder
+        That folder, with the code.
+    environment
+        Beside that of ``prefect.yaml``.
+    """
+
+    work_pool: str
+    repository: str | None
+    branch: str | None
+    folder: str
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class DeployedFlow:
+    """What became of one deployment.
+
+    Parameters
+    ----------
+    name
+        ``flow/model``.
+    change
+        ``left over`` is a deployment of a model that is gone; told to, ``perennial deploy`` removes it.
+    schedule
+        Cron expression and time zone; None where it runs on demand only.
+    next_run
+        The schedule's next slot.
+    """
+
+    name: str
+    change: Change
+    schedule: str | None = None
+    next_run: datetime | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content that JSON can hold."""
+        return {**asdict(self), "next_run": self.next_run.isoformat() if self.next_run else None}
+
+
+def rendered(
+    pattern: PrefectFile, models: Sequence[ModelConfig], site: Site, flow_hashes: Mapping[str, str]
+) -> PrefectFile:
+    """Return the deployments of every model, with their schedules.
+
+    Parameters
+    ----------
+    pattern
+        The project's ``prefect.yaml``.
+    flow_hashes
+        Flow name: hash of its file. Part of a deployment's version, because the server keeps the flow's signature.
+    """
+    deployments = []
+    for config in models:
+        for deployment in pattern.deployments:
+            document = _filled(deployment.model_dump(mode="json", exclude_unset=True), _values(config, site))
+            document["pull"] = _filled(list(pattern.pull), _values(config, site)) if site.repository else _stay(site)
+            document["work_pool"]["job_variables"]["env"] |= site.environment
+            document["schedules"] = _schedules(config, deployment.flow)
+            document["version"] = _version(document, flow_hashes[deployment.flow])
+            deployments.append(document)
+    content = {**pattern.to_document(), "deployments": deployments}
+    content.pop("pull", None)
+    return PrefectFile.model_validate(content)
+
+
+def next_run(schedule: CronSchedule, now: datetime) -> datetime:
+    """Return the first slot of a schedule after a moment.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> schedule = CronSchedule(slug="monitor", cron="0 6 * * *", timezone="Europe/Berlin")
+    >>> next_run(schedule, datetime(2026, 7, 1, 12, tzinfo=UTC)).isoformat()
+    '2026-07-02T06:00:00+02:00'
+    """
+    return next(CronSim(schedule.cron, now.astimezone(ZoneInfo(schedule.timezone))))
+
+
+def deployed_flow(deployment: Deployment, change: Change, now: datetime) -> DeployedFlow:
+    """Describe a deployment of the rendered file."""
+    if not deployment.schedules:
+        return DeployedFlow(deployment.full_name, change)
+    schedule = deployment.schedules[0]
+    return DeployedFlow(deployment.full_name, change, f"{schedule.cron} ({schedule.timezone})", next_run(schedule, now))
+
+
+def model_of(tags: Sequence[str]) -> str | None:
+    """Return the model that a deployment's tags name.
+
+    Examples
+    --------
+    >>> model_of(["perennial", "model:credit", "ingest"]), model_of(["other"])
+    ('credit', None)
+    """
+    return next((tag.removeprefix("model:") for tag in tags if tag.startswith("model:")), None)
+
+
+def zombie_automation() -> dict[str, Any]:
+    """Return what marks runs as crashed whose process died, as Prefect's API takes it.
+
+    A heartbeat both meets the expectation and begins the next. Only states in which no process is left are expected
+    beside it: after any other, a run that dies before its next heartbeat would never be found. Runs in a final state
+    are not touched; Prefect refuses to change them.
+    """
+    final = ("Completed", "Failed", "Cancelled", "Crashed", "Skipped")
+    return {
+        "name": "perennial: silent runs have crashed",
+        "description": f"A run that has sent no heartbeat for {ZOMBIE_SECONDS} s has no process any more.",
+        "enabled": True,
+        "trigger": {
+            "type": "event",
+            "posture": "Proactive",
+            "match": {"prefect.resource.id": "prefect.flow-run.*"},
+            "match_related": {"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"},
+            "after": ["prefect.flow-run.heartbeat"],
+            "expect": ["prefect.flow-run.heartbeat", *(f"prefect.flow-run.{name}" for name in final)],
+            "for_each": ["prefect.resource.id"],
+            "threshold": 1,
+            "within": ZOMBIE_SECONDS,
+        },
+        "actions": [
+            {
+                "type": "change-flow-run-state",
+                "state": "CRASHED",
+                "message": f"No heartbeat for {ZOMBIE_SECONDS} s: the run's process is gone.",
+            }
+        ],
+    }
+
+
+def _values(config: ModelConfig, site: Site) -> dict[str, str]:
+    return {
+        "PERENNIAL_MODEL": config.model,
+        "PERENNIAL_WORK_POOL": site.work_pool,
+        "PERENNIAL_REPOSITORY": site.repository or "",
+        "PERENNIAL_BRANCH": site.branch or "",
+    }
+
+
+def _filled(node: Any, values: Mapping[str, str]) -> Any:
+    """Put values in the places ``{{ $NAME }}``; other placeholders are Prefect's."""
+    if isinstance(node, str):
+        return re.sub(r"{{\s*\$(\w+)\s*}}", lambda found: values.get(found[1], found[0]), node)
+    if isinstance(node, dict):
+        return {key: _filled(value, values) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_filled(value, values) for value in node]
+    return node
+
+
+def _stay(site: Site) -> list[dict[str, Any]]:
+    return [{"prefect.deployments.steps.set_working_directory": {"directory": site.folder}}]
+
+
+def _schedules(config: ModelConfig, flow: str) -> list[dict[str, Any]]:
+    cron = getattr(config.schedule, flow, None)
+    if cron is None:
+        return []
+    zone = config.schedule.timezone
+    return [{"slug": flow, "cron": cron, "timezone": zone, "parameters": {"trigger": "schedule"}}]
+
+
+def _version(document: Mapping[str, Any], flow_hash: str) -> str:
+    content = json.dumps([document, flow_hash], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
