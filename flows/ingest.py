@@ -8,6 +8,7 @@ from config.settings import load_settings
 from core.outcome import IngestOutcome
 from tasks.lock import hold_model
 from tasks.publish import accepted, refused, tell
+from tasks.slots import skipped, superseded
 from tasks.steps import find_batch, read_config, stage, validate, version, write
 
 
@@ -19,6 +20,8 @@ def ingest(
     wait_seconds: float = 0.0,
 ) -> IngestOutcome:
     """Version the rows of a model's source unless they are versioned already or the validation refuses them."""
+    if reason := superseded():
+        return skipped(reason, IngestOutcome)
     with hold_model(model, load_settings(), wait_seconds):
         config = read_config(model, overrides)
         rows = stage(config)

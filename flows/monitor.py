@@ -6,6 +6,7 @@ from prefect import flow
 
 from core.drift import DriftVerdict
 from tasks.publish import tell, watched
+from tasks.slots import skipped, superseded
 from tasks.steps import choose_window, decide_drift, find_drift, keep_drift, measure_drift, read_config
 
 
@@ -22,6 +23,8 @@ def monitor(
     wait_seconds: float = 0.0,
 ) -> DriftVerdict:
     """Judge whether a window of rows, by default the newest, is still like those the champion was trained on."""
+    if reason := superseded():
+        return skipped(reason, DriftVerdict)
     config = read_config(model, overrides)
     window = choose_window(config, batches, since, until, against, exact, wait_seconds)
     verdict = find_drift(window)

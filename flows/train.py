@@ -9,6 +9,7 @@ from core.outcome import TrainOutcome
 from flows.ingest import ingest
 from tasks.lock import hold_model
 from tasks.publish import refused_by_leakage, refused_by_validation, tell, trained
+from tasks.slots import skipped, superseded
 from tasks.steps import (
     check_leakage,
     evaluate,
@@ -31,6 +32,8 @@ def train(
     wait_seconds: float = 0.0,
 ) -> TrainOutcome:
     """Train a model on its newest data, or on a given data version, and promote it if the gate says so."""
+    if reason := superseded():
+        return skipped(reason, TrainOutcome)
     with hold_model(model, load_settings(), wait_seconds):
         config = read_config(model, overrides)
         if data_version is None:
