@@ -17,8 +17,14 @@ MLFLOW_SCHEMA = "mlflow"
 _STATEMENTS = (
     f"CREATE SCHEMA IF NOT EXISTS {PREFECT_SCHEMA}",
     f"CREATE SCHEMA IF NOT EXISTS {MLFLOW_SCHEMA}",
-    # Prefect indexes names by trigrams. Where no schema is said, it would go into the first one of the search path.
-    "CREATE EXTENSION IF NOT EXISTS pg_trgm",
+    # Prefect indexes names by trigrams, and has to find the extension on its search path.
+    f"CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA {PREFECT_SCHEMA}",
+    # Its migrations look for this table along the search path; where ours is on it, they would take that for theirs.
+    f"CREATE TABLE IF NOT EXISTS {PREFECT_SCHEMA}.alembic_version (version_num VARCHAR(32) NOT NULL, "
+    "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))",
+)
+_TRIGRAMS = (
+    "SELECT nspname FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'pg_trgm'"
 )
 
 
@@ -70,8 +76,13 @@ def mlflow_database(address: str) -> str:
     return url.update_query_dict({"options": options}).render_as_string(hide_password=False)
 
 
-def prepare_postgres(address: str) -> None:
+def prepare_postgres(address: str) -> str:
     """Bring our tables up to date and make the schemas of the others; a repeat changes nothing.
+
+    Returns
+    -------
+    str
+        Search path for Prefect: its schema, and the one that the trigram extension is in where that is another one.
 
     Raises
     ------
@@ -86,13 +97,15 @@ def prepare_postgres(address: str) -> None:
         with engine.begin() as connection:
             for statement in _STATEMENTS:
                 connection.execute(text(statement))
+            trigrams = connection.execute(text(_TRIGRAMS)).scalar_one()
     except ProgrammingError as error:
         if getattr(error.orig, "sqlstate", "") != "42501":
             raise storage_error(url, error) from error
         raise StorageError(
             f"the role {url.username!r} may not make what Prefect and MLflow need in {engine.url.database!r}. "
-            f"Let an owner of the database run once: {'; '.join(_STATEMENTS)}; "
+            f"Let an owner of the database run once: {'; '.join(_STATEMENTS[:3])}; "
             f"GRANT ALL ON SCHEMA {PREFECT_SCHEMA}, {MLFLOW_SCHEMA} TO {url.username}"
         ) from error
     except DBAPIError as error:
         raise storage_error(url, error) from error
+    return PREFECT_SCHEMA if trigrams == PREFECT_SCHEMA else f"{PREFECT_SCHEMA}, {trigrams}"
