@@ -26,7 +26,7 @@ from store.database import open_database
 from tasks.batches import known_batch, record_files, write_batch
 from tasks.bring_back import bring_back, make_sound
 from tasks.dvc_repo import DvcStores, configured_remote, open_stores
-from tasks.known_versions import resolved_version, version_files
+from tasks.known_versions import LATEST, latest_version, resolved_version, version_files
 from tasks.snapshots import lay_out_snapshot
 from tasks.working_copy import (
     batch_facts,
@@ -90,6 +90,8 @@ def restore_data(model: str, version: str, settings: Settings, *, force: bool = 
 
     Parameters
     ----------
+    version
+        ``latest`` is the newest; nothing is restored where there is none yet.
     force
         Give up files of the working copy that neither cache nor remote holds.
 
@@ -107,7 +109,14 @@ def restore_data(model: str, version: str, settings: Settings, *, force: bool = 
     """
     engine = open_database(settings.database_url)
     stores = open_stores(settings, engine)
-    found = resolved_version(model, version, settings, engine, stores)
+    found = (
+        latest_version(model, settings, engine, stores)
+        if version == LATEST
+        else resolved_version(model, version, settings, engine, stores)
+    )
+    if found is None:
+        _log.info("%s has no data version yet", model)
+        return []
     files = version_files(model, found, stores, settings, engine)
     folder = data_folder(model, settings)
     present = {path.name: file_md5(path) for path in batch_paths(folder)}

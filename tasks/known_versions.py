@@ -11,6 +11,24 @@ from store.data import owners, versions
 from tasks.dvc_repo import DvcStores, open_stores
 from tasks.working_copy import batch_hashes, cached_tree, pointed_version
 
+LATEST = "latest"
+"""Word for the newest version."""
+
+
+def latest_version(model: str, settings: Settings, engine: Engine, stores: DvcStores) -> str | None:
+    """Whole name of the newest version: the last that was recorded, else the one that ``data.dvc`` points at.
+
+    None where the model has no data yet. What is committed to git comes second, because runs version data without
+    committing anything.
+    """
+    recorded = versions(engine, model)
+    if recorded:
+        return recorded[-1].version
+    pointed = pointed_version(settings)
+    tree = None if pointed is None else stores.tree(pointed)
+    files = {} if tree is None else model_files(tree, model)
+    return tree_version(files) if files else None
+
 
 def resolved_version(model: str, text: str, settings: Settings, engine: Engine, stores: DvcStores | None = None) -> str:
     """Whole name of the version that people called ``text``; looks at what is known here before it asks a remote.

@@ -176,6 +176,22 @@ def test_restoring_brings_the_exact_bytes_into_a_fresh_clone(
     assert batch_files(fresh) == wanted
 
 
+def test_latest_is_the_newest_recorded_version_not_the_committed_one(
+    settings: Settings, ingest: Ingest, tmp_path: Path
+) -> None:
+    """A worker's clone gets what runs versioned since; one without our database gets what was committed."""
+    assert restore_data("credit", "latest", settings) == []
+    ingest(0, 40)
+    committed = batch_files(settings, "credit")
+    fresh = clone(settings, tmp_path)
+    ingest(40, 60)
+    assert [path.read_bytes() for path in restore_data("credit", "latest", fresh)] == list(committed.values())
+    worker = fresh.model_copy(update={"database_url": settings.database_url})
+    newest = list(batch_files(settings, "credit").values())
+    assert [path.read_bytes() for path in restore_data("credit", "latest", worker)] == newest
+    assert len(newest) == 2
+
+
 def test_restoring_refuses_to_lose_unversioned_files(settings: Settings, ingest: Ingest, tmp_path: Path) -> None:
     """A batch that no cache or remote has stays unless it is given up by force."""
     version = ingest(0, 50)
