@@ -32,6 +32,7 @@ class PlatformState(BaseModel):
     mlflow_uri: str
     mlflow_store: str = Field(description="database behind the MLflow server")
     database_url: str = Field(description="operational database")
+    prefect_search_path: str = Field(default="", description="PostgreSQL: schemas that Prefect's server looks into")
 
 
 def platform_file(var: Path) -> Path:

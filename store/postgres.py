@@ -45,7 +45,7 @@ def postgres_url(address: str) -> URL:
         raise ConfigError("the driver of PostgreSQL is not installed; run: pip install 'perennial[postgres]'")
     try:
         url = make_url(address)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         # Without its cause, which quotes the address and with it perhaps a password.
         raise ConfigError("the address of the database is not like postgresql://user@host/database") from None
     if not is_postgres(address):

@@ -28,6 +28,7 @@ from tasks.lock import hold_model
 from tasks.ports import free_port, holder, is_free
 from tasks.progress import step
 from tasks.services import Service, is_healthy, services
+from tasks.stopped_runs import flow_runs_in_work, tell_crashed
 from tasks.supervision import (
     Process,
     Supervisor,
@@ -112,8 +113,7 @@ def bring_up(settings: Settings, platform: PlatformSettings, serving_port: int) 
     with _alone(settings):
         _clear_remains(settings)
         _end_local_server(settings)
-        state = _plan(settings, platform, serving_port)
-        _prepare_databases(state)
+        state = _prepare_databases(_plan(settings, platform, serving_port))
         try:
             with step("Starting the process manager"):
                 state = start_supervisor(state, settings, platform)
@@ -218,9 +218,14 @@ def watch(
     """
     known = {status.name: status for status in statuses(settings, state)}
     while not stopped.wait(WATCH_SECONDS):
-        present = read_platform(settings.var)
-        if present is None or not present.ready:
+        present = last_platform(settings.var)
+        if present is None or present.id != state.id or not present.ready:
             return
+        if read_platform(settings.var) is None:
+            raise StorageError(
+                f"the process manager was killed; its log is {log_file(settings, 'supervisord')}. "
+                "What it looked after is ended now; start again with: perennial up"
+            )
         for status in statuses(settings, state):
             before, known[status.name] = known[status.name], status
             if (before.state, before.pid) != (status.state, status.pid):
@@ -339,14 +344,14 @@ def _next_free(port: int) -> int:
     return next((other for other in range(port + 1, min(port + 100, 65536)) if is_free(other)), 0)
 
 
-def _prepare_databases(state: PlatformState) -> None:
+def _prepare_databases(state: PlatformState) -> PlatformState:
     with step("Preparing the databases"):
-        if is_postgres(state.database_url):
-            prepare_postgres(state.database_url)
-        else:
-            open_database(state.database_url)
         if state.prefect_port is None:
             _check_elsewhere(state)
+        if is_postgres(state.database_url):
+            return state.model_copy(update={"prefect_search_path": prepare_postgres(state.database_url)})
+        open_database(state.database_url)
+        return state
 
 
 def _check_elsewhere(state: PlatformState) -> None:
@@ -434,18 +439,14 @@ def _state_of(service: Service, process: Process, state: PlatformState, settings
 
 
 def _stop_worker(supervisor: Supervisor, state: PlatformState) -> None:
-    worker = supervisor.processes()["worker"]
-    runs = descendants(worker.pid)[1:] if worker.pid else []
+    runs = flow_runs_in_work(state)
     supervisor.stop("worker")
-    for pid in runs:
-        # Told itself, a run reports that it crashed; its worker would leave it Running.
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + WORKER_SECONDS
     while supervisor.processes()["worker"].state == "STOPPING" and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-    # Runs of workers that were killed earlier.
+    # Runs are in sessions of their own, and so outlive their worker.
     sweep(state.id, spare=descendants(state.pid))
+    tell_crashed(runs, state)
 
 
 def _await_end(state: PlatformState) -> None:

@@ -158,7 +158,7 @@ def _server_environment(state: PlatformState) -> dict[str, str]:
     found = {"PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(state.prefect_port)}
     if is_postgres(state.database_url):
         found["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = prefect_database(state.database_url)
-        found["PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_SEARCH_PATH"] = "prefect, public"
+        found["PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_SEARCH_PATH"] = state.prefect_search_path
     return found
 
 
