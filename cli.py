@@ -612,6 +612,25 @@ def down(as_json: bool) -> None:
 
 
 @main.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Look at everything the platform needs, and say what to do.
+
+    Versions, disk, clock, databases, servers, data remote and model files. Exit code 3 where there is a problem.
+
+    \b
+    Example:
+      perennial doctor
+    """
+    from config.settings import load_platform_settings, load_serving_settings, load_settings
+    from tasks.doctor import examine, finding_lines
+
+    findings = examine(load_settings(), load_platform_settings(), load_serving_settings())
+    wrong = any(finding.level == "problem" for finding in findings)
+    _finish([finding.to_dict() for finding in findings], finding_lines(findings), as_json, refused=wrong)
+
+
+@main.command()
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Serve this model; all when left out.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Processes that answer.  [default: 1]")
 @click.option("--host", metavar="ADDRESS", help="Address to listen at.  [default: 127.0.0.1]")
