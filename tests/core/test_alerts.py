@@ -84,7 +84,7 @@ def test_a_failure_is_told_and_ordinary_news_is_not() -> None:
     """Nobody wants a message for every data version."""
     assert told(retrain_failed("credit", "t1", "MLflow is away", AT)).level == "failure"
     quiet = (
-        data_versioned("credit", "d1", n_rows=1, n_batches=1, git_commit="", at=AT),
+        data_versioned("credit", "d1", n_rows=1, n_batches=1, git_commit="", has_champion=True, at=AT),
         model_registered("credit", 1, run_id="r", data_version="d1", trigger="manual", at=AT),
     )
     assert [alert_of(event.to_prefect()) for event in quiet] == [None, None]

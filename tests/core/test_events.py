@@ -45,7 +45,7 @@ def registered(at: datetime = AT, **given: Any) -> Event:
 
 def versioned(at: datetime = AT, data_version: str = "d1") -> Event:
     """Tell a data version."""
-    return data_versioned("credit", data_version, n_rows=900, n_batches=2, git_commit="abc", at=at)
+    return data_versioned("credit", data_version, n_rows=900, n_batches=2, git_commit="abc", has_champion=True, at=at)
 
 
 def changed(at: datetime = AT, **given: Any) -> Event:

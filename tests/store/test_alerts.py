@@ -99,17 +99,12 @@ def test_two_who_decide_at_once_decide_about_different_events(database: str) -> 
     """Each event is told by one of them."""
     with_engine(database, lambda engine: happen_anew(engine, 40))
 
-    def decide(_: int) -> None:
-        with_engine(
-            database,
-            lambda engine: [
-                decide_alerts(engine, lambda event: message(f"k{event['payload']['n']}"), TWO, QUIET, AT, limit=10)
-                for _ in range(4)
-            ],
-        )
+    def decide(engine: Engine) -> None:
+        for _ in range(4):
+            decide_alerts(engine, lambda event: message(f"k{event['payload']['n']}"), TWO, QUIET, AT, limit=10)
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(decide, range(4)))
+        list(pool.map(lambda _: with_engine(database, decide), range(4)))
     with_engine(database, lambda engine: assert_each_told_once(engine, 40))
 
 

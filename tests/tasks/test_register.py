@@ -17,6 +17,8 @@ from mlflow import MlflowClient
 
 from config.settings import Settings
 from core.errors import StorageError
+from store.database import open_database
+from store.events import unsent_events
 from tasks.mlflow_client import mlflow_client
 from tasks.register import register_bundle
 from tasks.registry import find_registered
@@ -73,6 +75,27 @@ def test_a_registered_version_has_no_alias_and_no_verdict(registry: Settings, cl
     assert [(registered.version, registered.alias) for registered in given] == [(1, None), (2, None)]
     assert client.get_registered_model("credit").aliases == {}
     assert "perennial.gate" not in client.get_model_version("credit", "1").tags
+
+
+def test_a_registration_is_told_once_it_is_complete(registry: Settings) -> None:
+    """Once, when MLflow has everything; a repeat after a kill makes up for it and keeps MLflow's own moment."""
+    assert killed(register_and_die, registry, "create_model_version", "after")
+    assert told(registry) == []
+    found = find_registered("credit", "a" * 64, registry)
+    assert found is not None
+    [event] = told(registry)
+    register(registry)
+    assert told(registry) == [event]
+    register(registry, "b")
+    assert [event["payload"]["version"] for event in told(registry)] == [1, 2]
+    assert event["payload"]["run_id"] == found.run_id
+    assert event["related"][1]["prefect.resource.id"] == f"perennial.data-version.credit.{lineage().data_version}"
+
+
+def told(settings: Settings) -> list[dict[str, Any]]:
+    """Return the registrations in the outbox."""
+    found = unsent_events(open_database(settings.database_url))
+    return [event for event in found if event["event"] == "perennial.model.registered"]
 
 
 def test_the_same_key_gives_the_same_version(registry: Settings, client: MlflowClient) -> None:
