@@ -66,7 +66,7 @@ def pinned_versions(lock: str) -> dict[str, str]:
     >>> pinned_versions(text)
     {'alembic': '1.16.2'}
     """
-    found = {}
+    found: dict[str, str] = {}
     for line in lock.splitlines():
         if not line or line[0] in " #-":
             continue

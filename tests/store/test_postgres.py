@@ -1,10 +1,11 @@
 """One PostgreSQL database for Prefect, MLflow and us."""
 
+import importlib.util
+
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-import store.postgres
 from core.errors import ConfigError, StorageError
 from store.postgres import is_postgres, mlflow_database, postgres_url, prefect_database, prepare_postgres
 
@@ -32,7 +33,7 @@ def test_other_databases_are_told_apart() -> None:
 
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message is what to type."""
-    monkeypatch.setattr(store.postgres.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(ConfigError, match=r"pip install 'perennial\[postgres\]'"):
         postgres_url("postgresql://db/x")
 

@@ -16,7 +16,7 @@ import psutil
 
 from config.platform import last_platform
 from config.settings import Settings
-from tasks.supervision import MARK
+from tasks.services import MARK
 
 COMMAND = str(Path(sys.executable).with_name("perennial"))
 FREE_PORTS = {"PERENNIAL_PREFECT_PORT": "0", "PERENNIAL_MLFLOW_PORT": "0", "PERENNIAL_SERVE_PORT": "0"}
