@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import load_settings
+from config.settings import load_hook_settings, load_settings
 from core.errors import ConfigError
 
 
@@ -47,3 +47,64 @@ def test_a_malformed_variable_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("PERENNIAL_MAX_ROWS", "0")
     with pytest.raises(ConfigError, match="PERENNIAL_MAX_ROWS"):
         load_settings()
+
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - of the specification's test vector
+
+
+def test_secrets_of_webhooks_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several senders, several keys of one, and keys for one model; separated by whatever stands well in a file."""
+    monkeypatch.setenv("PERENNIAL_HOOKS_STANDARD", f" ci={SECRET},\n ci={SECRET[6:]}, erp.branch-7/credit={SECRET}\n")
+    monkeypatch.setenv("PERENNIAL_HOOKS_GITHUB", "repo=0123456789abcdef=")
+    found = load_hook_settings().keys
+    names = [
+        ("standard", "ci", ""),
+        ("standard", "ci", ""),
+        ("standard", "erp.branch-7", "credit"),
+        ("github", "repo", ""),
+    ]
+    assert [(key.convention, key.sender, key.model) for key in found] == names
+    assert len({key.secret for key in found[:3]}) == 1
+    assert found[3].secret == b"0123456789abcdef="
+
+
+def test_without_secrets_nobody_sends_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty variable is as good as none."""
+    monkeypatch.setenv("PERENNIAL_HOOKS_STANDARD", " ,")
+    assert load_hook_settings().keys == ()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("STANDARD", "MARKER", "entry 1 of PERENNIAL_HOOKS_STANDARD is not sender=secret"),
+        ("STANDARD", f"ci={SECRET} MARKER", "entry 2 of PERENNIAL_HOOKS_STANDARD is not sender=secret"),
+        ("STANDARD", f"a b=whsec_MARKER{SECRET}", "entry 1"),
+        ("STANDARD", f"=MARKER{SECRET}", "is not sender=secret"),
+        ("STANDARD", f"ci/Credit=MARKER{SECRET}", "is not sender=secret"),
+        ("STANDARD", "ci=whsec_MARKER!", "is not whsec_ and base64"),
+        ("STANDARD", "ci=MARKER-of-a-text-that-is-no-base64", "is not whsec_ and base64"),
+        ("STANDARD", "ci=whsec_MARKERxx", "less than 24 bytes; 'perennial hooks secret'"),
+        ("STANDARD", "ci=", "less than 24 bytes"),
+        ("GITHUB", "repo=MARKER", "less than 16 bytes"),
+        ("MLFLOW", "registry=MARKER", "entry 1 of PERENNIAL_HOOKS_MLFLOW has less than 16 bytes"),
+        ("PER_MINUTE", "0", "per_minute: Input should be greater"),
+    ],
+)  # fmt: skip
+def test_a_malformed_secret_is_named_and_not_shown(
+    variable: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the message, nor in what caused it."""
+    monkeypatch.setenv(f"PERENNIAL_HOOKS_{variable}", value)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_hook_settings()
+    assert "MARKER" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_settings_of_webhooks_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what is told to workers holds them."""
+    monkeypatch.setenv("PERENNIAL_HOOKS_STANDARD", f"ci={SECRET}")
+    found = load_hook_settings()
+    assert SECRET[6:] not in f"{found} {found!r} {found.model_dump()} {found.model_dump_json()} {found.keys!r}"
+    assert found.to_dict()["standard"] == f"ci={SECRET}"

@@ -58,14 +58,12 @@ def _asked(sent: Sent, model: str = "credit") -> Request:
 def _then(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set the library's clock to the moment of its test vector."""
 
-    class Then(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:
-            return datetime.fromtimestamp(THEN, tz)
+    class Then:
+        fromtimestamp = datetime.fromtimestamp
 
-        @classmethod
-        def fromtimestamp(cls, timestamp: float, tz: tzinfo | None = None) -> datetime:
-            return datetime.fromtimestamp(timestamp, tz)
+        @staticmethod
+        def now(tz: tzinfo | None = None) -> datetime:
+            return datetime.fromtimestamp(THEN, tz)
 
     monkeypatch.setattr("standardwebhooks.webhooks.datetime", Then)
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
+import sys
 import time
 from base64 import b64decode, b64encode
 from collections import Counter
@@ -45,6 +49,7 @@ from tests.serving.obstacles import away, locked, read_only
 from tests.serving.running import Running, make_key, running
 
 MAX_BODY_KB = 64
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "webhooks.md"
 
 
 @pytest.fixture(scope="module")
@@ -252,6 +257,18 @@ def test_replays_start_nothing(service: Running) -> None:
         }
 
     assert len(_new(service, act)) == 1
+
+
+@pytest.mark.skipif(not (shutil.which("openssl") and shutil.which("curl")), reason="openssl and curl are not installed")
+@pytest.mark.parametrize("language", ["console", "python"])
+def test_the_examples_of_the_document_are_accepted(service: Running, language: str, tmp_path: Path) -> None:
+    """As they stand there, with a secret and an address put in."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", DOCUMENT.read_text(), flags=re.DOTALL)
+    (example,) = [block for block in blocks if "webhook-signature" in block and "prefect" not in block]
+    filled = example.replace("whsec_…", STANDARD_SECRET).replace("https://models.example.org", service.url)
+    program = {"console": ["bash", "-euc", filled], "python": [sys.executable, "-c", filled]}[language]
+    (found,) = _new(service, lambda: subprocess.run(program, cwd=tmp_path, check=True, capture_output=True))
+    assert json.loads(found.document)["reason"] == "March is complete"
 
 
 # Forgeries: everything here is wrong in one place at least.

@@ -72,7 +72,7 @@ def _ids(settings: Settings) -> list[str]:
 async def _send(client: httpx.AsyncClient, port: int, id_: str) -> str:
     """Send a delivery; return what became of it, ``""`` where nobody knows."""
     sent = standard(b'{"type": "x"}', id_=id_)
-    headers = {**sent.headers, "content-type": "application/json"}
+    headers = {name: str(value) for name, value in sent.headers.items()} | {"content-type": "application/json"}
     try:
         answer = await client.post(f"http://127.0.0.1:{port}{PATH}", content=sent.body, headers=headers)
     except httpx.HTTPError:
