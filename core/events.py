@@ -138,15 +138,23 @@ def drift_detected(verdict: DriftVerdict, report: str) -> Event:
 
 
 def data_versioned(
-    model: str, data_version: str, *, n_rows: int, n_batches: int, git_commit: str, at: datetime
+    model: str, data_version: str, *, n_rows: int, n_batches: int, git_commit: str, has_champion: bool, at: datetime
 ) -> Event:
-    """Tell that a model's data is a version it never was before."""
+    """Tell that a model's data is a version it never was before.
+
+    Parameters
+    ----------
+    has_champion
+        Whether there is somebody to hold the rows against; also the label ``perennial.champion``, by which new data
+        is monitored.
+    """
     return _event(
         DATA_VERSIONED,
         model,
         event_id(DATA_VERSIONED, model, data_version),
         at,
         {"data_version": data_version, "n_rows": n_rows, "n_batches": n_batches, "git_commit": git_commit},
+        labels={"perennial.champion": str(has_champion).lower()},
         related={"data-version": data_resource(model, data_version)},
     )
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, select, update
 from core.events import data_versioned
 from store.database import reading, upsert, writing
 from store.events import record_event
-from store.tables import BatchRow, DataPushRow, DataVersionRow
+from store.tables import BatchRow, ChampionRow, DataPushRow, DataVersionRow
 
 
 def record_batches(engine: Engine, rows: Sequence[dict[str, Any]]) -> None:
@@ -36,6 +36,8 @@ def record_version(engine: Engine, version: dict[str, Any], trees: Sequence[str]
     facts = {name: version[name] for name in ("n_rows", "n_batches", "git_commit")}
     with writing(engine) as connection:
         if connection.scalar(chosen) is None:
+            ruled = connection.execute(select(ChampionRow.model).where(ChampionRow.model == version["model"])).first()
+            facts["has_champion"] = ruled is not None
             record_event(connection, data_versioned(version["model"], version["version"], at=at, **facts))
         upsert(connection, DataVersionRow, [version], replace=())
         pushes = [{"tree": tree, "remote": remote, "pushed_at": at} for tree in trees]

@@ -28,6 +28,8 @@ SQLITE = "sqlite:///"
 # Read by MLflow when it is imported. Whoever sets them otherwise keeps what they set.
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    # Where there is a server, the end of a run would be announced on standard output, in between our JSON.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # A server that is away is reported after seconds; MLflow's own 7 tries with growing pauses take minutes.
