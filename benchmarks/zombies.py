@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from core.deployments import HEARTBEAT_SECONDS, zombie_automation
+from core.deployments import HEARTBEAT_SECONDS, automations
 from tests.prefect_server import PrefectServer, await_that, kill_group, prefect_server
 
 
@@ -27,16 +27,18 @@ def main() -> None:
     given = parser.parse_args()
     url = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": given.database} if given.database else {}
     with tempfile.TemporaryDirectory() as folder, prefect_server(Path(folder), url) as server:
-        seconds, survivor = _measured(server, given.runs)
-    print("| runs killed | marked as crashed after, s | bound, s | run that lived |\n|---|---|---|---|")
+        seconds, survivor, slots = _measured(server, given.runs)
+    print("| runs killed | marked as crashed after, s | bound, s | run that lived | slots held then |")
+    print("|---|---|---|---|---|")
     told = ", ".join(f"{second:.0f}" for second in sorted(seconds))
-    print(f"| {len(seconds)} | {told} | {3 * HEARTBEAT_SECONDS} | {survivor} |")
+    print(f"| {len(seconds)} | {told} | {3 * HEARTBEAT_SECONDS} | {survivor} | {slots} |")
 
 
-def _measured(server: PrefectServer, number: int) -> tuple[list[float], str]:
+def _measured(server: PrefectServer, number: int) -> tuple[list[float], str, int]:
     beat = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}
     deployment = server.deploy_light("zombie", limit=number + 1, environment=beat)
-    server.request("POST", "/automations/", json=zombie_automation())
+    for automation in automations():
+        server.request("POST", "/automations/", json=automation)
     doomed = server.start_worker()
     victims = [_started(server, deployment, HEARTBEAT_SECONDS / number) for _ in range(number)]
     doomed.send_signal(signal.SIGSTOP)  # takes no more runs
@@ -50,7 +52,9 @@ def _measured(server: PrefectServer, number: int) -> tuple[list[float], str]:
             if states[victim] == "CRASHED":
                 marked[victim] = time.monotonic() - killed_at
         time.sleep(0.2)
-    return list(marked.values()), next(run for run in server.runs(deployment) if run["id"] == survivor)["state_name"]
+    limit = server.request("GET", f"/deployments/{deployment}")["global_concurrency_limit"]
+    alive = server.request("GET", f"/flow_runs/{survivor}")["state_name"]
+    return list(marked.values()), alive, limit["active_slots"]
 
 
 def _started(server: PrefectServer, deployment: str, pause: float) -> str:

@@ -26,6 +26,20 @@ ZOMBIE_SECONDS = 80
 """Silence after which a run counts as dead. The server looks every 5 s and needs a moment to act, so that a run is
 marked within three heartbeats of its death, whenever in the pause between two it died."""
 
+RECALL_SECONDS = HEARTBEAT_SECONDS + 5
+"""How long a heartbeat may come after a run was marked. Who starts such a run again waits longer, or it runs twice."""
+
+SILENT = "CrashedSilently"
+"""Name of the state, of type *crashed*, of a run whose heartbeats have stopped."""
+
+HEARTBEAT = "prefect.flow-run.heartbeat"
+
+_OF_OUR_RUNS = {
+    "match": {"prefect.resource.id": "prefect.flow-run.*"},
+    "match_related": {"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"},
+    "for_each": ["prefect.resource.id"],
+}
+
 Change = Literal["created", "updated", "unchanged", "removed", "left over"]
 
 
@@ -136,34 +150,71 @@ def model_of(tags: Sequence[str]) -> str | None:
     return next((tag.removeprefix("model:") for tag in tags if tag.startswith("model:")), None)
 
 
-def zombie_automation() -> dict[str, Any]:
-    """Return what marks runs as crashed whose process died, as Prefect's API takes it.
+def automations() -> list[dict[str, Any]]:
+    """Return the automations that are not of one deployment, as Prefect's API takes them.
+
+    The names do not begin as those of the automations do whose failures people are told: a run of a second or two ends
+    before its first heartbeat arrives, is then looked at in vain, and Prefect calls that a failed action.
+    """
+    return [_crash_silent_runs(), _recall_living_runs()]
+
+
+def _crash_silent_runs() -> dict[str, Any]:
+    """Mark runs as crashed whose process died.
 
     A heartbeat both meets the expectation and begins the next. Only states in which no process is left are expected
     beside it: after any other, a run that dies before its next heartbeat would never be found. Runs in a final state
     are not touched; Prefect refuses to change them.
     """
-    final = ("Completed", "Failed", "Cancelled", "Crashed", "Skipped")
+    final = ("Completed", "Failed", "Cancelled", "Crashed", SILENT, "Skipped")
     return {
-        "name": "perennial: silent runs have crashed",
+        "name": "perennial crashes silent runs",
         "description": f"A run that has sent no heartbeat for {ZOMBIE_SECONDS} s has no process any more.",
         "enabled": True,
         "trigger": {
             "type": "event",
             "posture": "Proactive",
-            "match": {"prefect.resource.id": "prefect.flow-run.*"},
-            "match_related": {"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"},
-            "after": ["prefect.flow-run.heartbeat"],
-            "expect": ["prefect.flow-run.heartbeat", *(f"prefect.flow-run.{name}" for name in final)],
-            "for_each": ["prefect.resource.id"],
+            **_OF_OUR_RUNS,
+            "after": [HEARTBEAT],
+            "expect": [HEARTBEAT, *(f"prefect.flow-run.{name}" for name in final)],
             "threshold": 1,
             "within": ZOMBIE_SECONDS,
         },
         "actions": [
             {
                 "type": "change-flow-run-state",
+                "name": SILENT,
                 "state": "CRASHED",
-                "message": f"No heartbeat for {ZOMBIE_SECONDS} s: the run's process is gone.",
+                "message": f"No heartbeat for {ZOMBIE_SECONDS} s: the run's process is gone",
+            }
+        ],
+    }
+
+
+def _recall_living_runs() -> dict[str, Any]:
+    """Take back what was wrong: after a time without server, it counts runs as silent before their heartbeats arrive.
+
+    A run that lives sends its next one within the pause between two.
+    """
+    return {
+        "name": "perennial recalls living runs",
+        "description": "A run that sends a heartbeat has a process, whatever was thought of it.",
+        "enabled": True,
+        "trigger": {
+            "type": "event",
+            "posture": "Reactive",
+            **_OF_OUR_RUNS,
+            "after": [f"prefect.flow-run.{SILENT}"],
+            "expect": [HEARTBEAT],
+            "threshold": 1,
+            "within": RECALL_SECONDS,
+        },
+        "actions": [
+            {
+                "type": "change-flow-run-state",
+                "state": "RUNNING",
+                "message": "The run has sent a heartbeat: its process lives",
+                "force": True,
             }
         ],
     }

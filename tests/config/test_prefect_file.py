@@ -36,7 +36,7 @@ def test_the_files_own_anchors_are_resolved(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("        expect:", "        expects:", r"deployments\.3\.triggers\.0\.expects: unknown key"),
+        ("        expect:", "        expects:", r"deployments\.2\.triggers\.0\.expects: unknown key"),
         ("    tags: [", "    tag: [", r"deployments\.0\.tag: unknown key"),
         ("collision_strategy: ENQUEUE", "collision_strategy: QUEUE", "'ENQUEUE' or 'CANCEL_NEW'"),
         ("expect: [perennial.drift.detected]", "expect: []", "at least 1 item"),
@@ -55,7 +55,7 @@ def test_what_prefect_would_pass_over_is_refused(tmp_path: Path, text: str, old:
 
 def test_an_error_names_its_line(tmp_path: Path, text: str) -> None:
     """The line is that of the key in the file as it was written."""
-    spoilt = _spoilt(text, "        expect: [", "        expects: [")
+    spoilt = _spoilt(text, "expect: [perennial.drift", "expects: [perennial.drift")
     line = spoilt.splitlines().index("        expects: [perennial.drift.detected]") + 1
     with pytest.raises(ConfigError, match=f"line {line}, deployments.3.triggers.0.expects: unknown key"):
         _load(tmp_path, spoilt)

@@ -11,12 +11,13 @@ from config.prefect_file import Deployment, PrefectFile, load_prefect_file
 from config.schema import ModelConfig, Schedule
 from core.deployments import (
     HEARTBEAT_SECONDS,
+    SILENT,
     ZOMBIE_SECONDS,
     DeployedFlow,
     Site,
+    automations,
     deployed_flow,
     rendered,
-    zombie_automation,
 )
 from core.events import NAMES
 
@@ -145,8 +146,9 @@ def test_the_next_run_is_in_the_schedules_time_zone() -> None:
 def test_silence_of_less_than_three_heartbeats_is_death() -> None:
     """The run is marked within three, though the server looks every five seconds only; one lost is forgiven."""
     assert 2 * HEARTBEAT_SECONDS < ZOMBIE_SECONDS <= 3 * HEARTBEAT_SECONDS - 2 * 5
-    trigger = zombie_automation()["trigger"]
+    trigger = automations()[0]["trigger"]
     assert trigger["within"] == ZOMBIE_SECONDS
     assert "prefect.flow-run.AwaitingRetry" not in trigger["expect"]
+    assert automations()[1]["trigger"]["after"] == [f"prefect.flow-run.{SILENT}"]
     environments = [deployment.work_pool.job_variables["env"] for deployment in PATTERN.deployments]
     assert {env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] for env in environments} == {str(HEARTBEAT_SECONDS)}

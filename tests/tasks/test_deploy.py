@@ -86,12 +86,7 @@ def test_a_repeat_changes_nothing(clean: PrefectServer, project: Settings) -> No
     }
     assert _automations(clean) == automations
     assert first["train"]["global_concurrency_limit"]["limit"] == 1
-    assert {flow: found["concurrency_options"]["collision_strategy"] for flow, found in first.items()} == {
-        "ingest": "ENQUEUE",
-        "train": "ENQUEUE",
-        "monitor": "CANCEL_NEW",
-        "retrain": "ENQUEUE",
-    }
+    assert {found["concurrency_options"]["collision_strategy"] for found in first.values()} == {"ENQUEUE"}
     assert first["ingest"]["job_variables"]["env"]["PERENNIAL_ROOT"] == str(project.root)
     assert load_prefect_file(project.var / "deploy" / "prefect.yaml").deployments[0].full_name == "ingest/credit"
 
@@ -150,7 +145,7 @@ def test_silent_runs_are_found_by_the_servers_automation(clean: PrefectServer, p
     """The server took the definition as it was meant, and a changed one is changed in place."""
     _add_model(project)
     _deploy(clean, project)
-    found = _automations(clean)["perennial: silent runs have crashed"]
+    found = _automations(clean)["perennial crashes silent runs"]
     trigger = found["trigger"]
     assert (trigger["posture"], trigger["within"], trigger["for_each"]) == (
         "Proactive",
@@ -161,10 +156,13 @@ def test_silent_runs_are_found_by_the_servers_automation(clean: PrefectServer, p
     assert trigger["after"] == ["prefect.flow-run.heartbeat"]
     assert "prefect.flow-run.heartbeat" in trigger["expect"]
     assert [(action["type"], action["state"]) for action in found["actions"]] == [("change-flow-run-state", "CRASHED")]
+    recalled = _automations(clean)["perennial recalls living runs"]
+    assert recalled["trigger"]["after"] == ["prefect.flow-run.CrashedSilently"]
+    assert [(action["state"], action["force"]) for action in recalled["actions"]] == [("RUNNING", True)]
     spoilt = {key: found[key] for key in ("name", "description", "enabled", "actions")}
     clean.request("PUT", f"/automations/{found['id']}", json=spoilt | {"trigger": trigger | {"within": 1000.0}})
     _deploy(clean, project)
-    mended = _automations(clean)["perennial: silent runs have crashed"]
+    mended = _automations(clean)["perennial crashes silent runs"]
     assert (mended["id"], mended["trigger"]["within"]) == (found["id"], ZOMBIE_SECONDS)
 
 
