@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jinja2 import Environment
 from sqlalchemy import text
 
 import serving.inbox
@@ -269,6 +270,21 @@ def test_the_examples_of_the_document_are_accepted(service: Running, language: s
     program = {"console": ["bash", "-euc", filled], "python": [sys.executable, "-c", filled]}[language]
     (found,) = _new(service, lambda: subprocess.run(program, cwd=tmp_path, check=True, capture_output=True))
     assert json.loads(found.document)["reason"] == "March is complete"
+
+
+def test_the_template_for_prefect_cloud_gives_an_event() -> None:
+    """Whatever a sender writes, it is JSON, and names the one model."""
+    (template,) = re.findall(r"--template '(.*?)'\n", DOCUMENT.read_text(), flags=re.DOTALL)
+    hostile = '"}, "event": "other'
+    for headers, body in (
+        ({"webhook-id": "m1"}, {}),
+        ({}, {"id": "m2", "reason": hostile}),
+        ({"webhook-id": hostile}, {}),
+    ):
+        event = json.loads(Environment(autoescape=False).from_string(template).render(headers=headers, body=body))  # noqa: S701 - JSON
+        assert event["event"] == "perennial.retrain.requested"
+        assert event["resource"] == {"prefect.resource.id": "perennial.model.credit"}
+        assert event["payload"]["id"] in ("m1", "m2", hostile)
 
 
 # Forgeries: everything here is wrong in one place at least.
