@@ -21,7 +21,7 @@ FIRST_PAUSE_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 60.0
 """Between two starts: what was away is found again within that time of its return."""
 
-Action = Literal["none", "submit", "restart", "give up"]
+Action = Literal["none", "submit", "pause", "restart", "give up"]
 
 
 class Asked(Protocol):
@@ -56,7 +56,7 @@ class RunState:
 
 @dataclass(frozen=True)
 class Step:
-    """What to do about a run; with a restart, after how many seconds; with giving up, why."""
+    """What to do about a run; with a pause, for how many seconds; with giving up, why."""
 
     action: Action
     pause_seconds: float = 0.0
@@ -112,4 +112,8 @@ def after_run(trigger: Asked, run: RunState | None, now: datetime) -> Step:
         return Step("give up", reason=f"the run ended {trigger.attempts + 1} times without an answer: {run.message}")
     if now - trigger.received_at > FAILURES_FOR:
         return Step("give up", reason=f"no attempt within {FAILURES_FOR.total_seconds() / 3600:g} h: {run.message}")
-    return Step("restart", pause_seconds=min(FIRST_PAUSE_SECONDS * 2 ** min(trigger.attempts, 10), MAX_PAUSE_SECONDS))
+    if trigger.next_at is not None:
+        return Step("restart")
+    # Not by a state that is scheduled ahead: a worker would take the run up before it has put the dead process away,
+    # and fail over that (Prefect 3.8.8).
+    return Step("pause", pause_seconds=min(FIRST_PAUSE_SECONDS * 2 ** min(trigger.attempts, 10), MAX_PAUSE_SECONDS))

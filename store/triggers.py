@@ -199,8 +199,8 @@ def reopen(engine: Engine, trigger: Trigger) -> None:
         connection.execute(chosen.values(status="waiting", flow_run=None, deployed=False))
 
 
-def postpone(engine: Engine, trigger: Trigger, until: datetime, *, attempts: int) -> None:
-    """Remember that nothing is to be done for an open trigger before a moment."""
+def postpone(engine: Engine, trigger: Trigger, until: datetime | None, *, attempts: int) -> None:
+    """Remember that nothing is to be done for an open trigger before a moment; None takes that back."""
     chosen = update(TriggerRow).where(
         TriggerRow.model == trigger.model, TriggerRow.id == trigger.id, TriggerRow.status.in_(OPEN)
     )

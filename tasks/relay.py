@@ -202,22 +202,23 @@ def _take(step: Step, client: SyncPrefectClient, engine: Engine, trigger: Trigge
     elif step.action == "submit":
         reopen(engine, trigger)
         _log.warning("the run %s of %s is gone from Prefect; another is asked for", trigger.flow_run, trigger.id)
+    elif step.action == "pause":
+        until = now + timedelta(seconds=step.pause_seconds)
+        postpone(engine, trigger, until, attempts=trigger.attempts + 1)
+        _log.warning("run %s for %s ended without an answer", trigger.flow_run, trigger.id)
     else:
-        _restart(client, engine, trigger, now + timedelta(seconds=step.pause_seconds))
+        _restart(client, engine, trigger)
 
 
-def _restart(client: SyncPrefectClient, engine: Engine, trigger: Trigger, at: datetime) -> None:
+def _restart(client: SyncPrefectClient, engine: Engine, trigger: Trigger) -> None:
     """Let the same run begin again: it knows its trigger, and finds what it has done."""
     from prefect.client.schemas.objects import State
     from prefect.states import AwaitingRetry
 
-    state: State[None] = AwaitingRetry(
-        scheduled_time=at, message="the run ended without an answer and is started again"
-    )
+    state: State[None] = AwaitingRetry(message="the run ended without an answer and is started again")
     client.set_flow_run_state(str(trigger.flow_run), state, force=True)
-    # Not before it had time to begin: until then its old state may still be what Prefect tells.
-    postpone(engine, trigger, at, attempts=trigger.attempts + 1)
-    _log.warning("run %s for %s is started again at %s", trigger.flow_run, trigger.id, at.isoformat(timespec="seconds"))
+    postpone(engine, trigger, None, attempts=trigger.attempts)
+    _log.info("run %s for %s is started again", trigger.flow_run, trigger.id)
 
 
 def _states(client: SyncPrefectClient, ids: Sequence[str]) -> dict[str, RunState]:

@@ -46,22 +46,29 @@ def test_what_was_postponed_waits() -> None:
     [
         ("SCHEDULED", 0, 0, "none"),
         ("RUNNING", 0, 100_000, "none"),
-        ("CRASHED", 0, 10, "restart"),
+        ("CRASHED", 0, 10, "pause"),
         ("CRASHED", MAX_CRASHES, 10, "give up"),
-        ("COMPLETED", 0, 10, "restart"),
-        ("FAILED", 50, 10, "restart"),
+        ("COMPLETED", 0, 10, "pause"),
+        ("FAILED", 50, 10, "pause"),
         ("FAILED", 3, FAILURES_FOR.total_seconds() + 1, "give up"),
         ("CANCELLED", 0, 10, "give up"),
         (None, 0, 10, "submit"),
     ],
 )
-def test_a_run_that_ended_without_an_answer_is_started_again(
+def test_a_run_that_ended_without_an_answer_is_begun_again(
     state: str | None, attempts: int, age: float, action: str
 ) -> None:
     """Crashes a few times, passing failures for a day; what a person cancelled stays so."""
     trigger = _under_way(attempts=attempts)
     run = None if state is None else RunState(state, "why")
     assert after_run(trigger, run, AT + timedelta(seconds=age)).action == action
+
+
+def test_a_run_is_started_again_when_its_pause_is_over() -> None:
+    """And not before: its worker has to put the dead process away."""
+    paused = _under_way(attempts=1, next_at=AT + timedelta(seconds=5))
+    actions = [after_run(paused, RunState("CRASHED"), AT + timedelta(seconds=n)).action for n in (0, 4, 5)]
+    assert actions == ["none", "none", "restart"]
 
 
 def test_the_pause_between_starts_grows_up_to_a_minute() -> None:

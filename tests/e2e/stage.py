@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 from config.platform import PlatformState, read_platform
 from config.schema import SimulatedDrift, SimulatedSource
 from config.settings import Settings
+from core.errors import StorageError
 from core.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,7 +132,7 @@ def await_value(look: Callable[[], Found | None], seconds: float, what: str, pau
     while time.monotonic() < deadline:
         try:
             found = look()
-        except (OSError, urllib.error.URLError, ValueError) as error:
+        except (OSError, urllib.error.URLError, ValueError, StorageError) as error:
             found, trouble = None, error
         if found:
             return found

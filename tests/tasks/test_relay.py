@@ -14,7 +14,7 @@ import pytest
 from config.settings import Settings, load_settings
 from core.errors import ConfigError
 from store.database import open_database
-from store.triggers import Trigger, claim, find_trigger, receive, submitted
+from store.triggers import Trigger, claim, find_trigger, postpone, receive, submitted
 from tasks.prefect_api import prefect_client
 from tasks.relay import Relay, beat_path, relay
 from tests.store.trigger_samples import webhook
@@ -112,16 +112,20 @@ def test_a_burst_is_one_run_until_it_is_answered(settings: Settings, client: Syn
 def test_a_run_that_died_is_started_again_as_the_same_run(
     settings: Settings, client: SyncPrefectClient, model: str, state: str
 ) -> None:
-    """It is scheduled again with a pause that grows; no second run is made."""
+    """After a pause it is scheduled again; no second run is made."""
     trigger = _received(settings, model)
     relay = Relay(settings)
     relay.carry_triggers()
     _set_state(client, _stands(settings, trigger).flow_run, state)
     assert relay.carry_triggers() == 1
+    assert relay.carry_triggers() == 0
+    paused = _stands(settings, trigger)
+    assert paused.attempts == 1
+    postpone(open_database(settings.database_url), paused, datetime.now(UTC), attempts=paused.attempts)
+    assert relay.carry_triggers() == 1
     [run] = _runs(client, model)
     assert run.state is not None
     assert run.state.name == "AwaitingRetry"
-    assert _stands(settings, trigger).attempts == 1
     assert relay.carry_triggers() == 0
 
 
