@@ -11,6 +11,8 @@ import pytest
 
 from config.settings import Settings
 from core.drift import DriftVerdict
+from store.database import open_database
+from store.triggers import find_trigger
 
 pytestmark = [
     pytest.mark.e2e,
@@ -81,6 +83,8 @@ def test_quiet_months_pass_and_the_drifted_one_is_found(
     assert event["payload"]["window"]["batches"] == list(second.window.batches)
     assert event["resource"]["prefect.resource.id"] == "perennial.model.credit"
     assert event["resource"]["perennial.retrain"] == str(second.retrain).lower()
+    asked = find_trigger(open_database(project.database_url), "credit", f"drift:{second.id}")
+    assert (asked is not None) == second.retrain
     _assert_artifacts(second)
 
 
