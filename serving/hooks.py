@@ -284,32 +284,40 @@ def _of_github(signed: Signed, content: dict[str, Any], _model: str) -> Request:
     event = _text(signed.headers.get("x-github-event"), 64) or "unnamed"
     if event != "push":
         return Request(f"the event {event} asks for nothing; only push does", {})
-    repository, pusher = _mapping(content, "repository"), _mapping(content, "pusher")
-    ref, branch = _text(content.get("ref")), _text(repository.get("default_branch"))
-    if content.get("deleted") is True:
-        return Request(f"{ref or 'the branch'} was deleted", {})
-    if branch and ref != f"refs/heads/{branch}":
-        return Request(f"the push went to {ref or 'no branch'}; {branch} is the branch that counts", {})
+    if elsewhere := _elsewhere(content):
+        return Request(elsewhere, {})
     commits = content.get("commits")
     listed = [commit for commit in commits if isinstance(commit, dict)] if isinstance(commits, list) else []
     changed = _changes_data(listed, content)
     if changed is False:
         return Request(f"no commit of the push changes {DATA_FILE}", {})
-    name = _text(repository.get("full_name")) or signed.sender
-    by, after = _text(pusher.get("name"), 100) or "somebody", _text(content.get("after"), 64)
     what = (
         f"changed {DATA_FILE}" if changed else f"pushed more commits than are listed, so {DATA_FILE} may have changed"
     )
-    document = {
-        "event": event,
+    push = _push(signed, content)
+    reason = f"{push['by']} {what} in {push['repository']} ({push['after'][:7]})"
+    return Request(reason[:MAX_TEXT], {"event": event, **push})
+
+
+def _elsewhere(push: Mapping[str, Any]) -> str:
+    """Say where a push went that did not go to the branch that counts; nothing of one that did."""
+    ref, branch = _text(push.get("ref")), _text(_mapping(push, "repository").get("default_branch"))
+    if push.get("deleted") is True:
+        return f"{ref or 'the branch'} was deleted"
+    if branch and ref != f"refs/heads/{branch}":
+        return f"the push went to {ref or 'no branch'}; {branch} is the branch that counts"
+    return ""
+
+
+def _push(signed: Signed, content: Mapping[str, Any]) -> dict[str, str]:
+    return {
         "delivery": _text(signed.headers.get("x-github-delivery"), 64),
-        "repository": name,
-        "ref": ref,
+        "repository": _text(_mapping(content, "repository").get("full_name")) or signed.sender,
+        "ref": _text(content.get("ref")),
         "before": _text(content.get("before"), 64),
-        "after": after,
-        "by": by,
+        "after": _text(content.get("after"), 64),
+        "by": _text(_mapping(content, "pusher").get("name"), 100) or "somebody",
     }
-    return Request(f"{by} {what} in {name} ({after[:7]})"[:MAX_TEXT], document)
 
 
 def _changes_data(commits: Sequence[Mapping[str, Any]], push: Mapping[str, Any]) -> bool | None:
