@@ -176,8 +176,7 @@ def retrain(
     with _flow_run(as_json):
         from flows.retrain import retrain as flow
 
-        given = {"reason": reason, "force": force, "overrides": overrides, "wait_seconds": wait_seconds}
-        result = flow(model, **given)
+        result = flow(model, reason=reason, force=force, overrides=overrides, wait_seconds=wait_seconds)
     _finish(result.to_dict(), retrain_lines(result), as_json, refused=result.refused)
 
 
