@@ -29,10 +29,18 @@ marked within three heartbeats of its death, whenever in the pause between two i
 RECALL_SECONDS = HEARTBEAT_SECONDS + 5
 """How long a heartbeat may come after a run was marked. Who starts such a run again waits longer, or it runs twice."""
 
+PENDING_SECONDS = 120
+"""How long the process of a run may take to begin in a folder of its worker's machine."""
+
+CLONED_PENDING_SECONDS = 900
+"""The same, where it first clones, installs, and waits for a run that holds the model."""
+
 SILENT = "CrashedSilently"
-"""Name of the state, of type *crashed*, of a run whose heartbeats have stopped."""
+"""Name of the state, of type *crashed*, of a run that is not heard of any more."""
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
+
+_FINAL = ("Completed", "Failed", "Cancelled", "Crashed", SILENT, "Skipped")
 
 _OF_OUR_RUNS = {
     "match": {"prefect.resource.id": "prefect.flow-run.*"},
@@ -150,13 +158,13 @@ def model_of(tags: Sequence[str]) -> str | None:
     return next((tag.removeprefix("model:") for tag in tags if tag.startswith("model:")), None)
 
 
-def automations() -> list[dict[str, Any]]:
+def automations(pending_seconds: int = PENDING_SECONDS) -> list[dict[str, Any]]:
     """Return the automations that are not of one deployment, as Prefect's API takes them.
 
     The names do not begin as those of the automations do whose failures people are told: a run of a second or two ends
     before its first heartbeat arrives, is then looked at in vain, and Prefect calls that a failed action.
     """
-    return [_crash_silent_runs(), _recall_living_runs()]
+    return [_crash_silent_runs(), _crash_runs_that_never_began(pending_seconds), _recall_living_runs()]
 
 
 def _crash_silent_runs() -> dict[str, Any]:
@@ -166,7 +174,6 @@ def _crash_silent_runs() -> dict[str, Any]:
     beside it: after any other, a run that dies before its next heartbeat would never be found. Runs in a final state
     are not touched; Prefect refuses to change them.
     """
-    final = ("Completed", "Failed", "Cancelled", "Crashed", SILENT, "Skipped")
     return {
         "name": "perennial crashes silent runs",
         "description": f"A run that has sent no heartbeat for {ZOMBIE_SECONDS} s has no process any more.",
@@ -176,18 +183,31 @@ def _crash_silent_runs() -> dict[str, Any]:
             "posture": "Proactive",
             **_OF_OUR_RUNS,
             "after": [HEARTBEAT],
-            "expect": [HEARTBEAT, *(f"prefect.flow-run.{name}" for name in final)],
+            "expect": [HEARTBEAT, *_states(*_FINAL)],
             "threshold": 1,
             "within": ZOMBIE_SECONDS,
         },
-        "actions": [
-            {
-                "type": "change-flow-run-state",
-                "name": SILENT,
-                "state": "CRASHED",
-                "message": f"No heartbeat for {ZOMBIE_SECONDS} s: the run's process is gone",
-            }
-        ],
+        "actions": [_crash(f"No heartbeat for {ZOMBIE_SECONDS} s: the run's process is gone")],
+    }
+
+
+def _crash_runs_that_never_began(seconds: int) -> dict[str, Any]:
+    """Mark runs as crashed whose worker died before their process began: they have no heartbeat yet."""
+    began = ("Running", "Retrying", "Scheduled", "Late", "AwaitingRetry", "AwaitingConcurrencySlot", "Cancelling")
+    return {
+        "name": "perennial crashes runs that never began",
+        "description": f"A run that a worker has taken begins within {seconds} s, or its worker has died.",
+        "enabled": True,
+        "trigger": {
+            "type": "event",
+            "posture": "Proactive",
+            **_OF_OUR_RUNS,
+            "after": _states("Pending"),
+            "expect": _states(*began, *_FINAL),
+            "threshold": 1,
+            "within": seconds,
+        },
+        "actions": [_crash(f"Not begun {seconds} s after a worker took it: the worker is gone")],
     }
 
 
@@ -204,7 +224,7 @@ def _recall_living_runs() -> dict[str, Any]:
             "type": "event",
             "posture": "Reactive",
             **_OF_OUR_RUNS,
-            "after": [f"prefect.flow-run.{SILENT}"],
+            "after": _states(SILENT),
             "expect": [HEARTBEAT],
             "threshold": 1,
             "within": RECALL_SECONDS,
@@ -218,6 +238,14 @@ def _recall_living_runs() -> dict[str, Any]:
             }
         ],
     }
+
+
+def _states(*names: str) -> list[str]:
+    return [f"prefect.flow-run.{name}" for name in names]
+
+
+def _crash(message: str) -> dict[str, Any]:
+    return {"type": "change-flow-run-state", "name": SILENT, "state": "CRASHED", "message": message}
 
 
 def _values(config: ModelConfig, site: Site) -> dict[str, str]:

@@ -17,7 +17,17 @@ from ruamel.yaml import YAML
 from config.load import load_model_config, model_names
 from config.prefect_file import Deployment, PrefectFile, load_prefect_file
 from config.settings import Settings
-from core.deployments import TAG, DeployedFlow, Site, automations, deployed_flow, model_of, rendered
+from core.deployments import (
+    CLONED_PENDING_SECONDS,
+    PENDING_SECONDS,
+    TAG,
+    DeployedFlow,
+    Site,
+    automations,
+    deployed_flow,
+    model_of,
+    rendered,
+)
 from core.errors import ConfigError, StorageError
 from tasks.local_server import prefect_environment, running_server
 
@@ -77,7 +87,7 @@ def deploy_models(
         if changed:
             _run_prefect(path, changed, settings)
         _drop_schedules(client, file)
-        for definition in automations():
+        for definition in automations(CLONED_PENDING_SECONDS if site.repository else PENDING_SECONDS):
             _ensure_automation(client, definition)
         now = datetime.now(UTC)
         told = [deployed_flow(deployment, _change(deployment, changed, known), now) for deployment in file.deployments]

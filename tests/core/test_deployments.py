@@ -111,7 +111,7 @@ def test_with_a_repository_runs_fetch_code_libraries_and_data() -> None:
     clone, install, data = (next(iter(step.values())) for step in deployment.pull)
     assert (clone["repository"], clone["branch"]) == ("https://git.example.org/us.git", "main")
     assert "--require-hashes" in install["script"]
-    assert data["script"] == "python -m cli data restore credit latest --wait 3600"
+    assert data["script"] == "python -m cli data restore credit latest --wait 600"
     assert data["directory"] == "{{ clone.directory }}"
 
 
@@ -149,6 +149,7 @@ def test_silence_of_less_than_three_heartbeats_is_death() -> None:
     trigger = automations()[0]["trigger"]
     assert trigger["within"] == ZOMBIE_SECONDS
     assert "prefect.flow-run.AwaitingRetry" not in trigger["expect"]
-    assert automations()[1]["trigger"]["after"] == [f"prefect.flow-run.{SILENT}"]
+    assert automations()[2]["trigger"]["after"] == [f"prefect.flow-run.{SILENT}"]
+    assert f"prefect.flow-run.{SILENT}" in trigger["expect"]
     environments = [deployment.work_pool.job_variables["env"] for deployment in PATTERN.deployments]
     assert {env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] for env in environments} == {str(HEARTBEAT_SECONDS)}
