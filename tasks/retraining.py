@@ -115,7 +115,7 @@ def pace(claimed: Claim, config: ModelConfig, settings: Settings) -> Refusal | N
 def rows(claimed: Claim, config: ModelConfig, ingestion: IngestOutcome, settings: Settings) -> Refusal | None:
     """Say why the rows are no reason to train: refused by the validation, seen by the champion, or unlabelled."""
     if ingestion.data_version is None:
-        return Refusal("validation", " ".join(ingestion.reasons) or "the validation refused the rows")
+        return Refusal("validation", "; ".join(ingestion.reasons) or "the validation refused the rows")
     if _versions(claimed, settings):
         return None  # registered before this run was killed: what is left is to judge and to answer
     return rows_refusal(new_rows(config, ingestion.data_version, settings), config.retrain)
@@ -136,7 +136,7 @@ def conclude(claimed: Claim, trained: TrainOutcome, settings: Settings) -> Retra
         trained = _judged_before(trained, settings)
     given = Answer(
         outcome=trained.status,
-        reason=readable(" ".join(trained.reasons), MAX_REASON),
+        reason=readable("; ".join(trained.reasons), MAX_REASON),
         trained=trained.version is not None and trained.status != "unchanged",
         data_version=trained.data_version,
         version=trained.version,

@@ -37,7 +37,7 @@ def _row(trigger: Trigger) -> tuple[str, ...]:
         trigger.model,
         trigger.kind,
         trigger.sender,
-        trigger.outcome or trigger.status,
+        trigger.outcome or f"({trigger.status})",
         "–" if trigger.version is None else str(trigger.version),
         _seconds(trigger.received_at, trigger.answered_at),
         readable(_why(trigger), REASON_WIDTH),

@@ -30,7 +30,7 @@ ELSEWHERE = {
 SAYS_NO = {"perennial train loans --set training.params.learning_rate=0.2"}
 """Trainings whose version is not better than the champion: exit code 3 is their answer."""
 
-DECIDES = ("perennial train", "perennial monitor")
+DECIDES = ("perennial train", "perennial monitor", "perennial retrain", "perennial doctor")
 """Commands whose answer may be no; what they answer is not what the document is about, or is checked beside it."""
 
 
@@ -102,9 +102,12 @@ def test_the_tutorial_can_be_followed(shell: Shell) -> None:
     """Its commands run one after the other, and the results are those it tells."""
     printed: dict[str, str] = {}
     watched: list[str] = []
+    retrained: list[str] = []
     for command in _commands("docs/tutorial.md"):
         if command == "perennial monitor loans":
             watched.append(shell.run(command, 0, 3))
+        elif command == "perennial retrain loans":
+            retrained.append(shell.run(command, 0, 3))
         else:
             printed[command] = shell.run(command, 3 * (command in SAYS_NO))
     assert "promoted loans version 1" in printed["perennial train loans"]
@@ -115,6 +118,10 @@ def test_the_tutorial_can_be_followed(shell: Shell) -> None:
     assert "6,000" in printed["perennial data loans"]
     assert [output.strip().partition(",")[0] for output in watched] == ["loans: ok", "loans: watch", "loans: drift"]
     assert "3 windows" in printed["perennial drift loans --no-open"]
+    assert [output.splitlines()[0] for output in retrained] == ["loans: refused version 3", "loans: refused"]
+    assert "cooldown_hours" in retrained[1]
+    assert printed["perennial triggers loans"].count("refused") == 2
+    assert "(waiting)" in printed["perennial triggers loans"]
     asked = {command: output for command, output in printed.items() if command.startswith("curl")}
     answers = [json.loads(output) for command, output in asked.items() if "/predict" in command]
     assert (answers[0]["version"], answers[0]["variant"]) == (2, "champion")

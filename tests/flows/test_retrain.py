@@ -38,7 +38,7 @@ def retrain(prefect_api: str) -> Retrain:
     return retrain
 
 
-def _grow(settings: Settings, n: int = 400, **changes: object) -> None:
+def _grow(settings: Settings, n: int = 400, **changes: int | None) -> None:
     rows = credit_rows(n, seed=2).assign(**changes)
     add_credit_model(settings, pd.concat([credit_rows(), rows]), retrain=SOON)
 
