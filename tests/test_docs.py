@@ -118,7 +118,7 @@ def test_the_tutorial_can_be_followed(shell: Shell) -> None:
     assert "6,000" in printed["perennial data loans"]
     assert [output.strip().partition(",")[0] for output in watched] == ["loans: ok", "loans: watch", "loans: drift"]
     assert "3 windows" in printed["perennial drift loans --no-open"]
-    assert [output.splitlines()[0] for output in retrained] == ["loans: refused version 3", "loans: refused"]
+    assert [output.splitlines()[0] for output in retrained] == ["loans: refused version 4", "loans: refused"]
     assert "cooldown_hours" in retrained[1]
     assert printed["perennial triggers loans"].count("refused") == 2
     assert "(waiting)" in printed["perennial triggers loans"]
