@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, TypeVar
 
+from core.deployments import SILENT
+
 DRIFT_PATIENCE = timedelta(seconds=60)
 """How long a trigger by drift is left to Prefect's automation before a run is asked for it."""
 
@@ -20,6 +22,9 @@ FAILURES_FOR = timedelta(hours=24)
 FIRST_PAUSE_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 60.0
 """Between two starts: what was away is found again within that time of its return."""
+
+SILENT_PAUSE_SECONDS = 45.0
+"""Before a run is started again that was marked for its silence: one that lives is heard within 35 s, and is set back."""
 
 Action = Literal["none", "submit", "pause", "restart", "give up"]
 
@@ -48,10 +53,11 @@ A = TypeVar("A", bound=Asked)
 
 @dataclass(frozen=True)
 class RunState:
-    """State of a Prefect run: its type, such as ``CRASHED``, and what it says."""
+    """State of a Prefect run: its type, such as ``CRASHED``, what it says, and its name."""
 
     type: str
     message: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,4 +122,5 @@ def after_run(trigger: Asked, run: RunState | None, now: datetime) -> Step:
         return Step("restart")
     # Not by a state that is scheduled ahead: a worker would take the run up before it has put the dead process away,
     # and fail over that (Prefect 3.8.8).
-    return Step("pause", pause_seconds=min(FIRST_PAUSE_SECONDS * 2 ** min(trigger.attempts, 10), MAX_PAUSE_SECONDS))
+    pause = min(FIRST_PAUSE_SECONDS * 2 ** min(trigger.attempts, 10), MAX_PAUSE_SECONDS)
+    return Step("pause", pause_seconds=max(pause, SILENT_PAUSE_SECONDS) if run.name == SILENT else pause)

@@ -231,7 +231,9 @@ def _states(client: SyncPrefectClient, ids: Sequence[str]) -> dict[str, RunState
 
 
 def _state(run: FlowRun) -> RunState:
-    return RunState("PENDING") if run.state is None else RunState(run.state.type.value, run.state.message or "")
+    if run.state is None:
+        return RunState("PENDING")
+    return RunState(run.state.type.value, run.state.message or "", run.state.name or "")
 
 
 def _automated(client: SyncPrefectClient, deployment_id: UUID, trigger: Trigger) -> str | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from core.deployments import SILENT
 from core.relay import DRIFT_PATIENCE, FAILURES_FOR, MAX_CRASHES, RunState, after_run, to_submit
 from store.triggers import Trigger
 from tests.store.trigger_samples import AT, webhook
@@ -75,6 +76,12 @@ def test_the_pause_between_starts_grows_up_to_a_minute() -> None:
     """What was away for two minutes is found again within a minute of its return."""
     pauses = [after_run(_under_way(attempts=n), RunState("FAILED"), AT).pause_seconds for n in range(7)]
     assert pauses == [5, 10, 20, 40, 60, 60, 60]
+
+
+def test_a_run_that_was_marked_for_its_silence_is_waited_for() -> None:
+    """It may live, and only its server was away: it would be there twice."""
+    silent = after_run(_under_way(), RunState("CRASHED", name=SILENT), AT)
+    assert (silent.action, silent.pause_seconds) == ("pause", 45)
 
 
 def _under_way(**given: Any) -> Trigger:
