@@ -24,7 +24,7 @@ MAX_PAUSE_SECONDS = 60.0
 """Between two starts: what was away is found again within that time of its return."""
 
 SILENT_PAUSE_SECONDS = 45.0
-"""Before a run is started again that was marked for its silence: one that lives is heard within 35 s, and is set back."""
+"""Before a run is started again that was marked for its silence: if it lives, it is heard within 35 s and set back."""
 
 Action = Literal["none", "submit", "pause", "restart", "give up"]
 
