@@ -91,7 +91,7 @@ class Relay:
         """Go on until SIGTERM or Ctrl-C."""
         for sort in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sort, self._end)
-        _log.info("carrying triggers, events and alerts")
+        _log.info("carrying triggers, events and alerts; alerts go to %s", _alerted())
         while not self._told_to_stop:
             self.round()
             time.sleep(ROUND_SECONDS)
@@ -273,6 +273,16 @@ def relay(settings: Settings, *, once: bool) -> dict[str, int]:
         return carrier.round()
     carrier.run()
     return {}
+
+
+def _alerted() -> str:
+    """Say whom alerts reach; a destination that is none keeps nothing else from being carried."""
+    from tasks.alerts import check_destinations
+
+    try:
+        return ", ".join(check_destinations()) or "nobody (PERENNIAL_ALERTS_URLS is not set)"
+    except ConfigError as error:
+        return f"nobody: {error}"
 
 
 def _log_to_terminal() -> None:
