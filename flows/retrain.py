@@ -11,6 +11,7 @@ from flows.train import train
 from tasks.lock import hold_model
 from tasks.publish import retrained, tell
 from tasks.retraining import already, answered
+from tasks.slots import skipped, superseded
 from tasks.steps import check_pace, check_rows, claim_trigger, conclude, read_config, refuse
 
 WAIT_SECONDS = 3600.0
@@ -28,6 +29,8 @@ def retrain(
     wait_seconds: float = WAIT_SECONDS,
 ) -> RetrainOutcome:
     """Train a model anew if there are new labelled rows and it is time, once for each trigger, or say why not."""
+    if later := superseded():
+        return skipped(later, RetrainOutcome)
     config = read_config(model, overrides)
     claim = claim_trigger(model, trigger, trigger_id, reason, force)
     if not claim.is_mine:
