@@ -79,9 +79,7 @@ class Supervisor:
         Who may send webhooks.
     """
 
-    def __init__(
-        self, settings: Settings, serving: ServingSettings, fetch: Sequence[str], hooks: HookSettings
-    ) -> None:
+    def __init__(self, settings: Settings, serving: ServingSettings, fetch: Sequence[str], hooks: HookSettings) -> None:
         self._settings = settings
         self._serving = serving
         self._hooks = hooks

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from core.errors import StorageError
 from core.text import readable
 from store.database import open_database
 from store.events import mark_sent, unsent_events
-from tasks.local_server import running_server
+from tasks.prefect_api import api_address, shown_address
 
 if TYPE_CHECKING:
     from httpx import Response
@@ -58,7 +57,7 @@ def send_events(settings: Settings, limit: int = 200, seconds: float = 10.0) -> 
 
 def _give(events: Sequence[dict[str, Any]], settings: Settings, seconds: float) -> None:
     """Hand events over together, or one by one where there is one among them that Prefect refuses for good."""
-    address = _api(settings)
+    address = api_address(settings)
     refusal = _refusal(events, address, seconds)
     if refusal is None:
         return
@@ -68,7 +67,7 @@ def _give(events: Sequence[dict[str, Any]], settings: Settings, seconds: float) 
         return
     logger.error(
         "Prefect at %s will never take the event %s (%s): %s. It stays in the table 'events' and is not sent again",
-        _shown(address),
+        shown_address(address),
         events[0]["id"],
         events[0]["event"],
         refusal,
@@ -109,17 +108,5 @@ def _is_about_events(answer: Response) -> bool:
     return answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY and "exception_detail" in answer.text
 
 
-def _api(settings: Settings) -> str:
-    if settings.prefect_api_url is not None:
-        return settings.prefect_api_url
-    if server := running_server(settings):
-        return server.api_url
-    raise StorageError("there is no Prefect API to send events to: set PREFECT_API_URL; they wait in the outbox")
-
-
 def _away(address: str, why: str) -> StorageError:
-    return StorageError(f"Prefect at {_shown(address)} takes no events: {why}. They wait in the outbox")
-
-
-def _shown(address: str) -> str:
-    return re.sub(r"//[^/@\s]*@", "//***@", address)
+    return StorageError(f"Prefect at {shown_address(address)} takes no events: {why}. They wait in the outbox")

@@ -64,6 +64,11 @@ def prefect_client(settings: Settings, seconds: float = TIMEOUT_SECONDS) -> Iter
         raise _failed(address, str(error) or type(error).__name__) from error
 
 
+def shown_address(address: str) -> str:
+    """Return an address without what stands before its host: it may be a password."""
+    return re.sub(r"//[^/@\s]*@", "//***@", address)
+
+
 def _failed(address: str, why: str) -> StorageError:
-    shown = re.sub(r"//[^/@\s]*@", "//***@", address)
-    return StorageError(f"Prefect at {shown} failed: {why}. Check that it runs (PREFECT_API_URL), then try again")
+    where = shown_address(address)
+    return StorageError(f"Prefect at {where} failed: {why}. Check that it runs (PREFECT_API_URL), then try again")
