@@ -11,8 +11,11 @@ from tasks.alerts import record_alert
 from tasks.prefect_api import prefect_client
 
 ACTION_FAILED = "prefect.automation.action.failed"
-OURS = "perennial: "
+OURS = "perennial"
 """What the names of our automations begin with."""
+
+HARMLESS = "already in terminal state"
+"""A run of a second or two ends before its first heartbeat arrives, and then cannot be marked as silent."""
 
 EVERY = timedelta(seconds=60)
 OVERLAP = timedelta(minutes=5)
@@ -67,8 +70,9 @@ def failed_actions(settings: Settings, since: datetime) -> dict[str, tuple[str, 
     }
     with prefect_client(settings) as client:
         found = client.request("POST", "/events/filter", json=asked).json()["events"]
-    return {
-        event["id"]: (name, readable(event["payload"].get("reason", "no reason given"), MAX_REASON))
-        for event in found
-        if (name := event["resource"].get("prefect.resource.name", "")).startswith(OURS)
-    }
+    told = {}
+    for event in found:
+        name, reason = event["resource"].get("prefect.resource.name", ""), str(event["payload"].get("reason", ""))
+        if name.startswith(OURS) and HARMLESS not in reason:
+            told[event["id"]] = (name, readable(reason or "no reason given", MAX_REASON))
+    return told
