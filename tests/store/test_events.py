@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def told(engine: Engine, model: str) -> list[dict[str, Any]]:
     """Return the events of a model that are in the outbox, oldest first."""
-    return [event for event in unsent_events(engine, 10_000) if event["payload"]["model"] == model]
+    return [event for event in unsent_events(engine, 10_000) if event["resource"]["prefect.resource.name"] == model]
 
 
 def names(engine: Engine, model: str) -> list[str]:
