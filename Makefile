@@ -55,6 +55,10 @@ bench: setup
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.serving_faults
 	$(BIN)/python -m benchmarks.serving_session
+	$(BIN)/python -m benchmarks.zombies
+	$(BIN)/python -m benchmarks.exactly_once
+	$(BIN)/python -m benchmarks.outages
+	$(BIN)/python -m benchmarks.many_models
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
