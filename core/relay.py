@@ -14,7 +14,10 @@ DRIFT_PATIENCE = timedelta(seconds=60)
 """How long a trigger by drift is left to Prefect's automation before a run is asked for it."""
 
 MAX_CRASHES = 5
-"""A run that dies so often takes its machine along, and is not started again."""
+"""A run that dies so often, or fails for a reason nobody knows, is not started again."""
+
+PASSING = ("StorageError", "RunInProgressError")
+"""Failures that pass by themselves, as Prefect names them in the state of a run."""
 
 FAILURES_FOR = timedelta(hours=24)
 """How long a run whose failures pass by themselves is started again: a night without a database."""
@@ -114,7 +117,8 @@ def after_run(trigger: Asked, run: RunState | None, now: datetime) -> Step:
         return Step("give up", reason=f"the run was cancelled: {run.message or 'no reason given'}")
     if run.type not in ("CRASHED", "FAILED", "COMPLETED"):
         return NOTHING
-    if run.type != "FAILED" and trigger.attempts >= MAX_CRASHES:
+    passes = run.type == "FAILED" and any(name in run.message for name in PASSING)
+    if not passes and trigger.attempts >= MAX_CRASHES:
         return Step("give up", reason=f"the run ended {trigger.attempts + 1} times without an answer: {run.message}")
     if now - trigger.received_at > FAILURES_FOR:
         return Step("give up", reason=f"no attempt within {FAILURES_FOR.total_seconds() / 3600:g} h: {run.message}")

@@ -79,12 +79,12 @@ def mlflow_failures(settings: Settings) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        # The cause may quote an address with its password, and Prefect logs causes.
-        secret = urlsplit(settings.mlflow_uri).password is not None
-        raise StorageError(
-            f"MLflow at {address(settings)} failed: {_first_line(error)}\n"
-            "Check that it is reachable and writable (PERENNIAL_MLFLOW_URI names it), then run the same command again"
-        ) from (None if secret else error)
+        raise _failed(error, settings) from _shown_cause(error, settings)
+    except ValueError as error:
+        # When the server goes away during an upload, urllib3 tries again with the file that MLflow has closed.
+        if "closed file" not in str(error):
+            raise
+        raise _failed(error, settings) from _shown_cause(error, settings)
 
 
 def artifact_store(uri: str, settings: Settings) -> ArtifactRepository:
@@ -92,6 +92,18 @@ def artifact_store(uri: str, settings: Settings) -> ArtifactRepository:
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     return get_artifact_repository(uri, settings.mlflow_uri, settings.mlflow_uri)
+
+
+def _failed(error: Exception, settings: Settings) -> StorageError:
+    return StorageError(
+        f"MLflow at {address(settings)} failed: {_first_line(error)}\n"
+        "Check that it is reachable and writable (PERENNIAL_MLFLOW_URI names it), then run the same command again"
+    )
+
+
+def _shown_cause(error: Exception, settings: Settings) -> Exception | None:
+    # The cause may quote an address with its password, and Prefect logs causes.
+    return None if urlsplit(settings.mlflow_uri).password is not None else error
 
 
 def _first_line(error: Exception) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from config.schema import ModelConfig
 from config.settings import Settings
-from core.errors import ConfigError, RunInProgressError, StorageError
+from core.errors import ConfigError, RunInProgressError, StorageError, UserError
 from core.events import retrain_failed, retrain_refused
 from core.gate import GateVerdict
 from core.outcome import IngestOutcome, TrainOutcome
@@ -31,8 +31,8 @@ _log = logging.getLogger("perennial.retrain")
 
 KINDS = ("webhook", "drift", "schedule", "manual")
 
-AGAIN = (StorageError, RunInProgressError)
-"""Failures that pass: a deployed run that ends with one is started again by the relay."""
+PASSING = (StorageError, RunInProgressError)
+"""What the caller can mend and passes by itself; :data:`core.relay.PASSING` has the names."""
 
 MAX_REASON = 2_000
 
@@ -165,12 +165,14 @@ def already(claimed: Claim) -> RetrainOutcome:
 def answered(claimed: Claim, settings: Settings) -> Iterator[None]:
     """Record a failure that no repeat would mend as the trigger's answer, and raise it on.
 
-    What passes by itself is left open where the run is a deployment's: the relay starts that run again.
+    Where the run is a deployment's, only what the caller has to mend is an answer. What passes by itself is left open,
+    and what nobody expected, too: the relay starts that run again, the latter some times.
     """
     try:
         yield
     except Exception as error:
-        if not (claimed.trigger.deployed and isinstance(error, AGAIN)):
+        is_final = isinstance(error, UserError) and not isinstance(error, PASSING)
+        if is_final or not claimed.trigger.deployed:
             _fail(claimed.trigger, error, settings)
         raise
 

@@ -50,8 +50,10 @@ def test_what_was_postponed_waits() -> None:
         ("CRASHED", 0, 10, "pause"),
         ("CRASHED", MAX_CRASHES, 10, "give up"),
         ("COMPLETED", 0, 10, "pause"),
-        ("FAILED", 50, 10, "pause"),
-        ("FAILED", 3, FAILURES_FOR.total_seconds() + 1, "give up"),
+        ("StorageError", 50, 10, "pause"),
+        ("ValueError", MAX_CRASHES - 1, 10, "pause"),
+        ("ValueError", MAX_CRASHES, 10, "give up"),
+        ("StorageError", 3, FAILURES_FOR.total_seconds() + 1, "give up"),
         ("CANCELLED", 0, 10, "give up"),
         (None, 0, 10, "submit"),
     ],
@@ -59,9 +61,12 @@ def test_what_was_postponed_waits() -> None:
 def test_a_run_that_ended_without_an_answer_is_begun_again(
     state: str | None, attempts: int, age: float, action: str
 ) -> None:
-    """Crashes a few times, passing failures for a day; what a person cancelled stays so."""
+    """Crashes and unknown failures some times, passing ones for a day; what a person cancelled stays so."""
     trigger = _under_way(attempts=attempts)
-    run = None if state is None else RunState(state, "why")
+    if state and state.endswith("Error"):
+        run: RunState | None = RunState("FAILED", f"Flow run encountered an exception: {state}: it is away")
+    else:
+        run = None if state is None else RunState(state, "why")
     assert after_run(trigger, run, AT + timedelta(seconds=age)).action == action
 
 
@@ -74,7 +79,9 @@ def test_a_run_is_started_again_when_its_pause_is_over() -> None:
 
 def test_the_pause_between_starts_grows_up_to_a_minute() -> None:
     """What was away for two minutes is found again within a minute of its return."""
-    pauses = [after_run(_under_way(attempts=n), RunState("FAILED"), AT).pause_seconds for n in range(7)]
+    pauses = [
+        after_run(_under_way(attempts=n), RunState("FAILED", "StorageError: away"), AT).pause_seconds for n in range(7)
+    ]
     assert pauses == [5, 10, 20, 40, 60, 60, 60]
 
 

@@ -147,7 +147,7 @@ def test_without_a_server_nothing_is_lost(outbox: Settings) -> None:
     happen(outbox, *refusals(2))
     for address in ("http://127.0.0.1:9/api", "http://user:hunter2@[::1", "nonsense", None):
         began = time.monotonic()
-        with pytest.raises(StorageError, match="outbox|PREFECT_API_URL") as caught:
+        with pytest.raises(StorageError, match=r"outbox|PREFECT_API_URL") as caught:
             send_events(outbox.model_copy(update={"prefect_api_url": address}), seconds=3)
         assert time.monotonic() - began < 5
         assert "hunter2" not in str(caught.value)
