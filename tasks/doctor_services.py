@@ -197,6 +197,10 @@ def _folder_remote(remote: Remote, folder: Path, settings: Settings) -> Finding:
 
 
 def _far_remote(remote: Remote, settings: Settings) -> Finding:
+    if not probe_database(settings.database_url, SECONDS).is_at_head:
+        # Opening the stores would bring the database up to date, and here one only looks.
+        says = f"{remote.address} is not looked at before a command has brought the database up to date"
+        return Finding("data remote", "ok", says)
     # Its libraries report failures by classes of their own; whatever they raise is told by the caller.
     stores = open_stores(settings, open_database(settings.database_url))
     files = stores.remote_store.fs

@@ -12,7 +12,9 @@ import pytest
 
 from config.settings import Settings
 from core.errors import DataVersionError, StorageError
+from store.database import open_database
 from tasks.data import lay_out_snapshot, restore_data, version_data, write_batch
+from tasks.doctor_services import check_remote
 from tests.factories import credit_config, make_project
 from tests.tasks.staging import batch_files, credit_rows, stage
 
@@ -97,3 +99,14 @@ def test_a_missing_bucket_is_named(settings: Settings, tmp_path: Path, endpoint:
         version_data(CREDIT, settings)
     assert len(batch_files(settings)) == 1
     assert not (settings.root / "data.dvc").exists()
+
+
+def test_the_doctor_tries_the_bucket_and_leaves_nothing_there(settings: Settings, endpoint: str) -> None:
+    """Before there is a database it only says that it did not look."""
+    [unknown] = check_remote(settings)
+    assert (unknown.level, "not looked at" in unknown.says) == ("ok", True)
+    open_database(settings.database_url)
+    [found] = check_remote(settings)
+    assert (found.level, "can be written" in found.says) == ("ok", True)
+    bucket = settings.root.parent.name.replace("_", "-").lower()
+    assert "Contents" not in client_of(endpoint).list_objects_v2(Bucket=bucket)
