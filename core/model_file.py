@@ -103,6 +103,8 @@ def model_content(found: Findings) -> tuple[dict[str, Any], Why]:
         )
     content["gate"] = _gate(found, content["training"]["holdout"], why)
     content["drift"] = _drift(found, why)
+    content["retrain"] = _retrain(why)
+    content["schedule"] = _schedule(why)
     return content, why
 
 
@@ -122,13 +124,21 @@ def model_text(content: Mapping[str, Any], why: Why, headline: Sequence[str]) ->
     yaml.width = 1 << 30  # a folded line would leave its comment behind
     yaml.allow_unicode = True
     yaml.indent(mapping=2, sequence=4, offset=2)
+    # Left out, as the library does, it would read as forgotten.
+    yaml.representer.add_representer(type(None), _null)
     tree = _annotated(content, (), why)
     stream = io.StringIO()
     yaml.dump(tree, stream)
     top = "".join(f"# {line}\n" for line in headline)
     return top + re.sub(
-        r"\n(?=(source|target|features|validation|training|evaluation|gate|drift):)", "\n\n", stream.getvalue()
+        r"\n(?=(source|target|features|validation|training|evaluation|gate|drift|retrain|schedule):)",
+        "\n\n",
+        stream.getvalue(),
     )
+
+
+def _null(representer: Any, _value: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
 def _annotated(node: Any, path: tuple[str, ...], why: Why) -> Any:
@@ -310,6 +320,27 @@ def _drift(found: Findings, why: Why) -> dict[str, Any]:
     content["retrain_on"] = "harm"
     why |= {("drift", name): reasons[name] for name in content}
     return content
+
+
+def _retrain(why: Why) -> dict[str, Any]:
+    reasons = {
+        "cooldown_hours": "after a retraining began none begins for so long, whoever asks",
+        "per_week": "retrainings in any seven days",
+        "min_new_labels": "labelled rows the champion has not seen; with fewer there is nothing to learn",
+    }
+    why |= {("retrain", name): reason for name, reason in reasons.items()}
+    return {"cooldown_hours": 1, "per_week": 20, "min_new_labels": 1}
+
+
+def _schedule(why: Why) -> dict[str, Any]:
+    reasons = {
+        "ingest": "when flows run by themselves, as cron: minute, hour, day, month, weekday; null: never",
+        "monitor": "new data is looked at anyway, as soon as it is versioned",
+        "retrain": "e.g. 0 3 * * 1, each Monday at three",
+        "timezone": "of these times",
+    }
+    why |= {("schedule", name): reason for name, reason in reasons.items()}
+    return {"ingest": None, "monitor": None, "retrain": None, "timezone": "UTC"}
 
 
 def _min_rows(found: Findings, holdout: float, why: Why) -> dict[str, int]:

@@ -106,7 +106,7 @@ def check_relay(settings: Settings) -> list[Finding]:
     waiting = _waiting_triggers(settings)
     said = "it has never run here" if age is None else f"it last went round {_since(age)} ago"
     if waiting:
-        says = f"{said}, and {waiting} trigger{'s' if waiting > 1 else ''} wait for it"
+        says = f"{said}, and {waiting} trigger{'s wait' if waiting > 1 else ' waits'} for it"
         return [Finding("relay", "problem", says, "start it: perennial up, or perennial relay")]
     if read_platform(settings.var) is not None:
         return [Finding("relay", "problem", f"{said}, though the platform is up", "read var/log/relay.log")]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.load import load_model_config, model_path
-from config.schema import Drift, ModelConfig
+from config.schema import Drift, ModelConfig, Retrain, Schedule
 from core.infer import ColumnStatistics, Decision, TargetDecision
 from core.model_file import Findings, boosting_params, model_content, model_text, notes
 
@@ -121,13 +121,29 @@ def test_few_rows_make_the_gate_ask_for_fewer(n_rows: int, asked: int | None, tm
     assert ("the gate needs 30 to compare two versions" in said) == (n_rows == 20)
 
 
+def section_lines(text: str, section: str) -> list[str]:
+    """Return the lines of a section of a model file without its name."""
+    return text[text.index(f"\n{section}:") :].strip().split("\n\n")[0].splitlines()[1:]
+
+
+def test_retraining_and_schedule_are_written_as_they_are_by_default(tmp_path: Path) -> None:
+    """Nothing runs by itself before somebody says when; each value has its reason beside it."""
+    config = written(findings(), tmp_path)
+    assert (config.retrain, config.schedule) == (Retrain(), Schedule())
+    text = model_text(*model_content(findings()), ["top"])
+    for section, n_values in (("retrain", 3), ("schedule", 4)):
+        lines = section_lines(text, section)
+        assert len(lines) == n_values
+        assert all(" # " in line for line in lines)
+    assert "  ingest: null" in text
+
+
 def test_the_drift_section_is_written_with_a_reason_beside_each_value(tmp_path: Path) -> None:
     """A delay of labels needs a time to count from; [k, n] is one setting on one line."""
     assert written(findings(), tmp_path).drift == Drift()
     text = model_text(*model_content(findings()), ["top"])
     assert "  persistence: [2, 3]" in text
-    section = text[text.index("\ndrift:") :].strip().splitlines()[1:]
-    assert all(" # " in line for line in section)
+    assert all(" # " in line for line in section_lines(text, "drift"))
     assert ("label_delay_days" in text) == (findings().time is not None)
 
 
