@@ -164,7 +164,8 @@ def wilson_interval(share: float, n: int, confidence: float) -> tuple[float, flo
     squared = float(ndtri((1 + confidence) / 2)) ** 2
     centre = (share + squared / (2 * n)) / (1 + squared / n)
     half = np.sqrt(squared * (share * (1 - share) / n + squared / (4 * n**2))) / (1 + squared / n)
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    # It holds the share, but for rounding where that is 0 or 1; a figure would not draw an interval beside its point.
+    return min(share, max(0.0, float(centre - half))), max(share, min(1.0, float(centre + half)))
 
 
 def _shares_of_error(y: npt.NDArray[Any], output: Floats) -> Floats:

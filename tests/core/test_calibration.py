@@ -140,3 +140,10 @@ def test_no_change_is_told_of_numbers_few_rows_or_predictions_that_are_not_finit
     assert calibration_change(y[:29], output[:29], output[:29], 0.95) is None
     numbers, predicted = regression_sample(100, 1)
     assert calibration_change(numbers, predicted, predicted, 0.95) is None
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_the_interval_of_a_share_holds_it_to_the_last_bit(share: float) -> None:
+    """Where every trial ended alike, rounding must not put the end of the interval beyond the share."""
+    intervals = [wilson_interval(share, n, 0.95) for n in range(1, 3000)]
+    assert all(low <= share <= high for low, high in intervals)
