@@ -45,6 +45,7 @@ def make_project(tmp_path: Path) -> Settings:
         var=var,
         database_url=f"sqlite:///{var / 'perennial.db'}",
         mlflow_uri=f"sqlite:///{var / 'mlflow.db'}",
+        prefect_api_url=None,  # whatever other tests of the process have put into the environment
     )
 
 
