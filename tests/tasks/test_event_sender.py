@@ -241,9 +241,9 @@ def fired(automation: str) -> list[dict[str, Any]]:
 
 def awaited(look: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Look until there is something; events arrive by a queue."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if found := look():
             return found
-        time.sleep(0.1)
+        time.sleep(0.25)
     return []
