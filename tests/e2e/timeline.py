@@ -14,8 +14,9 @@ from store.data import versions
 from store.database import open_database, reading
 from store.tables import DriftWindowRow, EventRow
 from store.triggers import Trigger, triggers
-from tests.e2e.stage import Stage, await_value
+from tests.e2e.stage import Stage, add_model, await_value, land, loans, platform
 
+MODEL = "loans"
 SECONDS = 300.0
 
 
@@ -26,6 +27,17 @@ class Moment:
     step: str
     at: datetime
     detail: str
+
+
+def run_loop(stage: Stage) -> list[Moment]:
+    """Let a champion answer, let drifted rows land, and watch what follows by itself."""
+    drift, retrain = {"persistence": [1, 1]}, {"cooldown_hours": 0}
+    path = add_model(stage, MODEL, loans(12), drift=drift, retrain=retrain, schedule={"ingest": "* * * * *"})
+    with platform(stage):
+        stage.run("train", MODEL)
+        await_value(lambda: stage.ask("/v1/models")["models"], 60, "version 1 answers")
+        land(loans(18), path)
+        return timeline(stage, MODEL, datetime.now(UTC))
 
 
 def timeline(stage: Stage, model: str, landed: datetime) -> list[Moment]:
@@ -44,7 +56,7 @@ def timeline(stage: Stage, model: str, landed: datetime) -> list[Moment]:
     return [
         Moment("drifted rows land", landed, "a file is replaced"),
         Moment("data version", data.created_at, f"{data.n_rows:,} rows in {data.n_batches} batches"),
-        Moment("drift is decided", _measured(engine, model), "monitor, and the trigger is in the inbox"),
+        Moment("drift is decided", _measured(engine, model), "monitor; its report and record follow"),
         Moment("Prefect has the event", detected["sent_at"], "perennial.drift.detected"),
         Moment("a run of retrain is asked for", _moment(run["created"]), f"by {_asker(run)}"),
         Moment("it runs", trigger.started_at or landed, "the worker has started its process"),
