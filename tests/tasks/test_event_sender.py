@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -107,6 +107,7 @@ def test_an_event_that_is_sent_twice_sets_off_an_automation_once(prefect_api: st
     happen(outbox, event)
     automation = automate(model)
     try:
+        awaited(lambda: probed(automation, model))
         for folder in ("a", "b"):
             again = make_project(outbox.var / folder)
             happen(again, event)
@@ -116,7 +117,7 @@ def test_an_event_that_is_sent_twice_sets_off_an_automation_once(prefect_api: st
         happen(outbox, marker)
         send_events(at(outbox, prefect_api))
         awaited(lambda: stored(marker.model))  # the queue has passed the repeats
-        assert len(awaited(lambda: fired(automation))) == 1
+        assert len(awaited(lambda: fired(automation, event.id))) == 1
         assert len(stored(model)) == 1
     finally:
         request("DELETE", f"/automations/{automation}")
@@ -227,16 +228,28 @@ def stored(model: str) -> list[dict[str, Any]]:
 def automate(model: str) -> str:
     """Make an automation on refusals of a model that does nothing; return its id."""
     trigger = {"type": "event", "expect": ["perennial.retrain.refused"], "posture": "Reactive", "threshold": 1}
-    trigger |= {"within": 0, "match": {"prefect.resource.id": f"perennial.model.{model}"}}
+    trigger |= {
+        "within": 0,
+        "match": {"prefect.resource.id": [f"perennial.model.{model}", f"perennial.model.{model}-probe"]},
+    }
     content = {"name": model, "trigger": trigger, "actions": [{"type": "do-nothing"}]}
     return str(request("POST", "/automations/", json=content).json()["id"])
 
 
-def fired(automation: str) -> list[dict[str, Any]]:
-    """Return when an automation was set off."""
+def fired(automation: str, event: UUID) -> list[dict[str, Any]]:
+    """Return when an automation was set off by an event."""
     wanted = {"event": {"name": ["prefect.automation.triggered"]}}
     wanted |= {"resource": {"id": [f"prefect.automation.{automation}"]}}
-    return list(request("POST", "/events/filter", json={"filter": wanted}).json()["events"])
+    found = request("POST", "/events/filter", json={"filter": wanted}).json()["events"]
+    return [one for one in found if str(event) in json.dumps(one)]
+
+
+def probed(automation: str, model: str) -> list[dict[str, Any]]:
+    """Set an automation off, which the server knows a moment after it has taken it; return when it was."""
+    probe = retrain_refused(f"{model}-probe", uuid4().hex, "budget", "why", None, datetime.now(UTC))
+    request("POST", "/events", json=[probe.to_prefect()])
+    time.sleep(1)
+    return fired(automation, probe.id)
 
 
 def awaited(look: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -89,6 +89,7 @@ def test_up_from_nothing_and_down_to_nothing(settings: Settings) -> None:
 def test_the_command_in_the_foreground_takes_everything_with_it(settings: Settings, end: str) -> None:
     """SIGTERM ends all in order and the exit code is 0; where the process manager is killed, the command clears up."""
     said = settings.var / "up.out"
+    said.parent.mkdir(parents=True, exist_ok=True)
     with said.open("wb") as output:
         process = subprocess.Popen([COMMAND, "up"], env=environment(settings), stdout=output, stderr=output)
     await_true(lambda: "Ctrl-C" in said.read_text() or process.poll() is not None, 120)
