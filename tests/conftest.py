@@ -18,13 +18,11 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a real Prefect server for this test process; flows must be imported after asking for it."""
     settings = make_project(tmp_path_factory.mktemp("prefect"))
     start_server(settings)
-    before = dict(os.environ)
     os.environ.update(prefect_environment(settings))
     os.environ["PREFECT_API_URL"] = await_server(settings).api_url
     yield os.environ["PREFECT_API_URL"]
     _flush()
-    os.environ.clear()
-    os.environ.update(before)
+    # The address stays: without one, what a thread of Prefect's has left would start a server at the process's end.
     stop_server(settings)
 
 
