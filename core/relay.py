@@ -29,7 +29,16 @@ MAX_PAUSE_SECONDS = 60.0
 SILENT_PAUSE_SECONDS = 45.0
 """Before a run is started again that was marked for its silence: if it lives, it is heard within 35 s and set back."""
 
-Action = Literal["none", "submit", "pause", "restart", "give up"]
+SILENCE = timedelta(seconds=150)
+"""How long a run may be silent, or a worker take to begin one, before the relay counts it as dead by itself.
+
+Prefect's automations are sooner, but know only of events that their server had not lost when it died.
+"""
+
+CLONED_SILENCE = timedelta(seconds=960)
+"""The same for a run that first clones, installs, and waits for data."""
+
+Action = Literal["none", "submit", "crash", "pause", "restart", "give up"]
 
 
 class Asked(Protocol):
@@ -56,11 +65,16 @@ A = TypeVar("A", bound=Asked)
 
 @dataclass(frozen=True)
 class RunState:
-    """State of a Prefect run: its type, such as ``CRASHED``, what it says, and its name."""
+    """State of a Prefect run: its type, such as ``CRASHED``, what it says, its name, and since when it is so.
+
+    ``silent`` says that no heartbeat came for :data:`SILENCE` from a run that should send them.
+    """
 
     type: str
     message: str = ""
     name: str = ""
+    since: datetime | None = None
+    silent: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,13 +115,15 @@ def _is_due(trigger: Asked, now: datetime) -> bool:
     return trigger.kind != "drift" or now >= trigger.received_at + DRIFT_PATIENCE
 
 
-def after_run(trigger: Asked, run: RunState | None, now: datetime) -> Step:
+def after_run(trigger: Asked, run: RunState | None, now: datetime, to_begin: timedelta = SILENCE) -> Step:
     """Say what to do about the run of a trigger that is not answered yet.
 
     Parameters
     ----------
     run
         Its state; None where Prefect does not know it any more.
+    to_begin
+        How long its process may take to begin.
     """
     if trigger.next_at is not None and now < trigger.next_at:
         return NOTHING
@@ -115,8 +131,19 @@ def after_run(trigger: Asked, run: RunState | None, now: datetime) -> Step:
         return Step("submit")
     if run.type == "CANCELLED":
         return Step("give up", reason=f"the run was cancelled: {run.message or 'no reason given'}")
-    if run.type not in ("CRASHED", "FAILED", "COMPLETED"):
-        return NOTHING
+    if gone := _gone(run, now, to_begin):
+        return Step("crash", reason=gone)
+    return _after_end(trigger, run, now) if run.type in ("CRASHED", "FAILED", "COMPLETED") else NOTHING
+
+
+def _gone(run: RunState, now: datetime, to_begin: timedelta) -> str:
+    """Why a run that Prefect believes in has no process any more; empty where that is not known."""
+    if run.type == "PENDING" and run.since is not None and now - run.since > to_begin:
+        return f"not begun {to_begin.total_seconds():.0f} s after a worker took it"
+    return f"no heartbeat for {SILENCE.total_seconds():.0f} s" if run.type == "RUNNING" and run.silent else ""
+
+
+def _after_end(trigger: Asked, run: RunState, now: datetime) -> Step:
     passes = run.type == "FAILED" and any(name in run.message for name in PASSING)
     if not passes and trigger.attempts >= MAX_CRASHES:
         return Step("give up", reason=f"the run ended {trigger.attempts + 1} times without an answer: {run.message}")

@@ -10,7 +10,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -20,9 +20,10 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from config.settings import Settings
+from core.deployments import HEARTBEAT, SILENT
 from core.errors import ConfigError, PerennialError
 from core.events import retrain_failed
-from core.relay import NOTHING, RunState, Step, after_run, to_submit
+from core.relay import CLONED_SILENCE, NOTHING, SILENCE, RunState, Step, after_run, to_submit
 from store.database import open_database
 from store.triggers import Answer, Trigger, answer, open_triggers, postpone, reopen, submitted
 from tasks.prefect_api import prefect_client
@@ -80,6 +81,8 @@ class Relay:
         self._settings = settings
         self._told_to_stop = False
         self._told: set[str] = set()
+        self._in_contact_since: datetime | None = None
+        self._to_begin = CLONED_SILENCE if settings.repository else SILENCE
         self.duties = (
             Duty("triggers", self.carry_triggers),
             Duty("events", lambda: send_events(settings)),
@@ -112,9 +115,12 @@ class Relay:
         due, under_way = to_submit(found, now), [trigger for trigger in found if trigger.deployed]
         if not due and not under_way:
             return 0
+        contact, self._in_contact_since = self._in_contact_since, None
         with prefect_client(self._settings) as client:
             done = sum(self._submit(client, engine, trigger) for trigger in due)
-            return done + self._follow(client, engine, under_way)
+            done += self._follow(client, engine, under_way, contact)
+        self._in_contact_since = contact or now
+        return done
 
     def _perform(self, duty: Duty) -> int:
         try:
@@ -175,11 +181,17 @@ class Relay:
         )
         return str(run.id)
 
-    def _follow(self, client: SyncPrefectClient, engine: Engine, triggers: Sequence[Trigger]) -> int:
+    def _follow(
+        self, client: SyncPrefectClient, engine: Engine, triggers: Sequence[Trigger], contact: datetime | None
+    ) -> int:
         runs = _states(client, [trigger.flow_run for trigger in triggers if trigger.flow_run])
         done, now = 0, datetime.now(UTC)
         for trigger in triggers:
-            step = after_run(trigger, runs.get(trigger.flow_run or ""), now)
+            run = runs.get(trigger.flow_run or "")
+            # While the server was away no heartbeat could arrive: that is no silence.
+            if run is not None and contact is not None and now - contact > SILENCE:
+                run = replace(run, silent=_is_silent(client, str(trigger.flow_run), run, now))
+            step = after_run(trigger, run, now, self._to_begin)
             if step != NOTHING:
                 _take(step, client, engine, trigger, now)
                 done += 1
@@ -199,6 +211,8 @@ def _take(step: Step, client: SyncPrefectClient, engine: Engine, trigger: Trigge
         event = retrain_failed(trigger.model, trigger.id, step.reason, now)
         answer(engine, trigger, Answer("failed", step.reason), now, event)
         _log.error("gave up %s of %s: %s", trigger.id, trigger.model, step.reason)
+    elif step.action == "crash":
+        _crash(client, trigger, step.reason)
     elif step.action == "submit":
         reopen(engine, trigger)
         _log.warning("the run %s of %s is gone from Prefect; another is asked for", trigger.flow_run, trigger.id)
@@ -208,6 +222,28 @@ def _take(step: Step, client: SyncPrefectClient, engine: Engine, trigger: Trigge
         _log.warning("run %s for %s ended without an answer", trigger.flow_run, trigger.id)
     else:
         _restart(client, engine, trigger)
+
+
+def _crash(client: SyncPrefectClient, trigger: Trigger, reason: str) -> None:
+    from prefect.client.schemas.objects import State
+    from prefect.states import Crashed
+
+    state: State[None] = Crashed(name=SILENT, message=f"The run's process is gone: {reason}")
+    client.set_flow_run_state(str(trigger.flow_run), state, force=True)
+    _log.warning("run %s for %s is gone: %s", trigger.flow_run, trigger.id, reason)
+
+
+def _is_silent(client: SyncPrefectClient, run_id: str, run: RunState, now: datetime) -> bool:
+    """Say whether a run that works has sent no heartbeat for too long."""
+    if run.type != "RUNNING" or run.since is None or now - run.since <= SILENCE:
+        return False
+    asked = {
+        "event": {"name": [HEARTBEAT]},
+        "resource": {"id": [f"prefect.flow-run.{run_id}"]},
+        "occurred": {"since": (now - SILENCE).isoformat()},
+    }
+    found = client.request("POST", "/events/filter", json={"filter": asked, "limit": 1}).json()
+    return not found["events"]
 
 
 def _restart(client: SyncPrefectClient, engine: Engine, trigger: Trigger) -> None:
@@ -233,7 +269,7 @@ def _states(client: SyncPrefectClient, ids: Sequence[str]) -> dict[str, RunState
 def _state(run: FlowRun) -> RunState:
     if run.state is None:
         return RunState("PENDING")
-    return RunState(run.state.type.value, run.state.message or "", run.state.name or "")
+    return RunState(run.state.type.value, run.state.message or "", run.state.name or "", run.state.timestamp)
 
 
 def _automated(client: SyncPrefectClient, deployment_id: UUID, trigger: Trigger) -> str | None:

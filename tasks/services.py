@@ -159,10 +159,8 @@ def _server_environment(state: PlatformState) -> dict[str, str]:
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(state.prefect_port),
         # A run's turn is a lease that it renews. In memory, as by default, a server that was started anew knows none,
-        # and ends every run at its next renewal; what it finds expired in files it would take back before the runs
-        # ask again. A dead run's turn is given back when the run is marked as crashed.
+        # and ends every run at its next renewal.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-        "PREFECT_SERVER_SERVICES_REPOSSESSOR_ENABLED": "false",
         # Seconds until a run that waits for its turn asks again; with Prefect's 30 the next one begins 20 s late.
         "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
     }

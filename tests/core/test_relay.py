@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.deployments import SILENT
-from core.relay import DRIFT_PATIENCE, FAILURES_FOR, MAX_CRASHES, RunState, after_run, to_submit
+from core.relay import DRIFT_PATIENCE, FAILURES_FOR, MAX_CRASHES, SILENCE, RunState, after_run, to_submit
 from store.triggers import Trigger
 from tests.store.trigger_samples import AT, webhook
 
@@ -83,6 +83,22 @@ def test_the_pause_between_starts_grows_up_to_a_minute() -> None:
         after_run(_under_way(attempts=n), RunState("FAILED", "StorageError: away"), AT).pause_seconds for n in range(7)
     ]
     assert pauses == [5, 10, 20, 40, 60, 60, 60]
+
+
+@pytest.mark.parametrize(
+    ("run", "action"),
+    [
+        (RunState("PENDING", since=AT), "none"),
+        (RunState("PENDING", since=AT - SILENCE), "none"),
+        (RunState("PENDING", since=AT - SILENCE - timedelta(seconds=1)), "crash"),
+        (RunState("RUNNING", since=AT - 9 * SILENCE), "none"),
+        (RunState("RUNNING", since=AT - 9 * SILENCE, silent=True), "crash"),
+        (RunState("SCHEDULED", since=AT - 9 * SILENCE), "none"),
+    ],
+)
+def test_a_run_that_no_automation_knows_of_is_noticed(run: RunState, action: str) -> None:
+    """Its events were lost with a server that died when its worker did; what waits for a worker is not dead."""
+    assert after_run(_under_way(), run, AT).action == action
 
 
 def test_a_run_that_was_marked_for_its_silence_is_waited_for() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -127,6 +128,26 @@ def test_a_run_that_died_is_started_again_as_the_same_run(
     assert run.state is not None
     assert run.state.name == "AwaitingRetry"
     assert relay.carry_triggers() == 0
+
+
+@pytest.mark.parametrize("state", ["Pending", "Running"])
+def test_a_run_that_no_automation_knows_of_is_started_again(
+    settings: Settings, client: SyncPrefectClient, model: str, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is heard of it for too long, while the server answers: it is marked, paused and begun anew."""
+    monkeypatch.setattr("tasks.relay.SILENCE", timedelta(seconds=1))
+    trigger = _received(settings, model)
+    relay = Relay(settings)
+    relay.carry_triggers()
+    _set_state(client, _stands(settings, trigger).flow_run, state)
+    for _ in range(40):
+        relay.carry_triggers()
+        [run] = _runs(client, model)
+        if run.state is not None and run.state.name == "CrashedSilently":
+            break
+        time.sleep(0.1)
+    relay.carry_triggers()
+    assert _stands(settings, trigger).attempts == 1
 
 
 def test_a_run_that_a_person_cancelled_is_the_answer(settings: Settings, client: SyncPrefectClient, model: str) -> None:
