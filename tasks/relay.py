@@ -10,7 +10,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -20,13 +20,14 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from config.settings import Settings
-from core.deployments import HEARTBEAT, SILENT
+from core.deployments import HEARTBEAT, SILENT, TAG
 from core.errors import ConfigError, PerennialError
 from core.events import retrain_failed
 from core.relay import CLONED_SILENCE, NOTHING, SILENCE, RunState, Step, after_run, to_submit
+from core.trigger import Trigger
 from store.database import open_database
-from store.triggers import Answer, Trigger, answer, open_triggers, postpone, reopen, submitted
-from tasks.prefect_api import prefect_client
+from store.triggers import Answer, answer, open_triggers, postpone, reopen, submitted
+from tasks.prefect_api import known_api, prefect_client
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -49,7 +50,7 @@ def beat_path(settings: Settings) -> Path:
 
 @dataclass
 class Duty:
-    """Something the relay does in every round, and since when it fails.
+    """Something the relay does in every round, since when it fails, and whether people were told of that.
 
     Parameters
     ----------
@@ -61,7 +62,8 @@ class Duty:
 
     name: str
     perform: Callable[[], int]
-    failing_since: float | None = field(default=None)
+    failing_since: float | None = None
+    alerted: bool = False
 
 
 class Relay:
@@ -82,6 +84,7 @@ class Relay:
         self._told_to_stop = False
         self._told: set[str] = set()
         self._in_contact_since: datetime | None = None
+        self._listen_at = datetime.now(UTC)
         self._to_begin = CLONED_SILENCE if settings.repository else SILENCE
         self.duties = (
             Duty("triggers", self.carry_triggers),
@@ -130,7 +133,7 @@ class Relay:
             return 0
         if duty.failing_since is not None:
             _log.info("%s are carried again after %.0f s", duty.name, time.monotonic() - duty.failing_since)
-            duty.failing_since = None
+            duty.failing_since, duty.alerted = None, False
         return done
 
     def _note_failure(self, duty: Duty, error: Exception) -> None:
@@ -139,10 +142,10 @@ class Relay:
             duty.failing_since = now
             known = isinstance(error, PerennialError)
             _log.warning("%s wait: %s", duty.name, error, exc_info=None if known else error)
-        if now - duty.failing_since > ALERT_AFTER_SECONDS:
-            self._alert(duty, error)
+        if now - duty.failing_since > ALERT_AFTER_SECONDS and not duty.alerted:
+            duty.alerted = self._alert(duty, error)
 
-    def _alert(self, duty: Duty, error: Exception) -> None:
+    def _alert(self, duty: Duty, error: Exception) -> bool:
         from tasks.alerts import record_alert
 
         title = f"Perennial's relay cannot carry {duty.name}"
@@ -150,6 +153,8 @@ class Relay:
             record_alert(open_database(self._settings.database_url), f"relay:{duty.name}", "failure", title, str(error))
         except PerennialError as away:
             _log.debug("no alert either: %s", away)
+            return False
+        return True
 
     def _submit(self, client: SyncPrefectClient, engine: Engine, trigger: Trigger) -> bool:
         run_id = self._run_for(client, engine, trigger)
@@ -177,7 +182,7 @@ class Relay:
             parameters={"model": trigger.model, "trigger": trigger.kind, "trigger_id": trigger.id},
             # Unique for the flow, so the deployment's model is part of it.
             idempotency_key=f"retrain/{trigger.model}/{trigger.id}",
-            tags=["perennial", f"model:{trigger.model}", f"trigger:{trigger.kind}"],
+            tags=[TAG, f"model:{trigger.model}", f"trigger:{trigger.kind}"],
         )
         return str(run.id)
 
@@ -186,10 +191,13 @@ class Relay:
     ) -> int:
         runs = _states(client, [trigger.flow_run for trigger in triggers if trigger.flow_run])
         done, now = 0, datetime.now(UTC)
+        # While the server was away no heartbeat could arrive: that is no silence.
+        listens = contact is not None and now - contact > SILENCE and now >= self._listen_at
+        if listens:
+            self._listen_at = now + SILENCE / 10
         for trigger in triggers:
             run = runs.get(trigger.flow_run or "")
-            # While the server was away no heartbeat could arrive: that is no silence.
-            if run is not None and contact is not None and now - contact > SILENCE:
+            if run is not None and listens:
                 run = replace(run, silent=_is_silent(client, str(trigger.flow_run), run, now))
             step = after_run(trigger, run, now, self._to_begin)
             if step != NOTHING:
@@ -295,14 +303,10 @@ def relay(settings: Settings, *, once: bool) -> dict[str, int]:
     """
     import prefect  # noqa: F401 - configures logging, and would remove a handler added before
 
-    if settings.prefect_api_url is None:
-        from tasks.local_server import running_server
-
-        if running_server(settings) is None:
-            raise ConfigError(
-                "there is no Prefect API to carry anything to: set PREFECT_API_URL, or start everything with "
-                "'perennial up'"
-            )
+    if known_api(settings) is None:
+        raise ConfigError(
+            "there is no Prefect API to carry anything to: set PREFECT_API_URL, or start everything with 'perennial up'"
+        )
     _log_to_terminal()
     carrier = Relay(settings)
     if once:

@@ -14,8 +14,10 @@ import pytest
 
 from config.settings import Settings, load_settings
 from core.errors import ConfigError
+from core.trigger import Trigger
+from store.alerts import newest_alerts
 from store.database import open_database
-from store.triggers import Trigger, claim, find_trigger, postpone, receive, submitted
+from store.triggers import claim, find_trigger, postpone, receive, submitted
 from tasks.prefect_api import prefect_client
 from tasks.relay import Relay, beat_path, relay
 from tests.store.trigger_samples import webhook
@@ -231,6 +233,20 @@ def test_while_prefect_is_away_everything_waits(
     carrier._settings = settings
     assert carrier.round()["triggers"] == 1
     assert "triggers are carried again" in caplog.text
+
+
+def test_a_long_outage_is_told_to_people_once(settings: Settings, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds that fail after that are no further alerts, and are not counted as such."""
+    monkeypatch.setenv("PERENNIAL_ALERTS_URLS", "jsons://alerts.example.org")
+    monkeypatch.setattr("tasks.relay.ALERT_AFTER_SECONDS", -1.0)
+    _received(settings, model)
+    carrier = Relay(settings.model_copy(update={"prefect_api_url": "http://127.0.0.1:9/api"}))
+    triggers_duty = carrier.duties[0]
+    for _ in range(3):
+        carrier._perform(triggers_duty)
+    [told] = newest_alerts(open_database(settings.database_url), 10)
+    assert told.title == "Perennial's relay cannot carry triggers"
+    assert told.n_more == 0
 
 
 @pytest.mark.usefixtures("project")
