@@ -13,8 +13,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from core.trigger import Trigger
 from store.database import open_database
-from store.triggers import Trigger, triggers
+from store.triggers import triggers
 from tests.e2e.chaos import Sender, add_small_model, hook_secrets
 from tests.e2e.stage import Stage, await_value, platform
 from tests.factories import make_project

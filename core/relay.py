@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, Protocol, TypeVar
+from typing import Literal
 
-from core.deployments import SILENT
+from core.deployments import CLONED_PENDING_SECONDS, RECALL_SECONDS, SILENT
+from core.errors import RunInProgressError, StorageError
+from core.trigger import Trigger
 
 DRIFT_PATIENCE = timedelta(seconds=60)
 """How long a trigger by drift is left to Prefect's automation before a run is asked for it."""
@@ -16,8 +18,8 @@ DRIFT_PATIENCE = timedelta(seconds=60)
 MAX_CRASHES = 5
 """A run that dies so often, or fails for a reason nobody knows, is not started again."""
 
-PASSING = ("StorageError", "RunInProgressError")
-"""Failures that pass by themselves, as Prefect names them in the state of a run."""
+PASSING = (StorageError, RunInProgressError)
+"""Failures that pass by themselves; Prefect has their names in the state of a run."""
 
 FAILURES_FOR = timedelta(hours=24)
 """How long a run whose failures pass by themselves is started again: a night without a database."""
@@ -26,8 +28,8 @@ FIRST_PAUSE_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 60.0
 """Between two starts: what was away is found again within that time of its return."""
 
-SILENT_PAUSE_SECONDS = 45.0
-"""Before a run is started again that was marked for its silence: if it lives, it is heard within 35 s and set back."""
+SILENT_PAUSE_SECONDS = RECALL_SECONDS + 10.0
+"""Before a run is started again that was marked for its silence: if it lives, it is heard by then and set back."""
 
 SILENCE = timedelta(seconds=150)
 """How long a run may be silent, or a worker take to begin one, before the relay counts it as dead by itself.
@@ -35,32 +37,10 @@ SILENCE = timedelta(seconds=150)
 Prefect's automations are sooner, but know only of events that their server had not lost when it died.
 """
 
-CLONED_SILENCE = timedelta(seconds=960)
+CLONED_SILENCE = timedelta(seconds=CLONED_PENDING_SECONDS + 60)
 """The same for a run that first clones, installs, and waits for data."""
 
 Action = Literal["none", "submit", "crash", "pause", "restart", "give up"]
-
-
-class Asked(Protocol):
-    """What is looked at of a trigger; see :class:`store.triggers.Trigger`."""
-
-    @property
-    def model(self) -> str: ...  # noqa: D102 - as there
-    @property
-    def kind(self) -> str: ...  # noqa: D102
-    @property
-    def status(self) -> str: ...  # noqa: D102
-    @property
-    def deployed(self) -> bool: ...  # noqa: D102
-    @property
-    def attempts(self) -> int: ...  # noqa: D102
-    @property
-    def received_at(self) -> datetime: ...  # noqa: D102
-    @property
-    def next_at(self) -> datetime | None: ...  # noqa: D102
-
-
-A = TypeVar("A", bound=Asked)
 
 
 @dataclass(frozen=True)
@@ -89,33 +69,33 @@ class Step:
 NOTHING = Step("none")
 
 
-def to_submit(triggers: Iterable[A], now: datetime) -> list[A]:
+def to_submit(triggers: Iterable[Trigger], now: datetime) -> list[Trigger]:
     """Choose the triggers to ask runs for: of each model at most one, the oldest, and none while one is under way.
 
     What waits meanwhile is merged into the next run, so a burst of triggers costs one run and not one each, and no
     model fills the queue of the others.
     """
-    by_model: dict[str, list[A]] = defaultdict(list)
+    by_model: dict[str, list[Trigger]] = defaultdict(list)
     for trigger in triggers:
         by_model[trigger.model].append(trigger)
     chosen = (_next(of_model, now) for of_model in by_model.values())
     return [trigger for trigger in chosen if trigger is not None]
 
 
-def _next(triggers: list[A], now: datetime) -> A | None:
+def _next(triggers: list[Trigger], now: datetime) -> Trigger | None:
     if any(trigger.deployed for trigger in triggers):
         return None
     due = [trigger for trigger in triggers if trigger.status == "waiting" and _is_due(trigger, now)]
     return min(due, key=lambda trigger: trigger.received_at, default=None)
 
 
-def _is_due(trigger: Asked, now: datetime) -> bool:
+def _is_due(trigger: Trigger, now: datetime) -> bool:
     if trigger.next_at is not None and now < trigger.next_at:
         return False
     return trigger.kind != "drift" or now >= trigger.received_at + DRIFT_PATIENCE
 
 
-def after_run(trigger: Asked, run: RunState | None, now: datetime, to_begin: timedelta = SILENCE) -> Step:
+def after_run(trigger: Trigger, run: RunState | None, now: datetime, to_begin: timedelta = SILENCE) -> Step:
     """Say what to do about the run of a trigger that is not answered yet.
 
     Parameters
@@ -143,8 +123,8 @@ def _gone(run: RunState, now: datetime, to_begin: timedelta) -> str:
     return f"no heartbeat for {SILENCE.total_seconds():.0f} s" if run.type == "RUNNING" and run.silent else ""
 
 
-def _after_end(trigger: Asked, run: RunState, now: datetime) -> Step:
-    passes = run.type == "FAILED" and any(name in run.message for name in PASSING)
+def _after_end(trigger: Trigger, run: RunState, now: datetime) -> Step:
+    passes = run.type == "FAILED" and any(kind.__name__ in run.message for kind in PASSING)
     if not passes and trigger.attempts >= MAX_CRASHES:
         return Step("give up", reason=f"the run ended {trigger.attempts + 1} times without an answer: {run.message}")
     if now - trigger.received_at > FAILURES_FOR:

@@ -21,6 +21,7 @@ from sqlalchemy import Engine
 
 from config.settings import HookKey, HookSettings
 from core.errors import StorageError
+from core.trigger import Trigger
 from serving import hooks
 from serving.access import origin
 from serving.callers import Caller
@@ -28,7 +29,7 @@ from serving.problems import Problem
 from serving.rates import SharedRates
 from serving.service import Service
 from store.inbox import open_inbox
-from store.triggers import Trigger, receive
+from store.triggers import receive
 
 _logger = logging.getLogger("perennial.inbox")
 

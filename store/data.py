@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, select, update
 
 from core.events import data_versioned
-from store.database import reading, upsert, writing
+from store.database import insert_new, reading, upsert, writing
 from store.events import record_event
 from store.tables import BatchRow, ChampionRow, DataPushRow, DataVersionRow
 
@@ -30,16 +30,12 @@ def record_hashes(engine: Engine, model: str, hashes: Iterable[tuple[str, str, s
 
 def record_version(engine: Engine, version: dict[str, Any], trees: Sequence[str], remote: str, at: datetime) -> None:
     """Remember a data version and that its trees reached a remote; the first record of a version stays, and is told."""
-    chosen = select(DataVersionRow.version).where(
-        DataVersionRow.model == version["model"], DataVersionRow.version == version["version"]
-    )
     facts = {name: version[name] for name in ("n_rows", "n_batches", "git_commit")}
     with writing(engine) as connection:
-        if connection.scalar(chosen) is None:
+        if insert_new(connection, DataVersionRow, version):
             ruled = connection.execute(select(ChampionRow.model).where(ChampionRow.model == version["model"])).first()
             facts["has_champion"] = ruled is not None
             record_event(connection, data_versioned(version["model"], version["version"], at=at, **facts))
-        upsert(connection, DataVersionRow, [version], replace=())
         pushes = [{"tree": tree, "remote": remote, "pushed_at": at} for tree in trees]
         upsert(connection, DataPushRow, pushes, replace=("pushed_at",))
 

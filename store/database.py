@@ -94,15 +94,26 @@ def upsert(
     values = [dict(row) for row in rows]
     if not values:
         return
-    mapped = inspect(table)
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement = insert(table).values(values)
+    statement = _insert(connection, table).values(values)
     changes = {column: statement.excluded[column] for column in replace}
-    keys = list(mapped.primary_key)
+    keys = list(inspect(table).primary_key)
     if changes:
         connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes))
     else:
         connection.execute(statement.on_conflict_do_nothing(index_elements=keys))
+
+
+def insert_new(connection: Connection, table: type[DeclarativeBase], row: Mapping[str, Any]) -> bool:
+    """Insert a row; False where its primary key is there already. Of two at once, one alone inserts."""
+    keys = list(inspect(table).primary_key)
+    statement = _insert(connection, table).values(dict(row)).on_conflict_do_nothing(index_elements=keys)
+    # By what the database returns, and not by a look before; drivers do not count inserted rows alike.
+    return connection.execute(statement.returning(keys[0])).first() is not None
+
+
+def _insert(connection: Connection, table: type[DeclarativeBase]) -> Any:
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    return insert(table)
 
 
 def storage_error(url: URL, error: BaseException) -> StorageError:

@@ -11,10 +11,11 @@ from sqlalchemy import Engine, RowMapping, Select, select
 
 from core.drift_windows import EarlierWindow, Status
 from core.events import Event
+from core.trigger import Trigger
 from store.database import reading, upsert, writing
 from store.events import record_event
 from store.tables import DriftWindowRow
-from store.triggers import Trigger, receive_in
+from store.triggers import receive_in
 
 
 @dataclass(frozen=True)

@@ -8,93 +8,23 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, Update, func, select, update
 
 from core.events import Event
-from store.database import reading, upsert, writing
+from core.trigger import Status, Trigger
+from store.database import insert_new, reading, writing
 from store.events import record_event
 from store.tables import TriggerRow
-
-Kind = Literal["webhook", "drift", "schedule", "manual"]
-Status = Literal["waiting", "submitted", "running", "merged", "answered", "failed"]
 
 OPEN = ("waiting", "submitted", "running")
 """What still has to be done for a trigger; merged ones follow their leader."""
 
 
 @dataclass(frozen=True)
-class Trigger:
-    """Why a retraining was asked for.
-
-    Parameters
-    ----------
-    model
-        Name of the model.
-    id
-        Unique for the model: the same id again is the same trigger. Begins with the kind and the sender.
-    kind
-        ``webhook``, ``drift``, ``schedule`` or ``manual``.
-    sender
-        Who asked.
-    document
-        JSON object with what the sender said.
-    received_at
-        When.
-    status
-        ``waiting``, ``submitted``, ``running``, ``merged``, ``answered`` or ``failed``.
-    leader
-        Of a merged trigger: id of the trigger whose run answers it.
-    flow_run
-        Id of the Prefect run; None while there is none.
-    deployed
-        Whether that run belongs to a deployment, so that Prefect can start it again.
-    attempts
-        How often the run was started again.
-    next_at
-        When it may be submitted or started again; None for at once.
-    started_at, answered_at
-        When the run began to work, and when it answered.
-    outcome, reason
-        What came of it (``promoted``, ``waiting``, ``recorded``, ``refused``, ``undecided``, ``unchanged`` or
-        ``failed``) and why.
-    trained
-        Whether a model was fitted; these count against the week's budget.
-    data_version, version
-        Trained on, and registered; None where nothing was.
-    """
-
-    model: str
-    id: str
-    kind: Kind
-    sender: str
-    document: str
-    received_at: datetime
-    status: Status = "waiting"
-    leader: str | None = None
-    flow_run: str | None = None
-    deployed: bool = False
-    attempts: int = 0
-    next_at: datetime | None = None
-    started_at: datetime | None = None
-    answered_at: datetime | None = None
-    outcome: str | None = None
-    reason: str | None = None
-    trained: bool = False
-    data_version: str | None = None
-    version: int | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold."""
-        moments = ("received_at", "next_at", "started_at", "answered_at")
-        return {**asdict(self), **{name: _text(getattr(self, name)) for name in moments}}
-
-
-@dataclass(frozen=True)
 class Answer:
-    """What came of a trigger; see :class:`Trigger` for the fields."""
+    """What came of a trigger; see :class:`core.trigger.Trigger` for the fields."""
 
     outcome: str
     reason: str
@@ -111,10 +41,7 @@ def receive(engine: Engine, trigger: Trigger) -> bool:
 
 def receive_in(connection: Connection, trigger: Trigger) -> bool:
     """Do what :func:`receive` does, in somebody's transaction."""
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    # By what the database did, and not by a look before: of two at once, one alone put it there.
-    statement = insert(TriggerRow).values(asdict(trigger)).on_conflict_do_nothing(index_elements=["model", "id"])
-    return connection.execute(statement.returning(TriggerRow.id)).first() is not None
+    return insert_new(connection, TriggerRow, asdict(trigger))
 
 
 def claim(engine: Engine, trigger: Trigger, flow_run: str, *, deployed: bool, at: datetime) -> tuple[Trigger, bool]:
@@ -136,7 +63,7 @@ def claim(engine: Engine, trigger: Trigger, flow_run: str, *, deployed: bool, at
         The trigger as it stands, and whether the work is the caller's.
     """
     with writing(engine) as connection:
-        upsert(connection, TriggerRow, [asdict(trigger)], replace=())
+        receive_in(connection, trigger)
         row = connection.execute(_one(trigger.model, trigger.id).with_for_update()).mappings().one()
         found = Trigger(**row)
         if found.status in ("answered", "failed", "merged") or (
@@ -144,7 +71,7 @@ def claim(engine: Engine, trigger: Trigger, flow_run: str, *, deployed: bool, at
         ):
             return found, False
         mine = replace(found, status="running", flow_run=flow_run, deployed=deployed, started_at=found.started_at or at)
-        _set(connection, mine)
+        connection.execute(_change(mine).values(asdict(mine)))
         if deployed:
             others = update(TriggerRow).where(
                 TriggerRow.model == trigger.model,
@@ -181,9 +108,7 @@ def answer(engine: Engine, trigger: Trigger, given: Answer, at: datetime, event:
 
 def submitted(engine: Engine, trigger: Trigger, flow_run: str) -> bool:
     """Remember the Prefect run that was made for a waiting trigger; False where a run has claimed it meanwhile."""
-    chosen = update(TriggerRow).where(
-        TriggerRow.model == trigger.model, TriggerRow.id == trigger.id, TriggerRow.status == "waiting"
-    )
+    chosen = _change(trigger).where(TriggerRow.status == "waiting")
     values = {"status": "submitted", "flow_run": flow_run, "deployed": True, "next_at": None}
     with writing(engine) as connection:
         return bool(connection.execute(chosen.values(values)).rowcount)
@@ -191,19 +116,16 @@ def submitted(engine: Engine, trigger: Trigger, flow_run: str) -> bool:
 
 def reopen(engine: Engine, trigger: Trigger) -> None:
     """Let a trigger wait again whose Prefect run is gone; those merged into it stay so."""
-    chosen = update(TriggerRow).where(
-        TriggerRow.model == trigger.model, TriggerRow.id == trigger.id, TriggerRow.flow_run == trigger.flow_run
+    chosen = _change(trigger).where(
+        TriggerRow.flow_run == trigger.flow_run, TriggerRow.status.in_(("submitted", "running"))
     )
-    chosen = chosen.where(TriggerRow.status.in_(("submitted", "running")))
     with writing(engine) as connection:
         connection.execute(chosen.values(status="waiting", flow_run=None, deployed=False))
 
 
 def postpone(engine: Engine, trigger: Trigger, until: datetime | None, *, attempts: int) -> None:
     """Remember that nothing is to be done for an open trigger before a moment; None takes that back."""
-    chosen = update(TriggerRow).where(
-        TriggerRow.model == trigger.model, TriggerRow.id == trigger.id, TriggerRow.status.in_(OPEN)
-    )
+    chosen = _change(trigger).where(TriggerRow.status.in_(OPEN))
     with writing(engine) as connection:
         connection.execute(chosen.values(next_at=until, attempts=attempts))
 
@@ -254,10 +176,5 @@ def _one(model: str, trigger_id: str) -> Any:
     return select(TriggerRow.__table__).where(TriggerRow.model == model, TriggerRow.id == trigger_id)
 
 
-def _set(connection: Connection, trigger: Trigger) -> None:
-    chosen = update(TriggerRow).where(TriggerRow.model == trigger.model, TriggerRow.id == trigger.id)
-    connection.execute(chosen.values(asdict(trigger)))
-
-
-def _text(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
+def _change(trigger: Trigger) -> Update:
+    return update(TriggerRow).where(TriggerRow.model == trigger.model, TriggerRow.id == trigger.id)

@@ -29,7 +29,8 @@ from core.deployments import (
     rendered,
 )
 from core.errors import ConfigError, StorageError
-from tasks.local_server import prefect_environment, running_server
+from tasks.local_server import prefect_environment
+from tasks.prefect_api import known_api
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -172,15 +173,13 @@ def _server(settings: Settings) -> Iterator[SyncPrefectClient]:
 
 
 def _api_url(settings: Settings) -> str:
-    if settings.prefect_api_url:
-        return settings.prefect_api_url
-    server = running_server(settings)
-    if server is None:
+    address = known_api(settings)
+    if address is None:
         raise ConfigError(
             "no Prefect server to deploy to: set PREFECT_API_URL to yours (and PREFECT_API_KEY for Prefect Cloud), "
             "or start the whole platform on this machine with 'perennial up'"
         )
-    return server.api_url
+    return address
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -26,9 +26,9 @@ from core.monitored_window import CHAMPION, MonitoredWindow
 from core.performance import Performance, estimated_performance, realised_performance
 from core.prediction_bias import PredictionBias, prediction_bias
 from core.profile import BinnedProfile, ColumnProfile, LevelProfile
+from core.trigger import Trigger
 from store.database import open_database
 from store.drift import DriftWindow, drift_windows, find_window, record_window
-from store.triggers import Trigger
 from tasks.bundles import fetched
 from tasks.drift_log import log_verdict
 from tasks.drift_report import DriftReport

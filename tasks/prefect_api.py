@@ -17,19 +17,26 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 15.0
 
 
+def known_api(settings: Settings) -> str | None:
+    """Return the address of the Prefect API: the configured one, or the running local server's; None without either."""
+    if settings.prefect_api_url:
+        return settings.prefect_api_url
+    server = running_server(settings)
+    return server.api_url if server else None
+
+
 def api_address(settings: Settings) -> str:
-    """Return the address of the Prefect API: the configured one, or the running local server's.
+    """Return the address of the Prefect API, see :func:`known_api`.
 
     Raises
     ------
     StorageError
         There is none.
     """
-    if settings.prefect_api_url is not None:
-        return settings.prefect_api_url
-    if server := running_server(settings):
-        return server.api_url
-    raise StorageError("there is no Prefect API: set PREFECT_API_URL, or start everything with 'perennial up'")
+    address = known_api(settings)
+    if address is None:
+        raise StorageError("there is no Prefect API: set PREFECT_API_URL, or start everything with 'perennial up'")
+    return address
 
 
 @contextmanager

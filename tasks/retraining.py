@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, cast
 
 from config.schema import ModelConfig
 from config.settings import Settings
-from core.errors import ConfigError, RunInProgressError, StorageError, UserError
+from core.errors import ConfigError, StorageError, UserError
 from core.events import retrain_failed, retrain_refused
 from core.gate import GateVerdict
 from core.outcome import IngestOutcome, TrainOutcome
+from core.relay import PASSING
 from core.retraining import WEEK, Pace, Refusal, RetrainOutcome, pace_refusal, rows_refusal
 from core.text import readable
+from core.trigger import Kind, Trigger
 from store.champions import find_verdict
 from store.database import open_database
-from store.triggers import Answer, Kind, Trigger, answer, claim, last_trained, trained_since
+from store.triggers import Answer, answer, claim, last_trained, trained_since
 from tasks.new_rows import new_rows
 from tasks.registry import versions_made_for
 
@@ -30,9 +32,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("perennial.retrain")
 
 KINDS = ("webhook", "drift", "schedule", "manual")
-
-PASSING = (StorageError, RunInProgressError)
-"""What the caller can mend and passes by itself; :data:`core.relay.PASSING` has the names."""
 
 MAX_REASON = 2_000
 

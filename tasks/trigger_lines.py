@@ -11,7 +11,7 @@ from tasks.console import table
 
 if TYPE_CHECKING:
     from core.retraining import RetrainOutcome
-    from store.triggers import Trigger
+    from core.trigger import Trigger
 
 REASON_WIDTH = 90
 

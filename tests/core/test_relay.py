@@ -8,7 +8,7 @@ import pytest
 
 from core.deployments import SILENT
 from core.relay import DRIFT_PATIENCE, FAILURES_FOR, MAX_CRASHES, SILENCE, RunState, after_run, to_submit
-from store.triggers import Trigger
+from core.trigger import Trigger
 from tests.store.trigger_samples import AT, webhook
 
 

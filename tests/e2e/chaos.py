@@ -18,8 +18,9 @@ import pandas as pd
 import psutil
 
 from config.settings import HookKey, HookSettings
+from core.trigger import Trigger
 from store.database import open_database
-from store.triggers import Trigger, find_trigger
+from store.triggers import find_trigger
 from tasks.hooks import new_secret, signed_delivery
 from tasks.supervision import Supervisor
 from tests.e2e.stage import Stage, ask, await_value, land

@@ -9,11 +9,12 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
+from core.trigger import Trigger
 from store.champions import current_champion
 from store.data import versions
 from store.database import open_database, reading
 from store.tables import DriftWindowRow, EventRow
-from store.triggers import Trigger, triggers
+from store.triggers import triggers
 from tests.e2e.stage import Stage, add_model, await_value, land, loans, platform
 
 MODEL = "loans"

@@ -11,9 +11,10 @@ from config.settings import Settings
 from core.errors import SourceError
 from core.events import RETRAIN_REFUSED
 from core.retraining import RetrainOutcome
+from core.trigger import Trigger
 from store.database import open_database, reading
 from store.tables import EventRow
-from store.triggers import Trigger, find_trigger, receive, triggers
+from store.triggers import find_trigger, receive, triggers
 from tests.factories import add_credit_model, credit_rows
 from tests.store.trigger_samples import webhook
 

@@ -26,9 +26,10 @@ from sqlalchemy import text
 import serving.inbox
 import store.inbox
 from core.errors import StorageError
+from core.trigger import Trigger
 from serving.problems import KINDS
 from store.database import open_database
-from store.triggers import Trigger, triggers
+from store.triggers import triggers
 from tests.serving.deliveries import (
     GITHUB_SECRET,
     MLFLOW_SECRET,

@@ -18,8 +18,9 @@ import pytest
 from cryptography.fernet import Fernet
 from mlflow import MlflowClient
 
+from core.trigger import Trigger
 from store.database import open_database
-from store.triggers import Trigger, triggers
+from store.triggers import triggers
 from tests.serving.deliveries import MLFLOW_SECRET, PATH, hook_settings, project
 from tests.serving.running import Running, await_that, running
 

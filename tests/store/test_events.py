@@ -18,13 +18,14 @@ import store.data
 import store.drift
 from core.errors import StaleChampionError
 from core.events import DRIFT_DETECTED, Event, event_id
+from core.trigger import Trigger
 from store.champions import Champion, champion_history, current_champion, roll_back, take_office
 from store.data import record_version, versions
 from store.database import open_database, reading, writing
 from store.drift import drift_windows, record_window
 from store.events import mark_sent, record_event, unsent_events
 from store.tables import EventRow
-from store.triggers import Trigger, find_trigger, triggers
+from store.triggers import find_trigger, triggers
 from tests.store.stories import Story
 from tests.store.test_drift import window
 

@@ -23,8 +23,9 @@ from cli import main
 from config.platform import PlatformState, write_platform
 from config.settings import PlatformSettings, ServingSettings, Settings, load_settings
 from core.findings import Finding
+from core.trigger import Trigger
 from store.database import HEAD, open_database
-from store.triggers import Trigger, receive
+from store.triggers import receive
 from tasks.doctor import examine, finding_lines, run_checks
 from tasks.doctor_machine import check_clock, check_folder, check_libraries, check_models, check_ports
 from tasks.doctor_services import check_database, check_mlflow, check_prefect, check_relay, check_remote

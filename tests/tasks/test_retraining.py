@@ -10,9 +10,10 @@ import pytest
 from config.settings import Settings
 from core.errors import ConfigError, RunInProgressError, SourceError, StorageError
 from core.outcome import TrainOutcome
+from core.trigger import Trigger
 from store.database import open_database
 from store.events import unsent_events
-from store.triggers import Trigger, find_trigger
+from store.triggers import find_trigger
 from tasks.retraining import Claim, FlowRun, already, answered, claim_trigger, conclude
 
 SLOT = datetime(2026, 3, 2, 3, tzinfo=UTC)

@@ -1,0 +1,81 @@
+"""Why a retraining was asked for, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+Kind = Literal["webhook", "drift", "schedule", "manual"]
+Status = Literal["waiting", "submitted", "running", "merged", "answered", "failed"]
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """Why a retraining was asked for.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    id
+        Unique for the model: the same id again is the same trigger. Begins with the kind and the sender.
+    kind
+        ``webhook``, ``drift``, ``schedule`` or ``manual``.
+    sender
+        Who asked.
+    document
+        JSON object with what the sender said.
+    received_at
+        When.
+    status
+        ``waiting``, ``submitted``, ``running``, ``merged``, ``answered`` or ``failed``.
+    leader
+        Of a merged trigger: id of the trigger whose run answers it.
+    flow_run
+        Id of the Prefect run; None while there is none.
+    deployed
+        Whether that run belongs to a deployment, so that Prefect can start it again.
+    attempts
+        How often the run was started again.
+    next_at
+        When it may be submitted or started again; None for at once.
+    started_at, answered_at
+        When the run began to work, and when it answered.
+    outcome, reason
+        What came of it (``promoted``, ``waiting``, ``recorded``, ``refused``, ``undecided``, ``unchanged`` or
+        ``failed``) and why.
+    trained
+        Whether a model was fitted; these count against the week's budget.
+    data_version, version
+        Trained on, and registered; None where nothing was.
+    """
+
+    model: str
+    id: str
+    kind: Kind
+    sender: str
+    document: str
+    received_at: datetime
+    status: Status = "waiting"
+    leader: str | None = None
+    flow_run: str | None = None
+    deployed: bool = False
+    attempts: int = 0
+    next_at: datetime | None = None
+    started_at: datetime | None = None
+    answered_at: datetime | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    trained: bool = False
+    data_version: str | None = None
+    version: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content that JSON can hold."""
+        moments = ("received_at", "next_at", "started_at", "answered_at")
+        return {**asdict(self), **{name: _text(getattr(self, name)) for name in moments}}
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
