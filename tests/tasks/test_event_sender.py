@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,11 +21,9 @@ from core.errors import StorageError
 from core.events import Event, champion_changed, retrain_refused
 from store.database import open_database, writing
 from store.events import record_event, unsent_events
-from store.postgres import prefect_database
 from tasks.event_sender import BATCH, send_events
+from tasks.prefect_api import prefect_client
 from tests.factories import make_project
-from tests.postgres import postgres_server
-from tests.prefect_server import prefect_server
 
 server = pytest.mark.xdist_group("prefect")
 
@@ -103,24 +102,8 @@ def test_an_event_can_be_read_back_with_what_it_is_related_to(prefect_api: str, 
 
 
 @server
-def test_an_event_that_is_sent_twice_sets_off_an_automation_once(
-    tmp_path: Path, outbox: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever dies between the answer and the mark sends again: Prefect keeps and acts on the first.
-
-    On a server of its own and PostgreSQL: on SQLite a busy server loses what automations are set off by.
-    """
-    with (
-        postgres_server() as database,
-        prefect_server(
-            tmp_path / "prefect", {"PREFECT_SERVER_DATABASE_CONNECTION_URL": prefect_database(database.address)}
-        ) as own,
-    ):
-        monkeypatch.setenv("PREFECT_API_URL", own.api_url)
-        _send_twice(own.api_url, outbox)
-
-
-def _send_twice(prefect_api: str, outbox: Settings) -> None:
+def test_an_event_that_is_sent_twice_sets_off_an_automation_once(prefect_api: str, outbox: Settings) -> None:
+    """Whoever dies between the answer and the mark sends again: Prefect keeps and acts on the first."""
     model = f"m{uuid4().hex}"
     automation = automate(model)
     try:
@@ -233,9 +216,8 @@ def test_one_event_that_prefect_refuses_for_good_keeps_nobody(
 
 def request(method: str, path: str, **given: Any) -> Any:
     """Ask the real server."""
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
+    # By its address and not by the environment: Prefect read that when another test imported it.
+    with prefect_client(Settings(prefect_api_url=os.environ["PREFECT_API_URL"])) as client:
         return client._client.request(method, path, **given)
 
 
