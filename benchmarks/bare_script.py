@@ -30,7 +30,7 @@ from sklearn.utils import resample  # noqa: E402
 
 from config.load import load_model_config  # noqa: E402
 from config.schema import ModelConfig  # noqa: E402
-from core.estimators import load_estimator  # noqa: E402
+from core.train.estimators import load_estimator  # noqa: E402
 
 
 def main() -> None:

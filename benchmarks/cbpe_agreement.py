@@ -1,8 +1,8 @@
 """Estimates without labels beside NannyML's, on the same rows.
 
 Run ``python -m benchmarks.cbpe_agreement``; prints a Markdown table. ``--keep`` writes NannyML's numbers to
-``tests/core/nannyml_cbpe.json``, which the tests compare with. NannyML's boundaries are three of its standard errors
-around its value.
+``tests/core/performance/nannyml_cbpe.json``, which the tests compare with. NannyML's boundaries are
+three of its standard errors around its value.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks import peers
-from core.cbpe import ScoreCalibration, estimated
-from core.metrics import metric_values
-from tests.core.cbpe_cases import CASES, CbpeCase
+from core.metrics.metrics import metric_values
+from core.performance.cbpe import ScoreCalibration, estimated
+from tests.core.performance.cbpe_cases import CASES, CbpeCase
 
-KEPT = peers.ROOT / "tests" / "core" / "nannyml_cbpe.json"
+KEPT = peers.ROOT / "tests" / "core" / "performance" / "nannyml_cbpe.json"
 METRICS = ("roc_auc", "average_precision", "accuracy", "f1")
 
 

@@ -32,14 +32,15 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # sh
 from benchmarks import peers
 from benchmarks.drift_worlds import CATEGORIES, FEATURES, NUMBERS, RARE, Change, Sample, importance, sample
 from config.schema import Drift, Gate
-from core.bootstrap import Estimate, estimates
-from core.cbpe import CbpeReference, reference_cbpe
-from core.counts import WindowCounts
-from core.drift import DriftEvidence, WindowFacts, decide, performance_confidence
-from core.drift_columns import ColumnDrift, Pair, Role, column_drifts
-from core.performance import Performance, estimated_performance, realised_performance
-from core.prediction_bias import PredictionBias, prediction_bias
-from core.profile import ColumnProfile, level_profile, number_profile
+from core.drift.columns import ColumnDrift, Pair, Role, column_drifts
+from core.drift.counts import WindowCounts
+from core.drift.decision import decide, performance_confidence
+from core.drift.profile import ColumnProfile, level_profile, number_profile
+from core.drift.verdict import DriftEvidence, WindowFacts
+from core.metrics.bootstrap import Estimate, estimates
+from core.performance.cbpe import CbpeReference, reference_cbpe
+from core.performance.loss import Performance, estimated_performance, realised_performance
+from core.performance.prediction_bias import PredictionBias, prediction_bias
 
 REFERENCE_ROWS = 20_000
 HOLDOUT_ROWS = 5_000

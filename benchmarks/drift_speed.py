@@ -24,9 +24,9 @@ import numpy as np
 from benchmarks import peers, polars_scan
 from benchmarks.clocks import check, clocks, since
 from config.schema import ModelConfig
-from core.drift_columns import Pair, column_drifts
+from core.drift.columns import Pair, column_drifts
+from core.drift.profile import Profile, reference_profile
 from core.feature_contract import FeatureContract
-from core.profile import Profile, reference_profile
 
 SIZES = (1_000_000, 10_000_000)
 LARGE = 100_000_000
@@ -119,7 +119,7 @@ def _perennial(n_rows: int, sample_rows: int) -> tuple[float, float, int]:
     import pyarrow.compute
     import pyarrow.parquet  # noqa: F401 - both are imported by the first piece, else
 
-    from tasks.window_counts import count_window
+    from tasks.monitor.window_counts import count_window
 
     path, reference = current_file(n_rows), Profile.from_dict(json.loads((FOLDER / PROFILE).read_text()))
     started = clocks()
@@ -165,7 +165,7 @@ def rows_file(n_rows: int, seed: int, shift: float) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from tasks.source import ROW_GROUP
+    from tasks.source.stage import ROW_GROUP
 
     path = FOLDER / f"rows-{n_rows}-{seed}-{shift:g}.parquet"
     if path.is_file():

@@ -19,7 +19,7 @@ import pandas as pd
 from scipy import stats
 from scipy.special import expit, logit, ndtr, ndtri
 
-from core.metrics import Floats, metric_values
+from core.metrics.metrics import Floats, metric_values
 
 RARE = 0.1
 """Share of the rare class without drift."""

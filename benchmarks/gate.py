@@ -33,21 +33,21 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # sh
 
 from config.load import load_model_config
 from config.schema import ModelConfig, SimulatedSource
-from core.bootstrap import Estimate
-from core.clean_holdout import clean_holdout
-from core.comparison import compare
 from core.contract import encode_target, prepare
-from core.evaluation import predict_output
+from core.data.rows import Rows
+from core.data.seen_rows import rows_trained_on
+from core.data.simulate import simulate_month
+from core.data.split import Split, feature_hashes
 from core.feature_contract import FeatureContract
-from core.features import build_pipeline
-from core.gate import Evidence, GateVerdict, HoldoutFacts, ServingVerdict, decide, gain_check
-from core.metrics import METRICS, Floats, metric_values, task_metrics
-from core.paired import Difference, paired_differences
-from core.rows import Rows
-from core.seen_rows import rows_trained_on
-from core.self_test import SelfTest, degraded, self_test, shuffled_model
-from core.simulate import simulate_month
-from core.split import Split, feature_hashes
+from core.gate.clean_holdout import clean_holdout
+from core.gate.comparison import compare
+from core.gate.decision import Evidence, GateVerdict, HoldoutFacts, ServingVerdict, decide, gain_check
+from core.gate.negative_controls import SelfTest, degraded, self_test, shuffled_model
+from core.metrics.bootstrap import Estimate
+from core.metrics.evaluation import predict_output
+from core.metrics.metrics import METRICS, Floats, metric_values, task_metrics
+from core.metrics.paired import Difference, paired_differences
+from core.train.pipeline import build_pipeline
 
 PAIRS = 500
 PAIR_ROWS = 1_000

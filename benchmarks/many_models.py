@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from core.trigger import Trigger
+from core.operate.trigger import Trigger
 from store.database import open_database
 from store.triggers import triggers
 from tests.e2e.chaos import Sender, add_small_model, hook_secrets

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from store.database import open_database
 from store.triggers import find_trigger
-from tasks.services import is_healthy, services
+from tasks.platform.processes import is_healthy, services
 from tests.e2e.chaos import (
     MODEL,
     Sender,

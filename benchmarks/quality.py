@@ -27,15 +27,15 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from config.schema import ModelConfig
 from config.settings import Settings
 from core.contract import encode_target
-from core.evaluation import predict_output
+from core.data.rows import Rows
+from core.data.split import Split, holdout_split
 from core.feature_contract import FeatureContract
+from core.metrics.evaluation import predict_output
 from core.references import Snapshot
-from core.rows import Rows
-from core.split import Split, holdout_split
-from tasks.fit import fit_model
-from tasks.init import init_model
-from tasks.rows import load_rows
-from tasks.source import stage_rows
+from tasks.init.model_file import init_model
+from tasks.source.stage import stage_rows
+from tasks.train.fit import fit_model
+from tasks.versions.rows import load_rows
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 BOOSTING = {"learning_rate": 0.05, "max_iter": 600, "early_stopping": True, "n_iter_no_change": 30}

@@ -14,7 +14,7 @@ from pathlib import Path
 from config.settings import Settings
 from tests.factories import make_project
 from tests.serving.faults import Kills, Overload, Swaps, end_with_requests_in_flight, kill_workers, overload, swap
-from tests.serving.processes import Load, Served, Version, crown, loading, register_version, serving
+from tests.serving.service_processes import Load, Served, Version, crown, loading, register_version, serving
 
 LIMIT = 16
 

@@ -18,10 +18,10 @@ import joblib
 import pandas as pd
 
 from config.schema import SimulatedSource
+from core.data.simulate import simulate_month
 from core.feature_contract import FeatureContract
-from core.simulate import simulate_month
-from core.trust import trusted_types
-from serving.predictor import load_pipeline
+from core.train.trust import trusted_types
+from serving.bundle.predictor import load_pipeline
 
 ROOT = Path(__file__).resolve().parents[1]
 PERENNIAL = (sys.executable, "-m", "cli")

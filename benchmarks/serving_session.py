@@ -18,7 +18,7 @@ import onnxruntime
 
 from benchmarks.serving_project import ROOT, trained_project
 from core.feature_contract import FeatureContract
-from serving.rows import RowReader
+from serving.model.rows import RowReader
 
 LEVELS = {
     "none": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from config.schema import SimulatedSource
-from core.simulate import simulate
+from core.data.simulate import simulate
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PERENNIAL = [sys.executable, "-m", "cli"]

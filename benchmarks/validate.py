@@ -71,7 +71,7 @@ def _measured(way: str, n_rows: int, folder: Path) -> dict[str, Any]:
 def _pandas_engine(folder: Path, n_rows: int) -> tuple[float, float, dict[str, Any]]:
     import pandas as pd
 
-    from tasks.pushdown import great_expectations
+    from tasks.validation.pushdown import great_expectations
 
     gx = great_expectations()
     context = gx.get_context(mode="ephemeral")
@@ -86,8 +86,8 @@ def _pandas_engine(folder: Path, n_rows: int) -> tuple[float, float, dict[str, A
 
 
 def _duckdb_engine(folder: Path, n_rows: int) -> tuple[float, float, dict[str, Any]]:
-    from tasks.expectations import read_suite
-    from tasks.pushdown import built, great_expectations, pushed_down, validated
+    from tasks.validation.expectations import read_suite
+    from tasks.validation.pushdown import built, great_expectations, pushed_down, validated
 
     config, settings = _project(folder)
     great_expectations()
@@ -100,8 +100,8 @@ def _duckdb_engine(folder: Path, n_rows: int) -> tuple[float, float, dict[str, A
 
 
 def _whole_step(folder: Path, n_rows: int) -> tuple[float, float, dict[str, Any]]:
-    from tasks.pushdown import great_expectations
-    from tasks.validate import validate_rows
+    from tasks.validation.pushdown import great_expectations
+    from tasks.validation.validate import validate_rows
 
     config, settings = _project(folder)
     great_expectations()
@@ -161,7 +161,7 @@ def _generate(path: Path, n_rows: int, bad_per_mille: int) -> None:
     """Write rows as the source step would; the bad ones are far out of range in the first number."""
     import duckdb
 
-    from tasks.source import ROW_GROUP
+    from tasks.source.stage import ROW_GROUP
 
     # A hash of the row's number in place of a generator: the same rows whatever the number of threads.
     normal = ", ".join(

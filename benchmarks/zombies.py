@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from core.deployments import HEARTBEAT_SECONDS, automations
+from core.operate.deployments import HEARTBEAT_SECONDS, automations
 from tests.prefect_server import PrefectServer, await_that, kill_group, prefect_server
 
 

@@ -83,7 +83,7 @@ class OpenmlSource(Section):
 
 
 class SimulatedDrift(Section):
-    """One change of the simulated world, placed in time (see ``core.simulate``)."""
+    """One change of the simulated world, placed in time (see ``core.data.simulate``)."""
 
     kind: Literal["covariate", "prior", "concept"]
     month: int = Field(ge=0, le=1199, description="index of the first month it shows in, 0 = the first month")
@@ -92,7 +92,7 @@ class SimulatedDrift(Section):
 
 
 class SimulatedSource(Section):
-    """Simulated credit applications (see ``core.simulate``)."""
+    """Simulated credit applications (see ``core.data.simulate``)."""
 
     kind: Literal["simulated"]
     start: date = Field(default=date(2024, 1, 1), description="first day of the first month")

@@ -18,6 +18,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from config.platform import read_platform
 from core.errors import ConfigError
 
+PACKAGES = Path(__file__).resolve().parents[1]
+"""Folder that holds our packages: where Perennial is installed, which need not be the user's project."""
+
 
 class Settings(BaseSettings):
     """Where everything lies. Every field is an environment variable ``PERENNIAL_<FIELD>``."""

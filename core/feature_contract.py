@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+import numpy as np
+
 from config.schema import ModelConfig
 from core.errors import TrainingError
 
@@ -120,3 +122,14 @@ def _label_order(label: str) -> tuple[int, float, str]:
         return (0, float(label), label)
     except ValueError:
         return (1, 0.0, label)
+
+
+def level_text(level: object) -> str:
+    """Canonical text of a category or a boolean.
+
+    Examples
+    --------
+    >>> level_text(True), level_text("North")
+    ('true', 'North')
+    """
+    return str(level).lower() if isinstance(level, bool | np.bool_) else str(level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Sequence
 
@@ -50,3 +51,53 @@ def is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def short(text: str, limit: int = 40) -> str:
+    r"""Quote a text from the data for one line of a message or comment: printable, at most ``limit`` characters.
+
+    Examples
+    --------
+    >>> short("a" * 50, limit=10)
+    "'aaaaaaaaa…'"
+    >>> short("line\nbreak")
+    "'line\\nbreak'"
+    """
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    return repr(cut)
+
+
+def percent(share: float) -> str:
+    """Share as people write it.
+
+    Examples
+    --------
+    >>> percent(0.1234), percent(0.00001), percent(1.0)
+    ('12.3 %', 'under 0.1 %', '100 %')
+    """
+    if 0 < share < 0.001:
+        return "under 0.1 %"
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"
+
+
+def number(value: float) -> str:
+    """Write a number for a sentence: no decimals it does not have, six digits at most.
+
+    Examples
+    --------
+    >>> number(1000000.0), number(0.1 + 0.2), number(-3.0)
+    ('1,000,000', '0.3', '-3')
+    """
+    return f"{value:,.0f}" if value == math.floor(value) and abs(value) < 1e15 else f"{value:.6g}"
+
+
+def percent_text(share: float) -> str:
+    """Write a confidence in percent, with digits enough that it is not 100.
+
+    Examples
+    --------
+    >>> percent_text(0.95), percent_text(0.998), percent_text(0.999996)
+    ('95 %', '99.8 %', '99.9996 %')
+    """
+    text = f"{100 * share:.4g}"
+    return f"{100 * share:.8g} %" if text == "100" else f"{text} %"

@@ -6,9 +6,9 @@ from prefect import flow
 
 from config.settings import load_settings
 from core.outcome import IngestOutcome
-from tasks.lock import hold_model
-from tasks.publish import accepted, refused, tell
-from tasks.slots import skipped, superseded
+from tasks.outcomes import accepted, refused, tell
+from tasks.runs.lock import hold_model
+from tasks.runs.slots import skipped, superseded
 from tasks.steps import find_batch, read_config, stage, validate, version, write
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prefect import flow
 
-from core.drift import DriftVerdict
-from tasks.publish import tell, watched
-from tasks.slots import skipped, superseded
+from core.drift.verdict import DriftVerdict
+from tasks.outcomes import tell, watched
+from tasks.runs.slots import skipped, superseded
 from tasks.steps import choose_window, decide_drift, find_drift, keep_drift, measure_drift, read_config
 
 

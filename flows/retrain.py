@@ -5,13 +5,13 @@ from __future__ import annotations
 from prefect import flow
 
 from config.settings import load_settings
-from core.retraining import RetrainOutcome
+from core.operate.retraining import RetrainOutcome
 from flows.ingest import ingest
 from flows.train import train
-from tasks.lock import hold_model
-from tasks.publish import retrained, tell
-from tasks.retraining import already, answered
-from tasks.slots import skipped, superseded
+from tasks.operate.retraining import already, answered
+from tasks.outcomes import retrained, tell
+from tasks.runs.lock import hold_model
+from tasks.runs.slots import skipped, superseded
 from tasks.steps import check_pace, check_rows, claim_trigger, conclude, read_config, refuse
 
 WAIT_SECONDS = 3600.0

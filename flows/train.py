@@ -7,9 +7,9 @@ from prefect import flow
 from config.settings import load_settings
 from core.outcome import TrainOutcome
 from flows.ingest import ingest
-from tasks.lock import hold_model
-from tasks.publish import refused_by_leakage, refused_by_validation, tell, trained
-from tasks.slots import skipped, superseded
+from tasks.outcomes import refused_by_leakage, refused_by_validation, tell, trained
+from tasks.runs.lock import hold_model
+from tasks.runs.slots import skipped, superseded
 from tasks.steps import (
     check_leakage,
     evaluate,

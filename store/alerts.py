@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, insert, select, update
 
-from core.alerts import Alert, Level, with_earlier
+from core.operate.alerts import Alert, Level, with_earlier
 from store.database import reading, writing
 from store.tables import AlertRow, EventRow
 
@@ -25,7 +25,7 @@ class StoredAlert:
     id
         Its own.
     key, level, title, body
-        As in :class:`core.alerts.Alert`.
+        As in :class:`core.operate.alerts.Alert`.
     destination
         Name of the destination, without its secrets.
     created_at

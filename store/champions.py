@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, Select, delete, func, insert, select, tuple_
 
 from core.errors import PromotionError, StaleChampionError
-from core.events import champion_changed
+from core.operate.events import champion_changed
 from store.database import reading, upsert, writing
 from store.events import record_event
 from store.tables import ChampionRow, ProjectionRow, ReviewRow, VerdictRow

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select, update
 
-from core.events import data_versioned
+from core.operate.events import data_versioned
 from store.database import insert_new, reading, upsert, writing
 from store.events import record_event
 from store.tables import BatchRow, ChampionRow, DataPushRow, DataVersionRow

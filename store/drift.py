@@ -9,9 +9,9 @@ from typing import Any, Self
 
 from sqlalchemy import Engine, RowMapping, Select, select
 
-from core.drift_windows import EarlierWindow, Status
-from core.events import Event
-from core.trigger import Trigger
+from core.drift.windows import EarlierWindow, Status
+from core.operate.events import Event
+from core.operate.trigger import Trigger
 from store.database import reading, upsert, writing
 from store.events import record_event
 from store.tables import DriftWindowRow

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, select, update
 
-from core.events import Event
+from core.operate.events import Event
 from store.database import reading, upsert, writing
 from store.tables import EventRow
 

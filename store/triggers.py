@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Update, func, select, update
 
-from core.events import Event
-from core.trigger import Status, Trigger
+from core.operate.events import Event
+from core.operate.trigger import Status, Trigger
 from store.database import insert_new, reading, writing
 from store.events import record_event
 from store.tables import TriggerRow
@@ -24,7 +24,7 @@ OPEN = ("waiting", "submitted", "running")
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a trigger; see :class:`core.trigger.Trigger` for the fields."""
+    """What came of a trigger; see :class:`core.operate.trigger.Trigger` for the fields."""
 
     outcome: str
     reason: str

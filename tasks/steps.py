@@ -19,18 +19,18 @@ from prefect.tasks import Task
 from config.load import load_model_config
 from config.schema import ModelConfig
 from config.settings import load_settings
+from core.drift.monitored_window import MonitoredWindow
 from core.errors import StorageError
-from core.monitored_window import MonitoredWindow
 from core.outcome import IngestOutcome, TrainOutcome
 from core.references import Batch, DataVersion, StagedRows, ValidationResult
-from core.training_run import TrainingRun
-from tasks.progress import step
+from core.train.training_run import TrainingRun
+from tasks.runs.progress import step
 
 if TYPE_CHECKING:
-    from core.drift import DriftEvidence, DriftVerdict
-    from core.gate import GateVerdict
-    from core.retraining import Refusal, RetrainOutcome
-    from tasks.retraining import Claim
+    from core.drift.verdict import DriftEvidence, DriftVerdict
+    from core.gate.decision import GateVerdict
+    from core.operate.retraining import Refusal, RetrainOutcome
+    from tasks.operate.retraining import Claim
 
 _logger = logging.getLogger("perennial.steps")
 
@@ -57,7 +57,7 @@ def read_config(model: str, overrides: dict[str, str] | None) -> ModelConfig:
 @io_step
 def stage(config: ModelConfig) -> StagedRows:
     """Read the source into a typed file; a repeat starts from an empty work folder."""
-    from tasks.source import stage_rows
+    from tasks.source.stage import stage_rows
 
     settings = load_settings()
     with step("Reading rows"):
@@ -70,7 +70,7 @@ def stage(config: ModelConfig) -> StagedRows:
 @plain_step
 def find_batch(config: ModelConfig, rows: StagedRows) -> Batch | None:
     """Find the batch that holds exactly these rows already."""
-    from tasks.data import known_batch
+    from tasks.versions.versions import known_batch
 
     return known_batch(rows, config, load_settings())
 
@@ -78,8 +78,8 @@ def find_batch(config: ModelConfig, rows: StagedRows) -> Batch | None:
 @plain_step
 def validate(config: ModelConfig, rows: StagedRows) -> ValidationResult:
     """Judge the rows by the model's suite; a repeat rebuilds the same pages."""
-    from tasks.validate import validate_rows
-    from tasks.validation_results import keep_result
+    from tasks.validation.results import keep_result
+    from tasks.validation.validate import validate_rows
 
     with step("Validating rows"):
         result = validate_rows(rows, config, load_settings(), rows.path.parent)
@@ -90,7 +90,7 @@ def validate(config: ModelConfig, rows: StagedRows) -> ValidationResult:
 @io_step
 def write(config: ModelConfig, validation: ValidationResult) -> Batch:
     """Land the accepted rows as a batch; rows that are there already make no second one."""
-    from tasks.data import write_batch
+    from tasks.versions.versions import write_batch
 
     with step("Writing the batch"):
         return write_batch(validation.rows, config, load_settings(), validation.n_quarantined)
@@ -99,7 +99,7 @@ def write(config: ModelConfig, validation: ValidationResult) -> Batch:
 @io_step
 def version(config: ModelConfig) -> DataVersion:
     """Add the model's data to DVC and push it; unchanged data is the same version."""
-    from tasks.data import version_data
+    from tasks.versions.versions import version_data
 
     settings = load_settings()
     with step("Versioning data"):
@@ -111,7 +111,7 @@ def version(config: ModelConfig) -> DataVersion:
 @io_step
 def prepare_run(config: ModelConfig, data_version: str, trigger: str) -> TrainingRun:
     """Lay the snapshot out and name the run by everything that decides its result."""
-    from tasks.runs import training_run
+    from tasks.train.training_run import training_run
 
     with step("Laying out the snapshot"):
         return training_run(config, data_version, trigger, load_settings())
@@ -120,9 +120,9 @@ def prepare_run(config: ModelConfig, data_version: str, trigger: str) -> Trainin
 @io_step
 def find_version(run: TrainingRun) -> TrainOutcome | None:
     """Find the version that the same run registered before, and whether anything is left to do for it."""
-    from tasks.champions import repair
-    from tasks.judge import is_settled, office_of
-    from tasks.registry import find_registered
+    from tasks.champions.aliases import repair
+    from tasks.gate.judge import is_settled, office_of
+    from tasks.registry.versions import find_registered
 
     settings = load_settings()
     found = find_registered(run.config.model, run.lineage.run_key, settings)
@@ -147,7 +147,7 @@ def find_version(run: TrainingRun) -> TrainOutcome | None:
 @plain_step
 def check_leakage(run: TrainingRun) -> tuple[str, ...]:
     """Reasons not to train on these rows; empty when there are none."""
-    from tasks.bench import open_bench
+    from tasks.train.bench import open_bench
 
     with step("Checking for leakage"):
         report = open_bench(run).leakage
@@ -157,9 +157,9 @@ def check_leakage(run: TrainingRun) -> tuple[str, ...]:
 @plain_step
 def fit(run: TrainingRun) -> None:
     """Cross-validate, search and fit on the training rows; beside it, start the drift report."""
-    from tasks.bench import open_bench
-    from tasks.drift_reports import training_report
-    from tasks.fit import fit_model
+    from tasks.train.bench import open_bench
+    from tasks.train.drift_report import training_report
+    from tasks.train.fit import fit_model
 
     bench = open_bench(run)
     with step("Training"):
@@ -172,7 +172,7 @@ def fit(run: TrainingRun) -> None:
 @plain_step
 def evaluate(run: TrainingRun) -> None:
     """Measure the pipeline on its own holdout."""
-    from tasks.evaluate import evaluate_run
+    from tasks.train.evaluate import evaluate_run
 
     with step("Evaluating"):
         evaluate_run(run)
@@ -181,7 +181,7 @@ def evaluate(run: TrainingRun) -> None:
 @io_step
 def register(run: TrainingRun) -> TrainOutcome:
     """Build the bundle and register it; the same run key gives the same version."""
-    from tasks.registration import register_run
+    from tasks.train.registration import register_run
 
     with step("Registering"):
         return register_run(run, load_settings())
@@ -190,7 +190,7 @@ def register(run: TrainingRun) -> TrainOutcome:
 @io_step
 def judge(run: TrainingRun, version: TrainOutcome) -> GateVerdict:
     """Compare a registered version with the champion; a repeat gives the recorded verdict."""
-    from tasks.judge import judge as judge_version
+    from tasks.gate.judge import judge as judge_version
 
     with step("Judging"):
         return judge_version(run, cast("int", version.version), load_settings())
@@ -199,7 +199,7 @@ def judge(run: TrainingRun, version: TrainOutcome) -> GateVerdict:
 @io_step
 def promote(run: TrainingRun, verdict: GateVerdict) -> bool:
     """Let a version take office as the gate says; False where the champion moved meanwhile."""
-    from tasks.judge import promote as promote_version
+    from tasks.gate.judge import promote as promote_version
 
     with step("Promoting"):
         return promote_version(run, verdict, load_settings())
@@ -216,7 +216,7 @@ def choose_window(
     wait_seconds: float,
 ) -> MonitoredWindow:
     """Choose the rows to look at and name the decision about them; nothing is read yet."""
-    from tasks.windows import Asked, monitored_window
+    from tasks.monitor.windows import Asked, monitored_window
 
     asked = Asked(tuple(batches or ()), since, until, against, exact)
     return monitored_window(config, asked, load_settings(), wait_seconds)
@@ -225,7 +225,7 @@ def choose_window(
 @io_step
 def find_drift(window: MonitoredWindow) -> DriftVerdict | None:
     """Find the decision about the same rows by the same rules."""
-    from tasks.monitor import recorded_verdict
+    from tasks.monitor.measure import recorded_verdict
 
     return recorded_verdict(window, load_settings())
 
@@ -233,7 +233,7 @@ def find_drift(window: MonitoredWindow) -> DriftVerdict | None:
 @io_step
 def measure_drift(window: MonitoredWindow) -> DriftEvidence:
     """Count the window against the reference, ask the champion, and start the report beside it."""
-    from tasks.monitor import measure
+    from tasks.monitor.measure import measure
 
     with step("Measuring the window"):
         return measure(window, load_settings())
@@ -242,7 +242,7 @@ def measure_drift(window: MonitoredWindow) -> DriftEvidence:
 @plain_step
 def decide_drift(window: MonitoredWindow, evidence: DriftEvidence) -> DriftVerdict:
     """Decide by the evidence and the windows before this one."""
-    from tasks.monitor import decided
+    from tasks.monitor.measure import decided
 
     return decided(window, evidence, load_settings())
 
@@ -250,7 +250,7 @@ def decide_drift(window: MonitoredWindow, evidence: DriftEvidence) -> DriftVerdi
 @io_step
 def keep_drift(window: MonitoredWindow, verdict: DriftVerdict) -> DriftVerdict:
     """Keep report, numbers and, last of all, the decision; of two runs at once the first decision stands."""
-    from tasks.monitor import keep
+    from tasks.monitor.measure import keep
 
     with step("Keeping the report"):
         return keep(window, verdict, load_settings())
@@ -259,8 +259,8 @@ def keep_drift(window: MonitoredWindow, verdict: DriftVerdict) -> DriftVerdict:
 @io_step
 def claim_trigger(model: str, kind: str, trigger_id: str | None, reason: str, force: bool) -> Claim:
     """Claim the trigger for this run; a repeat by the same run finds it claimed."""
-    from tasks.retraining import FlowRun
-    from tasks.retraining import claim_trigger as claim
+    from tasks.operate.retraining import FlowRun
+    from tasks.operate.retraining import claim_trigger as claim
 
     run = FlowRun(str(flow_run.get_id()), deployment.id is not None, flow_run.scheduled_start_time)
     return claim(model, kind, trigger_id, reason, force=force, run=run, settings=load_settings())
@@ -269,7 +269,7 @@ def claim_trigger(model: str, kind: str, trigger_id: str | None, reason: str, fo
 @io_step
 def check_pace(claim: Claim, config: ModelConfig) -> Refusal | None:
     """Say why it is too soon to train again; nothing is written."""
-    from tasks.retraining import pace
+    from tasks.operate.retraining import pace
 
     return pace(claim, config, load_settings())
 
@@ -277,7 +277,7 @@ def check_pace(claim: Claim, config: ModelConfig) -> Refusal | None:
 @io_step
 def check_rows(claim: Claim, config: ModelConfig, ingestion: IngestOutcome) -> Refusal | None:
     """Say why the rows are no reason to train again; nothing is written."""
-    from tasks.retraining import rows
+    from tasks.operate.retraining import rows
 
     with step("Looking for new rows"):
         return rows(claim, config, ingestion, load_settings())
@@ -286,7 +286,7 @@ def check_rows(claim: Claim, config: ModelConfig, ingestion: IngestOutcome) -> R
 @io_step
 def refuse(claim: Claim, refusal: Refusal, data_version: str | None = None) -> RetrainOutcome:
     """Record a refusal as the trigger's answer; the first answer stays."""
-    from tasks.retraining import refuse as record
+    from tasks.operate.retraining import refuse as record
 
     return record(claim, refusal, data_version, load_settings())
 
@@ -294,6 +294,6 @@ def refuse(claim: Claim, refusal: Refusal, data_version: str | None = None) -> R
 @io_step
 def conclude(claim: Claim, outcome: TrainOutcome) -> RetrainOutcome:
     """Record what the training came to as the trigger's answer; the first answer stays."""
-    from tasks.retraining import conclude as record
+    from tasks.operate.retraining import conclude as record
 
     return record(claim, outcome, load_settings())

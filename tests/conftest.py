@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
-from tasks.local_server import await_server, prefect_environment, start_server, stop_server
+from tasks.runs.local_server import await_server, prefect_environment, start_server, stop_server
 from tests.factories import make_project
 
 

@@ -23,7 +23,7 @@ POOL = "perennial"
 LIGHT_FLOW = """
 import time
 from prefect import flow
-from tasks.slots import skipped, superseded
+from tasks.runs.slots import skipped, superseded
 
 @flow(name="light")
 def light(seconds: float = 0.0, fails: bool = False) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from config.schema import SimulatedSource
 from config.settings import Settings
-from core.simulate import simulate
+from core.data.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -17,15 +17,15 @@ ROOT = Path(__file__).resolve().parents[1]
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("prefect")]
 
 POINTS = [
-    "tasks.source.stage_rows",
-    "tasks.validate.validate_rows",
-    "tasks.data.write_batch",
-    "tasks.data.version_data",
-    "tasks.data.lay_out_snapshot",
-    "tasks.fit.fit_model",
-    "tasks.bundle.build_bundle",
-    "tasks.register._create_version",
-    "tasks.judge.take_office",
+    "tasks.source.stage.stage_rows",
+    "tasks.validation.validate.validate_rows",
+    "tasks.versions.versions.write_batch",
+    "tasks.versions.versions.version_data",
+    "tasks.versions.versions.lay_out_snapshot",
+    "tasks.train.fit.fit_model",
+    "tasks.registry.bundle.build_bundle",
+    "tasks.registry.register._create_version",
+    "tasks.gate.judge.take_office",
 ]
 
 CHILD = """
@@ -42,8 +42,8 @@ def deadly(*arguments, **options):
     os.kill(os.getpid(), signal.SIGKILL)
 
 setattr(owner, name, deadly)
-if module == "tasks.bundle":
-    importlib.import_module("tasks.registration").build_bundle = deadly
+if module == "tasks.registry.bundle":
+    importlib.import_module("tasks.train.registration").build_bundle = deadly
 from flows.train import train
 train("credit")
 """

@@ -6,10 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from core.divergence import ChiSquare
-from core.drift import DriftEvidence, DriftVerdict, EarlierWindow, WindowFacts
-from core.drift_columns import ColumnDrift
-from core.performance import Performance
+from core.drift.columns import ColumnDrift
+from core.drift.decision import EarlierWindow
+from core.drift.divergence import ChiSquare
+from core.drift.verdict import DriftEvidence, DriftVerdict, WindowFacts
+from core.performance.loss import Performance
 
 NOW = datetime(2025, 6, 1, 6, tzinfo=UTC)
 

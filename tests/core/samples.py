@@ -11,7 +11,7 @@ import pandas as pd
 
 from config.schema import ModelConfig
 from core.feature_contract import FeatureContract
-from core.metrics import Floats
+from core.metrics.metrics import Floats
 from tests.factories import credit_config
 
 Sample = tuple[npt.NDArray[Any], Floats]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from config.schema import ModelConfig
-from core.rows import Rows
+from core.data.rows import Rows
 from tests.factories import credit_config
 
 

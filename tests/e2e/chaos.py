@@ -18,11 +18,11 @@ import pandas as pd
 import psutil
 
 from config.settings import HookKey, HookSettings
-from core.trigger import Trigger
+from core.operate.trigger import Trigger
 from store.database import open_database
 from store.triggers import find_trigger
-from tasks.hooks import new_secret, signed_delivery
-from tasks.supervision import Supervisor
+from tasks.platform.process_manager import Supervisor
+from tasks.serving.test_delivery import new_secret, signed_delivery
 from tests.e2e.stage import Stage, ask, await_value, land
 from tests.factories import add_credit_model, credit_rows
 
@@ -31,13 +31,13 @@ SENDER = "ci"
 ROWS_A_ROUND = 60
 
 VICTIMS = {
-    "receiver": ("serving.worker", False),
+    "receiver": ("serving.processes.worker", False),
     "receiver's supervisor": ("cli serve", False),
     "relay": ("cli relay", False),
     "flow run": ("prefect.engine", False),
     "worker and its runs": ("prefect worker start", True),
     "Prefect server": ("prefect server start", True),
-    "MLflow server": ("tasks.mlflow_server", True),
+    "MLflow server": ("tasks.registry.server", True),
 }
 """What is killed, what its command line holds, and whether all below it dies with it."""
 

@@ -23,8 +23,8 @@ from ruamel.yaml import YAML
 from config.platform import PlatformState, read_platform
 from config.schema import SimulatedDrift, SimulatedSource
 from config.settings import Settings
+from core.data.simulate import simulate
 from core.errors import StorageError
-from core.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = ("default_next_month", "application_date", "application_id")

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from core.trigger import Trigger
+from core.operate.trigger import Trigger
 from store.champions import current_champion
 from store.data import versions
 from store.database import open_database, reading

@@ -9,8 +9,8 @@ import pytest
 from config.settings import Settings
 from core.errors import RunInProgressError, SchemaError
 from core.outcome import IngestOutcome
-from tasks.lock import hold_model
-from tasks.working_copy import batch_facts
+from tasks.runs.lock import hold_model
+from tasks.versions.working_copy import batch_facts
 from tests.factories import add_credit_model, credit_rows, git
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("prefect")]

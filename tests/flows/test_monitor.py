@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from core.drift import DriftVerdict
+from core.drift.verdict import DriftVerdict
 from store.database import open_database
 from store.triggers import find_trigger
 

@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from config.settings import Settings
 from core.errors import SourceError
-from core.events import RETRAIN_REFUSED
-from core.retraining import RetrainOutcome
-from core.trigger import Trigger
+from core.operate.events import RETRAIN_REFUSED
+from core.operate.retraining import RetrainOutcome
+from core.operate.trigger import Trigger
 from store.database import open_database, reading
 from store.tables import EventRow
 from store.triggers import find_trigger, receive, triggers

@@ -130,7 +130,8 @@ def test_a_gate_that_says_no_keeps_the_version_without_an_alias(train: Train, pr
 
 def test_a_better_challenger_takes_the_place_of_a_worse_champion(train: Train, project: Settings) -> None:
     """Modes decide what follows from a yes: dry_run nothing, manual an approval, enabled the office at once."""
-    from tasks.champions import approve, history, rollback
+    from tasks.champions.approvals import approve, rollback
+    from tasks.champions.history import history
 
     add_credit_model(project, credit_rows(4_000), features={"numeric": ["age"]}, gate={"floor": 0.4})
     assert train("credit").status == "promoted"

@@ -18,8 +18,8 @@ found: list[tuple[Any, ...]] = []
 def main() -> None:
     """Count from before the first import of ours."""
     sys.addaudithook(lambda event, details: found.append(details) if event == "pickle.find_class" else None)
-    from core.trust import trusted_types
-    from serving.model import load_model
+    from core.train.trust import trusted_types
+    from serving.model.served import load_model
 
     for folder, manifest in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
         model = load_model(Path(folder), manifest, trusted_types(), name="credit", version=1)

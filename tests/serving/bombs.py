@@ -15,8 +15,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from serving.bundle import GRAPH, PIPELINE
-from serving.model import EXAMPLE, PROFILE
+from serving.bundle.reader import GRAPH, PIPELINE
+from serving.model.served import EXAMPLE, PROFILE
 from tests.serving.bundles import rewrite_pipeline
 from tests.serving.forgeries import (
     Forge,

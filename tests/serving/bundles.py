@@ -17,16 +17,16 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.pipeline import Pipeline
 
 from core.contract import PrepareColumns, prepare
-from core.evaluation import predict_output
 from core.feature_contract import FeatureContract
-from core.features import build_encoder, estimator_need
-from core.metrics import Floats
-from core.rehearsal import REHEARSAL
-from core.trust import trusted_types
-from serving.bundle import MANIFEST, PIPELINE
-from tasks.bundle import Bundle, Document, build_bundle
-from tasks.onnx_export import export_onnx
-from tasks.rehearse import rehearsal_table
+from core.metrics.evaluation import predict_output
+from core.metrics.metrics import Floats
+from core.train.pipeline import build_encoder, estimator_need
+from core.train.rehearsal import REHEARSAL
+from core.train.trust import trusted_types
+from serving.bundle.reader import MANIFEST, PIPELINE
+from tasks.registry.bundle import Bundle, Document, build_bundle
+from tasks.serving.rehearse import rehearsal_table
+from tasks.train.onnx_export import export_onnx
 from tests.core.samples import task_config
 from tests.factories import credit_config
 from tests.tasks.registration import FRAME, fit_pipeline, lineage, logistic_pipeline

@@ -10,7 +10,7 @@ from tests.postgres import postgres_address  # noqa: F401 - a fixture
 from tests.store.conftest import database, tell  # noqa: F401 - fixtures
 
 if TYPE_CHECKING:
-    from tasks.bundle import Bundle
+    from tasks.registry.bundle import Bundle
     from tests.serving.running import Example
 
 

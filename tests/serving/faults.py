@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from config.settings import Settings
 from store.database import open_database
-from tests.serving.processes import Client, Load, Served, Version, ask, bodies, crown, loading
+from tests.serving.service_processes import Client, Load, Served, Version, ask, bodies, crown, loading
 
 
 @dataclass(frozen=True)

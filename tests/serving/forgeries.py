@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from serving.bundle import GRAPH, PIPELINE
+from serving.bundle.reader import GRAPH, PIPELINE
 from tests.serving.bundles import rewrite_pipeline
 
 Forge = Callable[[Path], None]
@@ -148,9 +148,9 @@ def _partial() -> Node:
 
 
 def _loaders_own_list(folder: Path) -> None:
-    as_root(lambda: node("ObjectNode", "tests.serving.marker.Marker"))(folder)
+    as_root(lambda: node("ObjectNode", "tests.serving.bundle.marker.Marker"))(folder)
     flavor = folder / "MLmodel"
-    trusted = "skops_trusted_types:\n    - tests.serving.marker.Marker"
+    trusted = "skops_trusted_types:\n    - tests.serving.bundle.marker.Marker"
     flavor.write_text(flavor.read_text().replace("skops_trusted_types:", trusted))
 
 
@@ -190,19 +190,19 @@ PIPELINES: dict[str, Forge] = {
     "reduced tree": as_attribute(lambda: _reduced("TreeNode", "posix.system")),
     "reduced loss": as_attribute(lambda: _reduced("LossNode", "posix.system")),
     "reduced object": as_attribute(lambda: _reduced("ObjectNode", "posix.system")),
-    "class by import": as_attribute(lambda: node("ObjectNode", "tests.serving.marker.Marker")),
-    "type by import": as_attribute(lambda: node("TypeNode", "tests.serving.marker.Marker")),
-    "function by import": as_attribute(lambda: node("FunctionNode", "tests.serving.marker.Marker")),
-    "list by import": as_attribute(lambda: node("ListNode", "tests.serving.marker.Marker", content=[])),
+    "class by import": as_attribute(lambda: node("ObjectNode", "tests.serving.bundle.marker.Marker")),
+    "type by import": as_attribute(lambda: node("TypeNode", "tests.serving.bundle.marker.Marker")),
+    "function by import": as_attribute(lambda: node("FunctionNode", "tests.serving.bundle.marker.Marker")),
+    "list by import": as_attribute(lambda: node("ListNode", "tests.serving.bundle.marker.Marker", content=[])),
     "array by import": as_attribute(
-        lambda: node("NdArrayNode", "tests.serving.marker.Marker", type="numpy", file="one"),
+        lambda: node("NdArrayNode", "tests.serving.bundle.marker.Marker", type="numpy", file="one"),
         one=lambda: _saved(np.zeros(1)),
     ),
     "default by import": as_attribute(
         lambda: node(
             "DefaultDictNode",
             "collections.defaultdict",
-            content={"main": mapping(), "default_factory": node("TypeNode", "tests.serving.marker.Marker")},
+            content={"main": mapping(), "default_factory": node("TypeNode", "tests.serving.bundle.marker.Marker")},
         )
     ),
     "pickle in an array": as_attribute(
@@ -226,11 +226,11 @@ PIPELINES: dict[str, Forge] = {
         ),
     ),
     "loader nobody knows": as_attribute(lambda: node("PickleNode", "builtins.str", content="cos\nsystem\n.")),
-    "loader of a library": as_attribute(lambda: _reduced("QuantileForestNode", "tests.serving.marker.Marker")),
+    "loader of a library": as_attribute(lambda: _reduced("QuantileForestNode", "tests.serving.bundle.marker.Marker")),
     "reads files that rows name": as_attribute(
         lambda: node("ObjectNode", "sklearn.feature_extraction.text.CountVectorizer", content=mapping())
     ),
-    "root": as_root(lambda: node("ObjectNode", "tests.serving.marker.Marker")),
+    "root": as_root(lambda: node("ObjectNode", "tests.serving.bundle.marker.Marker")),
     "its own list of trusted types": _loaders_own_list,
     "transformer that calls": as_attribute(
         lambda: node(

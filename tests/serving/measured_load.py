@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BundleError
-from core.trust import trusted_types
-from serving.model import ServedModel, load_model
+from core.train.trust import trusted_types
+from serving.model.served import ServedModel, load_model
 
 TIMEOUT_SECONDS = 20
 CLEAR, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from serving.bundle import MANIFEST
+from serving.bundle.reader import MANIFEST
 from tests.serving.bundles import reseal
 
 if TYPE_CHECKING:
-    from tasks.bundle import Bundle
+    from tasks.registry.bundle import Bundle
 
 
 @dataclass(frozen=True)

@@ -28,23 +28,23 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
 from config.settings import HookSettings, ServingSettings
+from core.drift.profile import reference_profile
 from core.feature_contract import FeatureContract
-from core.profile import reference_profile
-from serving.access import Access
-from serving.app import build_app, following
-from serving.entry import Entry
-from serving.inbox import Inbox
-from serving.instance import METRICS_VARIABLE
-from serving.logs import WRITE_SECONDS, AccessLog
-from serving.metrics import Metrics
-from serving.rates import SharedRates
-from serving.service import Service
-from serving.state import ModelState, ServiceState, write_state
-from serving.worker import Server, build_inbox, build_service, server_config
+from serving.access.access import Access
+from serving.access.rates import SharedRates
+from serving.http.app import build_app, following
+from serving.http.entry import Entry
+from serving.http.service import Service
+from serving.instance.folder import METRICS_VARIABLE
+from serving.instance.state import ModelState, ServiceState, write_state
+from serving.processes.worker import Server, build_inbox, build_service, server_config
+from serving.telemetry.logs import WRITE_SECONDS, AccessLog
+from serving.telemetry.metrics import Metrics
+from serving.webhooks.inbox import Inbox
 from store.api_keys import ApiKey
 from store.database import open_database
 from store.key_text import new_key
-from tasks.bundle import Bundle, Document
+from tasks.registry.bundle import Bundle, Document
 from tests.serving.bundles import DATED, answers, make_bundle, multiclass, regression
 from tests.tasks.registration import FRAME, logistic_pipeline
 

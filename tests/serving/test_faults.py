@@ -15,7 +15,7 @@ from config.settings import Settings
 from tests.factories import make_project
 from tests.postgres import postgres_server
 from tests.serving.faults import end_with_requests_in_flight, kill_workers, logged_ids, overload, swap
-from tests.serving.processes import Reply, Served, Version, ask, bodies, crown, register_version, serving
+from tests.serving.service_processes import Reply, Served, Version, ask, bodies, crown, register_version, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.xdist_group("serving_faults")]
 

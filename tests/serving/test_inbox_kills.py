@@ -21,7 +21,7 @@ from store.database import open_database
 from store.triggers import triggers
 from tests.factories import make_project
 from tests.serving.deliveries import PATH, STANDARD_SECRET, standard
-from tests.serving.processes import Served, ask
+from tests.serving.service_processes import Served, ask
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("serving_faults")]
 

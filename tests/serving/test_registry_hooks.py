@@ -18,7 +18,7 @@ import pytest
 from cryptography.fernet import Fernet
 from mlflow import MlflowClient
 
-from core.trigger import Trigger
+from core.operate.trigger import Trigger
 from store.database import open_database
 from store.triggers import triggers
 from tests.serving.deliveries import MLFLOW_SECRET, PATH, hook_settings, project

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Engine, delete, func, select
 
 import store.alerts
-from core.alerts import Alert
-from core.events import Event, event_id
+from core.operate.alerts import Alert
+from core.operate.events import Event, event_id
 from store.alerts import (
     claim_alerts,
     decide_alerts,

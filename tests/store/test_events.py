@@ -17,8 +17,8 @@ import store.champions
 import store.data
 import store.drift
 from core.errors import StaleChampionError
-from core.events import DRIFT_DETECTED, Event, event_id
-from core.trigger import Trigger
+from core.operate.events import DRIFT_DETECTED, Event, event_id
+from core.operate.trigger import Trigger
 from store.champions import Champion, champion_history, current_champion, roll_back, take_office
 from store.data import record_version, versions
 from store.database import open_database, reading, writing

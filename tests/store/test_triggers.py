@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
-from core.events import retrain_refused
+from core.operate.events import retrain_refused
 from store.database import open_database
 from store.events import unsent_events
 from store.triggers import (

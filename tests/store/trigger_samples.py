@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from core.trigger import Trigger
+from core.operate.trigger import Trigger
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a migrated MLflow database, once."""
-    from tasks.mlflow_client import mlflow_client
+    from tasks.registry.client import mlflow_client
 
     var = tmp_path_factory.mktemp("mlflow")
     mlflow_client(Settings(root=var, var=var, mlflow_uri=f"sqlite:///{var / 'mlflow.db'}"))
@@ -35,6 +35,6 @@ def registry(tmp_path: Path, empty_database: Path) -> Settings:
 @pytest.fixture
 def client(registry: Settings) -> MlflowClient:
     """Return a client of the project's MLflow."""
-    from tasks.mlflow_client import mlflow_client
+    from tasks.registry.client import mlflow_client
 
     return mlflow_client(registry)

@@ -25,11 +25,11 @@ from sqlalchemy import Engine, event  # noqa: E402
 from config.settings import Settings  # noqa: E402
 from store.champions import champion_history, find_verdict  # noqa: E402
 from store.database import open_database  # noqa: E402
-from tasks.bundle import Bundle  # noqa: E402
-from tasks.champions import repair_all  # noqa: E402
-from tasks.mlflow_client import mlflow_client  # noqa: E402
-from tasks.register import register_bundle  # noqa: E402
-from tasks.runs import training_run  # noqa: E402
+from tasks.champions.aliases import repair_all  # noqa: E402
+from tasks.registry.bundle import Bundle  # noqa: E402
+from tasks.registry.client import mlflow_client  # noqa: E402
+from tasks.registry.register import register_bundle  # noqa: E402
+from tasks.train.training_run import training_run  # noqa: E402
 from tests.factories import make_project  # noqa: E402
 from tests.tasks.crash_points import deadly_tick, import_what, in_fork, kill_after, preceded  # noqa: E402
 from tests.tasks.judging import add_data, bundled, config_of, settle, train  # noqa: E402

@@ -13,23 +13,23 @@ import pytest
 
 from config.schema import ModelConfig
 from config.settings import Settings
-from core.gate import GateVerdict
-from core.training_run import TrainingRun
+from core.gate.decision import GateVerdict
+from core.train.training_run import TrainingRun
 from store.champions import current_champion, take_office
 from store.database import open_database
-from tasks.bench import close_bench, open_bench
-from tasks.bundle import Bundle
-from tasks.data import version_data, write_batch
-from tasks.drift_report import ReportFiles
-from tasks.evaluate import evaluate_run
-from tasks.fit import fit_model
-from tasks.judge import is_settled, judge, promote
-from tasks.register import Registered
-from tasks.registration import register_run
-from tasks.registry import find_registered
-from tasks.runs import training_run
+from tasks.gate.judge import is_settled, judge, promote
+from tasks.registry.bundle import Bundle
+from tasks.registry.register import Registered
+from tasks.registry.versions import find_registered
+from tasks.reports.drift import ReportFiles
+from tasks.train.bench import close_bench, open_bench
+from tasks.train.evaluate import evaluate_run
+from tasks.train.fit import fit_model
+from tasks.train.registration import register_run
+from tasks.train.training_run import training_run
+from tasks.versions.versions import version_data, write_batch
 from tests.factories import credit_config, credit_rows
-from tests.tasks.staging import stage
+from tests.tasks.versions.staging import stage
 
 LINEAR = {"estimator": "sklearn.linear_model.LogisticRegression", "cv": 0}
 
@@ -90,7 +90,7 @@ def bundled(settings: Settings, run: TrainingRun, kept: Path) -> None:
         return Registered("credit", 0, "", None, created=False)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tasks.registration.register_bundle", keep)
+        patch.setattr("tasks.train.registration.register_bundle", keep)
         register_version(settings, run.config, run.snapshot.version)
 
 

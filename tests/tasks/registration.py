@@ -22,17 +22,17 @@ from config.schema import ModelConfig
 from config.settings import Settings
 from core.contract import PrepareColumns, prepare
 from core.feature_contract import FeatureContract
-from core.features import build_encoder, estimator_need
-from core.gate import Check, GateVerdict
+from core.gate.decision import Check, GateVerdict
 from core.references import Lineage
-from core.trust import trusted_types
+from core.train.pipeline import build_encoder, estimator_need
+from core.train.trust import trusted_types
 from store.champions import RecordedVerdict, current_champion, record_verdict, take_office
 from store.database import open_database
-from tasks.bundle import Bundle, Document, build_bundle
-from tasks.champions import project
-from tasks.mlflow_client import import_mlflow, mlflow_client
-from tasks.register import Registered, register_bundle
-from tasks.verdicts import publish_verdict
+from tasks.champions.aliases import project
+from tasks.gate.publish import publish_verdict
+from tasks.registry.bundle import Bundle, Document, build_bundle
+from tasks.registry.client import import_mlflow, mlflow_client
+from tasks.registry.register import Registered, register_bundle
 from tests.core.samples import credit_frame
 from tests.factories import credit_config
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 from config.schema import ModelConfig
-from core.bootstrap import Estimate
-from core.calibration import CalibrationChange
-from core.comparison import Comparison, SliceGain, corrected_confidence
-from core.gate import Evidence, GateVerdict, HoldoutFacts, ServingVerdict, decide
-from core.paired import Difference
-from core.self_test import SelfTest, Trial
+from core.gate.comparison import Comparison, SliceGain, corrected_confidence
+from core.gate.decision import Evidence, GateVerdict, HoldoutFacts, ServingVerdict, decide
+from core.gate.negative_controls import SelfTest, Trial
+from core.metrics.bootstrap import Estimate
+from core.metrics.calibration import CalibrationChange
+from core.metrics.paired import Difference
 from tests.factories import credit_config
 
 ESTIMATE = Estimate(0.8123, 0.7998, 0.8241)

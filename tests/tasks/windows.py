@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from config.schema import ModelConfig
+from core.data.rows import Rows
+from core.drift.profile import Profile, reference_profile
 from core.feature_contract import FeatureContract
-from core.profile import Profile, reference_profile
 from core.references import Snapshot
-from core.rows import Rows
-from tasks.rows import load_rows
+from tasks.versions.rows import load_rows
 from tests.factories import credit_config
 
 TIMED = credit_config(time="at", features={"dates": ["joined"]})

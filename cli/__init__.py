@@ -1,0 +1,1 @@
+"""The command ``perennial``: one module per group of commands; ``lines`` prints results."""

@@ -1,0 +1,88 @@
+"""Commands that decide by hand who is champion."""
+
+from __future__ import annotations
+
+import click
+
+from cli.options import json_option, reason_option
+from cli.output import finish
+
+
+@click.command()
+@click.argument("selector", metavar="MODEL@VERSION")
+@reason_option
+@click.option("--override", is_flag=True, help="Promote against the gate; its objection is recorded with the reason.")
+@json_option
+def approve(selector: str, reason: str, override: bool, as_json: bool) -> None:
+    """Make a version champion that waits for you.
+
+    \b
+    Example:
+      perennial approve credit@4 --reason "the new income bands were agreed"
+    """
+    from cli.lines.champions import move_lines
+    from config.settings import load_settings
+    from tasks.champions.approvals import approve as approve_version
+
+    model, _, which = selector.partition("@")
+    move = approve_version(model, which, reason, load_settings(), override=override)
+    finish(move.to_dict(), move_lines(move), as_json)
+
+
+@click.command()
+@click.argument("selector", metavar="MODEL@VERSION")
+@reason_option
+@json_option
+def reject(selector: str, reason: str, as_json: bool) -> None:
+    """Turn a version down that waits for you.
+
+    \b
+    Example:
+      perennial reject credit@4 --reason "worse for the smallest region"
+    """
+    from cli.lines.champions import rejection_lines
+    from config.settings import load_settings
+    from tasks.champions.approvals import reject as reject_version
+
+    model, _, which = selector.partition("@")
+    review = reject_version(model, which, reason, load_settings())
+    finish(review.to_dict(), rejection_lines(review), as_json)
+
+
+@click.command()
+@click.argument("model")
+@reason_option
+@json_option
+def rollback(model: str, reason: str, as_json: bool) -> None:
+    """Return to the champion before the present one.
+
+    \b
+    Example:
+      perennial rollback credit --reason "complaints from the branches"
+    """
+    from cli.lines.champions import move_lines
+    from config.settings import load_settings
+    from tasks.champions.approvals import rollback as return_to_predecessor
+
+    move = return_to_predecessor(model, reason, load_settings())
+    finish(move.to_dict(), move_lines(move), as_json)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--at", metavar="TIME", help="Who was champion at this moment (ISO 8601; your zone unless it names one).")
+@json_option
+def history(model: str, at: str | None, as_json: bool) -> None:
+    """Tell who was champion when, why, and by whose hand.
+
+    \b
+    Examples:
+      perennial history credit
+      perennial history credit --at 2026-03-01T12:30
+    """
+    from cli.lines.champions import office_lines
+    from config.settings import load_settings
+    from tasks.champions.history import history as office_history
+
+    found = office_history(model, load_settings(), at)
+    finish(found.to_dict(), office_lines(found), as_json)

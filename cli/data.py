@@ -1,0 +1,83 @@
+"""Commands about rows and data versions."""
+
+from __future__ import annotations
+
+import click
+
+from cli.group import WithDefault
+from cli.options import checked_overrides, json_option, set_option, wait_option
+from cli.output import finish, flow_run, short_path
+
+
+@click.command()
+@click.argument("model")
+@set_option
+@wait_option
+@json_option
+def ingest(model: str, settings_: tuple[str, ...], wait_seconds: float, as_json: bool) -> None:
+    """Read, validate and version a model's rows.
+
+    \b
+    Example:
+      perennial ingest credit
+    """
+    from cli.lines.outcomes import ingestion_lines
+
+    overrides = checked_overrides(model, settings_)
+    with flow_run(as_json):
+        from flows.ingest import ingest as flow
+
+        result = flow(model, overrides=overrides, wait_seconds=wait_seconds)
+    finish(result.to_dict(), ingestion_lines(result), as_json, refused=not result.accepted)
+
+
+@click.group(cls=WithDefault)
+def data() -> None:
+    """List a model's data, or bring a version back.
+
+    \b
+    Examples:
+      perennial data credit
+      perennial data restore credit 3f2a91
+    """
+
+
+@data.command("list")
+@click.argument("model")
+@json_option
+def data_list(model: str, as_json: bool) -> None:
+    """List a model's batches and data versions."""
+    from cli.lines.data import history_lines
+    from config.load import existing_model_path
+    from config.settings import load_settings
+    from tasks.versions.versions import data_history
+
+    settings = load_settings()
+    existing_model_path(settings.root, model)
+    history = data_history(model, settings)
+    finish(history.to_dict(), history_lines(history), as_json)
+
+
+@data.command("restore")
+@click.argument("model")
+@click.argument("version")
+@click.option("--force", is_flag=True, help="Overwrite files that no cache or remote holds.")
+@wait_option
+@json_option
+def data_restore(model: str, version: str, force: bool, wait_seconds: float, as_json: bool) -> None:
+    """Bring back the exact bytes of a data version, in a fresh clone too.
+
+    \b
+    Examples:
+      perennial data restore credit 3f2a91
+      perennial data restore credit latest
+    """
+    from config.settings import load_settings
+    from tasks.runs.lock import hold_model
+    from tasks.versions.versions import restore_data
+
+    settings = load_settings()
+    with hold_model(model, settings, wait_seconds):
+        paths = restore_data(model, version, settings, force=force)
+    lines = [f"restored {short_path(path)}" for path in paths] or ["no data version yet"]
+    finish({"files": [str(path) for path in paths]}, lines, as_json)

@@ -1,0 +1,87 @@
+"""Groups of commands, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any, NoReturn
+
+import click
+
+from cli.output import print_json
+
+
+class Group(click.Group):
+    """A group that lists its commands under headings and turns our errors into messages and exit codes.
+
+    Parameters
+    ----------
+    sections
+        Commands by heading, in the order of the help.
+    """
+
+    def __init__(
+        self, *args: Any, sections: Mapping[str, Sequence[click.Command]] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.sections = sections or {}
+        for command in chain.from_iterable(self.sections.values()):
+            self.add_command(command)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature click calls
+        """Names in the order of definition; click sorts them."""
+        return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one table of commands per heading, all with the same first column."""
+        if not self.sections:
+            super().format_commands(ctx, formatter)
+            return
+        width = max(map(len, self.commands))
+        for heading, commands in self.sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [(str(one.name).ljust(width), one.get_short_help_str(formatter.width)) for one in commands]
+                )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an error becomes a message and an exit code."""
+        from core.errors import PerennialError
+
+        try:
+            return super().invoke(ctx)
+        except PerennialError as error:
+            _fail(error, error.exit_code)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge of the process: record it, say so, exit code 1
+            _fail_unexpectedly(error)
+
+
+class WithDefault(Group):
+    """A group whose first word may be left out: ``data credit`` means ``data list credit``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Insert ``list`` where no command is named."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+def _wants_json() -> bool:
+    return "--json" in sys.argv
+
+
+def _fail(error: Exception, exit_code: int) -> NoReturn:
+    if _wants_json():
+        print_json({"error": {"kind": type(error).__name__, "message": str(error), "exit_code": exit_code}})
+    click.echo(f"error: {error}", err=True)
+    sys.exit(exit_code)
+
+
+def _fail_unexpectedly(error: Exception) -> NoReturn:
+    from cli.output import record_crash
+
+    path = record_crash(error)
+    _fail(RuntimeError(f"unexpected {type(error).__name__}: {error}\nThe whole trace is in {path}"), 1)

@@ -1,0 +1,81 @@
+"""Who was champion when, and what people decided, as lines for a terminal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from cli.output import section, table
+
+if TYPE_CHECKING:
+    from store.champions import Review
+    from tasks.champions.approvals import Move
+    from tasks.champions.history import OfficeHistory, Reign
+
+
+def office_lines(history: OfficeHistory) -> list[str]:
+    """Each time in office, newest last, then what people said and who waits; or the champion of one moment."""
+    if history.moment is not None:
+        return _moment_lines(history, history.moment)
+    if not (history.reigns or history.reviews or history.waiting):
+        return [f"{history.model} has no champion yet; train one with: perennial train {history.model}"]
+    reigns = [_reign_row(reign) for reign in history.reigns]
+    said = [(_time(one.at), str(one.version), one.action, one.actor, one.reason) for one in history.reviews]
+    return [
+        *table(("", "champion", "since (UTC)", "until", "by", "who", "why"), reigns),
+        *section(table(("when (UTC)", "version", "review", "who", "why"), said)),
+        *section(_waiting_lines(history)),
+    ]
+
+
+def move_lines(move: Move) -> list[str]:
+    """Say who is champion now, and how to take it back."""
+    entry = move.entry
+    if not move.moved:
+        return [f"nothing to do: version {entry.version} of {entry.model} is champion since {_time(entry.at)} UTC"]
+    instead = f", in place of version {move.replaced}" if move.replaced is not None else ""
+    undo = [f"  to take it back: perennial rollback {entry.model} --reason …"] if entry.kind == "approval" else []
+    return [
+        f"version {entry.version} of {entry.model} is champion now{instead}",
+        f"  {entry.reason} ({entry.actor})",
+        *undo,
+    ]
+
+
+def rejection_lines(review: Review) -> list[str]:
+    """Say what is on record."""
+    return [f"version {review.version} of {review.model} is rejected", f"  {review.reason} ({review.actor})"]
+
+
+def _moment_lines(history: OfficeHistory, moment: datetime) -> list[str]:
+    if not history.reigns:
+        return [f"{history.model} had no champion at {_time(moment)} UTC"]
+    (reign,) = history.reigns
+    entry = reign.entry
+    span = f"from {_time(entry.at)}" + (f" to {_time(reign.until)} UTC" if reign.until else " UTC until now")
+    return [
+        f"version {entry.version} was champion of {history.model} at {_time(moment)} UTC: {span}",
+        f"  by {entry.kind}: {entry.reason} ({entry.actor})",
+    ]
+
+
+def _reign_row(reign: Reign) -> tuple[str, ...]:
+    entry = reign.entry
+    now = "" if reign.until else "*"
+    until = _time(reign.until) if reign.until else "now"
+    return (now, str(entry.version), _time(entry.at), until, entry.kind, entry.actor, entry.reason)
+
+
+def _waiting_lines(history: OfficeHistory) -> list[str]:
+    if history.waiting is None:
+        return []
+    named = f"{history.model}@{history.waiting} --reason …"
+    return [
+        f"version {history.waiting} waits for you:",
+        f"  perennial approve {named}",
+        f"  perennial reject {named}",
+    ]
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,58 @@
+"""Data versions and batches as lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cli.output import section, table
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from core.data.history import DataHistory
+
+
+def history_lines(history: DataHistory) -> list[str]:
+    """Versions, newest last, and the batches of the working copy."""
+    versions = [
+        (
+            "*" if entry.is_current else "",
+            entry.version.removesuffix(".dir"),
+            _count(entry.n_rows),
+            _count(entry.n_batches),
+            _moment(entry.created_at),
+            entry.git_commit[:10] or "–",
+        )
+        for entry in history.versions
+    ]
+    batches = [
+        (
+            entry.name,
+            _count(entry.n_rows),
+            _count(entry.n_quarantined),
+            _day(entry.first_time),
+            _day(entry.last_time),
+            _moment(entry.ingested_at),
+            entry.source,
+        )
+        for entry in history.batches
+    ]
+    if not versions:
+        return [f"no data of {history.model} yet; read it with: perennial ingest {history.model}"]
+    header = ("batch", "rows", "set aside", "first", "last", "ingested", "source")
+    return [
+        *table(("", "data version", "rows", "batches", "made", "commit"), versions),
+        *section(table(header, batches)),
+    ]
+
+
+def _count(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def _day(value: datetime | None) -> str:
+    return "–" if value is None else f"{value:%Y-%m-%d}"
+
+
+def _moment(value: datetime | None) -> str:
+    return "–" if value is None else f"{value:%Y-%m-%d %H:%M}"

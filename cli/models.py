@@ -1,0 +1,150 @@
+"""Commands about models and their versions."""
+
+from __future__ import annotations
+
+import click
+
+from cli.options import checked_overrides, json_option, set_option, wait_option
+from cli.output import finish, flow_run, print_json, short_path
+
+
+@click.command()
+@click.option("--data", required=True, metavar="FILE", help="CSV or Parquet: a file, folder, glob or address.")
+@click.option("--target", required=True, metavar="COLUMN", help="Column to predict.")
+@click.option("--time", metavar="COLUMN", help="Column that orders the rows; the newest become the holdout.")
+@click.option("--key", metavar="COLUMN", help="Column that names the entity of a row.")
+@click.option("--name", metavar="NAME", help="Name of the model; from the file's name when left out.")
+@click.option("--force", is_flag=True, help="Replace the files of an existing model.")
+@json_option
+def init(
+    data: str, target: str, time: str | None, key: str | None, name: str | None, force: bool, as_json: bool
+) -> None:
+    """Infer a model file and a suite from your data.
+
+    \b
+    Example:
+      perennial init --data loans.csv --target defaulted --time applied_on --key loan_id
+    """
+    from config.settings import load_settings
+    from tasks.init.model_file import init_model
+
+    settings = load_settings()
+    result = init_model(data, target, settings, time=time, key=key, name=name, force=force)
+    if as_json:
+        print_json({"model": result.model, "files": [str(path) for path in result.paths], "notes": result.notes})
+        return
+    for path in result.paths:
+        click.echo(f"wrote {short_path(path)}")
+    for note in result.notes:
+        click.echo(f"  - {note}")
+    click.echo(f"\nRead the files, then: perennial train {result.model}")
+
+
+@click.command()
+@click.argument("model")
+@click.option("--data-version", metavar="V", help="Train on this data version instead of reading the source.")
+@set_option
+@wait_option
+@json_option
+def train(model: str, data_version: str | None, settings_: tuple[str, ...], wait_seconds: float, as_json: bool) -> None:
+    """Train, judge and register a model.
+
+    \b
+    Examples:
+      perennial train credit
+      perennial train credit --set training.params.max_iter=300
+      perennial train credit --data-version 3f2a91
+    """
+    from cli.lines.outcomes import training_lines
+
+    overrides = checked_overrides(model, settings_)
+    with flow_run(as_json):
+        from flows.train import train as flow
+
+        result = flow(model, data_version=data_version, overrides=overrides, wait_seconds=wait_seconds)
+    finish(result.to_dict(), training_lines(result), as_json, refused=result.refused)
+
+
+@click.command()
+@json_option
+def models(as_json: bool) -> None:
+    """List models and their registered versions.
+
+    \b
+    Example:
+      perennial models
+    """
+    from cli.lines.versions import model_lines
+    from config.settings import load_settings
+    from tasks.champions.aliases import repair_all
+    from tasks.registry.versions import list_models
+
+    settings = load_settings()
+    repair_all(settings)
+    summaries = list_models(settings)
+    finish([summary.to_dict() for summary in summaries], model_lines(summaries), as_json)
+
+
+@click.command()
+@click.argument("selector", metavar="MODEL[@VERSION|@champion|@challenger]")
+@json_option
+def show(selector: str, as_json: bool) -> None:
+    """Show a version: metrics, lineage, gate, files.
+
+    \b
+    Examples:
+      perennial show credit
+      perennial show credit@3
+      perennial show credit@challenger
+    """
+    from cli.lines.versions import version_lines
+    from config.settings import load_settings
+    from tasks.champions.aliases import repair
+    from tasks.registry.versions import show_model
+
+    model, _, which = selector.partition("@")
+    settings = load_settings()
+    repair(model, settings, thorough=True)
+    detail = show_model(model, which or None, settings)
+    finish(detail.to_dict(), version_lines(detail), as_json)
+
+
+@click.command()
+@click.argument("champion", metavar="MODEL@A")
+@click.argument("challenger", metavar="MODEL@B")
+@click.option("--data-version", metavar="V", help="Take the holdout from this data version, not from the newest.")
+@wait_option
+@json_option
+def compare(champion: str, challenger: str, data_version: str | None, wait_seconds: float, as_json: bool) -> None:
+    """Say what the gate would of B as a challenger of A.
+
+    Both answer the same rows, those of the holdout that neither has trained on. Nothing is recorded or moved.
+
+    \b
+    Examples:
+      perennial compare credit@champion credit@4
+      perennial compare credit@3 credit@4 --data-version 3f2a91
+    """
+    from cli.lines.versions import comparison_lines
+    from config.settings import load_settings
+    from tasks.gate.compare import compare_versions
+    from tasks.runs.session import computation
+
+    with computation(show_progress=not as_json):
+        verdict = compare_versions(champion, challenger, data_version, load_settings(), wait_seconds)
+    finish(verdict.to_dict(), comparison_lines(verdict), as_json)
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+def ui(port: int) -> None:
+    """Browse runs and models in MLflow, until Ctrl-C.
+
+    \b
+    Example:
+      perennial ui
+    """
+    from config.settings import load_settings
+    from tasks.registry.versions import serve_mlflow
+
+    serve_mlflow(load_settings(), port)

@@ -1,0 +1,95 @@
+"""Commands about drift."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from cli.options import checked_overrides, json_option, set_option, wait_option
+from cli.output import finish, flow_run
+
+
+@click.command()
+@click.argument("model")
+@click.option("--batches", metavar="NAMES", help="Look at these batches (comma separated), not at the newest.")
+@click.option("--since", metavar="TIME", help="Look at rows from this moment on (ISO 8601, as in the time column).")
+@click.option("--until", metavar="TIME", help="Look at rows before this moment.")
+@click.option(
+    "--against",
+    default="champion",
+    show_default=True,
+    metavar="champion|V",
+    help="Compare with the rows the champion was trained on, or with a data version.",
+)
+@click.option("--exact", is_flag=True, help="Add distances of the values themselves; takes memory for all rows.")
+@set_option
+@wait_option
+@json_option
+def monitor(
+    model: str,
+    batches: str | None,
+    since: str | None,
+    until: str | None,
+    against: str,
+    exact: bool,
+    settings_: tuple[str, ...],
+    wait_seconds: float,
+    as_json: bool,
+) -> None:
+    """Judge whether the newest rows have drifted.
+
+    They are held against those the champion learnt from. Exit code 3 where they drifted, or where that cannot be told.
+
+    \b
+    Examples:
+      perennial monitor credit
+      perennial monitor credit --since 2025-01-01 --until 2025-02-01
+      perennial monitor credit --against 3f2a91
+    """
+    from cli.lines.drift import monitor_lines
+
+    overrides = checked_overrides(model, settings_)
+    with flow_run(as_json):
+        from flows.monitor import monitor as flow
+
+        names = batches.split(",") if batches else None
+        verdict = flow(model, names, since, until, against, exact, overrides, wait_seconds=wait_seconds)
+    refused, links = verdict.status in {"drift", "insufficient"}, _drift_links(verdict)
+    finish({**verdict.to_dict(), "links": links}, monitor_lines(verdict, links), as_json, refused=refused)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Windows to show, the newest.")
+@click.option("--open/--no-open", "open_report", default=None, help="Open the newest report; a terminal does.")
+@json_option
+def drift(model: str, limit: int, open_report: bool | None, as_json: bool) -> None:
+    """Tell how a model's rows drifted over time.
+
+    Opens the newest report where there is a terminal.
+
+    \b
+    Example:
+      perennial drift credit
+    """
+    from cli.lines.drift import drift_lines
+    from config.load import load_model_config
+    from config.settings import load_settings
+    from tasks.monitor.measure import newest_report, recorded_verdicts
+
+    settings = load_settings()
+    bound = load_model_config(settings.root, model).drift.psi
+    verdicts = recorded_verdicts(model, settings, limit)
+    report = newest_report(verdicts, settings)
+    finish([verdict.to_dict() for verdict in verdicts], drift_lines(model, verdicts, report, bound=bound), as_json)
+    if report and (sys.stdout.isatty() and not as_json if open_report is None else open_report):
+        click.launch(report)
+
+
+def _drift_links(verdict: Any) -> dict[str, str]:
+    from config.settings import load_settings
+    from tasks.monitor.measure import report_links
+
+    return report_links(verdict, load_settings())

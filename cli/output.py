@@ -1,0 +1,87 @@
+"""What a command prints: tables, JSON documents, the crash log."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    pass
+
+_IN_NUMBERS = str.maketrans("", "", ",.+-")
+
+
+def short_path(path: Any) -> str:
+    """Path relative to the working directory where it lies below it."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Align columns: text to the left, numbers to the right."""
+    if not rows:
+        return []
+    widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
+    right = [all(_looks_numeric(row[i]) for row in rows) for i in range(len(header))]
+    lines = []
+    for line in [header, *rows]:
+        cells = [
+            cell.rjust(width) if flush_right else cell.ljust(width)
+            for cell, width, flush_right in zip(line, widths, right, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def record_crash(error: BaseException) -> Path:
+    """Append the trace of an unexpected error to the crash log and return its path."""
+    from config.settings import load_settings
+
+    path = load_settings().var / "log" / "crash.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as log:
+        log.writelines(traceback.format_exception(error))
+    return path
+
+
+def _looks_numeric(cell: str) -> bool:
+    return cell.strip("–").translate(_IN_NUMBERS).isdigit() or cell in {"", "–"}
+
+
+def section(lines: list[str]) -> list[str]:
+    """Set lines apart by an empty one; nothing where there are none."""
+    return ["", *(f"  {line}" for line in lines)] if lines else []
+
+
+DECISION_SAYS_NO = 3
+"""Exit code."""
+
+
+def flow_run(as_json: bool) -> Any:
+    """Surroundings of a flow run, as a context manager; progress is shown where no JSON is asked for."""
+    from tasks.runs.session import flow_session
+
+    return flow_session(show_progress=not as_json)
+
+
+def finish(document: Any, lines: list[str], as_json: bool, refused: bool = False) -> None:
+    """Print a result; exit with code 3 where it is a decision that says no."""
+    if as_json:
+        print_json(document)
+    else:
+        click.echo("\n".join(lines))
+    if refused:
+        sys.exit(DECISION_SAYS_NO)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -1,0 +1,120 @@
+"""Commands of the prediction service."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from cli.options import json_option
+from cli.output import finish
+
+
+@click.command()
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Serve this model; all when left out.")
+@click.option("--workers", type=click.IntRange(1, 64), help="Processes that answer.  [default: 1]")
+@click.option("--host", metavar="ADDRESS", help="Address to listen at.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen at.  [default: 8470]")
+@click.option(
+    "--log",
+    type=click.Choice(["commit", "async"]),
+    help="Whether an answer waits until it is in the prediction log.  [default: commit]",
+)
+@click.option("--access", type=click.Choice(["open", "required"]), help="Who may ask.  [default: by the address]")
+def serve(
+    models: tuple[str, ...],
+    workers: int | None,
+    host: str | None,
+    port: int | None,
+    log: str | None,
+    access: str | None,
+) -> None:
+    """Answer predictions with the champions, over HTTP.
+
+    \b
+    Examples:
+      perennial serve
+      perennial serve --model credit --workers 2 --port 8000
+
+    Further settings are variables PERENNIAL_SERVE_…, see docs/serving.md.
+    """
+    from config.settings import load_hook_settings, load_serving_settings, load_settings
+    from serving.processes.supervisor import serve as run_service
+
+    given = {"models": models or None, "workers": workers, "host": host, "port": port, "log": log, "access": access}
+    fetch = (sys.executable, "-m", "tasks.serving.bring_bundle")
+    run_service(load_settings(), load_serving_settings(**given), fetch, load_hook_settings())
+
+
+@click.group()
+def keys() -> None:
+    """Give and take back keys to the prediction service.
+
+    \b
+    Examples:
+      perennial keys create shop --scope predict --scope label
+      perennial keys create dashboard --scope operate --days 90
+      perennial keys revoke 0123456789ab
+    """
+
+
+@keys.command("create")
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice(["predict", "label", "operate"]),
+    help="What it may do; may be repeated.",
+)
+@click.option(
+    "--model", "models", multiple=True, metavar="MODEL", help="Model it is for; may be repeated. All without."
+)
+@click.option("--days", type=click.IntRange(1, 36_500), help="Days until it ends; never without.")
+@click.option("--rate", type=click.FloatRange(0.001, 1_000_000), help="Requests per second; no bound without.")
+@json_option
+def keys_create(
+    name: str, scopes: tuple[str, ...], models: tuple[str, ...], days: int | None, rate: float | None, as_json: bool
+) -> None:
+    """Make a key and print it, this once.
+
+    \b
+    Example:
+      perennial keys create shop --scope predict --model credit --days 365 --rate 50
+    """
+    from config.settings import load_settings
+    from tasks.serving.keys import SHOWN_ONCE, create_key, key_document
+
+    key, text = create_key(name, scopes, models, load_settings(), days=days, rate=rate)
+    finish({**key_document(key), "key": text}, [text], as_json)
+    click.echo(SHOWN_ONCE.format(id=key.id), err=True)
+
+
+@keys.command("list")
+@json_option
+def keys_list(as_json: bool) -> None:
+    """List the keys, without their secrets."""
+    from cli.lines.keys import key_lines
+    from config.settings import load_settings
+    from tasks.serving.keys import key_document, list_keys
+
+    found = list_keys(load_settings())
+    finish([key_document(key) for key in found], key_lines(found), as_json)
+
+
+@keys.command("revoke")
+@click.argument("key_id", metavar="ID")
+@json_option
+def keys_revoke(key_id: str, as_json: bool) -> None:
+    """Take a key back, for good. The service refuses it within seconds.
+
+    \b
+    Example:
+      perennial keys revoke 0123456789ab
+    """
+    from config.settings import load_settings
+    from tasks.serving.keys import key_document, revoke
+
+    key = revoke(key_id, load_settings())
+    finish(key_document(key), [f"revoked {key.id} ({key.name})"], as_json)

@@ -1,0 +1,283 @@
+"""Which rows train and which judge: the holdout, and the folds of cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from config.schema import ModelConfig
+from core.data.rows import Rows
+from core.errors import TrainingError
+
+Indices = npt.NDArray[np.int64]
+Hashes = npt.NDArray[np.uint64]
+Fold = tuple[Indices, Indices]
+
+MIN_PER_CLASS = 2
+"""Rows of each class on either side: one tells nothing of a class, neither to a model nor to a metric."""
+
+NATURAL_CONFLICTS = 0.05
+"""Share of repeated rows with another target than their twin from which repeats are chance, not copies."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows to train on and rows to judge by.
+
+    Parameters
+    ----------
+    train, holdout
+        Positions in the frame, ascending, disjoint.
+    rule
+        One sentence for people: how the sides were told apart.
+    n_duplicates_removed
+        Holdout rows on neither side, because a training row has the same features.
+    boundary
+        With a time column: the holdout's first time, ISO 8601; without: None.
+    n_repeats_kept
+        Holdout rows that repeat a training row's features by chance and stay: see :func:`holdout_split`.
+    """
+
+    train: Indices
+    holdout: Indices
+    rule: str
+    n_duplicates_removed: int
+    boundary: str | None
+    n_repeats_kept: int = 0
+
+
+def holdout_split(rows: Rows, config: ModelConfig) -> Split:
+    """Set the holdout aside.
+
+    With a time column the newest ``training.holdout`` share, cut at the distinct time that comes closest; equal times
+    stay together, rows without a time stay in training. Without one, rows fall by a hash of their identity: equal rows
+    and equal keys stay together, and a row keeps its side as the data grows. A class that the hash leaves nearly
+    empty on one side is evened out (see :func:`_topped_up`).
+
+    Holdout rows whose features also occur in training are removed: a model would be praised for remembering them.
+    Unless rows with equal features disagree on the target often (5 % of them): then few or coarse features repeat by
+    chance, new data will repeat them too, and a holdout without them would be no sample of it.
+
+    Raises
+    ------
+    TrainingError
+        A side is empty, or holds fewer than two rows of a class.
+    """
+    frame = rows.frame
+    if config.time is not None:
+        in_holdout, boundary = _newest(frame[config.time], config.training.holdout)
+        rule = f"the newest rows: {config.time} from {boundary}"
+    else:
+        in_holdout, boundary = _hashed_side(rows, config), None
+        rule = f"{config.training.holdout:.0%} of the rows by a hash of their identity, seed {config.training.seed}"
+    train, holdout = np.flatnonzero(~in_holdout), np.flatnonzero(in_holdout)
+    hashes = feature_hashes(frame, config.features.used)
+    twins = np.asarray(pd.Series(hashes[holdout]).isin(hashes[train]))
+    n_twins = int(twins.sum())
+    if repeats_by_chance(hashes[train], frame[config.target].to_numpy()[train]):
+        _check_sides(frame, config, train, holdout, 0)
+        return Split(train, holdout, rule, 0, boundary, n_twins)
+    _check_sides(frame, config, train, holdout[~twins], n_twins)
+    return Split(train, holdout[~twins], rule, n_twins, boundary)
+
+
+def feature_hashes(frame: pd.DataFrame, columns: tuple[str, ...]) -> Hashes:
+    """Hash of each row's content in the given columns, shape (n_rows,); missing equals missing, 0.0 equals -0.0."""
+    total = np.zeros(len(frame), dtype=np.uint64)
+    for column in columns:
+        # A chain, not a sum: a value must not be confused with the same value in another column.
+        total = scattered(total ^ _value_hashes(frame[column]))
+    return total
+
+
+def folds(config: ModelConfig, frame: pd.DataFrame, y: npt.NDArray[Any], row_ids: Hashes, n_folds: int) -> list[Fold]:
+    """Cut the training rows into folds.
+
+    Without a time column: shuffled by the seed, stratified for a classifier, rows of one key together where keys
+    repeat. With one: an expanding window, each fold trained on what came before it; equal times stay together.
+
+    Parameters
+    ----------
+    frame, y, row_ids
+        The training rows alone, shape (n_rows, ...).
+
+    Returns
+    -------
+    list of (train, test)
+        Positions in ``frame``. Fewer than asked where a class or the distinct times do not suffice; empty where
+        fewer than two were asked for or not a single one is possible.
+    """
+    n_folds = min(n_folds, _most_folds(config, y))
+    if n_folds < 2:
+        return []
+    if config.time is not None:
+        pairs = _expanding_windows(frame[config.time], n_folds)
+    else:
+        pairs = (
+            (train.astype(np.int64), test.astype(np.int64)) for train, test in _shuffled(config, y, row_ids, n_folds)
+        )
+    return [fold for fold in pairs if _both_sides_speak(config, y, *fold)]
+
+
+def _newest(time: pd.Series[Any], share: float) -> tuple[npt.NDArray[np.bool_], str]:
+    known = np.sort(time.dropna().to_numpy(dtype="datetime64[us]"))
+    moments, counts = np.unique(known, return_counts=True)
+    if len(moments) < 2:
+        raise TrainingError(
+            f"time column {time.name!r} holds {len(moments)} distinct time(s); a holdout of the newest rows needs two. "
+            "Remove 'time' from the model file to split by a hash of the rows"
+        )
+    # The first moment cannot open the holdout: nothing would be left to train on.
+    newer = counts[::-1].cumsum()[::-1][1:]
+    boundary = moments[1:][np.argmin(np.abs(newer / len(known) - share))]
+    in_holdout = time.to_numpy(dtype="datetime64[us]") >= boundary  # NaT compares false: it stays in training
+    return in_holdout, pd.Timestamp(boundary).isoformat()
+
+
+def _hashed_side(rows: Rows, config: ModelConfig) -> npt.NDArray[np.bool_]:
+    seed = scattered(np.array([config.training.seed], dtype=np.uint64))
+    place = scattered(rows.row_ids ^ seed) / np.float64(2**64)
+    in_holdout: npt.NDArray[np.bool_] = place < config.training.holdout
+    if config.task == "regression":
+        return in_holdout
+    return _topped_up(in_holdout, place, rows.frame[config.target].to_numpy(dtype=object))
+
+
+def _topped_up(
+    in_holdout: npt.NDArray[np.bool_], place: npt.NDArray[np.float64], labels: npt.NDArray[np.object_]
+) -> npt.NDArray[np.bool_]:
+    """Give each side two rows of a rare class: the ones whose hash lies closest to that side.
+
+    All rows of one identity share a place and move together.
+    """
+    sides = in_holdout.copy()
+    codes, classes = pd.factorize(labels)
+    n_held, n_all = (np.bincount(codes[chosen], minlength=len(classes)) for chosen in (sides, slice(None)))
+    scarce = (n_held < MIN_PER_CLASS) | (n_all - n_held < MIN_PER_CLASS)
+    for code in np.flatnonzero(scarce & (n_all >= 2 * MIN_PER_CLASS)):
+        ordered = np.sort(place[codes == code])
+        if n_held[code] < MIN_PER_CLASS:
+            sides |= np.isin(place, ordered[:MIN_PER_CLASS])
+        else:
+            sides &= ~np.isin(place, ordered[-MIN_PER_CLASS:])
+    return sides
+
+
+def repeats_by_chance(hashes: Hashes, target: npt.NDArray[Any]) -> bool:
+    """Whether training rows with equal features often have different targets.
+
+    Copies carry their target with them; coincidences do not.
+    """
+    seen = pd.DataFrame({"features": hashes, "target": pd.factorize(target)[0]})
+    repeated = seen[seen.duplicated("features", keep=False)]
+    if len(repeated) < 20:
+        return False
+    first = repeated.groupby("features", sort=False)["target"].transform("first")
+    later = repeated.duplicated("features")
+    return bool((first != repeated["target"])[later].mean() >= NATURAL_CONFLICTS)
+
+
+def _check_sides(frame: pd.DataFrame, config: ModelConfig, train: Indices, holdout: Indices, n_removed: int) -> None:
+    removed = f" after {n_removed:,} copies of training rows were removed" if n_removed else ""
+    for name, side in (("training", train), ("the holdout", holdout)):
+        if len(side) < MIN_PER_CLASS:
+            raise TrainingError(
+                f"{name} has {len(side)} row(s){removed}; at least {MIN_PER_CLASS} are needed. "
+                "Bring more distinct rows or change training.holdout"
+            )
+    if config.task != "regression":
+        _check_classes(frame[config.target], config, train, holdout, removed)
+
+
+def _check_classes(target: pd.Series[Any], config: ModelConfig, train: Indices, holdout: Indices, removed: str) -> None:
+    codes, labels = pd.factorize(target, sort=True)
+    totals = np.bincount(codes, minlength=len(labels))
+    for name, side in (("training", train), ("the holdout", holdout)):
+        found = np.bincount(codes[side], minlength=len(labels))
+        for code in np.flatnonzero(found < MIN_PER_CLASS).tolist():
+            raise TrainingError(
+                f"class {labels[code]!r} of target {config.target!r} has {found[code]} row(s) in {name}{removed} "
+                f"({totals[code]} in all); at least {MIN_PER_CLASS} are needed on either side. "
+                f"{_what_to_do(config, int(totals[code]))}"
+            )
+
+
+def _what_to_do(config: ModelConfig, total: int) -> str:
+    if total < 2 * MIN_PER_CLASS:
+        return "Bring more rows of it, merge it into another class, or leave its target empty (such rows are set aside)"
+    if config.time is not None:
+        return "Change training.holdout so that the newest rows hold every class, or remove 'time' from the model file"
+    return "Change training.holdout or training.seed, or bring more rows of it"
+
+
+def _most_folds(config: ModelConfig, y: npt.NDArray[Any]) -> int:
+    if config.task == "regression" or config.time is not None:
+        return len(y) // 2
+    return int(np.unique(y, return_counts=True)[1].min())
+
+
+def _shuffled(
+    config: ModelConfig, y: npt.NDArray[Any], row_ids: Hashes, n_folds: int
+) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+
+    grouped = config.key is not None and not config.key_is_unique and len(np.unique(row_ids)) >= n_folds
+    kinds = {
+        (True, True): GroupKFold,
+        (True, False): KFold,
+        (False, True): StratifiedGroupKFold,
+        (False, False): StratifiedKFold,
+    }
+    cutter = kinds[config.task == "regression", grouped](n_folds, shuffle=True, random_state=config.training.seed)
+    pairs: Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]] = cutter.split(
+        y, y, row_ids if grouped else None
+    )
+    return pairs
+
+
+def _expanding_windows(time: pd.Series[Any], n_folds: int) -> Iterator[Fold]:
+    stamps = time.to_numpy(dtype="datetime64[us]")
+    order = np.argsort(stamps, kind="stable")  # NaT sorts last
+    known = stamps[order][: int(time.notna().sum())]
+    cuts = np.linspace(0, len(known), n_folds + 2)[1:-1].astype(int)
+    starts = np.unique(known[cuts])
+    starts = starts[starts > known[0]]
+    for start, end in zip(starts, [*starts[1:], None], strict=True):
+        tested = (stamps >= start) & ((stamps < end) if end is not None else ~np.isnat(stamps))
+        yield np.flatnonzero(stamps < start), np.flatnonzero(tested)
+
+
+def _both_sides_speak(config: ModelConfig, y: npt.NDArray[Any], train: Indices, test: Indices) -> bool:
+    if config.task == "regression":
+        return len(train) >= MIN_PER_CLASS and len(test) >= MIN_PER_CLASS
+    return set(np.unique(y[train])) == set(np.unique(y[test])) == set(np.unique(y))
+
+
+def _value_hashes(column: pd.Series[Any]) -> Hashes:
+    if column.dtype.kind in "fiu":
+        numbers = column.to_numpy(dtype=np.float64) + 0.0
+        numbers[np.isnan(numbers)] = np.nan
+        return scattered(numbers.view(np.uint64))
+    if column.dtype.kind == "M":
+        return scattered(column.to_numpy(dtype="datetime64[us]").view(np.uint64))
+    codes, levels = pd.factorize(column)
+    known = pd.util.hash_array(np.array([str(level) for level in levels], dtype=object), categorize=False)
+    return np.append(known, np.uint64(0))[codes]  # code -1, missing, takes the last
+
+
+def scattered(values: Hashes) -> Hashes:
+    """Scatter 64-bit integers so that every bit of the result depends on every bit given.
+
+    References
+    ----------
+    Steele, Lea, Flood: Fast splittable pseudorandom number generators (2014), the finaliser of SplitMix64.
+    """
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

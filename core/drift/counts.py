@@ -1,0 +1,232 @@
+"""Counts of a window against the bins of the reference: taken piece by piece, merged without loss.
+
+Only whole numbers, least and greatest values are kept, so counting in any order, in any number of parts, gives exactly
+the result of one pass. Means and deviations are left out: sums of floats depend on the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from core.drift.profile import BinnedProfile, ColumnProfile, LevelProfile, bin_counts
+from core.metrics.metrics import Floats
+
+Counts = npt.NDArray[np.int64]
+
+
+def all_counts(column: ColumnProfile) -> Counts:
+    """Rows per bin in order, then with another level (levels only), then missing; the sum is the rows.
+
+    Examples
+    --------
+    >>> all_counts(LevelProfile("region", "levels", ("north", "south"), (5, 3), 2, 1)).tolist()
+    [5, 3, 2, 1]
+    """
+    other = [column.other] if isinstance(column, LevelProfile) else []
+    return np.array([*column.counts, *other, column.missing], dtype=np.int64)
+
+
+def missing_share(column: ColumnProfile) -> float:
+    """Share of the rows without a value, 0 to 1; 0 where there is no row."""
+    return _share(column.missing, column)
+
+
+def other_share(column: ColumnProfile) -> float | None:
+    """Share of the rows with a level that has no bin of its own, 0 to 1; None for numbers and dates."""
+    return _share(column.other, column) if isinstance(column, LevelProfile) else None
+
+
+def merged(one: ColumnProfile, another: ColumnProfile) -> ColumnProfile:
+    """Add the counts of two parts: exactly what one pass over both gives (mean and std, which do not add up, are None).
+
+    Raises
+    ------
+    ValueError
+        The columns or their bins differ.
+    """
+    total = WindowCounts([one])
+    total.add_counts(one.name, all_counts(one), _extremes(one))
+    if _bins(one) != _bins(another):
+        raise ValueError(f"expected counts of {one.name!r} over the same bins, found {another.name!r} over others")
+    total.add_counts(another.name, all_counts(another), _extremes(another))
+    return total.columns()[0]
+
+
+class WindowCounts:
+    """Counts of a window's columns, each over the bins its reference has.
+
+    Every row must be added once to every column. Not safe to share between threads: give each its own and merge.
+
+    Parameters
+    ----------
+    reference
+        Profiles that hold the bins; their own counts play no part.
+
+    Raises
+    ------
+    ValueError
+        Two profiles have the same name.
+    """
+
+    def __init__(self, reference: Sequence[ColumnProfile]) -> None:
+        self._reference = tuple(reference)
+        self._columns = {profile.name: _Column.of(profile) for profile in reference}
+        if len(self._columns) < len(self._reference):
+            raise ValueError(f"expected one profile per column, found {[profile.name for profile in reference]}")
+
+    @property
+    def n_rows(self) -> int:
+        """Rows added so far.
+
+        Raises
+        ------
+        ValueError
+            Some columns have been given more rows than others.
+        """
+        rows = {name: int(column.counts.sum()) for name, column in self._columns.items()}
+        if len(set(rows.values())) > 1:
+            raise ValueError(f"expected the same number of rows in every column, found {rows}")
+        return next(iter(rows.values()), 0)
+
+    def add_numbers(self, name: str, values: Floats) -> None:
+        """Count numbers; NaN is missing, infinities fall in the outer bins."""
+        if not len(values):
+            return
+        column = self._columns[name]
+        # NaN compares false. Three times faster than to look for NaN and copy the rest.
+        n_missing = len(values) - int(np.count_nonzero(values >= -np.inf))
+        counts = np.array([*bin_counts(values, column.bins), n_missing], dtype=np.int64)
+        counts[0] -= n_missing
+        self.add_counts(name, counts, _finite_extremes(values))
+
+    def add_dates(self, name: str, microseconds: npt.NDArray[np.int64], n_missing: int) -> None:
+        """Count dates, given as microseconds since 1970 of the rows that have one."""
+        counts = [*bin_counts(microseconds, self._columns[name].bins), n_missing]
+        extremes = (int(microseconds.min()), int(microseconds.max())) if len(microseconds) else None
+        self.add_counts(name, np.array(counts, dtype=np.int64), extremes)
+
+    def add_levels(self, name: str, codes: npt.NDArray[np.integer[Any]], levels: Sequence[str], n_missing: int) -> None:
+        """Count levels that are coded by a dictionary.
+
+        Parameters
+        ----------
+        codes
+            Places in ``levels`` of the rows that have a value.
+        levels
+            The dictionary; may hold levels that never occur, or one twice.
+        """
+        places = self._columns[name].places
+        found = np.bincount(codes, minlength=len(levels))
+        counts = np.zeros(len(places) + 2, dtype=np.int64)
+        for level, n_rows in zip(levels, found.tolist(), strict=True):
+            counts[places.get(level, len(places))] += n_rows
+        counts[-1] = n_missing
+        self.add_counts(name, counts)
+
+    def add_counts(self, name: str, counts: Counts, extremes: tuple[Any, Any] | None = None) -> None:
+        """Add rows that have been counted already.
+
+        Parameters
+        ----------
+        counts
+            In the order of :func:`all_counts`.
+        extremes
+            Least and greatest finite number or microsecond; None where there is none.
+        """
+        column = self._columns[name]
+        column.counts += counts
+        if extremes is not None:
+            low, high = extremes
+            column.low = low if column.low is None else min(column.low, low)
+            column.high = high if column.high is None else max(column.high, high)
+
+    def merge(self, other: Self) -> None:
+        """Add the rows of another count over the same bins.
+
+        Raises
+        ------
+        ValueError
+            The columns or their bins differ.
+        """
+        if [*map(_bins, self._reference)] != [*map(_bins, other._reference)]:
+            raise ValueError("expected counts of the same columns over the same bins, found others")
+        for name, column in other._columns.items():
+            extremes = None if column.low is None else (column.low, column.high)
+            self.add_counts(name, column.counts, extremes)
+
+    def columns(self) -> tuple[ColumnProfile, ...]:
+        """Profile of each column in the reference's order: its bins, the window's counts.
+
+        Raises
+        ------
+        ValueError
+            Some columns have been given more rows than others.
+        """
+        self.n_rows  # noqa: B018 - raises
+        return tuple(_counted(profile, self._columns[profile.name]) for profile in self._reference)
+
+
+@dataclass(eq=False)
+class _Column:
+    """Running counts: ``bins`` of numbers and microseconds, ``places`` of levels, ``counts`` as in all_counts."""
+
+    bins: npt.NDArray[Any]
+    places: dict[str, int]
+    counts: Counts
+    low: Any = None
+    high: Any = None
+
+    @classmethod
+    def of(cls, profile: ColumnProfile) -> Self:
+        counts = np.zeros(len(all_counts(profile)), dtype=np.int64)
+        if isinstance(profile, LevelProfile):
+            return cls(np.array([]), {level: place for place, level in enumerate(profile.levels)}, counts)
+        bins = _microseconds(profile.edges) if profile.kind == "date" else np.array(profile.edges, dtype="float64")
+        return cls(bins, {}, counts)
+
+
+def _counted(profile: ColumnProfile, column: _Column) -> ColumnProfile:
+    counts = column.counts.tolist()
+    if isinstance(profile, LevelProfile):
+        return replace(profile, counts=tuple(counts[:-2]), other=counts[-2], missing=counts[-1])
+    low, high = column.low, column.high
+    if profile.kind == "date" and low is not None:
+        low, high = (str(np.datetime64(moment, "us")) for moment in (low, high))
+    return BinnedProfile(profile.name, profile.kind, profile.edges, tuple(counts[:-1]), counts[-1], low, high)
+
+
+def _finite_extremes(values: Floats) -> tuple[float, float] | None:
+    # fmin and fmax pass over NaN and are NaN only where there is nothing else. Infinities are rare: look again.
+    low, high = np.fmin.reduce(values), np.fmax.reduce(values)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        finite = values[np.isfinite(values)]
+        if not len(finite):
+            return None
+        low, high = finite.min(), finite.max()
+    # Adding zero makes minus zero plus zero, whichever of the two came first.
+    return float(low) + 0.0, float(high) + 0.0
+
+
+def _extremes(column: ColumnProfile) -> tuple[Any, Any] | None:
+    if isinstance(column, LevelProfile) or column.minimum is None:
+        return None
+    found = (column.minimum, column.maximum)
+    return tuple(_microseconds(found).tolist()) if column.kind == "date" else found
+
+
+def _bins(column: ColumnProfile) -> tuple[str, str, tuple[Any, ...]]:
+    return column.name, column.kind, column.levels if isinstance(column, LevelProfile) else column.edges
+
+
+def _microseconds(texts: Sequence[Any]) -> npt.NDArray[np.int64]:
+    return np.array(texts, dtype="datetime64[us]").astype(np.int64)
+
+
+def _share(n_rows: int, column: ColumnProfile) -> float:
+    total = int(all_counts(column).sum())
+    return n_rows / total if total else 0.0

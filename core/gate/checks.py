@@ -1,0 +1,203 @@
+"""The questions the gate asks about a metric: each answered by yes, no or nothing, with the numbers in a sentence."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from config.schema import Gate
+from core.gate.comparison import SliceGain
+from core.metrics.bootstrap import Estimate
+from core.metrics.calibration import CalibrationChange
+from core.metrics.metrics import METRICS
+from core.metrics.paired import Difference, rows_needed
+from core.text import percent_text, readable
+
+SHOWN_SLICES = 3
+"""Slices that a sentence names."""
+
+MANY_ROWS = 100_000_000
+"""Rows beyond which their number is not worth spelling out."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question that the gate asks.
+
+    Parameters
+    ----------
+    name
+        ``holdout``, ``floor``, ``gain``, ``slices``, ``calibration``, ``self-test`` or ``serving``.
+    passed
+        None where it cannot be answered.
+    reason
+        The numbers behind the answer, as a sentence for people.
+    """
+
+    name: str
+    passed: bool | None
+    reason: str
+
+
+def floor_check(estimate: Estimate, n_rows: int, gate: Gate, confidence: float) -> Check:
+    """Ask whether the challenger reaches the gate's floor on its own holdout.
+
+    The value decides, not the interval's end: a floor is chosen by people who look at values. An interval that
+    reaches past the floor is said in the reason.
+
+    Parameters
+    ----------
+    estimate
+        The gate's metric, NaN where undefined.
+    n_rows
+        Rows of that holdout.
+    confidence
+        Of the estimate's interval.
+    """
+    metric, floor, rows = METRICS[gate.metric], gate.floor, f"{n_rows:,} holdout rows"
+    if not math.isfinite(estimate.value):
+        return Check("floor", False, f"{metric.label} is not defined on the {rows}, so the floor {floor:g} is missed")
+    passed = metric.reaches(estimate.value, floor)
+    side = "at least" if metric.greater_is_better else "at most"
+    verb = "reaches" if passed else "misses"
+    value = f"{metric.label} {_beside(estimate.value, floor)}{_interval(estimate, confidence)}"
+    reason = f"{value} on {rows} {verb} the floor: {side} {floor:g} is needed"
+    return Check("floor", passed, reason + _doubt(estimate, metric.label, floor))
+
+
+def gain_check(difference: Difference, gate: Gate) -> Check:
+    """Ask whether the challenger is better than the champion, and not by chance.
+
+    It is where the gain is above zero, at least ``gate.min_gain``, and the lower end of its interval above
+    ``-gate.margin``. A tie keeps the champion.
+    """
+    gain = difference.gain
+    if gain is None:
+        return _undefined(difference, METRICS[difference.metric].label)
+    if gain == 0:
+        label, value = METRICS[difference.metric].label, _plain(difference.champion or 0.0)
+        return Check("gain", False, f"a tie keeps the champion: {label} {value} of both on {difference.n_rows:,} rows")
+    if not gain > 0:
+        return Check("gain", False, f"the challenger is worse: {gain_text(difference)}")
+    if gain < gate.min_gain:
+        return Check("gain", False, f"the gain is below gate.min_gain {gate.min_gain:g}: {gain_text(difference)}")
+    if difference.low is None:
+        return Check("gain", None, f"these rows give no interval of the gain: {gain_text(difference)}")
+    if not difference.low > -gate.margin:
+        return Check("gain", False, _may_be_chance(difference, gate))
+    return Check("gain", True, f"the challenger is better: {gain_text(difference)}")
+
+
+def slices_check(slices: tuple[SliceGain, ...], gate: Gate) -> Check:
+    """Ask whether the challenger is worse on a part of the rows beyond noise, all parts taken together."""
+    worse = [part for part in slices if part.worse]
+    judged = sum(part.p_value is not None for part in slices)
+    if not judged:
+        return Check("slices", True, "no slice has enough rows to be judged")
+    rest = f", {len(slices) - judged:,} more with too few rows to be judged" if judged < len(slices) else ""
+    noun = "slice" if judged == 1 else "slices"
+    family = f"{judged:,} {noun}, Holm's correction at {percent_text(gate.confidence)} confidence{rest}"
+    if not worse:
+        return Check("slices", True, f"no slice is worse beyond noise ({family})")
+    shown = "; ".join(_slice_text(part) for part in worse[:SHOWN_SLICES])
+    more = f"; and {len(worse) - SHOWN_SLICES} more" if len(worse) > SHOWN_SLICES else ""
+    return Check("slices", False, f"worse beyond noise on {shown}{more} ({family})")
+
+
+def calibration_check(change: CalibrationChange, gate: Gate) -> Check:
+    """Ask whether the challenger's probabilities are less true, by more than is tolerated and beyond noise."""
+    too_much, beyond_noise = change.loss > gate.max_calibration_loss, change.low > 0
+    verb = "rises" if change.loss > 0 else "falls" if change.loss < 0 else "stays"
+    ends = f"{_signed(change.low)} to {_signed(change.high)}"
+    reason = (
+        f"the expected calibration error {verb} from {change.champion:.4f} to {change.challenger:.4f} "
+        f"({percent_text(gate.confidence)} interval of the change {ends}); "
+        f"a rise of {gate.max_calibration_loss:g} is tolerated"
+    )
+    doubt = ", and this one may be chance" if too_much and not beyond_noise else ""
+    return Check("calibration", not (too_much and beyond_noise), reason + doubt)
+
+
+def gain_text(difference: Difference) -> str:
+    """Say a defined gain with its interval and what it was measured on.
+
+    Examples
+    --------
+    >>> found = Difference("roc_auc", 0.8, 0.8123, 0.0123, 0.004, 0.0206, 0.0042, "DeLong", 4312, 0.95)
+    >>> gain_text(found)
+    'gain in ROC AUC +0.0123 (95 % interval +0.004 to +0.0206), from 0.8 to 0.8123, on 4,312 rows'
+    """
+    ends = ""
+    if difference.low is not None and difference.high is not None:
+        interval = f"{_signed(difference.low)} to {_signed(difference.high)}"
+        ends = f" ({percent_text(difference.confidence)} interval {interval})"
+    gain = f"gain in {METRICS[difference.metric].label} {_signed(difference.gain or 0.0)}{ends}"
+    return f"{gain}, {_from_to(difference)}, on {difference.n_rows:,} rows"
+
+
+def _undefined(difference: Difference, label: str) -> Check:
+    rows = f"the {difference.n_rows:,} rows"
+    if difference.champion is None and difference.challenger is None:
+        return Check("gain", None, f"{label} is not defined on {rows}: do they hold one class only?")
+    whose = "challenger's" if difference.challenger is None else "champion's"
+    reason = f"the {whose} {label} is not defined on {rows}: its predictions hold NaN or infinity"
+    return Check("gain", False if difference.challenger is None else None, reason)
+
+
+def _may_be_chance(difference: Difference, gate: Gate) -> str:
+    needed = rows_needed(difference, gate.margin)
+    bound = f"below the margin of {gate.margin:g}" if gate.margin else "below zero"
+    reason = f"the gain may be chance, its interval reaches {bound}: {gain_text(difference)}"
+    if needed is None or needed <= difference.n_rows:
+        return reason
+    rows = f"about {_rounded(needed):,}" if needed <= MANY_ROWS else f"more than {MANY_ROWS:,}"
+    return f"{reason}; {rows} clean rows would be needed to tell a gain of this size"
+
+
+def _slice_text(part: SliceGain) -> str:
+    name = f"{readable(part.column, 60)} = {readable(part.level, 60)}"
+    if part.difference is None or part.difference.gain is None:
+        return name
+    values = f"{METRICS[part.difference.metric].label} {_from_to(part.difference)}"
+    return f"{name} ({values} on {part.n_rows:,} rows, p = {part.p_value:.2g})"
+
+
+def _from_to(difference: Difference) -> str:
+    """Both values, with as many digits as it takes to tell them apart."""
+    champion, challenger = difference.champion, difference.challenger
+    if champion is None or challenger is None:
+        return "from an undefined value"
+    digits = next((n for n in range(4, 12) if f"{champion:.{n}g}" != f"{challenger:.{n}g}"), 4)
+    return f"from {_plain(champion, digits)} to {_plain(challenger, digits)}"
+
+
+def _interval(estimate: Estimate, confidence: float) -> str:
+    if estimate.low is None or estimate.high is None:
+        return " (too few rows for an interval)"
+    return f" ({percent_text(confidence)} interval {_plain(estimate.low)} to {_plain(estimate.high)})"
+
+
+def _doubt(estimate: Estimate, label: str, floor: float) -> str:
+    if estimate.low is None or estimate.high is None or not estimate.low < floor < estimate.high:
+        return ""
+    return f"; the interval of {label} holds the floor {floor:g}: more holdout rows would make the decision surer"
+
+
+def _beside(value: float, floor: float) -> str:
+    """Four digits, more where four would read as the floor that the value misses."""
+    text = _plain(value)
+    return _plain(value, 6) if text == _plain(floor) else text
+
+
+def _plain(value: float, digits: int = 4) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+,.0f}" if abs(value) >= 1000 else f"{value + 0.0:+.3g}"
+
+
+def _rounded(n_rows: int) -> int:
+    """Two leading digits: more would promise a precision that the estimate does not have."""
+    unit: int = 10 ** max(0, len(str(n_rows)) - 2)
+    return -(-n_rows // unit) * unit

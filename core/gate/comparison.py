@@ -1,0 +1,195 @@
+"""Champion and challenger on the same rows: the gain, every slice's gain, and the change of calibration.
+
+Slices are many questions at once: among ten slices that are no worse, one looks worse at the 5 % level in four cases
+out of ten. Holm's step-down procedure keeps the chance of one false alarm at the level of a single question.
+
+So are repeated looks at the same rows: who retrains every night against one champion will meet luck some night. The
+k-th look spends the share 1/k² of the first look's chance of error; the shares add up to π²/6, so however many looks
+there are, the chance of one false promotion is at most 1.645 times that of a single look.
+
+References
+----------
+Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 65-70.
+Foster & Stine (2008), Alpha-investing: a procedure for sequential control of expected false discoveries, Journal of the
+Royal Statistical Society B 70, 429-444 (how to spend a chance of error over a sequence of tests).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+import pandas as pd
+
+from config.schema import ModelConfig
+from core.metrics.bootstrap import MIN_ROWS
+from core.metrics.calibration import CalibrationChange, calibration_change
+from core.metrics.metrics import METRICS, Floats
+from core.metrics.paired import Difference, p_worse, paired_differences, paired_gain
+from core.metrics.slices import Slice, slice_rows
+
+
+@dataclass(frozen=True)
+class SliceGain:
+    """The gain on one part of the rows.
+
+    Parameters
+    ----------
+    column, level
+        As in :class:`core.metrics.slices.Slice`.
+    n_rows
+        Rows of the slice.
+    difference
+        None where the slice is too small to be compared.
+    p_value
+        Chance of a gain as low as this one where the challenger is exactly ``gate.slice_margin`` worse; None where the
+        slice tells nothing of its own noise.
+    worse
+        Whether the challenger is worse here beyond noise, with all slices taken together.
+    note
+        Why there is no p-value, in words; empty where there is one.
+    """
+
+    column: str
+    level: str
+    n_rows: int
+    difference: Difference | None
+    p_value: float | None
+    worse: bool
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that tells a challenger from a champion.
+
+    Parameters
+    ----------
+    metric
+        The gate's metric.
+    n_rows
+        Rows both were scored on.
+    difference
+        Over all rows, its interval at ``confidence``.
+    slices
+        By column in the model file's order, then levels by size.
+    calibration
+        None for a regression.
+    confidence
+        Of the interval of ``difference``: the gate's, corrected for repeated looks.
+    looks
+        This look and the earlier ones of the champion's reign, each counted by the share of the rows it also used.
+    """
+
+    metric: str
+    n_rows: int
+    difference: Difference
+    slices: tuple[SliceGain, ...]
+    calibration: CalibrationChange | None
+    confidence: float
+    looks: float = 1.0
+
+
+def compare(
+    y: npt.NDArray[Any],
+    champion: Floats,
+    challenger: Floats,
+    frame: pd.DataFrame,
+    config: ModelConfig,
+    *,
+    looks: float = 1.0,
+) -> Comparison:
+    """Compare two models' outputs on rows that neither has trained on.
+
+    Parameters
+    ----------
+    y
+        Encoded target, shape (n,).
+    champion, challenger
+        Probabilities (n, k) of the same classes, or values (n,).
+    frame
+        The same rows, with the columns of ``config.evaluation.slices``.
+    config
+        Says the metric, the slices and the statistics; the same configuration gives the same intervals.
+    looks
+        See :class:`Comparison`; at least 1.
+    """
+    gate = config.gate
+    confidence = corrected_confidence(gate.confidence, looks)
+    differences = paired_differences(
+        y,
+        champion,
+        {"challenger": challenger},
+        gate.metric,
+        resamples=gate.resamples,
+        confidence=confidence,
+        seed=config.training.seed,
+    )
+    return Comparison(
+        metric=gate.metric,
+        n_rows=len(y),
+        difference=differences["challenger"],
+        slices=tuple(_slice_gains(y, champion, challenger, frame, config)),
+        calibration=calibration_change(y, champion, challenger, gate.confidence),
+        confidence=confidence,
+        looks=looks,
+    )
+
+
+def corrected_confidence(confidence: float, looks: float) -> float:
+    """Confidence of the interval at one of several looks: the chance of error is divided by the look's square.
+
+    Examples
+    --------
+    >>> corrected_confidence(0.95, 1), round(corrected_confidence(0.95, 5), 4)
+    (0.95, 0.998)
+    """
+    return confidence if looks <= 1 else 1 - (1 - confidence) / looks**2
+
+
+def holm(p_values: Sequence[float | None], level: float) -> tuple[bool, ...]:
+    """Say which hypotheses fall when none may fall wrongly with more than the chance ``level``.
+
+    A hypothesis without a p-value is not tested, does not fall and costs the others nothing.
+
+    Examples
+    --------
+    >>> holm([0.02, 0.012, None, 0.3], 0.05)
+    (True, True, False, False)
+
+    References
+    ----------
+    Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 65-70.
+    """
+    tested = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    fallen: set[int] = set()
+    for rank, (p, place) in enumerate(tested):
+        if p > level / (len(tested) - rank):
+            break
+        fallen.add(place)
+    return tuple(place in fallen for place in range(len(p_values)))
+
+
+def _slice_gains(
+    y: npt.NDArray[Any], champion: Floats, challenger: Floats, frame: pd.DataFrame, config: ModelConfig
+) -> Iterator[SliceGain]:
+    gate, parts = config.gate, list(slice_rows(frame, config.evaluation.slices))
+    gains = [
+        paired_gain(y[part.rows], champion[part.rows], challenger[part.rows], gate.metric, gate.confidence)
+        for part in parts
+    ]
+    p_values = [p_worse(y[part.rows], gain, gate.slice_margin) for part, gain in zip(parts, gains, strict=True)]
+    for part, gain, p_value, worse in zip(parts, gains, p_values, holm(p_values, 1 - gate.confidence), strict=True):
+        yield SliceGain(part.column, part.level, len(part.rows), gain, p_value, worse, _note(part, gain, p_value))
+
+
+def _note(part: Slice, gain: Difference, p_value: float | None) -> str:
+    if p_value is not None:
+        return ""
+    if len(part.rows) < MIN_ROWS:
+        return f"fewer than {MIN_ROWS} rows: not judged"
+    if gain.gain is None:
+        return f"{METRICS[gain.metric].label} is not defined on these rows: not judged"
+    return "too few rows of one class to know the noise: not judged"

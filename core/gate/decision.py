@@ -1,0 +1,372 @@
+"""Whether a challenger may take the champion's place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from config.schema import Gate, ModelConfig
+from core.gate.checks import Check, calibration_check, floor_check, gain_check, gain_text, slices_check
+from core.gate.comparison import Comparison
+from core.gate.negative_controls import SelfTest
+from core.jsonable import jsonable
+from core.metrics.bootstrap import Estimate
+from core.text import percent_text
+
+__all__ = [
+    "Check",
+    "Decision",
+    "Evidence",
+    "GateVerdict",
+    "HoldoutFacts",
+    "ServingVerdict",
+    "decide",
+    "floor_check",
+    "gain_check",
+]
+
+Decision = Literal["promote", "keep", "undecided"]
+"""``promote``: the challenger is better; ``keep``: the champion stays; ``undecided``: nobody can tell yet."""
+
+
+@dataclass(frozen=True)
+class ServingVerdict:
+    """What the code that serves made of a bundle, in a fresh process.
+
+    Parameters
+    ----------
+    passed
+        Whether it loads, gives the training pipeline's answers and is fast enough.
+    kind
+        What was loaded: ``onnx`` or ``skops``; empty where nothing could be.
+    n_rows
+        Rows scored.
+    max_abs_diff
+        Largest distance from the training pipeline's answers.
+    p50_ms, p95_ms
+        Percentiles of the time one row takes, in milliseconds.
+    load_seconds
+        Time until the bundle could answer.
+    reasons
+        Sentences for people.
+    """
+
+    passed: bool
+    kind: str
+    n_rows: int
+    max_abs_diff: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    load_seconds: float | None
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class HoldoutFacts:
+    """The rows on which champion and challenger are compared.
+
+    Parameters
+    ----------
+    n_rows
+        Clean rows: neither model has trained on them.
+    n_holdout
+        Rows of the holdout before the removal.
+    n_seen_by_champion, n_seen_by_challenger
+        Of those, rows in a model's training; a row can count for both.
+    n_needed
+        Clean rows needed in all.
+    enough
+        Whether there are as many.
+    reason
+        A sentence for people.
+    rule
+        How the holdout was told apart from the training rows.
+    fingerprint
+        Hash of the clean rows' identities.
+    """
+
+    n_rows: int
+    n_holdout: int
+    n_seen_by_champion: int
+    n_seen_by_challenger: int
+    n_needed: int
+    enough: bool
+    reason: str
+    rule: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class GateVerdict:
+    """The gate's decision and every number that led to it.
+
+    Parameters
+    ----------
+    decision
+        See :data:`Decision`.
+    mode
+        ``gate.mode`` of the model file: what follows from a ``promote``.
+    model, version
+        The challenger.
+    champion, champion_sequence
+        The champion's version (None where there is none) and its number in the history (0 where there is none).
+    metric
+        The gate's metric.
+    value, low, high
+        The challenger's value on its own holdout and its interval; None where undefined.
+    floor
+        Worst value that is acceptable.
+    checks
+        In the order of the gate.
+    comparison, holdout, self_test, serving
+        What the checks looked at; None where it was not made.
+    reasons
+        Sentences for people: the headline first.
+    """
+
+    decision: Decision
+    mode: str
+    model: str
+    version: int
+    champion: int | None
+    champion_sequence: int
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    floor: float
+    checks: tuple[Check, ...]
+    comparison: Comparison | None
+    holdout: HoldoutFacts | None
+    self_test: SelfTest | None
+    serving: ServingVerdict | None
+    reasons: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the challenger may be promoted."""
+        return self.decision == "promote"
+
+    @property
+    def status(self) -> str:
+        """What becomes of the version: ``promoted``, ``waiting``, ``recorded``, ``refused`` or ``undecided``."""
+        if self.decision == "promote":
+            return {"enabled": "promoted", "manual": "waiting", "dry_run": "recorded"}[self.mode]
+        return "refused" if self.decision == "keep" else "undecided"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content that JSON can hold, for :meth:`from_dict`; NaN and infinities become None."""
+        content: dict[str, Any] = jsonable(asdict(self))
+        return content
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> GateVerdict:
+        """Verdict from :meth:`to_dict`.
+
+        Raises
+        ------
+        ValueError
+            The content is no verdict.
+        """
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(GateVerdict).validate_python(content)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Everything the gate looks at.
+
+    Parameters
+    ----------
+    version
+        The challenger.
+    estimate
+        The gate's metric of the challenger on its own holdout.
+    n_holdout
+        Rows of that holdout.
+    champion, champion_sequence
+        As in :class:`GateVerdict`.
+    holdout
+        The clean rows: without a champion, or with one that cannot be compared, those the challenger is clean on.
+    comparison
+        None where it was not made.
+    incomparable
+        Why the champion cannot be compared with, as a sentence; None where it can.
+    self_test, serving
+        None where they were not made.
+    """
+
+    version: int
+    estimate: Estimate
+    n_holdout: int
+    champion: int | None = None
+    champion_sequence: int = 0
+    holdout: HoldoutFacts | None = None
+    comparison: Comparison | None = None
+    incomparable: str | None = None
+    self_test: SelfTest | None = None
+    serving: ServingVerdict | None = None
+
+
+def decide(evidence: Evidence, config: ModelConfig) -> GateVerdict:
+    """Decide whether a challenger may take the champion's place.
+
+    It may where every check is answered by yes. A single no keeps the champion, whatever is not known; without a no,
+    an unanswered check leaves it undecided. Without a champion the floor, the self-test and the rehearsal decide.
+    """
+    checks = _checks(evidence, config)
+    decision = _decision(checks)
+    estimate = evidence.estimate
+    return GateVerdict(
+        decision=decision,
+        mode=config.gate.mode,
+        model=config.model,
+        version=evidence.version,
+        champion=evidence.champion,
+        champion_sequence=evidence.champion_sequence,
+        metric=config.gate.metric,
+        value=_finite(estimate.value),
+        low=_finite(estimate.low),
+        high=_finite(estimate.high),
+        floor=config.gate.floor,
+        checks=checks,
+        comparison=evidence.comparison,
+        holdout=evidence.holdout,
+        self_test=evidence.self_test,
+        serving=evidence.serving,
+        reasons=(_headline(decision, checks, evidence), *_sentences(decision, checks, evidence, config)),
+    )
+
+
+def _checks(evidence: Evidence, config: ModelConfig) -> tuple[Check, ...]:
+    gate = config.gate
+    floor = floor_check(evidence.estimate, evidence.n_holdout, gate, config.evaluation.confidence)
+    blessings = (_self_test_check(evidence.self_test, evidence.holdout), _serving_check(evidence.serving))
+    if evidence.champion is None:
+        return (floor, *blessings)
+    if evidence.incomparable is not None:
+        reason = f"champion {evidence.champion} cannot be compared with: {evidence.incomparable}"
+        return (floor, *_not_made(config, reason), *blessings)
+    holdout = _holdout_check(evidence.holdout)
+    if not holdout.passed:
+        return (holdout, floor, *_not_made(config, holdout.reason), *blessings)
+    if evidence.comparison is None:
+        return (holdout, floor, *_not_made(config, "the comparison was not made"), *blessings)
+    return (holdout, floor, *_compared(evidence.comparison, gate), *blessings)
+
+
+def _compared(comparison: Comparison, gate: Gate) -> Iterator[Check]:
+    yield gain_check(comparison.difference, gate)
+    if comparison.slices:
+        yield slices_check(comparison.slices, gate)
+    if comparison.calibration is not None:
+        yield calibration_check(comparison.calibration, gate)
+
+
+def _not_made(config: ModelConfig, reason: str) -> Iterator[Check]:
+    yield Check("gain", None, reason)
+    if config.evaluation.slices:
+        yield Check("slices", None, reason)
+    if config.task != "regression":
+        yield Check("calibration", None, reason)
+
+
+def _holdout_check(facts: HoldoutFacts | None) -> Check:
+    if facts is None:
+        return Check("holdout", None, "nobody looked for rows that neither model has trained on")
+    return Check("holdout", facts.enough, facts.reason)
+
+
+def _self_test_check(found: SelfTest | None, holdout: HoldoutFacts | None) -> Check:
+    if found is None:
+        few = holdout is not None and not holdout.enough
+        return Check("self-test", None, holdout.reason if holdout and few else "the gate's self-test was not made")
+    if found.passed:
+        return Check("self-test", True, f"the gate refused all {len(found.results)} models that must not win")
+    failed = "; ".join(trial.reason for trial in found.results if not trial.passed)
+    return Check("self-test", False, f"the gate failed its self-test, so nothing is promoted: {failed}")
+
+
+def _serving_check(found: ServingVerdict | None) -> Check:
+    if found is None:
+        return Check("serving", None, "serving was not rehearsed")
+    default = "the rehearsal of serving passed" if found.passed else "the rehearsal of serving failed"
+    return Check("serving", found.passed, "; ".join(found.reasons) or default)
+
+
+def _decision(checks: Sequence[Check]) -> Decision:
+    """Too few rows are no answer about the challenger; every other no is one."""
+    if any(check.passed is False and check.name != "holdout" for check in checks):
+        return "keep"
+    return "promote" if all(check.passed for check in checks) else "undecided"
+
+
+def _headline(decision: Decision, checks: Sequence[Check], evidence: Evidence) -> str:
+    version, champion = f"version {evidence.version}", f"champion {evidence.champion}"
+    first = evidence.champion is None
+    if decision == "promote" and evidence.comparison is not None and not first:
+        gain = gain_text(evidence.comparison.difference)
+        return f"{version} is better than {champion}: {gain} that neither has trained on"
+    if decision == "promote":
+        return f"{version} is good enough to be the first champion: it reaches the floor and passes every check"
+    if decision == "undecided":
+        question = "good enough to be the first champion" if first else f"better than {champion}"
+        return f"nobody can tell yet whether {version} is {question}"
+    faults = [_fault(check.name, evidence) for check in checks if check.passed is False and check.name in _FAULTS]
+    said = " and ".join([", ".join(faults[:-1]), faults[-1]] if len(faults) > 1 else faults)
+    return f"there is no champion yet: {version} {said}" if first else f"{champion} stays: {version} {said}"
+
+
+def _fault(name: str, evidence: Evidence) -> str:
+    gain = evidence.comparison.difference.gain if evidence.comparison else None
+    return "is not better enough" if name == "gain" and gain is not None and gain > 0 else _FAULTS[name]
+
+
+def _sentences(decision: Decision, checks: Sequence[Check], evidence: Evidence, config: ModelConfig) -> Iterator[str]:
+    told: dict[Decision, tuple[bool | None, ...]] = {"promote": (True,), "keep": (False,), "undecided": (False, None)}
+    in_headline = decision == "promote" and evidence.champion is not None
+    reasons = [
+        check.reason
+        for check in checks
+        if check.passed in told[decision] and not (in_headline and check.name == "gain")
+    ]
+    yield from dict.fromkeys(reasons)
+    comparison = evidence.comparison
+    if comparison is not None and comparison.looks > 1:
+        yield _looks_text(comparison, config.gate)
+    follows = _what_follows(decision, f"{config.model}@{evidence.version}", config.gate.mode)
+    yield from [follows] if follows else []
+
+
+def _looks_text(comparison: Comparison, gate: Gate) -> str:
+    return (
+        f"counted as look {comparison.looks:.3g} at the same rows against this champion: the interval's confidence is "
+        f"{percent_text(comparison.confidence)}, not {percent_text(gate.confidence)}"
+    )
+
+
+def _what_follows(decision: Decision, version: str, mode: str) -> str:
+    if decision == "undecided":
+        return f"to promote it nonetheless: perennial approve {version} --reason ..."
+    if decision == "promote" and mode == "dry_run":
+        return "gate.mode is dry_run: this is recorded and nobody is promoted"
+    if decision == "promote" and mode == "manual":
+        return f"gate.mode is manual: it waits for perennial approve (or reject) {version} --reason ..."
+    return ""
+
+
+_FAULTS = {
+    "floor": "misses the floor",
+    "gain": "is not better",
+    "slices": "is worse on a part of the rows",
+    "calibration": "is less well calibrated",
+    "self-test": "was judged by a gate that failed its self-test",
+    "serving": "failed the rehearsal of serving",
+}
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None

@@ -1,0 +1,223 @@
+"""The gate's test of itself: models that must not win are put to it, under the rule and on the rows of the verdict.
+
+A gate that mixed up two outputs, read a metric upside down or scored rows against another row's label would promote one
+of them, or could not tell them from the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from config.schema import Gate, ModelConfig
+from core.contract import prepare
+from core.feature_contract import FeatureContract
+from core.gate.checks import gain_check, gain_text
+from core.gate.comparison import Comparison
+from core.metrics.metrics import METRICS, Floats
+from core.metrics.paired import Difference, paired_differences
+from core.train.fitting import fit_estimator
+from core.train.pipeline import build_pipeline
+
+MAX_ROWS = 5_000
+"""Rows the model of permuted labels is fitted on: enough to learn from, if there were anything to learn."""
+
+MIN_PER_CLASS = 20
+"""Rows of a rare class among them: an estimator may cut the rows once more, to stop early or to calibrate."""
+
+Reference = Literal["champion", "challenger"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One model that the gate must not promote.
+
+    Parameters
+    ----------
+    name
+        ``itself``: the reference once more; ``degraded``: the reference on rows whose features were partly permuted;
+        ``shuffled``: a model that was fitted on permuted labels.
+    difference
+        Its gain over the reference; None where the trial was not made.
+    passed
+        Whether the gate's rule refused the model, in a trial that it could have failed.
+    reason
+        A sentence for people.
+    """
+
+    name: str
+    difference: Difference | None
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """What the gate answered to models that must not win.
+
+    Parameters
+    ----------
+    passed
+        Whether every trial passed.
+    results
+        The trials ``itself``, ``degraded`` and ``shuffled``.
+    reference
+        The model they were held against.
+    """
+
+    passed: bool
+    results: tuple[Trial, ...]
+    reference: Reference = "champion"
+
+
+def trial_reference(comparison: Comparison | None, config: ModelConfig) -> Reference:
+    """Name the model that the self-test holds the others against.
+
+    The champion, while it reaches the gate's floor on the rows of the comparison. When the world has moved so far that
+    it does not, a model that learnt nothing may rightly be better; then the challenger is the one to stand the test.
+    """
+    value = comparison.difference.champion if comparison else None
+    reaches = value is not None and METRICS[config.gate.metric].reaches(value, config.gate.floor)
+    return "champion" if reaches else "challenger"
+
+
+def degraded(frame: pd.DataFrame, contract: FeatureContract, seed: int, leading: str | None = None) -> pd.DataFrame:
+    """Permute a random half of the raw columns among the rows.
+
+    Parameters
+    ----------
+    frame
+        Rows with at least the contract's raw columns.
+    contract
+        Of the reference.
+    seed
+        Of the choice and of the permutation, which all chosen columns share.
+    leading
+        The column the reference leans on most; it is among the permuted ones.
+
+    Returns
+    -------
+    pandas.DataFrame
+        New; the columns that were not chosen share their values with ``frame``.
+    """
+    generator = np.random.default_rng(seed)
+    columns = list(contract.raw_columns)
+    mixed = [columns[place] for place in generator.permutation(len(columns))]
+    chosen = sorted(mixed, key=lambda column: column != leading)[: (len(columns) + 1) // 2]
+    order = generator.permutation(len(frame))
+    return frame.assign(**{column: frame[column].take(order).array for column in chosen})
+
+
+def shuffled_model(
+    config: ModelConfig, contract: FeatureContract, frame: pd.DataFrame, y: npt.NDArray[Any], seed: int
+) -> Pipeline:
+    """Fit the model file's pipeline on labels that were permuted among the rows.
+
+    Parameters
+    ----------
+    contract
+        Of the challenger.
+    frame, y
+        Training rows and their encoded target; at most 5,000 are used, spread evenly over the target's values, with up
+        to 20 rows of each class.
+    seed
+        Of the sample and the permutation.
+
+    Raises
+    ------
+    TrainingError
+        The estimator cannot be fitted on permuted labels.
+    """
+    generator = np.random.default_rng(seed)
+    rows = _sample(y, contract.task != "regression", generator)
+    with np.errstate(over="ignore"):
+        prepared = prepare(frame.take(rows), contract)
+    permuted = generator.permutation(y[rows])
+    pipeline = build_pipeline(config, contract, prepared)
+    fit_estimator(pipeline["model"], pipeline["encode"].fit_transform(prepared, permuted), permuted)
+    return pipeline
+
+
+def self_test(
+    y: npt.NDArray[Any],
+    reference: Floats,
+    degraded: Floats | None,
+    shuffled: Floats | None,
+    config: ModelConfig,
+    of: Reference = "champion",
+) -> SelfTest:
+    """Put three models that must not win to the gate's rule.
+
+    A trial that was skipped, or that the gate could not have failed, is no pass.
+
+    Parameters
+    ----------
+    y
+        Encoded target of the rows of the verdict, shape (n,).
+    reference
+        Output of the model named by :func:`trial_reference` on these rows.
+    degraded
+        The same model's output on :func:`degraded` rows; None where there is none.
+    shuffled
+        Output of :func:`shuffled_model`; None where there is none.
+    of
+        Which model the reference is.
+    """
+    outputs = {"itself": reference, "degraded": degraded, "shuffled": shuffled}
+    made = {name: output for name, output in outputs.items() if output is not None}
+    differences = paired_differences(
+        y,
+        reference,
+        made,
+        config.gate.metric,
+        resamples=config.gate.resamples,
+        confidence=config.gate.confidence,
+        seed=config.training.seed,
+    )
+    same = {name for name, output in made.items() if np.array_equal(output, reference)}
+    trials = tuple(_trial(name, differences.get(name), config.gate, of, name in same) for name in outputs)
+    return SelfTest(all(trial.passed for trial in trials), trials, of)
+
+
+def _trial(name: str, difference: Difference | None, gate: Gate, of: Reference, same: bool) -> Trial:
+    who = _WHO[name].format(of=of)
+    if difference is None:
+        return Trial(name, None, False, f"{who} gave no answers: a trial that is skipped is no pass")
+    if difference.gain is None or difference.low is None:
+        reason = f"{who}: {difference.n_rows:,} rows give no interval of the gain, so the trial tells nothing"
+        return Trial(name, difference, False, reason)
+    if gain_check(difference, gate).passed:
+        return Trial(name, difference, False, f"{who} would be promoted: {gain_text(difference)}")
+    if name == "itself":
+        tie = difference.gain == 0
+        reason = f"{who} ties" if tie else f"{who} does not tie: {gain_text(difference)}"
+        return Trial(name, difference, tie, reason)
+    if same:
+        return Trial(name, difference, False, f"{who} answers as the {of} does: a trial that cannot fail is no pass")
+    return Trial(name, difference, True, f"{who} is refused: {gain_text(difference)}")
+
+
+_WHO = {
+    "itself": "the {of} against itself",
+    "degraded": "the {of} with permuted features",
+    "shuffled": "a model fitted on permuted labels",
+}
+
+
+def _sample(y: npt.NDArray[Any], classes: bool, generator: np.random.Generator) -> npt.NDArray[np.intp]:
+    """Rows at even steps along the sorted target, and some of each rare class."""
+    mixed = generator.permutation(len(y))
+    if len(y) <= MAX_ROWS:
+        return np.sort(mixed)
+    steps = np.linspace(0, len(y) - 1, MAX_ROWS).astype(int)
+    chosen = mixed[np.argsort(y[mixed], kind="stable")][steps]
+    rare: Sequence[npt.NDArray[np.intp]] = (
+        [mixed[y[mixed] == code][:MIN_PER_CLASS] for code in np.unique(y)] if classes else ()
+    )
+    return np.unique(np.concatenate([chosen, *rare]))

@@ -1,0 +1,440 @@
+"""Infer a model file from statistics of a data set's columns.
+
+Everything here is a pure decision over :class:`ColumnStatistics`. Each decision carries the sentence that justifies it;
+the sentences become the comments of the model file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from core.errors import SchemaError
+from core.text import number, percent, short
+
+Kind = Literal["numeric", "categorical", "boolean", "dates", "ignored"]
+Why = dict[tuple[str, ...], str]
+"""Reason per place of the model file: ``("features", "numeric", "age")``."""
+
+MISSING_MARKERS = frozenset(
+    {"", "?", "na", "n/a", "#n/a", "null", "nan", "none", "nil", "-", "--", ".", "unknown", "missing"}
+)
+"""Texts (lower case, trimmed) that mean *no value* among numbers and dates."""
+
+LEVEL_MARKERS = frozenset({"?", "na", "n/a", "#n/a", "null", "nan"})
+"""The ones that mean it among words too; ``unknown``, ``none`` and ``-`` may be answers, they stay levels."""
+
+MAX_STRANGE_TEXTS = 10
+"""Different other texts a column of numbers or dates may hold and still be one."""
+
+MAX_CLASSES = 50
+MAX_CODED_CLASSES = 20
+FEW_LEVELS = 30
+MAX_CATEGORY_LEVELS = 1000
+MIN_ROWS_PER_LEVEL = 10
+"""On average, where there are more than ``FEW_LEVELS``: rarer levels teach a model the rows, not the world."""
+
+SLICE_LEVELS = range(2, 11)
+MAX_SLICES = 3
+MAX_COLUMN_NAME = 1024
+
+POSITIVE_WORDS = ("1", "1.0", "true", "yes", "y", "t", "positive", "pos")
+BOOLEAN_PAIRS = (
+    frozenset({"true", "false"}),
+    frozenset({"t", "f"}),
+    frozenset({"yes", "no"}),
+    frozenset({"y", "n"}),
+    frozenset({"1", "0"}),
+    frozenset({"1.0", "0.0"}),
+)
+IDENTIFIER_WORDS = frozenset({"id", "ids", "uuid", "guid", "pk", "rowid", "index", "rownum"})
+
+
+@dataclass(frozen=True)
+class ColumnStatistics:
+    """What is known of one column, over all rows.
+
+    Parameters
+    ----------
+    name
+        Name in the source.
+    type_name
+        Type in the source (DuckDB's name).
+    n_rows, n_missing
+        All rows, and those with no value: NULL, or one of ``markers``.
+    n_distinct
+        Different values; exact where it decides something, else within a few percent.
+    n_numbers, n_integers, n_infinite, n_dates
+        Rows whose value reads as a finite number, as a whole one, as an infinite one, as a date.
+    minimum, maximum, mean, std
+        Of the finite numbers; None where there are none.
+    earliest, latest
+        Of the dates.
+    levels
+        Values with their rows, the most frequent first; empty where there are too many to matter.
+    mean_length, n_with_space
+        Of the values as text.
+    row_correlation
+        Whole numbers that are all different: Spearman's correlation with the row's position.
+    time_correlation
+        Numbers: Pearson's correlation with the declared time.
+    example
+        Text columns: one of the values.
+    strange
+        Values with their rows that keep the column from being one of numbers or dates, the most frequent first.
+    """
+
+    name: str
+    type_name: str
+    n_rows: int
+    n_missing: int
+    n_distinct: int
+    n_numbers: int = 0
+    n_integers: int = 0
+    n_infinite: int = 0
+    n_dates: int = 0
+    minimum: float | None = None
+    maximum: float | None = None
+    mean: float | None = None
+    std: float | None = None
+    earliest: datetime | None = None
+    latest: datetime | None = None
+    levels: tuple[tuple[str, int], ...] = field(default=(), repr=False)
+    mean_length: float = 0.0
+    n_with_space: int = 0
+    row_correlation: float | None = None
+    time_correlation: float | None = None
+    example: str = ""
+    strange: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def n_values(self) -> int:
+        """Rows that hold a value."""
+        return self.n_rows - self.n_missing
+
+    @property
+    def missing_share(self) -> float:
+        """Share of rows without a value."""
+        return self.n_missing / self.n_rows if self.n_rows else 0.0
+
+    @property
+    def is_boolean_type(self) -> bool:
+        """Whether the source itself says boolean."""
+        return self.type_name == "BOOLEAN"
+
+    @property
+    def is_date(self) -> bool:
+        """Whether every value is a date."""
+        return 0 < self.n_values == self.n_dates
+
+    @property
+    def is_number(self) -> bool:
+        """Whether every value is a number."""
+        return 0 < self.n_values == self.n_numbers + self.n_infinite
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether every value is a whole number."""
+        return 0 < self.n_values == self.n_integers
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether the source holds lists, records or bytes in it."""
+        return bool(re.search(r"\[|STRUCT|MAP|BLOB|UNION|BIT|VARIANT", self.type_name))
+
+    @property
+    def spells_boolean(self) -> bool:
+        """Whether it holds exactly two values that read as yes and no."""
+        return frozenset(text.strip().lower() for text, _ in self.levels) in BOOLEAN_PAIRS and self.n_distinct == 2
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A kind of column and why."""
+
+    kind: Kind
+    why: str
+
+
+@dataclass(frozen=True)
+class TargetDecision:
+    """What is to be predicted.
+
+    Parameters
+    ----------
+    task
+        ``binary``, ``multiclass`` or ``regression``.
+    positive
+        Binary: the class whose probability is predicted.
+    classes
+        Labels with their rows, the most frequent first; empty for regression.
+    """
+
+    task: Literal["binary", "multiclass", "regression"]
+    why: str
+    positive: str | None = None
+    why_positive: str = ""
+    classes: tuple[tuple[str, int], ...] = ()
+
+
+def missing_texts(texts: Mapping[str, Iterable[tuple[str, int]]], numbers: Iterable[str]) -> dict[str, str]:
+    """Texts that mean *no value*, with why.
+
+    Parameters
+    ----------
+    texts
+        Column: values with their rows that read neither as a number nor as a date.
+    numbers
+        Columns that are numbers or dates but for these values: there, every one of them means no value. In the
+        other columns only the classic markers do.
+
+    Examples
+    --------
+    >>> missing_texts({"age": [("?", 3)], "job": [("unknown", 9)]}, numbers=["age"])
+    {'?': "keeps 'age' from being a number or a date (3 rows)"}
+    """
+    found: dict[str, str] = {}
+    clean = set(numbers)
+    for column, values in texts.items():
+        for text, n_rows in values:
+            if text in found:
+                continue
+            if column in clean:
+                found[text] = f"keeps {short(column)} from being a number or a date ({_rows(n_rows)})"
+            elif text.strip().lower() in LEVEL_MARKERS:
+                found[text] = f"a usual sign of no value, in {short(column)} ({_rows(n_rows)})"
+    return found
+
+
+def reads_as_one(n_parsed: int, strange: Iterable[tuple[str, int]]) -> bool:
+    """Whether a column is one of numbers (or dates) but for texts that mean no value.
+
+    Known markers may be many; other texts only few, and rare.
+
+    Examples
+    --------
+    >>> reads_as_one(10, [("?", 90)]), reads_as_one(98, [("broken", 2)]), reads_as_one(50, [("a", 25), ("b", 25)])
+    (True, True, False)
+    """
+    others = [n_rows for text, n_rows in strange if text.strip().lower() not in MISSING_MARKERS]
+    return n_parsed > 0 and len(others) <= MAX_STRANGE_TEXTS and sum(others) <= 0.05 * n_parsed
+
+
+def target_decision(target: ColumnStatistics) -> TargetDecision:
+    """Decide the task from the target's values.
+
+    Raises
+    ------
+    SchemaError
+        The target holds no value, one value, dates, infinite numbers, too many texts, or a class of one row.
+    """
+    name = short(target.name)
+    if not target.n_values:
+        raise SchemaError(f"target {name} holds no value in any of {_rows(target.n_rows)}; name another --target")
+    if target.n_distinct < 2:
+        raise SchemaError(
+            f"target {name} is constant ({short(target.levels[0][0])} in all {_rows(target.n_values)}); "
+            "a model needs at least two different values: name another --target or bring more rows"
+        )
+    if target.n_infinite:
+        raise SchemaError(f"target {name} is infinite in {_rows(target.n_infinite)}; remove or correct them")
+    if target.n_distinct == 2:
+        return _binary_decision(target)
+    if target.is_number:
+        return _number_decision(target)
+    return _text_decision(target)
+
+
+def column_decision(column: ColumnStatistics) -> Decision:
+    """Decide what kind of feature a column is, by itself.
+
+    Raises
+    ------
+    SchemaError
+        It holds infinite numbers.
+    """
+    decision = _unusable(column) or _boolean(column) or _date(column) or _number(column) or _text(column)
+    if decision.kind == "numeric" and column.n_infinite:
+        raise SchemaError(
+            f"column {short(column.name)} is infinite in {_rows(column.n_infinite)}; a model needs finite numbers: "
+            "replace them by the true value or leave them empty"
+        )
+    return decision
+
+
+def _rows(n_rows: int) -> str:
+    return f"{n_rows:,} row" + ("" if n_rows == 1 else "s")
+
+
+def _shares(classes: Iterable[tuple[str, int]], total: int, limit: int = 4) -> str:
+    listed = list(classes)
+    shown = ", ".join(f"{short(text, 20)} {percent(n / total)}" for text, n in listed[:limit])
+    return shown + (f", … ({len(listed)} in all)" if len(listed) > limit else "")
+
+
+def _binary_decision(target: ColumnStatistics) -> TargetDecision:
+    _refuse_lonely_classes(target)
+    classes = target.levels
+    word = _sign_of_yes([text for text, _ in classes])
+    rarer = min(classes, key=lambda level: (level[1], level[0]))[0]
+    why = "the usual sign of yes" if word is not None else "the rarer class"
+    return TargetDecision(
+        task="binary",
+        why=f"{short(target.name)} holds two values: {_shares(classes, target.n_values)}",
+        positive=word if word is not None else rarer,
+        why_positive=f"{why}: the model gives its probability",
+        classes=classes,
+    )
+
+
+def _sign_of_yes(labels: list[str]) -> str | None:
+    lower = [label.strip().lower() for label in labels]
+    # Beside a 2 or a 7, a 1 is only a code.
+    words = set(POSITIVE_WORDS) - (set() if {"0", "-1"} & set(lower) else {"1"})
+    return next((label for label, word in zip(labels, lower, strict=True) if word in words), None)
+
+
+def _number_decision(target: ColumnStatistics) -> TargetDecision:
+    low, high = target.minimum or 0.0, target.maximum or 0.0
+    coded = (
+        target.is_integer
+        and target.n_distinct <= MAX_CODED_CLASSES
+        and high - low < 2 * target.n_distinct
+        and target.n_values >= 30 * target.n_distinct
+        and min(n for _, n in target.levels) >= 2
+    )
+    span = f"from {number(low)} to {number(high)}"
+    if coded:
+        why = f"{target.n_distinct} whole numbers {span} read as classes; for amounts: regression (estimator, gate too)"
+        return TargetDecision(task="multiclass", why=why, classes=target.levels)
+    about = "about " if target.n_distinct > 1000 else ""
+    return TargetDecision(
+        task="regression", why=f"{short(target.name)} holds {about}{target.n_distinct:,} different numbers {span}"
+    )
+
+
+def _text_decision(target: ColumnStatistics) -> TargetDecision:
+    name = short(target.name)
+    if target.is_date:
+        raise SchemaError(f"target {name} holds dates; predict a number or a class derived from it instead")
+    if target.n_distinct > MAX_CLASSES:
+        example = f" (such as {short(target.example)})" if target.example else ""
+        raise SchemaError(
+            f"target {name} holds {target.n_distinct:,} different texts{example}; expected numbers, or at most "
+            f"{MAX_CLASSES} classes: clean it or name another --target"
+        )
+    _refuse_lonely_classes(target)
+    why = f"{target.n_distinct} classes: {_shares(target.levels, target.n_values)}"
+    return TargetDecision(task="multiclass", why=why, classes=target.levels)
+
+
+def _refuse_lonely_classes(target: ColumnStatistics) -> None:
+    lonely = [short(text) for text, n in target.levels if n < 2]
+    if lonely:
+        raise SchemaError(
+            f"target {short(target.name)}: {len(lonely)} of its classes have one row only ({', '.join(lonely[:5])}); "
+            "each class needs at least two, to learn from and to be judged on: merge or remove them"
+        )
+
+
+def _unusable(column: ColumnStatistics) -> Decision | None:
+    if column.is_nested:
+        return Decision("ignored", f"holds {column.type_name.lower()[:40]}, not single values")
+    if not column.n_values:
+        return Decision("ignored", "holds no value in any row")
+    if column.n_distinct == 1 and not column.n_missing:
+        return Decision("ignored", "the same value in every row")
+    return None
+
+
+def _boolean(column: ColumnStatistics) -> Decision | None:
+    if not column.is_boolean_type and not column.spells_boolean:
+        return None
+    true = next((n for text, n in column.levels if text.strip().lower() in POSITIVE_WORDS), 0)
+    return Decision("boolean", f"yes or no; yes in {percent(true / column.n_values)}{_missing(column)}")
+
+
+def _date(column: ColumnStatistics) -> Decision | None:
+    if not column.is_date or column.earliest is None or column.latest is None:
+        return None
+    return Decision("dates", f"{column.earliest:%Y-%m-%d} to {column.latest:%Y-%m-%d}{_missing(column)}")
+
+
+def _number(column: ColumnStatistics) -> Decision | None:
+    if not column.is_number:
+        return None
+    words = name_words(column.name)
+    if _is_row_number(column):
+        return Decision("ignored", f"a row number: {column.n_distinct:,} whole numbers, each once")
+    named_id = column.is_integer and bool(words) and words[-1] in IDENTIFIER_WORDS
+    stored_alike = len(column.levels) == column.n_distinct  # '1' and '1.0' would be two levels
+    if named_id and (_has_too_many_levels(column) or not stored_alike):
+        return Decision("ignored", f"named like an identifier, {column.n_distinct:,} different numbers")
+    # Other codes stay numbers: trees cut them apart anyway, and their order is often worth something (seasons 1 to 4
+    # as levels cost 8 % RMSE on bike rentals).
+    if named_id or (stored_alike and column.is_integer and column.n_distinct == 2):
+        return Decision("categorical", f"a code: {_levels(column)}{_missing(column)}")
+    what = "whole numbers" if column.is_integer else "numbers"
+    low, high = number(column.minimum or 0.0), number(column.maximum or 0.0)
+    return Decision("numeric", f"{what} from {low} to {high}{_missing(column)}")
+
+
+def _text(column: ColumnStatistics) -> Decision:
+    if column.n_distinct >= 0.95 * column.n_values and column.n_values >= 20:
+        wordy = column.mean_length > 40 or column.n_with_space > 0.5 * column.n_values
+        what = "free text" if wordy else "an identifier"
+        return Decision(
+            "ignored", _unread(column) or f"{what}: {column.n_distinct:,} different values in {_rows(column.n_values)}"
+        )
+    if _has_too_many_levels(column):
+        too_many = f"text with {column.n_distinct:,} different values, too many to learn from"
+        return Decision("ignored", _unread(column) or f"{too_many}; such as {short(column.example, 20)}")
+    return Decision("categorical", f"{_levels(column)}{_missing(column)}")
+
+
+def _has_too_many_levels(column: ColumnStatistics) -> bool:
+    thin = column.n_distinct > FEW_LEVELS and column.n_distinct * MIN_ROWS_PER_LEVEL > column.n_values
+    return thin or column.n_distinct > MAX_CATEGORY_LEVELS or len(column.levels) > MAX_CATEGORY_LEVELS
+
+
+def _unread(column: ColumnStatistics) -> str | None:
+    """Say how to rewrite a column of dates or numbers in a notation that is not read; None where it is neither."""
+    example = short(column.example, 24)
+    if re.fullmatch(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}.*", column.example):
+        return f"dates, but not year first ({example}); rewrite as 2026-01-31 to learn from them"
+    if re.fullmatch(r"[-+(]?[$€£¥]?\s?[-+]?\d{1,3}([ ,.']?\d{3})*([.,]\d+)?\s?[%€$£¥]?\)?", column.example):
+        return f"numbers with signs or separators ({example}); rewrite as plain numbers to learn from them"
+    return None
+
+
+def _is_row_number(column: ColumnStatistics) -> bool:
+    """Whether whole numbers only count the rows: each once, and without wide gaps or in the file's order."""
+    if not column.is_integer or column.n_distinct < column.n_values or column.n_values < 20:
+        return False
+    span = (column.maximum or 0.0) - (column.minimum or 0.0) + 1
+    return span <= 2 * column.n_values or abs(column.row_correlation or 0.0) > 0.998
+
+
+def name_words(name: str) -> list[str]:
+    """Words of a column's name, lower case.
+
+    Examples
+    --------
+    >>> name_words("TrafficType"), name_words("customer_ID"), name_words("nr.employed")
+    (['traffic', 'type'], ['customer', 'id'], ['nr', 'employed'])
+    """
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
+
+
+def _levels(column: ColumnStatistics) -> str:
+    shown = ", ".join(text for text, _ in column.levels[:3])
+    more = ", …" if column.n_distinct > 3 else ""
+    return f"{column.n_distinct} levels: {shown}{more}"
+
+
+def _missing(column: ColumnStatistics) -> str:
+    return f"; missing in {percent(column.missing_share)}" if column.n_missing else ""

@@ -1,0 +1,459 @@
+"""Put the inferred decisions together into a model file, and write it as YAML with a comment beside each of them."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from config.schema import ModelConfig
+from core.init.columns import MAX_SLICES, SLICE_LEVELS, ColumnStatistics, Decision, TargetDecision, Why
+from core.text import number, percent, short
+
+KINDS = ("numeric", "categorical", "boolean", "dates", "ignored")
+COMMENT_COLUMN = 44
+MAX_COMMENT = 110
+ROWS_TO_JUDGE_BY = 200_000
+"""Holdout rows beyond which a larger holdout tells nothing more: the interval of an AUC is ±0.002 there."""
+
+LARGE_LEAF = 50
+MIN_ROWS_TO_STOP_EARLY = 1000
+MIN_CLASS_TO_STOP_EARLY = 50
+"""Rows (of the smallest class) from which a tenth of them can say when to stop."""
+
+
+USUAL_MIN_ROWS = 100
+LEAST_MIN_ROWS = 30
+"""Clean holdout rows the gate asks for: its default, and the fewest that a model file can ask for."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that was found out about a data set.
+
+    Parameters
+    ----------
+    name
+        The model's.
+    source
+        Section ``source`` without ``missing``.
+    columns
+        Statistics of each column that a model file can name.
+    goal
+        What is predicted.
+    kinds
+        Kind of each feature and of each ignored column, with why.
+    missing
+        Texts that mean no value, with why.
+    key_is_unique
+        Whether each key stands in one row; meaningless without a key.
+    n_keys
+        Different keys.
+    baseline
+        Regression: root mean squared error of predicting the mean.
+    n_repeats
+        Rows with the same features as an earlier row.
+    """
+
+    name: str
+    source: Mapping[str, Any]
+    columns: Mapping[str, ColumnStatistics]
+    target: str
+    goal: TargetDecision
+    kinds: Mapping[str, Decision]
+    missing: Mapping[str, str] = field(default_factory=dict)
+    time: str | None = None
+    key: str | None = None
+    key_is_unique: bool = True
+    n_keys: int = 0
+    baseline: float = 0.0
+    n_repeats: int = 0
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the source."""
+        return self.columns[self.target].n_rows
+
+
+def model_content(found: Findings) -> tuple[dict[str, Any], Why]:
+    """Content of the model file, and the reason of each inferred value.
+
+    Returns
+    -------
+    content
+        Plain values, valid for :class:`config.schema.ModelConfig`.
+    why
+        Reason per place: ``("gate", "floor")``; an item of a list is named by its value.
+    """
+    why: Why = {}
+    content: dict[str, Any] = {"model": found.name, "task": found.goal.task, "source": _source(found, why)}
+    why[("task",)] = found.goal.why
+    content |= _roles(found, why)
+    content["features"] = _features(found, why)
+    content["validation"] = {"suite": f"config/expectations/{found.name}.json", "max_quarantine": 0.02}
+    why[("validation", "max_quarantine")] = "share of rows that may be set aside; above it the batch is refused"
+    content["training"] = _training(found, why)
+    slices = _slices(found)
+    if slices:
+        content["evaluation"] = {"slices": slices}
+        why[("evaluation", "slices")] = (
+            "metrics per level of these columns; the gate refuses a version that gets worse on one"
+        )
+    content["gate"] = _gate(found, content["training"]["holdout"], why)
+    content["drift"] = _drift(found, why)
+    content["retrain"] = _retrain(why)
+    content["schedule"] = _schedule(why)
+    return content, why
+
+
+def model_text(content: Mapping[str, Any], why: Why, headline: Sequence[str]) -> str:
+    """YAML of a model file, one list item a line, each reason as a comment at its line's end.
+
+    Parameters
+    ----------
+    content, why
+        From :func:`model_content`.
+    headline
+        Comment lines at the top.
+    """
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.width = 1 << 30  # a folded line would leave its comment behind
+    yaml.allow_unicode = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    # Left out, as the library does, it would read as forgotten.
+    yaml.representer.add_representer(type(None), _null)
+    tree = _annotated(content, (), why)
+    stream = io.StringIO()
+    yaml.dump(tree, stream)
+    top = "".join(f"# {line}\n" for line in headline)
+    return top + re.sub(
+        r"\n(?=(source|target|features|validation|training|evaluation|gate|drift|retrain|schedule):)",
+        "\n\n",
+        stream.getvalue(),
+    )
+
+
+def _null(representer: Any, _value: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+def _annotated(node: Any, path: tuple[str, ...], why: Why) -> Any:
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+    if isinstance(node, Mapping):
+        tree = CommentedMap((name, _annotated(value, (*path, name), why)) for name, value in node.items())
+        _comment(tree, ((name, (*path, name)) for name in node), why)
+        return tree
+    if isinstance(node, list | tuple):
+        items = CommentedSeq(_annotated(value, (*path, str(value)), why) for value in node)
+        _comment(items, ((place, (*path, str(value))) for place, value in enumerate(node)), why)
+        if node and all(isinstance(value, int) for value in node):
+            items.fa.set_flow_style()  # [2, 3] is one setting, not a list of things
+        return items
+    return _scalar(node)
+
+
+def _comment(tree: Any, places: Iterable[tuple[Any, tuple[str, ...]]], why: Why) -> None:
+    for place, path in places:
+        if path in why:
+            tree.yaml_add_eol_comment(_one_line(why[path]), place, column=COMMENT_COLUMN)
+
+
+def _one_line(reason: str) -> str:
+    """Comment text without anything that would end the comment or the terminal's line."""
+    clean = "".join(character if character.isprintable() else "�" for character in reason)
+    return clean if len(clean) <= MAX_COMMENT else clean[: MAX_COMMENT - 1] + "…"
+
+
+def _scalar(value: Any) -> Any:
+    """Quote every text that is no plain word: readers of YAML 1.1 take ``no``, ``1`` or ``12:30`` for other things."""
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString, SingleQuotedScalarString
+
+    if not isinstance(value, str):
+        return value
+    words = r"(?i:y|n|yes|no|on|off|true|false|null|none)"
+    if re.fullmatch(r"[A-Za-z_/][\w./@+-]*(?: [\w./@+-]+)*", value, re.ASCII) and not re.fullmatch(words, value):
+        return value
+    return SingleQuotedScalarString(value) if value.isprintable() else DoubleQuotedScalarString(value)
+
+
+def _source(found: Findings, why: Why) -> dict[str, Any]:
+    why |= {("source", "missing", text): reason for text, reason in found.missing.items()}
+    why[("source", "missing")] = "texts that mean: no value"
+    return {**found.source, "missing": ["", *found.missing]}
+
+
+def _roles(found: Findings, why: Why) -> dict[str, Any]:
+    content: dict[str, Any] = {"target": found.target}
+    unlabelled = found.columns[found.target].n_missing
+    if unlabelled:
+        why[("target",)] = f"{unlabelled:,} rows have none; they are stored, not trained on"
+    if found.goal.positive is not None:
+        content["positive"] = found.goal.positive
+        why[("positive",)] = found.goal.why_positive
+    if found.time is not None:
+        content["time"] = found.time
+        why[("time",)] = "orders the rows: the newest judge; list it under features.dates too if seasons matter"
+    if found.key is not None:
+        content |= {"key": found.key, "key_is_unique": found.key_is_unique}
+        why[("key_is_unique",)] = (
+            "each key stands in one row; a later row with it replaces the earlier"
+            if found.key_is_unique
+            else f"{found.n_keys:,} keys in {found.n_rows:,} rows: they repeat, every row counts"
+        )
+    return content
+
+
+def _features(found: Findings, why: Why) -> dict[str, list[str]]:
+    features: dict[str, list[str]] = {}
+    for kind in KINDS:
+        names = [name for name, decision in found.kinds.items() if decision.kind == kind]
+        if names:
+            features[kind] = names
+        why |= {("features", kind, name): found.kinds[name].why for name in names}
+    if "ignored" in features:
+        why[("features", "ignored")] = "stored with the data, never learnt from"
+    return features
+
+
+def _training(found: Findings, why: Why) -> dict[str, Any]:
+    family = "Regressor" if found.goal.task == "regression" else "Classifier"
+    n_labelled = found.columns[found.target].n_values
+    holdout = holdout_share(n_labelled)
+    place = ("training",)
+    why[(*place, "estimator")] = "takes missing values, needs no scaling, fast on many rows"
+    why[(*place, "params")] = "a good start for this number of rows; 'search' beside it would tune them"
+    why[(*place, "holdout")] = "share of rows set aside to judge the model, never trained on"
+    smallest = min((n for _, n in found.goal.classes), default=n_labelled)
+    cv = _folds(n_labelled, smallest)
+    why[(*place, "cv")] = "folds of cross-validation" + (
+        "" if cv == 5 else ": fewer than the usual 5, " + _fewer(n_labelled)
+    )
+    return {
+        "estimator": f"sklearn.ensemble.HistGradientBoosting{family}",
+        "params": boosting_params(found.goal.task, n_labelled, smallest, in_time_order=found.time is not None),
+        "cv": cv,
+        "holdout": holdout,
+    }
+
+
+def holdout_share(n_labelled: int) -> float:
+    """Share of rows that judge.
+
+    Examples
+    --------
+    >>> holdout_share(30_000), holdout_share(4_000_000)
+    (0.2, 0.05)
+    """
+    return max(0.01, min(0.2, round(ROWS_TO_JUDGE_BY / max(n_labelled, 1), 2)))
+
+
+def boosting_params(task: str, n_labelled: int, smallest_class: int, *, in_time_order: bool = False) -> dict[str, Any]:
+    """Parameters of histogram gradient boosting by the task and the number of rows.
+
+    Slow learning with some of the columns per split, stopped early, was chosen on the four public sets of
+    ``benchmarks/quality.py``, where it beats hand-written boosting on random holdouts. For classes, larger leaves hold
+    better when the world drifts; numbers judged on the newest rows do better with fewer leaves. Few rows are not cut
+    once more to stop by; with many, larger steps save time.
+    """
+    basis: dict[str, Any] = {"learning_rate": 0.05, "max_features": 0.75 if task == "regression" else 0.5}
+    if n_labelled < MIN_ROWS_TO_STOP_EARLY or smallest_class < MIN_CLASS_TO_STOP_EARLY:
+        return basis | {"max_iter": 200, "max_leaf_nodes": 15, "early_stopping": False}
+    if task == "regression" and in_time_order:
+        basis["max_leaf_nodes"] = 15
+    if task != "regression" and n_labelled >= 100 * LARGE_LEAF:
+        basis["min_samples_leaf"] = LARGE_LEAF
+    if n_labelled > ROWS_TO_JUDGE_BY:
+        return basis | {"learning_rate": 0.1, "max_iter": 300, "early_stopping": True, "n_iter_no_change": 10}
+    return basis | {"max_iter": 1000, "early_stopping": True, "n_iter_no_change": 20}
+
+
+def _folds(n_labelled: int, smallest: int) -> int:
+    return max(2, min(3 if n_labelled > ROWS_TO_JUDGE_BY else 5, smallest * 4 // 5))
+
+
+def _fewer(n_labelled: int) -> str:
+    return "each sees enough rows" if n_labelled > ROWS_TO_JUDGE_BY else "the smallest class has few rows"
+
+
+def _slices(found: Findings) -> list[str]:
+    """Columns with a few levels, those whose smallest level has the most rows first."""
+    candidates = [
+        (min(n for _, n in column.levels), name)
+        for name, decision in found.kinds.items()
+        if decision.kind in {"categorical", "boolean"}
+        and (column := found.columns[name]).n_distinct in SLICE_LEVELS
+        and column.levels
+    ]
+    best = sorted(candidates, key=lambda candidate: -candidate[0])[:MAX_SLICES]
+    chosen = {name for _, name in best}
+    return [name for name in found.kinds if name in chosen]
+
+
+def _gate(found: Findings, holdout: float, why: Why) -> dict[str, Any]:
+    metric, floor, reason = _floor(found, holdout)
+    why[("gate", "floor")] = reason
+    why[("gate", "mode")] = (
+        "a better version takes over; 'manual' waits for 'perennial approve', 'dry_run' only records"
+    )
+    return {"metric": metric, "floor": floor, **_min_rows(found, holdout, why), "mode": "enabled"}
+
+
+def _drift(found: Findings, why: Why) -> dict[str, Any]:
+    content: dict[str, Any] = {"psi": 0.1, "window_rows": 1000, "min_rows": 200, "persistence": [2, 3]}
+    reasons = {
+        "psi": "a column drifts above this, where chance alone would not make it so large",
+        "window_rows": "the newest batches that hold this many rows are compared with the training rows",
+        "min_rows": "fewer rows say nothing",
+        "persistence": "drift in 2 of the last 3 windows counts; one may pass",
+        "cooldown_hours": "after a recommended retraining none is recommended for so long",
+        "label_delay_days": "labels of younger rows are not complete and not judged by",
+        "retrain_on": "drift that harms the performance; 'drift': any drift, 'never': only tell",
+    }
+    content["cooldown_hours"] = 24
+    if found.time is not None:
+        content["label_delay_days"] = 0
+    content["retrain_on"] = "harm"
+    why |= {("drift", name): reasons[name] for name in content}
+    return content
+
+
+def _retrain(why: Why) -> dict[str, Any]:
+    reasons = {
+        "cooldown_hours": "after a retraining began none begins for so long, whoever asks",
+        "per_week": "retrainings in any seven days",
+        "min_new_labels": "labelled rows the champion has not seen; with fewer there is nothing to learn",
+    }
+    why |= {("retrain", name): reason for name, reason in reasons.items()}
+    return {"cooldown_hours": 1, "per_week": 20, "min_new_labels": 1}
+
+
+def _schedule(why: Why) -> dict[str, Any]:
+    reasons = {
+        "ingest": "when flows run by themselves, as cron: minute, hour, day, month, weekday; null: never",
+        "monitor": "new data is looked at anyway, as soon as it is versioned",
+        "retrain": "e.g. 0 3 * * 1, each Monday at three",
+        "timezone": "of these times",
+    }
+    why |= {("schedule", name): reason for name, reason in reasons.items()}
+    return {"ingest": None, "monitor": None, "retrain": None, "timezone": "UTC"}
+
+
+def _min_rows(found: Findings, holdout: float, why: Why) -> dict[str, int]:
+    n_holdout = _n_holdout(found, holdout)
+    if n_holdout >= USUAL_MIN_ROWS:
+        return {}
+    why[("gate", "min_rows")] = f"fewer than the usual {USUAL_MIN_ROWS}: the holdout has about {n_holdout:,} rows"
+    return {"min_rows": max(LEAST_MIN_ROWS, n_holdout // 2)}
+
+
+def _n_holdout(found: Findings, holdout: float) -> int:
+    return round(found.columns[found.target].n_values * holdout)
+
+
+def _floor(found: Findings, holdout: float) -> tuple[str, float, str]:
+    if found.goal.task == "regression":
+        where = "the newest rows" if found.time is not None else "these rows"
+        return (
+            "rmse",
+            _three_digits(found.baseline),
+            f"what predicting the mean reaches on {where}: a model must beat it",
+        )
+    total = sum(n for _, n in found.goal.classes)
+    if found.goal.task == "multiclass":
+        entropy = -sum(n / total * math.log(n / total) for _, n in found.goal.classes)
+        return "log_loss", _three_digits(entropy), "what predicting the classes' shares reaches: a model must beat it"
+    n_holdout = min(n for _, n in found.goal.classes) * holdout
+    floor = chance_bound(n_holdout, total * holdout - n_holdout)
+    return (
+        "roc_auc",
+        floor,
+        f"chance is 0.5 and rarely {floor:g} on {total * holdout:,.0f} holdout rows; raise it to what you need",
+    )
+
+
+def chance_bound(n_positive: float, n_negative: float) -> float:
+    """AUC that a model no better than chance reaches in about one case of a thousand, 0.55 to 0.7.
+
+    Examples
+    --------
+    >>> chance_bound(1_300, 4_700), chance_bound(40, 160)
+    (0.55, 0.66)
+
+    References
+    ----------
+    The null distribution of the Mann-Whitney statistic: variance ``(m + n + 1) / (12 m n)``.
+    """
+    deviation = math.sqrt((n_positive + n_negative + 1) / (12 * max(n_positive, 1) * max(n_negative, 1)))
+    return round(min(0.7, max(0.55, 0.5 + 3.09 * deviation)), 2)
+
+
+def _three_digits(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def notes(found: Findings, config: ModelConfig) -> list[str]:
+    """Sentences for the terminal: what was inferred, and what to look at."""
+    features = config.features
+    counts = ", ".join(f"{len(getattr(features, kind))} {kind}" for kind in KINDS[:4] if getattr(features, kind))
+    said = [f"{config.task}: {found.goal.why}", f"learns from {len(features.used)} columns: {counts}"]
+    if found.goal.positive is not None:
+        said.append(
+            f"predicts the probability of {short(found.goal.positive)}, {found.goal.why_positive.split(':')[0]}"
+        )
+    said += [f"left out {short(name)}: {found.kinds[name].why}" for name in features.ignored]
+    said += [f"{short(text)} means no value: {reason}" for text, reason in found.missing.items()]
+    said += [*_key_notes(found), *_time_notes(found), *_imbalance_notes(found), *_gate_notes(found, config)]
+    if found.n_repeats > 0.01 * found.n_rows:
+        share = percent(found.n_repeats / found.n_rows)
+        said.append(f"look: {share} of the rows repeat the features of another: are they copies, or few coarse values?")
+    return said
+
+
+def _key_notes(found: Findings) -> list[str]:
+    if found.key is not None:
+        return [] if found.key_is_unique else [f"look: key {short(found.key)} repeats; every row counts as its own"]
+    unique = [
+        name
+        for name, column in found.columns.items()
+        if name in found.kinds and found.kinds[name].kind == "ignored" and column.n_distinct == column.n_rows > 1
+    ]
+    return [f"look: {short(unique[0])} is different in every row; '--key' would name it the key"] if unique else []
+
+
+def _time_notes(found: Findings) -> list[str]:
+    dates = [name for name, decision in found.kinds.items() if decision.kind == "dates"]
+    if found.time is not None:
+        missing = found.columns[found.time].n_missing
+        return [f"look: {missing:,} rows have no {short(found.time)}"] if missing else []
+    return (
+        [f"look: if {short(dates[0])} orders the rows, '--time' would judge the model on the newest"] if dates else []
+    )
+
+
+def _imbalance_notes(found: Findings) -> list[str]:
+    if found.goal.task == "regression":
+        return []
+    label, n_rows = min(found.goal.classes, key=lambda level: level[1])
+    few = n_rows < 100
+    share = percent(n_rows / sum(n for _, n in found.goal.classes))
+    return (
+        [f"look: class {short(label)} has only {number(n_rows)} rows ({share}); its metrics will be uncertain"]
+        if few
+        else []
+    )
+
+
+def _gate_notes(found: Findings, config: ModelConfig) -> list[str]:
+    n_holdout = _n_holdout(found, config.training.holdout)
+    if n_holdout >= config.gate.min_rows:
+        return []
+    return [
+        f"look: the holdout has about {number(n_holdout)} rows and the gate needs {config.gate.min_rows} to compare "
+        "two versions: bring more rows, or raise training.holdout"
+    ]

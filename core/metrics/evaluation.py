@@ -1,0 +1,207 @@
+"""Everything measured of a fitted model on its holdout, as one JSON-able value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from config.schema import ModelConfig
+from core.errors import TrainingError
+from core.feature_contract import FeatureContract
+from core.jsonable import jsonable
+from core.metrics.bootstrap import MIN_ROWS, Estimate, estimates
+from core.metrics.calibration import Calibration, CalibrationBin, calibration
+from core.metrics.curves import classification_curves, regression_curves
+from core.metrics.importance import Importance, Predict, permutation_importance
+from core.metrics.metrics import METRICS, Floats, task_metrics
+from core.metrics.slices import slice_rows
+
+__all__ = [
+    "Calibration",
+    "CalibrationBin",
+    "Estimate",
+    "Evaluation",
+    "Importance",
+    "SliceResult",
+    "evaluate",
+    "predict_output",
+]
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """The metrics of one part of the holdout.
+
+    Parameters
+    ----------
+    column
+        The column that cuts the holdout.
+    level
+        Its value as text; ``(missing)`` for rows without one, ``(other)`` for all levels beyond the ten largest.
+    n_rows
+        Rows of the holdout with this level.
+    metrics
+        By name; a metric that the slice leaves undefined (the AUC of rows of one class) has value NaN.
+    note
+        Why intervals or values are absent, in words; empty where nothing is.
+    """
+
+    column: str
+    level: str
+    n_rows: int
+    metrics: dict[str, Estimate]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the holdout says of a model.
+
+    Parameters
+    ----------
+    metric
+        The gate's metric.
+    n_rows
+        Rows of the holdout.
+    metrics
+        Estimates by name, the gate's metric first.
+    slices
+        By column in the model file's order, then levels by size, ``(other)`` last.
+    calibration
+        Binary: of the positive class; multiclass: of the most probable class; regression: None.
+    importance
+        By permutation, the most important feature first; empty where it was not measured.
+    curves
+        Plain lists to draw from. Classification::
+
+            roc: [{label, fpr: [...], tpr: [...]}]                one entry per class, binary: the positive class only
+            pr: [{label, recall: [...], precision: [...], share}] share: of the class, the precision of a blind guess
+            reliability: {predicted: [...], observed: [...], low: [...], high: [...], n_rows: [...]}
+            scores: {edges: [...], counts: {label: [...]}}        the positive (or top) probability, by true class
+
+        Regression::
+
+            points: {actual: [...], predicted: [...]}             at most 2,000 rows
+            residuals: {edges: [...], counts: [...], levels: [...], quantiles: [...]}  actual minus predicted
+
+    confidence
+        Of every interval.
+    """
+
+    metric: str
+    n_rows: int
+    metrics: dict[str, Estimate]
+    slices: tuple[SliceResult, ...]
+    calibration: Calibration | None
+    importance: tuple[Importance, ...]
+    curves: dict[str, Any]
+    confidence: float = 0.95
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content that JSON can hold: tuples become lists, NaN and infinities None."""
+        content: dict[str, Any] = jsonable(asdict(self))
+        return content
+
+
+def evaluate(
+    y: npt.NDArray[Any],
+    output: Floats,
+    frame: pd.DataFrame,
+    contract: FeatureContract,
+    config: ModelConfig,
+    predict: Predict | None = None,
+) -> Evaluation:
+    """Measure a model on its holdout.
+
+    Parameters
+    ----------
+    y
+        Encoded target, shape (n,).
+    output
+        What the model says of the same rows: probabilities (n, k) or values (n,), all finite.
+    frame
+        The same rows: the contract's raw columns and the columns of ``config.evaluation.slices``.
+    predict
+        From raw columns to such an output; given, permutation importance is measured too.
+    """
+    metric, seed = config.gate.metric, config.training.seed
+    reliability = calibration(y, output, config.evaluation.confidence)
+    return Evaluation(
+        metric=metric,
+        n_rows=len(y),
+        metrics=_estimates(y, output, config, (seed,)),
+        slices=tuple(_slices(y, output, frame, config)),
+        calibration=reliability,
+        importance=permutation_importance(predict, frame, y, contract, metric, seed) if predict else (),
+        curves=classification_curves(y, output, contract, reliability)
+        if reliability
+        else regression_curves(y, output, seed),
+        confidence=config.evaluation.confidence,
+    )
+
+
+def predict_output(pipeline: Any, frame: pd.DataFrame, contract: FeatureContract) -> Floats:
+    """Probabilities of the contract's classes, shape (n, k), or numbers, shape (n,).
+
+    A class the pipeline never saw in training has probability 0.
+
+    Raises
+    ------
+    TrainingError
+        The estimator gives no probabilities, or its output is not finite.
+    """
+    if contract.task == "regression":
+        output = np.asarray(pipeline.predict(frame), dtype="float64").reshape(len(frame))
+    else:
+        output = _probabilities(pipeline, frame, contract)
+    strange = ~np.isfinite(output)
+    if strange.any():
+        rows = int(strange.reshape(len(frame), -1).any(axis=1).sum())
+        raise TrainingError(
+            f"expected finite predictions, found NaN or infinity in {rows:,} of {len(frame):,} rows from "
+            f"{_name(pipeline)}; scale the features or change training.params"
+        )
+    return output
+
+
+def _probabilities(pipeline: Any, frame: pd.DataFrame, contract: FeatureContract) -> Floats:
+    if not hasattr(pipeline, "predict_proba"):
+        raise TrainingError(
+            f"expected an estimator with predict_proba, found {_name(pipeline)}; choose another training.estimator "
+            "or switch its probabilities on in training.params"
+        )
+    output = np.zeros((len(frame), len(contract.classes)))
+    output[:, np.asarray(pipeline.classes_, dtype="int64")] = pipeline.predict_proba(frame)
+    return output
+
+
+def _name(pipeline: Any) -> str:
+    estimator = pipeline.steps[-1][1] if hasattr(pipeline, "steps") else pipeline
+    return type(estimator).__name__
+
+
+def _estimates(y: npt.NDArray[Any], output: Floats, config: ModelConfig, seed: tuple[int, ...]) -> dict[str, Estimate]:
+    names = dict.fromkeys([config.gate.metric, *task_metrics(config.task)])
+    settings = config.evaluation
+    return estimates(y, output, tuple(names), resamples=settings.resamples, confidence=settings.confidence, seed=seed)
+
+
+def _slices(y: npt.NDArray[Any], output: Floats, frame: pd.DataFrame, config: ModelConfig) -> Iterator[SliceResult]:
+    for position, column in enumerate(config.evaluation.slices):
+        for number, part in enumerate(slice_rows(frame, (column,))):
+            seed = (config.training.seed, position + 1, number)
+            metrics = _estimates(y[part.rows], output[part.rows], config, seed)
+            yield SliceResult(column, part.level, len(part.rows), metrics, _note(len(part.rows), metrics))
+
+
+def _note(n_rows: int, metrics: dict[str, Estimate]) -> str:
+    undefined = [METRICS[name].label for name, estimate in metrics.items() if math.isnan(estimate.value)]
+    notes = [f"fewer than {MIN_ROWS} rows: no intervals"] if n_rows < MIN_ROWS else []
+    notes += [f"not defined on these rows: {', '.join(undefined)}"] if undefined else []
+    return "; ".join(notes)

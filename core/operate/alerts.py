@@ -1,0 +1,160 @@
+"""What is worth telling people, and in which words: plain text, bounded, with nothing in it that a channel obeys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from core.operate.events import DRIFT_DETECTED, MODEL_PROMOTED, MODEL_ROLLED_BACK, RETRAIN_FAILED, RETRAIN_REFUSED
+from core.text import readable
+
+Level = Literal["info", "success", "warning", "failure"]
+
+ALARMING_REFUSALS = ("validation", "leakage", "budget")
+"""Refusals somebody has to do something about; the others are how a quiet week looks."""
+
+MAX_KEY = 128
+MAX_TITLE = 120
+MAX_BODY = 4_000
+MAX_LINE = 500
+MAX_REASONS = 8
+
+GIVE_UP_AFTER = timedelta(hours=48)
+"""Age from which an alert is no longer tried, and an event no longer told: news by then to nobody."""
+
+_FIRST_WAIT = timedelta(minutes=1)
+_LONGEST_WAIT = timedelta(hours=4)
+
+# Chat services call everybody for these words, wherever they stand.
+_CALL = re.compile(r"@(?=(?:everyone|here|channel|all|room)\b)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A message to people.
+
+    Parameters
+    ----------
+    key
+        What it is about: of alerts with the same key within the quiet hours, only the first is sent.
+    level
+        ``info``, ``success``, ``warning`` or ``failure``.
+    title
+        One line.
+    body
+        Lines of plain text.
+    """
+
+    key: str
+    level: Level
+    title: str
+    body: str
+
+
+def alert_of(event: Mapping[str, Any]) -> Alert | None:
+    """Return what people are told of an event; None where it is not worth a message.
+
+    Parameters
+    ----------
+    event
+        As :meth:`core.operate.events.Event.to_prefect` returns it.
+    """
+    name, payload = str(event["event"]), event["payload"]
+    model = str(event["resource"]["prefect.resource.name"])
+    if name == DRIFT_DETECTED:
+        return _drift(model, payload)
+    if name in (MODEL_PROMOTED, MODEL_ROLLED_BACK):
+        return _champion(model, payload, back=name == MODEL_ROLLED_BACK)
+    if name == RETRAIN_FAILED:
+        return _failed(model, payload)
+    if name == RETRAIN_REFUSED and payload["code"] in ALARMING_REFUSALS:
+        return _refused(model, payload)
+    return None
+
+
+def alert(key: str, level: Level, title: str, body: str) -> Alert:
+    r"""Return an alert whose texts may come from anywhere.
+
+    Examples
+    --------
+    >>> alert("k", "info", "a\tb", "one @channel\n\x1b[2Jtwo").body
+    'one @ channel\n\\x1b[2Jtwo'
+    """
+    lines = "\n".join(_plain(line, MAX_LINE) for line in body.strip().splitlines())
+    cut = lines if len(lines) <= MAX_BODY else lines[: MAX_BODY - 1] + "…"
+    # What is escaped gets longer; the database bounds both.
+    return Alert(readable(key)[:MAX_KEY], level, _plain(title, MAX_TITLE)[: 2 * MAX_TITLE], cut)
+
+
+def with_earlier(told: Alert, n_more: int, since: datetime) -> Alert:
+    """Return an alert that also says how many before it were not sent."""
+    if not n_more:
+        return told
+    note = f"{n_more:,} more of these since {since:%Y-%m-%d %H:%M} UTC were not sent."
+    return Alert(told.key, told.level, told.title, f"{told.body}\n\n{note}")
+
+
+def wait_after(attempts: int) -> timedelta:
+    """Return how long to wait after a number of failed attempts: a minute, doubled each time, four hours at most.
+
+    Examples
+    --------
+    >>> [wait_after(n).total_seconds() / 60 for n in (1, 2, 5, 9, 1000)]
+    [1.0, 2.0, 16.0, 240.0, 240.0]
+    """
+    doublings = max(0, min(attempts - 1, 20))
+    return min(_FIRST_WAIT * (1 << doublings), _LONGEST_WAIT)
+
+
+def _drift(model: str, payload: Mapping[str, Any]) -> Alert:
+    advice = "A retraining was asked for." if payload.get("retrain") else "No retraining was asked for."
+    return alert(
+        f"drift:{model}",
+        "warning",
+        f"{model}: the rows have drifted",
+        f"{_listed(payload['reasons'])}\n\n{advice}\nperennial drift {model}",
+    )
+
+
+def _champion(model: str, payload: Mapping[str, Any], *, back: bool) -> Alert:
+    version, previous = payload["version"], payload["previous"]
+    instead = "" if previous is None else f" in place of version {previous}"
+    what = "is champion again" if back else "is champion"
+    return alert(
+        f"champion:{model}:{payload['sequence']}",  # every move is told
+        "warning" if back else "success",
+        f"{model}: version {version} {what}",
+        f"Version {version} {what}{instead}, by {payload['kind']} ({payload['actor']}).\n"
+        f"- {payload['reason']}\n\nperennial history {model}",
+    )
+
+
+def _failed(model: str, payload: Mapping[str, Any]) -> Alert:
+    return alert(
+        f"retrain-failed:{model}",
+        "failure",
+        f"{model}: a retraining failed",
+        f"- {payload['reason']}\n- trigger {payload['trigger_id']}",
+    )
+
+
+def _refused(model: str, payload: Mapping[str, Any]) -> Alert:
+    return alert(
+        f"retrain-refused:{model}:{payload['code']}",
+        "warning",
+        f"{model}: a retraining was refused ({payload['code']})",
+        f"- {payload['reason']}\n- trigger {payload['trigger_id']}",
+    )
+
+
+def _listed(reasons: list[str]) -> str:
+    shown = [f"- {reason}" for reason in reasons[:MAX_REASONS]]
+    more = len(reasons) - MAX_REASONS
+    return "\n".join([*shown, *([f"- and {more} more"] if more > 0 else [])])
+
+
+def _plain(text: str, limit: int) -> str:
+    return readable(_CALL.sub("@ ", text), limit)

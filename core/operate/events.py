@@ -1,0 +1,287 @@
+"""What happened to a model, as Prefect's automations and people are told it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID, uuid5
+
+from core.text import readable
+
+if TYPE_CHECKING:
+    from core.drift.verdict import DriftVerdict
+
+DRIFT_DETECTED = "perennial.drift.detected"
+DATA_VERSIONED = "perennial.data.versioned"
+MODEL_REGISTERED = "perennial.model.registered"
+MODEL_PROMOTED = "perennial.model.promoted"
+MODEL_ROLLED_BACK = "perennial.model.rolled_back"
+RETRAIN_REFUSED = "perennial.retrain.refused"
+RETRAIN_FAILED = "perennial.retrain.failed"
+
+NAMES = (
+    DRIFT_DETECTED,
+    DATA_VERSIONED,
+    MODEL_REGISTERED,
+    MODEL_PROMOTED,
+    MODEL_ROLLED_BACK,
+    RETRAIN_REFUSED,
+    RETRAIN_FAILED,
+)
+"""Every event there is."""
+
+RefusalCode = Literal["unchanged", "unlabelled", "cooldown", "budget", "validation", "leakage", "gate"]
+"""Why a retraining was refused, for automations and alerts; the sentence beside it is for people."""
+
+MAX_TEXT = 2_000
+MAX_ITEMS = 50
+MAX_ITEM_TEXT = 500
+"""Bounds of what a payload says: Prefect refuses events above 1.5 MB, and nobody reads as much."""
+
+_SPACE = UUID("6a0f6bd7-64a5-4f3d-9a56-0f0c1c1f7b0e")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a model.
+
+    Parameters
+    ----------
+    id
+        Made of what happened, so that telling it again is telling the same.
+    name
+        One of :data:`NAMES`.
+    model
+        Name of the model.
+    occurred_at
+        When.
+    payload
+        What there is to say; content that JSON can hold.
+    labels
+        Of the resource, beside its id and name: automations match labels, not payloads.
+    related
+        Role: id of a related resource.
+    """
+
+    id: UUID
+    name: str
+    model: str
+    occurred_at: datetime
+    payload: Mapping[str, Any]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    related: Mapping[str, str] = field(default_factory=dict)
+
+    def to_prefect(self) -> dict[str, Any]:
+        """Return the event as Prefect's API takes it."""
+        return {
+            "id": str(self.id),
+            "event": self.name,
+            "occurred": self.occurred_at.isoformat(),
+            "resource": {
+                "prefect.resource.id": f"perennial.model.{self.model}",
+                "prefect.resource.name": self.model,
+                **self.labels,
+            },
+            "related": [
+                {"prefect.resource.id": resource, "prefect.resource.role": role}
+                for role, resource in self.related.items()
+            ],
+            "payload": dict(self.payload),
+        }
+
+
+def event_id(name: str, *parts: object) -> UUID:
+    """Return the id of an event from what names it among its kind."""
+    return uuid5(_SPACE, " ".join([name, *map(str, parts)]))
+
+
+def version_resource(model: str, version: int) -> str:
+    """Return the resource id of a model's version."""
+    return f"perennial.model-version.{model}.{version}"
+
+
+def data_resource(model: str, data_version: str) -> str:
+    """Return the resource id of a data version."""
+    return f"perennial.data-version.{model}.{data_version}"
+
+
+def drift_detected(verdict: DriftVerdict, report: str) -> Event:
+    """Tell that rows have drifted from those the champion was trained on.
+
+    Parameters
+    ----------
+    verdict
+        One whose status is ``drift``.
+    report
+        Path of the page that shows it.
+    """
+    return _event(
+        DRIFT_DETECTED,
+        verdict.model,
+        # Of the decision itself, as it was before there was an outbox.
+        UUID(verdict.id[:32]),
+        verdict.measured_at,
+        {
+            "champion": verdict.champion,
+            "decision_id": verdict.id,
+            "retrain": verdict.retrain,
+            "window": verdict.to_dict()["window"],
+            "importance_share": verdict.importance_share,
+            "reasons": list(verdict.reasons),
+            "report": report,
+        },
+        labels={"perennial.retrain": str(verdict.retrain).lower()},
+        related={"champion": version_resource(verdict.model, verdict.champion)},
+    )
+
+
+def data_versioned(
+    model: str, data_version: str, *, n_rows: int, n_batches: int, git_commit: str, has_champion: bool, at: datetime
+) -> Event:
+    """Tell that a model's data is a version it never was before.
+
+    Parameters
+    ----------
+    has_champion
+        Whether there is somebody to hold the rows against; also the label ``perennial.champion``, by which new data
+        is monitored.
+    """
+    return _event(
+        DATA_VERSIONED,
+        model,
+        event_id(DATA_VERSIONED, model, data_version),
+        at,
+        {"data_version": data_version, "n_rows": n_rows, "n_batches": n_batches, "git_commit": git_commit},
+        labels={"perennial.champion": str(has_champion).lower()},
+        related={"data-version": data_resource(model, data_version)},
+    )
+
+
+def model_registered(model: str, version: int, *, run_id: str, data_version: str, trigger: str, at: datetime) -> Event:
+    """Tell that a version is complete in the registry; the gate has not judged it yet.
+
+    Parameters
+    ----------
+    run_id
+        The MLflow run that made it; a registry made anew counts its versions from 1 again.
+    at
+        When MLflow registered it: the same for whoever tells it.
+    """
+    return _event(
+        MODEL_REGISTERED,
+        model,
+        event_id(MODEL_REGISTERED, model, version, run_id),
+        at,
+        {"version": version, "run_id": run_id, "data_version": data_version, "trigger": trigger},
+        related={"version": version_resource(model, version), "data-version": data_resource(model, data_version)},
+    )
+
+
+def champion_changed(
+    model: str,
+    *,
+    sequence: int,
+    version: int,
+    previous: int | None,
+    kind: str,
+    reason: str,
+    actor: str,
+    at: datetime,
+) -> Event:
+    """Tell that a version took office: ``…rolled_back`` after a rollback, ``…promoted`` else.
+
+    Parameters
+    ----------
+    sequence
+        Of the entry in the history of champions.
+    previous
+        Version that was champion before; None where there was none.
+    kind
+        ``gate``, ``approval`` or ``rollback``; also the label ``perennial.kind``.
+    reason, actor
+        Why, and by whose hand.
+    """
+    name = MODEL_ROLLED_BACK if kind == "rollback" else MODEL_PROMOTED
+    related = {"champion": version_resource(model, version)}
+    if previous is not None:
+        related["previous"] = version_resource(model, previous)
+    return _event(
+        name,
+        model,
+        event_id(name, model, sequence, at.isoformat()),  # a history begun anew counts from 1 again
+        at,
+        {
+            "sequence": sequence,
+            "version": version,
+            "previous": previous,
+            "kind": kind,
+            "reason": reason,
+            "actor": actor,
+        },
+        labels={"perennial.kind": kind},
+        related=related,
+    )
+
+
+def retrain_refused(
+    model: str, trigger_id: str, code: RefusalCode, reason: str, data_version: str | None, at: datetime
+) -> Event:
+    """Tell that a retraining did not take place, or ended without a model that may be promoted.
+
+    Parameters
+    ----------
+    trigger_id
+        The same trigger is refused once.
+    code
+        Why, as one word; also the label ``perennial.code``.
+    reason
+        Why, as a sentence.
+    data_version
+        The rows it was about; None where none were read.
+    """
+    return _event(
+        RETRAIN_REFUSED,
+        model,
+        event_id(RETRAIN_REFUSED, model, trigger_id),
+        at,
+        {"trigger_id": trigger_id, "code": code, "reason": reason, "data_version": data_version},
+        labels={"perennial.code": code},
+        related={"data-version": data_resource(model, data_version)} if data_version else {},
+    )
+
+
+def retrain_failed(model: str, trigger_id: str, reason: str, at: datetime) -> Event:
+    """Tell that a retraining came to no answer, however often it was started again."""
+    return _event(
+        RETRAIN_FAILED,
+        model,
+        event_id(RETRAIN_FAILED, model, trigger_id),
+        at,
+        {"trigger_id": trigger_id, "reason": reason},
+    )
+
+
+def _event(
+    name: str,
+    model: str,
+    event: UUID,
+    at: datetime,
+    payload: Mapping[str, Any],
+    *,
+    labels: Mapping[str, str] | None = None,
+    related: Mapping[str, str] | None = None,
+) -> Event:
+    return Event(event, name, model, at, _bounded({"model": model, **payload}), labels or {}, related or {})
+
+
+def _bounded(value: Any, limit: int = MAX_TEXT) -> Any:
+    """Cut texts and lists, and write what databases refuse (NUL, halves of pairs) as escapes."""
+    if isinstance(value, str):
+        return readable(value, limit)
+    if isinstance(value, Mapping):
+        return {name: _bounded(inner, limit) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_bounded(inner, MAX_ITEM_TEXT) for inner in value[:MAX_ITEMS]]
+    return value

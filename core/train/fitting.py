@@ -1,0 +1,158 @@
+"""Fit and score estimators so that the result depends on the rows, the parameters and the seed alone."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import BaseEstimator, clone
+from sklearn.compose import ColumnTransformer
+
+from core.data.split import Fold
+from core.errors import TrainingError
+from core.feature_contract import FeatureContract
+from core.metrics.evaluation import predict_output
+from core.metrics.metrics import metric_values
+
+KEPT_BYTES = 2**30
+"""Encoded folds up to this size stay in memory for the next candidate; larger ones are encoded each time."""
+
+SMALL_CELLS = 1_000_000
+"""Cells of a matrix up to which OpenMP gets one thread: such a fit takes about a second, and with several threads it
+took two to four times as long where other processes wanted the cores (docs/decisions/training.md)."""
+
+EncodedFold = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
+
+
+def fit_estimator(estimator: BaseEstimator, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[str, ...]:
+    """Fit in place; return what the estimator warned of, each once.
+
+    Linear algebra runs on one thread: with more, sums are taken in another order and differ in the last bits.
+
+    Raises
+    ------
+    TrainingError
+        The estimator refuses the rows or a parameter's value; the message is its own.
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # ships no types
+
+    limits = {"blas": 1} | ({"openmp": 1} if X.size <= SMALL_CELLS else {})
+    with warnings.catch_warnings(record=True) as caught, threadpool_limits(limits):
+        warnings.simplefilter("always")
+        try:
+            estimator.fit(X, y)
+        except (ValueError, TypeError) as error:
+            raise TrainingError(
+                f"{type(estimator).__name__} cannot be fitted: {error}. Change training.params or the rows"
+            ) from error
+    _predict_in_order(estimator)
+    return tuple(dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught))
+
+
+def check_trainable(prepared: pd.DataFrame, y: npt.NDArray[Any], contract: FeatureContract) -> None:
+    """Look for what no estimator can learn from, before any does.
+
+    Raises
+    ------
+    TrainingError
+        The target is constant or not finite, or a feature holds infinite values.
+    """
+    if not np.isfinite(y).all():
+        raise TrainingError(
+            f"target {contract.target!r} holds {int((~np.isfinite(y)).sum()):,} infinite values or values that are no "
+            "numbers; correct them in the source, or leave the target empty there"
+        )
+    if len(np.unique(y)) < 2:
+        raise TrainingError(f"target {contract.target!r} is constant in the training rows; there is nothing to learn")
+    for column in contract.prepared_numeric:
+        n_infinite = int(np.isinf(prepared[column].to_numpy()).sum())
+        if n_infinite:
+            raise TrainingError(
+                f"feature {column!r} holds {n_infinite:,} values that are infinite or beyond 3.4e38, the largest "
+                "32-bit number; correct them in the source, or move the feature to features.ignored"
+            )
+
+
+class EncodedFolds:
+    """The folds of cross-validation, encoded: each fold's encoder learns from its training rows alone.
+
+    Parameters
+    ----------
+    prepared, y
+        Training rows.
+    pairs
+        Positions of each fold.
+    encoder_of
+        From a fold's prepared training rows to its unfitted encoder.
+    keep
+        Whether the folds will be read more than once.
+    """
+
+    def __init__(
+        self,
+        prepared: pd.DataFrame,
+        y: npt.NDArray[Any],
+        pairs: Sequence[Fold],
+        encoder_of: Callable[[pd.DataFrame], ColumnTransformer],
+        keep: bool = False,
+    ) -> None:
+        self._prepared, self._y, self._pairs, self._encoder_of = prepared, y, pairs, encoder_of
+        n_cells = sum(len(train) + len(test) for train, test in pairs) * prepared.shape[1]
+        self._kept: list[EncodedFold] | None = [] if keep and n_cells * 4 <= KEPT_BYTES else None
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __iter__(self) -> Iterator[EncodedFold]:
+        for number, pair in enumerate(self._pairs):
+            if self._kept is None:
+                yield self._encoded(*pair)
+                continue
+            if number == len(self._kept):
+                self._kept.append(self._encoded(*pair))
+            yield self._kept[number]
+
+    def _encoded(self, train: npt.NDArray[np.int64], test: npt.NDArray[np.int64]) -> EncodedFold:
+        learnt_from = self._prepared.take(train)
+        encoder = self._encoder_of(learnt_from)
+        X_train = encoder.fit_transform(learnt_from, self._y[train])
+        return X_train, self._y[train], encoder.transform(self._prepared.take(test)), self._y[test]
+
+
+def fold_scores(
+    estimator: BaseEstimator, folds: EncodedFolds, contract: FeatureContract, metrics: Sequence[str]
+) -> tuple[dict[str, tuple[float, ...]], tuple[str, ...]]:
+    """Score clones of an estimator, each fitted on one fold.
+
+    Returns
+    -------
+    scores
+        By metric, one value per fold.
+    warned
+        What the clones warned of, each once.
+
+    Raises
+    ------
+    TrainingError
+        As :func:`fit_estimator`.
+    """
+    scores: dict[str, list[float]] = {metric: [] for metric in metrics}
+    warned: list[str] = []
+    for X_train, y_train, X_test, y_test in folds:
+        candidate = clone(estimator)
+        warned += fit_estimator(candidate, X_train, y_train)
+        rows: Any = X_test  # a bare estimator takes the encoded matrix where a pipeline takes a frame
+        output = predict_output(candidate, rows, contract)
+        for metric, value in metric_values(y_test, output, metrics).items():
+            scores[metric].append(value)
+    return {metric: tuple(values) for metric, values in scores.items()}, tuple(dict.fromkeys(warned))
+
+
+def _predict_in_order(estimator: BaseEstimator) -> None:
+    """Let a forest add up its trees in their order: in parallel, whoever is ready first adds first."""
+    if "n_jobs" in estimator.get_params(deep=False):
+        estimator.set_params(n_jobs=None)

@@ -1,0 +1,194 @@
+"""Checks that block a training whose holdout would flatter the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from config.schema import ModelConfig
+from core.data.rows import Rows
+from core.data.split import Indices, Split
+from core.feature_contract import MISSING, FeatureContract
+from core.train.leakage_scores import linear_leak, single_feature_score
+
+MAX_SAMPLE = 50_000
+"""Training rows the scores are computed on: an AUC is known to ±0.005 there."""
+
+MIN_ROWS = 100
+"""Rows below which shares and scores say little: an honest feature of twenty rows may well reach an AUC of 1."""
+
+IDENTIFIER_SHARE = 0.95
+"""Distinct share from which a categorical column names rows instead of describing them."""
+
+ROW_ORDER_CORRELATION = 0.999
+"""Rank correlation with the rows' order from which distinct whole numbers are a counter."""
+
+COUNTER_SPAN = 10
+"""Numbers per row a counter may skip: rows were left out since it counted."""
+
+REMEDY = "move it to features.ignored, or list it under training.leakage.allow if it is known when predicting"
+
+Reasons = Iterator[str]
+
+
+@dataclass(frozen=True)
+class LeakageReport:
+    """What the checks found.
+
+    Parameters
+    ----------
+    blocked
+        True if there is a reason not to train.
+    reasons
+        Sentences for people, each with what to do.
+    duplicates_share
+        Share of the rows set aside that had a training row's features.
+    feature_scores
+        AUC (classes) or R² (regression) each feature reaches alone, out of fold, in contract order.
+    """
+
+    blocked: bool
+    reasons: tuple[str, ...]
+    duplicates_share: float
+    feature_scores: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content that JSON can hold."""
+        return asdict(self)
+
+
+def leakage_report(
+    rows: Rows, split: Split, y: npt.NDArray[Any], contract: FeatureContract, config: ModelConfig
+) -> LeakageReport:
+    """Look for ways in which the answer slips into the question.
+
+    Features under ``training.leakage.allow`` are scored but never block.
+
+    Parameters
+    ----------
+    rows, split
+        As trained on.
+    y
+        Encoded target of all rows, shape (n_rows,).
+    """
+    sample = _sample(split.train, config.training.seed)
+    frame, target = rows.frame.iloc[sample], y[sample]
+    columns = {name: _values(frame[name]) for name in contract.raw_columns}
+    scores = {name: single_feature_score(x, target, contract.task) for name, x in columns.items()}
+    share = split.n_duplicates_removed / max(1, split.n_duplicates_removed + len(split.holdout))
+    reasons = [
+        *_duplicates(share, split, config),
+        *_identifiers(rows.frame, config),
+        *_time_order(rows, split, config),
+    ]
+    if len(sample) >= MIN_ROWS:
+        reasons += [*_single_features(scores, config), *_sums(columns, scores, target, config)]
+    return LeakageReport(bool(reasons), tuple(reasons), share, scores)
+
+
+def _sample(train: Indices, seed: int) -> Indices:
+    if len(train) <= MAX_SAMPLE:
+        return train
+    chosen = np.random.default_rng(seed).choice(len(train), MAX_SAMPLE, replace=False)
+    return np.sort(train[chosen])
+
+
+def _values(column: pd.Series[Any]) -> npt.NDArray[Any]:
+    """Numbers (booleans and dates too) as float64, missing as NaN; else texts."""
+    if column.dtype.kind == "M":
+        stamps = column.to_numpy(dtype="datetime64[us]")
+        return np.where(np.isnat(stamps), np.nan, stamps.astype(np.int64).astype(np.float64))
+    if column.dtype.kind in "fiub":
+        return column.astype("float64").to_numpy(dtype=np.float64, na_value=np.nan)
+    return column.astype(object).where(column.notna(), MISSING).to_numpy(dtype=object)
+
+
+def _duplicates(share: float, split: Split, config: ModelConfig) -> Reasons:
+    limit = config.training.leakage.max_duplicates
+    if share > limit:
+        yield (
+            f"{split.n_duplicates_removed:,} of the rows set aside to judge ({share:.1%}, at most {limit:.1%} allowed) "
+            "have the features of a training row: remove copies from the source, name the entity they share as 'key' "
+            "with 'key_is_unique: false', or raise training.leakage.max_duplicates"
+        )
+
+
+def _single_features(scores: dict[str, float], config: ModelConfig) -> Reasons:
+    limit = config.training.leakage.max_single_feature
+    measure = "R²" if config.task == "regression" else "AUC"
+    for name, score in scores.items():
+        if score >= limit and name not in config.training.leakage.allow:
+            yield (
+                f"feature {name!r} alone predicts the target with {measure} {score:.4f} (limit {limit:g}): "
+                f"it probably holds the answer; {REMEDY}"
+            )
+
+
+def _sums(
+    columns: dict[str, npt.NDArray[Any]], scores: dict[str, float], target: npt.NDArray[Any], config: ModelConfig
+) -> Reasons:
+    if config.task == "multiclass":
+        return
+    leakage = config.training.leakage
+    names = [name for name in config.features.numeric if scores[name] < leakage.max_single_feature]
+    names = [name for name in names if name not in leakage.allow]
+    if not names:
+        return
+    parts = linear_leak(np.column_stack([columns[name] for name in names]), target)
+    if parts:
+        listed = " and ".join(repr(names[part]) for part in parts)
+        yield (
+            f"features {listed} add up to the target: they are its parts, known only with it; "
+            "move them to features.ignored, or list one under training.leakage.allow if all are known when predicting"
+        )
+
+
+def _identifiers(frame: pd.DataFrame, config: ModelConfig) -> Reasons:
+    if len(frame) < MIN_ROWS:
+        return
+    kinds: tuple[tuple[tuple[str, ...], Callable[[pd.Series[Any]], str | None]], ...] = (
+        (config.features.categorical, _names_rows),
+        (config.features.numeric, _counts_rows),
+    )
+    for names, finding in kinds:
+        for name in names:
+            found = None if name in config.training.leakage.allow else finding(frame[name])
+            if found:
+                yield f"feature {name!r} identifies rows ({found}): what holds for one says nothing of others; {REMEDY}"
+
+
+def _names_rows(column: pd.Series[Any]) -> str | None:
+    n_known = int(column.notna().sum())
+    if n_known < MIN_ROWS or column.head(10_000).nunique() < IDENTIFIER_SHARE * column.head(10_000).notna().sum():
+        return None
+    n_distinct = column.nunique()
+    return f"{n_distinct:,} levels in {n_known:,} rows" if n_distinct >= IDENTIFIER_SHARE * n_known else None
+
+
+def _counts_rows(column: pd.Series[Any]) -> str | None:
+    """Tell a counter: whole numbers without large gaps, each once, that rise or fall with the rows."""
+    numbers = column.to_numpy(dtype=np.float64)
+    if not np.isfinite(numbers).all() or np.ptp(numbers) > COUNTER_SPAN * len(numbers):
+        return None
+    if (numbers != np.trunc(numbers)).any() or not column.is_unique:
+        return None
+    ranks = np.argsort(np.argsort(numbers, kind="stable"), kind="stable")
+    if abs(np.corrcoef(ranks, np.arange(len(ranks)))[0, 1]) < ROW_ORDER_CORRELATION:
+        return None
+    return "a counter: whole numbers, each once, in the order of the rows"
+
+
+def _time_order(rows: Rows, split: Split, config: ModelConfig) -> Reasons:
+    if config.time is None or split.boundary is None:
+        return
+    late = int((rows.frame[config.time].iloc[split.train] >= pd.Timestamp(split.boundary)).sum())
+    if late:
+        yield (
+            f"{late:,} training rows are not older than the holdout, which starts at {split.boundary}: "
+            "the split is broken, please report it"
+        )

@@ -1,0 +1,185 @@
+"""The preprocessing an estimator needs, as one scikit-learn pipeline that converts to ONNX with equal outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble._forest import BaseForest
+from sklearn.ensemble._gb import BaseGradientBoosting
+from sklearn.ensemble._hist_gradient_boosting.gradient_boosting import BaseHistGradientBoosting
+from sklearn.ensemble._weight_boosting import BaseWeightBoosting
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import KFold
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
+from sklearn.tree import BaseDecisionTree
+from sklearn.utils import get_tags
+
+from config.schema import ModelConfig
+from core.contract import PrepareColumns
+from core.errors import TrainingError
+from core.feature_contract import FeatureContract
+from core.train.estimators import load_estimator
+
+_TREES = (BaseDecisionTree, BaseForest, BaseGradientBoosting, BaseWeightBoosting)
+
+Need = Literal["gaps", "trees", "scales"]
+"""What an estimator needs of its features: ``gaps``: nothing, it takes missing values itself; ``trees``: every value
+known, any scale; ``scales``: every value known, comparable scales, no order among categories."""
+
+FAR_BELOW = -1e30
+"""Stands for a missing number before trees. Indicator columns do not convert to ONNX."""
+
+TARGET_MEAN_LEVELS = 30
+"""Levels beyond which trees also get a category's mean target: below it, it adds noise (docs/decisions/training.md)."""
+
+ONE_HOT_LEVELS = 100
+"""Most frequent levels that get a column of their own; the others share the absence of all."""
+
+
+def build_pipeline(
+    config: ModelConfig, contract: FeatureContract, prepared: pd.DataFrame, estimator: BaseEstimator | None = None
+) -> Pipeline:
+    """Chain preparing, encoding and the estimator, unfitted.
+
+    Parameters
+    ----------
+    config
+        Names the estimator and its parameters.
+    prepared
+        Training rows as :func:`core.contract.prepare` returns them: their levels become the encoders' levels. Others,
+        met later, count as unknown.
+    estimator
+        Takes the place of the configured one.
+
+    Returns
+    -------
+    sklearn.pipeline.Pipeline
+        Steps ``prepare`` (stateless), ``encode`` (prepared columns to float32) and ``model``.
+
+    Raises
+    ------
+    ConfigError
+        The estimator does not import, fit the task or take its parameters.
+    """
+    training = config.training
+    # Compared with None: an ensemble without trees counts as false.
+    model = (
+        load_estimator(training.estimator, training.params, training.seed, config.task)
+        if estimator is None
+        else estimator
+    )
+    encode = build_encoder(contract, prepared, estimator_need(model))
+    return Pipeline([("prepare", PrepareColumns(contract.to_dict())), ("encode", encode), ("model", model)])
+
+
+def estimator_need(estimator: BaseEstimator) -> Need:
+    """Tell what an estimator needs by its tags and its kind, for wrappers by what they wrap.
+
+    scikit-learn's own trees take missing values too, but their ONNX graphs send them down the wrong branch
+    (differences of 0.48 measured): they get known values.
+    """
+    parts = [member for member in _members(estimator) if not any(True for _ in _inside(member))]
+    if all(isinstance(part, _TREES) for part in parts):
+        return "trees"
+    if get_tags(estimator).input_tags.allow_nan:
+        return "gaps"
+    boosting = (*_TREES, BaseHistGradientBoosting)
+    return "trees" if all(isinstance(part, boosting) for part in parts) else "scales"
+
+
+def build_encoder(contract: FeatureContract, prepared: pd.DataFrame, need: Need) -> ColumnTransformer:
+    """Encode prepared columns as one dense float32 matrix.
+
+    Numbers pass (``gaps``), get a value far below all others where missing, which a tree can cut off (``trees``), or
+    the median and unit variance (``scales``). Never a scaler before trees: rounding moves values across thresholds in
+    the graph. Categories become their rank by frequency, and their mean target beside it where they have many levels,
+    or one column per level (``scales``). Levels of equal frequency rank by name. A number without any value is left
+    out: there is nothing to learn from it, and histogram gradient boosting fails on it.
+
+    Raises
+    ------
+    TrainingError
+        No feature has a value.
+    """
+    levels = {column: _levels_by_frequency(prepared[column]) for column in contract.categorical}
+    steps: list[tuple[str, Any, list[str]]] = list(_numeric_steps(contract, prepared, need))
+    if need == "scales":
+        steps += _one_hot_steps(levels)
+    else:
+        # Where a gap has a branch of its own, an unknown level takes it; else it is -1.
+        steps += _rank_steps(levels, np.nan if need == "gaps" else -1)
+        steps += _target_mean_steps(levels, contract)
+    if not steps:
+        raise TrainingError("no feature has a value in the training rows; look at the source")
+    # One process: columns are few, and starting workers costs more than encoding.
+    return ColumnTransformer(steps, sparse_threshold=0, n_jobs=None, verbose_feature_names_out=True)
+
+
+def _numeric_steps(
+    contract: FeatureContract, prepared: pd.DataFrame, need: Need
+) -> Iterator[tuple[str, Any, list[str]]]:
+    columns = [name for name in contract.prepared_numeric if prepared[name].notna().any()]
+    if not columns:
+        return
+    if need == "gaps":
+        yield "numeric", "passthrough", columns
+        return
+    if need == "trees":
+        yield "numeric", SimpleImputer(strategy="constant", fill_value=FAR_BELOW), columns
+        return
+    impute = SimpleImputer(strategy="median", keep_empty_features=True)
+    yield "numeric", Pipeline([("impute", impute), ("scale", StandardScaler())]), columns
+
+
+def _one_hot_steps(levels: dict[str, npt.NDArray[np.object_]]) -> Iterator[tuple[str, Any, list[str]]]:
+    if levels:
+        kept = [np.sort(ranked[:ONE_HOT_LEVELS]) for ranked in levels.values()]
+        # "ignore" and not "infrequent_if_exist": that graph fails on unknown levels.
+        encoder = OneHotEncoder(categories=kept, handle_unknown="ignore", sparse_output=False, dtype=np.float32)
+        yield "one_hot", encoder, list(levels)
+
+
+def _rank_steps(levels: dict[str, npt.NDArray[np.object_]], unknown: float) -> Iterator[tuple[str, Any, list[str]]]:
+    if levels:
+        encoder = OrdinalEncoder(
+            categories=list(levels.values()),
+            handle_unknown="use_encoded_value",
+            unknown_value=unknown,
+            dtype=np.float32,
+        )
+        yield "rank", encoder, list(levels)
+
+
+def _target_mean_steps(
+    levels: dict[str, npt.NDArray[np.object_]], contract: FeatureContract
+) -> Iterator[tuple[str, Any, list[str]]]:
+    many = [column for column, ranked in levels.items() if len(ranked) > TARGET_MEAN_LEVELS]
+    # With several classes it is one column per class, which does not convert to ONNX.
+    if many and contract.task != "multiclass":
+        # Out-of-fold means: a row's own target must not come back to it. Shuffled, for rows sorted by the target.
+        cross_fit = KFold(5, shuffle=True, random_state=0)
+        yield "target_mean", TargetEncoder(categories=[levels[column] for column in many], cv=cross_fit), many
+
+
+def _levels_by_frequency(column: pd.Series[Any]) -> npt.NDArray[np.object_]:
+    counts = column.value_counts()
+    order = np.lexsort((counts.index.to_numpy(dtype=str), -counts.to_numpy()))
+    return counts.index.to_numpy(dtype=object)[order]
+
+
+def _members(estimator: BaseEstimator) -> Iterator[BaseEstimator]:
+    yield estimator
+    yield from _inside(estimator)
+
+
+def _inside(estimator: BaseEstimator) -> Iterator[BaseEstimator]:
+    for value in estimator.get_params(deep=True).values():
+        if isinstance(value, BaseEstimator):
+            yield value

@@ -1,0 +1,335 @@
+"""Who may ask what: keys, access tokens, rates, and how often one may guess."""
+
+from __future__ import annotations
+
+import binascii
+import hmac
+import math
+import time
+from base64 import b64decode
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from hashlib import sha256
+from ipaddress import IPv6Address, ip_address
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from config.settings import ServingSettings
+from core.errors import ConfigError
+from serving.access.callers import (
+    ANYONE,
+    BadCredentialError,
+    Caller,
+    UnknownKeyError,
+    caller_of_key,
+    caller_of_token,
+)
+from serving.access.jwks import check_jwks_url, public_keys
+from serving.access.rates import SharedRates
+from serving.problems import Problem
+from store.api_keys import ApiKey
+from store.key_text import PREFIX, key_parts, secret_hash
+
+if TYPE_CHECKING:
+    from serving.access.tokens import Tokens
+
+MAX_REMEMBERED = 4096
+"""Credentials that are known again without being verified anew."""
+
+_MAX_HEADER_BYTES = 8192 + len("Bearer ")
+_CHALLENGE = ((b"www-authenticate", b'Bearer, Basic realm="perennial"'),)
+_NO_HASH = 64 * "0"
+_NETWORK_BITS = 64
+
+Refresh = Callable[[], Awaitable[dict[str, Any] | None]]
+
+
+class _Remembered(NamedTuple):
+    caller: Caller
+    until: float
+    key: ApiKey | None
+
+
+class Access:
+    """Tells who asks, from what stands in the header ``Authorization``.
+
+    Not for several threads: all methods belong to the thread of the event loop.
+
+    Parameters
+    ----------
+    settings
+        Of the service.
+    rates
+        Where requests and bad credentials are counted, together with the other workers.
+    clock
+        Seconds since 1970.
+    refresh
+        Returns newer public keys (a JWKS) when a token names one that is not known here; see
+        :meth:`serving.access.jwks.JwksFollower.refresh`.
+    """
+
+    def __init__(
+        self,
+        settings: ServingSettings,
+        rates: SharedRates,
+        *,
+        clock: Callable[[], float] = time.time,
+        refresh: Refresh | None = None,
+    ) -> None:
+        self._settings = settings
+        self._is_open = settings.is_open
+        self._rates = rates
+        self._clock = clock
+        self._refresh = refresh
+        self._keys: dict[str, ApiKey] = {}
+        self._public_keys: list[dict[str, Any]] = []
+        self._tokens: Tokens | None = None
+        # By hash, so that neither a dump of the memory nor the time of a lookup tells a credential.
+        self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
+
+    def replace_keys(self, keys: Iterable[ApiKey]) -> None:
+        """Accept these keys from now on and no others; revoked ones are dropped."""
+        self._keys = {key.id: key for key in keys if key.revoked_at is None}
+        self._forget(lambda entry: entry.key is not None and self._keys.get(entry.key.id) != entry.key)
+
+    def replace_jwks(self, document: dict[str, Any]) -> None:
+        """Accept tokens signed with these public keys from now on; repeats of the same keys cost nothing.
+
+        Raises
+        ------
+        ConfigError
+            The settings name no issuer or no audience.
+        """
+        keys = public_keys(document)
+        if keys == self._public_keys:
+            return
+        from serving.access.tokens import Tokens
+
+        issuer, audience = _issuer_and_audience(self._settings)
+        claim = self._settings.jwt_roles_claim
+        self._tokens = Tokens(keys, issuer=issuer, audience=audience, roles_claim=claim, clock=self._clock)
+        self._public_keys = keys
+        self._forget(lambda entry: entry.key is None)
+
+    def known(self, authorization: bytes) -> Caller | None:
+        """Return who sends a header that was verified before and still holds; None where it must be verified."""
+        if len(authorization) > _MAX_HEADER_BYTES:
+            return None
+        digest = sha256(authorization).digest()
+        entry = self._remembered.get(digest)
+        if entry is None:
+            return None
+        if entry.until <= self._clock():
+            del self._remembered[digest]
+            return None
+        self._remembered.move_to_end(digest)
+        return entry.caller
+
+    async def caller(self, authorization: str | bytes | None, address: str) -> Caller:
+        """Tell who asks.
+
+        Parameters
+        ----------
+        authorization
+            Value of the header; None where there is none.
+        address
+            Where the request comes from: bad credentials are counted by it.
+
+        Raises
+        ------
+        Problem
+            There is no good key or token, or too many bad ones came from the address.
+        """
+        header = authorization.encode("utf-8", "surrogatepass") if isinstance(authorization, str) else authorization
+        if not header or header.isspace():
+            return self._without_credentials()
+        known = self.known(header)
+        if known is not None:
+            return known
+        self._refuse_guessing(address)
+        try:
+            found = await self._verified(header)
+        except BadCredentialError as error:
+            self._rates.allow(f"guesses {origin(address)}", *self._guessing_rate())
+            raise _unauthenticated(str(error)) from error
+        self._remember(header, found)
+        return found.caller
+
+    def check_rate(self, caller: Caller) -> None:
+        """Count a request of a caller.
+
+        Raises
+        ------
+        Problem
+            It is one more than the caller's rate allows.
+        """
+        if caller.rate is None:
+            return
+        wait = self._rates.allow(f"caller {caller.id}", caller.rate)
+        if wait:
+            raise _too_many(f"the key allows {caller.rate:g} requests per second", wait)
+
+    def _without_credentials(self) -> Caller:
+        if self._is_open:
+            return ANYONE
+        raise _unauthenticated("send a key or an access token: Authorization: Bearer …")
+
+    async def _verified(self, header: bytes) -> _Remembered:
+        credential = _credential(header)
+        if credential.startswith(PREFIX):
+            return self._of_key(credential)
+        return await self._of_token(credential)
+
+    def _of_key(self, text: str) -> _Remembered:
+        key_id, secret = key_parts(text) or ("", "")
+        key = self._keys.get(key_id)
+        # Compared where there is no such key too, so that the time tells nobody which ids there are.
+        is_right = hmac.compare_digest(secret_hash(secret), key.secret_sha256 if key else _NO_HASH)
+        if key is None or not is_right:
+            raise BadCredentialError("the key is not valid")
+        until = key.expires_at.timestamp() if key.expires_at else math.inf
+        if until <= self._clock():
+            raise BadCredentialError("the key has expired")
+        return _Remembered(caller_of_key(key), until, key)
+
+    async def _of_token(self, text: str) -> _Remembered:
+        if not (self._settings.jwt_issuer and self._settings.jwt_audience):
+            raise BadCredentialError("the credential is no key, and access tokens are not accepted here")
+        try:
+            return self._of_known_issuer(text)
+        except UnknownKeyError:
+            if not await self._has_refreshed():
+                raise
+        return self._of_known_issuer(text)
+
+    def _of_known_issuer(self, text: str) -> _Remembered:
+        if self._tokens is None:
+            raise UnknownKeyError
+        token = self._tokens.verified(text)
+        return _Remembered(caller_of_token(token.name, token.roles), token.until, None)
+
+    async def _has_refreshed(self) -> bool:
+        before = self._tokens
+        document = await self._refresh() if self._refresh else None
+        if document is not None:
+            self.replace_jwks(document)
+        if self._tokens is None:
+            # Our lack, not the caller's: it is not counted as a guess.
+            raise _unauthenticated("access tokens cannot be verified yet: their issuer's keys have not arrived")
+        return self._tokens is not before
+
+    def _remember(self, header: bytes, found: _Remembered) -> None:
+        self._remembered[sha256(header).digest()] = found
+        if len(self._remembered) > MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
+
+    def _forget(self, is_over: Callable[[_Remembered], bool]) -> None:
+        for digest in [digest for digest, entry in self._remembered.items() if is_over(entry)]:
+            del self._remembered[digest]
+
+    def _refuse_guessing(self, address: str) -> None:
+        wait = self._rates.peek(f"guesses {origin(address)}", *self._guessing_rate())
+        if wait:
+            raise _too_many("too many bad credentials came from this address", wait)
+
+    def _guessing_rate(self) -> tuple[float, float]:
+        allowed = self._settings.bad_credentials_per_minute
+        return allowed / 60, allowed
+
+
+def check_scope(caller: Caller, scope: str, model: str | None = None) -> None:
+    """Refuse a caller who lacks a scope for a model; for all models where None is named.
+
+    Raises
+    ------
+    Problem
+        The caller lacks it.
+    """
+    if not caller.may(scope, model):
+        where = "all models" if model is None else f"the model {model!r}"
+        raise Problem("forbidden", f"this needs the scope {scope!r} for {where}, which the key or token does not have")
+
+
+def refuse_unprotected(settings: ServingSettings, has_keys: bool) -> None:
+    """Refuse to start a service that anybody could use, or nobody.
+
+    Parameters
+    ----------
+    settings
+        Of the service.
+    has_keys
+        Whether there is a key that is neither revoked nor expired.
+
+    Raises
+    ------
+    ConfigError
+        The service is open on an address that others reach, asks for credentials that nobody has, or takes access
+        tokens from anyone for anyone.
+    """
+    if settings.is_open and not settings.is_loopback:
+        raise ConfigError(
+            f"anybody who reaches {settings.host} could use the service: set PERENNIAL_SERVE_ACCESS=required and make "
+            "a key with 'perennial keys create NAME --scope predict', or listen at 127.0.0.1"
+        )
+    if settings.jwks_url:
+        check_jwks_url(settings.jwks_url)
+        _issuer_and_audience(settings)
+    elif not settings.is_open and not has_keys:
+        raise ConfigError(
+            "the service asks for credentials and there are none: make a key with "
+            "'perennial keys create NAME --scope predict', or set PERENNIAL_SERVE_JWKS_URL"
+        )
+
+
+def _issuer_and_audience(settings: ServingSettings) -> tuple[str, str]:
+    if not (settings.jwt_issuer and settings.jwt_audience):
+        raise ConfigError(
+            "access tokens are accepted only from one issuer and for one audience: "
+            "set PERENNIAL_SERVE_JWT_ISSUER and PERENNIAL_SERVE_JWT_AUDIENCE beside PERENNIAL_SERVE_JWKS_URL"
+        )
+    return settings.jwt_issuer, settings.jwt_audience
+
+
+def _credential(header: bytes) -> str:
+    """Return the key or the token of a header."""
+    try:
+        scheme, _, rest = header.decode("ascii").strip().partition(" ")
+    except UnicodeDecodeError as error:
+        raise BadCredentialError("the header Authorization holds other characters than ASCII") from error
+    kind = scheme.lower()
+    if kind == "bearer":
+        return rest.strip()
+    if kind == "basic":
+        return _password(rest.strip())
+    raise BadCredentialError("the header Authorization begins with neither Bearer nor Basic")
+
+
+def _password(encoded: str) -> str:
+    try:
+        password = b64decode(encoded, validate=True).decode("ascii").partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise BadCredentialError("Basic credentials are the base64 of a name, a colon and a key") from error
+    if not password.startswith(PREFIX):
+        raise BadCredentialError("the password of Basic credentials is a key")
+    return password
+
+
+def origin(address: str) -> str:
+    """Name what bad credentials are counted by: a home has a whole network of IPv6 addresses to guess from."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address):
+        parsed = parsed.ipv4_mapped or parsed
+    if isinstance(parsed, IPv6Address):
+        return f"{int(parsed) >> _NETWORK_BITS:x}/{_NETWORK_BITS}"
+    return str(parsed)
+
+
+def _unauthenticated(detail: str) -> Problem:
+    return Problem("unauthenticated", detail, headers=_CHALLENGE)
+
+
+def _too_many(detail: str, wait: float) -> Problem:
+    seconds = math.ceil(wait)
+    return Problem("too-many-requests", f"{detail}; try again in {seconds} s", retry_after=seconds)

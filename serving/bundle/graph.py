@@ -1,0 +1,130 @@
+"""Run an ONNX graph on prepared rows; the export compares by the same code that serves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from mmap import mmap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import BundleError
+from serving.bundle.graph_trial import tried
+from serving.bundle.graph_vetting import vetted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROWS_PER_CALL = 1_000
+
+
+class Graph:
+    """An ONNX graph that takes the prepared columns, one input each, in their order.
+
+    Parameters
+    ----------
+    content
+        The serialised graph, or its file in memory.
+
+    Raises
+    ------
+    BundleError
+        It holds what no export of ours writes, takes too much for a row, or ONNX Runtime refuses it.
+    """
+
+    def __init__(self, content: bytes | mmap) -> None:
+        import onnxruntime
+
+        content = _judged(content)
+        options = onnxruntime.SessionOptions()
+        # One thread: sums in one order, so the same graph gives the same bits on every machine.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            # Nothing is computed ahead: what a trial has shown to pass in little memory, one value after the other,
+            # would be held all at once.
+            self._session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"], disabled_optimizers=["ConstantFolding"]
+            )
+        except _failures() as error:
+            raise BundleError(f"the graph does not run: {first_line(error)}") from error
+        self.inputs = tuple(item.name for item in self._session.get_inputs())
+        self.outputs = tuple(item.name for item in self._session.get_outputs())
+        self._wanted = [self.outputs[-1]]
+        self._failures = _failures()
+
+    def run(self, prepared: pd.DataFrame) -> npt.NDArray[Any]:
+        """Answer rows as :func:`core.contract.prepare` returns them; shape (n, k) or (n, 1).
+
+        Raises
+        ------
+        BundleError
+            The graph fails on these rows.
+        """
+        starts = range(0, len(prepared), ROWS_PER_CALL)
+        parts = (prepared.iloc[start : start + ROWS_PER_CALL] for start in starts)
+        return np.concatenate([self.answer(_columns(part)) for part in parts])
+
+    def answer(self, columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """Answer prepared columns, each of shape (n, 1), float32 or object (str), in the order of :attr:`inputs`.
+
+        Raises
+        ------
+        BundleError
+            The graph fails on these rows.
+        """
+        # By place: skl2onnx cleans names of odd characters and numbers those that then collide.
+        feed = dict(zip(self.inputs, columns, strict=True))
+        try:
+            answers: npt.NDArray[Any] = self._session.run(self._wanted, feed)[0]
+        except self._failures as error:
+            raise BundleError(f"the graph does not run: {first_line(error)}") from error
+        if answers.dtype.kind not in "fiu":
+            raise BundleError(f"the graph answers values of type {answers.dtype}, not numbers; train again")
+        return answers
+
+
+def _judged(content: bytes | mmap) -> bytes:
+    """Return a graph that may be loaded; a mapped file is read only then."""
+    try:
+        small = vetted(content)
+    except ValueError as error:
+        raise BundleError(f"the graph is none that training writes: {error}; train again") from error
+    graph = bytes(content)
+    try:
+        if not small:
+            tried(graph)
+    except _failures() as error:
+        raise BundleError(f"the graph does not run, or takes too much for a row: {first_line(error)}") from error
+    return graph
+
+
+def first_line(error: Exception) -> str:
+    """Say what an error of a library says, shortened."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
+
+
+def _columns(prepared: pd.DataFrame) -> list[npt.NDArray[Any]]:
+    return [prepared.iloc[:, [place]].to_numpy() for place in range(prepared.shape[1])]
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """ONNX Runtime's errors share no base class but Exception."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+
+    names = (
+        "EPFail",
+        "EngineError",
+        "Fail",
+        "InvalidArgument",
+        "InvalidGraph",
+        "InvalidProtobuf",
+        "NoModel",
+        "NoSuchFile",
+        "NotFound",
+        "NotImplemented",
+        "RuntimeException",
+    )
+    return (*(getattr(runtime, name) for name in names), ValueError, RuntimeError, MemoryError)

@@ -1,0 +1,384 @@
+"""The application behind the entry: models, labels, health, metrics, and the page for people."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from sqlalchemy import Engine
+from starlette.exceptions import HTTPException
+
+from core.errors import StorageError
+from core.feature_contract import FeatureContract
+from serving.access.callers import ANYONE, Caller
+from serving.bundle.reader import read_document
+from serving.http.openapi import document
+from serving.http.page import add_page
+from serving.http.service import Loaded, Service
+from serving.ids import ID_PATTERN, is_prediction_id, request_of
+from serving.model.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER, MAX_SHOWN
+from serving.problems import MEDIA_TYPE, FieldError, Problem, of_status
+from serving.telemetry.metrics import CONTENT_TYPE
+from serving.webhooks.inbox import Inbox, add_hooks
+from store.database import open_database
+from store.predictions import Label, logged_requests, record_labels
+
+_logger = logging.getLogger("perennial.app")
+
+MAX_LABELS = 10_000
+CARD = "card.html"
+# A card is made from data: it may show itself and do nothing.
+CARD_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+TextKey = Annotated[str, Field(min_length=1, max_length=MAX_KEY, pattern=r"^[^\x00]+$")]
+NumberKey = Annotated[
+    int,
+    Field(ge=KEY_NUMBERS[0], le=KEY_NUMBERS[1]),
+    # 7.0 is an integer, says JSON Schema, and what a column of numbers becomes that has gaps.
+    BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value),
+]
+_EITHER: dict[str, Any] = {
+    "oneOf": [
+        {"required": ["id"], "properties": {"id": {"type": "string"}, "key": {"type": "null"}}},
+        {"required": ["key"], "properties": {"id": {"type": "null"}, "key": {"type": ["string", "integer"]}}},
+    ]
+}
+
+
+class LabelItem(BaseModel):
+    """What really happened, of a prediction by its id or of an entity by its key."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_EITHER)
+
+    id: Annotated[str, Field(json_schema_extra={"pattern": f"^{ID_PATTERN}$"})] | None = Field(
+        default=None, description="of a prediction"
+    )
+    key: TextKey | NumberKey | None = Field(default=None, description="of the entity that was predicted")
+    label: str | bool | int | float = Field(description="a class of the model, or a finite number")
+
+    @model_validator(mode="after")
+    def _names_one(self) -> LabelItem:
+        if (self.id is None) == (self.key is None):
+            raise ValueError("expected either id or key")
+        return self
+
+
+class Labels(BaseModel):
+    """Labels, one or many; sending them again changes nothing."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    labels: list[LabelItem] = Field(min_length=1, max_length=MAX_LABELS)
+
+
+class LabelsAnswer(BaseModel):
+    """What became of them; of a reference that occurs again, the last label counts."""
+
+    added: int
+    unchanged: int
+    replaced: int
+    unmatched: list[str] = Field(description="ids of which no prediction is in the log, or not yet; kept all the same")
+
+
+class ModelAnswer(BaseModel):
+    """A model that is served."""
+
+    model: str
+    version: int
+    variant: str
+    data_version: str
+    since: str = Field(description="when the version became champion, ISO 8601")
+    by: str = Field(description="gate, approval, rollback or adopted")
+    reason: str
+    task: str
+    runtime: str = Field(description="onnx or skops")
+    card: str = Field(description="address of the model card")
+    trouble: str | None = Field(description="why a newer champion is not served yet")
+
+
+class ModelsAnswer(BaseModel):
+    """All models that the caller may ask."""
+
+    models: list[ModelAnswer]
+
+
+class ExampleAnswer(BaseModel):
+    """Rows that the model can be asked."""
+
+    rows: list[dict[str, Any]]
+
+
+class HealthAnswer(BaseModel):
+    """Whether requests should come here."""
+
+    status: str
+    reason: str | None = None
+
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def build_app(
+    service: Service,
+    database_url: str,
+    lifespan: Lifespan | None = None,
+    *,
+    mlflow_uri: str = "",
+    inbox: Inbox | None = None,
+) -> FastAPI:
+    """Build the application of a service.
+
+    Parameters
+    ----------
+    service
+        What is served.
+    database_url
+        Of the operational database, where labels go.
+    lifespan
+        Runs what the service needs beside requests.
+    mlflow_uri
+        Of the registry, for the page's links.
+    inbox
+        Takes deliveries of webhooks; without one, all are refused.
+    """
+    app = FastAPI(title="Perennial", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    _add_errors(app)
+    _add_health(app, service)
+    _add_models(app, service)
+    _add_labels(app, service, Database(database_url))
+    add_hooks(app, service, inbox)
+    add_page(app, service, mlflow_uri)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def schema(request: Request) -> Any:
+        caller = _caller(request)
+        models = [found.model for found in service.models.values() if caller.may("predict", found.model.name)]
+        return document(app.openapi(), models, service.settings)
+
+    return app
+
+
+class Database:
+    """The operational database, opened when it is needed and again after it was away.
+
+    Parameters
+    ----------
+    address
+        Where it is.
+    """
+
+    def __init__(self, address: str) -> None:
+        # Its own threads: whoever waits for a lock must not take those that models answer on.
+        self.threads = ThreadPoolExecutor(2, thread_name_prefix="labels")
+        self._address = address
+        self._engine: Engine | None = None
+
+    def engine(self) -> Engine:
+        """Return the engine.
+
+        Raises
+        ------
+        StorageError
+            The database is away.
+        """
+        self._engine = self._engine or open_database(self._address)
+        return self._engine
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(Problem)
+    async def problem(request: Request, error: Problem) -> Response:
+        return _answered(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return _answered(request, _invalid(error))
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        found = of_status(error.status_code)
+        found.headers = tuple((name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items())
+        return _answered(request, found)
+
+    @app.exception_handler(StorageError)
+    async def away(request: Request, error: StorageError) -> Response:
+        _logger.warning("%s", error)
+        return _answered(
+            request, Problem("log-unavailable", "the operational database cannot be reached", retry_after=1)
+        )
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, _error: Exception) -> Response:
+        return _answered(request, of_status(500))
+
+
+def _answered(request: Request, problem: Problem) -> Response:
+    exchange = request.scope["perennial.exchange"]
+    exchange.problem, exchange.detail = problem.kind, problem.detail if not problem.errors else "fields"
+    headers = {name.decode(): value.decode() for name, value in problem.headers}
+    return Response(problem.document(exchange.request_id), problem.status, headers, media_type=MEDIA_TYPE)
+
+
+def _invalid(error: RequestValidationError) -> Problem:
+    first = error.errors()[0]
+    # What follows names the kinds that a value may be of.
+    place = [str(part) for part in first["loc"][1:4]]
+    if first["type"] == "json_invalid":
+        return Problem("invalid-json", "expected a JSON document")
+    field = next((part for part in reversed(place) if not part.isdigit() and part in LabelItem.model_fields), "labels")
+    pointer = "".join(f"/{part}" for part in place)[:MAX_SHOWN]
+    return Problem("invalid-request", first["msg"], errors=(FieldError(field, first["msg"], pointer),))
+
+
+def _add_health(app: FastAPI, service: Service) -> None:
+    @app.get("/health/live", response_model=HealthAnswer)
+    async def live() -> Any:
+        """Whether the process answers."""
+        return HealthAnswer(status="live")
+
+    @app.get("/health/ready", response_model=HealthAnswer, responses={503: {"model": HealthAnswer}})
+    async def ready(response: Response) -> Any:
+        """Whether requests should come here."""
+        reason = service.not_ready_because()
+        response.status_code = 200 if reason is None else 503
+        return HealthAnswer(status="ready" if reason is None else "not ready", reason=reason)
+
+    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    async def metrics() -> Any:
+        """Metrics for Prometheus, of all workers."""
+        loaded = [found.model for found in service.models.values()]
+        text = await asyncio.to_thread(service.metrics.expose, service.state, loaded)
+        return Response(text, media_type=CONTENT_TYPE)
+
+
+def _add_models(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/models", response_model=ModelsAnswer)
+    async def models(request: Request) -> Any:
+        """Models that are served, with their versions."""
+        caller = _caller(request)
+        found = [service.models[name] for name in sorted(service.models)]
+        return ModelsAnswer(models=[_described(one) for one in found if caller.may("predict", one.model.name)])
+
+    @app.get("/v1/models/{model}", response_model=ModelAnswer)
+    async def model_(model: str) -> Any:
+        """One model: version, data version, since when."""
+        return _described(service.loaded(model))
+
+    @app.get("/v1/models/{model}/example", response_model=ExampleAnswer)
+    async def example(model: str) -> Any:
+        """Return a body that the model can be asked with: a row of its training."""
+        return ExampleAnswer(rows=list(service.loaded(model).model.examples[:1]))
+
+    @app.get("/v1/models/{model}/card", response_class=Response, responses={200: {"content": {"text/html": {}}}})
+    async def card(model: str) -> Any:
+        """Card of the version that is served."""
+        found = service.loaded(model)
+        if CARD not in found.model.manifest.by_path:
+            raise Problem("not-found", f"the bundle of {model!r} has no card")
+        content = await asyncio.to_thread(read_document, Path(found.state.folder), CARD)
+        return Response(content, media_type="text/html", headers={"content-security-policy": CARD_POLICY})
+
+
+def _described(found: Loaded) -> ModelAnswer:
+    model, state = found.model, found.state
+    return ModelAnswer(
+        model=model.name,
+        version=model.version,
+        variant=model.variant,
+        data_version=model.manifest.data_version,
+        since=state.since,
+        by=state.by,
+        reason=state.reason,
+        task=model.contract.task,
+        runtime=model.kind,
+        card=f"/v1/models/{model.name}/card",
+        trouble=state.trouble,
+    )
+
+
+def _add_labels(app: FastAPI, service: Service, database: Database) -> None:
+    @app.post("/v1/models/{model}/labels", response_model=LabelsAnswer)
+    async def labels(model: str, body: Labels, request: Request) -> Any:
+        """Say what really happened."""
+        contract = service.loaded(model).model.contract
+        wanted = [_label(item, place, contract) for place, item in enumerate(body.labels)]
+        record = partial(_record, database, model, wanted, _caller(request).name)
+        try:
+            async with asyncio.timeout(service.settings.timeout_seconds):
+                answer = await asyncio.get_running_loop().run_in_executor(database.threads, record)
+        except TimeoutError:
+            detail = "the operational database did not answer in time"
+            raise Problem("log-unavailable", detail, retry_after=1) from None
+        for result in ("added", "unchanged", "replaced"):
+            service.metrics.labels.labels(model, result).inc(getattr(answer, result))
+        return answer
+
+
+def _label(item: LabelItem, place: int, contract: FeatureContract) -> Label:
+    if item.id is not None and not is_prediction_id(item.id):
+        raise _wrong_label(place, "id", "expected the id of a prediction, as it was answered")
+    label = _label_text(item.label, place, contract)
+    return Label("key", str(item.key), label) if item.id is None else Label("id", item.id, label)
+
+
+def _label_text(label: str | bool | float, place: int, contract: FeatureContract) -> str:
+    if contract.classes:
+        texts = [str(label).lower() if isinstance(label, bool) else str(label)]
+        if isinstance(label, float) and label.is_integer():
+            texts.append(str(int(label)))
+        found = next((text for text in texts if text in contract.classes), None)
+        if found is None:
+            raise _wrong_label(place, "label", f"expected one of {', '.join(map(repr, contract.classes[:20]))}")
+        return found
+    if isinstance(label, bool | str) or not abs(label) <= MAX_NUMBER:
+        raise _wrong_label(place, "label", "expected a finite number")
+    return repr(float(label))
+
+
+def _wrong_label(place: int, field: str, detail: str) -> Problem:
+    errors = (FieldError(field, detail, f"/labels/{place}/{field}"),)
+    return Problem("invalid-request", f"{field!r}: {detail}", errors=errors)
+
+
+def _record(database: Database, model: str, labels: list[Label], sender: str) -> LabelsAnswer:
+    engine = database.engine()
+    found = record_labels(engine, model, labels, sender, datetime.now(UTC))
+    ids = {label.reference for label in labels if label.kind == "id"}
+    requests = {request_of(reference)[0] for reference in ids}
+    known = logged_requests(engine, model, sorted(requests)) if requests else {}
+    unmatched = [one for one in sorted(ids) if known.get(request_of(one)[0], 0) <= request_of(one)[1]]
+    return LabelsAnswer(
+        added=found.added, unchanged=found.unchanged, replaced=found.replaced, unmatched=unmatched[:1000]
+    )
+
+
+def _caller(request: Request) -> Caller:
+    caller: Caller | None = request.scope["perennial.exchange"].caller
+    return caller or ANYONE
+
+
+@asynccontextmanager
+async def following(service: Service, close_seconds: float) -> AsyncIterator[None]:
+    """Load the models, start the log, and follow the state until the block ends; then write what waits."""
+    service.log.start()
+    await service.look()
+    service.measure()
+    tasks = [asyncio.create_task(service.follow()), asyncio.create_task(service.live.follow())]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await service.log.close(close_seconds)

@@ -1,0 +1,441 @@
+"""Where every request comes in: it is counted, limited, let in or not, answered, logged and measured.
+
+Predictions are answered here, past the framework's routing, which would cost more than the model. All else goes on to
+the application behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from serving.access.access import check_scope
+from serving.access.callers import ANYONE, Caller
+from serving.http.service import Loaded, Service
+from serving.ids import new_request_id
+from serving.model.rows import Rows
+from serving.model.served import ServedModel
+from serving.problems import MEDIA_TYPE, Problem, of_status
+from serving.telemetry.logs import ECS_VERSION, AccessLine, AccessLog, now_text
+from serving.telemetry.prediction_log import Answered
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_logger = logging.getLogger("perennial.entry")
+
+SIGNATURE = "signature"
+
+ACCESS = {
+    "health_live": None,
+    "health_ready": None,
+    "predict": "predict",
+    "labels": "label",
+    "models": "predict",
+    "model": "predict",
+    "card": "predict",
+    "example": "predict",
+    "schema": "predict",
+    "metrics": "operate",
+    "status": "operate",
+    "page": "operate",
+    "hook": SIGNATURE,
+    "other": "predict",
+}
+"""Scope that each route asks for; None for everybody. Also the closed list of the metrics' routes.
+
+:data:`SIGNATURE` stands for the signature of the delivery itself, which :mod:`serving.webhooks.inbox` verifies: its
+sender has no key, and may call this machine by any name.
+"""
+
+SPARED = frozenset({"health_live", "health_ready", "metrics"})
+"""Routes that are answered however much there is to do, and not logged while all is well."""
+
+WITH_BODY = frozenset({"predict", "labels", "hook"})
+"""Routes whose POST has a body; it is read here, up to its bounds of size and time."""
+
+_PATHS = {
+    "/": "page",
+    "/metrics": "metrics",
+    "/health/live": "health_live",
+    "/health/ready": "health_ready",
+    "/openapi.json": "schema",
+    "/v1/status": "status",
+    "/v1/models": "models",
+}
+_OF_MODEL = {"": "model", "predict": "predict", "labels": "labels", "card": "card", "example": "example"}
+_MODEL_PATH = re.compile(r"/v1/models/([^/]+)(?:/([^/]+))?")
+_HOOK_PATH = re.compile(r"/v1/hooks/([^/]+)/retrain")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+_LOOPBACK_HOST = re.compile(rb"(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
+
+HOLD_SECONDS = 1.0
+"""How long a request that is too many waits for its refusal: clients that try again at once wait instead of asking."""
+
+_JSON = (b"content-type", b"application/json")
+_PROBLEM = (b"content-type", MEDIA_TYPE.encode())
+_CLOSE = (b"connection", b"close")
+
+
+class Exchange:
+    """A request on its way to an answer: what the log and the metrics are told of it."""
+
+    __slots__ = (
+        "authorization",
+        "began",
+        "caller",
+        "client",
+        "content_length",
+        "content_type",
+        "detail",
+        "host",
+        "loaded",
+        "method",
+        "model_name",
+        "n_rows",
+        "path",
+        "prediction",
+        "problem",
+        "request_id",
+        "route",
+        "status",
+    )
+
+    def __init__(self, scope: Scope) -> None:
+        self.began = time.perf_counter()
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.route, self.model_name = _route(self.path)
+        client = scope.get("client")
+        self.client: str = client[0] if client else ""
+        self.authorization: bytes | None = None
+        self.content_length: bytes | None = None
+        self.content_type = b""
+        self.host = b""
+        self.prediction = ""
+        self.request_id = ""
+        self.caller: Caller | None = None
+        self.status = 500
+        self.problem = ""
+        self.detail = ""
+        self.loaded: Loaded | None = None
+        self.n_rows = 0
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                # Two of them are nobody's: joined, they are no credential.
+                self.authorization = value if self.authorization is None else self.authorization + b", " + value
+            elif name == b"content-length":
+                self.content_length = value
+            elif name == b"content-type":
+                self.content_type = value
+            elif name == b"host":
+                self.host = value
+            elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+                self.request_id = value.decode()
+
+    @property
+    def labels(self) -> tuple[str, str, str]:
+        """Model, version and variant that answered, for the metrics; empty where none did."""
+        if self.loaded is None:
+            return ("", "", "")
+        model = self.loaded.model
+        return (model.name, str(model.version), model.variant)
+
+
+class Entry:
+    """The ASGI application that the server calls.
+
+    Parameters
+    ----------
+    service
+        Models, limits, log and metrics.
+    app
+        Answers everything but predictions.
+    access_log
+        Gets a line for each request.
+    hook_body_kb
+        Size that a delivery's body may have, KiB; 0 where no delivery is accepted, and none is read.
+    """
+
+    def __init__(self, service: Service, app: App, access_log: AccessLog, hook_body_kb: int = 0) -> None:
+        self._service = service
+        self._app = app
+        self._access_log = access_log
+        self._settings = service.settings
+        self._is_open = service.settings.is_open
+        self._max_body = service.settings.max_body_kb * 1024
+        self._max_hook_body = hook_body_kb * 1024
+        self._encode = msgspec.json.Encoder().encode
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = Exchange(scope)
+        try:
+            await self._answer(exchange, scope, receive, send)
+        finally:
+            self._tell(exchange)
+
+    async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._let_in(exchange)
+            if exchange.route == "predict":
+                await self._send(send, exchange, 200, _JSON, await self._predict(exchange, receive))
+            else:
+                await self._pass_on(exchange, scope, receive, send)
+        except Problem as problem:
+            await self._refuse(send, exchange, problem)
+        except Exception:
+            # The edge of the process: whatever it was, the client is answered as always.
+            _logger.exception("request %s failed", exchange.request_id or exchange.prediction)
+            await self._refuse(send, exchange, of_status(500))
+
+    async def _refuse(self, send: Send, exchange: Exchange, problem: Problem) -> None:
+        exchange.problem, exchange.detail = problem.kind, _told(problem)
+        _name(exchange)
+        body = problem.document(exchange.request_id)
+        await self._send(send, exchange, problem.status, _PROBLEM, body, problem.headers)
+
+    async def _let_in(self, exchange: Exchange) -> None:
+        service, scope = self._service, ACCESS[exchange.route]
+        if service.in_flight > self._settings.max_concurrent and exchange.route not in SPARED:
+            await self._hold_back()
+        if scope == SIGNATURE:
+            return
+        if self._is_open and not (exchange.authorization or b"").strip():
+            exchange.caller = ANYONE
+            # A page in somebody's browser may not talk to this port under a name of its own (DNS rebinding).
+            if not _LOOPBACK_HOST.fullmatch(exchange.host):
+                raise Problem("invalid-host", "without access control, only this machine's own names are answered")
+        elif scope is not None:
+            exchange.caller = await service.access.caller(exchange.authorization, exchange.client)
+            service.access.check_rate(exchange.caller)
+            _check_scope(exchange.caller, scope, exchange.model_name)
+
+    async def _hold_back(self) -> None:
+        self._service.held += 1
+        try:
+            await asyncio.sleep(HOLD_SECONDS)
+        finally:
+            self._service.held -= 1
+        raise Problem("overloaded", "more requests are in work than this worker takes; try again later", retry_after=1)
+
+    async def _predict(self, exchange: Exchange, receive: Receive) -> bytes:
+        if exchange.method != "POST":
+            raise Problem("method-not-allowed", "predictions are asked for by POST", headers=((b"allow", b"POST"),))
+        doing = "body-too-slow"
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                loaded = exchange.loaded = self._service.loaded(exchange.model_name)
+                body = await self._body(exchange, receive, self._max_body)
+                exchange.prediction = new_request_id()
+                doing = "timeout"
+                rows = loaded.model.reader.read(body)
+                answers = await loaded.model.answer(rows.n, rows.columns)
+                exchange.n_rows = rows.n
+                doing = "log-unavailable"
+                await self._service.log.put(self._answered(exchange, loaded.model, rows, answers))
+        except TimeoutError:
+            raise _too_slow(doing) from None
+        _count(loaded, answers)
+        return loaded.writer.write(exchange.prediction, answers)
+
+    def _answered(self, exchange: Exchange, model: ServedModel, rows: Rows, answers: list[Any]) -> Answered:
+        return Answered(
+            id=exchange.prediction,
+            model=model.name,
+            version=model.version,
+            variant=model.variant,
+            at=time.time(),
+            n_rows=rows.n,
+            latency_ms=1000 * (time.perf_counter() - exchange.began),
+            rows=rows.content,
+            outputs=self._encode(answers),
+            entity_keys=None if rows.keys is None else self._encode(rows.keys),
+        )
+
+    async def _body(self, exchange: Exchange, receive: Receive, most: int) -> bytes | bytearray:
+        if exchange.content_type.partition(b";")[0].strip().lower() != b"application/json":
+            raise Problem("unsupported-media-type", "expected the header 'Content-Type: application/json'")
+        announced = exchange.content_length
+        if announced is not None and int(announced) > most:
+            raise _too_large(most)
+        message = await receive()
+        body: bytes | bytearray = message.get("body", b"")
+        while len(body) <= most:
+            if not message.get("more_body", False):
+                return body
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Problem("invalid-json", "the connection closed before the whole body had come")
+            body = bytearray(body) if isinstance(body, bytes) else body
+            body += message.get("body", b"")
+        raise _too_large(most)
+
+    async def _passed_body(self, exchange: Exchange, receive: Receive) -> bytes | bytearray:
+        most = self._max_hook_body if exchange.route == "hook" else self._max_body
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                return await self._body(exchange, receive, most) if most else b""
+        except TimeoutError:
+            raise _too_slow("body-too-slow") from None
+
+    async def _pass_on(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+        if exchange.route == "other":
+            # Decided here alone: the framework reads some paths otherwise than they were let in, with a line's end too.
+            raise Problem("not-found", "nothing is at this path")
+        if exchange.method == "POST" and exchange.route in WITH_BODY:
+            receive = _replayed(await self._passed_body(exchange, receive))
+        _name(exchange)
+        scope["perennial.exchange"] = exchange
+
+        async def noted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *self._headers(exchange)]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception:
+            # The edge of the process: the framework has answered 500 already, and raises so that the server can log.
+            exchange.problem = "internal-error"
+            _logger.exception("request %s failed", exchange.request_id)
+
+    def _headers(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
+        _name(exchange)
+        own = [(b"x-request-id", exchange.request_id.encode())]
+        if self._service.draining:
+            own.append(_CLOSE)
+        return own
+
+    async def _send(
+        self,
+        send: Send,
+        exchange: Exchange,
+        status: int,
+        kind: tuple[bytes, bytes],
+        body: bytes,
+        further: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        exchange.status = status
+        headers = [kind, (b"content-length", str(len(body)).encode()), *self._headers(exchange), *further]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _tell(self, exchange: Exchange) -> None:
+        seconds = time.perf_counter() - exchange.began
+        metrics, loaded = self._service.metrics, exchange.loaded
+        if loaded is not None and exchange.status == 200:
+            loaded.metrics.requests_ok.inc()
+            loaded.metrics.duration.observe(seconds)
+        else:
+            metrics.requests.labels(exchange.route, *exchange.labels, str(exchange.status)).inc()
+            metrics.duration.labels(exchange.route, *exchange.labels).observe(seconds)
+        if exchange.problem:
+            metrics.errors.labels(exchange.problem, *exchange.labels).inc()
+        if exchange.status >= 400 or exchange.route not in SPARED:
+            self._access_log.add(_line(exchange, seconds))
+
+
+def _name(exchange: Exchange) -> None:
+    exchange.request_id = exchange.request_id or exchange.prediction or new_request_id()
+
+
+def _check_scope(caller: Caller, scope: str, model: str) -> None:
+    # A list of models is for whoever has the scope for one of them, and then holds that one only.
+    if model or scope == "operate" or not caller.may_somewhere(scope):
+        check_scope(caller, scope, model or None)
+
+
+def _route(path: str) -> tuple[str, str]:
+    """Route and model that a path names; the model is empty where it names none."""
+    found = _MODEL_PATH.fullmatch(path)
+    if found is None:
+        hook = _HOOK_PATH.fullmatch(path)
+        return ("hook", hook.group(1)) if hook else (_PATHS.get(path, "other"), "")
+    return _OF_MODEL.get(found.group(2) or "", "other"), found.group(1)
+
+
+def _count(loaded: Loaded, answers: list[Any]) -> None:
+    bins = loaded.metrics.bins
+    if len(answers) == 1:
+        bins[loaded.model.bin_of(answers[0])].inc()
+        return
+    counts = [0] * len(bins)
+    for answer in answers:
+        counts[loaded.model.bin_of(answer)] += 1
+    for counter, count in zip(bins, counts, strict=True):
+        if count:
+            counter.inc(count)
+
+
+def _replayed(body: bytes | bytearray) -> Receive:
+    messages = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    return receive
+
+
+def _too_large(most: int) -> Problem:
+    detail = f"a body may have {most // 1024:,} KiB; send less at once"
+    return Problem("body-too-large", detail, headers=(_CLOSE,))
+
+
+def _too_slow(doing: str) -> Problem:
+    details = {
+        "body-too-slow": "the body did not come in time",
+        "timeout": "the model did not answer in time; try fewer rows",
+        "log-unavailable": "the prediction log was not written in time",
+    }
+    # What is left of the body may go on dripping in.
+    headers = (_CLOSE,) if doing == "body-too-slow" else ()
+    return Problem(doing, details[doing], retry_after=1 if doing == "log-unavailable" else None, headers=headers)
+
+
+def _told(problem: Problem) -> str:
+    """Return what the log may know: which fields were wrong, and not what stood in them."""
+    fields = ", ".join(error.field[:64] for error in problem.errors[:5])
+    return f"fields: {fields}" if fields else problem.detail
+
+
+def _line(exchange: Exchange, seconds: float) -> AccessLine:
+    model, version, variant = ("", 0, "")
+    if exchange.loaded is not None:
+        found = exchange.loaded.model
+        model, version, variant = found.name, found.version, found.variant
+    return AccessLine(
+        timestamp=now_text(),
+        level="info" if exchange.status < 500 else "error",
+        message=f"{exchange.method} {exchange.route} {exchange.status}",
+        ecs=ECS_VERSION,
+        service="perennial-serving",
+        dataset="perennial.access",
+        duration=int(seconds * 1e9),
+        method=exchange.method,
+        request_id=exchange.request_id,
+        status=exchange.status,
+        path=exchange.path[:256],
+        client=exchange.client,
+        user=exchange.caller.name if exchange.caller is not None and exchange.caller is not ANYONE else "",
+        problem=exchange.problem,
+        detail=exchange.detail,
+        model=model,
+        version=version,
+        variant=variant,
+        prediction_id=exchange.prediction if exchange.status == 200 else "",
+        n_rows=exchange.n_rows,
+    )

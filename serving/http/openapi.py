@@ -1,0 +1,245 @@
+"""The OpenAPI document: what the application declares, and a typed path for each model's predictions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from config.settings import ServingSettings
+from serving.model.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER, MAX_TEXT
+from serving.model.served import ServedModel
+from serving.problems import KINDS, MEDIA_TYPE
+
+LABELS_PATH = "/v1/models/{model}/labels"
+PROBLEM = {"$ref": "#/components/schemas/Problem"}
+_PUBLIC_PATHS = ("/health/live", "/health/ready", "/v1/hooks/{model}/retrain")
+"""Paths that ask for no key: health is for everybody, and a delivery is signed."""
+
+# Narrower than what is read: days that every month has, and the most usual of the forms of ISO 8601.
+_DATE = (
+    r"^(?:1[7-9]|20|21)\d{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])"
+    r"(?:T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)?$"
+)
+_EXAMPLE_ID = "019b76da-a800-7000-8000-000000000000"
+
+
+def document(base: dict[str, Any], models: Iterable[ServedModel], settings: ServingSettings) -> dict[str, Any]:
+    """Return the whole document.
+
+    Parameters
+    ----------
+    base
+        What the framework wrote of the other paths; it is not changed.
+    models
+        Those to describe.
+    settings
+        Limits, and whether there is access control.
+    """
+    paths = {
+        path: {method: _with_problems(operation) for method, operation in item.items()}
+        for path, item in base["paths"].items()
+    }
+    schemas = dict(base.get("components", {}).get("schemas", {}))
+    labels = paths.pop(LABELS_PATH)["post"]
+    for model in models:
+        paths[LABELS_PATH.format(model=model.name)] = {"post": _labels(model, labels)}
+        schemas[f"{model.name}.Labels"] = _label_items(model, schemas)
+        paths[f"/v1/models/{model.name}/predict"] = {"post": _with_problems(_predict(model))}
+        schemas[f"{model.name}.Row"] = _row(model)
+        schemas[f"{model.name}.Rows"] = _rows(model, settings.max_rows)
+        schemas[f"{model.name}.Predictions"] = _predictions(model)
+    schemas["Problem"] = _problem()
+    whole = {**base, "paths": paths, "components": {**base.get("components", {}), "schemas": schemas}}
+    if not settings.is_open:
+        whole["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+        for path, item in paths.items():
+            for operation in item.values():
+                operation["security"] = [] if path in _PUBLIC_PATHS else [{"bearer": []}]
+    return whole
+
+
+def _with_problems(operation: dict[str, Any]) -> dict[str, Any]:
+    statuses = sorted({status for status, _ in KINDS.values()})
+    problems = {
+        str(status): {
+            "description": "; ".join(title for code, title in KINDS.values() if code == status),
+            "content": {MEDIA_TYPE: {"schema": PROBLEM}},
+        }
+        for status in statuses
+    }
+    declared = {code: answer for code, answer in operation["responses"].items() if code != "422"}
+    merged = {code: _merged(declared.get(code), problem) for code, problem in problems.items()}
+    return {**operation, "responses": {**declared, **merged}}
+
+
+def _merged(declared: dict[str, Any] | None, problem: dict[str, Any]) -> dict[str, Any]:
+    if declared is None:
+        return problem
+    return {**declared, "content": {**declared.get("content", {}), **problem["content"]}}
+
+
+def _predict(model: ServedModel) -> dict[str, Any]:
+    return {
+        "summary": f"Predictions of {model.name}",
+        "description": f"Answered by version {model.version} ({model.variant}), trained on data version "
+        f"{model.manifest.data_version}.",
+        "operationId": f"predict_{model.name}",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(model, "Rows")}}},
+        "responses": {
+            "200": {
+                "description": "A prediction for each row, in their order",
+                "content": {"application/json": {"schema": _ref(model, "Predictions")}},
+            }
+        },
+    }
+
+
+def _labels(model: ServedModel, operation: dict[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": _ref(model, "Labels")}}
+    return {
+        **operation,
+        "summary": f"What really happened, of predictions of {model.name}",
+        "operationId": f"labels_{model.name}",
+        "parameters": [],
+        "requestBody": {"required": True, "content": content},
+    }
+
+
+def _label_items(model: ServedModel, schemas: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of labels, with those that the model can have."""
+    label: dict[str, Any] = {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER}
+    if model.contract.classes:
+        label = {"enum": [form for name in model.contract.classes for form in _forms(name)]}
+    whole, item = schemas["Labels"], schemas["LabelItem"]
+    item = {**item, "properties": {**item["properties"], "label": label}}
+    listed = {**whole["properties"]["labels"], "items": item}
+    return {**whole, "properties": {"labels": listed}}
+
+
+def _forms(name: str) -> list[Any]:
+    """Return what a class may be called in JSON: its name, and the flag or the number that is written so."""
+    try:
+        value = json.loads(name)
+    except (ValueError, RecursionError):
+        return [name]
+    return [name, value] if isinstance(value, bool | int | float) and str(value).lower() == name else [name]
+
+
+def _ref(model: ServedModel, kind: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{model.name}.{kind}"}
+
+
+def _rows(model: ServedModel, max_rows: int) -> dict[str, Any]:
+    listed = {"type": "array", "items": _ref(model, "Row"), "minItems": 1, "maxItems": max_rows}
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {"rows": listed},
+        "required": ["rows"],
+        "additionalProperties": False,
+    }
+    if model.examples:
+        schema["examples"] = [{"rows": [model.examples[0]]}]
+    return schema
+
+
+def _row(model: ServedModel) -> dict[str, Any]:
+    contract = model.contract
+    known = {column.get("name"): column for column in model.profile.get("columns", ())}
+    properties: dict[str, Any] = {}
+    for name in contract.numeric:
+        bounds = {"minimum": -MAX_NUMBER, "maximum": MAX_NUMBER}
+        properties[name] = {"type": ["number", "null"], **bounds, **_seen(known.get(name))}
+    for name in contract.boolean:
+        properties[name] = {"type": ["boolean", "null"]}
+    for name in contract.dates:
+        properties[name] = {
+            "type": ["string", "null"],
+            "maxLength": 40,
+            "pattern": _DATE,
+            "description": "ISO 8601, without a zone",
+        }
+    for name in contract.categorical:
+        properties[name] = {"type": ["string", "null"], "maxLength": MAX_TEXT, **_seen(known.get(name))}
+    for name, example in (model.examples[0] if model.examples else {}).items():
+        if name in properties:
+            properties[name]["examples"] = [example]
+    required = list(properties)
+    if contract.key is not None:
+        properties[contract.key] = {
+            "type": ["string", "integer", "null"],
+            "minLength": 1,
+            "maxLength": MAX_KEY,
+            "pattern": "^[^\\u0000]+$",
+            "minimum": KEY_NUMBERS[0],
+            "maximum": KEY_NUMBERS[1],
+            "description": "names the entity; labels find the prediction by it",
+        }
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _seen(column: dict[str, Any] | None) -> dict[str, Any]:
+    """Describe what the training rows held; other values are answered too, and are what drift is."""
+    if column is None:
+        return {}
+    if column.get("levels"):
+        shown: Sequence[str] = column["levels"][:20]
+        return {"description": f"in training: {', '.join(shown)}"}
+    if column.get("minimum") is not None and column.get("maximum") is not None:
+        return {"description": f"in training: {column['minimum']:g} to {column['maximum']:g}"}
+    return {}
+
+
+def _predictions(model: ServedModel) -> dict[str, Any]:
+    classes = model.contract.classes
+    probability = {"type": "number", "minimum": 0, "maximum": 1.000001}
+    answer: dict[str, Any] = {"value": {"type": "number"}}
+    if classes:
+        answer = {
+            "probabilities": {
+                "type": "object",
+                "properties": dict.fromkeys(classes, probability),
+                "required": list(classes),
+                "additionalProperties": False,
+            }
+        }
+    one = {
+        "type": "object",
+        "properties": {"id": {"type": "string", "format": "uuid", "examples": [_EXAMPLE_ID]}, **answer},
+        "required": ["id", *answer],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "model": {"type": "string", "const": model.name},
+            "version": {"type": "integer", "minimum": 1},
+            "variant": {"type": "string"},
+            "predictions": {"type": "array", "items": one, "minItems": 1},
+        },
+        "required": ["model", "version", "variant", "predictions"],
+        "additionalProperties": False,
+    }
+
+
+def _problem() -> dict[str, Any]:
+    error = {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in ("field", "detail", "pointer")},
+        "required": ["field", "detail"],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "description": "A problem document (RFC 9457)",
+        "properties": {
+            "type": {"type": "string", "enum": [f"urn:perennial:problem:{kind}" for kind in KINDS]},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "request_id": {"type": "string"},
+            "errors": {"type": "array", "items": error},
+        },
+        "required": ["type", "title", "status", "detail"],
+        "additionalProperties": False,
+    }

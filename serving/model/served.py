@@ -1,0 +1,299 @@
+"""A model as the service holds it: everything that a request needs, made once when its bundle is loaded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import BundleError
+from core.feature_contract import FeatureContract
+from serving.bundle.reader import GRAPH, Kind, Manifest, load_contract, load_graph, read_document, verified
+from serving.model.rows import Column, RowReader
+from serving.problems import FieldError, Problem
+
+EXAMPLE = "input_example.json"
+PROFILE = "profile.json"
+MAX_INLINE_ROWS = 200
+"""Rows up to which a graph is asked on the event loop: a thread costs more than the answer, health waits 1 ms."""
+
+MAX_CLASSES = 10_000
+MAX_EDGES = 1_000
+"""Each class and each edge is a time series in every worker's metrics."""
+
+EDGE_TOLERANCE = 1e-5
+"""How much less than an edge, relative to it, a score may be and still lie on it."""
+
+Answers = Callable[[list[Column]], npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class ServedModel:
+    """A loaded bundle that answers requests.
+
+    Parameters
+    ----------
+    name, version, variant
+        What it is in answers, log and metrics.
+    manifest, contract
+        Of its bundle.
+    kind
+        ``onnx`` or ``skops``: what computes the answers.
+    reader
+        Of requests' rows.
+    edges
+        Of the bins that the distribution of predictions is told in: deciles of the reference's predictions.
+    examples
+        Rows that it can be asked, as a request brings them.
+    profile
+        How the training rows were distributed, see :mod:`core.drift.profile`; empty where the bundle does not tell.
+    """
+
+    name: str
+    version: int
+    variant: str
+    manifest: Manifest
+    contract: FeatureContract
+    kind: Kind
+    reader: RowReader
+    edges: tuple[float, ...]
+    examples: tuple[dict[str, Any], ...]
+    profile: dict[str, Any] = field(repr=False)
+    _answers: Answers = field(repr=False)
+    _queue: Batcher | None = field(repr=False)
+
+    async def answer(self, n: int, columns: list[Column]) -> list[Any]:
+        """Answer rows: lists of probabilities in the order of the contract's classes, or numbers.
+
+        Raises
+        ------
+        Problem
+            The model fails, or has no finite answer to a row.
+        """
+        try:
+            if self._queue is not None:
+                found = await self._queue.answer(n, columns)
+            elif n > MAX_INLINE_ROWS:
+                found = await asyncio.to_thread(self._answers, columns)
+            else:
+                found = self._answers(columns)
+        except BundleError as error:
+            raise Problem("model-failed", str(error)) from error
+        if not np.isfinite(found).all():
+            raise _unanswerable(found.reshape(n, -1))
+        shape = (n, len(self.contract.classes)) if self.contract.classes else (n,)
+        answers: list[Any] = found.reshape(shape).tolist()
+        return answers
+
+    def bin_of(self, answer: Any) -> int:
+        """Bin of an answer's score: probability of the positive class, number, or place of the likeliest class."""
+        if len(self.contract.classes) > 2:
+            return int(max(range(len(answer)), key=answer.__getitem__))
+        score = answer[1] if self.contract.classes else answer
+        # Edges are predictions of the reference, in double precision; a graph's answer may lie just below the same one.
+        return bisect_right(self.edges, score + EDGE_TOLERANCE * abs(score))
+
+    @property
+    def bins(self) -> tuple[str, ...]:
+        """Names of the bins, in order: their upper edges, or the classes."""
+        if len(self.contract.classes) > 2:
+            return self.contract.classes
+        return (*(f"{edge:.6g}" for edge in self.edges), "+Inf")
+
+
+class Batcher:
+    """Answers the requests that wait together in one call, on a thread: for models whose cost is the call, not the row.
+
+    While a call runs, what arrives is collected; nothing waits for more to come.
+
+    Parameters
+    ----------
+    answers
+        What answers columns.
+    max_rows
+        Rows in one call, unless one request alone has more.
+    """
+
+    def __init__(self, answers: Answers, max_rows: int = 1000) -> None:
+        self._answers = answers
+        self._max_rows = max_rows
+        self._waiting: list[tuple[int, list[Column], asyncio.Future[npt.NDArray[Any]]]] = []
+        self._running: asyncio.Task[None] | None = None
+
+    async def answer(self, n: int, columns: list[Column]) -> npt.NDArray[Any]:
+        """Answer n rows, with those of others."""
+        future: asyncio.Future[npt.NDArray[Any]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((n, columns, future))
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+        return await future
+
+    async def _run(self) -> None:
+        try:
+            while taken := self._take():
+                columns = [np.concatenate(parts) for parts in zip(*(part[1] for part in taken), strict=True)]
+                # Whatever is raised is for those who wait, and none of them may wait in vain.
+                call = asyncio.to_thread(self._answers, columns)
+                found = (await asyncio.gather(call, return_exceptions=True))[0]
+                _settle(taken, found)
+        finally:
+            self._running = None
+
+    def _take(self) -> list[tuple[int, list[Column], asyncio.Future[npt.NDArray[Any]]]]:
+        # Who gave up waiting is not answered.
+        self._waiting = [part for part in self._waiting if not part[2].done()]
+        total, count = 0, 0
+        for n, _, _ in self._waiting:
+            if count and total + n > self._max_rows:
+                break
+            total, count = total + n, count + 1
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        return taken
+
+
+def _unanswerable(found: npt.NDArray[Any]) -> Problem:
+    place = int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0])
+    detail = f"the model has no finite answer to row {place}; its values may be too extreme"
+    return Problem("invalid-request", detail, errors=(FieldError("rows", detail, f"/rows/{place}"),))
+
+
+def _settle(
+    taken: Sequence[tuple[int, list[Column], asyncio.Future[npt.NDArray[Any]]]],
+    found: npt.NDArray[Any] | BaseException,
+) -> None:
+    start = 0
+    for n, _, future in taken:
+        if future.done():
+            pass
+        elif isinstance(found, BaseException):
+            future.set_exception(found)
+        else:
+            future.set_result(found[start : start + n])
+        start += n
+
+
+def load_model(
+    folder: Path,
+    manifest_sha256: str,
+    trusted: Sequence[str],
+    *,
+    name: str,
+    version: int,
+    variant: str = "champion",
+    max_rows: int = 1000,
+) -> ServedModel:
+    """Verify a bundle in a private folder, load what answers, and let it answer its own examples once.
+
+    Raises
+    ------
+    BundleError
+        It is not what was registered, is another model's, or does not answer its examples.
+    """
+    manifest = verified(folder, manifest_sha256)
+    if manifest.model != name:
+        raise BundleError(f"the bundle in {folder} is that of {manifest.model!r}, expected {name!r}")
+    contract = load_contract(folder)
+    kind: Kind = "onnx" if GRAPH in manifest.by_path else "skops"
+    answers = load_graph(folder, contract).answer if kind == "onnx" else _pipeline_answers(folder, contract, trusted)
+    reader = _reader(contract, max_rows)
+    profile = _json(folder, PROFILE) if PROFILE in manifest.by_path else {}
+    model = ServedModel(
+        name=name,
+        version=version,
+        variant=variant,
+        manifest=manifest,
+        contract=contract,
+        kind=kind,
+        reader=reader,
+        edges=_edges(profile),
+        examples=_examples(folder, manifest),
+        profile=profile,
+        _answers=answers,
+        _queue=None if kind == "onnx" else Batcher(answers),
+    )
+    _warm_up(model)
+    return model
+
+
+def _pipeline_answers(folder: Path, contract: FeatureContract, trusted: Sequence[str]) -> Answers:
+    # pandas and scikit-learn are imported by those who serve such a model, and by nobody else.
+    import pandas as pd
+
+    from serving.bundle.predictor import load_pipeline_of, prepared_answers
+
+    answers = prepared_answers(load_pipeline_of(folder, contract, trusted), contract)
+    names = contract.prepared_columns
+    return lambda columns: answers(
+        pd.DataFrame({name: column[:, 0] for name, column in zip(names, columns, strict=True)})
+    )
+
+
+def _reader(contract: FeatureContract, max_rows: int) -> RowReader:
+    if len(contract.classes) > MAX_CLASSES:
+        raise BundleError(f"the contract has {len(contract.classes):,} classes, at most {MAX_CLASSES:,} are served")
+    try:
+        return RowReader(contract, max_rows)
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"no rows can be read by the bundle's contract: {error}; train again") from error
+
+
+def _warm_up(model: ServedModel) -> None:
+    try:
+        rows = model.reader.read(json.dumps({"rows": list(model.examples)}).encode())
+    except Problem as problem:
+        raise BundleError(f"the bundle's own example is not of its contract: {problem.detail}; train again") from None
+    found = model._answers(rows.columns)
+    if found.size != rows.n * (len(model.contract.classes) or 1) or not np.isfinite(found).all():
+        raise BundleError(
+            f"{model.name} version {model.version} gives no usable answer to its own example; train again"
+        )
+
+
+def _examples(folder: Path, manifest: Manifest) -> tuple[dict[str, Any], ...]:
+    if EXAMPLE not in manifest.by_path:
+        raise BundleError(f"the bundle has no {EXAMPLE}, so nothing shows that it answers: train again")
+    table = _json(folder, EXAMPLE)
+    try:
+        return tuple(
+            {name: _plain(value) for name, value in zip(table["columns"], row, strict=True)} for row in table["data"]
+        )
+    except (LookupError, TypeError, ValueError) as error:
+        raise BundleError(f"{folder / EXAMPLE} is no table of rows ({error!r}); train again") from error
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _edges(profile: dict[str, Any]) -> tuple[float, ...]:
+    prediction = profile.get("prediction") or {}
+    edges = prediction.get("edges", ()) if isinstance(prediction, dict) else None
+    # A classifier's profile has levels, and no edges.
+    if isinstance(edges, list | tuple) and len(edges) <= MAX_EDGES and all(map(_is_finite, edges)):
+        return tuple(edges)
+    raise BundleError(f"{PROFILE} of the bundle holds no usable edges of predictions; train again")
+
+
+def _is_finite(edge: object) -> bool:
+    try:
+        return isinstance(edge, float | int) and math.isfinite(edge)
+    except OverflowError:  # an integer beyond all numbers
+        return False
+
+
+def _json(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        content = json.loads(read_document(folder, name))
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{folder / name} is not JSON: {error}; train again") from error
+    if not isinstance(content, dict):
+        raise BundleError(f"{folder / name} is not what training writes; train again")
+    return content

@@ -1,0 +1,324 @@
+"""Follow who is champion: bring its bundle here, check it, and tell the workers.
+
+Runs beside the workers, not in them: while it fetches, or waits for a database that is away, they answer.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Engine
+
+from config.load import load_model_config
+from config.settings import ServingSettings, Settings
+from core.errors import BundleError, ConfigError, PerennialError, StorageError
+from serving.bundle.reader import verified
+from serving.ids import first_id_at
+from serving.instance.state import (
+    DriftSummary,
+    ModelState,
+    PerformanceSummary,
+    ServiceState,
+    read_state,
+    write_state,
+)
+from store.api_keys import api_keys
+from store.champions import Champion, current_champions, find_verdict
+from store.database import open_database
+from store.drift import DriftWindow, drift_windows
+from store.predictions import delete_before
+
+_logger = logging.getLogger("perennial.follower")
+
+KEPT_BUNDLES = 5
+"""Of a model: a rollback finds the version before without fetching it again."""
+
+FETCH_SECONDS = 300
+RETRY_SECONDS = 15.0
+"""Between two attempts at a bundle that could not be brought."""
+
+PRUNE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A bundle to bring.
+
+    Parameters
+    ----------
+    model, version
+        Which.
+    manifest
+        SHA-256 of its manifest as the gate judged it; None where it was never judged, and the registry's word counts.
+    folder
+        Where to put it, under the name of its manifest's hash.
+    trusted
+        Types its pipeline may hold.
+    """
+
+    model: str
+    version: int
+    manifest: str | None
+    folder: str
+    trusted: tuple[str, ...]
+
+
+class Fetch:
+    """Brings bundles by a process of its own, which may import MLflow and may die of what it reads.
+
+    Parameters
+    ----------
+    command
+        Reads a :class:`Wanted` as a line of JSON and prints ``{"manifest": …}``, or ``{"error": …, "kind": …}``.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+
+    def __call__(self, wanted: Wanted) -> str:
+        """Bring a bundle and return its manifest's hash.
+
+        Raises
+        ------
+        BundleError
+            It is not what was registered, or does not load.
+        StorageError
+            MLflow or the artifact store is away; or the process died.
+        """
+        question = json.dumps(vars(wanted))
+        try:
+            done = subprocess.run(  # noqa: S603 - our own interpreter and module
+                self._command, input=question, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False
+            )
+            answer = json.loads(done.stdout.strip().splitlines()[-1])
+        except (subprocess.TimeoutExpired, OSError) as error:
+            raise StorageError(f"the bundle cannot be fetched: {error}") from error
+        except (ValueError, IndexError):
+            last = done.stderr.strip().splitlines()[-1:] or ["it printed nothing"]
+            raise StorageError(f"the process that fetches bundles broke off ({done.returncode}): {last[0]}") from None
+        if "error" in answer:
+            raise (BundleError if answer["kind"] == "bundle" else StorageError)(answer["error"])
+        return str(answer["manifest"])
+
+
+class Follower:
+    """Keeps the state of an instance up to date.
+
+    Parameters
+    ----------
+    settings, serving
+        Where things lie, and which models to serve.
+    instance
+        Folder of the state.
+    bundles
+        Folder of the private copies.
+    fetch
+        Brings a bundle; raises what :class:`Fetch` does.
+    failed
+        Told the model and the kind of failure, ``bundle`` or ``storage``, each time a champion cannot be brought.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        serving: ServingSettings,
+        instance: Path,
+        bundles: Path,
+        fetch: Callable[[Wanted], str],
+        failed: Callable[[str, str], None] = lambda _model, _kind: None,
+    ) -> None:
+        self._settings = settings
+        self._serving = serving
+        self._instance = instance
+        self._bundles = bundles
+        self._fetch = fetch
+        self._failed = failed
+        self._engine: Engine | None = None
+        self._published = read_state(instance) or ServiceState()
+        self._retry_at: dict[str, float] = {}
+        self._prune_at = 0.0
+        self._away = False
+        self._missing: Set[str] = set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Look again and again until told to stop; whatever fails is told and tried again."""
+        while not stop.is_set():
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - the edge of a thread that must go on: it is told, and tried again
+                if not self._away or not isinstance(error, PerennialError):
+                    _logger.warning("the champions cannot be followed for now: %s", error)
+                self._away, self._engine = True, None
+            else:
+                if self._away:
+                    _logger.info("the champions are followed again")
+                self._away = False
+            stop.wait(self._serving.follow_seconds)
+
+    def look(self) -> None:
+        """Look once: bring what is new and publish what changed.
+
+        Raises
+        ------
+        StorageError
+            The database is away, or the state cannot be written.
+        """
+        engine = self._engine = self._engine or open_database(self._settings.database_url)
+        names = set(self._serving.models)
+        wanted = [champion for champion in current_champions(engine) if not names or champion.model in names]
+        before = {model.name: model for model in self._published.models}
+        models: list[ModelState] = []
+        trouble: dict[str, str] = {}
+        for champion in wanted:
+            model = self._served(engine, champion, before.get(champion.model), trouble)
+            if model is not None:
+                models.append(model)
+        self._tell_missing(names - {champion.model for champion in wanted} - before.keys())
+        models += _orphans(before, {champion.model for champion in wanted}, names)
+        models.sort(key=lambda model: model.name)
+        keys = tuple(key for key in api_keys(engine) if key.revoked_at is None)
+        self._publish(ServiceState(tuple(models), keys, trouble))
+        self._prune(engine)
+
+    def _tell_missing(self, names: Set[str]) -> None:
+        for name in sorted(names - self._missing):
+            _logger.warning("%r has no champion yet; 'perennial models' lists what there is", name)
+        self._missing = names
+
+    def _served(
+        self, engine: Engine, champion: Champion, before: ModelState | None, trouble: dict[str, str]
+    ) -> ModelState | None:
+        """State of a model: its champion where the bundle can be had, else what was served before."""
+        drift = _drift_summary(next(iter(drift_windows(engine, champion.model, limit=1)), None))
+        if before is not None and self._is_current(before, champion):
+            return msgspec.structs.replace(before, drift=drift)
+        if time.monotonic() < self._retry_at.get(champion.model, 0.0):
+            found = before.trouble if before else self._published.trouble.get(champion.model)
+        else:
+            try:
+                state = self._brought(engine, champion, drift)
+            except (BundleError, StorageError, ConfigError) as error:
+                self._retry_at[champion.model] = time.monotonic() + RETRY_SECONDS
+                self._failed(champion.model, "storage" if isinstance(error, StorageError) else "bundle")
+                found = str(error)
+                _logger.error("version %d of %r is not served: %s", champion.version, champion.model, found)  # noqa: TRY400 - a sentence, no trace
+            else:
+                self._retry_at.pop(champion.model, None)
+                return state
+        if before is None:
+            trouble[champion.model] = found or ""
+            return None
+        return msgspec.structs.replace(before, drift=drift, trouble=found)
+
+    def _is_current(self, before: ModelState, champion: Champion) -> bool:
+        folder = self._bundles / before.name / before.manifest
+        is_here = before.folder == str(folder) and folder.is_dir()
+        is_same = (before.sequence, before.version) == (champion.sequence, champion.version)
+        return is_here and is_same and before.trouble is None
+
+    def _brought(self, engine: Engine, champion: Champion, drift: DriftSummary | None) -> ModelState:
+        verdict = find_verdict(engine, champion.model, champion.version)
+        judged = verdict.manifest if verdict else None
+        home = self._bundles / champion.model
+        trusted = self._trusted(champion.model)
+        if judged is None or not _is_here(home / judged, judged):
+            wanted = Wanted(champion.model, champion.version, judged, str(home), trusted)
+            judged = self._fetch(wanted)
+        folder = home / judged
+        folder.touch()
+        manifest = verified(folder, judged)
+        if manifest.model != champion.model:
+            raise BundleError(f"the bundle of {champion.model!r} is that of {manifest.model!r}")
+        _forget_old(home)
+        _logger.info("version %d of %r is to be served", champion.version, champion.model)
+        return ModelState(
+            name=champion.model,
+            version=champion.version,
+            variant="champion",
+            sequence=champion.sequence,
+            since=champion.at.isoformat(),
+            by=champion.kind,
+            reason=champion.reason,
+            manifest=judged,
+            folder=str(folder),
+            data_version=manifest.data_version,
+            trusted=trusted,
+            drift=drift,
+        )
+
+    def _trusted(self, model: str) -> tuple[str, ...]:
+        try:
+            return load_model_config(self._settings.root, model).training.trusted_types
+        except ConfigError:
+            # A machine that only serves need not have the model files; their additions to the list are missing then.
+            return ()
+
+    def _publish(self, state: ServiceState) -> None:
+        if state != self._published or read_state(self._instance) is None:
+            write_state(self._instance, state)
+            self._published = state
+
+    def _prune(self, engine: Engine) -> None:
+        if time.monotonic() < self._prune_at:
+            return
+        self._prune_at = time.monotonic() + PRUNE_SECONDS
+        kept = datetime.now(UTC) - timedelta(days=self._serving.retention_days)
+        if deleted := delete_before(engine, first_id_at(kept)):
+            _logger.info("deleted %d logged requests older than %g days", deleted, self._serving.retention_days)
+
+
+def _orphans(before: Mapping[str, ModelState], known: Set[str], names: Set[str]) -> list[ModelState]:
+    """Return models that were served and that the database no longer knows; history only grows, so it was lost."""
+    lost = "the operational database does not know this model any more: bring it back from a backup"
+    return [
+        msgspec.structs.replace(model, trouble=lost)
+        for name, model in before.items()
+        if name not in known and (not names or name in names)
+    ]
+
+
+def _is_here(folder: Path, manifest: str) -> bool:
+    if not folder.is_dir():
+        return False
+    try:
+        verified(folder, manifest)
+    except BundleError as error:
+        _logger.warning("the private copy of a bundle was spoilt and is fetched again: %s", error)
+        shutil.rmtree(folder, ignore_errors=True)
+        return False
+    return True
+
+
+def _forget_old(home: Path) -> None:
+    newest = sorted((path for path in home.iterdir() if path.is_dir()), key=lambda path: -path.stat().st_mtime)
+    for path in newest[KEPT_BUNDLES:]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _drift_summary(window: DriftWindow | None) -> DriftSummary | None:
+    if window is None:
+        return None
+    document: dict[str, Any] = json.loads(window.document)
+    return DriftSummary(
+        status=window.status,
+        champion=window.champion,
+        n_rows=window.n_rows,
+        measured_at=window.measured_at.isoformat(),
+        importance_share=float(document.get("importance_share") or 0.0),
+        psi={column["name"]: column["psi"] for column in document["columns"] if column.get("psi") is not None},
+        performance=[
+            PerformanceSummary(found["kind"], found["metric"], found.get("value"), found.get("reference"))
+            for found in document.get("performance", ())
+        ],
+    )

@@ -1,0 +1,307 @@
+"""Start the workers on one port, start anew those that end, and follow the registry beside them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from config.settings import PACKAGES, HookSettings, ServingSettings, Settings
+from core.errors import ConfigError, StorageError
+from serving.instance.folder import METRICS_VARIABLE, make_instance
+
+if TYPE_CHECKING:
+    from serving.telemetry.metrics import Metrics
+
+_logger = logging.getLogger("perennial.supervisor")
+
+POLL_SECONDS = 0.1
+HANGS_AFTER_SECONDS = 30.0
+"""A worker whose event loop has not turned for so long is ended."""
+
+QUICK_SECONDS = 5.0
+MAX_PAUSE_SECONDS = 10.0
+"""Between two starts of a worker that ends again within some seconds."""
+
+BIND_SECONDS = 5.0
+
+# What a worker is given of the environment. Its settings come on standard input; what the registry and the artifact
+# store are reached with is none of its business.
+PASSED_ON = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "PYTHONPATH",
+    "SYSTEMROOT",
+    "TMPDIR",
+    "TZ",
+)
+PASSED_ON_PREFIXES = ("PG", "SSL_CERT", "OMP_", "OPENBLAS", "MKL_")
+
+
+@dataclass
+class Worker:
+    """A place among the workers, and the process that fills it at present."""
+
+    place: int
+    beat: Path
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    pause: float = 0.0
+    start_at: float = field(default=0.0)
+
+
+class Supervisor:
+    """Runs the service until it is told to stop.
+
+    Parameters
+    ----------
+    settings, serving
+        Where things lie, and how to serve.
+    fetch
+        Command that brings bundles, see :class:`serving.processes.follower.Fetch`.
+    hooks
+        Who may send webhooks.
+    """
+
+    def __init__(self, settings: Settings, serving: ServingSettings, fetch: Sequence[str], hooks: HookSettings) -> None:
+        self._settings = settings
+        self._serving = serving
+        self._hooks = hooks
+        self._fetch = fetch
+        self._stop = threading.Event()
+        self._told_to_stop = False
+        self._metrics: Metrics | None = None
+
+    def run(self) -> None:
+        """Serve.
+
+        Raises
+        ------
+        ConfigError
+            The address cannot be listened at, or the service would be unprotected.
+        StorageError
+            The folder of the service cannot be written.
+        """
+        home = self._settings.var / "serving"
+        self._check_access(home)
+        with bound(self._serving) as listening:
+            port = listening.getsockname()[1]
+            instance = make_instance(home, port)
+            self._serve(listening, instance, home / "bundles")
+
+    def _check_access(self, home: Path) -> None:
+        from serving.access.access import refuse_unprotected
+
+        refuse_unprotected(self._serving, has_keys=not self._serving.is_open and self._has_keys(home))
+
+    def _has_keys(self, home: Path) -> bool:
+        from serving.instance.state import read_state
+        from store.api_keys import api_keys
+        from store.database import open_database
+
+        now = datetime.now(UTC)
+        try:
+            keys = api_keys(open_database(self._settings.database_url))
+        except StorageError:
+            # Away at a cold start: the keys of the last time count.
+            state = read_state(home / str(self._serving.port))
+            keys = list(state.keys) if state else []
+        return any(key.revoked_at is None and (key.expires_at is None or key.expires_at > now) for key in keys)
+
+    def _serve(self, listening: socket.socket, instance: Path, bundles: Path) -> None:
+        from serving.telemetry.metrics import Metrics
+
+        self._metrics = Metrics()
+        for sort in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(sort, self._end)
+        follower = threading.Thread(target=self._follow, args=(instance, bundles), daemon=True)
+        follower.start()
+        workers = [Worker(place, instance / f"worker-{place}") for place in range(self._serving.workers)]
+        environment = _environment() | {METRICS_VARIABLE: os.environ[METRICS_VARIABLE]}
+        _logger.info("%s", self._about(listening))
+        try:
+            while not self._told_to_stop:
+                for worker in workers:
+                    self._keep_alive(worker, listening, instance, environment)
+                time.sleep(POLL_SECONDS)
+        finally:
+            self._stop.set()
+            self._end_all(workers)
+        _logger.info("the service has ended")
+
+    def _about(self, listening: socket.socket) -> str:
+        host, port = listening.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        count = f"{self._serving.workers} worker{'s' if self._serving.workers > 1 else ''}"
+        access = "open to this machine" if self._serving.is_open else "keys and tokens only"
+        senders = sorted({f"{key.sender} ({key.convention})" for key in self._hooks.keys})
+        about = f"log: {self._serving.log}; access: {access}; webhooks from: {', '.join(senders) or 'nobody'}"
+        return f"listening at http://{shown}:{port} with {count}; {about}"
+
+    def _follow(self, instance: Path, bundles: Path) -> None:
+        from serving.processes.follower import Fetch, Follower
+
+        metrics = self._metrics
+        assert metrics is not None  # noqa: S101 - made before the thread
+        Follower(
+            self._settings,
+            self._serving,
+            instance,
+            bundles,
+            Fetch(self._fetch),
+            failed=lambda model, kind: metrics.bundle_failures.labels(model, kind).inc(),
+        ).run(self._stop)
+
+    def _keep_alive(
+        self, worker: Worker, listening: socket.socket, instance: Path, environment: dict[str, str]
+    ) -> None:
+        now = time.monotonic()
+        if worker.process is not None:
+            if worker.process.poll() is None:
+                if _hangs(worker, now):
+                    _logger.warning("worker %d does not turn any more and is ended", worker.process.pid)
+                    worker.process.kill()
+                return
+            self._note_end(worker, now)
+        if now >= worker.start_at:
+            worker.process = self._start(worker, listening, instance, environment)
+            worker.started = now
+
+    def _note_end(self, worker: Worker, now: float) -> None:
+        from serving.telemetry.metrics import forget_process
+
+        process, worker.process = worker.process, None
+        assert process is not None and self._metrics is not None  # noqa: S101, PT018 - it has just ended
+        forget_process(process.pid)
+        self._metrics.restarts.inc()
+        quick = now - worker.started < QUICK_SECONDS
+        worker.pause = min(MAX_PAUSE_SECONDS, max(0.1, 2 * worker.pause)) if quick else 0.0
+        worker.start_at = now + worker.pause
+        _logger.warning("worker %d ended (%s) and is started anew", process.pid, process.returncode)
+
+    def _start(
+        self, worker: Worker, listening: socket.socket, instance: Path, environment: dict[str, str]
+    ) -> subprocess.Popen[bytes]:
+        worker.beat.unlink(missing_ok=True)
+        process = subprocess.Popen(
+            (sys.executable, "-m", "serving.processes.worker"),
+            stdin=subprocess.PIPE,
+            pass_fds=(listening.fileno(),),
+            cwd=PACKAGES,
+            env=environment,
+        )
+        told = {
+            "settings": self._serving.model_dump(mode="json"),
+            "database_url": self._settings.database_url,
+            "instance": str(instance),
+            "socket": listening.fileno(),
+            "beat": str(worker.beat),
+            "mlflow_uri": self._settings.mlflow_uri,
+            "root": str(self._settings.root),
+            "hooks": self._hooks.to_dict(),
+        }
+        assert process.stdin is not None  # noqa: S101 - a pipe was asked for
+        try:
+            # The pipe stays open: its end tells the worker that nobody looks after it any more.
+            process.stdin.write(json.dumps(told).encode() + b"\n")
+            process.stdin.flush()
+        except BrokenPipeError:  # it ended already; the next look finds it
+            _logger.warning("worker %d ended as it started", process.pid)
+        return process
+
+    def _end(self, _signal: int, _frame: FrameType | None) -> None:
+        # Not the event: this may run while the main thread holds the event's lock.
+        self._told_to_stop = True
+
+    def _end_all(self, workers: Sequence[Worker]) -> None:
+        running = [worker.process for worker in workers if worker.process is not None]
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + self._serving.drain_seconds + 2 * self._serving.grace_seconds + 5
+        for process in running:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _logger.warning("worker %d did not end in time and is killed", process.pid)
+                process.kill()
+                process.wait()
+
+
+def serve(settings: Settings, serving: ServingSettings, fetch: Sequence[str], hooks: HookSettings) -> None:
+    """Run the prediction service until SIGTERM or Ctrl-C; see :class:`Supervisor`."""
+    from serving.telemetry.logs import configure_logging
+
+    style = serving.log_format or ("text" if sys.stdout.isatty() else "json")
+    serving = serving.model_copy(update={"log_format": style})
+    configure_logging(style)
+    Supervisor(settings, serving, fetch, hooks).run()
+
+
+def bound(serving: ServingSettings) -> socket.socket:
+    """Return a socket bound to the service's address; the workers listen at it.
+
+    Raises
+    ------
+    ConfigError
+        The address is taken, or is none of this machine's.
+    """
+    deadline = time.monotonic() + BIND_SECONDS
+    while True:
+        try:
+            return _opened(serving)
+        except OSError as error:
+            # Workers of a supervisor that was killed hold the port until they have drained.
+            if time.monotonic() > deadline:
+                raise ConfigError(
+                    f"cannot listen at {serving.host} port {serving.port}: {error}; choose another --port"
+                ) from error
+        time.sleep(0.2)
+
+
+def _opened(serving: ServingSettings) -> socket.socket:
+    found = socket.getaddrinfo(serving.host, serving.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _, address = found[0]
+    opened = socket.socket(family, kind, protocol)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(address)
+    except OSError:
+        opened.close()
+        raise
+    opened.set_inheritable(True)
+    return opened
+
+
+def _hangs(worker: Worker, now: float) -> bool:
+    if now - worker.started < HANGS_AFTER_SECONDS:
+        return False
+    try:
+        return time.time() - worker.beat.stat().st_mtime > HANGS_AFTER_SECONDS
+    except FileNotFoundError:
+        return True
+
+
+def _environment() -> dict[str, str]:
+    passed_on = {
+        name: value
+        for name, value in os.environ.items()
+        if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES) or name.lower().endswith("_proxy")
+    }
+    # Many small answers: threads of a library would only get in each other's way.
+    return {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **passed_on}

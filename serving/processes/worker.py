@@ -1,0 +1,212 @@
+"""A process that answers: ``python -m serving.processes.worker`` reads its :class:`Assignment` from standard input.
+
+It ends gracefully on SIGTERM, and when standard input closes, which is when its supervisor is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvicorn
+from fastapi import FastAPI
+
+from config.settings import HookSettings, ServingSettings
+from serving.access.access import Access
+from serving.access.jwks import JwksFollower
+from serving.access.rates import SharedRates
+from serving.http.app import build_app, following
+from serving.http.entry import Entry
+from serving.http.service import Service
+from serving.telemetry.logs import AccessLog, configure_logging
+from serving.telemetry.metrics import Metrics
+from serving.telemetry.prediction_log import PredictionLog
+from serving.webhooks.inbox import Inbox
+from store.log_connection import LogConnection
+
+BEAT_SECONDS = 1.0
+KEEP_ALIVE_SECONDS = 75
+
+SWITCH_SECONDS = 0.0005
+"""How long the log's thread may keep the event loop waiting; Python's own 5 ms is the p99 of a light load."""
+
+
+GARBAGE = (50_000, 50, 100)
+"""Objects and rounds between two collections: a request leaves no cycles, and the defaults cost 5 % of the speed."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a worker is told.
+
+    Parameters
+    ----------
+    settings
+        Content of :class:`~config.settings.ServingSettings`.
+    database_url
+        Of the operational database; carries a password, so it is told on standard input.
+    instance
+        Folder of the state.
+    socket
+        File descriptor of the listening socket.
+    beat
+        File that is touched while the event loop turns.
+    mlflow_uri
+        Where the registry's pages are, for links.
+    root
+        Folder of the project.
+    hooks
+        Content of :class:`~config.settings.HookSettings`, with the secrets.
+    """
+
+    settings: dict[str, Any]
+    database_url: str
+    instance: str
+    socket: int
+    beat: str
+    mlflow_uri: str
+    root: str
+    hooks: dict[str, Any]
+
+
+class Server(uvicorn.Server):
+    """A server that says it is not ready, goes on for a while, and only then closes its port.
+
+    Parameters
+    ----------
+    config
+        Of uvicorn.
+    service
+        Told that it is draining.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+        service.count_requests_by(lambda: len(self.server_state.tasks))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, then shut down."""
+        self._service.draining = True
+        left = self._service.settings.drain_seconds
+        while left > 0 and not self.force_exit:
+            await asyncio.sleep(min(0.1, left))
+            left -= 0.1
+        await super().shutdown(sockets)
+
+
+def server_config(entry: Entry, grace_seconds: float) -> uvicorn.Config:
+    """Return how uvicorn runs the service; it is told nothing by its environment and adds nothing to answers."""
+    return uvicorn.Config(
+        entry,
+        http="httptools" if sys.platform != "win32" else "auto",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=int(grace_seconds) or 1,
+    )
+
+
+def build_service(
+    settings: ServingSettings, instance: Path, database_url: str, metrics: Metrics, access: Access
+) -> Service:
+    """Build what a worker holds."""
+    log = PredictionLog(
+        partial(LogConnection, database_url, durable=settings.log == "commit"),
+        settings.log,
+        max_bytes=settings.log_queue_mb * 2**20,
+        flush_seconds=settings.log_flush_ms / 1000,
+        written=partial(_written, metrics),
+        dropped=lambda rows: metrics.log_rows.labels("dropped").inc(rows),
+    )
+    return Service(settings, instance, log, metrics, access)
+
+
+def build_inbox(
+    hooks: HookSettings, settings: ServingSettings, database_url: str, root: Path, rates: SharedRates
+) -> Inbox:
+    """Build what takes deliveries of webhooks."""
+    bad = settings.bad_credentials_per_minute
+    return Inbox(hooks, database_url, root, rates, bad_per_minute=bad)
+
+
+def _written(metrics: Metrics, rows: int, seconds: float) -> None:
+    metrics.log_rows.labels("written").inc(rows)
+    metrics.log_write.observe(seconds)
+
+
+@asynccontextmanager
+async def _lifespan(service: Service, jwks: JwksFollower | None, beat: Path, _app: FastAPI) -> AsyncIterator[None]:
+    async with following(service, close_seconds=service.settings.grace_seconds):
+        tasks = [asyncio.create_task(_beat(beat))]
+        if jwks is not None:
+            tasks.append(asyncio.create_task(jwks.follow(service.access.replace_jwks)))
+        # What is there now stays: the collector need not look at it again with every request.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GARBAGE)
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def _beat(path: Path) -> None:
+    while True:
+        path.touch()
+        await asyncio.sleep(BEAT_SECONDS)
+
+
+def _end_with(descriptor: int) -> None:
+    """End this process gracefully when what it reads from ends."""
+    # Not by sys.stdin: a thread that waits in it holds its lock, and the interpreter could not end.
+    while os.read(descriptor, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> None:
+    """Answer requests until told to stop."""
+    for sort in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises the signal again when it has shut down; the interpreter then ends as it should.
+        signal.signal(sort, lambda *_: sys.exit(0))
+    sys.setswitchinterval(SWITCH_SECONDS)
+    told = msgspec.json.decode(sys.stdin.buffer.readline(), type=Assignment)
+    threading.Thread(target=_end_with, args=(sys.stdin.fileno(),), daemon=True).start()
+    settings, hooks = ServingSettings.model_validate(told.settings), HookSettings.model_validate(told.hooks)
+    style = settings.log_format or "json"
+    configure_logging(style)
+    instance = Path(told.instance)
+    rates = SharedRates(instance / "rates")
+    jwks = JwksFollower(settings.jwks_url, cache=instance / "jwks.json") if settings.jwks_url else None
+    access = Access(settings, rates, refresh=jwks.refresh if jwks else None)
+    service = build_service(settings, instance, told.database_url, Metrics(), access)
+    lifespan = partial(_lifespan, service, jwks, Path(told.beat))
+    inbox = build_inbox(hooks, settings, told.database_url, Path(told.root), rates)
+    app = build_app(service, told.database_url, lifespan, mlflow_uri=told.mlflow_uri, inbox=inbox)
+    access_log = AccessLog(style)
+    entry = Entry(service, app, access_log, hooks.max_body_kb if hooks.keys else 0)
+    config = server_config(entry, settings.grace_seconds)
+    Server(config, service).run(sockets=[socket.socket(fileno=told.socket)])
+    access_log.close()
+
+
+if __name__ == "__main__":
+    main()

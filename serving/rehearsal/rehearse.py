@@ -1,0 +1,161 @@
+"""Rehearse the serving of a bundle in this process: load it, ask it what training asked, and take the time.
+
+``python -m serving.rehearsal.rehearse`` reads one line of JSON, a :class:`Question`, and prints one, a
+:class:`core.gate.decision.ServingVerdict`. A bundle that cannot be served is an answer, not an error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
+from pydantic import TypeAdapter
+
+from core.errors import BundleError, SchemaError
+from core.feature_contract import FeatureContract
+from core.gate.decision import ServingVerdict
+from core.metrics.agreement import Agreement, agreement
+from core.metrics.metrics import Floats
+from core.train.rehearsal import MAX_REHEARSAL_ROWS, REHEARSAL, rehearsal_columns, rehearsal_parts
+from serving.bundle.predictor import Predictor, load_predictor
+from serving.bundle.reader import read_document
+from serving.rehearsal.rows import parse_rows
+
+EXAMPLE = "input_example.json"
+N_TIMED = 200
+MAX_TIMED_SECONDS = 30.0
+RUNTIMES = {"onnx": "ONNX Runtime", "skops": "the stored pipeline"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to rehearse, see :func:`rehearse`."""
+
+    folder: Path
+    manifest: str
+    trusted: tuple[str, ...]
+    max_latency_ms: float
+
+
+def rehearse(folder: Path, manifest_sha256: str, trusted: Sequence[str], max_latency_ms: float) -> ServingVerdict:
+    """Load a bundle as serving does, and compare its answers with those of the training pipeline.
+
+    Parameters
+    ----------
+    folder
+        A private copy of the bundle.
+    manifest_sha256
+        Hash of its manifest as it was registered.
+    trusted
+        Types the stored pipeline may hold.
+    max_latency_ms
+        Bound of the 95th percentile of the time that one row takes, in milliseconds.
+    """
+    kind = ""
+    try:
+        began = time.perf_counter()
+        predictor = load_predictor(folder, manifest_sha256, trusted)
+        load_seconds, kind = time.perf_counter() - began, predictor.kind
+        rows, expected = load_rehearsal(folder, predictor.contract)
+        example = parse_rows(read_document(folder, EXAMPLE), predictor.contract)
+        found = np.concatenate([predictor.predict(example), predictor.predict(rows.iloc[len(example) :])])
+        compared = agreement(found, expected, predictor.contract)
+        p50_ms, p95_ms = np.percentile(_latencies_ms(predictor, rows), [50, 95]).tolist()
+    except (BundleError, SchemaError) as error:
+        return ServingVerdict(False, kind, 0, None, None, None, None, (f"the bundle cannot be served: {error}",))
+    fast = p95_ms <= max_latency_ms
+    return ServingVerdict(
+        passed=compared.holds and fast,
+        kind=kind,
+        n_rows=compared.n_rows,
+        max_abs_diff=compared.max_abs_diff,
+        p50_ms=p50_ms,
+        p95_ms=p95_ms,
+        load_seconds=load_seconds,
+        reasons=(_answers_sentence(kind, compared), _time_sentence(p50_ms, p95_ms, max_latency_ms)),
+    )
+
+
+def load_rehearsal(folder: Path, contract: FeatureContract) -> tuple[pd.DataFrame, Floats]:
+    """Read the rows a bundle brings along and the training pipeline's answers, (n, k) or (n,).
+
+    Raises
+    ------
+    BundleError
+        There are none, too many, or they are not of the contract's columns.
+    """
+    path = folder / REHEARSAL
+    if not path.is_file():
+        raise BundleError(f"the bundle has no {REHEARSAL}, so nothing says what it should answer: train again")
+    try:
+        with parquet.ParquetFile(path) as file:
+            # Counted before they are read: a small file can announce millions.
+            n_rows, most = file.metadata.num_rows, 2 * MAX_REHEARSAL_ROWS
+            if not 0 < n_rows <= most:
+                raise BundleError(f"{path} holds {n_rows:,} rows, expected 1 to {most:,}: train again")
+            table = file.read().cast(_schema(contract))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise BundleError(f"{path} does not hold the contract's columns and answers: {error}; train again") from error
+    return rehearsal_parts(table.to_pandas(ignore_metadata=True), contract)
+
+
+def _schema(contract: FeatureContract) -> pa.Schema:
+    kinds = [
+        *[pa.float64() for _ in contract.numeric],
+        *[pa.string() for _ in contract.categorical],
+        *[pa.bool_() for _ in contract.boolean],
+        *[pa.timestamp("us") for _ in contract.dates],
+    ]
+    inputs, outputs = rehearsal_columns(contract)
+    return pa.schema([*zip(inputs, kinds, strict=True), *((name, pa.float64()) for name in outputs)])
+
+
+def _latencies_ms(predictor: Predictor, rows: pd.DataFrame) -> list[float]:
+    """Time single rows; a model that is far too slow is not timed for minutes."""
+    latencies: list[float] = []
+    while len(latencies) < N_TIMED and sum(latencies) < 1000 * MAX_TIMED_SECONDS:
+        row = rows.iloc[[len(latencies) % len(rows)]]
+        began = time.perf_counter()
+        predictor.predict(row)
+        latencies.append(1000 * (time.perf_counter() - began))
+    return latencies
+
+
+def _answers_sentence(kind: str, compared: Agreement) -> str:
+    if not compared.holds:
+        return f"{RUNTIMES[kind]} differs from the training pipeline {compared.sentence}"
+    return (
+        f"{RUNTIMES[kind]} gives the training pipeline's answers on {compared.n_rows:,} rows "
+        f"(the largest difference is {compared.max_abs_diff:.2g})"
+    )
+
+
+def _time_sentence(p50_ms: float, p95_ms: float, max_latency_ms: float) -> str:
+    times = f"one row takes {p50_ms:.2g} ms, and in 95 of 100 cases at most {p95_ms:.2g} ms"
+    if p95_ms <= max_latency_ms:
+        return times
+    return f"{times}; at most {max_latency_ms:g} ms are allowed (gate.max_latency_ms)"
+
+
+def main() -> None:
+    """Rehearse the bundle that a line of JSON on standard input asks for, and print the verdict; end where none comes.
+
+    Everything is imported by then: whoever starts this process early waits for the rehearsal alone.
+    """
+    asked = sys.stdin.readline()
+    if asked:
+        question = TypeAdapter(Question).validate_json(asked)
+        verdict = rehearse(question.folder, question.manifest, question.trusted, question.max_latency_ms)
+        sys.stdout.write(f"{json.dumps(asdict(verdict), allow_nan=False)}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""Metrics in Prometheus' conventions, summed over all workers of an instance.
+
+Labels take their values from closed lists (routes, kinds, versions that were loaded), never from what a client sends.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from config.settings import HOOK_CONVENTIONS
+from serving.instance.folder import METRICS_VARIABLE
+from serving.problems import KINDS
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+    from serving.instance.state import ServiceState
+    from serving.model.served import ServedModel
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+VERSION = ("model", "version", "variant")
+LIVE_FILES = ("counter", "histogram", "gauge_livemin")
+
+
+class Metrics:
+    """All metrics of a process.
+
+    Parameters
+    ----------
+    registry
+        Where they are registered; a new one where none is given.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        own = self._registry = registry or CollectorRegistry()
+        self.requests = Counter(
+            "perennial_requests",
+            "Answered requests; the version is empty where none answered",
+            ["route", *VERSION, "code"],
+            registry=own,
+        )
+        self.duration = Histogram(
+            "perennial_request_duration_seconds",
+            "Time from the request's head to its answer",
+            ["route", *VERSION],
+            buckets=SECONDS,
+            registry=own,
+        )
+        self.errors = Counter(
+            "perennial_errors", "Requests answered with a problem, by its kind", ["kind", *VERSION], registry=own
+        )
+        self.predictions = Counter(
+            "perennial_predictions",
+            "Answered rows by where their score lies; le is the upper edge of a decile of the reference, or the class",
+            [*VERSION, "le"],
+            registry=own,
+        )
+        self.in_flight = Gauge(
+            "perennial_requests_in_flight", "Requests in work", registry=own, multiprocess_mode="livesum"
+        )
+        self.log_queue = Gauge(
+            "perennial_log_queue_requests",
+            "Requests that wait for the prediction log",
+            registry=own,
+            multiprocess_mode="livesum",
+        )
+        self.log_up = Gauge(
+            "perennial_log_up",
+            "Whether the prediction log can be written, 0 or 1",
+            registry=own,
+            multiprocess_mode="livemin",
+        )
+        self.log_rows = Counter(
+            "perennial_log_rows", "Rows written to the prediction log, or dropped", ["result"], registry=own
+        )
+        self.log_write = Histogram(
+            "perennial_log_write_seconds", "Time that a group of the log takes", buckets=SECONDS, registry=own
+        )
+        self.swaps = Counter(
+            "perennial_model_loads",
+            "Versions that workers loaded, or refused to load",
+            ["model", "result"],
+            registry=own,
+        )
+        self.bundle_failures = Counter(
+            "perennial_bundle_failures",
+            "Champions that could not be brought here: bundle (not what was registered) or storage (away)",
+            ["model", "kind"],
+            registry=own,
+        )
+        self.labels = Counter("perennial_labels", "Labels that came in", ["model", "result"], registry=own)
+        self.hooks = Counter(
+            "perennial_hook_deliveries",
+            "Deliveries of webhooks: accepted, known, ignored, or the kind of problem they were answered with",
+            ["convention", "result"],
+            registry=own,
+        )
+        self.restarts = Counter("perennial_worker_restarts", "Workers that ended and were started anew", registry=own)
+        # The least of all processes counts, and the supervisor's has no log.
+        self.log_up.set(1)
+        for result in ("written", "dropped"):
+            self.log_rows.labels(result)
+        for convention in HOOK_CONVENTIONS:
+            self.hooks.labels(convention, "accepted")
+        for kind in KINDS:
+            self.errors.labels(kind, "", "", "")
+
+    def live(self) -> Iterable[Metric]:
+        """Counters, histograms and whether the log can be written, of all processes."""
+        if METRICS_VARIABLE not in os.environ:
+            return self._registry.collect()
+        files = _live_files(Path(os.environ[METRICS_VARIABLE]))
+        merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call] # not typed
+        return merged
+
+    def expose(self, state: ServiceState | None, loaded: Iterable[ServedModel]) -> bytes:
+        """Metrics of all processes as text, with what is served and what its newest window showed."""
+        if METRICS_VARIABLE in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # not typed
+        else:
+            registry = self._registry
+        text = generate_latest(registry)
+        extra = CollectorRegistry()
+        extra.register(_Processes())
+        extra.register(_Served(state, loaded))
+        return text + generate_latest(extra)
+
+
+def _live_files(folder: Path) -> list[str]:
+    # What was made this very moment is empty, and cannot be read yet.
+    return [str(path) for kind in LIVE_FILES for path in folder.glob(f"{kind}_*.db") if path.stat().st_size]
+
+
+def forget_process(pid: int) -> None:
+    """Take a process that ended out of the gauges; what it counted stays."""
+    mark_process_dead(pid)  # type: ignore[no-untyped-call] # not typed
+
+
+class ModelMetrics:
+    """The metrics of one version, looked up once.
+
+    Parameters
+    ----------
+    metrics, model
+        All metrics, and the version.
+    """
+
+    def __init__(self, metrics: Metrics, model: ServedModel) -> None:
+        self._labels = (model.name, str(model.version), model.variant)
+        self._metrics = metrics
+        self.requests_ok = metrics.requests.labels("predict", *self._labels, "200")
+        self.duration = metrics.duration.labels("predict", *self._labels)
+        self.bins = [metrics.predictions.labels(*self._labels, name) for name in model.bins]
+
+
+class _Processes(Collector):
+    """CPU and memory of the service: this process's parent with all its children."""
+
+    def collect(self) -> Iterable[Metric]:
+        cpu, memory, count = 0.0, 0, 0
+        for process in _family():
+            try:
+                with process.oneshot():
+                    times = process.cpu_times()
+                    cpu, memory = cpu + times.user + times.system, memory + process.memory_info().rss
+                    count += 1
+            except psutil.NoSuchProcess:  # ended meanwhile
+                continue
+        yield CounterMetricFamily("process_cpu_seconds", "Processor time of all processes of the service", cpu)
+        yield GaugeMetricFamily("process_resident_memory_bytes", "Resident memory of all processes together", memory)
+        yield GaugeMetricFamily("perennial_processes", "Processes of the service", count)
+
+
+def _family() -> list[psutil.Process]:
+    own = psutil.Process()
+    parent = own.parent()
+    if METRICS_VARIABLE not in os.environ or parent is None:
+        return [own]
+    return [parent, *parent.children(recursive=True)]
+
+
+class _Served(Collector):
+    """What is served, and drift and performance of the newest window."""
+
+    def __init__(self, state: ServiceState | None, loaded: Iterable[ServedModel]) -> None:
+        self._state = state
+        self._loaded = list(loaded)
+
+    def collect(self) -> Iterable[Metric]:
+        info = GaugeMetricFamily(
+            "perennial_model_info", "Versions that this worker answers with", labels=[*VERSION, "data_version", "kind"]
+        )
+        for model in self._loaded:
+            about = [model.name, str(model.version), model.variant, model.manifest.data_version, model.kind]
+            info.add_metric(about, 1)
+        yield info
+        yield from self._windows()
+
+    def _windows(self) -> Iterable[Metric]:
+        labels = ["model"]
+        trouble = GaugeMetricFamily(
+            "perennial_model_trouble", "Whether the champion is not the version that is served", labels=labels
+        )
+        drifted = GaugeMetricFamily("perennial_drift", "Whether the newest window drifted", labels=labels)
+        share = GaugeMetricFamily(
+            "perennial_drift_importance_share", "Share of importance that drifted in the newest window", labels=labels
+        )
+        psi = GaugeMetricFamily("perennial_drift_psi", "PSI of the newest window", labels=[*labels, "column"])
+        at = GaugeMetricFamily("perennial_drift_measured_timestamp_seconds", "When it was measured", labels=labels)
+        value = GaugeMetricFamily(
+            "perennial_performance", "Metric of the newest window", labels=[*labels, "kind", "metric"]
+        )
+        reference = GaugeMetricFamily(
+            "perennial_performance_reference", "The same metric on the holdout", labels=[*labels, "kind", "metric"]
+        )
+        for model in self._state.models if self._state else ():
+            trouble.add_metric([model.name], float(model.trouble is not None))
+            if model.drift is None:
+                continue
+            drifted.add_metric([model.name], float(model.drift.status == "drift"))
+            share.add_metric([model.name], model.drift.importance_share)
+            at.add_metric([model.name], model.drift.moment.timestamp())
+            for column, score in model.drift.psi.items():
+                psi.add_metric([model.name, column], score)
+            for found in model.drift.performance:
+                for family, number in ((value, found.value), (reference, found.reference)):
+                    if number is not None:
+                        family.add_metric([model.name, found.kind, found.metric], number)
+        for name in self._state.trouble if self._state else ():
+            trouble.add_metric([name], 1.0)
+        yield from (trouble, drifted, share, psi, at, value, reference)

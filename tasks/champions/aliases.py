@@ -1,0 +1,159 @@
+"""MLflow's aliases and tags: a projection of the operational database."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
+
+from config.load import model_names
+from config.settings import Settings
+from core.errors import StaleChampionError, StorageError
+from store.champions import (
+    Standing,
+    forget_projection,
+    is_projected,
+    record_projection,
+    standing,
+    take_office,
+)
+from store.database import open_database
+from tasks.registry.client import mlflow_client, mlflow_failures
+from tasks.registry.register import CHALLENGER, CHAMPION, MANIFEST, PREVIOUS
+from tasks.registry.versions import is_empty, registered_models
+from tasks.runs.actor import actor
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger("perennial.champions")
+
+
+def project(model: str, settings: Settings) -> Standing:
+    """Set MLflow's aliases ``champion``, ``previous`` and ``challenger`` to what the database says.
+
+    A repeat writes nothing that is right already. What MLflow should say is read again after it was written, and
+    written again where somebody moved it meanwhile, so the last writer leaves the newest. Whoever dies in between has
+    said before that the aliases are unknown. Other aliases are not touched; a version that MLflow no longer has is
+    left out with a warning.
+
+    Raises
+    ------
+    StorageError
+        MLflow or the database failed; the next command tries again.
+    """
+    engine, client = open_database(settings.database_url), mlflow_client(settings)
+    with _alone(model, settings):
+        while True:
+            wanted = standing(engine, model)
+            forget_projection(engine, model)
+            with mlflow_failures(settings):
+                _set_aliases(client, model, wanted)
+            if standing(engine, model) == wanted:
+                record_projection(engine, model, wanted, datetime.now(UTC))
+                return wanted
+
+
+def repair(model: str, settings: Settings, *, thorough: bool = False) -> None:
+    """Make up for what a killed command left undone between the database and MLflow.
+
+    A registry from before the gate has its champion in MLflow alone: that version is adopted. Where the database says
+    that MLflow was told everything, MLflow is not even imported.
+
+    Parameters
+    ----------
+    thorough
+        Look at MLflow's aliases nonetheless: somebody may have moved them by hand.
+    """
+    if is_empty(settings):
+        return
+    engine = open_database(settings.database_url)
+    wanted = standing(engine, model)
+    if not wanted.sequence and model not in model_names(settings.root):
+        return  # in a shared registry, other projects' aliases are not ours to move
+    if not thorough and is_projected(engine, model, wanted):
+        return
+    if not wanted.sequence:
+        _adopt(engine, model, settings)
+    project(model, settings)
+
+
+def repair_all(settings: Settings) -> None:
+    """Repair every registered model, see :func:`repair`."""
+    for model in registered_models(settings):
+        repair(model, settings, thorough=True)
+
+
+def _set_aliases(client: MlflowClient, model: str, wanted: Standing) -> None:
+    held = _aliases(client, model)
+    for alias, version in ((CHAMPION, wanted.champion), (PREVIOUS, wanted.previous), (CHALLENGER, wanted.challenger)):
+        if version == held.get(alias) or (version is not None and _set_alias(client, model, alias, version)):
+            continue
+        if alias in held:
+            client.delete_registered_model_alias(model, alias)
+
+
+def _set_alias(client: MlflowClient, model: str, alias: str, version: int) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.set_registered_model_alias(model, alias, str(version))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        logger.warning("%s of %s is version %d, which MLflow no longer has: no alias is set", alias, model, version)
+        return False
+    return True
+
+
+def _aliases(client: MlflowClient, model: str) -> dict[str, int]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return {alias: int(version) for alias, version in client.get_registered_model(model).aliases.items()}
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return {}
+        raise
+
+
+def _adopt(engine: Engine, model: str, settings: Settings) -> None:
+    client = mlflow_client(settings)
+    with mlflow_failures(settings):
+        held = _aliases(client, model).get(CHAMPION)
+        # What Perennial did not register cannot be compared with, so it is no champion of ours.
+        if held is None or MANIFEST not in client.get_model_version(model, str(held)).tags:
+            return
+    with suppress(StaleChampionError):  # another command adopted or promoted first
+        take_office(
+            engine,
+            model,
+            held,
+            expected_sequence=0,
+            kind="adopted",
+            reason=f"version {held} had MLflow's alias champion when this history began",
+            actor=actor(),
+            at=datetime.now(UTC),
+        )
+
+
+@contextmanager
+def _alone(model: str, settings: Settings) -> Iterator[None]:
+    """Keep other processes of this machine from setting the same aliases; ends with the process."""
+    from filelock import FileLock
+
+    path = settings.var / "locks" / f"{model}.aliases.lock"
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise StorageError(f"the lock {path} cannot be taken: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()

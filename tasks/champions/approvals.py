@@ -1,0 +1,218 @@
+"""Promotion beyond the database: MLflow's aliases follow it, and people approve, reject and roll back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine
+
+from config.settings import Settings
+from core.errors import ConfigError, ModelNotFoundError, PromotionError
+from core.text import readable
+from store.champions import (
+    Champion,
+    Review,
+    current_champion,
+    find_verdict,
+    predecessor,
+    record_review,
+    roll_back,
+    take_office,
+)
+from store.database import open_database
+from tasks.champions.aliases import project, repair
+from tasks.champions.history import known_engine
+from tasks.registry.client import mlflow_client, mlflow_failures
+from tasks.registry.register import MANIFEST
+from tasks.registry.versions import version_number
+from tasks.runs.actor import actor
+
+if TYPE_CHECKING:
+    pass
+
+
+MAX_REASON = 2_000
+
+
+@dataclass(frozen=True)
+class Move:
+    """What a promotion or a rollback by hand came to.
+
+    Parameters
+    ----------
+    entry
+        The present champion's entry.
+    replaced
+        Version that was champion before; None where there was none, or where nothing moved.
+    moved
+        False where the version was champion already.
+    """
+
+    entry: Champion
+    replaced: int | None
+    moved: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content that JSON can hold."""
+        return {**self.entry.to_dict(), "replaced": self.replaced, "moved": self.moved}
+
+
+def approve(model: str, selector: str, reason: str, settings: Settings, *, override: bool = False) -> Move:
+    """Make a version champion by a person's word; a repeat finds it in office.
+
+    Parameters
+    ----------
+    selector
+        A version number or an alias.
+    reason
+        Why; it stays in the history.
+    override
+        Promote against the gate; what the gate objects is added to the reason.
+
+    Raises
+    ------
+    PromotionError
+        The gate did not judge the version against the present champion, says no, or serving cannot use it.
+    ModelNotFoundError
+        No such model or version.
+    """
+    said, version = _said(reason), _version(model, selector, settings)
+    engine = open_database(settings.database_url)
+    repair(model, settings)
+    present = current_champion(engine, model)
+    if present and present.version == version:
+        return Move(present, None, moved=False)
+    objection = _objection(engine, present, model, version, settings)
+    if objection and not override:
+        raise PromotionError(_refusal(model, version, objection))
+    entry = take_office(
+        engine,
+        model,
+        version,
+        expected_sequence=present.sequence if present else 0,
+        kind="approval",
+        reason=f"{said} [override: {objection}]" if objection else said,
+        actor=actor(),
+        at=datetime.now(UTC),
+    )
+    project(model, settings)
+    return Move(entry, present.version if present else None, moved=True)
+
+
+def reject(model: str, selector: str, reason: str, settings: Settings) -> Review:
+    """Record that a person does not want a version; it waits no longer. A repeat records nothing new.
+
+    Raises
+    ------
+    PromotionError
+        The version is champion.
+    ModelNotFoundError
+        No such model or version.
+    """
+    said, version = _said(reason), _version(model, selector, settings)
+    engine = open_database(settings.database_url)
+    repair(model, settings)
+    present = current_champion(engine, model)
+    if present and present.version == version:
+        raise PromotionError(
+            f"version {version} is the champion of {model!r}; to take it back: perennial rollback {model} --reason …"
+        )
+    review = Review(model, version, "rejected", said, actor(), datetime.now(UTC))
+    record_review(engine, review)
+    project(model, settings)
+    return review
+
+
+def rollback(model: str, reason: str, settings: Settings) -> Move:
+    """Return to the champion before the present one.
+
+    Two people who do it at once go back one step, not two.
+
+    Raises
+    ------
+    PromotionError
+        There is no predecessor.
+    ModelNotFoundError
+        No such model, or MLflow no longer has the predecessor.
+    StaleChampionError
+        The champion changed meanwhile.
+    """
+    said, engine = _said(reason), known_engine(model, settings)
+    repair(model, settings)
+    present, target = current_champion(engine, model), predecessor(engine, model)
+    if target is not None:
+        _check_kept(model, target.version, settings)
+    entry = roll_back(
+        engine,
+        model,
+        reason=said,
+        actor=actor(),
+        at=datetime.now(UTC),
+        expected_sequence=present.sequence if present else None,
+    )
+    project(model, settings)
+    return Move(entry, present.version if present else None, moved=True)
+
+
+def _version(model: str, selector: str, settings: Settings) -> int:
+    if not selector:
+        raise ConfigError(f"name the version: {readable(model)}@VERSION")
+    return version_number(model, selector, settings)
+
+
+def _check_kept(model: str, version: int, settings: Settings) -> None:
+    try:
+        version_number(model, str(version), settings)
+    except ModelNotFoundError as error:
+        raise ModelNotFoundError(
+            f"the champion before the present one is gone from MLflow: {error}. To put another version in its place: "
+            f"perennial approve {model}@VERSION --reason … --override"
+        ) from error
+
+
+def _objection(engine: Engine, present: Champion | None, model: str, version: int, settings: Settings) -> str:
+    """Why a version may not be approved; empty where it may."""
+    from core.gate.decision import GateVerdict
+
+    recorded = find_verdict(engine, model, version)
+    if recorded is None:
+        return f"the gate has not judged version {version}"
+    if recorded.manifest != _manifest(model, version, settings):
+        return f"the verdict on record is about another bundle than MLflow's version {version}"
+    if recorded.champion_sequence != (present.sequence if present else 0):
+        then, now = _office(recorded.champion), _office(present.version if present else None)
+        return f"version {version} was judged when {then} was in office, and now it is {now}"
+    verdict = GateVerdict.from_dict(json.loads(recorded.document))
+    if verdict.decision == "keep":
+        return verdict.reasons[0]
+    if verdict.serving is None or not verdict.serving.passed:
+        reasons = verdict.serving.reasons if verdict.serving else ("it was not rehearsed",)
+        return f"version {version} may not be served: {'; '.join(reasons)}"
+    return ""
+
+
+def _manifest(model: str, version: int, settings: Settings) -> str:
+    client = mlflow_client(settings)
+    with mlflow_failures(settings):
+        return str(client.get_model_version(model, str(version)).tags.get(MANIFEST, ""))
+
+
+def _office(version: int | None) -> str:
+    return "no champion" if version is None else f"version {version}"
+
+
+def _refusal(model: str, version: int, objection: str) -> str:
+    return (
+        f"{objection}. To make version {version} champion nonetheless, on record: "
+        f"perennial approve {model}@{version} --reason … --override"
+    )
+
+
+def _said(reason: str) -> str:
+    said = readable(reason.strip(), MAX_REASON)
+    if not said:
+        raise ConfigError("--reason is empty; say in a sentence why: it stays in the history")
+    return said

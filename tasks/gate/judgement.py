@@ -1,0 +1,283 @@
+"""Two registered versions of a model on the same rows: everything the gate decides by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from config.schema import Features, ModelConfig
+from config.settings import Settings
+from core.data.seen_rows import SeenRows
+from core.data.split import Hashes, feature_hashes
+from core.errors import BundleError, ModelNotFoundError, SchemaError, TrainingError
+from core.feature_contract import KINDS, FeatureContract
+from core.gate.clean_holdout import CleanHoldout, clean_holdout
+from core.gate.comparable import aligned, incomparable_reason
+from core.gate.comparison import Comparison, compare
+from core.gate.decision import Evidence, GateVerdict, decide
+from core.gate.looks import HoldoutSketch, effective_looks
+from core.gate.negative_controls import SelfTest, degraded, self_test, shuffled_model, trial_reference
+from core.metrics.bootstrap import Estimate
+from core.metrics.evaluation import predict_output
+from core.metrics.metrics import Floats
+from core.train.training_run import TrainingRun
+from core.train.trust import trusted_types
+from serving.bundle.predictor import load_pipeline
+from serving.bundle.reader import load_contract, read_document
+from tasks.registry.fetch import Fetched, fetched
+from tasks.train.bench import Bench, open_bench
+from tasks.train.training_rows import TRAINING_ROWS, read_training_rows
+from tasks.versions.rows import load_rows
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """Whom a version is compared with.
+
+    Parameters
+    ----------
+    version
+        The champion; None where there is none yet.
+    sequence
+        Of its taking office, 0 where there is none.
+    earlier
+        Holdouts that earlier challengers of this champion were compared on.
+    """
+
+    version: int | None
+    sequence: int = 0
+    earlier: Sequence[HoldoutSketch] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """A verdict, and what has to be remembered with it.
+
+    Parameters
+    ----------
+    sketch
+        Of the rows that were looked at; None where nothing was compared.
+    manifest
+        SHA-256 of the challenger's manifest.
+    """
+
+    verdict: GateVerdict
+    sketch: HoldoutSketch | None
+    manifest: str
+
+
+@dataclass(frozen=True, eq=False)
+class Contestant:
+    """A version as its bundle holds it.
+
+    Parameters
+    ----------
+    pipeline, contract
+        What predicts, and from which columns.
+    seen
+        The rows it has trained on.
+    estimate, n_holdout
+        The gate's metric on its own holdout, and that holdout's rows.
+    leading
+        Its most important feature; None where none was measured.
+    """
+
+    pipeline: Any
+    contract: FeatureContract
+    seen: SeenRows
+    estimate: Estimate
+    n_holdout: int
+    leading: str | None
+
+
+def judgement(run: TrainingRun, version: int, opponent: Opponent, settings: Settings) -> Judgement:
+    """Compare a registered version with the champion on the run's clean holdout, and rehearse its serving.
+
+    Nothing is recorded or moved. A champion that cannot be read or asked leaves the gate undecided; a challenger that
+    cannot is an error.
+
+    Raises
+    ------
+    BundleError
+        The challenger's bundle is broken.
+    ModelNotFoundError
+        There is no such version.
+    """
+    config = run.config
+    trusted = trusted_types(config.training.trusted_types)
+    with ExitStack() as stack:
+        bench = open_bench(run)
+        rehearsal = stack.enter_context(bench.take_rehearsal())
+        files = stack.enter_context(fetched(config.model, version, settings))
+        rehearsal.ask(files.folder, files.manifest_sha256, trusted, config.gate)
+        contest = Contest(bench, load_contestant(files, config))
+        incomparable = None if opponent.version is None else contest.admit(opponent.version, settings)
+        champion, facts = contest.champion, contest.clean.facts
+        comparison = contest.comparison(champion, opponent.earlier) if champion and facts.enough else None
+        evidence = Evidence(
+            version=version,
+            champion=opponent.version,
+            champion_sequence=opponent.sequence,
+            estimate=contest.challenger.estimate,
+            n_holdout=contest.challenger.n_holdout,
+            holdout=facts,
+            comparison=comparison,
+            incomparable=incomparable,
+            self_test=contest.self_test(comparison) if facts.enough or not opponent.version else None,
+            serving=rehearsal.finish(),
+        )
+    return Judgement(decide(evidence, config), contest.clean.sketch if comparison else None, files.manifest_sha256)
+
+
+def load_contestant(files: Fetched, config: ModelConfig) -> Contestant:
+    """Read a version from its bundle.
+
+    Raises
+    ------
+    BundleError
+        A file is not what it should be, or the bundle is older than the gate.
+    """
+    evaluation: dict[str, Any] = json.loads(read_document(files.folder, "evaluation.json"))
+    metric = evaluation["metrics"].get(config.gate.metric) or {"value": None, "low": None, "high": None}
+    value = np.nan if metric["value"] is None else metric["value"]
+    return Contestant(
+        pipeline=load_pipeline(files.folder, trusted_types(config.training.trusted_types)),
+        contract=load_contract(files.folder),
+        seen=read_training_rows(files.folder / TRAINING_ROWS),
+        estimate=Estimate(value, metric["low"], metric["high"]),
+        n_holdout=evaluation["n_rows"],
+        leading=next((item["feature"] for item in evaluation["importance"]), None),
+    )
+
+
+class Contest:
+    """A challenger, the champion once admitted, and the rows that are fair to both.
+
+    Parameters
+    ----------
+    bench
+        The snapshot's rows and their split.
+    challenger
+        Scored on the rows of the holdout that it has not trained on, nor has the champion.
+    """
+
+    def __init__(self, bench: Bench, challenger: Contestant) -> None:
+        self.bench, self.challenger = bench, challenger
+        self.champion: Contestant | None = None
+        self._frames: dict[FeatureContract, pd.DataFrame] = {}
+        self._outputs: dict[Contestant, Floats] = {}
+
+    def admit(self, version: int, settings: Settings) -> str | None:
+        """Let a champion take part; say why where it cannot."""
+        config = self.bench.run.config
+        try:
+            with fetched(config.model, version, settings) as files:
+                champion = load_contestant(files, config)
+            reason = incomparable_reason(champion.contract, self.challenger.contract) or self._lacks(champion.contract)
+            if reason is None:
+                self.champion = champion
+                self.output(champion)
+        except (BundleError, ModelNotFoundError, SchemaError, TrainingError) as error:
+            reason = str(error)
+        if reason is not None:
+            self._dismiss()
+        return reason
+
+    @cached_property
+    def clean(self) -> CleanHoldout:
+        """Holdout rows that neither has trained on."""
+        bench = self.bench
+        return clean_holdout(
+            bench.rows,
+            bench.split,
+            bench.y,
+            bench.contract,
+            bench.run.config,
+            challenger=self.challenger.seen,
+            challenger_contents=self._contents(self.challenger),
+            champion=self.champion.seen if self.champion else None,
+            champion_contents=self._contents(self.champion) if self.champion else None,
+        )
+
+    def comparison(self, champion: Contestant, earlier: Sequence[HoldoutSketch]) -> Comparison:
+        """Measure the gain on the clean rows, with the correction for earlier looks at them."""
+        return compare(
+            self._y(),
+            self.output(champion),
+            self.output(self.challenger),
+            self.bench.rows.frame[list(self.bench.run.config.evaluation.slices)].take(self.clean.rows),
+            self.bench.run.config,
+            looks=effective_looks(self.clean.sketch, earlier),
+        )
+
+    def self_test(self, comparison: Comparison | None) -> SelfTest:
+        """Try the gate on models that it must refuse: the champion itself, a degraded copy, one of shuffled labels."""
+        bench, config = self.bench, self.bench.run.config
+        who = trial_reference(comparison, config)
+        reference = self.champion if self.champion and who == "champion" else self.challenger
+        worse = degraded(self._rows(reference.contract), reference.contract, config.training.seed, reference.leading)
+        train_y = bench.y[bench.split.train]
+        shuffled = shuffled_model(config, bench.contract, bench.train_frame, train_y, config.training.seed)
+        return self_test(
+            self._y(),
+            self.output(reference),
+            self._aligned(predict_output(reference.pipeline, worse, reference.contract), reference),
+            predict_output(shuffled, self._rows(bench.contract), bench.contract),
+            config,
+            of=who,
+        )
+
+    def output(self, contestant: Contestant) -> Floats:
+        """Answer of a contestant to the clean rows: probabilities of the snapshot's classes, or numbers."""
+        if contestant not in self._outputs:
+            answer = predict_output(contestant.pipeline, self._rows(contestant.contract), contestant.contract)
+            self._outputs[contestant] = self._aligned(answer, contestant)
+        return self._outputs[contestant]
+
+    def _dismiss(self) -> None:
+        self.champion = None
+        # Without a champion other rows are clean.
+        self._outputs.clear()
+        self.__dict__.pop("clean", None)
+
+    def _lacks(self, contract: FeatureContract) -> str | None:
+        """Say which columns of a contract the rows do not hold; None where they hold all."""
+        frame = self._held(contract)
+        undeclared = set(contract.raw_columns) - set(self.bench.run.config.columns)
+        lacking = sorted(column for column in undeclared if frame[column].isna().all())
+        if not lacking:
+            return None
+        return f"the champion needs {', '.join(map(repr, lacking))}, which these rows do not hold"
+
+    def _held(self, contract: FeatureContract) -> pd.DataFrame:
+        return self._frame(contract)[list(contract.raw_columns)].take(self.bench.split.holdout)
+
+    def _contents(self, contestant: Contestant) -> Hashes:
+        return feature_hashes(self._held(contestant.contract), contestant.contract.raw_columns)
+
+    def _aligned(self, output: Floats, contestant: Contestant) -> Floats:
+        return aligned(output, contestant.contract.classes, self.bench.contract.classes)
+
+    def _y(self) -> Any:
+        return self.bench.y[self.clean.rows]
+
+    def _rows(self, contract: FeatureContract) -> pd.DataFrame:
+        return self._frame(contract)[list(contract.raw_columns)].take(self.clean.rows)
+
+    def _frame(self, contract: FeatureContract) -> pd.DataFrame:
+        """Rows of the snapshot with the columns a contract asks for, as the kinds it asks for."""
+        features = self.bench.run.config.features
+        if all(set(getattr(contract, kind)) <= set(getattr(features, kind)) for kind in KINDS):
+            return self.bench.rows.frame
+        if contract not in self._frames:
+            asked = Features(**{kind: getattr(contract, kind) for kind in KINDS})
+            config = self.bench.run.config.model_copy(update={"features": asked})
+            self._frames[contract] = load_rows(self.bench.run.snapshot, config).frame
+        return self._frames[contract]

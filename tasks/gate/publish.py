@@ -1,0 +1,88 @@
+"""Put the gate's verdict where people look: on the version in MLflow, in its reports and in its model card."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from config.schema import Gate
+from config.settings import Settings
+from core.gate.decision import GateVerdict
+from tasks.registry.client import artifact_store, mlflow_client, mlflow_failures
+from tasks.registry.register import MAX_TAG, REPORTS
+from tasks.reports.gate import with_verdict, with_verdict_md
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+GATE = "perennial.gate"
+WORDS = {"promote": "passed", "keep": "refused", "undecided": "undecided"}
+
+
+def publish_verdict(verdict: GateVerdict, gate: Gate, folder: Path, settings: Settings) -> None:
+    """Write a version's verdict as ``reports/gate.json``, into its card and as tags; a repeat writes the same.
+
+    The tag with the sequence of the champion it was judged against is written last: where it stands, the rest does.
+
+    Parameters
+    ----------
+    gate
+        Its margins are drawn in the card.
+    folder
+        Where the run keeps its reports on this machine; the completed card is left there too.
+    """
+    client = mlflow_client(settings)
+    with mlflow_failures(settings):
+        version = client.get_model_version(verdict.model, str(verdict.version))
+        if version.tags.get(f"{GATE}.sequence") == str(verdict.champion_sequence):
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in [_report(verdict, folder), *_completed_cards(version, verdict, gate, folder, settings)]:
+            client.log_artifact(str(version.run_id), str(path), REPORTS)
+        _tag(client, version, verdict)
+
+
+def _report(verdict: GateVerdict, folder: Path) -> Path:
+    path = folder / "gate.json"
+    path.write_text(json.dumps(verdict.to_dict(), indent=2, ensure_ascii=False), encoding="utf-8")
+    return path
+
+
+def _completed_cards(
+    version: ModelVersion, verdict: GateVerdict, gate: Gate, folder: Path, settings: Settings
+) -> list[Path]:
+    store: Any = artifact_store(str(version.source), settings)  # not typed
+    present = {item.path for item in store.list_artifacts()}
+    completed = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in sorted({"card.html", "card.md"} & present):
+            text = Path(store.download_artifacts(name, scratch)).read_text(encoding="utf-8")
+            card = with_verdict(text, verdict, gate) if name == "card.html" else with_verdict_md(text, verdict)
+            (folder / name).write_text(card, encoding="utf-8")
+            completed.append(folder / name)
+    return completed
+
+
+def _tag(client: MlflowClient, version: ModelVersion, verdict: GateVerdict) -> None:
+    difference = verdict.comparison and verdict.comparison.difference
+    tags = {
+        f"{GATE}.metric": verdict.metric,
+        f"{GATE}.value": verdict.value,
+        f"{GATE}.floor": verdict.floor,
+        f"{GATE}.gain": difference and difference.gain,
+        f"{GATE}.low": difference and difference.low,
+        f"{GATE}.high": difference and difference.high,
+        f"{GATE}.champion": verdict.champion,
+        f"{GATE}.mode": verdict.mode,
+        f"{GATE}.reasons": "\n".join(verdict.reasons)[:MAX_TAG],
+        GATE: WORDS[verdict.decision],
+        f"{GATE}.sequence": verdict.champion_sequence,
+    }
+    for name, value in tags.items():
+        if value is not None:
+            client.set_model_version_tag(version.name, str(version.version), name, str(value))
+        elif name in version.tags:  # of an earlier verdict
+            client.delete_model_version_tag(version.name, str(version.version), name)

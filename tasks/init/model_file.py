@@ -1,0 +1,376 @@
+"""Write a model file and a suite for a user's own file of rows."""
+
+from __future__ import annotations
+
+import glob
+import json
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from config.load import MAX_BYTES, load_model_config, model_path
+from config.schema import Leakage, ModelConfig, Source
+from config.settings import Settings
+from core.errors import ConfigError, PerennialError, SchemaError, SourceError, StorageError
+from core.init.columns import MAX_COLUMN_NAME, Decision, TargetDecision, column_decision, target_decision
+from core.init.model_file import Findings, holdout_share, model_content, model_text, notes
+from core.init.names import model_name
+from core.init.suite import suite_content
+from core.text import short
+from core.train.leakage_scores import linear_leak, single_feature_score
+from tasks.init.statistics import (
+    Inspection,
+    baseline_error,
+    distinct_values,
+    examples,
+    inspect_rows,
+    repeated_rows,
+    sampled_columns,
+)
+from tasks.source.engine import ingestion_engine, reading
+from tasks.source.files import is_remote, without_credentials
+from tasks.source.read import raw_rows, shown_source
+
+log = logging.getLogger("perennial.init")
+
+CSV_ENDINGS = (".csv", ".tsv", ".txt", ".data", ".dat")
+PARQUET_ENDINGS = (".parquet", ".pq")
+OTHER_ENDINGS = (".json", ".jsonl", ".xls", ".xlsx", ".ods", ".feather", ".arrow", ".orc", ".avro", ".pkl", ".db")
+COMPRESSED = re.compile(r"\.(gz|bz2|xz|zst|zip)$")
+
+MAX_SINGLE_FEATURE = Leakage().max_single_feature - 0.005
+"""A little below the bound that blocks a training: this is a sample, and what is inferred must train."""
+
+MIN_LEAK_ROWS = 100
+"""Rows below which an honest feature may well predict all of them."""
+
+
+@dataclass(frozen=True)
+class InitResult:
+    """What was written.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    paths
+        The model file and the suite.
+    config
+        The model file as it loads.
+    notes
+        Sentences for people: what was inferred, and what to look at.
+    """
+
+    model: str
+    paths: tuple[Path, ...]
+    config: ModelConfig
+    notes: tuple[str, ...]
+
+
+def init_model(
+    data: str,
+    target: str,
+    settings: Settings,
+    *,
+    time: str | None = None,
+    key: str | None = None,
+    name: str | None = None,
+    force: bool = False,
+) -> InitResult:
+    """Infer a model file and a suite from the user's rows and write both.
+
+    A repeat with ``force`` writes the same two files again. A run that dies leaves no model file: it is renamed into
+    place last.
+
+    Parameters
+    ----------
+    data
+        CSV or Parquet: a path relative to the working directory, a folder, a glob or an fsspec address.
+    target
+        Column to predict.
+    time, key
+        Column that orders the rows; column that names the entity.
+    name
+        Name of the model; from the file's name where left out.
+    force
+        Replace a model file of that name.
+
+    Raises
+    ------
+    ConfigError
+        The name is taken or not a model's name, a column does not exist or cannot play its part.
+    SourceError
+        The rows cannot be read, or are none.
+    SchemaError
+        The target or the columns cannot be learnt from.
+    """
+    source = source_section(data, settings.root)
+    chosen = _free_name(name or model_name(data), settings, force)
+    with _working_folder(settings) as work, ingestion_engine(settings, work) as connection:
+        parsed: Source = TypeAdapter(Source).validate_python(source)
+        rows = raw_rows(connection, parsed, settings, work)
+        _check_columns(list(rows.columns), {"--target": target, "--time": time, "--key": key})
+        with reading(shown_source(parsed)):
+            inspection = inspect_rows(connection, rows, target, time)
+            found = _findings(inspection, source, chosen, target, time, key)
+    return _written(found, settings)
+
+
+def source_section(data: str, root: Path) -> dict[str, Any]:
+    """Find out what kind of source an address is.
+
+    Returns
+    -------
+    dict
+        ``kind``, ``uri`` (relative to the project where it lies inside, else absolute) and, for text, ``encoding``
+        where it is not UTF-8.
+
+    Raises
+    ------
+    SourceError
+        There is no such file, or it is neither CSV nor Parquet.
+    """
+    if is_remote(data):
+        return {"kind": _remote_kind(data), "uri": data}
+    path = Path(os.path.abspath(Path(data).expanduser()))  # noqa: PTH100 - resolve() would follow links
+    files = _files(path)
+    kind = _kind(files[0])
+    if path.is_dir() and kind == "csv":
+        path /= f"*{files[0].suffix}"
+    uri = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+    encoding = _encoding(files[0]) if kind == "csv" else "utf-8"
+    return {"kind": kind, "uri": uri} | ({} if encoding == "utf-8" else {"encoding": encoding})
+
+
+def _remote_kind(address: str) -> str:
+    if urlsplit(address).password:
+        raise ConfigError(
+            "--data: the address holds a password and would stand in the model file; "
+            "take it out and give it by the environment variables of the storage"
+        )
+    return _ending_kind(address.split("?")[0]) or "parquet"
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        inside = sorted(file for file in path.rglob("*") if file.is_file() and _ending_kind(file.name))
+        if not inside:
+            raise SourceError(f"{path} holds no CSV or Parquet file")
+        return inside
+    matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207 - absolute patterns
+    if not matches:
+        near = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
+        close = get_close_matches(path.name, [file.name for file in near], n=3)
+        hint = f"; did you mean {', '.join(close)}?" if close else "; give a path relative to the working directory"
+        raise SourceError(f"--data: no file {path}{hint}")
+    return matches
+
+
+def _ending_kind(name: str) -> str | None:
+    lower = COMPRESSED.sub("", name.lower())
+    if lower.endswith(PARQUET_ENDINGS):
+        return "parquet"
+    return "csv" if lower.endswith(CSV_ENDINGS) else None
+
+
+def _kind(file: Path) -> str:
+    if file.name.lower().endswith(OTHER_ENDINGS):
+        raise SourceError(f"--data: {file} is neither CSV nor Parquet; save the table as one of them")
+    with file.open("rb") as stream:
+        is_parquet = stream.read(4) == b"PAR1"
+    # A wrong ending is common, the first bytes of Parquet are not.
+    return "parquet" if is_parquet else _ending_kind(file.name) or "csv"
+
+
+def _encoding(path: Path) -> str:
+    """Find the encoding of a text file: the first of those the schema knows in which all of it reads."""
+    import codecs
+
+    import fsspec
+
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with fsspec.open(str(path), "rb", compression="infer") as stream:
+        head = stream.read(2)
+        if head in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+            return "utf-16"
+        try:
+            decoder.decode(head)
+            while block := stream.read(1 << 20):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "latin-1"
+    return "utf-8"
+
+
+def _free_name(name: str, settings: Settings, force: bool) -> str:
+    path = model_path(settings.root, name)
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", name) or name == "latest" or re.fullmatch(r"v\d+", name):
+        raise ConfigError(
+            f"--name {short(name)}: expected a lower-case letter, then letters, digits, '-' or '_', 63 at most "
+            "('latest' and 'v<number>' are reserved)"
+        )
+    if path.exists() and not force:
+        raise ConfigError(f"a model {name!r} exists ({path}); choose another --name, or --force to replace its files")
+    return name
+
+
+@contextmanager
+def _working_folder(settings: Settings) -> Iterator[Path]:
+    parent = settings.var / "work"
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="init-", dir=parent) as folder:
+        yield Path(folder)
+
+
+def _check_columns(columns: list[str], roles: Mapping[str, str | None]) -> None:
+    named = {option: column for option, column in roles.items() if column is not None}
+    for option, column in named.items():
+        if column not in columns:
+            raise ConfigError(_unknown_column(option, column, columns))
+        if not 0 < len(column) <= MAX_COLUMN_NAME:
+            raise ConfigError(f"{option}: a model file takes column names of 1 to {MAX_COLUMN_NAME:,} characters")
+    if len(set(named.values())) < len(named):
+        raise ConfigError(
+            f"{', '.join(named)} must name different columns, found {', '.join(map(short, named.values()))}"
+        )
+
+
+def _unknown_column(option: str, column: str, columns: list[str]) -> str:
+    folded = {name.lower(): name for name in columns}
+    close = [folded[name] for name in get_close_matches(column.lower(), folded, n=3, cutoff=0.5)]
+    shown = ", ".join(short(name) for name in columns[:20]) + (", …" if len(columns) > 20 else "")
+    hint = f"did you mean {' or '.join(short(name) for name in close)}? " if close else ""
+    return f"{option} {short(column)}: no such column; {hint}the file has {shown}"
+
+
+def _findings(
+    inspection: Inspection, source: dict[str, Any], name: str, target: str, time: str | None, key: str | None
+) -> Findings:
+    if not inspection.n_rows:
+        raise SourceError("--data holds no rows, only a header; bring some")
+    columns = {column.name: column for column in inspection.columns if 0 < len(column.name) <= MAX_COLUMN_NAME}
+    goal = target_decision(columns[target])
+    if time is not None:
+        _check_time(inspection, time)
+    roles = {target, time, key}
+    kinds = {column: column_decision(found) for column, found in columns.items() if column not in roles}
+    kinds |= _leaks(inspection, kinds, target, goal)
+    if all(decision.kind == "ignored" for decision in kinds.values()):
+        reasons = "; ".join(f"{short(column)}: {decision.why}" for column, decision in list(kinds.items())[:10])
+        raise SchemaError(f"no column is left to learn {short(target)} from ({reasons or 'there is no other column'})")
+    n_keys = distinct_values(inspection.table, key) if key is not None else 0
+    found = Findings(
+        name=name,
+        source=source,
+        columns=columns,
+        target=target,
+        goal=goal,
+        kinds=kinds,
+        missing=inspection.missing,
+        time=time,
+        key=key,
+        key_is_unique=key is None or n_keys == columns[key].n_values,
+        n_keys=n_keys,
+        n_repeats=repeated_rows(inspection.table, [name for name, found in kinds.items() if found.kind != "ignored"]),
+    )
+    if goal.task != "regression":
+        return found
+    share = holdout_share(columns[target].n_values)
+    return replace(found, baseline=baseline_error(inspection.table, target, time, share))
+
+
+def _check_time(inspection: Inspection, time: str) -> None:
+    column = inspection.named(time)
+    if column.is_date:
+        return
+    shown = ", ".join(short(text) for text in examples(inspection.table, time)) or "no value"
+    strange = f", not for {short(column.strange[0][0])}" if column.strange else ""
+    raise ConfigError(
+        f"--time {short(time)}: expected dates such as 2026-01-31 or 2026-01-31 18:30:00{strange}; found {shown}. "
+        "Rewrite the column, or leave --time out"
+    )
+
+
+def _leaks(
+    inspection: Inspection, kinds: Mapping[str, Decision], target: str, goal: TargetDecision
+) -> dict[str, Decision]:
+    """Columns that give the target away: alone, or as a weighted sum."""
+    names = [name for name, decision in kinds.items() if decision.kind != "ignored"]
+    columns, y = sampled_columns(inspection.table, names, target, goal.classes)
+    if len(y) < MIN_LEAK_ROWS:
+        return {}
+    measure = "R²" if goal.task == "regression" else "AUC"
+    scores = {name: single_feature_score(x, y, goal.task) for name, x in columns.items()}
+    leaks = {
+        name: Decision("ignored", f"gives the target away: alone it reaches {measure} {score:.3f}")
+        for name, score in scores.items()
+        if score >= MAX_SINGLE_FEATURE
+    }
+    numbers = [name for name in names if kinds[name].kind == "numeric" and name not in leaks]
+    while goal.task != "multiclass" and numbers:
+        parts = [numbers[place] for place in linear_leak(np.column_stack([columns[name] for name in numbers]), y)]
+        if not parts:
+            break
+        formula = " and ".join(short(name, 20) for name in parts[:4])
+        leaks |= {name: Decision("ignored", f"gives the target away: {formula} add up to it") for name in parts}
+        numbers = [name for name in numbers if name not in parts]
+    return leaks
+
+
+def _written(found: Findings, settings: Settings) -> InitResult:
+    content, why = model_content(found)
+    config = ModelConfig.model_validate(content)
+    origin = short(without_credentials(str(found.source["uri"])), 200)
+    headline = (
+        f"Written by 'perennial init' from {found.n_rows:,} rows of {origin}.",
+        "Every value was inferred, the comment beside it says why. Change what you know better.",
+    )
+    text = model_text(content, why, headline)
+    suite = json.dumps(suite_content(found, config), indent=2, ensure_ascii=False) + "\n"
+    paths = (model_path(settings.root, found.name), settings.root / config.validation.suite)
+    _replace_files({paths[1]: suite, paths[0]: text}, found.name, config)
+    log.info("inferred the model file of %s from %s rows", found.name, f"{found.n_rows:,}")
+    return InitResult(found.name, paths, config, tuple(notes(found, config)))
+
+
+def _replace_files(contents: Mapping[Path, str], name: str, config: ModelConfig) -> None:
+    """Write under temporary names, see that the model file reads back, then rename, the model file last."""
+    if any(len(text.encode()) > MAX_BYTES for path, text in contents.items() if path.suffix == ".yaml"):
+        raise ConfigError(f"the model file would exceed {MAX_BYTES:,} bytes: the rows have too many columns; drop some")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            trial = model_path(Path(folder), name)
+            trial.parent.mkdir(parents=True)
+            trial.write_text(next(text for path, text in contents.items() if path.suffix == ".yaml"), encoding="utf-8")
+            if load_model_config(Path(folder), name) != config:
+                raise PerennialError(f"the model file of {name} does not read back as it was meant; please report this")
+        _rename_into_place(contents)
+    except OSError as error:
+        raise StorageError(f"cannot write {', '.join(map(str, contents))}: {error.strerror}") from error
+
+
+def _rename_into_place(contents: Mapping[Path, str]) -> None:
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in contents}
+    try:
+        for path, text in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary[path].write_text(text, encoding="utf-8")
+        for path, written in temporary.items():
+            written.replace(path)
+    finally:
+        for written in temporary.values():
+            written.unlink(missing_ok=True)

@@ -1,0 +1,399 @@
+"""Gather statistics of a data set's columns, in DuckDB: one pass per question, memory bounded by the engine's limit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from core.data.sql import Cast, literal, quoted
+from core.init.columns import (
+    MAX_CATEGORY_LEVELS,
+    MAX_STRANGE_TEXTS,
+    MISSING_MARKERS,
+    ColumnStatistics,
+    missing_texts,
+    reads_as_one,
+)
+
+if TYPE_CHECKING:
+    import duckdb
+
+log = logging.getLogger("perennial.inspect")
+
+TABLE = "inspected"
+RAW_TABLE = "inspected_raw"
+PREVIEW_ROWS = 10_000
+SAMPLE_ROWS = 20_000
+LISTED_LEVELS = 1000
+LEVELLED_FORMS = ("number", "boolean", "text")
+NUMBER_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "U")
+MARKER_LENGTH = 16
+MAX_LISTED_STRANGE = len(MISSING_MARKERS) + MAX_STRANGE_TEXTS
+MAX_FLOAT32 = 3.4028235e38
+MIN_PARSED = 0.02
+"""Share of a text column's values that must read as numbers (or dates) for it to be looked at as one."""
+
+
+Strange = list[tuple[str, int]]
+"""Values with their rows."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the inspected table: ``alias`` in SQL, whatever its name in the source is."""
+
+    name: str
+    alias: str
+    type_name: str
+    form: str
+    """``number``, ``date``, ``boolean``, ``text`` or ``nested``: as what its values are read."""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the source holds it as text."""
+        return self.type_name == "VARCHAR"
+
+    def read_as(self, kind: str, *, is_label: bool = False) -> str:
+        """Return SQL of its value as the ingestion reads it into a column of that DuckDB type; NULL where it cannot."""
+        return Cast(self.alias, self.type_name, kind, is_label=is_label).value
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Statistics of every column, and the table they were taken from.
+
+    Parameters
+    ----------
+    columns
+        In the source's order.
+    n_rows
+        Rows of the source.
+    missing
+        Texts that mean no value, with why.
+    """
+
+    columns: tuple[ColumnStatistics, ...]
+    n_rows: int
+    missing: dict[str, str]
+    table: InspectedTable
+
+    def named(self, name: str) -> ColumnStatistics:
+        """Statistics of one column."""
+        return next(column for column in self.columns if column.name == name)
+
+
+@dataclass(frozen=True)
+class InspectedTable:
+    """The rows under inspection: a temporary table of typed columns with harmless names."""
+
+    connection: duckdb.DuckDBPyConnection
+    columns: tuple[Column, ...]
+
+    def one(self, name: str) -> Column:
+        """Return the column of that name."""
+        return next(column for column in self.columns if column.name == name)
+
+    def rows(self, columns: str, rest: str = "") -> list[tuple[Any, ...]]:
+        """Run ``SELECT columns FROM table rest``."""
+        return self.connection.execute(f"SELECT {columns} FROM {TABLE} {rest}").fetchall()  # noqa: S608 - own names
+
+
+def inspect_rows(
+    connection: duckdb.DuckDBPyConnection, rows: duckdb.DuckDBPyRelation, target: str, time: str | None = None
+) -> Inspection:
+    """Take statistics of every column.
+
+    The rows are copied into temporary tables (a CSV is parsed once, not once per question); the engine spills them to
+    disk where they exceed the memory limit.
+
+    Parameters
+    ----------
+    rows
+        All columns as the source has them, text stripped, blanks NULL.
+    target
+        Its values are counted as canonical labels.
+    time
+        Numbers are correlated with it, where given and a date.
+    """
+    for old in (RAW_TABLE, TABLE):
+        connection.execute(f"DROP TABLE IF EXISTS {old}")
+    names = list(rows.columns)
+    rows.project(", ".join(f"{quoted(name)} AS c{i}" for i, name in enumerate(names))).create(RAW_TABLE)
+    raw = [
+        Column(name, f"c{i}", str(kind), _form_of(str(kind)))
+        for i, (name, kind) in enumerate(zip(names, rows.types, strict=True))
+    ]
+    columns, missing, strange = _read_forms(connection, raw)
+    _make_typed(connection, columns, missing, target)
+    table = InspectedTable(connection, columns)
+    n_rows = int(table.rows("count(*)")[0][0])
+    found = _statistics(table, n_rows, target, time, strange) if n_rows else ()
+    log.info("inspected %s columns of %s rows", len(names), f"{n_rows:,}")
+    return Inspection(found, n_rows, missing, table)
+
+
+def _read_forms(
+    connection: duckdb.DuckDBPyConnection, raw: Sequence[Column]
+) -> tuple[tuple[Column, ...], dict[str, str], dict[str, Strange]]:
+    """Find out as what each text column's values read, and which texts mean no value."""
+    texts = [column for column in raw if column.is_text]
+    leanings = _leanings(connection, texts)
+    strange = {column.name: _strange(connection, column, leanings[column.name]) for column in texts}
+    forms = {column.name: _settled(connection, column, leanings[column.name], strange[column.name]) for column in texts}
+    missing = missing_texts(strange, [name for name, form in forms.items() if form != "text"])
+    return tuple(replace(column, form=forms.get(column.name, column.form)) for column in raw), missing, strange
+
+
+def _form_of(type_name: str) -> str:
+    if type_name.endswith("]") or type_name.startswith(("UNION", "STRUCT", "MAP", "BLOB", "BIT", "VARIANT", "GEOM")):
+        return "nested"
+    if type_name == "BOOLEAN":
+        return "boolean"
+    if type_name.startswith(("DATE", "TIMESTAMP")):
+        return "date"
+    return "number" if type_name.startswith(NUMBER_TYPES) else "text"
+
+
+def _make_typed(
+    connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], missing: Iterable[str], target: str
+) -> None:
+    """Build the table of typed values, NULL where there is none, with the target's label beside them.
+
+    The raw table loses the texts that mean no value: what is counted there is what the ingestion will store.
+    """
+    marks = ", ".join(literal(text) for text in missing)
+    for column in columns if marks else ():
+        if column.is_text:
+            alias = column.alias
+            connection.execute(f"UPDATE {RAW_TABLE} SET {alias} = NULL WHERE {alias} IN ({marks})")  # noqa: S608
+    typed = ", ".join(f"{_typed(column)} AS {column.alias}" for column in columns)
+    label = next(column.read_as("VARCHAR", is_label=True) for column in columns if column.name == target)
+    connection.execute(f"CREATE TABLE {TABLE} AS SELECT {typed}, {label} AS label FROM {RAW_TABLE}")  # noqa: S608
+
+
+def _typed(column: Column) -> str:
+    """Return the SQL of a raw column's value: DOUBLE, TIMESTAMP, BOOLEAN or text, NULL where it means none."""
+    if column.form == "nested":
+        return f"CASE WHEN {column.alias} IS NOT NULL THEN true END"
+    if column.form == "number":
+        return f"nullif({column.read_as('DOUBLE')}, 'nan'::DOUBLE)"
+    return column.read_as({"date": "TIMESTAMP", "boolean": "BOOLEAN", "text": "VARCHAR"}[column.form])
+
+
+def _leanings(connection: duckdb.DuckDBPyConnection, texts: Sequence[Column]) -> dict[str, str]:
+    """For each text column, the form it may have by a few rows of it; reading all rows as dates costs most."""
+    if not texts:
+        return {}
+    counts = ", ".join(
+        f"count({column.alias}), count({column.read_as('DOUBLE')}), count({column.read_as('TIMESTAMP')})"
+        for column in texts
+    )
+    # Spread over the file, so that a run of blanks at its head decides nothing.
+    step = f"SELECT greatest(count(*) // {PREVIEW_ROWS}, 1) FROM {RAW_TABLE}"  # noqa: S608
+    sql = f"SELECT {counts} FROM {RAW_TABLE} WHERE rowid % ({step}) = 0"  # noqa: S608
+    found = connection.execute(sql).fetchall()[0]
+    return {column.name: _leaning(*found[3 * i : 3 * i + 3]) for i, column in enumerate(texts)}
+
+
+def _leaning(n_values: int, n_numbers: int, n_dates: int) -> str:
+    if max(n_numbers, n_dates) <= MIN_PARSED * n_values:
+        return "text"
+    return "number" if n_numbers >= n_dates else "date"
+
+
+def _strange(connection: duckdb.DuckDBPyConnection, column: Column, leaning: str) -> Strange:
+    """Values that do not read as the leaning says; of text, the known markers only."""
+    wanted = {"number": "DOUBLE", "date": "TIMESTAMP"}.get(leaning)
+    marks = ", ".join(literal(text) for text in sorted(MISSING_MARKERS))
+    marked = f"length({column.alias}) <= {MARKER_LENGTH} AND lower({column.alias}) IN ({marks})"
+    where = f"{column.read_as(wanted)} IS NULL" if wanted else marked
+    sql = (
+        f"SELECT {column.alias}, count(*) FROM {RAW_TABLE} WHERE {column.alias} IS NOT NULL AND {where} "  # noqa: S608
+        f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MAX_LISTED_STRANGE + 1}"
+    )
+    return connection.execute(sql).fetchall()
+
+
+def _settled(connection: duckdb.DuckDBPyConnection, column: Column, leaning: str, strange: Strange) -> str:
+    if leaning == "text" or len(strange) > MAX_LISTED_STRANGE:
+        return "text"
+    n_values = connection.execute(f"SELECT count({column.alias}) FROM {RAW_TABLE}").fetchall()[0][0]  # noqa: S608
+    return leaning if reads_as_one(n_values - sum(n for _, n in strange), strange) else "text"
+
+
+def _statistics(
+    table: InspectedTable, n_rows: int, target: str, time: str | None, strange: Mapping[str, Strange]
+) -> tuple[ColumnStatistics, ...]:
+    clock = next((column.alias for column in table.columns if column.name == time and column.form == "date"), None)
+    measured = {column.name: _measures(column, clock) for column in table.columns}
+    flat = [sql for measures in measured.values() for sql in measures.values()]
+    cells = iter(table.rows(", ".join(flat))[0])
+    found = {name: {key: next(cells) for key in measures} for name, measures in measured.items()}
+    return tuple(
+        _column_statistics(
+            table, column, n_rows, column.name == target, found[column.name], strange.get(column.name, [])
+        )
+        for column in table.columns
+    )
+
+
+def _measures(column: Column, clock: str | None) -> dict[str, str]:
+    """Return SQL aggregates of one column; the keys are fields of :class:`ColumnStatistics`, but for ``n_values``."""
+    value = column.alias
+    measures = {"n_values": f"count({value})", "n_distinct": f"approx_count_distinct({value})"}
+    if column.form == "number":
+        # Beyond float32 a number is infinite to the models, which compute in it.
+        finite = f"CASE WHEN abs({value}) <= {MAX_FLOAT32} THEN {value} END"
+        measures |= {
+            "n_numbers": f"count({finite})",
+            "n_infinite": f"count(*) FILTER (abs({value}) > {MAX_FLOAT32})",
+            "n_integers": f"count(*) FILTER ({finite} = floor({value}))",
+            "minimum": f"min({finite})",
+            "maximum": f"max({finite})",
+        }
+        measures |= {"time_correlation": f"corr({finite}, epoch({clock}))"} if clock else {}
+    elif column.form == "date":
+        measures |= {"n_dates": f"count({value})", "earliest": f"min({value})", "latest": f"max({value})"}
+    elif column.form == "text":
+        measures["example"] = f"min({value})"
+        measures["mean_length"] = f"coalesce(avg(length({value})), 0)"
+        measures["n_with_space"] = f"count(*) FILTER (contains({value}, ' '))"
+    return measures
+
+
+def _column_statistics(
+    table: InspectedTable, column: Column, n_rows: int, is_target: bool, found: dict[str, Any], strange: Strange
+) -> ColumnStatistics:
+    n_values, about = int(found.pop("n_values")), int(found.pop("n_distinct"))
+    levels = _levels(table, column, is_target) if about <= 2 * LISTED_LEVELS and column.form in LEVELLED_FORMS else []
+    if column.form != "number" and 0 < len(levels) <= LISTED_LEVELS:
+        about = len(levels)
+    elif column.form == "number" or about > 0.8 * n_values:
+        # The estimate errs by a few percent; whether a column holds each value once needs the count itself.
+        about = _distinct(table, column, n_values, about, bool(levels))
+    others = [(text, n) for text, n in strange if text.strip().lower() not in MISSING_MARKERS]
+    return ColumnStatistics(
+        name=column.name,
+        type_name=column.type_name,
+        n_rows=n_rows,
+        n_missing=n_rows - n_values,
+        n_distinct=about,
+        row_correlation=_rank_correlation(table, column) if found.get("n_integers") == about == n_values else None,
+        levels=tuple(levels[: MAX_CATEGORY_LEVELS + 1]),
+        strange=tuple(others) if column.form == "text" else (),
+        **found,
+    )
+
+
+def _levels(table: InspectedTable, column: Column, is_target: bool) -> Strange:
+    """Values as the text that will be stored, with their rows; of the target, its labels."""
+    text = column.read_as("VARCHAR", is_label=is_target)
+    rest = f"WHERE {text} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {LISTED_LEVELS + 1}"
+    return table.connection.execute(f"SELECT {text}, count(*) FROM {RAW_TABLE} {rest}").fetchall()  # noqa: S608
+
+
+def _distinct(table: InspectedTable, column: Column, n_values: int, about: int, is_few: bool) -> int:
+    if is_few:
+        return int(table.rows(f"count(DISTINCT {column.alias})")[0][0])
+    return distinct_values(table, column.name) if about > 0.8 * n_values else about
+
+
+def _rank_correlation(table: InspectedTable, column: Column) -> float | None:
+    """Spearman's correlation of different numbers with the row's position."""
+    ranked = f"SELECT rowid AS place, rank() OVER (ORDER BY {column.alias}) AS rank FROM {TABLE}"  # noqa: S608
+    found = table.connection.execute(
+        f"SELECT corr(place, rank) FROM ({ranked} WHERE {column.alias} IS NOT NULL)"  # noqa: S608
+    ).fetchall()[0][0]
+    return None if found is None else float(found)
+
+
+def repeated_rows(table: InspectedTable, names: Iterable[str]) -> int:
+    """Count the rows that repeat an earlier row's values in the given columns."""
+    aliases = ", ".join(table.one(name).alias for name in names)
+    return int(table.rows(f"count(*) - count(DISTINCT hash({aliases}))")[0][0])
+
+
+def distinct_values(table: InspectedTable, name: str) -> int:
+    """Count a column's different values as the source has them, exactly: as doubles, long identifiers would merge."""
+    sql = f"SELECT count(DISTINCT {table.one(name).alias}) FROM {RAW_TABLE}"  # noqa: S608
+    return int(table.connection.execute(sql).fetchall()[0][0])
+
+
+def examples(table: InspectedTable, name: str, limit: int = 3) -> list[str]:
+    """First values of a column as text."""
+    alias = table.one(name).alias
+    sql = f"SELECT {alias}::VARCHAR FROM {RAW_TABLE} WHERE {alias} IS NOT NULL ORDER BY rowid LIMIT {limit}"  # noqa: S608
+    return [str(text) for (text,) in table.connection.execute(sql).fetchall()]
+
+
+def sampled_columns(
+    table: InspectedTable, names: Iterable[str], target: str, classes: Sequence[tuple[str, int]]
+) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[Any]]:
+    """Take a deterministic sample of labelled rows, about ``SAMPLE_ROWS`` at most.
+
+    Classes are drawn in equal numbers as far as they go: a class of 1 row in 500 still has hundreds in the sample.
+
+    Parameters
+    ----------
+    classes
+        The target's labels with their rows; none for regression.
+
+    Returns
+    -------
+    columns
+        Name: shape (n,), float64 (dates as seconds, booleans as 0 and 1) with NaN, or text levels as objects.
+    y
+        Codes in the order of ``classes``, or the numbers themselves where there are none.
+    """
+    wanted = [table.one(name) for name in names]
+    goal = table.one(target)
+    picks = ", ".join(f"{_sampled(column)} AS {column.alias}" for column in wanted)
+    y = f"array_position([{', '.join(literal(text) for text, _ in classes)}], label) - 1"
+    y = y if classes else goal.alias
+    # A multiplicative hash of the row's position: spread over the file, and the same rows every time.
+    place = "(rowid * 2654435761 % 4294967296) / 4294967296.0"
+    sizes = [n_rows for _, n_rows in classes] or [int(table.rows(f"count({goal.alias})")[0][0])]
+    cuts = [SAMPLE_ROWS / len(sizes) / n_rows for n_rows in sizes]
+    cut = f"[{', '.join(map(str, cuts))}][y + 1]" if classes else str(cuts[0])
+    frame = table.connection.execute(
+        f"SELECT * EXCLUDE (place) FROM (SELECT {y} AS y, {place} AS place, {picks} FROM {TABLE}) "  # noqa: S608
+        f"WHERE y IS NOT NULL AND place < {cut} ORDER BY place"
+    ).df()
+    numbers = frame["y"].to_numpy(dtype=np.float64)
+    return {column.name: _as_array(frame[column.alias], column) for column in wanted}, numbers
+
+
+def _sampled(column: Column) -> str:
+    if column.form == "date":
+        return f"epoch({column.alias})"
+    return f"{column.alias}::DOUBLE" if column.form == "boolean" else column.alias
+
+
+def _as_array(values: Any, column: Column) -> npt.NDArray[Any]:
+    if column.form == "text":
+        filled: npt.NDArray[Any] = values.astype(object).where(values.notna(), None).to_numpy()
+        return filled
+    numbers: npt.NDArray[Any] = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    return numbers
+
+
+def baseline_error(table: InspectedTable, target: str, time: str | None, holdout: float) -> float:
+    """Root mean squared error of predicting the mean.
+
+    Without a time: the standard deviation. With one: of the older rows' mean, on the newest ``holdout`` share.
+    """
+    value = table.one(target).alias
+    if time is None:
+        return float(table.rows(f"stddev_pop({value})")[0][0])
+    clock = table.one(time).alias
+    cut = table.rows(f"quantile_disc({clock}, {1 - holdout})", f"WHERE {value} IS NOT NULL")[0][0]
+    bounds = f"avg({value}) FILTER ({clock} < '{cut}'), count(*) FILTER ({clock} >= '{cut}')"
+    mean, n_newer = table.rows(bounds)[0]
+    if mean is None or not n_newer:
+        return baseline_error(table, target, None, holdout)
+    return float(table.rows(f"sqrt(avg(({value} - {mean!r}) ** 2))", f"WHERE {clock} >= '{cut}'")[0][0])

@@ -1,0 +1,311 @@
+"""Measure a window, decide, and keep what was found: report, MLflow run, and last of all the history."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from config.settings import Settings
+from core.contract import encode_target
+from core.drift.column_notes import contract_notes, undeclared_notes
+from core.drift.columns import ColumnDrift, Pair
+from core.drift.counts import WindowCounts
+from core.drift.decision import column_drifts, decide, performance_confidence
+from core.drift.divergence import kolmogorov_smirnov, wasserstein
+from core.drift.monitored_window import CHAMPION, MonitoredWindow
+from core.drift.profile import BinnedProfile, ColumnProfile, LevelProfile
+from core.drift.verdict import DriftEvidence, DriftVerdict, WindowFacts
+from core.metrics.metrics import Floats
+from core.operate.events import drift_detected
+from core.operate.trigger import Trigger
+from core.performance.loss import Performance, estimated_performance, realised_performance
+from core.performance.prediction_bias import PredictionBias, prediction_bias
+from store.database import open_database
+from store.drift import DriftWindow, drift_windows, find_window, record_window
+from tasks.monitor.mlflow_run import log_verdict
+from tasks.monitor.reference import Reference, against_version, champion_reference, exact_rows
+from tasks.monitor.reports import window_report
+from tasks.monitor.window_counts import Window, count_window
+from tasks.monitor.windows import report_folder
+from tasks.registry.fetch import fetched
+from tasks.reports.drift import DriftReport
+from tasks.versions.working_copy import batch_facts
+
+_log = logging.getLogger("perennial.monitor")
+
+SAMPLE_ROWS = 50_000
+"""Rows of a window that the champion scores; an AUC of so many has an interval of ±0.005."""
+
+EVERY_ROW = 2**62
+
+REPORT = "drift.html"
+REPORT_JSON = "drift.json"
+VERDICT = "verdict.json"
+
+_reports: dict[str, DriftReport] = {}
+"""Reports being made while the decision is taken, by the decision's id; the steps of a flow run share a process."""
+
+
+def recorded_verdict(window: MonitoredWindow, settings: Settings) -> DriftVerdict | None:
+    """Return what was decided about the same rows by the same rules."""
+    found = find_window(open_database(settings.database_url), window.id)
+    return None if found is None else _verdict(found)
+
+
+def recorded_verdicts(model: str, settings: Settings, limit: int | None = None) -> list[DriftVerdict]:
+    """Return the newest decisions about a model, oldest first."""
+    return [_verdict(found) for found in drift_windows(open_database(settings.database_url), model, limit)]
+
+
+def newest_report(verdicts: Sequence[DriftVerdict], settings: Settings) -> str | None:
+    """Return the page of the newest decision whose report is on this machine."""
+    paths = (report_folder(verdict.model, verdict.id, settings) / REPORT for verdict in reversed(verdicts))
+    return next((str(path) for path in paths if path.is_file()), None)
+
+
+def report_links(verdict: DriftVerdict, settings: Settings) -> dict[str, str]:
+    """Return title and path of what there is to look at."""
+    page = report_folder(verdict.model, verdict.id, settings) / REPORT
+    return {"drift report": str(page)} if page.is_file() else {}
+
+
+def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
+    """Count a window's rows against the reference, let the champion answer a sample of them, and start the report.
+
+    Raises
+    ------
+    BundleError
+        The champion's bundle cannot be read, or is older than monitoring.
+    SchemaError, StorageError
+        The rows are not what the champion takes, or cannot be read.
+    """
+    with fetched(window.config.model, window.champion, settings) as files:
+        champion = champion_reference(files, window.config)
+        reference = champion if window.against == CHAMPION else against_version(champion, window.against, settings)
+        counted = _counted(window, reference)
+        _log.info("counted %s rows of %d batches", f"{counted.n_rows:,}", len(window.paths))
+        output = reference.predictor.predict(counted.sample)
+        _log.info("champion %d answered %s of them", window.champion, f"{len(output):,}")
+    known, n_young = _known_labels(counted.sample, reference, datetime.now(UTC))
+    y = encode_target(counted.sample.loc[known, window.config.target], reference.contract)
+    pairs = _pairs(reference, counted, output, n_young)
+    columns = column_drifts(pairs, reference.importance, window.config.drift, window.config.training.seed)
+    if window.exact:
+        columns = _with_exact_distances(columns, counted.sample, exact_rows(reference, window, settings))
+    evidence = DriftEvidence(
+        id=window.id,
+        model=window.config.model,
+        champion=window.champion,
+        against=window.against,
+        window=_facts(window, counted, int(known.sum()), n_young, _notes(window, reference)),
+        columns=columns,
+        performance=tuple(_performance(reference, y, output[known], output)),
+        bias=_bias(reference, y, output[known]),
+    )
+    _reports[window.id] = window_report(window, reference, counted.sample, evidence)
+    return evidence
+
+
+def decided(window: MonitoredWindow, evidence: DriftEvidence, settings: Settings) -> DriftVerdict:
+    """Decide by the evidence and the decisions before this one."""
+    before = [entry.as_earlier() for entry in drift_windows(open_database(settings.database_url), evidence.model)]
+    return decide(evidence, before, window.config.drift, datetime.now(UTC))
+
+
+def keep(window: MonitoredWindow, verdict: DriftVerdict, settings: Settings) -> DriftVerdict:
+    """Finish the report, log it to MLflow, then record the decision; of two runs at once the first decision stands.
+
+    Drift is told with the record: an event into the outbox, and into the inbox why to retrain where that is advised.
+
+    A run that was killed before its decision is on record starts again; all it left is replaced.
+
+    Raises
+    ------
+    StorageError
+        A disk, MLflow or the operational database failed.
+    """
+    files = _reports.pop(window.id).finish()
+    _log.info("drew the report")
+    document = json.dumps(verdict.to_dict(), indent=2, ensure_ascii=False)
+    path = window.folder / VERDICT
+    path.write_text(document, encoding="utf-8")
+    log_verdict(verdict, {REPORT: files.html, REPORT_JSON: files.json, VERDICT: path}, settings)
+    _log.info("decided: %s", verdict.status)
+    event = drift_detected(verdict, str(window.folder / REPORT)) if verdict.status == "drift" else None
+    trigger = _trigger(verdict) if verdict.retrain else None
+    engine = open_database(settings.database_url)
+    return _verdict(record_window(engine, _entry(verdict, document), event, trigger))
+
+
+def _verdict(entry: DriftWindow) -> DriftVerdict:
+    return DriftVerdict.from_dict(json.loads(entry.document))
+
+
+def _entry(verdict: DriftVerdict, document: str) -> DriftWindow:
+    rows = verdict.window
+    return DriftWindow(
+        id=verdict.id,
+        model=verdict.model,
+        champion=verdict.champion,
+        against=verdict.against,
+        status=verdict.status,
+        drifted=verdict.drifted,
+        retrain=verdict.retrain,
+        n_rows=rows.n_rows,
+        first_time=rows.first_time,
+        last_time=rows.last_time,
+        since=rows.since,
+        until=rows.until,
+        batches=rows.batches,
+        document=document,
+        measured_at=verdict.measured_at,
+    )
+
+
+def _trigger(verdict: DriftVerdict) -> Trigger:
+    """Ask for the retraining that the automation on the event asks for, under the same id."""
+    document = json.dumps({"decision_id": verdict.id, "reasons": list(verdict.reasons)})
+    return Trigger(verdict.model, f"drift:{verdict.id}", "drift", "monitor", document, verdict.measured_at)
+
+
+def _counted(window: MonitoredWindow, reference: Reference) -> Window:
+    return count_window(
+        window.paths,
+        reference.profile,
+        reference.config,
+        sample_rows=EVERY_ROW if window.exact else SAMPLE_ROWS,
+        seed=window.config.training.seed,
+        since=window.since,
+        until=window.until,
+        seen=reference.seen if window.known and window.against == CHAMPION else None,
+    )
+
+
+def _pairs(reference: Reference, counted: Window, output: Floats, n_young: int) -> list[Pair]:
+    profile = reference.profile
+    sides = zip(map(_comparable, profile.columns), map(_comparable, counted.columns), strict=True)
+    pairs: list[Pair] = [("feature", *both) for both in sides]
+    # Where one class is labelled sooner than another, labels that still come in would read as drift of the target.
+    if not n_young:
+        pairs.append(("target", profile.target, counted.target))
+    return [*pairs, ("prediction", profile.prediction, _prediction_counts(profile.prediction, output))]
+
+
+def _comparable(column: ColumnProfile) -> ColumnProfile:
+    """Of dates, only whether there is one: later rows have later dates."""
+    if not isinstance(column, BinnedProfile) or column.kind != "date":
+        return column
+    return replace(column, edges=(), counts=(sum(column.counts),))
+
+
+def _prediction_counts(bins: ColumnProfile, output: Floats) -> ColumnProfile:
+    counts = WindowCounts([bins])
+    if isinstance(bins, LevelProfile):
+        counts.add_levels(bins.name, output.argmax(axis=1), bins.levels, n_missing=0)
+    else:
+        counts.add_numbers(bins.name, output if output.ndim == 1 else output[:, 1])
+    return counts.columns()[0]
+
+
+def _known_labels(sample: pd.DataFrame, reference: Reference, now: datetime) -> tuple[npt.NDArray[np.bool_], int]:
+    """Rows whose label counts, and how many have one that is too young to."""
+    config, classes = reference.config, reference.contract.classes
+    target = sample[config.target]
+    known = (target.isin(classes) if classes else target.notna()).to_numpy(dtype=bool)
+    if config.time is None or not config.drift.label_delay_days:
+        return known, 0
+    oldest_young = pd.Timestamp(now.replace(tzinfo=None) - timedelta(days=config.drift.label_delay_days))
+    young = (sample[config.time] > oldest_young).to_numpy(dtype=bool)
+    return known & ~young, int(young.sum())
+
+
+def _performance(reference: Reference, y: npt.NDArray[Any], labelled: Floats, output: Floats) -> list[Performance]:
+    drift, config = reference.config.drift, reference.config
+    settings = {"max_loss": drift.max_loss, "confidence": _harm_confidence(reference)}
+    found = []
+    if len(y):
+        found.append(
+            realised_performance(
+                y,
+                labelled,
+                config.gate.metric,
+                reference.performance,
+                reference.confidence,
+                seed=config.training.seed,
+                **settings,
+            )
+        )
+    if reference.cbpe is not None and len(output):
+        found.append(estimated_performance(output, reference.cbpe, **settings))
+    return found
+
+
+def _notes(window: MonitoredWindow, reference: Reference) -> tuple[str, ...]:
+    """Say what is to be said about the choice of rows, and about columns that are there and not compared."""
+    strange = dict.fromkeys(column for path in window.paths for column in batch_facts(path).undeclared)
+    contract = contract_notes(window.config.features.used, reference.contract.raw_columns)
+    return (*window.notes, *undeclared_notes(list(strange)), *contract)
+
+
+def _bias(reference: Reference, y: npt.NDArray[Any], labelled: Floats) -> PredictionBias | None:
+    if reference.bias is None:
+        return None
+    return prediction_bias(
+        y,
+        labelled,
+        reference.bias,
+        tolerated=reference.config.gate.max_calibration_loss,
+        confidence=_harm_confidence(reference),
+    )
+
+
+def _harm_confidence(reference: Reference) -> float:
+    """Three things can be harmed where classes are predicted: realised and estimated performance, and the level."""
+    return performance_confidence(reference.config.drift, kinds=3 if reference.contract.classes else 1)
+
+
+def _facts(
+    window: MonitoredWindow, counted: Window, n_labelled: int, n_young: int, notes: tuple[str, ...]
+) -> WindowFacts:
+    return WindowFacts(
+        batches=tuple(path.stem for path in window.paths),
+        since=window.since,
+        until=window.until,
+        n_rows=counted.n_rows,
+        n_seen=counted.n_seen,
+        n_outside=counted.n_outside,
+        n_without_time=counted.n_without_time,
+        n_out_of_order=counted.n_out_of_order,
+        n_sampled=len(counted.sample),
+        n_labelled=n_labelled,
+        n_young=n_young,
+        first_time=counted.first_time,
+        last_time=counted.last_time,
+        notes=notes,
+    )
+
+
+def _with_exact_distances(
+    columns: Sequence[ColumnDrift], current: pd.DataFrame, reference: pd.DataFrame
+) -> tuple[ColumnDrift, ...]:
+    return tuple(
+        replace(column, **_distances(reference[column.name], current[column.name]))
+        if column.role == "feature" and column.kind == "numeric"
+        else column
+        for column in columns
+    )
+
+
+def _distances(reference: pd.Series[Any], current: pd.Series[Any]) -> dict[str, Any]:
+    sides = [values.to_numpy("float64", na_value=np.nan) for values in (reference, current)]
+    if not all(np.isfinite(values).any() for values in sides):
+        return {}
+    return {"ks": kolmogorov_smirnov(*sides), "wasserstein": wasserstein(*sides)}

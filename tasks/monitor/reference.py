@@ -1,0 +1,162 @@
+"""What a window is compared with: the champion as its bundle holds it, or the rows of a data version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from config.schema import Features, ModelConfig
+from config.settings import Settings
+from core.contract import encode_target
+from core.data.seen_rows import SeenRows, identities
+from core.drift.monitored_window import CHAMPION, MonitoredWindow
+from core.drift.profile import Profile, reference_profile
+from core.errors import BundleError
+from core.feature_contract import KINDS, FeatureContract
+from core.metrics.bootstrap import Estimate
+from core.performance.cbpe import CbpeReference
+from core.performance.prediction_bias import reference_bias
+from core.train.trust import trusted_types
+from serving.bundle.predictor import Predictor, load_predictor
+from serving.bundle.reader import read_document
+from tasks.registry.fetch import Fetched
+from tasks.train.reference_rows import CBPE, read_reference_rows, reference_rows
+from tasks.train.training_rows import TRAINING_ROWS, read_training_rows
+from tasks.versions.rows import load_rows
+from tasks.versions.snapshots import lay_out_snapshot
+
+Content = TypeVar("Content")
+
+REMEDY = "train the model again, then monitor the new version"
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A champion, and the distribution that later rows are held against.
+
+    Parameters
+    ----------
+    predictor
+        Answers raw rows as serving does.
+    config
+        The model file with the champion's features in place of today's.
+    profile
+        Bins and counts of features, target and predictions.
+    rows
+        A sample of the rows behind the profile, to draw: the contract's raw columns and the target.
+    seen
+        The rows the champion has trained on.
+    importance
+        Of each feature by permutation, in units of the gate's metric.
+    performance, confidence
+        The gate's metric on the champion's holdout, and the confidence of its interval.
+    bias
+        Of its probabilities on the holdout; None for numbers.
+    cbpe
+        What its performance is estimated by without labels; None for numbers.
+    """
+
+    predictor: Predictor
+    config: ModelConfig
+    profile: Profile
+    rows: pd.DataFrame
+    seen: SeenRows
+    importance: Mapping[str, float]
+    performance: Estimate
+    confidence: float
+    bias: float | None
+    cbpe: CbpeReference | None
+
+    @property
+    def contract(self) -> FeatureContract:
+        """The champion's."""
+        return self.predictor.contract
+
+
+def champion_reference(files: Fetched, config: ModelConfig) -> Reference:
+    """Read the champion and its training rows' distribution from its bundle.
+
+    Raises
+    ------
+    BundleError
+        A file is not what it should be, or the bundle is older than monitoring.
+    """
+    trusted = trusted_types(config.training.trusted_types)
+    predictor = load_predictor(files.folder, files.manifest_sha256, trusted)
+    evaluation: dict[str, Any] = json.loads(read_document(files.folder, "evaluation.json"))
+    return Reference(
+        predictor=predictor,
+        config=with_features(config, predictor.contract),
+        profile=_document(files.folder, "profile.json", Profile.from_dict),
+        rows=read_reference_rows(files.folder, predictor.contract),
+        seen=read_training_rows(files.folder / TRAINING_ROWS),
+        importance={item["feature"]: item["mean"] or 0.0 for item in evaluation["importance"]},
+        performance=_performance(evaluation, config.gate.metric),
+        confidence=evaluation["confidence"],
+        bias=reference_bias(evaluation),
+        cbpe=_cbpe(files.folder, config) if predictor.contract.classes else None,
+    )
+
+
+def against_version(champion: Reference, version: str, settings: Settings) -> Reference:
+    """Put the labelled rows of a data version in the place of the rows the champion was trained on.
+
+    Raises
+    ------
+    DataVersionError, SchemaError, StorageError
+        There is no such version, or its rows are not what the champion takes.
+    """
+    config, contract = champion.config, champion.contract
+    rows = load_rows(lay_out_snapshot(config.model, version, settings), config)
+    y = encode_target(rows.frame[config.target], contract)
+    output = champion.predictor.predict(rows.frame)
+    return replace(
+        champion,
+        profile=reference_profile(rows.frame, y, output, contract),
+        rows=reference_rows(rows.frame, contract, config.training.seed),
+    )
+
+
+def exact_rows(reference: Reference, window: MonitoredWindow, settings: Settings) -> pd.DataFrame:
+    """Every row behind the reference's profile: of a data version its labelled rows, of a champion those it saw."""
+    config, manifest = reference.config, reference.predictor.manifest
+    version = manifest.data_version if window.against == CHAMPION else window.against
+    rows = load_rows(lay_out_snapshot(config.model, version, settings), config)
+    if window.against != CHAMPION:
+        return rows.frame
+    return rows.frame.loc[reference.seen.holds(identities(rows, config), None)]
+
+
+def with_features(config: ModelConfig, contract: FeatureContract) -> ModelConfig:
+    """Give a model file the features that a version takes; today's other columns are stored, not looked at."""
+    used = {kind: getattr(contract, kind) for kind in KINDS}
+    # They stay declared: without a key, a row is known by all declared columns.
+    declared = config.features.used + config.features.ignored
+    ignored = tuple(column for column in declared if column not in contract.raw_columns)
+    return config.model_copy(update={"features": Features(**used, ignored=ignored)})
+
+
+def _document(folder: Path, name: str, parsed: Callable[[dict[str, Any]], Content]) -> Content:
+    try:
+        return parsed(json.loads(read_document(folder, name)))
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{name} is not what this version of Perennial reads: {error}; {REMEDY}") from error
+
+
+def _cbpe(folder: Path, config: ModelConfig) -> CbpeReference | None:
+    found = _document(folder, CBPE, CbpeReference.from_dict)
+    # Of another metric it says nothing; the gate's may have been changed since.
+    return found if found.metric == config.gate.metric else None
+
+
+def _performance(evaluation: Mapping[str, Any], metric: str) -> Estimate:
+    measured = evaluation["metrics"].get(metric)
+    if measured is None:
+        raise BundleError(f"evaluation.json lacks {metric}, which is gate.metric now; {REMEDY}")
+    value = float("nan") if measured["value"] is None else measured["value"]
+    return Estimate(value, measured["low"], measured["high"])

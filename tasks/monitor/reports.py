@@ -1,0 +1,45 @@
+"""The two drift reports: a training's holdout, and a window, each beside the training rows."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from core.drift.columns import ColumnDrift
+from core.drift.monitored_window import MonitoredWindow
+from core.drift.verdict import DriftEvidence
+from core.text import percent
+from tasks.monitor.reference import Reference
+from tasks.reports.drift import DriftReport, report_column
+
+
+def window_report(
+    window: MonitoredWindow, reference: Reference, sample: pd.DataFrame, evidence: DriftEvidence
+) -> DriftReport:
+    """Start the page of a window beside the rows it is held against."""
+    target = reference.contract.target
+    columns = [
+        report_column(column, target if column.role == "target" else column.name, _weight(column))
+        for column in evidence.columns
+        if column.role != "prediction"
+    ]
+    return DriftReport(
+        reference.rows,
+        sample,
+        columns,
+        window.folder,
+        window.config.training.seed,
+        notes=_window_notes(evidence),
+        title=f"{evidence.model}: the rows of now beside those champion {evidence.champion} was trained on",
+    )
+
+
+def _weight(column: ColumnDrift) -> str:
+    return f"{percent(column.importance)} of the importance" if column.role == "feature" else f"the {column.role}"
+
+
+def _window_notes(evidence: DriftEvidence) -> list[str]:
+    rows = evidence.window
+    notes = [f"Scores are those of all {rows.n_rows:,} rows, counted in bins that were fixed at training."]
+    if rows.first_time and rows.last_time:
+        notes.append(f"Rows from {rows.first_time:%Y-%m-%d %H:%M} to {rows.last_time:%Y-%m-%d %H:%M}.")
+    return [*notes, *(performance.reason for performance in evidence.performance), *rows.notes]

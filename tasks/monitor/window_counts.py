@@ -1,0 +1,297 @@
+"""Count a window: one pass over its batches gives the counts of every column and a sample of the rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property, partial
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from config.schema import ModelConfig
+from core.data.seen_rows import SeenRows
+from core.drift.bottom_k import BottomK, row_keys
+from core.drift.counts import WindowCounts
+from core.drift.profile import ColumnProfile, LevelProfile, Profile
+from core.drift.times import TimeOrder, TimeRange, joined_order, moment
+from tasks.monitor.window_rows import ChosenRows, RowRule
+from tasks.versions.record_batches import (
+    Piece,
+    contract_frame,
+    contract_pieces,
+    contract_schema,
+    file_groups,
+    group_pieces,
+    holds_contract_types,
+    plain_texts,
+)
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+MAX_THREADS = 4
+"""Readers at once: each takes the memory of a few pieces."""
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A window's rows, counted.
+
+    Parameters
+    ----------
+    columns
+        Counts over the reference's bins, in its order.
+    target
+        The same of the target, named ``target``: an unknown class is ``other``, a row without a label is missing.
+    n_rows
+        Rows counted.
+    n_outside
+        Rows left out: their time is outside the range.
+    n_without_time
+        Rows without a time; left out where a range is given, as they cannot be said to lie in it.
+    n_seen
+        Rows left out: the champion has trained on them.
+    n_out_of_order
+        Rows counted whose time is earlier than that of the row before, batches taken in the order given.
+    first_time, last_time
+        Earliest and latest time among the rows counted, UTC without zone; None where no row has one.
+    sample
+        Rows drawn by chance from those counted, RangeIndex, in the order of the batches; typed as by
+        :func:`tasks.versions.rows.load_rows`: the time, the target, the features and the further columns asked for.
+    """
+
+    columns: tuple[ColumnProfile, ...]
+    target: ColumnProfile
+    n_rows: int
+    n_outside: int
+    n_without_time: int
+    n_seen: int
+    n_out_of_order: int
+    first_time: datetime | None
+    last_time: datetime | None
+    sample: pd.DataFrame
+
+
+def count_window(
+    paths: Sequence[Path],
+    reference: Profile,
+    config: ModelConfig,
+    *,
+    sample_rows: int,
+    seed: int,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    seen: SeenRows | None = None,
+    extra_columns: Sequence[str] = (),
+) -> Window:
+    """Count the rows of some batches against the reference's bins and draw a sample of them, in one pass.
+
+    Memory is bounded by the sample and a few pieces per thread, whatever the number of rows. The result depends on
+    the rows and the seed alone, not on threads or on how the files are stored.
+
+    Parameters
+    ----------
+    paths
+        Parquet files, in order. A batch older than the contract is cast to it, which is slower.
+    config
+        With the features the reference describes.
+    since, until
+        Rows with ``since <= time < until`` count; a moment without zone is UTC.
+    seen
+        What the champion has trained on; None: nothing is left out, which is faster.
+    extra_columns
+        Declared columns the sample has besides.
+
+    Raises
+    ------
+    SchemaError
+        A stored value does not fit the type the model file declares now.
+    StorageError
+        A file cannot be read.
+    ValueError
+        A range of time is given and the model file has no time column.
+    """
+    times = TimeRange(since, until)
+    if config.time is None and not times.is_open:
+        raise ValueError("expected a model file with a time column to go with a range of time, found none")
+    plan = _Plan(reference, RowRule(config, times, seen), seed, BottomK(sample_rows), tuple(extra_columns))
+    total = _Part(plan.counts())
+    with ExitStack() as opened:
+        streams = _streams(paths, plan, opened)
+        pool = opened.enter_context(ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1), "window"))
+        for part in pool.map(partial(_counted, plan), streams):
+            total.merge(part)
+    return _window(plan, total)
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What all threads share."""
+
+    reference: Profile
+    rule: RowRule
+    seed: int
+    sample: BottomK[pa.RecordBatch]
+    extra_columns: tuple[str, ...]
+    lock: Lock = field(default_factory=Lock)
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        config = self.rule.config
+        wanted = {config.time, config.target, *config.features.used, *self.extra_columns}
+        return tuple(column for column in config.columns if column in wanted)
+
+    @cached_property
+    def profiles(self) -> tuple[ColumnProfile, ...]:
+        """The reference's columns under the names they are stored by."""
+        return (*self.reference.columns, replace(self.reference.target, name=self.rule.config.target))
+
+    @cached_property
+    def levels(self) -> dict[str, pa.Array]:
+        import pyarrow as pa
+
+        found = (profile for profile in self.profiles if isinstance(profile, LevelProfile))
+        return {profile.name: pa.array(profile.levels, pa.string()) for profile in found}
+
+    def counts(self) -> WindowCounts:
+        return WindowCounts(self.profiles)
+
+
+@dataclass(frozen=True, eq=False)
+class _Stream:
+    """Pieces of one file, or of a part of it."""
+
+    source: int
+    pieces: Callable[[], Iterator[Piece]]
+
+
+@dataclass(eq=False)
+class _Part:
+    """What one stream has come to."""
+
+    counts: WindowCounts
+    n_outside: int = 0
+    n_without_time: int = 0
+    n_seen: int = 0
+    order: TimeOrder | None = None
+
+    def add(self, later: ChosenRows | _Part) -> None:
+        self.n_outside += later.n_outside
+        self.n_without_time += later.n_without_time
+        self.n_seen += later.n_seen
+        self.order = joined_order(self.order, later.order)
+
+    def merge(self, later: _Part) -> None:
+        self.counts.merge(later.counts)
+        self.add(later)
+
+
+def _streams(paths: Sequence[Path], plan: _Plan, opened: ExitStack) -> Iterator[_Stream]:
+    """Streams in the order of the rows: row by group where nothing is to be cast or identified, else file by file."""
+    config = plan.rule.config
+    engine: duckdb.DuckDBPyConnection | None = None
+    for source, path in enumerate(paths):
+        if not plan.rule.needs_row_ids and holds_contract_types(path, config, plan.columns):
+            for group in file_groups(path):
+                yield _Stream(source, partial(group_pieces, group, plan.columns))
+        else:
+            engine = engine or _engine(opened)
+            cast = partial(contract_pieces, engine, path, config, plan.columns)
+            yield _Stream(source, partial(cast, with_row_ids=plan.rule.needs_row_ids))
+
+
+def _engine(opened: ExitStack) -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    return opened.enter_context(duckdb.connect())
+
+
+def _counted(plan: _Plan, stream: _Stream) -> _Part:
+    part = _Part(plan.counts())
+    for piece in stream.pieces():
+        chosen = plan.rule.chosen(piece)
+        part.add(chosen)
+        for profile in plan.profiles:
+            _add(part.counts, profile, chosen.batch.column(profile.name), plan.levels)
+        _draw(plan, stream.source, piece, chosen)
+    return part
+
+
+def _draw(plan: _Plan, source: int, piece: Piece, chosen: ChosenRows) -> None:
+    keys = row_keys(plan.seed, source, piece.first_row, piece.batch.num_rows)
+    if len(keys) != chosen.batch.num_rows:
+        keys = keys[chosen.kept]
+    # Another thread may lower the bound meanwhile: then some rows are taken in vain, and none is lost.
+    places = plan.sample.places(keys)
+    if len(places):
+        rows = plain_texts(chosen.batch.take(_arrow(places)))
+        with plan.lock:
+            plan.sample.keep(keys[places], rows, source, piece.first_row)
+
+
+def _add(counts: WindowCounts, profile: ColumnProfile, column: pa.Array, levels: dict[str, pa.Array]) -> None:
+    import pyarrow as pa
+
+    name = profile.name
+    if isinstance(profile, LevelProfile):
+        counts.add_counts(name, _level_counts(_coded(column), levels[name]))
+    elif profile.kind == "date":
+        moments = column.drop_null().cast(pa.int64()).to_numpy()
+        counts.add_dates(name, moments, column.null_count)
+    else:
+        counts.add_numbers(name, column.to_numpy(zero_copy_only=False))
+
+
+def _coded(column: pa.Array) -> pa.DictionaryArray:
+    import pyarrow as pa
+
+    if pa.types.is_boolean(column.type):
+        return pa.DictionaryArray.from_arrays(column.cast(pa.int8()), pa.array(["false", "true"]))
+    return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+
+
+def _level_counts(column: pa.DictionaryArray, levels: pa.Array) -> npt.NDArray[np.int64]:
+    """Rows per level of the reference, with another, without one; Python never sees a level of the piece."""
+    import pyarrow.compute as pc
+
+    n_codes = len(column.dictionary)
+    codes = column.indices.fill_null(n_codes) if column.null_count else column.indices
+    rows = np.bincount(codes.to_numpy(), minlength=n_codes + 1)
+    places = pc.index_in(column.dictionary, value_set=levels).fill_null(len(levels)).to_numpy()
+    found = np.zeros(len(levels) + 2, dtype=np.int64)
+    np.add.at(found, places, rows[:-1])
+    found[-1] = rows[-1]
+    return found
+
+
+def _arrow(places: npt.NDArray[np.int64]) -> Any:
+    import pyarrow as pa
+
+    return pa.array(places)
+
+
+def _window(plan: _Plan, total: _Part) -> Window:
+    *columns, target = total.counts.columns()
+    schema = contract_schema(plan.rule.config, plan.columns)
+    return Window(
+        columns=tuple(columns),
+        target=replace(target, name=plan.reference.target.name),
+        n_rows=total.counts.n_rows,
+        n_outside=total.n_outside,
+        n_without_time=total.n_without_time,
+        n_seen=total.n_seen,
+        n_out_of_order=total.order.n_descents if total.order else 0,
+        first_time=moment(total.order.earliest) if total.order else None,
+        last_time=moment(total.order.latest) if total.order else None,
+        sample=contract_frame(plan.sample.blocks(), schema),
+    )

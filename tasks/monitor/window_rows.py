@@ -1,0 +1,120 @@
+"""Which rows of a stored batch belong to a window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from config.schema import ModelConfig
+from core.data.rows import Rows
+from core.data.seen_rows import SeenRows, identities
+from core.data.split import feature_hashes
+from core.drift.times import Moments, TimeOrder, TimeRange
+from tasks.versions.record_batches import Piece, contract_frame
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ChosenRows:
+    """Rows of a piece that belong to the window, and why others do not.
+
+    Parameters
+    ----------
+    batch
+        The rows, in order.
+    kept
+        Which rows of the piece they are, shape (n_rows of the piece,).
+    n_outside, n_without_time, n_seen
+        As in :class:`tasks.monitor.window_counts.Window`.
+    order
+        Times of the rows; None where none has one.
+    """
+
+    batch: pa.RecordBatch
+    kept: Mask
+    n_outside: int = 0
+    n_without_time: int = 0
+    n_seen: int = 0
+    order: TimeOrder | None = None
+
+
+@dataclass(frozen=True)
+class RowRule:
+    """Rows in a range of time that the champion has not trained on.
+
+    Parameters
+    ----------
+    config
+        With the champion's features.
+    times
+        Needs a time column, unless open at both ends.
+    seen
+        Needs pieces with row ids; None: nothing is left out.
+    """
+
+    config: ModelConfig
+    times: TimeRange = field(default_factory=TimeRange)
+    seen: SeenRows | None = None
+
+    @property
+    def needs_row_ids(self) -> bool:
+        """Whether pieces must bring row ids.
+
+        Without a key they are hashes of the content, which are dear; where the model's contents are known, rows of
+        equal identity have equal features, so that contents alone find them all.
+        """
+        return self.seen is not None and not (self.seen.by_content and self.config.key is None)
+
+    def chosen(self, piece: Piece) -> ChosenRows:
+        """Choose among the rows of a piece."""
+        everything = np.ones(piece.batch.num_rows, dtype=bool)
+        moments, has_time = _moments(piece.batch, self.config.time)
+        inside = everything if self.times.is_open else has_time & self.times.holds(moments)
+        known = self._trained_on(piece) & inside
+        kept = inside & ~known
+        return ChosenRows(
+            batch=piece.batch if kept.all() else piece.batch.filter(_mask(kept)),
+            kept=kept,
+            n_outside=int(np.count_nonzero(has_time & ~inside)),
+            n_without_time=int(np.count_nonzero(~has_time)) if self.config.time else 0,
+            n_seen=int(np.count_nonzero(known)),
+            order=TimeOrder.of(moments[kept & has_time]),
+        )
+
+    def _trained_on(self, piece: Piece) -> Mask:
+        if self.seen is None:
+            return np.zeros(piece.batch.num_rows, dtype=bool)
+        features, time = self.config.features.used, self.config.time
+        columns = dict.fromkeys([*features, *([time] if time else [])])
+        batch = piece.batch.select([*columns])
+        frame = contract_frame([batch], batch.schema)
+        contents = feature_hashes(frame, features) if self.seen.by_content else None
+        if piece.row_ids is not None:
+            return self.seen.holds(identities(Rows(frame, piece.row_ids, 0, 0), self.config), contents)
+        if contents is None or self.needs_row_ids:
+            raise ValueError("expected pieces with row ids, found none")
+        return self.seen.holds(contents, contents)
+
+
+def _moments(batch: pa.RecordBatch, time: str | None) -> tuple[Moments, Mask]:
+    """Return the times of the rows and which rows have one; the others' are 0."""
+    import pyarrow as pa
+
+    if time is None:
+        return np.zeros(batch.num_rows, dtype=np.int64), np.zeros(batch.num_rows, dtype=bool)
+    column = batch.column(time)
+    moments = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    return moments, column.is_valid().to_numpy(zero_copy_only=False)
+
+
+def _mask(kept: Mask) -> pa.BooleanArray:
+    import pyarrow as pa
+
+    return pa.array(kept)

@@ -1,0 +1,254 @@
+"""Tell people what happened, at the destinations that the environment names."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any
+from urllib.parse import parse_qsl
+
+from sqlalchemy import Engine
+
+from config.settings import PACKAGES, AlertSettings, Settings, load_alert_settings
+from core.errors import ConfigError
+from core.operate.alerts import GIVE_UP_AFTER, Alert, Level, alert_of, wait_after
+from core.operate.alerts import alert as new_alert
+from store.alerts import (
+    StoredAlert,
+    claim_alerts,
+    decide_alerts,
+    mark_delivered,
+    newest_alerts,
+    postpone_alert,
+    put_alert,
+)
+from store.database import open_database, writing
+
+logger = logging.getLogger("perennial.alerts")
+
+SCHEMES = (
+    *("mailto", "mailtos", "json", "jsons", "form", "forms", "xml", "xmls", "https"),
+    *("slack", "discord", "gchat", "workflow", "workflows", "webex", "wxteams", "zulip", "tgram"),
+    *("matrix", "matrixs", "mmost", "mmosts", "rocket", "rockets"),
+    *("ntfy", "ntfys", "gotify", "gotifys", "pover"),
+    *("opsgenie", "pagerduty", "pagertree", "signl4", "splunk", "victorops", "twilio"),
+    *("brevo", "mailgun", "postmark", "resend", "sendgrid", "smtp2go", "sparkpost"),
+)
+"""Of Apprise's services, those that post to an HTTP service or send e-mail, and do nothing on this machine.
+
+``https`` is what some of them call their webhook; Apprise knows which by its host.
+"""
+
+AT_ONCE = 8
+"""Destinations that are delivered to at the same time, each in a process of its own."""
+
+# What a process needs to find Python, certificates and a proxy; none of our secrets.
+_ENVIRONMENT = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What came of a message at one destination; ``problem`` is None where it arrived."""
+
+    destination: str
+    problem: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content that JSON can hold."""
+        return {"destination": self.destination, "delivered": self.problem is None, "problem": self.problem}
+
+
+def alert(settings: Settings) -> int:
+    """Decide what to tell of the newest events, deliver what is due, and return how many messages arrived.
+
+    A repeat tells nothing twice, except where it was killed between a delivery and its record. One destination that
+    fails keeps nothing from the others.
+
+    Raises
+    ------
+    ConfigError
+        A setting is malformed.
+    StorageError
+        The database failed.
+    """
+    given, engine = load_alert_settings(), open_database(settings.database_url)
+    named = destinations(given)
+    now = datetime.now(UTC)
+    while decide_alerts(engine, lambda event: _told(event, now), tuple(named), _quiet(given), now):
+        pass
+    # Nobody else takes them while the slowest destination may still answer.
+    due = claim_alerts(engine, now, now + timedelta(seconds=3 * given.timeout_seconds))
+    groups = {name: list(alerts) for name, alerts in groupby(sorted(due, key=_destination), key=_destination)}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        counts = pool.map(lambda name: _deliver_due(engine, groups[name], named.get(name), given), groups)
+        return sum(counts)
+
+
+def record_alert(engine: Engine, key: str, level: Level, title: str, body: str) -> None:
+    """Put something up that is no event, such as a Prefect server that is away; nothing without a destination."""
+    given = load_alert_settings()
+    with writing(engine) as connection:
+        put_alert(connection, new_alert(key, level, title, body), destinations(given), _quiet(given), datetime.now(UTC))
+
+
+def destinations(given: AlertSettings) -> dict[str, str]:
+    """Return the configured URLs by the names that may be shown: ``slack:1``, ``mailtos:1``, ``mailtos:2``.
+
+    Raises
+    ------
+    ConfigError
+        One is of a kind that Perennial does not deliver to, or does without TLS being verified.
+    """
+    named: dict[str, str] = {}
+    for place, url in enumerate(given.destinations, start=1):
+        scheme = url.partition("://")[0].lower()
+        _check(place, scheme, url)
+        number = 1 + sum(name.startswith(f"{scheme}:") for name in named)
+        named[f"{scheme}:{number}"] = url
+    return named
+
+
+def check_destinations() -> list[str]:
+    """Return the names of the destinations once Apprise has understood each; connects to nothing.
+
+    Raises
+    ------
+    ConfigError
+        One is not understood.
+    """
+    given = load_alert_settings()
+    named = destinations(given)
+    for name, url in named.items():
+        [problem] = deliver(url, [], given)
+        if problem is not None:
+            raise ConfigError(f"destination {name} in PERENNIAL_ALERTS_URLS: {problem}; see docs/events.md")
+    return list(named)
+
+
+def send_test(settings: Settings) -> list[Delivery]:
+    """Send a test message to every destination, and return what came of each.
+
+    Raises
+    ------
+    ConfigError
+        There is no destination, or one is of a kind that Perennial does not deliver to.
+    """
+    given = load_alert_settings()
+    named = destinations(given)
+    if not named:
+        raise ConfigError("no destination is configured; set PERENNIAL_ALERTS_URLS, see docs/events.md")
+    message = new_alert("test", "info", "Perennial: a test", f"Alerts of {settings.root.name} arrive here.")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = pool.map(lambda url: deliver(url, [message], given), named.values())
+        return [Delivery(name, problem) for name, [problem] in zip(named, answers, strict=True)]
+
+
+def list_alerts(settings: Settings, limit: int) -> list[StoredAlert]:
+    """Return the newest alerts, newest first."""
+    return newest_alerts(open_database(settings.database_url), limit)
+
+
+def deliver(url: str, messages: Sequence[Alert | StoredAlert], given: AlertSettings) -> list[str | None]:
+    """Hand messages to a destination, in a process of its own; see :mod:`tasks.operate.alert_delivery`.
+
+    Returns
+    -------
+    list
+        For each message None where it was delivered, else why not. Without messages the URL is only checked.
+    """
+    texts = [{"level": one.level, "title": one.title, "body": one.body} for one in messages]
+    request = json.dumps({"url": url, "allow": given.allowed, "messages": texts})
+    root = PACKAGES
+    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "tasks.operate.alert_delivery"],
+            input=request.encode(),
+            capture_output=True,
+            timeout=given.timeout_seconds,
+            env={**environment, "PYTHONPATH": str(root)},
+            cwd=root,
+            check=False,
+        )
+        output, silence = ended.stdout, "the delivery ended without an answer"
+    except subprocess.TimeoutExpired as error:
+        output, silence = error.stdout or b"", f"no answer within {given.timeout_seconds:g} s"
+    answers = [json.loads(line) for line in output.splitlines()]
+    expected = max(1, len(messages))
+    if len(answers) == expected:
+        return answers
+    last = next((problem for problem in answers if problem is not None), silence)
+    return [*answers, *[last] * (expected - len(answers))]
+
+
+def _deliver_due(engine: Engine, due: Sequence[StoredAlert], url: str | None, given: AlertSettings) -> int:
+    """Deliver alerts of one destination, record what came of each, and return how many arrived."""
+    gone = "it is not in PERENNIAL_ALERTS_URLS any more"
+    problems = [gone] * len(due) if url is None else deliver(url, due, given)
+    for one, problem in zip(due, problems, strict=True):
+        now = datetime.now(UTC)
+        if problem is None:
+            mark_delivered(engine, one.id, now)
+        else:
+            _put_off(engine, one, problem, now, for_good=url is None)
+    return sum(problem is None for problem in problems)
+
+
+def _put_off(engine: Engine, one: StoredAlert, problem: str, now: datetime, *, for_good: bool) -> None:
+    attempts = one.attempts + 1
+    again = now + wait_after(attempts)
+    if for_good or again - one.created_at > GIVE_UP_AFTER:
+        logger.warning("alert %r did not reach %s and is given up: %s", one.title, one.destination, problem)
+        postpone_alert(engine, one.id, attempts, None)
+        return
+    logger.warning("alert %r did not reach %s (attempt %d): %s", one.title, one.destination, attempts, problem)
+    postpone_alert(engine, one.id, attempts, again)
+
+
+def _told(event: Mapping[str, Any], now: datetime) -> Alert | None:
+    if now - datetime.fromisoformat(event["occurred"]) > GIVE_UP_AFTER:
+        return None
+    return alert_of(event)
+
+
+def _check(place: int, scheme: str, url: str) -> None:
+    # The URL itself may be a secret, and what stands before '://' is one where that is missing.
+    where = f"destination {place} in PERENNIAL_ALERTS_URLS"
+    if "://" not in url:
+        raise ConfigError(f"{where} is no URL such as mailtos://… or slack://…; see docs/events.md")
+    if scheme not in SCHEMES:
+        raise ConfigError(f"{where} is of a kind that is not delivered to; these are: {', '.join(SCHEMES)}")
+    if any(name.lower() == "verify" for name, _ in parse_qsl(url.partition("?")[2])):
+        raise ConfigError(f"{where} sets 'verify'; certificates are always verified. Name yours by SSL_CERT_FILE")
+
+
+def _quiet(given: AlertSettings) -> timedelta:
+    return timedelta(hours=given.quiet_hours)
+
+
+def _destination(one: StoredAlert) -> str:
+    return one.destination

@@ -1,0 +1,329 @@
+"""Carry what the operational database holds to the outside: triggers and events to Prefect, alerts to people.
+
+Whoever writes into the database need not know whether Prefect is there. Killed anywhere, the relay does again what it
+does not find done; whatever it asks for carries a key, so that asking twice is asking once. Several may run.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from types import FrameType
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from config.settings import Settings
+from core.errors import ConfigError, PerennialError
+from core.operate.deployments import HEARTBEAT, SILENT, TAG
+from core.operate.events import retrain_failed
+from core.operate.relay import CLONED_SILENCE, NOTHING, SILENCE, RunState, Step, after_run, to_submit
+from core.operate.trigger import Trigger
+from store.database import open_database
+from store.triggers import Answer, answer, open_triggers, postpone, reopen, submitted
+from tasks.runs.api import known_api, prefect_client
+from tasks.runs.heartbeat import beat_path
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun
+
+_log = logging.getLogger("perennial.relay")
+
+ROUND_SECONDS = 1.0
+NO_DEPLOYMENT_PAUSE = timedelta(seconds=30)
+ALERT_AFTER_SECONDS = 300.0
+"""A duty that fails for so long is told to people."""
+
+RUNS_SEARCHED = 100
+
+
+@dataclass
+class Duty:
+    """Something the relay does in every round, since when it fails, and whether people were told of that.
+
+    Parameters
+    ----------
+    name
+        For people.
+    perform
+        Does it and returns how many things were done.
+    """
+
+    name: str
+    perform: Callable[[], int]
+    failing_since: float | None = None
+    alerted: bool = False
+
+
+class Relay:
+    """Does its duties round after round.
+
+    Parameters
+    ----------
+    settings
+        Where things lie.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        from tasks.operate.alerts import alert
+        from tasks.operate.automation_failures import FailureWatch
+        from tasks.runs.events import send_events
+
+        self._settings = settings
+        self._told_to_stop = False
+        self._told: set[str] = set()
+        self._in_contact_since: datetime | None = None
+        self._listen_at = datetime.now(UTC)
+        self._to_begin = CLONED_SILENCE if settings.repository else SILENCE
+        self.duties = (
+            Duty("triggers", self.carry_triggers),
+            Duty("events", lambda: send_events(settings)),
+            Duty("alerts", lambda: alert(settings)),
+            Duty("automation failures", FailureWatch(settings).look),
+        )
+
+    def run(self) -> None:
+        """Go on until SIGTERM or Ctrl-C."""
+        for sort in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(sort, self._end)
+        _log.info("carrying triggers, events and alerts; alerts go to %s", _alerted())
+        while not self._told_to_stop:
+            self.round()
+            time.sleep(ROUND_SECONDS)
+        _log.info("the relay has ended")
+
+    def round(self) -> dict[str, int]:
+        """Do every duty once; return how many things were done by each. What fails is told, and tried again."""
+        done = {duty.name: self._perform(duty) for duty in self.duties}
+        beat = beat_path(self._settings)
+        beat.parent.mkdir(parents=True, exist_ok=True)
+        beat.touch()
+        return done
+
+    def carry_triggers(self) -> int:
+        """Ask Prefect for the runs that are due, and look after those that are under way."""
+        engine = open_database(self._settings.database_url)
+        found, now = open_triggers(engine), datetime.now(UTC)
+        due, under_way = to_submit(found, now), [trigger for trigger in found if trigger.deployed]
+        if not due and not under_way:
+            return 0
+        contact, self._in_contact_since = self._in_contact_since, None
+        with prefect_client(self._settings) as client:
+            done = sum(self._submit(client, engine, trigger) for trigger in due)
+            done += self._follow(client, engine, under_way, contact)
+        self._in_contact_since = contact or now
+        return done
+
+    def _perform(self, duty: Duty) -> int:
+        try:
+            done = duty.perform()
+        except Exception as error:  # noqa: BLE001 - the edge of a process that must go on: it is told, and tried again
+            self._note_failure(duty, error)
+            return 0
+        if duty.failing_since is not None:
+            _log.info("%s are carried again after %.0f s", duty.name, time.monotonic() - duty.failing_since)
+            duty.failing_since, duty.alerted = None, False
+        return done
+
+    def _note_failure(self, duty: Duty, error: Exception) -> None:
+        now = time.monotonic()
+        if duty.failing_since is None:
+            duty.failing_since = now
+            known = isinstance(error, PerennialError)
+            _log.warning("%s wait: %s", duty.name, error, exc_info=None if known else error)
+        if now - duty.failing_since > ALERT_AFTER_SECONDS and not duty.alerted:
+            duty.alerted = self._alert(duty, error)
+
+    def _alert(self, duty: Duty, error: Exception) -> bool:
+        from tasks.operate.alerts import record_alert
+
+        title = f"Perennial's relay cannot carry {duty.name}"
+        try:
+            record_alert(open_database(self._settings.database_url), f"relay:{duty.name}", "failure", title, str(error))
+        except PerennialError as away:
+            _log.debug("no alert either: %s", away)
+            return False
+        return True
+
+    def _submit(self, client: SyncPrefectClient, engine: Engine, trigger: Trigger) -> bool:
+        run_id = self._run_for(client, engine, trigger)
+        if run_id is None:
+            return False
+        if submitted(engine, trigger, run_id):
+            _log.info("asked for a run of retrain/%s for %s (%s)", trigger.model, trigger.id, run_id)
+        return True
+
+    def _run_for(self, client: SyncPrefectClient, engine: Engine, trigger: Trigger) -> str | None:
+        """Return the run for a trigger: the automation's where there is one, else one that is asked for now."""
+        from prefect.exceptions import ObjectNotFound
+
+        try:
+            deployment = client.read_deployment_by_name(f"retrain/{trigger.model}")
+        except ObjectNotFound:
+            named = f"retrain/{trigger.model}"
+            self._tell_once(f"no deployment {named}: make it with 'perennial deploy --model {trigger.model}'")
+            postpone(engine, trigger, datetime.now(UTC) + NO_DEPLOYMENT_PAUSE, attempts=trigger.attempts)
+            return None
+        if trigger.kind == "drift" and (begun := _automated(client, deployment.id, trigger)):
+            return begun
+        run = client.create_flow_run_from_deployment(
+            deployment.id,
+            parameters={"model": trigger.model, "trigger": trigger.kind, "trigger_id": trigger.id},
+            # Unique for the flow, so the deployment's model is part of it.
+            idempotency_key=f"retrain/{trigger.model}/{trigger.id}",
+            tags=[TAG, f"model:{trigger.model}", f"trigger:{trigger.kind}"],
+        )
+        return str(run.id)
+
+    def _follow(
+        self, client: SyncPrefectClient, engine: Engine, triggers: Sequence[Trigger], contact: datetime | None
+    ) -> int:
+        runs = _states(client, [trigger.flow_run for trigger in triggers if trigger.flow_run])
+        done, now = 0, datetime.now(UTC)
+        # While the server was away no heartbeat could arrive: that is no silence.
+        listens = contact is not None and now - contact > SILENCE and now >= self._listen_at
+        if listens:
+            self._listen_at = now + SILENCE / 10
+        for trigger in triggers:
+            run = runs.get(trigger.flow_run or "")
+            if run is not None and listens:
+                run = replace(run, silent=_is_silent(client, str(trigger.flow_run), run, now))
+            step = after_run(trigger, run, now, self._to_begin)
+            if step != NOTHING:
+                _take(step, client, engine, trigger, now)
+                done += 1
+        return done
+
+    def _tell_once(self, message: str) -> None:
+        if message not in self._told:
+            self._told.add(message)
+            _log.warning("%s", message)
+
+    def _end(self, _signal: int, _frame: FrameType | None) -> None:
+        self._told_to_stop = True
+
+
+def _take(step: Step, client: SyncPrefectClient, engine: Engine, trigger: Trigger, now: datetime) -> None:
+    if step.action == "give up":
+        event = retrain_failed(trigger.model, trigger.id, step.reason, now)
+        answer(engine, trigger, Answer("failed", step.reason), now, event)
+        _log.error("gave up %s of %s: %s", trigger.id, trigger.model, step.reason)
+    elif step.action == "crash":
+        _crash(client, trigger, step.reason)
+    elif step.action == "submit":
+        reopen(engine, trigger)
+        _log.warning("the run %s of %s is gone from Prefect; another is asked for", trigger.flow_run, trigger.id)
+    elif step.action == "pause":
+        until = now + timedelta(seconds=step.pause_seconds)
+        postpone(engine, trigger, until, attempts=trigger.attempts + 1)
+        _log.warning("run %s for %s ended without an answer", trigger.flow_run, trigger.id)
+    else:
+        _restart(client, engine, trigger)
+
+
+def _crash(client: SyncPrefectClient, trigger: Trigger, reason: str) -> None:
+    from prefect.client.schemas.objects import State
+    from prefect.states import Crashed
+
+    state: State[None] = Crashed(name=SILENT, message=f"The run's process is gone: {reason}")
+    client.set_flow_run_state(str(trigger.flow_run), state, force=True)
+    _log.warning("run %s for %s is gone: %s", trigger.flow_run, trigger.id, reason)
+
+
+def _is_silent(client: SyncPrefectClient, run_id: str, run: RunState, now: datetime) -> bool:
+    """Say whether a run that works has sent no heartbeat for too long."""
+    if run.type != "RUNNING" or run.since is None or now - run.since <= SILENCE:
+        return False
+    asked = {
+        "event": {"name": [HEARTBEAT]},
+        "resource": {"id": [f"prefect.flow-run.{run_id}"]},
+        "occurred": {"since": (now - SILENCE).isoformat()},
+    }
+    found = client.request("POST", "/events/filter", json={"filter": asked, "limit": 1}).json()
+    return not found["events"]
+
+
+def _restart(client: SyncPrefectClient, engine: Engine, trigger: Trigger) -> None:
+    """Let the same run begin again: it knows its trigger, and finds what it has done."""
+    from prefect.client.schemas.objects import State
+    from prefect.states import AwaitingRetry
+
+    state: State[None] = AwaitingRetry(message="the run ended without an answer and is started again")
+    client.set_flow_run_state(str(trigger.flow_run), state, force=True)
+    postpone(engine, trigger, None, attempts=trigger.attempts)
+    _log.info("run %s for %s is started again", trigger.flow_run, trigger.id)
+
+
+def _states(client: SyncPrefectClient, ids: Sequence[str]) -> dict[str, RunState]:
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    if not ids:
+        return {}
+    chosen = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(one) for one in ids]))
+    return {str(run.id): _state(run) for run in client.read_flow_runs(flow_run_filter=chosen)}
+
+
+def _state(run: FlowRun) -> RunState:
+    if run.state is None:
+        return RunState("PENDING")
+    return RunState(run.state.type.value, run.state.message or "", run.state.name or "", run.state.timestamp)
+
+
+def _automated(client: SyncPrefectClient, deployment_id: UUID, trigger: Trigger) -> str | None:
+    """Return the run that Prefect's automation made for a trigger, if it made one."""
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    runs = client.read_flow_runs(
+        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])),
+        sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+        limit=RUNS_SEARCHED,
+    )
+    return next((str(run.id) for run in runs if run.parameters.get("trigger_id") == trigger.id), None)
+
+
+def relay(settings: Settings, *, once: bool) -> dict[str, int]:
+    """Run the relay until it is told to stop, or for one round.
+
+    Raises
+    ------
+    ConfigError
+        There is no Prefect API to carry anything to.
+    """
+    import prefect  # noqa: F401 - configures logging, and would remove a handler added before
+
+    if known_api(settings) is None:
+        raise ConfigError(
+            "there is no Prefect API to carry anything to: set PREFECT_API_URL, or start everything with 'perennial up'"
+        )
+    _log_to_terminal()
+    carrier = Relay(settings)
+    if once:
+        return carrier.round()
+    carrier.run()
+    return {}
+
+
+def _alerted() -> str:
+    """Say whom alerts reach; a destination that is none keeps nothing else from being carried."""
+    from tasks.operate.alerts import check_destinations
+
+    try:
+        return ", ".join(check_destinations()) or "nobody (PERENNIAL_ALERTS_URLS is not set)"
+    except ConfigError as error:
+        return f"nobody: {error}"
+
+
+def _log_to_terminal() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("perennial")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

@@ -1,0 +1,214 @@
+"""Outcomes of the flows, and what their Prefect run pages show."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import Flow, State
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.schemas.objects import FlowRun
+
+from config.schema import ModelConfig
+from config.settings import load_settings
+from core.drift.column_notes import undeclared_notes
+from core.drift.monitored_window import MonitoredWindow
+from core.errors import StorageError
+from core.outcome import IngestOutcome, TrainOutcome
+from core.references import Batch, DataVersion, StagedRows, ValidationResult
+from core.train.training_run import TrainingRun
+from tasks.runs.events import send_events
+
+if TYPE_CHECKING:
+    from core.drift.decision import ColumnDrift
+    from core.drift.verdict import DriftVerdict
+    from core.gate.decision import GateVerdict
+    from core.operate.retraining import RetrainOutcome
+
+_log = logging.getLogger("perennial.publish")
+
+TELL_SECONDS = 5.0
+"""Longest time that a run waits at its end for Prefect to take its events."""
+
+
+def refused(config: ModelConfig, validation: ValidationResult) -> IngestOutcome:
+    """Answer for rows that the validation refused."""
+    _validation_artifact(config, validation)
+    return IngestOutcome(
+        model=config.model,
+        accepted=False,
+        data_version=None,
+        batch=None,
+        is_new=False,
+        n_rows=validation.n_rows,
+        n_quarantined=validation.n_quarantined,
+        reasons=validation.reasons,
+        links=_validation_links(validation),
+    )
+
+
+def accepted(
+    config: ModelConfig,
+    rows: StagedRows,
+    batch: Batch,
+    validation: ValidationResult | None,
+    data_version: DataVersion,
+) -> IngestOutcome:
+    """Answer for rows that are in a data version now; without a validation they were there before."""
+    if validation is not None:
+        _validation_artifact(config, validation)
+    return IngestOutcome(
+        model=config.model,
+        accepted=True,
+        data_version=data_version.version,
+        batch=batch.name,
+        is_new=batch.is_new,
+        n_rows=rows.n_rows,
+        n_quarantined=validation.n_quarantined if validation else 0,
+        reasons=(
+            *(validation.reasons if validation else (f"these rows are in batch {batch.name} already",)),
+            *undeclared_notes(rows.undeclared),
+        ),
+        links=_validation_links(validation) if validation else {},
+    )
+
+
+def refused_by_validation(ingestion: IngestOutcome) -> TrainOutcome:
+    """Answer for a training whose rows were refused."""
+    return TrainOutcome(
+        model=ingestion.model,
+        status="refused",
+        stage="validation",
+        reasons=ingestion.reasons,
+        links=ingestion.links,
+    )
+
+
+def refused_by_leakage(run: TrainingRun, reasons: tuple[str, ...]) -> TrainOutcome:
+    """Answer for a training that would have learnt from what it must not know."""
+    create_markdown_artifact(_listed(reasons), key=_key(run.config.model, "leakage"), description="Leakage checks")
+    return TrainOutcome(
+        model=run.config.model,
+        status="refused",
+        stage="leakage",
+        reasons=reasons,
+        data_version=run.snapshot.version,
+    )
+
+
+def trained(run: TrainingRun, version: TrainOutcome, verdict: GateVerdict) -> TrainOutcome:
+    """Answer for a version that was registered and judged; put verdict, metrics and links on the run page.
+
+    Parameters
+    ----------
+    version
+        What the registration answered; one that an earlier run registered has no metrics and links.
+    """
+    outcome = judged(version, verdict, run.folder)
+    rows = [{"metric": name, **estimate} for name, estimate in outcome.metrics.items()]
+    create_table_artifact(rows, key=_key(outcome.model, "metrics"), description=" ".join(outcome.reasons))
+    links = "\n".join(f"- {title}: `{place}`" for title, place in outcome.links.items())
+    create_markdown_artifact(links, key=_key(outcome.model, "links"), description="Where to look")
+    gate_artifact(outcome.model, verdict)
+    return outcome
+
+
+def judged(version: TrainOutcome, verdict: GateVerdict, folder: Path) -> TrainOutcome:
+    """Turn a registered version's outcome into that of the gate, where promotion followed a ``promote``."""
+    status = verdict.status
+    alias = {"promoted": "champion", "waiting": "challenger"}.get(status)
+    metric = {"value": verdict.value, "low": verdict.low, "high": verdict.high}
+    return replace(
+        version,
+        status=status,
+        stage="gate",
+        reasons=verdict.reasons,
+        alias=alias,
+        metrics=version.metrics or {verdict.metric: metric},
+        links=version.links or {"model card": str(folder / "card.html")},
+        decision=verdict.decision,
+        champion=verdict.version if status == "promoted" else verdict.champion,
+    )
+
+
+def gate_artifact(model: str, verdict: GateVerdict) -> None:
+    """Put a verdict on the run page: headline, checks and the numbers behind them."""
+    from tasks.reports.gate import gate_markdown
+
+    create_markdown_artifact(gate_markdown(verdict), key=_key(model, "gate"), description=verdict.reasons[0])
+
+
+def retrained(outcome: RetrainOutcome) -> RetrainOutcome:
+    """Put on the run page what came of a trigger."""
+    create_markdown_artifact(
+        f"**{outcome.status}**\n\n{_listed(outcome.reasons)}\n\n- trigger: `{outcome.trigger_id}`",
+        key=_key(outcome.model, "retrain"),
+        description="What came of the trigger",
+    )
+    return outcome
+
+
+def tell(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - Prefect's names
+    """Send Prefect the events of a run at its end; what it does not take within seconds is left to the relay."""
+    try:
+        send_events(load_settings(), seconds=TELL_SECONDS)
+    except StorageError as error:
+        _log.warning("%s; 'perennial relay' sends them", error)
+
+
+def watched(window: MonitoredWindow, verdict: DriftVerdict) -> DriftVerdict:
+    """Put a verdict on drift on the run page."""
+    rows = [_column_row(column) for column in verdict.columns]
+    create_table_artifact(rows, key=_key(verdict.model, "drift"), description=" ".join(verdict.reasons))
+    create_markdown_artifact(
+        f"**{verdict.status}**\n\n{_listed(verdict.reasons)}\n\n- report: `{window.folder / 'drift.html'}`",
+        key=_key(verdict.model, "drift-report"),
+        description="Whether the rows are still those the champion was trained on",
+    )
+    return verdict
+
+
+def _column_row(column: ColumnDrift) -> dict[str, Any]:
+    return {
+        "column": column.name,
+        "role": column.role,
+        "drifted": "yes" if column.drifted else "no",
+        "PSI": round(column.psi, 4),
+        "by chance": round(column.critical, 4),
+        "importance": round(column.importance, 3),
+        "missing": round(column.missing, 4),
+        "missing before": round(column.missing_reference, 4),
+    }
+
+
+def _validation_artifact(config: ModelConfig, validation: ValidationResult) -> None:
+    rows = [
+        {
+            "expectation": outcome.description,
+            "level": outcome.level,
+            "held": "yes" if outcome.passed else "no",
+            "unexpected rows": outcome.n_unexpected,
+            "observed": outcome.observed,
+        }
+        for outcome in validation.outcomes
+    ]
+    create_table_artifact(rows, key=_key(config.model, "validation"), description=" ".join(validation.reasons))
+
+
+def _validation_links(validation: ValidationResult) -> dict[str, str]:
+    links = {"validation report": str(validation.docs)}
+    if validation.quarantine is not None:
+        links["rows set aside"] = str(validation.quarantine)
+    return links
+
+
+def _key(model: str, what: str) -> str:
+    """Artifact keys are lower case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9-]", "-", f"{model}-{what}")
+
+
+def _listed(reasons: tuple[str, ...]) -> str:
+    return "\n".join(f"- {reason}" for reason in reasons)

@@ -1,0 +1,175 @@
+"""Checks of this machine and of what is configured on it."""
+
+from __future__ import annotations
+
+import platform as machine
+import shutil
+import sys
+import tempfile
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from importlib.metadata import distributions
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from config.load import load_model_config, model_names
+from config.platform import read_platform
+from config.settings import (
+    PACKAGES,
+    PlatformSettings,
+    ServingSettings,
+    Settings,
+    is_loopback_host,
+    load_alert_settings,
+    load_hook_settings,
+)
+from core.errors import ConfigError
+from core.operate.findings import Finding, broken_bounds, clock_finding, differing_pins, pinned_versions, plain_name
+from store.postgres import is_postgres
+from store.probe import probe_database
+from tasks.platform.http import ask, prefect_headers
+from tasks.platform.ports import holder, is_free
+from tasks.runs.local_server import running_server
+from tasks.validation.expectations import read_suite
+
+SUPPORTED = ((3, 11), (3, 14))
+"""First version that is supported, and first that is not."""
+
+GIB = 1024**3
+LOW_DISK, FULL_DISK = 5 * GIB, 1 * GIB
+N_SHOWN = 4
+SECONDS = 3.0
+
+
+def check_python() -> list[Finding]:
+    """Look at the interpreter."""
+    says = f"Python {machine.python_version()} ({sys.executable})"
+    if SUPPORTED[0] <= sys.version_info[:2] < SUPPORTED[1]:
+        return [Finding("python", "ok", says)]
+    return [Finding("python", "problem", f"{says} is not supported", "use Python 3.11, 3.12 or 3.13")]
+
+
+def check_libraries(settings: Settings) -> list[Finding]:
+    """Compare what is installed with what is known to break, and with the lock file."""
+    installed = {plain_name(found.metadata["Name"]): found.version for found in distributions()}
+    if broken := broken_bounds(installed):
+        advice = "install what the lock file says: pip install --require-hashes -r requirements.lock"
+        return [Finding("libraries", "problem", f"these versions do not work: {_some(broken)}", advice)]
+    lock = next((path for path in _locks(settings) if path.is_file()), None)
+    if lock is None:
+        return [Finding("libraries", "ok", f"{len(installed)} are installed, none outside its bounds")]
+    pinned = pinned_versions(lock.read_text(encoding="utf-8"))
+    if other := differing_pins(installed, pinned):
+        says = f"{len(other)} of {len(pinned)} are not what requirements.lock says: {_some(other)}"
+        advice = "they may work; to be sure: pip install --require-hashes -r requirements.lock"
+        return [Finding("libraries", "warning", says, advice)]
+    return [Finding("libraries", "ok", f"{len(pinned)} are pinned, and what is installed is what is pinned")]
+
+
+def check_disk(settings: Settings) -> list[Finding]:
+    """Look at the space that is left where a run writes."""
+    folder = next(path for path in (settings.var, *settings.var.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    says = f"{free / GIB:,.1f} GiB are free under {folder}"
+    if free < FULL_DISK:
+        return [Finding("disk", "problem", says, "free some; runs end with 'disk full' and are not lost")]
+    if free < LOW_DISK:
+        return [Finding("disk", "warning", says, "free some soon; old snapshots and reports are in var")]
+    return [Finding("disk", "ok", says)]
+
+
+def check_folder(settings: Settings) -> list[Finding]:
+    """Write, read and remove a file in the folder of everything a run writes."""
+    try:
+        settings.var.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=settings.var, prefix=".doctor-") as file:
+            file.write(b"probe")
+            file.flush()
+    except OSError as error:
+        says = f"{settings.var} cannot be written: {error.strerror or error}"
+        return [Finding("var", "problem", says, "give this user the right to, or name another folder: PERENNIAL_VAR")]
+    return [Finding("var", "ok", f"{settings.var} can be written")]
+
+
+def check_clock(settings: Settings, platform: PlatformSettings) -> list[Finding]:
+    """Compare the clock with that of another machine, where one is known."""
+    for url in (platform.clock_url, settings.prefect_api_url, settings.mlflow_uri):
+        if url is None or not url.startswith("http"):
+            continue
+        if url != platform.clock_url and is_loopback_host(urlsplit(url).hostname or ""):
+            continue
+        begun = datetime.now(UTC)
+        answer = ask(url, headers=prefect_headers() if url == settings.prefect_api_url else {}, seconds=SECONDS)
+        date = answer.headers.get("date") if answer else None
+        if date:
+            # The header knows whole seconds, and was written somewhen during the question.
+            here = begun + (datetime.now(UTC) - begun) / 2 - timedelta(seconds=0.5)
+            return [clock_finding(here, parsedate_to_datetime(date), str(urlsplit(url).hostname))]
+    if is_postgres(settings.database_url):
+        now = probe_database(settings.database_url, SECONDS).now
+        if now is not None:
+            return [clock_finding(datetime.now(UTC), now, "the database server")]
+    says = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC; no other machine to compare with (PERENNIAL_CLOCK_URL)"
+    return [Finding("clock", "ok", says)]
+
+
+def check_models(settings: Settings) -> list[Finding]:
+    """Load every model file and its suite."""
+    names = model_names(settings.root)
+    findings = []
+    for name in names:
+        try:
+            read_suite(load_model_config(settings.root, name), settings)
+        except ConfigError as error:
+            says = " ".join(str(error).split())
+            findings.append(Finding("models", "problem", says, f"correct config/models/{name}.yaml or its suite"))
+    if not names:
+        advice = "write one with: perennial init --data FILE --target COLUMN"
+        return [Finding("models", "warning", "no model is described here", advice)]
+    return findings or [Finding("models", "ok", f"{len(names)} described and valid: {_some(names)}")]
+
+
+def check_ports(settings: Settings, platform: PlatformSettings, serving: ServingSettings) -> list[Finding]:
+    """Say who holds the ports of the platform, where it does not run itself."""
+    if (state := read_platform(settings.var)) is not None:
+        ports = [port for port in (state.prefect_port, state.mlflow_port, state.serving_port) if port is not None]
+        return [Finding("ports", "ok", f"the platform holds {', '.join(map(str, ports))}")]
+    own = running_server(settings)
+    wanted = {
+        platform.prefect_port: ("--prefect-port", "Prefect"),
+        platform.mlflow_port: ("--mlflow-port", "MLflow"),
+        serving.port: ("--port", "predictions"),
+    }
+    findings = []
+    for port, (option, title) in wanted.items():
+        if port == 0 or is_free(port) or (own is not None and own.port == port):
+            continue
+        says = f"{port}, for {title}, is held by {holder(port) or 'a process of another user'}"
+        findings.append(Finding("ports", "warning", says, f"end that, or: perennial up {option} PORT"))
+    return findings or [Finding("ports", "ok", f"{', '.join(map(str, wanted))} are free for the platform")]
+
+
+def check_hooks() -> list[Finding]:
+    """Say for whom webhooks have keys; never what those are."""
+    settings = load_hook_settings()
+    senders = sorted({f"{key.sender} ({key.convention})" for key in settings.keys})
+    if not senders:
+        return [Finding("webhooks", "ok", "nobody has a key, so nobody can ask for a retraining by webhook")]
+    return [Finding("webhooks", "ok", f"{len(settings.keys)} keys are set, of {_some(senders)}")]
+
+
+def check_alerts() -> list[Finding]:
+    """Say to how many destinations alerts go; never which those are, for their addresses are secrets."""
+    count = len(load_alert_settings().destinations)
+    if count == 0:
+        return [Finding("alerts", "warning", "nobody is told when something fails", "set PERENNIAL_ALERTS_URLS")]
+    return [Finding("alerts", "ok", f"they go to {count} destination{'s' if count > 1 else ''}")]
+
+
+def _locks(settings: Settings) -> list[Path]:
+    return [settings.root / "requirements.lock", PACKAGES / "requirements.lock"]
+
+
+def _some(words: list[str]) -> str:
+    more = f" and {len(words) - N_SHOWN} more" if len(words) > N_SHOWN else ""
+    return ", ".join(words[:N_SHOWN]) + more

@@ -1,0 +1,298 @@
+"""The process manager (supervisord) of the platform: its configuration, its start, and what it is told and tells.
+
+``python -m tasks.platform.process_manager CONFIGURATION`` is the process manager.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xmlrpc.client
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+from config.platform import PlatformState, forget_platform, read_platform, write_platform
+from config.settings import PACKAGES, PlatformSettings, Settings, load_settings
+from core.errors import StorageError
+from tasks.platform.processes import MARK, Service, common_environment, services
+
+QUICK_SECONDS = 15
+"""A process that ends sooner is started again after a pause that grows by a second each time, else at once."""
+
+START_SECONDS = 15.0
+MAX_SOCKET_PATH = 90
+"""Of the 108 bytes the kernel takes (104 on macOS); supervisord adds its own number for a moment."""
+
+ALIVE = ("STARTING", "RUNNING")
+
+
+@dataclass(frozen=True)
+class Process:
+    """What the process manager says of a process.
+
+    Parameters
+    ----------
+    name
+        Of the service.
+    state
+        supervisord's word: ``STOPPED``, ``STARTING``, ``RUNNING``, ``BACKOFF``, ``STOPPING``, ``EXITED``, ``FATAL``.
+    pid
+        0 while there is none.
+    started
+        Seconds of the epoch.
+    """
+
+    name: str
+    state: str
+    pid: int
+    started: float
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether there is a process."""
+        return self.state in ALIVE
+
+
+class Supervisor:
+    """A running process manager.
+
+    Parameters
+    ----------
+    path
+        Of its socket.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def processes(self) -> dict[str, Process]:
+        """Return all processes by name.
+
+        Raises
+        ------
+        StorageError
+            The process manager is gone.
+        """
+        return {
+            item["name"]: Process(item["name"], item["statename"], int(item["pid"]), float(item["start"]))
+            for item in self._call(lambda client: client.supervisor.getAllProcessInfo())
+        }
+
+    def start(self, name: str) -> None:
+        """Start a process, without waiting for it; a repeat changes nothing."""
+        self._call(lambda client: client.supervisor.startProcess(name, False))
+
+    def stop(self, name: str) -> None:
+        """Tell a process to end, without waiting for it; a repeat changes nothing."""
+        self._call(lambda client: client.supervisor.stopProcess(name, False))
+
+    def shut_down(self) -> None:
+        """Stop every process, the last started first, and then the process manager itself."""
+        self._call(lambda client: client.supervisor.shutdown())
+
+    def answers(self) -> bool:
+        """Whether there is a process manager behind the socket."""
+        try:
+            self._call(lambda client: client.supervisor.getPID())
+        except StorageError:
+            return False
+        return True
+
+    def _call(self, question: Callable[[xmlrpc.client.ServerProxy], Any]) -> Any:
+        from supervisor.xmlrpc import Faults, SupervisorTransport  # type: ignore[import-untyped]
+
+        harmless = (Faults.ALREADY_STARTED, Faults.NOT_RUNNING, Faults.SHUTDOWN_STATE)
+        transport = SupervisorTransport(serverurl=f"unix://{self._path}")
+        try:
+            with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport, allow_none=True) as client:
+                return question(client)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode in harmless:
+                return None
+            raise StorageError(f"the process manager says no: {fault.faultString}") from fault
+        except (OSError, HTTPException, xmlrpc.client.Error) as error:
+            raise StorageError(f"the process manager at {self._path} does not answer: {error}") from error
+
+
+def socket_path(folder: Path) -> str:
+    """Return a path for the socket that the kernel takes: in the folder, else in a new one of a short name."""
+    path = folder / "supervisor.sock"
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
+        return str(path)
+    # Made for its owner alone.
+    short = tempfile.gettempdir() if len(tempfile.gettempdir()) < MAX_SOCKET_PATH - 30 else "/tmp"  # noqa: S108
+    return str(Path(tempfile.mkdtemp(prefix="perennial-", dir=short)) / "supervisor.sock")
+
+
+def log_file(settings: Settings, name: str) -> Path:
+    """Return where a process writes what it has to say."""
+    return settings.var / "log" / f"{name}.log"
+
+
+def configuration(state: PlatformState, settings: Settings, platform: PlatformSettings) -> str:
+    """Return supervisord's configuration. No secret stands in it: processes inherit theirs or read the state file."""
+    folder = settings.var / "supervisor"
+    rotation = f"maxbytes={int(platform.log_mb * 1024 * 1024)}", f"backups={platform.log_backups}"
+    lines = [
+        "[supervisord]",
+        f"logfile={_quoted(log_file(settings, 'supervisord'))}",
+        *(f"logfile_{rule}" for rule in rotation),
+        f"pidfile={_quoted(folder / 'supervisord.pid')}",
+        f"childlogdir={_quoted(folder)}",
+        "nodaemon=true",
+        "silent=true",
+        # Otherwise it warns of running as root, where it does.
+        *(["user=root"] if os.geteuid() == 0 else []),
+        "[unix_http_server]",
+        f"file={_quoted(state.socket)}",
+        "chmod=0600",
+        "[rpcinterface:supervisor]",
+        "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface",
+    ]
+    for rank, service in enumerate(services(state)):
+        lines += _program(service, rank, settings, rotation)
+    return "\n".join(lines) + "\n"
+
+
+def _program(service: Service, rank: int, settings: Settings, rotation: Iterable[str]) -> list[str]:
+    return [
+        f"[program:{service.name}]",
+        f'command="{_quoted(sys.executable)}" -m tasks.platform.processes {service.name}',
+        f"directory={_quoted(settings.root)}",
+        f"stdout_logfile={_quoted(log_file(settings, service.name))}",
+        *(f"stdout_logfile_{rule}" for rule in rotation),
+        "redirect_stderr=true",
+        "autostart=false",
+        "autorestart=true",
+        f"startsecs={QUICK_SECONDS}",
+        # Whatever a process needs may be away for long; it is tried again for as long as the platform runs.
+        "startretries=1000000",
+        # Of the highest first, when everything is stopped.
+        f"priority={rank}",
+        f"stopwaitsecs={service.stop_seconds}",
+        "killasgroup=true",
+    ]
+
+
+def _quoted(value: object) -> str:
+    # supervisord replaces %(name)s.
+    return str(value).replace("%", "%%")
+
+
+def start_supervisor(state: PlatformState, settings: Settings, platform: PlatformSettings) -> PlatformState:
+    """Start the process manager, with nothing under it yet, and return the state that names it.
+
+    It is nobody's child and in a session of its own: Ctrl-C reaches the command alone, which then stops everything in
+    order.
+
+    Raises
+    ------
+    StorageError
+        It did not start; the message names its log.
+    """
+    folder = settings.var / "supervisor"
+    log_file(settings, "supervisord").parent.mkdir(parents=True, exist_ok=True)
+    file = folder / "supervisord.conf"
+    file.write_text(configuration(state, settings, platform), encoding="utf-8")
+    write_platform(settings.var, state)
+    environment = os.environ | common_environment(state, settings)
+    with (folder / "start.log").open("wb") as output:
+        subprocess.run(  # noqa: S603 - our own interpreter
+            ["/bin/sh", "-c", '"$0" "$@" &', sys.executable, "-m", "tasks.platform.process_manager", str(file)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            cwd=PACKAGES,
+            start_new_session=True,
+            check=True,
+        )
+    return _await_supervisor(state, settings, folder)
+
+
+def _await_supervisor(state: PlatformState, settings: Settings, folder: Path) -> PlatformState:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        found = read_platform(settings.var)
+        if found is not None and found.id == state.id and Supervisor(found.socket).answers():
+            return found
+        time.sleep(0.05)
+    said = (folder / "start.log").read_text(errors="replace").strip().splitlines()[-1:]
+    raise StorageError(
+        f"the process manager did not start within {START_SECONDS:.0f} s{': ' if said else ''}{''.join(said)}; "
+        f"its log is {log_file(settings, 'supervisord')}"
+    )
+
+
+def sweep(platform_id: str, *, spare: Iterable[int] = (), seconds: float = 10.0) -> int:
+    """End what is left of a platform, whoever its parent is now; return how many processes that were.
+
+    Flow runs are in sessions of their own and outlive a worker that was killed. They are told first (SIGTERM: a run
+    then reports that it crashed) and killed after some seconds.
+    """
+    import psutil
+
+    spared = set(spare)
+    left = [process for process in psutil.process_iter() if process.pid not in spared and _marked(process, platform_id)]
+    for process in left:
+        _signal(process.terminate)
+    _, alive = psutil.wait_procs(left, timeout=seconds)
+    for process in alive:
+        _signal(process.kill)
+    psutil.wait_procs(alive, timeout=5)
+    return len(left)
+
+
+def descendants(pid: int) -> list[int]:
+    """Return a process and everything below it."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return [pid, *(child.pid for child in process.children(recursive=True))]
+    except psutil.Error:
+        return []
+
+
+def _marked(process: Any, platform_id: str) -> bool:
+    import psutil
+
+    try:
+        return bool(process.pid != os.getpid() and process.environ().get(MARK) == platform_id)
+    except (psutil.Error, OSError):  # it ended, or is another user's
+        return False
+
+
+def _signal(send: Callable[[], None]) -> None:
+    import psutil
+
+    try:
+        send()
+    except psutil.Error:  # it has ended meanwhile
+        return
+
+
+def supervise(file: str) -> None:
+    """Be the process manager until it is told to stop; then leave nothing behind."""
+    import psutil
+    from supervisor.supervisord import main  # type: ignore[import-untyped]
+
+    settings = load_settings()
+    waiting = PlatformState.model_validate_json((settings.var / "platform.json").read_bytes())
+    state = waiting.model_copy(update={"pid": os.getpid(), "created": psutil.Process().create_time()})
+    write_platform(settings.var, state)
+    try:
+        main(["--configuration", file])
+    finally:
+        sweep(state.id)
+        forget_platform(settings.var, state)
+
+
+if __name__ == "__main__":
+    supervise(sys.argv[1])

@@ -1,0 +1,188 @@
+"""The processes of the platform: how each is started, with which environment, and how its health is told.
+
+``python -m tasks.platform.processes NAME`` becomes the process of that name: what it needs to know it reads from the
+state file, so that no address with a password stands in a command line or in the process manager's configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from config.platform import PlatformState, last_platform
+from config.settings import PACKAGES, Settings, load_settings
+from core.errors import ConfigError
+from store.postgres import is_postgres, prefect_database
+from tasks.platform.http import ask, prefect_headers
+from tasks.runs.heartbeat import beat_path
+from tasks.runs.local_server import prefect_environment
+from tasks.runs.session import NUMERICS
+
+MARK = "PERENNIAL_PLATFORM"
+"""Variable that stands in the environment of every process of a platform: its id."""
+
+HEALTH_SECONDS = 3.0
+BEAT_SECONDS = 60.0
+"""Age from which the relay's sign of life is none; a round takes long while Prefect does not answer."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process of the platform.
+
+    Parameters
+    ----------
+    name
+        One word; also of its log.
+    address
+        Where people find it, or what it works for.
+    health
+        Address that answers 200 while it is healthy; empty where health is not told over HTTP.
+    stop_seconds
+        How long it may take to end before it is killed.
+    """
+
+    name: str
+    address: str
+    health: str = ""
+    stop_seconds: int = 20
+
+
+def services(state: PlatformState) -> list[Service]:
+    """Return the processes in the order they are started; they are stopped in the reverse order."""
+    found = []
+    if state.prefect_port is not None:
+        url = f"http://127.0.0.1:{state.prefect_port}"
+        found.append(Service("prefect", url, f"{url}/api/ready"))
+    if state.mlflow_port is not None:
+        url = f"http://127.0.0.1:{state.mlflow_port}"
+        found.append(Service("mlflow", url, f"{url}/health"))
+    url = f"http://127.0.0.1:{state.serving_port}"
+    # It answers what it has begun to: its own bound is 30 s.
+    found.append(Service("serve", url, f"{url}/health/live", stop_seconds=70))
+    found.append(Service("relay", "triggers, events, alerts"))
+    found.append(Service("worker", f"pool {state.pool}, {state.runs_at_once} runs at once"))
+    return found
+
+
+def is_healthy(service: Service, state: PlatformState, started: float, settings: Settings) -> bool:
+    """Whether a process that was started at a moment (seconds of the epoch) does its work."""
+    if service.name == "relay":
+        beat = relay_beat(settings)
+        return beat is not None and beat >= started and time.time() - beat < BEAT_SECONDS
+    if service.name == "worker":
+        seen = worker_seen(state.prefect_api_url, state.pool)
+        return seen is not None and seen.timestamp() >= started
+    answer = ask(service.health, seconds=HEALTH_SECONDS)
+    return answer is not None and answer.status == 200
+
+
+def relay_beat(settings: Settings) -> float | None:
+    """Return when the relay last went round, seconds of the epoch."""
+    try:
+        return beat_path(settings).stat().st_mtime
+    except OSError:
+        return None
+
+
+def worker_seen(api_url: str, pool: str, name: str | None = None) -> datetime | None:
+    """Return when a worker last told Prefect that it lives; the platform's own where no name is given."""
+    url = f"{api_url}/work_pools/{pool}/workers/filter"
+    answer = ask(url, body={}, headers=prefect_headers(), seconds=HEALTH_SECONDS)
+    workers = answer.json() if answer is not None and answer.status == 200 else []
+    moments = [worker["last_heartbeat_time"] for worker in workers if worker["name"] == (name or worker_name())]
+    return max((datetime.fromisoformat(moment) for moment in moments if moment), default=None)
+
+
+def worker_name() -> str:
+    """Return the name this machine's worker has in the pool."""
+    return f"perennial-{socket.gethostname()}"
+
+
+def command(name: str, state: PlatformState) -> list[str]:
+    """Return the command line of a process."""
+    server = "-m prefect server start --host 127.0.0.1 --port"
+    worker = "-m prefect worker start --type process"
+    arguments = {
+        "prefect": [*server.split(), str(state.prefect_port)],
+        "mlflow": ["-m", "tasks.registry.server"],
+        "worker": [*worker.split(), "--pool", state.pool, "--name", worker_name(), "--limit", str(state.runs_at_once)],
+        "serve": ["-m", "cli", "serve", "--host", "127.0.0.1", "--port", str(state.serving_port)],
+        "relay": ["-m", "cli", "relay"],
+    }
+    return [sys.executable, *arguments[name]]
+
+
+def environment(name: str, state: PlatformState, settings: Settings, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a process, from the one it inherits."""
+    found = dict(given) | common_environment(state, settings)
+    if name == "prefect":
+        found |= _server_environment(state)
+    if name == "worker":
+        # Seconds: how often it looks for runs, and how often a run says that it lives.
+        found = {"PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", **NUMERICS} | found
+    return found
+
+
+def common_environment(state: PlatformState, settings: Settings) -> dict[str, str]:
+    """Return what every process of the platform is told by its environment."""
+    path = os.environ.get("PYTHONPATH")
+    prefect = prefect_environment(settings)
+    # Written for terminals in which a command prints its own lines; here Prefect's lines are the log.
+    del prefect["PREFECT_LOGGING_SETTINGS_PATH"]
+    return prefect | {
+        MARK: state.id,
+        "PERENNIAL_ROOT": str(settings.root),
+        "PERENNIAL_VAR": str(settings.var),
+        "PERENNIAL_DATABASE_URL": state.database_url,
+        "PERENNIAL_MLFLOW_URI": state.mlflow_uri,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PREFECT_API_URL": state.prefect_api_url,
+        "PREFECT_LOGGING_COLORS": "false",
+        "PREFECT_CLI_COLORS": "false",
+        "PYTHONPATH": os.pathsep.join([str(PACKAGES), *([path] if path else [])]),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _server_environment(state: PlatformState) -> dict[str, str]:
+    found = {
+        "PREFECT_SERVER_API_HOST": "127.0.0.1",
+        "PREFECT_SERVER_API_PORT": str(state.prefect_port),
+        # A run's turn is a lease that it renews. In memory, as by default, a server that was started anew knows none,
+        # and ends every run at its next renewal.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        # Seconds until a run that waits for its turn asks again; with Prefect's 30 the next one begins 20 s late.
+        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
+    }
+    if is_postgres(state.database_url):
+        found["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = prefect_database(state.database_url)
+        found["PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_SEARCH_PATH"] = state.prefect_search_path
+    return found
+
+
+def become(name: str) -> None:
+    """Become a process of the platform.
+
+    Raises
+    ------
+    ConfigError
+        There is no state file.
+    """
+    settings = load_settings()
+    state = last_platform(settings.var)
+    if state is None:
+        raise ConfigError(f"there is no platform in {settings.var}; start it with: perennial up")
+    line, told = command(name, state), environment(name, state, settings, os.environ)
+    # With it, every start would compile the libraries again.
+    told.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.execve(line[0], line, told)  # noqa: S606 - our own interpreter, no shell
+
+
+if __name__ == "__main__":
+    become(sys.argv[1])

@@ -1,0 +1,328 @@
+"""Register a bundle in MLflow, exactly once per run key."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import posixpath
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.operate.events import model_registered
+from store.database import open_database, writing
+from store.events import record_event
+from tasks.registry.client import artifact_root, artifact_store, mlflow_client, mlflow_failures
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Metric, Param
+    from mlflow.entities.model_registry import ModelVersion
+
+    from config.schema import ModelConfig
+    from config.settings import Settings
+    from core.references import Lineage
+    from tasks.registry.bundle import Bundle
+
+logger = logging.getLogger("perennial.register")
+
+RUN_KEY = "perennial.run_key"
+MANIFEST = "perennial.manifest"
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+PREVIOUS = "previous"
+REPORTS = "reports"
+
+# MLflow 3.17's own bounds; what is longer is cut here rather than refused there.
+MAX_NAME = 250
+MAX_PARAM = 6_000
+MAX_TAG = 8_000
+MAX_PER_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version of a registered model.
+
+    Parameters
+    ----------
+    model, version
+        Its name in MLflow's registry.
+    run_id
+        The MLflow run that made it.
+    alias
+        ``champion``, ``challenger``, ``previous`` or None.
+    created
+        False when the same run key was registered before.
+    manifest
+        SHA-256 of the bundle's manifest.
+    """
+
+    model: str
+    version: int
+    run_id: str
+    alias: str | None
+    created: bool
+    manifest: str = ""
+
+
+def register_bundle(
+    bundle: Bundle,
+    config: ModelConfig,
+    lineage: Lineage,
+    metrics: Mapping[str, float],
+    params: Mapping[str, Any],
+    settings: Settings,
+    artifacts: Mapping[str, Path],
+) -> Registered:
+    """Register a bundle as the next version of the model, or return the version its run key already has.
+
+    The version gets no alias: who is champion is the gate's to say. A repeat is harmless. The run carries the key from
+    its creation on, and everything is logged before the version is created, in one call with its key: so a version is
+    either absent (what an attempt left is marked as killed and removed) or complete but for the end of its run and its
+    event, which :func:`complete` makes up for.
+
+    Parameters
+    ----------
+    metrics
+        Name and value on the holdout; what is not finite is left out.
+    params
+        Of the estimator; shown on the run.
+    artifacts
+        Name and file or folder, logged on the run under ``reports/``.
+
+    Raises
+    ------
+    StorageError
+        MLflow's database, server or artifact store failed, or the operational database.
+    """
+    client = mlflow_client(settings)
+    with mlflow_failures(settings):
+        version = version_of(client, config.model, lineage.run_key)
+        created = version is None
+        if version is None:
+            experiment = experiment_of(client, config.model, settings)
+            _drop_leftovers(client, experiment, lineage.run_key, settings)
+            run_id = _start_run(client, experiment, config, lineage)
+            model = _log_model(client, experiment, run_id, bundle, lineage)
+            _log_facts(client, run_id, model, metrics, params)
+            _log_data(client, run_id, lineage)
+            _log_artifacts(client, run_id, artifacts)
+            version = _create_version(client, config, model, run_id, _version_tags(bundle, config, lineage))
+        return complete(client, version, settings, created=created)
+
+
+def version_of(client: MlflowClient, model: str, run_key: str) -> ModelVersion | None:
+    """Find the version registered under a run key; the lowest, should two machines ever have made two at once."""
+    found = client.search_model_versions(f"name = '{model}' and tags.`{RUN_KEY}` = '{run_key}'")
+    lowest = min(found, key=lambda version: int(version.version), default=None)
+    return lowest and client.get_model_version(model, lowest.version)  # a search knows no aliases
+
+
+def complete(client: MlflowClient, version: ModelVersion, settings: Settings, *, created: bool) -> Registered:
+    """End a version's run and put its event into the outbox, unless that was done before."""
+    name, number, run_id = version.name, int(version.version), str(version.run_id)
+    if _is_running(client, run_id):
+        client.set_terminated(run_id, "FINISHED")
+    _tell(version, settings)
+    alias = next((wanted for wanted in (CHAMPION, CHALLENGER, PREVIOUS) if wanted in version.aliases), None)
+    if created:
+        logger.info("registered %s version %d", name, number)
+    else:
+        logger.info("%s version %d was registered from the same data, config and code before", name, number)
+    return Registered(name, number, run_id, alias, created, version.tags.get(MANIFEST, ""))
+
+
+def _tell(version: ModelVersion, settings: Settings) -> None:
+    event = model_registered(
+        version.name,
+        int(version.version),
+        run_id=str(version.run_id),
+        data_version=version.tags.get("perennial.data_version", ""),
+        trigger=version.tags.get("perennial.trigger", ""),
+        at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+    )
+    with writing(open_database(settings.database_url)) as connection:
+        record_event(connection, event)
+
+
+def _is_running(client: MlflowClient, run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(client.get_run(run_id).info.status == "RUNNING")
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # someone removed the run and kept the version
+            return False
+        raise
+
+
+def experiment_of(client: MlflowClient, name: str, settings: Settings) -> str:
+    """Find the experiment of a model, or make it."""
+    from mlflow.exceptions import MlflowException
+
+    if experiment := client.get_experiment_by_name(name):
+        return str(experiment.experiment_id)
+    root = artifact_root(settings)
+    try:
+        return str(client.create_experiment(name, artifact_location=root and f"{root}/{name}"))
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_ALREADY_EXISTS":  # another machine was faster
+            return experiment_of(client, name, settings)
+        raise
+
+
+def _drop_leftovers(client: MlflowClient, experiment: str, run_key: str, settings: Settings) -> None:
+    """Mark the runs of killed attempts as killed, delete them and the models they logged."""
+    same_key = f"tags.`{RUN_KEY}` = '{run_key}'"
+    runs = client.search_runs([experiment], f"{same_key} and attributes.status = 'RUNNING'")
+    models = client.search_logged_models([experiment], same_key) if runs else []
+    for run in runs:
+        logger.info(
+            "an earlier attempt was killed while registering; its run %s is marked and deleted", run.info.run_id
+        )
+        for model in models:
+            if model.source_run_id == run.info.run_id:
+                store: Any = artifact_store(model.artifact_location, settings)  # not typed
+                store.delete_artifacts()
+                client.delete_logged_model(model.model_id)
+        client.set_terminated(run.info.run_id, "KILLED")
+        client.delete_run(run.info.run_id)
+
+
+def _start_run(client: MlflowClient, experiment: str, config: ModelConfig, lineage: Lineage) -> str:
+    # The tags come with the run in one transaction: no run is ever without its key.
+    name = f"{config.model}-{lineage.trigger[:100]}-{lineage.run_key[:8]}"
+    return str(client.create_run(experiment, tags=_run_tags(config, lineage), run_name=name).info.run_id)
+
+
+def _run_tags(config: ModelConfig, lineage: Lineage) -> dict[str, str]:
+    tags = {
+        **_lineage_tags(lineage),
+        "perennial.task": config.task,
+        "perennial.estimator": config.training.estimator,
+        "mlflow.user": getpass.getuser(),
+        "mlflow.source.name": "perennial train",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": lineage.git_commit,
+    }
+    return {name: value[:MAX_TAG] for name, value in tags.items() if value}
+
+
+def _lineage_tags(lineage: Lineage) -> dict[str, str]:
+    return {
+        RUN_KEY: lineage.run_key,
+        "perennial.data_version": lineage.data_version,
+        "perennial.config_hash": lineage.config_hash,
+        "perennial.code_version": lineage.code_version,
+        "perennial.lock_hash": lineage.lock_hash,
+        "perennial.trigger": lineage.trigger,
+        "git.commit": lineage.git_commit,
+        "git.dirty": str(lineage.git_dirty).lower(),
+    }
+
+
+def _log_model(client: MlflowClient, experiment: str, run_id: str, bundle: Bundle, lineage: Lineage) -> LoggedModel:
+    from mlflow.entities import LoggedModelOutput
+
+    model = client.create_logged_model(experiment, "model", run_id, tags={RUN_KEY: lineage.run_key})
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    client.log_model_artifacts(model.model_id, str(bundle.folder))
+    return client.finalize_logged_model(model.model_id, "READY")
+
+
+def _log_facts(
+    client: MlflowClient, run_id: str, model: LoggedModel, metrics: Mapping[str, float], params: Mapping[str, Any]
+) -> None:
+    from mlflow.entities import Metric, Param
+
+    now = int(time.time() * 1000)
+    measured = [
+        Metric(name, value, now, step=0, model_id=model.model_id, run_id=run_id)
+        for name, value in named_for_mlflow(metrics).items()
+        if value is not None and abs(value) < float("inf")
+    ]
+    given = [Param(name, str(value)[:MAX_PARAM]) for name, value in named_for_mlflow(params).items()]
+    for part in _batches(measured, given):
+        client.log_batch(run_id, metrics=part[0], params=part[1])
+
+
+def _batches(metrics: list[Metric], params: list[Param]) -> Iterator[tuple[list[Metric], list[Param]]]:
+    """One call for nearly every model; MLflow takes 100 parameters in one."""
+    starts = range(0, max(len(metrics), len(params)), MAX_PER_BATCH)
+    for start in starts:
+        yield metrics[start : start + MAX_PER_BATCH], params[start : start + MAX_PER_BATCH]
+
+
+def named_for_mlflow(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values under names MLflow takes: slices and parameters may bear any character of the data's columns."""
+    clean = {posixpath.normpath(re.sub(r"[^\w.\-/ ]", "_", name)).lstrip("./")[:MAX_NAME]: name for name in values}
+    return {name or "_": values[original] for name, original in clean.items()}
+
+
+def _log_data(client: MlflowClient, run_id: str, lineage: Lineage) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    # Built directly: MLflow's own digest looks at a sample of the rows and misses changes.
+    source = f'{{"data_version": "{lineage.data_version}"}}'
+    data = Dataset(name="training rows", digest=lineage.data_version, source_type="dvc", source=source)
+    client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
+
+
+def _log_artifacts(client: MlflowClient, run_id: str, artifacts: Mapping[str, Path]) -> None:
+    for name, path in artifacts.items():
+        if path.is_dir():
+            client.log_artifacts(run_id, str(path), f"{REPORTS}/{name}")
+        else:
+            client.log_artifact(run_id, str(path), REPORTS)
+
+
+def _version_tags(bundle: Bundle, config: ModelConfig, lineage: Lineage) -> dict[str, str]:
+    return {**_lineage_tags(lineage), MANIFEST: bundle.manifest_sha256, "perennial.task": config.task}
+
+
+def _create_version(
+    client: MlflowClient, config: ModelConfig, model: LoggedModel, run_id: str, tags: dict[str, str]
+) -> ModelVersion:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_registered_model(config.model)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        _create_registered_model(client, config)
+    # The place of the files, not models:/<id>: without a server MLflow looks an id up at its process-wide address.
+    created = client.create_model_version(
+        config.model,
+        model.artifact_location,
+        run_id,
+        tags={**tags, "perennial.model_id": model.model_id},
+        model_id=model.model_id,
+        await_creation_for=0,
+    )
+    return _only(client, created, tags[RUN_KEY])
+
+
+def _create_registered_model(client: MlflowClient, config: ModelConfig) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(config.model, tags={"perennial.task": config.task})
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another machine was faster
+            raise
+
+
+def _only(client: MlflowClient, created: ModelVersion, run_key: str) -> ModelVersion:
+    """Keep the lowest version of a key: two machines that train the same at once end with one."""
+    lowest = version_of(client, created.name, run_key)
+    if lowest is None or int(lowest.version) == int(created.version):
+        return created
+    client.delete_model_version(created.name, str(created.version))
+    client.set_terminated(str(created.run_id), "KILLED")
+    return lowest

@@ -1,0 +1,389 @@
+"""Read MLflow's registry: which models there are, and everything about one version."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from config.load import model_names
+from config.settings import Settings
+from core.errors import ConfigError, ModelNotFoundError
+from tasks.registry.client import SQLITE, address, artifact_root, mlflow_client, mlflow_failures
+from tasks.registry.register import CHALLENGER, CHAMPION, REPORTS, Registered, complete, version_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.store.entities import PagedList
+
+Item = TypeVar("Item")
+
+LINEAGE = (
+    "perennial.run_key",
+    "perennial.data_version",
+    "perennial.config_hash",
+    "perennial.code_version",
+    "perennial.lock_hash",
+    "perennial.trigger",
+    "git.commit",
+    "git.dirty",
+)
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """One line about a model.
+
+    Parameters
+    ----------
+    model
+        Its name.
+    n_versions
+        Registered versions; 0 for a model file that was never trained.
+    champion, challenger
+        The versions that bear these aliases, or None.
+    newest
+        The highest version, or None.
+    metric, value
+        The gate's metric and its holdout value, of the champion or else the newest version.
+    created_at
+        When the newest version was registered, ISO 8601 in UTC.
+    """
+
+    model: str
+    n_versions: int
+    champion: int | None = None
+    challenger: int | None = None
+    newest: int | None = None
+    metric: str | None = None
+    value: float | None = None
+    created_at: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content that JSON can hold."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class VersionDetail:
+    """Everything people ask about one version.
+
+    Parameters
+    ----------
+    model, version, aliases
+        What it is called.
+    run_id
+        The MLflow run that made it.
+    created_at
+        ISO 8601 in UTC.
+    data_version, gate
+        What it was made from; ``passed``, ``refused``, ``undecided`` or ``not judged``.
+    gate_metric, gate_value, gate_floor, reasons
+        What the gate looked at, and its sentences.
+    metrics, params
+        As logged on the run.
+    lineage
+        Tags without their ``perennial.`` prefix.
+    files
+        Names in the bundle.
+    links
+        Title and path (or address) of what there is to look at.
+    """
+
+    model: str
+    version: int
+    aliases: tuple[str, ...]
+    run_id: str
+    created_at: str
+    data_version: str
+    gate: str
+    gate_metric: str
+    gate_value: float | None
+    gate_floor: float | None
+    reasons: tuple[str, ...]
+    metrics: dict[str, float] = field(repr=False)
+    params: dict[str, str] = field(repr=False)
+    lineage: dict[str, str] = field(repr=False)
+    files: tuple[str, ...] = field(repr=False)
+    links: dict[str, str] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content that JSON can hold."""
+        return asdict(self)
+
+
+def find_registered(model: str, run_key: str, settings: Settings) -> Registered | None:
+    """Find the version a run key has, and end its run where a killed registration did not."""
+    if is_empty(settings):
+        return None
+    client = mlflow_client(settings)
+    with mlflow_failures(settings):
+        version = version_of(client, model, run_key)
+        return None if version is None else complete(client, version, settings, created=False)
+
+
+def list_models(settings: Settings) -> list[ModelSummary]:
+    """Summarise every model that has a file in the project or a version in the registry, by name."""
+    known = {name: ModelSummary(name, 0) for name in model_names(settings.root)}
+    if not is_empty(settings):
+        client = mlflow_client(settings)
+        with mlflow_failures(settings):
+            known.update({name: _summary(client, name) for name in _registered_names(client)})
+    return [known[name] for name in sorted(known)]
+
+
+def registered_models(settings: Settings) -> list[str]:
+    """Names of the models that have a version or had one."""
+    if is_empty(settings):
+        return []
+    client = mlflow_client(settings)
+    with mlflow_failures(settings):
+        return _registered_names(client)
+
+
+def show_model(model: str, selector: str | None, settings: Settings) -> VersionDetail:
+    """Everything about one version.
+
+    Parameters
+    ----------
+    selector
+        A version number, ``champion``, ``challenger``, or None for the champion or else the newest version.
+
+    Raises
+    ------
+    ModelNotFoundError
+        No such model, version or alias; the message lists what there is.
+    """
+    client = _client_for(model, settings)
+    with mlflow_failures(settings):
+        numbers, aliases = _numbers(client, model, settings)
+        number = _selected(model, selector, numbers, aliases)
+        return _detail(client, client.get_model_version(model, str(number)), aliases, settings)
+
+
+def version_number(model: str, selector: str, settings: Settings) -> int:
+    """Return the number of the version that a number or an alias means.
+
+    Raises
+    ------
+    ModelNotFoundError
+        No such model, version or alias; the message lists what there is.
+    """
+    client = _client_for(model, settings)
+    with mlflow_failures(settings):
+        return _selected(model, selector, *_numbers(client, model, settings))
+
+
+def data_version_of(model: str, version: int, settings: Settings) -> str:
+    """Return the data version that a registered version was trained on; empty where Perennial did not register it.
+
+    Raises
+    ------
+    ModelNotFoundError
+        MLflow no longer has the version.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = _client_for(model, settings)
+    with mlflow_failures(settings):
+        try:
+            return str(client.get_model_version(model, str(version)).tags.get("perennial.data_version", ""))
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise ModelNotFoundError(f"MLflow no longer has version {version} of {model!r}") from error
+            raise
+
+
+def versions_made_for(model: str, trigger: str, settings: Settings) -> list[int]:
+    """Return the versions that were registered for a trigger, ascending."""
+    if is_empty(settings):
+        return []
+    client = mlflow_client(settings)
+    with mlflow_failures(settings):
+        return sorted(
+            int(version.version)
+            for version in _versions(client, model)
+            if version.tags.get("perennial.trigger") == trigger
+        )
+
+
+def serve_mlflow(settings: Settings, port: int) -> None:
+    """Serve MLflow's pages on this machine until interrupted.
+
+    Raises
+    ------
+    ConfigError
+        MLflow runs elsewhere already.
+    """
+    if settings.mlflow_uri.startswith("http"):
+        raise ConfigError(f"MLflow is served already: open {address(settings)}")
+    mlflow_client(settings)  # makes the database where there is none
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", settings.mlflow_uri, "--default-artifact-root", str(artifact_root(settings))]
+    # MLflow's server runs jobs for its callers unless told not to; people only look here.
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    subprocess.run(command, env=environment, check=False)  # noqa: S603 - our own interpreter, our own settings
+
+
+def is_empty(settings: Settings) -> bool:
+    """Whether nothing was registered yet, as far as that is known without MLflow."""
+    # Known without MLflow, whose import takes a second and a half.
+    return settings.mlflow_uri.startswith(SQLITE) and not Path(settings.mlflow_uri.removeprefix(SQLITE)).exists()
+
+
+def _registered_names(client: MlflowClient) -> list[str]:
+    pages = _pages(lambda token: client.search_registered_models(max_results=500, page_token=token))
+    # What others registered under other kinds of names is not ours.
+    return [model.name for model in pages if re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", model.name)]
+
+
+def _versions(client: MlflowClient, model: str) -> list[ModelVersion]:
+    ours = f"name = '{model}'"
+    return list(_pages(lambda token: client.search_model_versions(ours, max_results=1000, page_token=token)))
+
+
+def _pages(page_after: Callable[[str | None], PagedList[Item]]) -> Iterator[Item]:
+    page = page_after(None)
+    yield from page
+    while page.token:
+        page = page_after(page.token)
+        yield from page
+
+
+def _client_for(model: str, settings: Settings) -> MlflowClient:
+    if is_empty(settings):
+        raise ModelNotFoundError(_not_trained(model, settings))
+    return mlflow_client(settings)
+
+
+def _numbers(client: MlflowClient, model: str, settings: Settings) -> tuple[list[int], dict[str, int]]:
+    """Versions of a model, ascending, and its aliases."""
+    names = _registered_names(client)
+    versions = sorted(int(version.version) for version in _versions(client, model)) if model in names else []
+    if not versions:
+        raise ModelNotFoundError(_not_trained(model, settings, names))
+    aliases = client.get_registered_model(model).aliases
+    return versions, {name: int(number) for name, number in aliases.items()}
+
+
+def _summary(client: MlflowClient, model: str) -> ModelSummary:
+    aliases = {name: int(number) for name, number in client.get_registered_model(model).aliases.items()}
+    versions = {int(version.version): version for version in _versions(client, model)}
+    if not versions:
+        return ModelSummary(model, 0)
+    newest = max(versions)
+    shown = versions.get(aliases.get(CHAMPION, newest), versions[newest])
+    return ModelSummary(
+        model=model,
+        n_versions=len(versions),
+        champion=aliases.get(CHAMPION),
+        challenger=aliases.get(CHALLENGER),
+        newest=newest,
+        metric=shown.tags.get("perennial.gate.metric"),
+        value=_number(shown.tags.get("perennial.gate.value")),
+        created_at=_moment(versions[newest].creation_timestamp),
+    )
+
+
+def _selected(model: str, selector: str | None, versions: Sequence[int], aliases: Mapping[str, int]) -> int:
+    if selector is None:
+        return aliases.get(CHAMPION, versions[-1])
+    number = int(selector) if selector.isdecimal() else aliases.get(selector)
+    if number is not None and number in versions:
+        return number
+    held = ", ".join(f"{model}@{alias} (version {number})" for alias, number in sorted(aliases.items()))
+    numbers = ", ".join(map(str, versions)) if len(versions) <= 10 else f"{versions[0]} to {versions[-1]}"
+    raise ModelNotFoundError(
+        f"{model!r} has no version or alias {selector!r}; there are: versions {numbers}; {held or 'no aliases'}"
+    )
+
+
+def _not_trained(model: str, settings: Settings, registered: Sequence[str] = ()) -> str:
+    if model in model_names(settings.root):
+        return f"{model!r} has no registered version yet; train it with 'perennial train {model}'"
+    others = ", ".join(sorted({*registered, *model_names(settings.root)})) or "none yet"
+    return f"there is no model {model!r}; models here: {others}"
+
+
+def _detail(
+    client: MlflowClient, version: ModelVersion, aliases: Mapping[str, int], settings: Settings
+) -> VersionDetail:
+    run, tags, number = _run(client, str(version.run_id)), version.tags, int(version.version)
+    files = tuple(_listing(client, tags.get("perennial.model_id", "")))
+    return VersionDetail(
+        model=version.name,
+        version=number,
+        aliases=tuple(sorted(alias for alias, held in aliases.items() if held == number)),
+        run_id=str(version.run_id),
+        created_at=_moment(version.creation_timestamp),
+        data_version=tags.get("perennial.data_version", ""),
+        gate=tags.get("perennial.gate", "not judged"),
+        gate_metric=tags.get("perennial.gate.metric", ""),
+        gate_value=_number(tags.get("perennial.gate.value")),
+        gate_floor=_number(tags.get("perennial.gate.floor")),
+        reasons=tuple(tags.get("perennial.gate.reasons", "").splitlines()),
+        metrics=dict(sorted(run.data.metrics.items())) if run else {},
+        params=dict(sorted(run.data.params.items())) if run else {},
+        lineage={name.removeprefix("perennial."): tags[name] for name in LINEAGE if tags.get(name)},
+        files=files,
+        links=_links(version, run, files, settings),
+    )
+
+
+def _run(client: MlflowClient, run_id: str) -> Run | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # someone removed the run and kept the version
+            return None
+        raise
+
+
+def _listing(client: MlflowClient, model_id: str, folder: str | None = None) -> list[str]:
+    if not model_id:
+        return []
+    names: list[str] = []
+    for item in client.list_logged_model_artifacts(model_id, folder):
+        names += _listing(client, model_id, item.path) if item.is_dir else [item.path]
+    return sorted(names)
+
+
+def _links(version: ModelVersion, run: Run | None, files: Sequence[str], settings: Settings) -> dict[str, str]:
+    links = {"bundle": _place(str(version.source))}
+    if "card.html" in files:
+        links = {"model card": f"{links['bundle']}/card.html", **links}
+    if run is not None:
+        links["reports"] = f"{_place(run.info.artifact_uri)}/{REPORTS}"
+        if "perennial.gate" in version.tags:  # the card among the reports was completed with the verdict
+            links["model card"] = f"{links['reports']}/card.html"
+    if settings.mlflow_uri.startswith("http"):
+        links["MLflow"] = f"{address(settings).rstrip('/')}/#/models/{version.name}/versions/{version.version}"
+    else:
+        links["MLflow"] = "perennial ui"
+    return links
+
+
+def _place(uri: str) -> str:
+    """Return a path where the files lie on this machine, the address elsewhere."""
+    parts = urlsplit(uri)
+    return unquote(parts.path) if parts.scheme in {"", "file"} else uri
+
+
+def _number(text: str | None) -> float | None:
+    value = float(text) if text else float("nan")
+    return value if abs(value) < float("inf") else None
+
+
+def _moment(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,169 @@
+"""The page and the JSON of a drift report: Perennial's table above, Evidently's plots below.
+
+Run as ``python -m tasks.reports.drift_page WORK TARGET`` by :class:`tasks.reports.drift.DriftReport`, which
+describes WORK.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.jsonable import jsonable
+from tasks.reports.card import TEMPLATES, template_environment
+from tasks.reports.drawing import Drawing, level_drawing, number_drawing, shown_names, spark_svg
+from tasks.reports.evidently import TEST_LABEL, EvidentlyReport, Verdict, evidently_report
+
+MAX_PLOTS = 60
+"""Columns with a plot, the drifted ones first: a browser draws two figures for each. The table holds them all."""
+
+NAME_LENGTH = 60
+PAGE, CONTENT = "drift.html", "drift.json"
+START = 'window.drawDashboard(dashboard, new Map(Object.entries(details)), "plots");'
+
+
+@dataclass(frozen=True)
+class Row:
+    """One column in the table.
+
+    Parameters
+    ----------
+    name, shown
+        As it is, and as Evidently may see it.
+    kind, score, threshold, drifted, note
+        As the caller said.
+    missing_reference, missing
+        Shares of the rows, 0 to 1; None without rows.
+    plotted
+        Whether Evidently draws it.
+    """
+
+    name: str
+    shown: str
+    kind: str
+    score: float
+    threshold: float
+    drifted: bool
+    note: str
+    missing_reference: float | None
+    missing: float | None
+    drawing: Drawing
+    plotted: bool
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be said of the column beside its numbers."""
+        said = [self.note, *self.drawing.remarks]
+        unplotted = self.drawing.drawable and not self.plotted
+        reason = "dates are not plotted below" if self.kind == "dates" else "not plotted below"
+        return [sentence for sentence in [*said, reason if unplotted else ""] if sentence]
+
+    @property
+    def spark(self) -> str:
+        """Both distributions as a small SVG element."""
+        return spark_svg(self.drawing)
+
+
+def write_report(work: Path, target: Path) -> None:
+    """Write ``drift.html`` and ``drift.json`` into the folder `target` from what lies in the folder `work`."""
+    facts = json.loads((work / "facts.json").read_text(encoding="utf-8"))
+    rows = _rows(facts["columns"], *(pd.read_parquet(work / f"{side}.parquet") for side in ("reference", "current")))
+    plotted = {row.shown: row for row in rows if row.plotted}
+    report = None
+    if plotted:
+        report = evidently_report(
+            {shown: row.drawing for shown, row in plotted.items()},
+            {shown: Verdict(row.score, row.threshold, row.drifted) for shown, row in plotted.items()},
+        )
+    # "<" has no place in JSON outside of a text, and there it may be written so.
+    content = json.dumps(jsonable(_content(facts, rows, report))).replace("<", "\\u003c")
+    (work / CONTENT).write_text(content, encoding="utf-8")
+    (work / PAGE).write_text(_page(facts, rows, report), encoding="utf-8")
+    for name in (CONTENT, PAGE):
+        (work / name).replace(target / name)
+
+
+def _rows(columns: list[dict[str, Any]], reference: pd.DataFrame, current: pd.DataFrame) -> list[Row]:
+    shown = shown_names([column["name"] for column in columns], NAME_LENGTH)
+    rows: list[Row] = []
+    n_plots = 0
+    for position in sorted(range(len(columns)), key=lambda position: _rank(columns[position])):
+        column, sides = columns[position], (reference[str(position)], current[str(position)])
+        drawing = _drawing(column["kind"], *sides)
+        plotted = drawing.drawable and column["kind"] != "dates" and n_plots < MAX_PLOTS
+        n_plots += plotted
+        rows.append(Row(shown=shown[position], **column | _missing(column, *sides), drawing=drawing, plotted=plotted))
+    return rows
+
+
+def _missing(column: dict[str, Any], reference: pd.Series, current: pd.Series) -> dict[str, float | None]:
+    drawn = {"missing_reference": reference, "missing": current}
+    shares = {name: float(side.isna().mean()) if len(side) else None for name, side in drawn.items()}
+    return {name: share if column[name] is None else column[name] for name, share in shares.items()}
+
+
+def _rank(column: dict[str, Any]) -> tuple[bool, float]:
+    """Order: drifted columns first, then by score; those without a score last."""
+    score = column["score"]
+    return not column["drifted"], math.inf if math.isnan(score) else -score
+
+
+def _drawing(kind: str, reference: pd.Series, current: pd.Series) -> Drawing:
+    if kind == "levels":
+        return level_drawing(reference, current)
+    return number_drawing(reference.to_numpy(dtype=np.float64), current.to_numpy(dtype=np.float64))
+
+
+def _content(facts: dict[str, Any], rows: list[Row], report: EvidentlyReport | None) -> dict[str, Any]:
+    """Evidently's own JSON with the columns' true names, and what the table of the page says."""
+    content = dict(report.content) if report else {"metrics": [], "tests": []}
+    names = {row.shown: row.name for row in rows}
+    for metric in content["metrics"]:
+        metric["config"]["column"] = names[metric["config"]["column"]]
+    fields = ("name", "kind", "score", "threshold", "drifted", "missing_reference", "missing", "remarks")
+    table = [{field: getattr(row, field) for field in fields} for row in rows]
+    return {**content, "perennial": {**facts, "columns": table}}
+
+
+def _page(facts: dict[str, Any], rows: list[Row], report: EvidentlyReport | None) -> str:
+    scripts = [report.data, "var global = globalThis", report.library, START] if report else []
+    environment = template_environment()
+    environment.filters |= {"score": _score, "share": _share}
+    return environment.get_template("drift.html.j2").render(
+        facts=facts,
+        rows=rows,
+        n_drifted=sum(row.drifted for row in rows),
+        test=TEST_LABEL,
+        css=(TEMPLATES / "page.css").read_text(encoding="utf-8").replace(":root", "&"),
+        font=report.font if report else "",
+        scripts=scripts,
+        # Only these very scripts may run: a word of data that became one would not be among them.
+        allowed=" ".join(_digest(script) for script in scripts) or "'none'",
+    )
+
+
+def _digest(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def _score(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def _share(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.1%}" if 0 < value < 0.1 else f"{value:.0%}"
+
+
+if __name__ == "__main__":
+    write_report(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,81 @@
+"""Prefect's API, reached by its own client, with failures turned into ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from config.settings import Settings
+from core.errors import StorageError
+from tasks.runs.local_server import running_server
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+TIMEOUT_SECONDS = 15.0
+
+
+def known_api(settings: Settings) -> str | None:
+    """Return the address of the Prefect API: the configured one, or the running local server's; None without either."""
+    if settings.prefect_api_url:
+        return settings.prefect_api_url
+    server = running_server(settings)
+    return server.api_url if server else None
+
+
+def api_address(settings: Settings) -> str:
+    """Return the address of the Prefect API, see :func:`known_api`.
+
+    Raises
+    ------
+    StorageError
+        There is none.
+    """
+    address = known_api(settings)
+    if address is None:
+        raise StorageError("there is no Prefect API: set PREFECT_API_URL, or start everything with 'perennial up'")
+    return address
+
+
+@contextmanager
+def prefect_client(settings: Settings, seconds: float = TIMEOUT_SECONDS) -> Iterator[SyncPrefectClient]:
+    """Give a client for some calls; whoever calls tries again by itself, so the client does not.
+
+    Parameters
+    ----------
+    seconds
+        Longest time of one call.
+
+    Raises
+    ------
+    StorageError
+        There is no API, it does not answer, or it answers that it cannot.
+    """
+    from httpx import HTTPError, HTTPStatusError, InvalidURL
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    address = api_address(settings)
+    try:
+        with (
+            temporary_settings({PREFECT_API_URL: address, PREFECT_CLIENT_MAX_RETRIES: 0}),
+            get_client(sync_client=True, httpx_settings={"timeout": seconds}) as client,
+        ):
+            yield client
+    except HTTPStatusError as error:
+        raise _failed(address, f"it answers {error.response.status_code}: {error.response.text[:300]}") from error
+    except (HTTPError, InvalidURL, OSError, RuntimeError) as error:
+        # The client raises RuntimeError where an address answers that is no Prefect API.
+        raise _failed(address, str(error) or type(error).__name__) from error
+
+
+def shown_address(address: str) -> str:
+    """Return an address without what stands before its host: it may be a password."""
+    return re.sub(r"//[^/@\s]*@", "//***@", address)
+
+
+def _failed(address: str, why: str) -> StorageError:
+    where = shown_address(address)
+    return StorageError(f"Prefect at {where} failed: {why}. Check that it runs (PREFECT_API_URL), then try again")

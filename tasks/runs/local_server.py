@@ -1,0 +1,245 @@
+"""A Prefect server of the project's own: started once in the background, reused, gone when idle.
+
+A flow run needs an API. Prefect's ephemeral one is started anew by every process (8 to 18 s); this one is paid once,
+while the command imports its libraries, and then answers every later run. ``PREFECT_API_URL`` in the environment
+(a self-hosted server, Prefect Cloud) takes its place altogether.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from config.platform import read_platform
+from config.settings import PACKAGES, Settings, load_settings
+from core.errors import StorageError
+
+PREFERRED_PORT = 4200
+START_SECONDS = 120.0
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class LocalServer:
+    """A running server: its process and its address."""
+
+    pid: int
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Address of the user interface."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def api_url(self) -> str:
+        """Address for ``PREFECT_API_URL``."""
+        return f"{self.url}/api"
+
+
+def prefect_environment(settings: Settings) -> dict[str, str]:
+    """Environment of a local run: Prefect's home under ``var``, no telemetry, JSON results, our own console."""
+    return {
+        "PREFECT_HOME": str(settings.var / "prefect"),
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "perennial",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "PREFECT_LOGGING_SETTINGS_PATH": str(Path(__file__).with_name("prefect_logging.yml")),
+        "PREFECT_CLIENT_METRICS_ENABLED": "false",
+    }
+
+
+def running_server(settings: Settings) -> LocalServer | None:
+    """Find the project's server if it answers."""
+    try:
+        server = LocalServer(**json.loads(_state_file(settings).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return server if _answers(server) else None
+
+
+def start_server(settings: Settings) -> None:
+    """Start the server in the background unless it runs; do not wait for it.
+
+    Two commands at once start two processes; the one that finds the lock taken ends at once.
+    """
+    if running_server(settings):
+        return
+    log = settings.var / "log" / "prefect-server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, **prefect_environment(settings), "PERENNIAL_ROOT": str(settings.root)}
+    environment |= {"PERENNIAL_VAR": str(settings.var), "PYTHONPATH": str(PACKAGES)}
+    # With PYTHONDONTWRITEBYTECODE every start would compile Prefect's server again.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    with log.open("ab") as output:
+        # A shell in between leaves the server to init: no zombie here, and it outlives this command.
+        subprocess.run(
+            ["/bin/sh", "-c", '"$0" "$@" &', sys.executable, "-m", "tasks.runs.local_server"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            cwd=settings.root,
+            start_new_session=True,
+            check=True,
+        )
+
+
+def await_server(settings: Settings, seconds: float = START_SECONDS) -> LocalServer:
+    """Wait until the project's server answers.
+
+    Raises
+    ------
+    StorageError
+        It did not answer in time; the message names its log.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if server := running_server(settings):
+            return server
+        time.sleep(0.05)
+    raise StorageError(
+        f"the local Prefect server did not answer within {seconds:.0f} s; "
+        f"its log is {settings.var / 'log' / 'prefect-server.log'}. Or set PREFECT_API_URL to a server of yours"
+    )
+
+
+def await_platform(settings: Settings, seconds: float = START_SECONDS) -> None:
+    """Wait while the platform of the project is being started or stopped: its server works on the same database."""
+    deadline = time.monotonic() + seconds
+    while (platform := read_platform(settings.var)) is not None and not platform.ready and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def stop_server(settings: Settings) -> bool:
+    """Stop the project's server; False when none runs."""
+    server = running_server(settings)
+    if server is None:
+        return False
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(server.pid)
+        process.terminate()
+        process.wait(timeout=15)
+    return True
+
+
+def serve(settings: Settings) -> None:
+    """Run the server in this process until it has been idle for the configured time."""
+    import uvicorn
+    from filelock import FileLock, Timeout
+    from prefect.server.api.server import create_app
+
+    lock = FileLock(settings.var / "prefect" / "server.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return
+    app = _ActivityRecorder(create_app(final=True))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
+    listener = _bind()
+    # Prefect's page asks the API at this address; it is only known now.
+    threading.Thread(target=_publish, args=(settings, server, listener), daemon=True).start()
+    threading.Thread(target=_end_when_idle, args=(server, app, settings), daemon=True).start()
+    try:
+        server.run(sockets=[listener])
+    finally:
+        _state_file(settings).unlink(missing_ok=True)
+        lock.release()
+
+
+class _ActivityRecorder:
+    """ASGI wrapper that knows when the last request ended and whether one is being answered."""
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+        self._in_flight = 0
+        self._last = time.monotonic()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        self._in_flight += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._in_flight -= 1
+            self._last = time.monotonic()
+
+    def begin(self) -> None:
+        """Count idle time from now."""
+        self._last = time.monotonic()
+
+    def idle_seconds(self) -> float:
+        """Seconds since the last answer; 0 while one is being given."""
+        # The lifespan call is in flight for as long as the server lives.
+        return 0.0 if self._in_flight > 1 else time.monotonic() - self._last
+
+
+def _end_when_idle(server: Any, app: _ActivityRecorder, settings: Settings) -> None:
+    while not server.started:
+        time.sleep(0.05)
+    app.begin()
+    while app.idle_seconds() < settings.server_idle_minutes * 60:
+        time.sleep(1.0)
+    server.should_exit = True
+
+
+def _publish(settings: Settings, server: Any, listener: socket.socket) -> None:
+    while not server.started:
+        time.sleep(0.02)
+    state = _state_file(settings)
+    temporary = state.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps(asdict(LocalServer(os.getpid(), listener.getsockname()[1]))))
+    temporary.replace(state)
+
+
+def _bind() -> socket.socket:
+    """Take Prefect's usual port where it is free, else any; loopback only."""
+    for port in (PREFERRED_PORT, 0):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+            # At once: two servers that start together can both bind the port, but only one can listen.
+            listener.listen(2048)
+        except OSError:
+            listener.close()
+            continue
+        return listener
+    raise StorageError("no free port on 127.0.0.1 for the local Prefect server")
+
+
+def _answers(server: LocalServer) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    try:
+        connection.request("GET", "/api/health")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _state_file(settings: Settings) -> Path:
+    return settings.var / "prefect" / "server.json"
+
+
+if __name__ == "__main__":
+    serve(load_settings())

@@ -1,0 +1,90 @@
+"""Bring the bundle of a champion to where the prediction service reads it.
+
+``python -m tasks.serving.bring_bundle`` reads one line of JSON, a :class:`Question`, and prints one:
+``{"manifest": …}``, or ``{"error": …, "kind": "bundle" | "storage"}``. It is a process of its own because
+the service imports no MLflow, and because what is read here for the first time may be anything.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from config.settings import Settings, load_settings
+from core.errors import BundleError, PerennialError, StorageError
+from core.train.trust import trusted_types
+from serving.model.served import load_model
+from tasks.registry.fetch import fetched
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which bundle to bring, see :class:`serving.processes.follower.Wanted`."""
+
+    model: str
+    version: int
+    manifest: str | None
+    folder: Path
+    trusted: tuple[str, ...]
+
+
+def bring_bundle(question: Question, settings: Settings) -> str:
+    """Fetch a bundle, check that it is what the gate judged and that it answers, and put it in its place.
+
+    A repeat is harmless: the place is named by the bundle's content.
+
+    Returns
+    -------
+    str
+        SHA-256 of its manifest, the name of its folder.
+
+    Raises
+    ------
+    BundleError
+        It is not what was judged, or does not load.
+    ModelNotFoundError
+        The registry has no such version.
+    StorageError
+        MLflow or the artifact store is away, or the disk is full.
+    """
+    with fetched(question.model, question.version, settings) as found:
+        if question.manifest not in (None, found.manifest_sha256):
+            raise BundleError(
+                f"version {question.version} of {question.model!r} in the registry has another manifest "
+                f"({found.manifest_sha256[:12]}…) than the one the gate judged ({str(question.manifest)[:12]}…): "
+                "somebody changed the registry; train again, or bring it back from a backup"
+            )
+        load_model(
+            found.folder,
+            found.manifest_sha256,
+            trusted_types(question.trusted),
+            name=question.model,
+            version=question.version,
+        )
+        place = question.folder / found.manifest_sha256
+        try:
+            question.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            shutil.rmtree(place, ignore_errors=True)
+            found.folder.replace(place)
+        except OSError as error:
+            raise StorageError(f"the bundle cannot be put into {place}: {error}; free the disk") from error
+        return found.manifest_sha256
+
+
+def main() -> None:
+    """Answer one question."""
+    question = TypeAdapter(Question).validate_json(sys.stdin.readline())
+    try:
+        answer = {"manifest": bring_bundle(question, load_settings())}
+    except PerennialError as error:
+        answer = {"error": str(error), "kind": "storage" if isinstance(error, StorageError) else "bundle"}
+    sys.stdout.write(f"{json.dumps(answer)}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Rehearse a bundle's serving: rows to ask are kept at training time, a fresh process asks them at judging time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any, Self, cast
+
+import numpy.typing as npt
+import pandas as pd
+from pydantic import TypeAdapter, ValidationError
+
+from config.schema import Gate
+from config.settings import PACKAGES
+from core.feature_contract import FeatureContract
+from core.gate.decision import ServingVerdict
+from core.train.rehearsal import rehearsal_frame
+from tasks.registry.bundle import example_rows
+
+COMMAND = (sys.executable, "-m", "serving.rehearsal.rehearse")
+TIMEOUT_SECONDS = 300.0
+
+# All that the process is given of the environment: a bundle that is not what it should be finds no secret there.
+PASSED_ON = (
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LD_LIBRARY_PATH",
+    "MKL_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "PATH",
+    "PYTHONPATH",
+    "SYSTEMROOT",
+    "TMPDIR",
+    "TZ",
+)
+
+
+def rehearsal_table(frame: pd.DataFrame, output: npt.NDArray[Any], contract: FeatureContract) -> bytes:
+    """Parquet file of the rows that a rehearsal asks, with the training pipeline's answers.
+
+    Parameters
+    ----------
+    frame, output
+        Raw rows of the holdout, and the pipeline's answers: probabilities (n, k) or values (n,).
+
+    Returns
+    -------
+    bytes
+        Content of the bundle's ``rehearsal.parquet``: first the rows of its input example, then up to 1,000 evenly
+        spread ones, see :func:`core.train.rehearsal.rehearsal_frame`.
+    """
+    places = example_rows(frame.reset_index(drop=True), contract).index.to_numpy()
+    content = BytesIO()
+    rehearsal_frame(frame, output, contract, places).to_parquet(content, index=False)
+    return content.getvalue()
+
+
+class Rehearsal:
+    """A rehearsal in a process of its own, which imports at once what serving needs and then waits to be asked.
+
+    Leaving the block ends it; so does the end of this process.
+
+    Parameters
+    ----------
+    command
+        Reads a question and prints a :class:`~core.gate.decision.ServingVerdict` as its last line.
+    timeout_seconds
+        From the question; a process that takes longer is ended.
+    """
+
+    def __init__(self, command: Sequence[str] = COMMAND, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._deadline = time.monotonic() + timeout_seconds
+        # Files, not pipes: nobody reads while the gate computes, and a full pipe would stop the process.
+        self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the block is left
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the block is left
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            command,
+            stdin=subprocess.PIPE,
+            stdout=self._printed,
+            stderr=self._errors,
+            cwd=PACKAGES,
+            env=_environment(),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._printed.close()
+        self._errors.close()
+
+    def ask(self, folder: Path, manifest_sha256: str, trusted: Sequence[str], gate: Gate) -> None:
+        """Let the process rehearse a bundle.
+
+        Parameters
+        ----------
+        folder
+            A private copy of the bundle; stays until the rehearsal has finished.
+        manifest_sha256
+            Hash of its manifest as it was registered.
+        trusted
+            Types the stored pipeline may hold, see :func:`core.train.trust.trusted_types`.
+        gate
+            Names the bound of the latency.
+        """
+        question = {
+            "folder": str(folder.resolve()),
+            "manifest": manifest_sha256,
+            "trusted": list(trusted),
+            "max_latency_ms": gate.max_latency_ms,
+        }
+        self._deadline = time.monotonic() + self._timeout_seconds
+        # A process that is gone already is told by its missing verdict.
+        with suppress(BrokenPipeError), cast("IO[bytes]", self._process.stdin) as asked:
+            asked.write(json.dumps(question).encode() + b"\n")
+
+    def finish(self) -> ServingVerdict:
+        """Wait for the verdict; a process that crashes or takes too long has failed."""
+        try:
+            status = self._process.wait(max(0.0, self._deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return _failed(f"the rehearsal of serving took longer than {self._timeout_seconds:g} s and was ended")
+        lines = _lines(self._printed)
+        try:
+            return TypeAdapter(ServingVerdict).validate_json(lines[-1] if status == 0 and lines else "")
+        except ValidationError:
+            last = "; ".join(_lines(self._errors)[-1:]) or "it printed nothing"
+            return _failed(f"the process that rehearsed serving broke off (exit {status}): {last[:500]}")
+
+
+def _environment() -> dict[str, str]:
+    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    # OpenMP threads that spin while they wait would make the answers look slow beside the gate's own computations.
+    return {**passed_on, "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+def _lines(file: Any) -> list[str]:
+    file.seek(0)
+    return [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+
+
+def _failed(reason: str) -> ServingVerdict:
+    return ServingVerdict(False, "", 0, None, None, None, None, (reason,))

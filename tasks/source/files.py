@@ -1,0 +1,319 @@
+"""The files behind an address: local paths as they are, everything else copied beside the run first.
+
+A copy makes what follows the same for every origin: the engine reads a local UTF-8 file, as often as it needs to, and
+nobody changes it meanwhile.
+"""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import lzma
+import shutil
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from config.schema import CsvSource, ParquetSource
+from config.settings import Settings
+from core.errors import SourceError, SourceTooLargeError
+from tasks.source.engine import disk_failures
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COPIES = "source"
+"""Folder under the work folder that holds copies."""
+
+CHUNK = 1 << 20
+SAMPLE_BYTES = 1 << 18
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+_FOREIGN = {
+    b"PAR1\x15": "is a Parquet file: set source.kind to parquet",
+    b"PK\x03\x04": "is a ZIP archive or an Excel workbook: save the table as CSV",
+    b"\xd0\xcf\x11\xe0": "is an Excel workbook: save the table as CSV",
+    b"\x1f\x8b": "is compressed by gzip: let its name end in .gz",
+}
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A local file and what messages call it."""
+
+    path: Path
+    shown: str
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What a Parquet file says of itself."""
+
+    n_rows: int
+    names: tuple[str, ...]
+
+
+def is_remote(uri: str) -> bool:
+    """Whether an address is for fsspec."""
+    return "://" in uri or "::" in uri
+
+
+def without_credentials(uri: str) -> str:
+    """Address that may stand in a log: user, password and query are left out."""
+    if not is_remote(uri):
+        return uri
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+
+
+def csv_files(source: CsvSource, settings: Settings, work: Path) -> list[SourceFile]:
+    """Local UTF-8 files of a CSV source, in the order of their names.
+
+    Raises
+    ------
+    SourceError
+        There is none, or one cannot be read or is not in the declared encoding.
+    """
+    if not is_remote(source.uri):
+        plain = [SourceFile(path, str(path)) for path in local_paths(source.uri, settings.root, ".csv")]
+        if source.encoding == "utf-8" and not any(file.path.suffix in _COMPRESSED for file in plain):
+            return plain
+        opened = [(file.shown, str(file.path)) for file in plain]
+        return _decoded_copies(opened, source.encoding, work)
+    filesystem, paths = _remote_paths(source.uri, ".csv")
+    if _is_local(filesystem):
+        return csv_files(source.model_copy(update={"uri": _only_path(paths, source.uri)}), settings, work)
+    return _decoded_copies([(path, path) for path in paths], source.encoding, work, filesystem)
+
+
+def parquet_files(source: ParquetSource, settings: Settings, work: Path) -> list[SourceFile]:
+    """Local Parquet files of a source, in the order of their names; footers are read before remote ones are copied.
+
+    Raises
+    ------
+    SourceError
+        There is none, or one cannot be read or is not Parquet.
+    SourceTooLargeError
+        The footers announce more rows than ``settings.max_rows``.
+    """
+    if not is_remote(source.uri):
+        files = [SourceFile(path, str(path)) for path in local_paths(source.uri, settings.root, ".parquet")]
+        _refuse_too_many((read_footer(file.path, file.shown).n_rows for file in files), source.uri, settings)
+        return files
+    filesystem, paths = _remote_paths(source.uri, ".parquet")
+    with remote_failures(without_credentials(source.uri)):
+        _refuse_too_many((_remote_footer(filesystem, path) for path in paths), source.uri, settings)
+        return [
+            SourceFile(_copy(filesystem, path, work / COPIES / f"{number:04}.parquet"), path)
+            for number, path in enumerate(paths)
+        ]
+
+
+def local_paths(uri: str, root: Path, suffix: str) -> list[Path]:
+    """Files that a path relative to the project names: itself, a folder's content or a glob's matches, sorted.
+
+    Raises
+    ------
+    SourceError
+        No such file.
+    """
+    path = root / Path(uri).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        inside = (file for file in path.rglob(f"*{suffix}*") if _is_data(file.relative_to(path), suffix))
+        found = sorted(file for file in inside if file.is_file())
+    else:
+        # Path.glob takes no absolute pattern.
+        found = sorted(file for match in glob.glob(str(path), recursive=True) if (file := Path(match)).is_file())  # noqa: PTH207
+    if not found:
+        raise SourceError(
+            f"no file {path}; source.uri is {uri!r}, relative to the project's folder {root}. "
+            f"Expected a file, a folder with {suffix} files or a glob"
+        )
+    return found
+
+
+def text_sample(file: SourceFile) -> str:
+    """Beginning of a UTF-8 file as text.
+
+    Raises
+    ------
+    SourceError
+        It cannot be read or is not UTF-8.
+    """
+    try:
+        with file.path.open("rb") as stream:
+            head = stream.read(SAMPLE_BYTES)
+    except OSError as error:
+        raise SourceError(f"{file.shown} cannot be read: {error.strerror}") from error
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    return _decoded(decoder, head, len(head) < SAMPLE_BYTES, file, "utf-8")
+
+
+def read_footer(file: Path | IO[bytes], shown: str) -> Footer:
+    """Read what a Parquet file announces, without its rows.
+
+    Raises
+    ------
+    SourceError
+        It is truncated or not Parquet.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(file) as parquet:
+            schema: pa.Schema = parquet.schema_arrow
+            n_rows = int(parquet.metadata.num_rows)
+            names = tuple(schema.names)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise SourceError(f"{shown} is truncated or not a Parquet file ({reason}); fetch or write it again") from error
+    if n_rows < 0:
+        raise SourceError(f"{shown} announces {n_rows} rows: it is damaged; fetch or write it again")
+    return Footer(n_rows, names)
+
+
+@contextmanager
+def remote_failures(shown: str) -> Iterator[None]:
+    """Turn what a remote file system raises into a :class:`SourceError`."""
+    try:
+        with disk_failures():
+            yield
+    except ImportError as error:
+        raise SourceError(f"{shown} needs a package that is not installed: {error}") from error
+    except _read_errors() as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise SourceError(
+            f"{shown} cannot be read: {reason}. Check the file or the address, the network and the credentials"
+        ) from error
+
+
+def _is_data(path: Path, suffix: str) -> bool:
+    hidden = any(part.startswith(("_", ".")) for part in path.parts)
+    name = path.name.removesuffix(path.suffix) if path.suffix in _COMPRESSED else path.name
+    return not hidden and name.endswith(suffix)
+
+
+def _is_local(filesystem: Any) -> bool:
+    protocol = filesystem.protocol
+    return "file" in ((protocol,) if isinstance(protocol, str) else protocol)
+
+
+def _only_path(paths: list[str], uri: str) -> str:
+    if len(paths) != 1:
+        raise SourceError(f"{uri}: write a glob or folder on this machine as a plain path, without file://")
+    return paths[0]
+
+
+def _remote_paths(uri: str, suffix: str) -> tuple[Any, list[str]]:
+    import fsspec
+
+    shown = without_credentials(uri)
+    with remote_failures(shown):
+        filesystem, path = fsspec.core.url_to_fs(uri)
+        # Listings are cached per process; a worker that lives for weeks would never see a new file.
+        filesystem.invalidate_cache()
+        if glob.has_magic(path):
+            paths = sorted(filesystem.glob(path))
+        elif filesystem.isdir(path):
+            paths = sorted(name for name in filesystem.find(path) if _is_data(Path(name[len(path) :]), suffix))
+        else:
+            paths = [path] if filesystem.exists(path) else []
+    if not paths:
+        raise SourceError(f"no file {shown}; expected a file, a folder with {suffix} files or a glob")
+    return filesystem, paths
+
+
+def _remote_footer(filesystem: Any, path: str) -> int:
+    with filesystem.open(path, "rb") as stream:
+        return read_footer(stream, path).n_rows
+
+
+def _refuse_too_many(counts: Iterator[int], uri: str, settings: Settings) -> None:
+    n_rows = sum(counts)
+    if n_rows > settings.max_rows:
+        raise too_many_rows(without_credentials(uri), f"announces {n_rows:,} rows", settings)
+
+
+def too_many_rows(shown: str, found: str, settings: Settings) -> SourceTooLargeError:
+    """Build the error for a source above the cap."""
+    return SourceTooLargeError(
+        f"{shown} {found}, the cap is {settings.max_rows:,}; take fewer rows, or set PERENNIAL_MAX_ROWS if it is right"
+    )
+
+
+def _copy(filesystem: Any, path: str, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with filesystem.open(path, "rb") as stream, target.open("wb") as copy:
+        shutil.copyfileobj(stream, copy, CHUNK)
+    return target
+
+
+def _decoded_copies(
+    opened: list[tuple[str, str]], encoding: str, work: Path, filesystem: Any = None
+) -> list[SourceFile]:
+    import fsspec
+
+    source = filesystem or fsspec.filesystem("file")
+    copies = []
+    for number, (shown, path) in enumerate(opened):
+        target = work / COPIES / f"{number:04}.csv"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with remote_failures(shown), source.open(path, "rb", compression="infer") as stream:
+            _decode_into(stream, target, shown, encoding)
+        copies.append(SourceFile(target, shown))
+    return copies
+
+
+def _decode_into(stream: IO[bytes], target: Path, shown: str, encoding: str) -> None:
+    decoder = codecs.getincrementaldecoder(_codec(encoding))()
+    line = 1
+    with target.open("w", encoding="utf-8", newline="") as copy:
+        while block := stream.read(CHUNK):
+            text = _decoded(decoder, block, False, SourceFile(target, shown), encoding, line)
+            line += text.count("\n")
+            copy.write(text)
+        copy.write(_decoded(decoder, b"", True, SourceFile(target, shown), encoding, line))
+
+
+def _decoded(
+    decoder: codecs.IncrementalDecoder, block: bytes, final: bool, file: SourceFile, encoding: str, line: int = 1
+) -> str:
+    for magic, advice in _FOREIGN.items():
+        if line == 1 and block.startswith(magic):
+            raise SourceError(f"{file.shown} {advice}")
+    try:
+        return decoder.decode(block, final)
+    except UnicodeError as error:
+        others = " or ".join(other for other in ("utf-8", "latin-1", "utf-16") if other != encoding)
+        if isinstance(error, UnicodeDecodeError):
+            line += error.object[: error.start].count(b"\n")
+        reason = getattr(error, "reason", error)
+        raise SourceError(
+            f"{file.shown}, line {line}: not {encoding} text ({reason}); set source.encoding to {others}, "
+            "or save it as UTF-8"
+        ) from error
+
+
+def _codec(encoding: str) -> str:
+    return "utf-8-sig" if encoding == "utf-8" else encoding
+
+
+def _read_errors() -> tuple[type[Exception], ...]:
+    """OSError, ValueError, and what decompression and the cloud clients in use raise beside them."""
+    known = {
+        "botocore.exceptions": ("BotoCoreError", "ClientError"),
+        "aiohttp": ("ClientError",),
+        "google.auth.exceptions": ("GoogleAuthError",),
+        "azure.core.exceptions": ("AzureError",),
+    }
+    loaded = ((sys.modules.get(module), names) for module, names in known.items())
+    raised = (getattr(module, name) for module, names in loaded if module is not None for name in names)
+    return (OSError, ValueError, EOFError, lzma.LZMAError, zipfile.BadZipFile, zlib.error, *raised)

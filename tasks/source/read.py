@@ -1,0 +1,140 @@
+"""The rows of a source as it has them: every column, text stripped, texts that mean *no value* made NULL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from config.schema import CsvSource, ParquetSource, Source
+from config.settings import Settings
+from core.data.delimited import Header, read_header, refuse_repeated_names
+from core.data.sql import literal, quoted, text_or_null
+from core.errors import SchemaError, SourceError
+from tasks.source.buffer import source_name, spooled
+from tasks.source.engine import reading
+from tasks.source.files import (
+    SourceFile,
+    csv_files,
+    parquet_files,
+    read_footer,
+    text_sample,
+    without_credentials,
+)
+
+if TYPE_CHECKING:
+    import duckdb
+
+_FLOATS = ("FLOAT", "DOUBLE")
+
+
+def shown_source(source: Source) -> str:
+    """Name a source for people: a path, an address without credentials, a data set's name."""
+    return without_credentials(source.uri) if isinstance(source, CsvSource | ParquetSource) else source_name(source)
+
+
+def raw_rows(
+    connection: duckdb.DuckDBPyConnection, source: Source, settings: Settings, work: Path
+) -> duckdb.DuckDBPyRelation:
+    """Rows of a source with all its columns, in the source's order; nothing is read yet but names and footers.
+
+    CSV: every column is text. Elsewhere the types are the source's. Text is stripped, ``source.missing`` and
+    not-a-number are NULL. What the engine raises when rows are taken belongs into :func:`tasks.source.engine.reading`.
+
+    Parameters
+    ----------
+    connection
+        From :func:`tasks.source.engine.ingestion_engine`.
+    work
+        Folder of this run; sources that are no local files are copied beneath it and must outlive the relation.
+
+    Raises
+    ------
+    SourceError
+        No such file, not readable, no rows at all.
+    SchemaError
+        Column names that are repeated or differ between files.
+    SourceTooLargeError
+        More rows are announced than ``settings.max_rows``.
+    """
+    with reading(shown_source(source)):
+        if isinstance(source, CsvSource):
+            return _csv_rows(connection, csv_files(source, settings, work), source)
+        if isinstance(source, ParquetSource):
+            return _parquet_rows(connection, parquet_files(source, settings, work), source.missing)
+        files = spooled(source, settings, work)
+        if not files:
+            raise SourceError(f"{source_name(source)} yields no rows; at least one is needed")
+        return _parquet_rows(connection, files, source.missing)
+
+
+def _csv_rows(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], source: CsvSource
+) -> duckdb.DuckDBPyRelation:
+    headers = [read_header(text_sample(file), file.shown, source.delimiter) for file in files]
+    refuse_other_columns([header.names for header in headers], files)
+    names = headers[0].names
+    runs = groupby(zip(headers, files, strict=True), key=lambda pair: pair[0])
+    selects = [_csv_select(header, [file.path for _, file in run], names, source) for header, run in runs]
+    return connection.sql(" UNION ALL ".join(selects))
+
+
+def _csv_select(header: Header, paths: Sequence[Path], names: Sequence[str], source: CsvSource) -> str:
+    # Under names of our own: the engine renames columns it does not like without a word.
+    columns = ", ".join(f"'c{position}': 'VARCHAR'" for position in range(len(header.names)))
+    cells = ", ".join(
+        f"{text_or_null(f'c{header.names.index(name)}', source.missing)} AS {quoted(name)}" for name in names
+    )
+    return (
+        f"SELECT {cells} FROM read_csv({_path_list(paths)}, columns = {{{columns}}}, auto_detect = false, "  # noqa: S608
+        f"header = true, delim = {literal(header.delimiter)}, quote = '\"', escape = '\"', strict_mode = true)"
+    )
+
+
+def _parquet_rows(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], missing: Iterable[str]
+) -> duckdb.DuckDBPyRelation:
+    names = [read_footer(file.path, file.shown).names for file in files]
+    for file, found in zip(files, names, strict=True):
+        refuse_repeated_names(found, file.shown)
+    refuse_other_columns(names, files)
+    paths = _path_list([file.path for file in files])
+    rows = connection.sql(
+        f"SELECT * FROM read_parquet({paths}, union_by_name = true, hive_partitioning = false, "  # noqa: S608
+        "binary_as_string = true)"
+    )
+    cells = (_parquet_cell(name, str(kind), missing) for name, kind in zip(rows.columns, rows.types, strict=True))
+    return rows.project(", ".join(cells))
+
+
+def _parquet_cell(name: str, kind: str, missing: Iterable[str]) -> str:
+    column = quoted(name)
+    if kind == "VARCHAR" or kind.startswith("ENUM"):
+        return f"{text_or_null(f'{column}::VARCHAR', missing)} AS {column}"
+    return f"nullif({column}, 'nan'::{kind}) AS {column}" if kind in _FLOATS else column
+
+
+def refuse_other_columns(names: Sequence[Sequence[str]], files: Sequence[SourceFile]) -> None:
+    """Refuse files of one source that do not have the same columns (their order is free).
+
+    Raises
+    ------
+    SchemaError
+        Naming the first file that differs and how.
+    """
+    expected = set(names[0])
+    for found, file in zip(names, files, strict=True):
+        lacks = sorted(expected.difference(found))
+        more = sorted(set(found) - expected)
+        if lacks or more:
+            raise SchemaError(
+                f"{file.shown} has other columns than {files[0].shown}: it lacks {lacks[:6]} and adds {more[:6]}; "
+                "all files of a source need the same columns"
+            )
+
+
+def _path_list(paths: Iterable[Path]) -> str:
+    # The engine would take brackets and stars in a file's name for a glob.
+    escaped = ("".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path)) for path in paths)
+    return f"[{', '.join(map(literal, escaped))}]"

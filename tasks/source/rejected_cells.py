@@ -1,0 +1,78 @@
+"""Read rows again after a checked cast has stopped, to say which cells do not fit the model file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from core.data.sql import Cast, bound_sql, quoted
+from core.text import is_number
+from tasks.source.engine import reading
+
+if TYPE_CHECKING:
+    import duckdb
+
+MAX_EXAMPLES = 3
+MAX_COLUMNS = 5
+MAX_SHOWN_LETTERS = 60
+
+_ROW = quoted("=row")
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Cells of one column that its cast refuses: how many, in which row (from 1) the first, and different examples."""
+
+    cast: Cast
+    n_cells: int
+    first_row: int
+    examples: tuple[str, ...]
+
+    def __str__(self) -> str:
+        texts = (text if len(text) <= MAX_SHOWN_LETTERS else f"{text[:MAX_SHOWN_LETTERS]}…" for text in self.examples)
+        plural = "values" if self.n_cells > 1 else "value"
+        return (
+            f"column {self.cast.column!r}: expected {self.cast.kind}, found {self.n_cells:,} other {plural} "
+            f"({', '.join(map(repr, texts))}), first in row {self.first_row:,}; {self._advice}"
+        )
+
+    @property
+    def _advice(self) -> str:
+        if self.cast.wanted == "DOUBLE" and all(is_number(text) for text in self.examples):
+            return "infinite values cannot be learnt from: leave them blank or replace them"
+        forms = {
+            "DOUBLE": "declare the column categorical",
+            "BOOLEAN": "write true or false, yes or no, t or f, y or n, 1 or 0",
+            "TIMESTAMP": "write dates as 2024-12-31 or 2024-12-31T23:59:59+00:00",
+        }
+        return f"add the text to source.missing if it means no value, or {forms[self.cast.wanted]}"
+
+
+def misfits(connection: duckdb.DuckDBPyConnection, casts: Sequence[Cast], rows: str, name: str) -> str:
+    """Describe every cell that no checked cast reads, by column.
+
+    Parameters
+    ----------
+    rows
+        Name of the relation in the engine.
+    name
+        What messages call the source.
+    """
+    numbered = f"(SELECT *, row_number() OVER () AS {_ROW} FROM {rows})"  # noqa: S608 - names of our own
+    bound = bound_sql(casts, numbered, _ROW)
+    counts = ", ".join(f"count(*) FILTER ({cast.refused}), min({_ROW}) FILTER ({cast.refused})" for cast in casts)
+    with reading(name):
+        (found, *_) = connection.sql(f"SELECT {counts} FROM ({bound})").fetchall()  # noqa: S608 - names are quoted
+        refused = [(cast, *found[2 * i : 2 * i + 2]) for i, cast in enumerate(casts) if found[2 * i]]
+        shown = [Misfit(cast, n, row, _examples(connection, cast, bound)) for cast, n, row in refused[:MAX_COLUMNS]]
+    more = [f"and {len(refused) - len(shown)} more columns"] if len(refused) > len(shown) else []
+    return "\n  ".join([f"{name}: values that do not fit the model file:", *map(str, shown), *more])
+
+
+def _examples(connection: duckdb.DuckDBPyConnection, cast: Cast, bound: str) -> tuple[str, ...]:
+    found = connection.sql(
+        f"SELECT {quoted(cast.column)}::VARCHAR, min({_ROW}) AS first FROM ({bound}) "  # noqa: S608 - names are quoted
+        f"WHERE {cast.refused} GROUP BY 1 ORDER BY first LIMIT {MAX_EXAMPLES}"
+    ).fetchall()
+    return tuple(text for text, _ in found)

@@ -1,0 +1,208 @@
+"""Stage a source: its declared columns, in the contract's types, as one Parquet file outside the versioned data."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from config.schema import ModelConfig
+from config.settings import Settings
+from core.data.columns import column_types, columns_problem, empty_columns_problem
+from core.data.sql import UNREADABLE, Cast, row_hash_sql, staged_sql
+from core.errors import SchemaError, SourceError
+from core.references import StagedRows
+from tasks.source.engine import SPILL, disk_failures, ingestion_engine, reading
+from tasks.source.files import COPIES, too_many_rows
+from tasks.source.read import raw_rows, shown_source
+from tasks.source.rejected_cells import misfits
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+__all__ = ["ingestion_engine", "raw_rows", "reading", "stage_rows"]
+
+STAGED = "staged.parquet"
+ROW_GROUP = 122_880
+_ROWS = "source_rows"
+
+_log = logging.getLogger("perennial.source")
+
+
+def stage_rows(config: ModelConfig, settings: Settings, work: Path) -> StagedRows:
+    """Read a source into ``work/staged.parquet``: the contract's columns, order and types; the source's row order.
+
+    The same rows give the same bytes. Rows are streamed; memory is bounded by ``settings.memory_limit_mb``. A repeat
+    replaces the file; a failure leaves nothing new behind.
+
+    Raises
+    ------
+    SourceError
+        The rows cannot be read, or there are none.
+    SchemaError
+        The rows are not what the model file declares: columns, types, values, a column that holds nothing.
+    SourceTooLargeError
+        There are more rows than ``settings.max_rows``.
+    StorageError
+        The disk is full or the memory limit too small.
+    """
+    name = shown_source(config.source)
+    with _work_folder(work), ingestion_engine(settings, work) as connection:
+        rows = raw_rows(connection, config.source, settings, work)
+        found = dict(zip(rows.columns, map(str, rows.types), strict=True))
+        casts = contract_casts(config, found, name)
+        path = work / f".{STAGED}.{os.getpid()}.tmp"
+        try:
+            n_rows = _write(connection, rows, casts, path, config, settings)
+            _refuse_empty(path, n_rows, config, name)
+            fingerprint = _fingerprint(connection, path, column_types(config))
+            path.replace(work / STAGED)
+        finally:
+            path.unlink(missing_ok=True)
+    undeclared = tuple(column for column in found if column not in config.columns)
+    _log.info("read %s rows of %d columns from %s", f"{n_rows:,}", len(casts), name)
+    return StagedRows(work / STAGED, n_rows, name, fingerprint, undeclared)
+
+
+def contract_casts(config: ModelConfig, found: dict[str, str], name: str) -> list[Cast]:
+    """One cast per declared column, in order.
+
+    Parameters
+    ----------
+    found
+        The source's columns and their DuckDB types.
+    name
+        What messages call the source.
+
+    Raises
+    ------
+    SchemaError
+        A column is missing or of a type that cannot hold what is declared.
+    """
+    problem = columns_problem(list(found), config)
+    if problem:
+        raise SchemaError(f"{name}: {problem}")
+    casts = [
+        Cast(column, found[column], wanted, is_label=column == config.target, is_key=column == config.key)
+        for column, wanted in column_types(config).items()
+    ]
+    problems = [cast.problem for cast in casts if cast.problem]
+    if problems:
+        raise SchemaError(
+            f"{name}: {'; '.join(problems)}. Declare another kind, or move the column to features.ignored"
+        )
+    return casts
+
+
+@contextmanager
+def _work_folder(work: Path) -> Iterator[None]:
+    with disk_failures():
+        work.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for folder in (COPIES, SPILL):
+            shutil.rmtree(work / folder, ignore_errors=True)
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection,
+    rows: duckdb.DuckDBPyRelation,
+    casts: Sequence[Cast],
+    path: Path,
+    config: ModelConfig,
+    settings: Settings,
+) -> int:
+    name = shown_source(config.source)
+    rows.create_view(_ROWS)
+    try:
+        with reading(name):
+            reader = connection.sql(staged_sql(casts, _ROWS)).to_arrow_reader(ROW_GROUP)
+        return _write_groups(row_groups(_batches(reader, name)), reader.schema, path, config, settings)
+    except SourceError as error:
+        if UNREADABLE not in str(error):
+            raise
+        raise SchemaError(misfits(connection, casts, _ROWS, name)) from error
+
+
+def _batches(reader: pa.RecordBatchReader, name: str) -> Iterator[pa.RecordBatch]:
+    # The engine's errors arrive as OSError, which would be taken for the writer's were it raised further out.
+    while True:
+        with reading(name):
+            batch = next(reader, None)
+        if batch is None:
+            return
+        yield batch
+
+
+def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Cut a stream into tables of equal size without seams: where the engine cuts it depends on its threads."""
+    import pyarrow as pa
+
+    waiting: list[pa.RecordBatch] = []
+    n_waiting = 0
+    for batch in batches:
+        waiting.append(batch)
+        n_waiting += batch.num_rows
+        while n_waiting >= ROW_GROUP:
+            table = pa.Table.from_batches(waiting)
+            yield table.slice(0, ROW_GROUP).combine_chunks()
+            waiting = table.slice(ROW_GROUP).to_batches()
+            n_waiting -= ROW_GROUP
+    if n_waiting:
+        yield pa.Table.from_batches(waiting).combine_chunks()
+
+
+def _write_groups(
+    groups: Iterable[pa.Table], schema: pa.Schema, path: Path, config: ModelConfig, settings: Settings
+) -> int:
+    import pyarrow.parquet as pq
+
+    # Numbers, dates and keys repeat too little for a dictionary to pay: without it writing takes half the time.
+    repeated = [column for column, kind in column_types(config).items() if kind == "VARCHAR" and column != config.key]
+    n_rows = 0
+    with disk_failures(), pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=repeated) as writer:
+        for group in groups:
+            n_rows += group.num_rows
+            if n_rows > settings.max_rows:
+                raise too_many_rows(shown_source(config.source), f"holds {n_rows:,} rows or more", settings)
+            writer.write_table(group, row_group_size=ROW_GROUP)
+    return n_rows
+
+
+def _refuse_empty(path: Path, n_rows: int, config: ModelConfig, name: str) -> None:
+    if n_rows == 0:
+        raise SourceError(f"{name} holds no rows; at least one is needed below the line of column names")
+    problem = empty_columns_problem(_n_values(path), config)
+    if problem:
+        raise SchemaError(f"{name}: {problem}")
+
+
+def _n_values(path: Path) -> Counter[str]:
+    """Rows with a value per column, from the statistics the writer left in the footer."""
+    import pyarrow.parquet as pq
+
+    counts: Counter[str] = Counter()
+    with pq.ParquetFile(path) as parquet:
+        names = parquet.schema_arrow.names
+        for number in range(parquet.num_row_groups):
+            group = parquet.metadata.row_group(number)
+            counts.update({name: group.column(index).statistics.num_values for index, name in enumerate(names)})
+    return counts
+
+
+def _fingerprint(connection: duckdb.DuckDBPyConnection, path: Path, types: dict[str, str]) -> str:
+    """Sum of the rows' hashes, and their number: neither depends on the order of rows or columns."""
+    with reading(str(path)):
+        row_hash = row_hash_sql(types, types)
+        rows = connection.from_parquet(str(path))
+        (total, n_rows), *_ = rows.aggregate(f"sum({row_hash}::HUGEINT), count(*)").fetchall()
+    # Hashed once more: the first digits name the batch, and those of a sum are mostly zeros.
+    return hashlib.sha256(f"{total} {n_rows}".encode()).hexdigest()[:32]

@@ -1,0 +1,185 @@
+"""Cross-validate, search where a search is configured, and fit on all training rows."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
+
+from config.schema import ModelConfig
+from config.settings import Settings
+from core.contract import encode_target, prepare
+from core.data.rows import Rows
+from core.data.split import Split, folds
+from core.errors import TrainingError
+from core.feature_contract import FeatureContract
+from core.metrics.metrics import METRICS
+from core.train.estimators import load_estimator, with_params
+from core.train.fitting import EncodedFolds, check_trainable, fit_estimator, fold_scores
+from core.train.pipeline import build_encoder, build_pipeline, estimator_need
+from core.train.search_space import Dimension, search_space
+from tasks.train.search import Params, Scores, SearchSummary, search_params
+
+logger = logging.getLogger("perennial.fit")
+
+SEARCH_FOLDS = 3
+"""Folds a search is judged by where the model file asks for no cross-validation."""
+
+
+@dataclass(frozen=True, eq=False)
+class FittedModel:
+    """A pipeline fitted on all training rows, and how it came about.
+
+    Parameters
+    ----------
+    pipeline
+        Steps ``prepare``, ``encode``, ``model``; takes raw columns.
+    contract
+        What those columns are.
+    params
+        Parameters of the estimator as configured, with what the search found.
+    cv_scores
+        The gate's metric and a few more, one value per fold; empty without cross-validation.
+    search
+        None where none is configured.
+    fit_seconds
+        Time of the last fit, on all training rows.
+    """
+
+    pipeline: Pipeline
+    contract: FeatureContract
+    params: Params
+    cv_scores: Scores
+    search: SearchSummary | None
+    fit_seconds: float
+
+
+def fit_model(
+    rows: Rows,
+    split: Split,
+    config: ModelConfig,
+    contract: FeatureContract,
+    settings: Settings,
+    run_key: str,
+) -> FittedModel:
+    """Train on the split's training rows; the holdout is not looked at.
+
+    A repeat gives the same model, bit for bit; a search goes on where it was interrupted (see
+    :func:`tasks.train.search.search_params`).
+
+    Raises
+    ------
+    ConfigError
+        The estimator or the search space is not what it should be.
+    TrainingError
+        These rows cannot train this estimator.
+    """
+    dimensions = search_space(config.training.search.space) if config.training.search else ()
+    estimator = _estimator(config, dimensions)
+    frame = rows.frame.take(split.train)
+    with np.errstate(over="ignore"):  # what does not fit into 32 bits becomes infinite, and is refused below by name
+        prepared, y = prepare(frame, contract), encode_target(frame[config.target], contract)
+    check_trainable(prepared, y, contract)
+    pipeline = build_pipeline(config, contract, prepared, estimator)
+    pairs = _pairs(config, frame, y, rows.row_ids[split.train])
+    need = estimator_need(estimator)
+    encoded = EncodedFolds(prepared, y, pairs, lambda part: build_encoder(contract, part, need), keep=bool(dimensions))
+    cv_scores, search = _judged(estimator, encoded, config, contract, dimensions, settings, run_key)
+    if search is not None:
+        with_params(pipeline["model"], search.params)
+    seconds = _fit(pipeline, prepared, y)
+    _log_fit(pipeline, len(y), seconds, cv_scores, config)
+    params = config.training.params | (search.params if search else {})
+    return FittedModel(pipeline, contract, params, cv_scores, search, seconds)
+
+
+def _estimator(config: ModelConfig, dimensions: Sequence[Dimension]) -> BaseEstimator:
+    training = config.training
+    estimator = load_estimator(training.estimator, training.params, training.seed, config.task)
+    known = estimator.get_params(deep=True)
+    searched = {dimension.name: known.get(dimension.name) for dimension in dimensions}
+    return with_params(estimator, searched, "training.search.space")
+
+
+def _pairs(
+    config: ModelConfig, frame: pd.DataFrame, y: npt.NDArray[Any], row_ids: npt.NDArray[np.uint64]
+) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    wanted = config.training.cv
+    if config.training.search is not None:
+        wanted = wanted if wanted >= 2 else SEARCH_FOLDS
+    pairs = folds(config, frame, y, row_ids, wanted)
+    if config.training.search is not None and not pairs:
+        raise TrainingError(
+            f"a search needs cross-validation, and {len(y):,} training rows give no fold that holds every class on "
+            "both sides; remove training.search or bring more rows"
+        )
+    if wanted >= 2 and len(pairs) < wanted:
+        logger.warning("cross-validation has %d folds, not %d: the rows allow no more", len(pairs), wanted)
+    return pairs
+
+
+def _judged(
+    estimator: BaseEstimator,
+    encoded: EncodedFolds,
+    config: ModelConfig,
+    contract: FeatureContract,
+    dimensions: Sequence[Dimension],
+    settings: Settings,
+    run_key: str,
+) -> tuple[Scores, SearchSummary | None]:
+    metrics = _metrics(config)
+
+    def score(params: Params) -> Scores:
+        candidate = with_params(clone(estimator), params)
+        scores, warned = fold_scores(candidate, encoded, contract, metrics)
+        _log_warnings(warned)
+        return scores
+
+    if config.training.search is None:
+        return (score({}) if len(encoded) else {}), None
+    search = search_params(
+        config.training.search,
+        dimensions,
+        score,
+        metric=config.gate.metric,
+        greater_is_better=METRICS[config.gate.metric].greater_is_better,
+        start=estimator.get_params(deep=True),
+        seed=config.training.seed,
+        journal=settings.var / "search" / f"{run_key}.log",
+    )
+    return search.scores, search
+
+
+def _metrics(config: ModelConfig) -> tuple[str, ...]:
+    usual = ("rmse", "mae") if config.task == "regression" else ("roc_auc", "log_loss")
+    return tuple(dict.fromkeys([config.gate.metric, *usual]))
+
+
+def _fit(pipeline: Pipeline, prepared: pd.DataFrame, y: npt.NDArray[Any]) -> float:
+    """Fit the steps one by one: the rows are prepared already."""
+    began = time.monotonic()
+    encoded = pipeline["encode"].fit_transform(prepared, y)
+    _log_warnings(fit_estimator(pipeline["model"], encoded, y))
+    return time.monotonic() - began
+
+
+def _log_warnings(warned: Sequence[str]) -> None:
+    for message in warned:
+        logger.warning("%s", message)
+
+
+def _log_fit(pipeline: Pipeline, n_rows: int, seconds: float, cv_scores: Scores, config: ModelConfig) -> None:
+    metric, name = config.gate.metric, type(pipeline["model"]).__name__
+    text = f"trained {name} on {n_rows:,} rows in {seconds:.1f} s"
+    if metric in cv_scores:
+        scores = np.array(cv_scores[metric])
+        text += f": {metric} {scores.mean():.4f} ± {scores.std():.4f} over {len(scores)} folds"
+    logger.info("%s", text)

@@ -1,0 +1,370 @@
+"""Great Expectations pushed down to DuckDB: the expectations become queries over a view of the staged Parquet file.
+
+Nothing of the rows passes through Python, so memory is DuckDB's and bounded, whatever the number of rows.
+"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+
+from config.settings import Settings
+from core.data.sql import literal, quoted
+from core.errors import ConfigError, PerennialError
+from core.text import readable
+from tasks.source.engine import SPILL, reading
+from tasks.validation.expectations import QUERY, Expected
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS = "staged_rows"
+_NUMBERED = "numbered_rows"
+_FAILING = "failing_rows"
+_REASONS = "reasons"
+_UNIQUE = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")
+_POSITION = "position"
+"""Where an expectation's index travels: results come back in another order, and two may have equal arguments."""
+
+
+@dataclass(frozen=True)
+class Pushdown:
+    """An open engine over one staged file.
+
+    Parameters
+    ----------
+    engine
+        Great Expectations' execution engine.
+    source
+        Its data source, whose one asset is the staged file.
+    row
+        Name of the column that numbers the rows of the view for failing rows, from 0.
+    name
+        What messages call the rows.
+    """
+
+    engine: Any
+    source: Any
+    row: str
+    name: str
+
+    def execute(self, sql: str) -> list[Any]:
+        """Rows of a statement of our own."""
+        with self.failures(), self.engine.engine.begin() as connection:
+            found = connection.exec_driver_sql(sql)
+            return list(found.fetchall()) if found.returns_rows else []
+
+    def table(self, sql: str) -> pa.Table:
+        """Rows of a statement of our own, as Arrow."""
+        with self.failures(), self.engine.engine.connect() as connection:
+            return connection.connection.driver_connection.sql(sql).to_arrow_table()
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """Turn what DuckDB says into our errors."""
+        with reading(self.name):
+            try:
+                yield
+            except sa.exc.DBAPIError as error:
+                raise error.orig or error from error
+
+
+@contextmanager
+def pushed_down(staged: Path, columns: Sequence[str], name: str, settings: Settings, work: Path) -> Iterator[Pushdown]:
+    """Open DuckDB in memory with a view of a staged file, within ``settings.memory_limit_mb``, spilling under ``work``.
+
+    Raises
+    ------
+    StorageError
+        The memory limit or the disk is too small.
+    SourceError
+        The file cannot be read.
+    """
+    source = _source()
+    engine = source.get_execution_engine()
+    # Great Expectations closes the connection before the rows are fetched, which DuckDB takes at its word: "list index
+    # out of range" in every expectation. This instance fetches first; nothing else in the process is changed.
+    engine.execute_query = MethodType(_execute_and_fetch, engine)
+    row = _free_name("__row__", columns)
+    pushdown = Pushdown(engine, source, row, name)
+    try:
+        # Held open: a database in memory ends with its last connection.
+        with engine.engine.connect():
+            for statement in _preparation(staged, row, settings, work):
+                pushdown.execute(statement)
+            yield pushdown
+    finally:
+        for opened in (engine.engine, source.get_engine()):
+            opened.dispose()
+            # It remembers DuckDB's types beyond the interpreter's end, which makes nanobind print a page about leaks.
+            opened.dialect._type_memos.clear()
+        shutil.rmtree(work / SPILL, ignore_errors=True)
+
+
+def built(expected: Sequence[Expected]) -> list[Any]:
+    """Great Expectations' objects, in order, after checks it leaves out.
+
+    Raises
+    ------
+    ConfigError
+        An unknown type (the library would drop it silently), a wrong argument, or the level ``row`` for an expectation
+        that does not speak of rows.
+    """
+    great_expectations()
+    expectations = [_built(one, position) for position, one in enumerate(expected)]
+    for one, expectation in zip(expected, expectations, strict=True):
+        if one.level == "row" and not speaks_of_rows(expectation):
+            raise ConfigError(
+                f"{one.place}: meta.level is 'row', but this type judges the batch as a whole and names no rows; "
+                "make it 'schema' or 'warning'"
+            )
+    return expectations
+
+
+def validated(pushdown: Pushdown, expectations: Sequence[Any]) -> list[Any]:
+    """Great Expectations' result for each expectation, in their order."""
+    gx = great_expectations()
+    suite = gx.ExpectationSuite(name="suite", expectations=list(expectations))
+    if len(suite.expectations) != len(expectations):
+        raise PerennialError(
+            f"of {len(expectations)} expectations {len(suite.expectations)} reached Great Expectations"
+        )
+    batch = pushdown.source.add_table_asset(ROWS, table_name=ROWS).add_batch_definition_whole_table("all").get_batch()
+    with pushdown.failures():
+        results = batch.validate(suite, result_format="BASIC").results
+    by_position = {result.expectation_config.meta[_POSITION]: result for result in results}
+    if len(by_position) != len(expectations):
+        raise PerennialError(f"of {len(expectations)} expectations {len(by_position)} came back with a result")
+    return [by_position[position] for position in range(len(expectations))]
+
+
+def speaks_of_rows(expectation: Any) -> bool:
+    """Whether single rows can fail an expectation."""
+    return expectation.expectation_type == QUERY or isinstance(getattr(expectation, "map_metric", None), str)
+
+
+def is_uniqueness(expected: Expected) -> bool:
+    """Whether rows fail together, as copies of each other."""
+    return expected.kind in _UNIQUE
+
+
+def collect_failing_rows(pushdown: Pushdown, failed: dict[int, tuple[Expected, Any, Any]]) -> int:
+    """Note in the engine which rows failed which expectations, and count the rows.
+
+    Of copies that fail a uniqueness, the last one that fails nothing else is spared (``docs/decisions/validation.md``).
+
+    Parameters
+    ----------
+    failed
+        By position in the suite: the expectation, Great Expectations' object and its result.
+
+    Raises
+    ------
+    ConfigError
+        An expectation at the level ``row`` cannot say which rows failed.
+    PerennialError
+        Another number of rows failed than Great Expectations counted.
+    """
+    pushdown.execute(f"CREATE OR REPLACE TABLE {_FAILING} (row BIGINT, position INTEGER)")
+    from great_expectations.execution_engine.sqlalchemy_batch_data import SqlAlchemyBatchData
+
+    numbered = SqlAlchemyBatchData(pushdown.engine, table_name=_NUMBERED, create_temp_table=False)
+    pushdown.engine.load_batch_data(_NUMBERED, numbered)
+    # Uniqueness last: which copy is spared depends on what else speaks against each.
+    for position, (expected, expectation, result) in sorted(failed.items(), key=lambda item: is_uniqueness(item[1][0])):
+        _insert(pushdown, position, expected, expectation)
+        _check_count(pushdown, position, expected, result)
+    ((n_rows,),) = pushdown.execute(f"SELECT count(DISTINCT row) FROM {_FAILING}")  # noqa: S608 - our own name
+    return int(n_rows)
+
+
+def name_reasons(pushdown: Pushdown, reasons: Mapping[int, str]) -> None:
+    """Give each expectation, by its position, the words in which it speaks against a row."""
+    rows = ", ".join(f"({position:d}, {literal(text)})" for position, text in reasons.items())
+    pushdown.execute(f"CREATE OR REPLACE TABLE {_REASONS} (position INTEGER, text VARCHAR)")
+    pushdown.execute(f"INSERT INTO {_REASONS} VALUES {rows}")  # noqa: S608 - our own name, numbers, quoted text
+
+
+def failing_rows(pushdown: Pushdown, start: int, stop: int) -> pa.Table:
+    """Rows that fail in ``[start, stop)``: ``row``, ascending, and the ``reason``."""
+    return pushdown.table(
+        f"SELECT row, string_agg(text, '; ' ORDER BY position) AS reason "  # noqa: S608 - our own names, and numbers
+        f"FROM {_FAILING} JOIN {_REASONS} USING (position) "
+        f"WHERE row >= {start:d} AND row < {stop:d} GROUP BY row ORDER BY row"
+    )
+
+
+def failing_row_numbers(pushdown: Pushdown, start: int, stop: int) -> pa.Table:
+    """Numbers alone of the failing rows in ``[start, stop)``."""
+    where = f"row >= {start:d} AND row < {stop:d}"
+    return pushdown.table(f"SELECT DISTINCT row FROM {_FAILING} WHERE {where}")  # noqa: S608 - our own name, numbers
+
+
+@cache
+def great_expectations() -> Any:
+    """Import Great Expectations (2.5 CPU seconds) when it is needed, before anything else of it is imported."""
+    import duckdb_engine
+
+    with warnings.catch_warnings():
+        # Great Expectations imports modules that Python deprecates.
+        warnings.filterwarnings("ignore", r"module 'sre_\w+' is deprecated", DeprecationWarning)
+        import great_expectations
+
+    # Together the two keep DuckDB's types alive past the interpreter's end, and nanobind prints forty lines about it.
+    atexit.register(vars(duckdb_engine).clear)
+    return great_expectations
+
+
+def _source() -> Any:
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = great_expectations().get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    return context.data_sources.add_sql(
+        "staged",
+        # Shared under a name of its own, because Great Expectations opens two engines on the address.
+        connection_string=f"duckdb:///:memory:{uuid4().hex}",
+        create_temp_table=False,
+        # PostgreSQL's 63 characters are no limit of DuckDB; beyond it SQLAlchemy would write other column names.
+        kwargs={"max_identifier_length": 1_000_000},
+    )
+
+
+def _execute_and_fetch(engine: Any, query: Any) -> Any:
+    with engine.get_connection() as connection:
+        result = engine._execute_query_with_recovery(connection, query)
+        return result.freeze()() if result.returns_rows else result
+
+
+def _preparation(staged: Path, row: str, settings: Settings, work: Path) -> list[str]:
+    path = literal(str(staged.resolve()))
+    file = f"read_parquet({path}, file_row_number = true)"
+    return [
+        f"SET GLOBAL memory_limit = '{settings.memory_limit_mb:d}MiB'",
+        f"SET GLOBAL temp_directory = {literal(str(work / SPILL))}",
+        "SET GLOBAL TimeZone = 'UTC'",
+        f"CREATE VIEW {ROWS} AS SELECT * FROM read_parquet({path})",  # noqa: S608 - quoted
+        f"CREATE VIEW {_NUMBERED} AS SELECT * RENAME (file_row_number AS {quoted(row)}) FROM {file}",  # noqa: S608
+        # A query in a suite reads the batch and nothing else, and writes no file.
+        f"SET GLOBAL allowed_paths = [{path}]",
+        "SET GLOBAL enable_external_access = false",
+    ]
+
+
+def _free_name(wanted: str, taken: Sequence[str]) -> str:
+    folded = {column.lower() for column in taken}
+    while wanted.lower() in folded:
+        wanted += "_"
+    return wanted
+
+
+def _built(expected: Expected, position: int) -> Any:
+    from great_expectations.exceptions import GreatExpectationsError
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    try:
+        configuration = ExpectationConfiguration(
+            type=expected.kind, kwargs=expected.kwargs, severity=expected.severity, meta={_POSITION: position}
+        )
+        return configuration.to_domain_obj()
+    except (GreatExpectationsError, ValueError, TypeError) as error:
+        raise ConfigError(f"{expected.place}: Great Expectations refuses it: {readable(error, 400)}") from error
+
+
+def _insert(pushdown: Pushdown, position: int, expected: Expected, expectation: Any) -> None:
+    if expected.kind == QUERY:
+        _insert_by_query(pushdown, position, expected)
+        return
+    rows = (
+        _repeated_rows(pushdown, expectation)
+        if is_uniqueness(expected)
+        else _unexpected_rows(pushdown, expectation, sa.column(pushdown.row))
+    )
+    target = sa.table(_FAILING, sa.column("row"), sa.column("position"))
+    chosen = sa.select(rows.c[0], sa.literal(position))
+    with pushdown.failures(), pushdown.engine.engine.begin() as connection:
+        connection.execute(sa.insert(target).from_select(["row", "position"], chosen))
+
+
+def _insert_by_query(pushdown: Pushdown, position: int, expected: Expected) -> None:
+    # Great Expectations puts the batch into the query the same way.
+    query = str(expected.kwargs["unexpected_rows_query"]).rstrip("; \t\r\n\v\f").format(batch=_NUMBERED)
+    statement = f"INSERT INTO {_FAILING} SELECT {quoted(pushdown.row)}, {position:d} FROM ({query})"  # noqa: S608
+    with pushdown.failures(), pushdown.engine.engine.begin() as connection:
+        try:
+            connection.exec_driver_sql(statement)
+        except sa.exc.ProgrammingError as error:
+            raise ConfigError(
+                f"{expected.place}: at the level 'row' the query must read {{batch}} and return all its columns (*), "
+                f"so that it says which rows failed ({readable(error.orig, 300)})"
+            ) from error
+
+
+def _unexpected_rows(pushdown: Pushdown, expectation: Any, *columns: Any) -> Any:
+    """Rows of the numbered view that fail, by the very condition Great Expectations counted with."""
+    condition, domain = _condition(pushdown, expectation)
+    return sa.select(*columns).select_from(_records(pushdown, domain)).where(condition).subquery()
+
+
+def _repeated_rows(pushdown: Pushdown, expectation: Any) -> Any:
+    """All copies but the last sound one. Great Expectations' own condition marks them all and can spare none."""
+    domain = {**_count_metric(expectation).metric_domain_kwargs, "batch_id": _NUMBERED}
+    names = [domain["column"]] if "column" in domain else domain["column_list"]
+    keys: list[sa.ColumnElement[Any]] = [sa.column(name) for name in names]
+    row: sa.ColumnElement[int] = sa.column(pushdown.row)
+    failing: sa.Select[Any] = sa.select(sa.column("row")).select_from(sa.table(_FAILING))
+    # A single column without a value is no copy; of several columns, ``ignore_row_if`` has decided in the records.
+    present = sa.true() if len(keys) > 1 else keys[0].is_not(None)
+    marked = sa.select(*keys, row.label("row"), row.in_(failing).label("fails"))
+    copies = marked.select_from(_records(pushdown, domain)).where(present).subquery()
+    order = [copies.c.fails, copies.c.row.desc()]
+    rank = sa.func.row_number().over(partition_by=[copies.c[name] for name in names], order_by=order).label("rank")
+    ranked = sa.select(copies.c.row, rank).subquery()
+    return sa.select(ranked.c.row).where(ranked.c.rank > 1).subquery()
+
+
+def _records(pushdown: Pushdown, domain: dict[str, Any]) -> Any:
+    records = pushdown.engine.get_domain_records(domain)
+    return records.subquery() if isinstance(records, sa.Select) else records
+
+
+def _condition(pushdown: Pushdown, expectation: Any) -> tuple[Any, dict[str, Any]]:
+    from great_expectations.validator.metric_configuration import MetricConfiguration
+    from great_expectations.validator.metrics_calculator import MetricsCalculator
+
+    counted = _count_metric(expectation)
+    metric = MetricConfiguration(
+        metric_name=f"{expectation.map_metric}.condition",
+        metric_domain_kwargs={**counted.metric_domain_kwargs, "batch_id": _NUMBERED},
+        metric_value_kwargs=counted.metric_value_kwargs,
+    )
+    calculator = MetricsCalculator(execution_engine=pushdown.engine, show_progress_bars=False)
+    condition, computed, accessed = calculator.get_metric(metric)
+    return condition, {**computed, **accessed}
+
+
+def _count_metric(expectation: Any) -> Any:
+    dependencies = expectation.get_validation_dependencies(runtime_configuration={"result_format": "BASIC"})
+    return dependencies.metric_configurations[f"{expectation.map_metric}.unexpected_count"]
+
+
+def _check_count(pushdown: Pushdown, position: int, expected: Expected, result: Any) -> None:
+    if is_uniqueness(expected):
+        return
+    ((n_found,),) = pushdown.execute(
+        f"SELECT count(*) FROM {_FAILING} WHERE position = {position:d}"  # noqa: S608 - our own name, and a number
+    )
+    counted = result.result.get("unexpected_count", result.result.get("observed_value"))
+    if n_found != counted:
+        raise PerennialError(f"{expected.place}: {counted} rows failed, {n_found} were found again; please report this")

@@ -1,0 +1,200 @@
+"""Validate staged rows by the model's suite before they are versioned."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from config.schema import ModelConfig
+from config.settings import Settings
+from core.data.batch_verdict import BatchVerdict, batch_verdict
+from core.errors import ConfigError, SchemaError, StorageError
+from core.references import ExpectationOutcome, StagedRows, ValidationResult
+from tasks.reports.validation import PageFacts, validation_page
+from tasks.source.engine import disk_failures
+from tasks.validation.expectations import Expected, read_suite
+from tasks.validation.pushdown import (
+    Pushdown,
+    built,
+    collect_failing_rows,
+    is_uniqueness,
+    pushed_down,
+    speaks_of_rows,
+    validated,
+)
+from tasks.validation.quarantine import replaced, write_accepted, write_quarantine
+from tasks.validation.wording import n_unexpected, observed, raised, sentence, traceback
+
+ACCEPTED = "accepted.parquet"
+QUARANTINE = "quarantine.parquet"
+PAGE = "index.html"
+
+_logger = logging.getLogger("perennial.validate")
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """What a suite found in a batch, and the answer."""
+
+    expected: tuple[Expected, ...]
+    outcomes: tuple[ExpectationOutcome, ...]
+    n_failing: int
+    verdict: BatchVerdict
+
+    @property
+    def reasons(self) -> dict[int, str]:
+        """Text per position of the expectations whose failing rows were collected."""
+        failed = enumerate(zip(self.expected, self.outcomes, strict=True))
+        return {position: _reason(*both) for position, both in failed if both[1].level == "row" and not both[1].passed}
+
+
+def validate_rows(rows: StagedRows, config: ModelConfig, settings: Settings, work: Path) -> ValidationResult:
+    """Judge staged rows by the model's suite; set failing rows aside; write the page.
+
+    Failing rows and the page lie in ``var/reports/<model>/validation/<fingerprint>/`` and outlive ``work``, where the
+    remaining rows are written. They keep the fingerprint of the source's rows, so that the same source is recognised.
+    A repeat writes the same files again; whatever is interrupted leaves nothing under a final name.
+
+    Raises
+    ------
+    ConfigError
+        The suite is missing, malformed, names an undeclared column, or asks what the engine cannot evaluate.
+    SchemaError
+        Two columns differ in upper and lower case only.
+    StorageError
+        The disk is full or the memory limit too small.
+    """
+    expected = read_suite(config, settings)
+    _refuse_names_alike(rows)
+    folder = report_folder(config.model, rows.fingerprint, settings)
+    with disk_failures():
+        folder.mkdir(parents=True, exist_ok=True)
+    expectations = built(expected)
+    with pushed_down(rows.path, config.columns, rows.source, settings, work) as pushdown:
+        found = _findings(pushdown, expected, expectations, rows.n_rows, config)
+        quarantine = _keep_quarantine(pushdown, rows, folder, found, config)
+        remaining = _remaining(pushdown, rows, found, work, config)
+    page = _write_page(rows, found, quarantine, folder, config)
+    _logger.info("%s", _told(rows, found))
+    return ValidationResult(
+        accepted=found.verdict.accepted,
+        reasons=found.verdict.reasons,
+        n_rows=rows.n_rows,
+        n_quarantined=found.n_failing,
+        rows=remaining,
+        quarantine=quarantine,
+        docs=page,
+        outcomes=found.outcomes,
+    )
+
+
+def report_folder(model: str, fingerprint: str, settings: Settings) -> Path:
+    """Folder of one validation: its page and the rows set aside."""
+    return settings.var / "reports" / model / "validation" / fingerprint[:12]
+
+
+def _refuse_names_alike(rows: StagedRows) -> None:
+    import pyarrow.parquet as pq
+
+    # DuckDB does not tell "Age" from "age" and would judge the one in the other's place.
+    seen: dict[str, str] = {}
+    for column in pq.read_schema(rows.path).names:
+        other = seen.setdefault(column.lower(), column)
+        if other != column:
+            raise SchemaError(
+                f"{rows.source}: columns {other!r} and {column!r} differ in upper and lower case only; rename one"
+            )
+
+
+def _findings(
+    pushdown: Pushdown, expected: tuple[Expected, ...], expectations: list[Any], n_rows: int, config: ModelConfig
+) -> _Findings:
+    results = validated(pushdown, expectations)
+    together = list(zip(expected, expectations, results, strict=True))
+    outcomes = tuple(_outcome(*one, n_rows) for one in together)
+    refused = any(outcome.level == "schema" and not outcome.passed for outcome in outcomes)
+    failed = (
+        {}
+        if refused
+        else {
+            position: together[position]
+            for position, outcome in enumerate(outcomes)
+            if outcome.level == "row" and not outcome.passed
+        }
+    )
+    n_failing = collect_failing_rows(pushdown, failed) if failed else 0
+    verdict = batch_verdict(outcomes, n_rows, n_failing, config.validation.max_quarantine)
+    return _Findings(expected, outcomes, n_failing, verdict)
+
+
+def _outcome(expected: Expected, expectation: Any, result: Any, n_rows: int) -> ExpectationOutcome:
+    if raised(result):
+        _refuse_what_is_no_finding(expected, result)
+    counts_rows = speaks_of_rows(expectation) and not raised(result)
+    return ExpectationOutcome(
+        description=sentence(expected, result),
+        kind=expected.kind,
+        column=expected.column,
+        # What could not be evaluated says nothing about single rows: the batch is not what the suite was written for.
+        level="schema" if raised(result) else expected.level,
+        passed=bool(result.success),
+        n_unexpected=n_unexpected(result) if counts_rows else 0,
+        observed=observed(result, counts_rows, n_rows),
+    )
+
+
+def _refuse_what_is_no_finding(expected: Expected, result: Any) -> None:
+    """Raise where the suite or the machine is to blame, not the rows."""
+    message, details = raised(result), traceback(result)
+    if "OutOfMemoryException" in details:
+        raise StorageError(
+            f"{expected.place} needs more memory than allowed; raise PERENNIAL_MEMORY_LIMIT_MB ({message})"
+        )
+    if "_duckdb.IOException" in details:
+        raise StorageError(f"{expected.place} could not be evaluated: {message}; free space, then run the same again")
+    if "not supported for dialect" in message or "No provider found" in message:
+        raise ConfigError(
+            f"{expected.place} cannot be evaluated on DuckDB ({message}); write it as an unexpected_rows_expectation, "
+            "with a query like: FROM {batch} WHERE NOT regexp_matches(column, 'pattern')"
+        )
+
+
+def _reason(expected: Expected, outcome: ExpectationOutcome) -> str:
+    return f"{outcome.description} (another copy stays)" if is_uniqueness(expected) else outcome.description
+
+
+def _keep_quarantine(
+    pushdown: Pushdown, rows: StagedRows, folder: Path, found: _Findings, config: ModelConfig
+) -> Path | None:
+    path = folder / QUARANTINE
+    if found.n_failing == 0:
+        path.unlink(missing_ok=True)
+        return None
+    write_quarantine(pushdown, rows.path, path, found.reasons, config)
+    return path
+
+
+def _remaining(pushdown: Pushdown, rows: StagedRows, found: _Findings, work: Path, config: ModelConfig) -> StagedRows:
+    path = work / ACCEPTED
+    if found.n_failing == 0 or not found.verdict.accepted:
+        path.unlink(missing_ok=True)
+        return rows
+    write_accepted(pushdown, rows.path, path, config)
+    return replace(rows, path=path, n_rows=rows.n_rows - found.n_failing)
+
+
+def _write_page(rows: StagedRows, found: _Findings, quarantine: Path | None, folder: Path, config: ModelConfig) -> Path:
+    whys = tuple(one.why for one in found.expected)
+    facts = PageFacts(config, rows, found.verdict, found.outcomes, whys, found.n_failing, quarantine)
+    page = folder / PAGE
+    with replaced(page) as temporary:
+        temporary.write_text(validation_page(facts), encoding="utf-8")
+    return page
+
+
+def _told(rows: StagedRows, found: _Findings) -> str:
+    if not found.verdict.accepted:
+        return f"refused {rows.n_rows:,} rows: {found.verdict.reasons[0]}"
+    return f"validated {rows.n_rows:,} rows: {found.n_failing:,} set aside"

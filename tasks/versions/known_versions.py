@@ -1,0 +1,104 @@
+"""What people call a data version, and which one they mean."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+
+from config.settings import Settings
+from core.data.version import model_files, tree_version, version_prefix
+from core.errors import DataVersionError
+from store.data import owners, versions
+from tasks.versions.dvc_stores import DvcStores, open_stores
+from tasks.versions.working_copy import batch_hashes, cached_tree, pointed_version
+
+LATEST = "latest"
+"""Word for the newest version."""
+
+
+def latest_version(model: str, settings: Settings, engine: Engine, stores: DvcStores) -> str | None:
+    """Whole name of the newest version: the last that was recorded, else the one that ``data.dvc`` points at.
+
+    None where the model has no data yet. What is committed to git comes second, because runs version data without
+    committing anything.
+    """
+    recorded = versions(engine, model)
+    if recorded:
+        return recorded[-1].version
+    pointed = pointed_version(settings)
+    tree = None if pointed is None else stores.tree(pointed)
+    files = {} if tree is None else model_files(tree, model)
+    return tree_version(files) if files else None
+
+
+def resolved_version(model: str, text: str, settings: Settings, engine: Engine, stores: DvcStores | None = None) -> str:
+    """Whole name of the version that people called ``text``; looks at what is known here before it asks a remote.
+
+    Raises
+    ------
+    DataVersionError
+        It is no version, none that is known, or may be several.
+    StorageError
+        The remote does not answer.
+    """
+    prefix = version_prefix(text)
+    if prefix is None:
+        raise DataVersionError(
+            f"{text!r} is no data version: expected 32 hex digits or the first 6 or more of them; "
+            + _known_text(model, settings, engine)
+        )
+    found = {version for version in _known_versions(model, settings, engine) if version.startswith(prefix)}
+    if not found and len(prefix) == 32:
+        return f"{prefix}.dir"
+    if not found:
+        candidates = (stores or open_stores(settings, engine)).versions_starting_with(prefix)
+        found = {version for version in candidates if owners(engine, version) <= {model}}
+    if len(found) == 1:
+        return found.pop()
+    if found:
+        raise DataVersionError(f"{text!r} may be any of {', '.join(sorted(found))}; give more digits")
+    raise DataVersionError(
+        f"no data version of {model!r} starts with {prefix!r}; {_known_text(model, settings, engine)}"
+    )
+
+
+def version_files(model: str, version: str, stores: DvcStores, settings: Settings, engine: Engine) -> dict[str, str]:
+    """Batches of a data version by name, refused where it is not this model's.
+
+    Raises
+    ------
+    DataVersionError
+        It is nowhere, or other data.
+    StorageError
+        The remote does not answer.
+    """
+    others = owners(engine, version)
+    if others and model not in others:
+        raise DataVersionError(f"{version} is data of the model {', '.join(sorted(others))!r}, not of {model!r}")
+    files = stores.tree(version)
+    if files is None:
+        raise DataVersionError(
+            f"neither DVC's cache nor the remote {stores.remote.name!r} has data version {version}; "
+            + _known_text(model, settings, engine)
+        )
+    if not all("/" not in name and name.endswith(".parquet") for name in files):
+        raise DataVersionError(
+            f"{version} names other files than a model's batches; {_known_text(model, settings, engine)}"
+        )
+    return files
+
+
+def _known_versions(model: str, settings: Settings, engine: Engine) -> list[str]:
+    known = [row.version for row in versions(engine, model)]
+    current = batch_hashes(model, settings, engine)
+    pointed = pointed_version(settings)
+    tree = None if pointed is None else cached_tree(pointed, settings)
+    candidates = [current, {} if tree is None else model_files(tree, model)]
+    known += [tree_version(files) for files in candidates if files]
+    return list(dict.fromkeys(known))
+
+
+def _known_text(model: str, settings: Settings, engine: Engine) -> str:
+    known = _known_versions(model, settings, engine)[-10:]
+    if not known:
+        return "no version is known here; 'git log data.dvc' tells what was committed"
+    return f"known here, newest last: {', '.join(version.removesuffix('.dir') for version in known)}"

@@ -1,0 +1,113 @@
+"""Data versions laid out read-only for runs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from config.settings import Settings
+from core.data.version import tree_version, version_prefix
+from core.errors import DataVersionError
+from core.references import Snapshot
+from store.database import open_database
+from tasks.versions.bring_back import make_sound
+from tasks.versions.dvc_stores import DvcStores, open_stores, place
+from tasks.versions.known_versions import resolved_version, version_files
+from tasks.versions.working_copy import batch_facts, batch_paths, disk_errors
+
+SNAPSHOTS_KEPT = 3
+"""Snapshots of a model that stay laid out; older ones come back from DVC's cache when asked for."""
+
+_CONTENTS = ".contents.json"
+
+_log = logging.getLogger("perennial.data")
+
+
+def lay_out_snapshot(model: str, version: str, settings: Settings) -> Snapshot:
+    """Lay a data version out read-only under ``<var>/snapshots``, apart from the working copy.
+
+    The files are hard links to DVC's cache where the disk can do that. A snapshot appears complete or not at all: it is
+    verified against its hashes and then renamed into place. One that is there already is used again. The caller holds
+    the model.
+
+    Parameters
+    ----------
+    version
+        32 hex digits, or the first 6 or more of them where these are unambiguous; with or without ``.dir``.
+
+    Raises
+    ------
+    DataVersionError
+        No such version, or neither cache nor remote has its bytes any more.
+    StorageError
+        The remote does not answer, or the disk is full.
+    """
+    engine = open_database(settings.database_url)
+    found = resolved_version(model, version, settings, engine)
+    folder = settings.var / "snapshots" / model / found.removesuffix(".dir")
+    if (snapshot := _complete_snapshot(model, found, folder)) is not None:
+        folder.touch()
+        return snapshot
+    stores = open_stores(settings, engine)
+    files = version_files(model, found, stores, settings, engine)
+    make_sound(stores, files, found)
+    _lay_out(stores, files, folder)
+    _prune(folder.parent)
+    snapshot = _complete_snapshot(model, found, folder)
+    if snapshot is None:
+        raise DataVersionError(f"{folder} changed while it was laid out; run the same command again")
+    _log.info("laid out data version %s: %s rows", found, f"{snapshot.n_rows:,}")
+    return snapshot
+
+
+def _lay_out(stores: DvcStores, files: Mapping[str, str], folder: Path) -> None:
+    with disk_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in [*folder.parent.glob(".*.tmp"), *([folder] if folder.exists() else [])]:
+            _remove_tree(leftover)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".tmp"))
+        for name, md5 in files.items():
+            place(stores.cached(md5), temporary / name, link=True)
+        contents = {name: _entry(temporary / name, md5) for name, md5 in files.items()}
+        (temporary / _CONTENTS).write_text(json.dumps(contents))
+        (temporary / _CONTENTS).chmod(0o444)
+        temporary.chmod(0o555)
+        temporary.rename(folder)
+
+
+def _entry(path: Path, md5: str) -> dict[str, object]:
+    return {"md5": md5, "size": path.stat().st_size, "n_rows": batch_facts(path).n_rows}
+
+
+def _complete_snapshot(model: str, version: str, folder: Path) -> Snapshot | None:
+    """Snapshot of a folder whose contents are those of the version, by names and sizes; None where they are not."""
+    try:
+        contents = json.loads((folder / _CONTENTS).read_text())
+        sizes = {path.name: path.stat().st_size for path in batch_paths(folder)}
+        if tree_version({name: entry["md5"] for name, entry in contents.items()}) != version:
+            return None
+        if sizes != {name: entry["size"] for name, entry in contents.items()}:
+            return None
+        n_rows = sum(int(entry["n_rows"]) for entry in contents.values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return Snapshot(model=model, version=version, path=folder, n_rows=n_rows, n_batches=len(sizes))
+
+
+def _prune(folder: Path) -> None:
+    snapshots = sorted((path for path in folder.iterdir() if version_prefix(path.name)), key=_used_at, reverse=True)
+    for path in snapshots[SNAPSHOTS_KEPT:]:
+        _remove_tree(path)
+
+
+def _used_at(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def _remove_tree(path: Path) -> None:
+    path.chmod(0o755)
+    shutil.rmtree(path)

@@ -1,0 +1,321 @@
+"""Version a model's data with DVC, lay versions out, bring them back, tell their history."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from config.schema import ModelConfig
+from config.settings import Settings
+from core.data.history import BatchEntry, DataHistory, VersionEntry
+from core.data.version import (
+    EMPTY,
+    model_files,
+    pointer_text,
+    tree_version,
+    with_model_files,
+)
+from core.errors import DataVersionError, StorageError
+from core.references import DataVersion
+from store.data import batches, pushed_trees, record_version, versions
+from store.database import open_database
+from tasks.versions.batches import known_batch, record_files, write_batch
+from tasks.versions.bring_back import bring_back, make_sound
+from tasks.versions.dvc_stores import DvcStores, configured_remote, open_stores
+from tasks.versions.known_versions import LATEST, latest_version, resolved_version, version_files
+from tasks.versions.snapshots import lay_out_snapshot
+from tasks.versions.working_copy import (
+    batch_facts,
+    batch_hashes,
+    batch_paths,
+    cached_tree,
+    data_folder,
+    file_md5,
+    git_state,
+    pointed_version,
+    pointer,
+    write_pointer,
+)
+
+__all__ = [
+    "data_history",
+    "git_state",
+    "known_batch",
+    "lay_out_snapshot",
+    "restore_data",
+    "version_data",
+    "write_batch",
+]
+
+_log = logging.getLogger("perennial.data")
+
+
+def version_data(config: ModelConfig, settings: Settings) -> DataVersion:
+    """Add the working copy's batches of a model to DVC's cache, push them and point ``data.dvc`` at them.
+
+    The user's git tree is not touched: nothing is staged, committed or checked out, only ``data.dvc`` is rewritten, and
+    only once everything it names has reached the remote. Entries of other models stay as they are, so a clone that
+    never pulled them does not lose them. A repeat with nothing new does not even import DVC.
+
+    Raises
+    ------
+    DataVersionError
+        The model has no batch yet.
+    StorageError
+        The remote is gone, refuses to be written or is full; the batches stay and the next call pushes them.
+    ConfigError
+        DVC has no remote.
+    """
+    model, engine = config.model, open_database(settings.database_url)
+    hashes = batch_hashes(model, settings, engine)
+    if not hashes:
+        raise DataVersionError(
+            f"the model {model!r} has no batch under {data_folder(model, settings)}; ingest rows first"
+        )
+    if not _is_published(model, hashes, settings, engine):
+        _publish(model, hashes, settings, engine)
+    version = _described(model, hashes, settings)
+    _log.info("data version %s: %s rows in %d batches", version.version, f"{version.n_rows:,}", version.n_batches)
+    return version
+
+
+def restore_data(model: str, version: str, settings: Settings, *, force: bool = False) -> list[Path]:
+    """Bring the exact bytes of a data version back into ``data/<model>`` and point ``data.dvc`` at them.
+
+    Works in a fresh clone that has nothing but git and the remote. The caller holds the model.
+
+    Parameters
+    ----------
+    version
+        ``latest`` is the newest; nothing is restored where there is none yet.
+    force
+        Give up files of the working copy that neither cache nor remote holds.
+
+    Returns
+    -------
+    list of Path
+        The model's batches, in order.
+
+    Raises
+    ------
+    DataVersionError
+        No such version, its bytes are nowhere, or files would be lost and ``force`` is not given.
+    StorageError
+        The remote does not answer, or the disk is full.
+    """
+    engine = open_database(settings.database_url)
+    stores = open_stores(settings, engine)
+    found = (
+        latest_version(model, settings, engine, stores)
+        if version == LATEST
+        else resolved_version(model, version, settings, engine, stores)
+    )
+    if found is None:
+        _log.info("%s has no data version yet", model)
+        return []
+    files = version_files(model, found, stores, settings, engine)
+    folder = data_folder(model, settings)
+    present = {path.name: file_md5(path) for path in batch_paths(folder)}
+    surplus = {name: md5 for name, md5 in present.items() if files.get(name) != md5}
+    if not force:
+        _refuse_loss(folder, surplus, stores)
+    make_sound(stores, files, found)
+    bring_back(stores, {name: md5 for name, md5 in files.items() if present.get(name) != md5}, folder)
+    for name in surplus.keys() - files.keys():
+        (folder / name).unlink()
+    _point_at_restored(model, files, stores, settings)
+    paths = batch_paths(folder)
+    record_files(paths, model, settings, n_quarantined=None)
+    _log.info("restored data version %s: %d batches", found, len(paths))
+    return paths
+
+
+def data_history(model: str, settings: Settings) -> DataHistory:
+    """Return a model's data versions, oldest first, and the batches of the working copy.
+
+    In a fresh clone: what the files, ``data.dvc`` and the remote tell by themselves.
+    """
+    engine = open_database(settings.database_url)
+    current = _current_version(model, settings, engine)
+    known = [
+        VersionEntry(
+            version=row.version,
+            created_at=row.created_at,
+            n_rows=row.n_rows,
+            n_batches=row.n_batches,
+            size_bytes=row.size_bytes,
+            git_commit=row.git_commit,
+            is_current=current is not None and row.version == current.version,
+        )
+        for row in versions(engine, model)
+    ]
+    if current is not None and all(entry.version != current.version for entry in known):
+        known.append(current)
+    return DataHistory(model=model, versions=tuple(known), batches=tuple(_batch_entries(model, settings, engine)))
+
+
+def _described(model: str, hashes: Mapping[str, str], settings: Settings) -> DataVersion:
+    paths = [data_folder(model, settings) / name for name in hashes]
+    return DataVersion(
+        model=model,
+        version=tree_version(hashes),
+        n_rows=sum(batch_facts(path).n_rows for path in paths),
+        n_batches=len(paths),
+        size_bytes=sum(path.stat().st_size for path in paths),
+        pointer=pointer(settings),
+    )
+
+
+def _is_published(model: str, hashes: Mapping[str, str], settings: Settings, engine: Engine) -> bool:
+    """Whether ``data.dvc`` names these batches and all of them reached the remote, found out without DVC."""
+    remote, version = configured_remote(settings), pointed_version(settings)
+    tree = None if version is None else cached_tree(version, settings)
+    if remote is None or version is None or tree is None or with_model_files(tree, model, hashes) != tree:
+        return False
+    objects = {version, tree_version(hashes)}
+    if not objects <= pushed_trees(engine, remote.address):
+        return False
+    # A folder is looked at again, for it is cheap; what a cloud was seen to take is taken as kept.
+    store = remote.folder and remote.folder / "files" / "md5"
+    return store is None or all((store / md5[:2] / md5[2:]).is_file() for md5 in objects | set(hashes.values()))
+
+
+def _publish(model: str, hashes: Mapping[str, str], settings: Settings, engine: Engine) -> None:
+    folder = data_folder(model, settings)
+    files = {md5: folder / name for name, md5 in hashes.items()}
+    stores = open_stores(settings, engine)
+    stores.add(files)
+    version = stores.add_tree(hashes)
+    # From the working copy, not from the cache: its hashes have just been computed.
+    stores.push(files)
+    stores.push({version: stores.cached(version)})
+    data_version = _point_at(model, hashes, stores, settings)
+    _remember(model, hashes, [version, data_version], stores, settings, engine)
+
+
+def _point_at(model: str, hashes: Mapping[str, str], stores: DvcStores, settings: Settings) -> str:
+    """Replace a model's entries in the tree of ``data/``, push that tree, then write ``data.dvc``."""
+    with stores.lock:
+        tree = with_model_files(_tree_before(model, stores, settings), model, hashes)
+        version = stores.add_tree(tree)
+        _push_whole(version, tree, stores)
+        write_pointer(_pointer_to(version, tree, stores), settings)
+    return version
+
+
+def _point_at_restored(model: str, files: Mapping[str, str], stores: DvcStores, settings: Settings) -> None:
+    """Point ``data.dvc`` at restored batches; a remote that may only be read is no reason to refuse them."""
+    with stores.lock:
+        tree = with_model_files(_tree_before(model, stores, settings), model, files)
+        version = stores.add_tree(tree)
+        try:
+            _push_whole(version, tree, stores)
+        except StorageError as error:
+            _log.warning(
+                "data.dvc names %s, which the remote does not have before the next ingestion: %s", version, error
+            )
+        write_pointer(_pointer_to(version, tree, stores), settings)
+
+
+def _push_whole(version: str, tree: Mapping[str, str], stores: DvcStores) -> None:
+    """Push what the cache has of a tree, then the tree; other models may have moved to another remote since."""
+    files = {md5: stores.cached(md5) for md5 in tree.values()}
+    stores.push({md5: path for md5, path in files.items() if path.exists()})
+    stores.push({version: stores.cached(version)})
+
+
+def _pointer_to(version: str, tree: Mapping[str, str], stores: DvcStores) -> str:
+    paths = [stores.cached(md5) for md5 in tree.values()]
+    size = sum(path.stat().st_size for path in paths) if all(path.exists() for path in paths) else None
+    return pointer_text(version, size, len(tree))
+
+
+def _tree_before(model: str, stores: DvcStores, settings: Settings) -> dict[str, str]:
+    version = pointed_version(settings)
+    if version in (None, EMPTY):
+        return {}
+    tree = stores.tree(str(version))
+    if tree is not None:
+        return tree
+    _log.warning(
+        "neither DVC's cache nor the remote has %s, which data.dvc names; the data of other models is taken from the "
+        "working copy, and what is not there leaves data.dvc",
+        version,
+    )
+    paths = [path for path in sorted((settings.root / "data").glob("*/*.parquet")) if path.parent.name != model]
+    hashes = {f"{path.parent.name}/{path.name}": file_md5(path) for path in paths}
+    stores.add({hashes[f"{path.parent.name}/{path.name}"]: path for path in paths})
+    return hashes
+
+
+def _remember(
+    model: str,
+    hashes: Mapping[str, str],
+    trees: list[str],
+    stores: DvcStores,
+    settings: Settings,
+    engine: Engine,
+) -> None:
+    described = _described(model, hashes, settings)
+    now = datetime.now(UTC)
+    record_files([data_folder(model, settings) / name for name in hashes], model, settings, n_quarantined=None)
+    version = {
+        "model": model,
+        "version": described.version,
+        "n_rows": described.n_rows,
+        "n_batches": described.n_batches,
+        "size_bytes": described.size_bytes,
+        "created_at": now,
+        "git_commit": git_state(settings.root)[0],
+    }
+    record_version(engine, version, trees, stores.remote.address, now)
+
+
+def _refuse_loss(folder: Path, surplus: Mapping[str, str], stores: DvcStores) -> None:
+    kept = stores.has(surplus.values())
+    lost = sorted(name for name, md5 in surplus.items() if md5 not in kept)
+    if lost:
+        raise DataVersionError(
+            f"{len(lost)} files in {folder} are in no cache or remote and would be lost: {', '.join(lost[:5])}. "
+            "Move them away or version them first, or give them up with --force"
+        )
+
+
+def _current_version(model: str, settings: Settings, engine: Engine) -> VersionEntry | None:
+    hashes = batch_hashes(model, settings, engine)
+    if hashes:
+        now = _described(model, hashes, settings)
+        return VersionEntry(now.version, None, now.n_rows, now.n_batches, now.size_bytes, "", is_current=True)
+    files = _pointed_files(model, settings, engine)
+    return VersionEntry(tree_version(files), None, None, len(files), None, "", is_current=True) if files else None
+
+
+def _pointed_files(model: str, settings: Settings, engine: Engine) -> dict[str, str]:
+    """Batches that ``data.dvc`` names for a model, from the remote where this clone has never seen them."""
+    version = pointed_version(settings)
+    if version in (None, EMPTY):
+        return {}
+    tree = cached_tree(str(version), settings)
+    if tree is None:
+        tree = open_stores(settings, engine).tree(str(version))
+    return {} if tree is None else model_files(tree, model)
+
+
+def _batch_entries(model: str, settings: Settings, engine: Engine) -> Iterable[BatchEntry]:
+    known = batches(engine, model)
+    for path in batch_paths(data_folder(model, settings)):
+        facts, row = batch_facts(path), known.get(path.name)
+        yield BatchEntry(
+            name=path.stem,
+            n_rows=facts.n_rows,
+            size_bytes=path.stat().st_size,
+            source=facts.source,
+            first_time=facts.first_time,
+            last_time=facts.last_time,
+            ingested_at=None if row is None else row.ingested_at,
+            n_quarantined=None if row is None else row.n_quarantined,
+        )

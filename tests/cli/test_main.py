@@ -1,0 +1,205 @@
+"""The command as people use it: help, exit codes, errors without traces, JSON."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.main import main
+from config.settings import Settings
+from tests.factories import add_credit_model, credit_rows
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _commands(group: click.Group = main, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for name, command in group.commands.items():
+        path = (*prefix, name)
+        found += _commands(command, path) if isinstance(command, click.Group) else [path]
+    return found
+
+
+def _invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.mark.parametrize("command", _commands(), ids=" ".join)
+def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
+    """Help names each option in words; commands that take arguments show an example."""
+    result = _invoke(*command, "--help")
+    assert result.exit_code == 0
+    if "[OPTIONS] " in result.output or "--data" in result.output:
+        group = _invoke(command[0], "--help").output
+        assert f"perennial {command[0]}" in result.output + group
+
+
+def test_help_imports_nothing_but_click() -> None:
+    """The first thing people run must be quick."""
+    code = (
+        "import sys; from click.testing import CliRunner; from cli.main import main;"
+        "CliRunner().invoke(main, ['--help']);"
+        "print([m for m in ('pydantic', 'numpy', 'pandas', 'prefect', 'duckdb') if m in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("data", "nothing"), "nothing"),
+        (("show", "nothing"), "no model 'nothing'"),
+        (("show", "credit@7"), "no registered version yet"),
+        (("init", "--data", "gone.csv", "--target", "y"), "gone.csv"),
+        (("data", "restore", "credit", "abcdef12"), "abcdef12"),
+        (("train", "credit", "--set", "novalue"), "PATH=VALUE"),
+        (("train",), "Missing argument"),
+        (("trian", "credit"), "No such command"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_the_user_can_fix_exits_with_2(project: Settings, arguments: tuple[str, ...], message: str) -> None:
+    """One message on standard error, no trace, exit code 2."""
+    add_credit_model(project)
+    result = _invoke(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_machines_get_errors_as_json(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --json standard output is one document, whatever happens."""
+    assert project
+    monkeypatch.setattr(sys, "argv", ["perennial", "show", "nothing", "--json"])
+    result = _invoke("show", "nothing", "--json")
+    assert json.loads(result.stdout)["error"]["kind"] == "ModelNotFoundError"
+
+
+def test_an_unexpected_error_is_ours_and_leaves_its_trace_in_a_file(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1, one line for people, the trace in the crash log."""
+    import tasks.registry.versions
+
+    def fail(_settings: Settings) -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(tasks.registry.versions, "list_models", fail)
+    result = _invoke("models")
+    assert result.exit_code == 1
+    assert "Traceback" not in result.stderr
+    assert "ZeroDivisionError: ours" in (project.var / "log" / "crash.log").read_text()
+
+
+def test_an_empty_project_says_how_to_begin(project: Settings) -> None:
+    """No model is no error."""
+    assert project
+    assert "perennial init" in _invoke("models").output
+
+
+@pytest.mark.e2e
+@pytest.mark.xdist_group("prefect")
+class TestWholeCommand:
+    """``perennial`` in processes of its own, with the local server it starts."""
+
+    @pytest.fixture(autouse=True)
+    def _own_server(self, project: Settings) -> Any:
+        self.settings = project
+        yield
+        self._run("server", "stop")
+
+    def _run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "cli", *arguments],
+            cwd=self.settings.root,
+            env=self._environment() | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        return clean | {"PERENNIAL_ROOT": str(self.settings.root), "PYTHONPATH": str(ROOT)}
+
+    def test_from_a_file_to_a_registered_model(self) -> None:
+        """init, train, train again, a refused gate, a spoilt file: each with its exit code and its lines."""
+        credit_rows().to_csv(self.settings.root / "loans.csv", index=False)
+        init = self._run("init", "--data", "loans.csv", "--target", "default", "--key", "id")
+        assert (init.returncode, init.stderr) == (0, "")
+
+        first = self._run("train", "loans")
+        assert first.returncode == 0, first.stderr
+        assert "promoted loans version 1: it is the champion now" in first.stdout
+        assert "registered loans version 1" in first.stderr
+        assert "warning" not in first.stderr.lower()
+        assert "\x1b" not in first.stdout + first.stderr
+
+        again = json.loads(self._run("train", "loans", "--json").stdout)
+        assert (again["status"], again["version"]) == ("unchanged", 1)
+
+        refused = self._run("train", "loans", "--set", "gate.floor=0.9999", "--json")
+        assert refused.returncode == 3
+        assert json.loads(refused.stdout)["stage"] == "gate"
+
+        self._let_people_decide()
+
+        (self.settings.root / "loans.csv").write_text("id,default\n1,0,9\n")
+        spoilt = self._run("train", "loans")
+        assert spoilt.returncode == 2
+        assert "Traceback" not in spoilt.stderr
+        assert "loans.csv" in spoilt.stderr
+
+        shown = json.loads(self._run("models", "--json").stdout)
+        assert shown[0]["n_versions"] == 2
+        assert len(list((self.settings.root / "data" / "loans").iterdir())) == 1
+
+    def _let_people_decide(self) -> None:
+        """Compare, approve against the gate, look into the history, roll back until there is nothing below."""
+        compared = self._run("compare", "loans@1", "loans@2")
+        assert compared.returncode == 0, compared.stderr
+        assert "the gate would say: keep" in compared.stdout
+        assert self._run("compare", "loans@1", "loans@7").returncode == 2
+
+        approve = ("approve", "loans@2", "--reason", "the branch asked for it")
+        objected = self._run(*approve)
+        assert (objected.returncode, "--override" in objected.stderr) == (2, True)
+        assert self._run(*approve, "--override").returncode == 0
+        held = json.loads(self._run("history", "loans", "--json").stdout)["champions"]
+        assert [(entry["version"], entry["kind"]) for entry in held] == [(1, "gate"), (2, "approval")]
+        assert "the branch asked for it" in held[1]["reason"]
+        assert json.loads(self._run("history", "loans", "--at", "2020-01-01", "--json").stdout)["champions"] == []
+
+        assert self._run("rollback", "loans", "--reason", "complaints").returncode == 0
+        assert json.loads(self._run("show", "loans", "--json").stdout)["version"] == 1
+        assert self._run("rollback", "loans", "--reason", "complaints").returncode == 2
+
+    def test_two_runs_at_once_and_a_kill(self) -> None:
+        """While one run holds the model a second is refused; killed -9, the first leaves nothing in the way."""
+        add_credit_model(self.settings)
+        first = subprocess.Popen(
+            [sys.executable, "-m", "cli", "train", "credit"],
+            cwd=self.settings.root,
+            env=self._environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        holder = self.settings.var / "locks" / "credit.json"
+        deadline = time.monotonic() + 120
+        while not holder.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        second = self._run("train", "credit")
+        first.kill()
+        first.wait()
+        assert second.returncode == 2
+        assert f"process {first.pid}" in second.stderr
+        third = self._run("train", "credit")
+        assert third.returncode == 0, third.stderr

@@ -1,0 +1,49 @@
+import pytest
+
+from core.data.delimited import Header, read_header
+from core.errors import SchemaError, SourceError
+
+
+@pytest.mark.parametrize(
+    ("sample", "header"),
+    [
+        ("a,b\n1,2\n", Header(",", ("a", "b"))),
+        ("a;b;c\n1,5;2,5;3\n1,0;2,2;4\n", Header(";", ("a", "b", "c"))),
+        ("a\tb\n1\t2\n", Header("\t", ("a", "b"))),
+        ("a|b\r\n1|2\r\n", Header("|", ("a", "b"))),
+        ('"a, b";c\n1;2\n', Header(";", ("a, b", "c"))),
+        ('"a\nb",c\n1,2\n', Header(",", ("a\nb", "c"))),
+        ("only\n1\n2\n", Header(",", ("only",))),
+        (",a\n0,5\n", Header(",", ("unnamed_1", "a"))),
+        ("a,b\n1,2\n3\n4,5\n6,7\n", Header(",", ("a", "b"))),
+        ("id,2021,2022,2023\nx,1,2,3\n", Header(",", ("id", "2021", "2022", "2023"))),
+    ],
+)
+def test_the_first_line_gives_delimiter_and_names(sample: str, header: Header) -> None:
+    """The delimiter is the one most rows agree on; names may be quoted, empty or years."""
+    assert read_header(sample, "rows.csv") == header
+
+
+def test_a_given_delimiter_is_taken() -> None:
+    """What the model file says is not sniffed."""
+    assert read_header("a,b;c\n1,2;3\n", "rows.csv", ",").names == ("a", "b;c")
+
+
+@pytest.mark.parametrize(
+    ("sample", "error", "message"),
+    [
+        ("", SourceError, "rows.csv is empty"),
+        ("\n\n", SourceError, "is empty"),
+        ("\na,b\n1,2\n", SourceError, "line 1: expected column names, found an empty line"),
+        ("a,b,a\n1,2,3\n", SchemaError, "columns of the same name .*: 'a'; rename"),
+        ("Age,age\n1,2\n", SchemaError, "upper and lower case count as one"),
+        ("0,0,0,0.2,Feb,FALSE\n1,0,0,0.2,Feb,TRUE\n", SourceError, "looks like a row, not like column names"),
+        ("yes,no,3,3,x,y\n", SchemaError, "if the file has no line of column names, add one"),
+        ("7\n8\n9\n", SourceError, "looks like a row"),
+        ("a\0,\0b\n", SourceError, "holds zero bytes"),
+    ],
+)
+def test_a_first_line_that_names_no_columns_is_refused(sample: str, error: type[Exception], message: str) -> None:
+    """Empty files, repeated names and rows in place of names each get their own message."""
+    with pytest.raises(error, match=message):
+        read_header(sample, "rows.csv")

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from config.schema import Drift
+from core.drift.decision import ColumnDrift, EarlierWindow, decide
+from core.drift.reasons import column_reason
+from tests.core.drift_samples import (
+    DRIFTED,
+    HARMED,
+    NOW,
+    PREDICTION,
+    QUIET,
+    TARGET,
+    UNHARMED,
+    UNKNOWN,
+    earlier,
+    evidence,
+    realised,
+)
+
+
+def reasons(
+    *columns: ColumnDrift,
+    before: tuple[EarlierWindow, ...] = (),
+    persistence: tuple[int, int] = (1, 1),
+    drift: dict[str, Any] | None = None,
+    **changes: Any,
+) -> tuple[str, ...]:
+    """Reasons of a decision on evidence built by hand."""
+    rule = Drift(persistence=persistence, **(drift or {}))
+    return decide(evidence(*columns, **changes), before, rule, NOW).reasons
+
+
+def test_drift_without_harm_is_told_with_its_consequence() -> None:
+    """The column first, then the performance, then what follows."""
+    assert reasons(DRIFTED, QUIET) == (
+        "income drifted: PSI 0.31 (0.1 is large, 0.019 could be chance at 2,000 rows); "
+        "it carries 34 % of the champion's importance",
+        "ROC AUC is estimated at 0.809",
+        "no retraining is recommended: it does no harm that can be shown (drift.retrain_on is harm)",
+    )
+
+
+def test_harm_is_told_first() -> None:
+    """What it costs matters more than where it comes from."""
+    told = reasons(DRIFTED, performance=(HARMED,))
+    assert told[0] == "performance is harmed: ROC AUC is estimated at 0.75, a loss of 0.06"
+    assert told[1].startswith("income drifted")
+    assert told[-1] == "retraining is recommended: the drift lasts and does harm"
+
+
+def test_concept_drift_is_named() -> None:
+    """Where labels show harm and no feature drifted; estimates cannot see it."""
+    told = reasons(performance=(realised(HARMED), UNHARMED))
+    assert "no feature drifted, so the target may follow from the features in another way (concept drift)" in told
+    assert told[2] == ("none of the 3 columns drifted on 2,000 rows: the largest PSI is 0.012 (age), 0.1 is large")
+    assert told[1] == "ROC AUC is estimated at 0.809"
+    assert not any("concept" in reason for reason in reasons(performance=(HARMED,)))
+    assert not any("concept" in reason for reason in reasons(DRIFTED, performance=(realised(HARMED),)))
+
+
+def test_a_quiet_window_names_the_column_that_moved_most() -> None:
+    """Also where its PSI is large but may be chance."""
+    assert reasons() == (
+        "none of the 3 columns drifted on 2,000 rows: the largest PSI is 0.012 (age), 0.1 is large",
+        "ROC AUC is estimated at 0.809",
+    )
+    chance = replace(QUIET, psi=0.143, critical=0.24)
+    assert reasons(chance, TARGET, n_rows=210)[0] == (
+        "none of the 2 columns drifted on 210 rows: the largest PSI is 0.14 (age), but 0.24 could be chance"
+    )
+    assert reasons(QUIET)[0].startswith("the column has not drifted on 2,000 rows")
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "sentence"),
+    [
+        (0, "the window is empty: 200 rows are needed to judge (drift.min_rows)"),
+        (1, "1 row is too few to judge: 200 are needed (drift.min_rows), so wait for 199 more"),
+        (48, "48 rows are too few to judge: 200 are needed (drift.min_rows), so wait for 152 more"),
+    ],
+)
+def test_too_few_rows_are_told_with_what_became_of_the_others(n_rows: int, sentence: str) -> None:
+    """How many are needed, and why there are not more."""
+    told = reasons(n_rows=n_rows, notes=("no batch has come since the champion was trained",), n_seen=1500, n_outside=1)
+    assert told == (
+        sentence,
+        "no batch has come since the champion was trained",
+        "1,500 rows left out: the champion has trained on them",
+        "1 row left out: they are not in the range of time",
+    )
+
+
+def test_rows_that_are_odd_are_told() -> None:
+    """Without a time, or out of order."""
+    told = reasons(n_without_time=12, n_out_of_order=3, notes=("a note",))
+    assert told[-3:] == (
+        "a note",
+        "12 rows without a time",
+        "3 rows earlier than the row before them: the batches are not in the order of time",
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "sentence"),
+    [
+        (
+            replace(DRIFTED, role="target", name="target", importance=0.0),
+            "the target drifted: PSI 0.31 (0.1 is large, 0.019 could be chance at 2,000 rows)",
+        ),
+        (
+            replace(DRIFTED, role="prediction", name="prediction", importance=0.0),
+            "the predictions drifted: PSI 0.31 (0.1 is large, 0.019 could be chance at 2,000 rows)",
+        ),
+        (
+            replace(
+                DRIFTED, psi=4.6413, missing=1.0, remark="income has no value in this window (2 % in the reference)"
+            ),
+            "income has no value in this window (2 % in the reference): PSI 4.6 (0.1 is large, 0.019 could be "
+            "chance at 2,000 rows); it carries 34 % of the champion's importance",
+        ),
+        (
+            replace(DRIFTED, missing=0.2, missing_reference=0.05, other=0.03, other_reference=0.0),
+            "income drifted: PSI 0.31 (0.1 is large, 0.019 could be chance at 2,000 rows); "
+            "20 % of the rows have no value (5 % in the reference); "
+            "3 % of the rows have a level that the reference does not name (0 % in the reference); "
+            "it carries 34 % of the champion's importance",
+        ),
+        (
+            replace(DRIFTED, psi=0.10041, name="in\x1bcome"),
+            r"in\x1bcome drifted: PSI 0.1004 (0.1 is large, 0.019 could be chance at 2,000 rows); "
+            "it carries 34 % of the champion's importance",
+        ),
+    ],
+)
+def test_a_column_is_told_in_its_own_words(column: ColumnDrift, sentence: str) -> None:
+    """What it is, what changed, by how much, and what it means to the champion."""
+    assert column_reason(column) == sentence
+
+
+def test_target_and_predictions_come_first_then_the_most_important() -> None:
+    """Five have a sentence, the rest is named, the sum is told."""
+    columns = [replace(DRIFTED, name=f"x{i}", importance=i / 100) for i in range(1, 18)]
+    told = reasons(*columns, replace(TARGET, drifted=True), replace(PREDICTION, drifted=True))
+    assert [reason.split(" drifted")[0] for reason in told[:5]] == [
+        "the target",
+        "the predictions",
+        "x17",
+        "x16",
+        "x15",
+    ]
+    assert told[5] == "14 more drifted: x14, x13, x12, x11, x10, x9, x8, x7, x6, x5 and 4 others"
+    assert told[6] == "together the features that drifted carry 100 % of the champion's importance"
+
+
+@pytest.mark.parametrize(("n_features", "subject"), [(1, "the feature that drifted carries"), (2, "the features that")])
+def test_drift_that_is_no_signal_says_what_is_missing(n_features: int, subject: str) -> None:
+    """The share of importance beside the one that is needed."""
+    columns = [replace(DRIFTED, name=f"x{i}", importance=0.02) for i in range(n_features)]
+    (told,) = [reason for reason in reasons(*columns) if reason.startswith(subject)]
+    assert told.endswith(
+        f"{2 * n_features} % of the champion's importance: 10 % would be a signal (drift.min_importance)"
+    )
+
+
+def test_persistence_is_told() -> None:
+    """How many windows agree, and how many are needed."""
+    first = reasons(DRIFTED, persistence=(2, 3))
+    assert first[-1] == "this window is the first that is judged: 2 of 3 would be drift (drift.persistence)"
+    quiet = earlier(8, drifted=False)
+    assert reasons(DRIFTED, before=(quiet,), persistence=(2, 3))[-1] == (
+        "1 of the last 2 windows drifted: 2 of 3 would be drift (drift.persistence)"
+    )
+    assert "2 of the last 2 windows drifted: 2 of 3 (drift.persistence)" in reasons(
+        DRIFTED, before=(earlier(8),), persistence=(2, 3)
+    )
+
+
+@pytest.mark.parametrize(
+    ("drift", "performance", "sentence"),
+    [
+        ({"retrain_on": "never"}, (HARMED,), "no retraining is recommended: drift.retrain_on is never"),
+        (
+            {"retrain_on": "drift"},
+            (UNHARMED,),
+            "retraining is recommended: the drift lasts, and drift.retrain_on is drift",
+        ),
+        ({}, (UNKNOWN,), "retraining is recommended: the drift lasts, and whether it does harm cannot be told"),
+        ({}, (), "retraining is recommended: the drift lasts, and whether it does harm cannot be told"),
+    ],
+)
+def test_what_follows_is_told_last(drift: dict[str, Any], performance: tuple[Any, ...], sentence: str) -> None:
+    """With the setting that decided."""
+    told = reasons(DRIFTED, drift=drift, performance=performance)
+    assert told[-1] == sentence
+    assert ("how well the champion does on this window was not measured" in told) == (not performance)
+
+
+def test_the_cool_down_says_until_when() -> None:
+    """And which decision began it."""
+    before = earlier(8, retrain=True, measured_at=NOW - timedelta(hours=10))
+    assert reasons(DRIFTED, before=(before,), performance=(HARMED,))[-1] == (
+        "no retraining is recommended before 2025-06-01 20:00 UTC: decision 080808080808 recommended one 24 hours "
+        "earlier (drift.cooldown_hours)"
+    )
+
+
+def test_labels_that_are_missing_or_young_are_told() -> None:
+    """The label delay is part of the reasons."""
+    told = reasons(drift={"label_delay_days": 14}, n_young=800, n_labelled=1150)
+    assert (
+        "800 of the 2,000 rows that were scored are younger than 14 days: their labels do not count yet "
+        "(drift.label_delay_days)"
+    ) in told
+    assert "50 of the 2,000 rows that were scored have no label" in told
+    assert not any("label" in reason for reason in reasons(n_labelled=2000))

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from core.metrics.bootstrap import Estimate, estimates
+from core.metrics.metrics import Floats, task_metrics
+from core.performance.cbpe import reference_cbpe
+from core.performance.loss import Performance, estimated_performance, realised_performance
+from tests.core.performance.cbpe_cases import binary
+from tests.core.samples import SAMPLES, binary_sample, regression_sample
+
+ACCURACY = Estimate(0.8, 0.78, 0.82)
+
+
+def _realised(y: npt.NDArray[Any], output: Floats, metric: str, reference: Estimate, **changes: Any) -> Performance:
+    settings: dict[str, Any] = {"max_loss": 0.02, "confidence": 0.95, "seed": 0, **changes}
+    return realised_performance(y, output, metric, reference, 0.95, **settings)
+
+
+def _right(n: int, n_right: int) -> tuple[npt.NDArray[Any], Floats]:
+    """Rows of both classes, the first ones called right."""
+    y = np.arange(n) % 2
+    called = np.where(np.arange(n) < n_right, y, 1 - y)
+    return y, np.eye(2)[called] * 0.8 + 0.1
+
+
+def test_loss_worked_by_hand() -> None:
+    """The ends of the loss are the roots of the summed squares of the distances to the ends that matter."""
+    found = _realised(*_right(1_000, 700), "accuracy", ACCURACY)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.loss == pytest.approx(0.1)
+    assert found.loss_low == pytest.approx(0.1 - math.hypot(0.02, found.high - 0.7))
+    assert found.loss_high == pytest.approx(0.1 + math.hypot(0.02, 0.7 - found.low))
+    assert found.tolerated == pytest.approx(0.016)
+    assert found.harmed
+
+
+def test_losses_are_worse_where_they_rise() -> None:
+    """For a metric that is better small, the same ends change sides."""
+    y, output = regression_sample(500, 1)
+    found = _realised(y, output, "rmse", Estimate(0.5, 0.45, 0.56))
+    assert found.low is not None
+    assert found.high is not None
+    assert found.loss == pytest.approx(found.value - 0.5)
+    assert found.loss_low == pytest.approx(found.loss - math.hypot(0.06, found.value - found.low))
+    assert found.loss_high == pytest.approx(found.loss + math.hypot(0.05, found.high - found.value))
+    assert found.harmed
+
+
+def test_reference_interval_is_stretched_to_the_confidence() -> None:
+    """A holdout's 95 % interval is made as wide as one of 99 %."""
+    found = _realised(*_right(1_000, 700), "accuracy", ACCURACY, confidence=0.99)
+    assert found.reference_low == pytest.approx(0.8 - 0.02 * 2.575829 / 1.959964, abs=1e-6)
+    assert found.reference_high == pytest.approx(0.8 + 0.02 * 2.575829 / 1.959964, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("n", "n_right", "harmed", "words"),
+    [
+        (1_000, 850, False, "0.8 on the holdout: no loss"),
+        (1_000, 790, False, "a loss of 0.01 ("),
+        (100, 76, None, "which may be chance; 0.016 is tolerated"),
+        (1_000, 700, True, "a loss of 0.1 ("),
+        (10, 0, None, "10 labelled rows are too few to judge accuracy: 30 are needed"),
+        (1, 0, None, "too few to judge accuracy"),
+    ],
+)
+def test_harm_is_beyond_chance_and_beyond_tolerance(n: int, n_right: int, harmed: bool | None, words: str) -> None:
+    """A small loss is no harm; a larger one that may be chance, and too few rows, leave it open."""
+    found = _realised(*_right(n, n_right), "accuracy", ACCURACY)
+    assert found.harmed is harmed
+    assert words in found.reason
+
+
+def test_no_rows_are_no_answer() -> None:
+    """A window without labels does not pass for a good one."""
+    found = _realised(np.zeros(0, dtype=int), np.zeros((0, 2)), "roc_auc", ACCURACY)
+    assert found.harmed is None
+    assert found.reason == "0 labelled rows are too few to judge ROC AUC: 30 are needed"
+
+
+def test_one_class_leaves_the_auc_undefined() -> None:
+    """Rows of one class give no AUC and no verdict."""
+    found = _realised(np.zeros(100, dtype=int), binary_sample(100, 1)[1], "roc_auc", ACCURACY)
+    assert math.isnan(found.value)
+    assert found.harmed is None
+    assert "ROC AUC is not defined on 100 labelled rows" in found.reason
+
+
+def test_an_undefined_reference_is_no_answer() -> None:
+    """Without a value on the holdout there is nothing to compare with."""
+    found = _realised(*binary_sample(100, 1), "roc_auc", Estimate(math.nan, None, None))
+    assert found.harmed is None
+    assert "not defined on the holdout" in found.reason
+
+
+def test_scores_that_are_no_numbers_are_no_answer() -> None:
+    """NaN among the scores does not pass for a low score."""
+    y, output = binary_sample(100, 1)
+    assert _realised(y, np.where(output > 0.9, np.nan, output), "roc_auc", ACCURACY).harmed is None
+
+
+@pytest.mark.parametrize(("metric", "answer"), [("accuracy", 0.0), ("roc_auc", 0.0), ("f1", 0.0)])
+def test_a_window_without_a_hit_is_harmed(metric: str, answer: float) -> None:
+    """All rows score alike, at the very bottom: that is no lack of evidence."""
+    found = _realised(*_right(200, 0), metric, ACCURACY)
+    assert found.value == answer
+    assert found.harmed
+
+
+def test_constant_scores_are_harm() -> None:
+    """A champion that says the same of every row ranks nothing."""
+    y = np.arange(400) % 2
+    output = np.full((400, 2), 0.5)
+    assert _realised(y, output, "roc_auc", ACCURACY).harmed
+    assert estimated_performance(
+        np.tile([0.7, 0.3], (400, 1)),
+        reference_cbpe(*binary_sample(2_000, 1), "roc_auc"),
+        max_loss=0.02,
+        confidence=0.99,
+    ).harmed
+
+
+def test_no_event_to_find_is_no_harm() -> None:
+    """A window without events has F1 zero for want of them."""
+    found = _realised(np.zeros(200, dtype=int), binary_sample(200, 3, rate=0.5)[1], "f1", ACCURACY)
+    assert (found.value, found.harmed) == (0, None)
+    assert "do not tell whether it is chance" in found.reason
+
+
+def test_a_reference_without_interval_leaves_a_loss_open() -> None:
+    """A perfect holdout has no interval; a loss against it may be chance, a gain is none."""
+    perfect = Estimate(1.0, None, None)
+    assert _realised(*_right(200, 150), "accuracy", perfect).harmed is None
+    assert _realised(*_right(200, 200), "accuracy", perfect).harmed is False
+
+
+def test_same_seed_same_interval() -> None:
+    """The verdict of a window is the same tomorrow."""
+    rows = binary_sample(300, 2)
+    assert _realised(*rows, "f1", ACCURACY) == _realised(*rows, "f1", ACCURACY)
+    assert _realised(*rows, "f1", ACCURACY) != _realised(*rows, "f1", ACCURACY, seed=1)
+
+
+@pytest.mark.parametrize(("task", "metric"), [(task, name) for task in SAMPLES for name in task_metrics(task)])
+def test_quiet_windows_are_rarely_harmed(task: str, metric: str) -> None:
+    """Rows like the holdout's show harm in 1 of 40 windows at 95 % confidence, with no loss tolerated."""
+    make, alarms = SAMPLES[task], 0
+    for seed in range(40):
+        reference = estimates(*make(600, 2 * seed), (metric,), resamples=400, confidence=0.95, seed=0)[metric]
+        alarms += bool(_realised(*make(300, 2 * seed + 1), metric, reference, max_loss=0.0).harmed)
+    assert alarms <= 5
+
+
+@pytest.mark.parametrize("metric", task_metrics("binary"))
+def test_quiet_windows_are_rarely_estimated_to_be_harmed(metric: str) -> None:
+    """The same without labels."""
+    alarms = 0
+    for seed in range(60):
+        reference = reference_cbpe(*binary_sample(600, 2 * seed), metric)
+        output = binary_sample(300, 2 * seed + 1)[1]
+        alarms += bool(estimated_performance(output, reference, max_loss=0.0, confidence=0.95).harmed)
+    assert alarms <= 6
+
+
+def test_harder_rows_are_found_without_labels() -> None:
+    """Rows that move to where the model is less sure are estimated to be worse, by what the labels later say."""
+    case = binary(1.0, 9)
+    reference = reference_cbpe(case.y, case.reference, "accuracy")
+    found = estimated_performance(case.window, reference, max_loss=0.02, confidence=0.99)
+    realised = _realised(case.window_y, case.window, "accuracy", reference.estimate(0.95), confidence=0.99)
+    assert found.harmed
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < realised.value < found.high
+    assert found.reason.startswith("accuracy is estimated at 0.7")
+    assert "on 1,500 rows without labels, 0.7" in found.reason
+    assert "the same way on the holdout: a loss of" in found.reason
+
+
+def test_a_new_meaning_is_not_seen_without_labels() -> None:
+    """Labels that no longer follow the scores harm; only labels tell."""
+    y, output = binary_sample(2_000, 1)
+    reference, (window_y, window) = reference_cbpe(y, output, "roc_auc"), binary_sample(2_000, 2)
+    shuffled = np.random.default_rng(3).permutation(window_y)
+    assert estimated_performance(window, reference, max_loss=0.02, confidence=0.99).harmed is False
+    assert _realised(shuffled, window, "roc_auc", reference.estimate(0.95), confidence=0.99).harmed
+
+
+@pytest.mark.parametrize("n", [0, 1, 199])
+def test_few_rows_have_no_estimated_verdict(n: int) -> None:
+    """An empty or tiny window is not judged by its scores either."""
+    reference = reference_cbpe(*binary_sample(500, 1), "roc_auc")
+    found = estimated_performance(binary_sample(500, 2)[1][:n], reference, max_loss=0.02, confidence=0.99)
+    assert found.harmed is None
+    assert "too few to judge ROC AUC: 200 are needed" in found.reason

@@ -1,0 +1,353 @@
+"""A request's row becomes exactly what the same row was in training, or a problem that names the field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from core.contract import prepare
+from core.feature_contract import MISSING, FeatureContract
+from serving.model.rows import MAX_KEY, MAX_NUMBER, MAX_SHOWN, MAX_TEXT, RowReader
+from serving.problems import Problem
+from serving.rehearsal.rows import parse_rows
+
+KINDS = FeatureContract(
+    task="regression",
+    target="price",
+    classes=(),
+    numeric=("income", "net.worth"),
+    categorical=("region",),
+    boolean=("owner",),
+    dates=("opened", "closed"),
+    key="id",
+)
+ROW: dict[str, Any] = {
+    "income": 1.5,
+    "net.worth": -3,
+    "region": "north",
+    "owner": True,
+    "opened": "2024-02-29T23:59:59",
+    "closed": None,
+}
+READER = RowReader(KINDS, 50)
+
+numbers = st.none() | st.floats(-MAX_NUMBER, MAX_NUMBER, allow_nan=False) | st.integers(-(10**38), 10**38)
+texts = st.none() | st.just(MISSING) | st.text(st.characters(codec="utf-8"), max_size=20)
+FORMS: list[Callable[[datetime], str]] = [
+    datetime.isoformat,
+    lambda moment: moment.isoformat(" ", "seconds"),
+    lambda moment: moment.isoformat(timespec="milliseconds"),
+    lambda moment: moment.isoformat(timespec="minutes"),
+    lambda moment: moment.isoformat(timespec="hours"),
+    lambda moment: moment.isoformat(timespec="microseconds") + "999",
+    lambda moment: moment.date().isoformat(),
+    lambda moment: f"{moment:%Y%m%d}",
+    lambda moment: f"{moment:%Y%m%dT%H%M%S}",
+]
+moments = st.datetimes(datetime(1678, 1, 1), datetime(2261, 12, 31, 23, 59, 59))
+dates = st.none() | st.builds(lambda form, moment: form(moment), st.sampled_from(FORMS), moments)
+rows = st.fixed_dictionaries(
+    {
+        "income": numbers,
+        "net.worth": numbers,
+        "region": texts,
+        "owner": st.none() | st.booleans(),
+        "opened": dates,
+        "closed": dates,
+    }
+)
+
+
+def _body(*rows: Any, **more: Any) -> bytes:
+    return json.dumps({"rows": list(rows), **more}).encode()
+
+
+def _expected(rows: list[dict[str, Any]]) -> list[np.ndarray[Any, Any]]:
+    names = list(KINDS.raw_columns)
+    table = {"columns": names, "data": [[row[name] for name in names] for row in rows]}
+    prepared = prepare(parse_rows(json.dumps(table), KINDS), KINDS)
+    return [prepared[name].to_numpy() for name in KINDS.prepared_columns]
+
+
+def _refusal(body: bytes, reader: RowReader = READER) -> Problem:
+    with pytest.raises(Problem) as caught:
+        reader.read(body)
+    document = json.loads(caught.value.document())
+    assert caught.value.status in (400, 422)
+    assert document["status"] == caught.value.status
+    return caught.value
+
+
+def _place(body: bytes, reader: RowReader = READER) -> tuple[str, str]:
+    """Return field and pointer of the one thing that is wrong."""
+    (error,) = _refusal(body, reader).errors
+    return error.field, error.pointer
+
+
+@given(st.lists(rows, min_size=1, max_size=8))
+@example([{**ROW, "income": 2**63 + 1, "net.worth": -0.0}])
+@example([{**ROW, "income": 1e-45, "net.worth": 16777217}])
+@example([{**ROW, "region": "a\0b", "opened": "1678-01-01"}])
+def test_a_row_is_what_it_was_in_training(rows: list[dict[str, Any]]) -> None:
+    """Column for column and bit for bit what the frame of training makes of the same values."""
+    found = READER.read(_body(*rows))
+    assert found.n == len(rows)
+    for column, expected in zip(found.columns, _expected(rows), strict=True):
+        assert column.shape == (len(rows), 1)
+        if expected.dtype == np.float32:
+            assert column.dtype == np.float32
+            assert column[:, 0].tobytes() == expected.tobytes()
+        else:
+            assert column[:, 0].tolist() == expected.tolist()
+
+
+@given(st.lists(rows, min_size=1, max_size=4))
+def test_what_is_logged_reads_as_the_same_rows(rows: list[dict[str, Any]]) -> None:
+    """The log keeps the values as they were read, without the rounding that the model does."""
+    logged = json.loads(READER.read(_body(*rows)).content)
+    assert [
+        {**row, **{name: None if (v := row[name]) is None else float(v) for name in KINDS.numeric}} for row in rows
+    ] == logged
+
+
+@given(
+    st.binary(max_size=200)
+    | st.recursive(
+        st.none() | st.floats() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["rows", *ROW, "id", "x"]) | st.text(max_size=3), inner, max_size=4)
+        ),
+        max_leaves=20,
+    ).map(lambda content: json.dumps(content).encode())
+)
+def test_whatever_is_no_request_is_a_problem(body: bytes) -> None:
+    """Bytes and JSON of any shape end in a problem document, never in another error."""
+    _refusal(body)
+
+
+@given(st.data())
+@hypothesis_settings(max_examples=200)
+def test_a_spoilt_request_is_read_or_a_problem(data: st.DataObject) -> None:
+    """A byte changed, cut out or doubled anywhere."""
+    body = bytearray(_body(ROW, {**ROW, "id": "k"}))
+    place = data.draw(st.integers(0, len(body) - 1))
+    body[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    try:
+        READER.read(bytes(body))
+    except Problem as problem:
+        problem.document()
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "1e39", "-1e39", "9" * 400, "9" * 5000])
+def test_numbers_beyond_what_models_compute_with_are_refused(value: str) -> None:
+    """What Python and others write for them is no JSON, but the field is named all the same."""
+    body = _body(ROW, {**ROW, "net.worth": 12345}).replace(b"12345", value.encode())
+    field, pointer = _place(body)
+    assert (field, pointer) == ("net.worth", "/rows/1/net.worth")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("income", "1"),
+        ("income", True),
+        ("income", []),
+        ("region", 1),
+        ("region", False),
+        ("region", "x" * (MAX_TEXT + 1)),
+        ("owner", 1),
+        ("owner", "true"),
+        ("opened", 20240101),
+        ("opened", "yesterday"),
+        ("opened", ""),
+        ("opened", "2023-02-29"),
+        ("opened", "2024-01-01T00:00:00Z"),
+        ("opened", "2024-01-01T00:00:00+02:00"),
+        ("opened", "1677-12-31"),
+        ("opened", "2262-01-01"),
+        ("opened", "2024-01-01" + "0" * 40),
+        ("id", ""),
+        ("id", "x" * (MAX_KEY + 1)),
+        ("id", "a\0b"),
+        ("id", 1.5),
+        ("id", True),
+        ("id", 2**63),
+        ("id", 1e19),
+        ("id", 10**300),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_by_name(field: str, value: Any) -> None:
+    """The problem says which field of which row, in words and as a JSON pointer."""
+    problem = _refusal(_body(ROW, {**ROW, field: value}))
+    assert problem.kind == "invalid-request"
+    assert [(error.field, error.pointer) for error in problem.errors] == [(field, f"/rows/1/{field}")]
+    assert field in problem.detail
+
+
+@pytest.mark.parametrize("missing", ROW)
+def test_every_column_must_be_there(missing: str) -> None:
+    """A value may be null, but whoever leaves a column out may have misspelt it."""
+    row = {name: value for name, value in ROW.items() if name != missing}
+    assert _place(_body(row)) == (missing, f"/rows/0/{missing}")
+
+
+def test_no_other_column_may_be_there() -> None:
+    """Neither in a row nor beside the rows."""
+    assert _place(_body(ROW, {**ROW, "incme": 1})) == ("incme", "/rows/1/incme")
+    assert _place(_body(ROW, model="credit"))[0] == "model"
+    assert _place(_body({**ROW, "": 1}))[1] == "/rows/0"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "{}",
+        "null",
+        "1",
+        '"rows"',
+        '{"rows": null}',
+        '{"rows": {}}',
+        '{"rows": []}',
+        '{"rows": [null]}',
+        '{"rows": [[]]}',
+    ],
+)
+def test_what_holds_no_rows_is_refused(content: str) -> None:
+    """Whatever else it is."""
+    assert _place(content.encode())[0] == "rows"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b'{"rows": [',
+        b"\xff",
+        b"\xef\xbb\xbf{}",
+        b"{'rows': []}",
+        b'{"rows": [{"region": "\\ud800"}]}',
+        b'{"rows": [{"region": "\xed\xa0\x80"}]}',
+        b'{"rows": [{"income": nan}]}',
+    ],
+)
+def test_what_is_no_json_is_refused(content: bytes) -> None:
+    """Halves of surrogate pairs are no text, escaped or not."""
+    assert _refusal(content).kind == "invalid-json"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 2_000_000,
+        b'{"rows":' + b"[" * 2_000_000,
+        b'{"rows":[{"x":' + b'{"a":' * 500_000,
+        b'{"rows":[{"income":NaN,"x":' + b"[" * 2_000_000,
+    ],
+)
+def test_deep_nesting_is_a_problem(body: bytes) -> None:
+    """Not the end of the stack."""
+    _refusal(body)
+
+
+def test_a_request_holds_no_more_rows_than_it_may() -> None:
+    """One more is refused by name of the list."""
+    assert READER.read(_body(*50 * [ROW])).n == 50
+    problem = _refusal(_body(*51 * [ROW]))
+    assert problem.errors[0].field == "rows"
+    assert "50" in problem.detail
+
+
+def test_of_a_name_that_occurs_twice_the_last_value_counts() -> None:
+    """For the answer and for the log, so that the two are of the same row."""
+    body = _body(ROW).replace(b'"income": 1.5', b'"income": "no number", "income": 2.5')
+    assert _place(body)[0] == "income"
+    found = READER.read(body.replace(b'"no number"', b"1"))
+    assert found.columns[0] == 2.5
+    assert json.loads(found.content)[0]["income"] == 2.5
+
+
+def test_names_that_a_client_makes_up_are_cut_and_escaped() -> None:
+    """An answer repeats no megabytes, and nothing that is no text."""
+    problem = _refusal(_body({**ROW, "x" * 1_000_000: 1}))
+    assert len(problem.document()) < 10 * MAX_SHOWN
+    assert _place(b'{"rows": [{"\\ud800": NaN}]}') == ("\\ud800", "/rows/0/\\ud800")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.b",
+        ".",
+        "a[0]",
+        "rows[1].x",
+        "a`b",
+        "`",
+        "a'b",
+        'a"b',
+        '"',
+        "a\\b",
+        "a/b",
+        "~",
+        "a\tb",
+        "a\nb",
+        "a\0b",
+        "ä",
+        "a - at `b",
+        "a - at `$",
+        "{",
+        "key",
+        "c0",
+        "self",
+        "rows",
+        "__class__",
+    ],
+)
+def test_columns_may_be_named_anything(name: str) -> None:
+    """What is wrong with them is told by their own names, and the log has these too."""
+    contract = FeatureContract("regression", "y", (), (name,), ("other",), (), (), f"{name}'s key")
+    reader = RowReader(contract, 10)
+    pointer = f"/rows/0/{name.replace('~', '~0').replace('/', '~1')}"
+    row = {name: 2.0, "other": "x", f"{name}'s key": 7}
+    found = reader.read(_body(row))
+    assert found.columns[0] == 2.0
+    assert found.keys == ["7"]
+    assert json.loads(found.content) == [row]
+    assert _place(_body({**row, name: "x"}), reader) == (name, pointer)
+    assert _place(_body({"other": "x"}), reader) == (name, pointer)
+    assert _place(_body(row, {**row, "zz": 1}), reader) == ("zz", "/rows/1/zz")
+    assert _place(_body(row).replace(b"2.0", b"NaN"), reader) == (name, pointer)
+
+
+def test_keys_are_texts() -> None:
+    """A whole number is the text of its digits, as a float too; where no row has a key there are none."""
+    found = READER.read(_body({**ROW, "id": 7}, {**ROW, "id": "07"}, {**ROW, "id": None}, ROW, {**ROW, "id": -9.0}))
+    assert found.keys == ["7", "07", None, None, "-9"]
+    assert READER.read(_body(ROW, {**ROW, "id": None})).keys is None
+
+
+def test_a_model_of_no_numbers_is_read_too() -> None:
+    """And one of nothing but numbers."""
+    texts = RowReader(FeatureContract("regression", "y", (), (), ("region",), (), ()), 10)
+    assert [column.tolist() for column in texts.read(_body({"region": "a"}, {"region": None})).columns] == [
+        [["a"], [MISSING]]
+    ]
+    plain = RowReader(FeatureContract("regression", "y", (), ("x",), (), (), ()), 10)
+    assert plain.read(_body({"x": 1}, {"x": 2})).columns[0].tolist() == [[1.0], [2.0]]
+
+
+def test_a_key_is_asked_for_only_where_the_contract_has_one() -> None:
+    """Bundles that are older than keys are served without."""
+    reader = RowReader(FeatureContract("regression", "y", (), ("x",), (), (), ()), 10)
+    assert reader.read(_body({"x": 1})).keys is None
+    assert _place(_body({"x": 1, "id": 1}), reader) == ("id", "/rows/0/id")

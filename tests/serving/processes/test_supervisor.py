@@ -1,0 +1,129 @@
+"""The command's own processes: who starts, who ends with whom, who knows what."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from config.settings import Settings, load_serving_settings
+from core.errors import ConfigError
+from serving.processes import supervisor
+from serving.processes.supervisor import HANGS_AFTER_SECONDS, Worker, bound
+from tasks.serving.keys import create_key, revoke
+from tests.factories import make_project
+from tests.serving.service_processes import Client, Served, ask, bodies, crown, register_version, serving
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(200), pytest.mark.xdist_group("serving_faults")]
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Return a project with a champion."""
+    settings = make_project(tmp_path_factory.mktemp("supervised"))
+    crown(settings, register_version(settings, "a", 1.0))
+    return settings
+
+
+def _serve(settings: Settings, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("perennial")), "serve", *options]
+    environment = os.environ | {"PERENNIAL_ROOT": str(settings.root)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_an_unprotected_service_does_not_start(project: Settings) -> None:
+    """On an address that others reach it wants keys, and says how to make one; nothing is left behind."""
+    asked = _serve(project, "--host", "0.0.0.0")  # noqa: S104 - what is to be refused
+    opened = _serve(project, "--host", "0.0.0.0", "--access", "open")  # noqa: S104 - what is to be refused
+    assert (asked.returncode, opened.returncode) == (2, 2)
+    assert "perennial keys create" in asked.stderr
+    assert "anybody who reaches 0.0.0.0" in opened.stderr
+    assert not (project.var / "serving").exists()
+
+
+def test_an_address_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names it, after a while in which a service that ends could have left it."""
+    monkeypatch.setattr(supervisor, "BIND_SECONDS", 0.3)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"cannot listen at 127.0.0.1 port {port}.*choose another --port"):
+            bound(load_serving_settings(port=port))
+
+
+def test_a_worker_that_hangs_is_known_by_its_beat(tmp_path: Path) -> None:
+    """One that has not touched its file for long hangs; one that has just started may take its time."""
+    worker = Worker(0, tmp_path / "beat", started=0.0)
+    assert not supervisor._hangs(worker, HANGS_AFTER_SECONDS - 1)
+    assert supervisor._hangs(worker, HANGS_AFTER_SECONDS + 1)
+    worker.beat.touch()
+    assert not supervisor._hangs(worker, HANGS_AFTER_SECONDS + 1)
+    long_ago = time.time() - HANGS_AFTER_SECONDS - 1
+    os.utime(worker.beat, (long_ago, long_ago))
+    assert supervisor._hangs(worker, HANGS_AFTER_SECONDS + 1)
+
+
+def test_workers_end_with_their_supervisor(office: Settings) -> None:
+    """Nobody would look after them, and the port is free for the next one."""
+    with serving(office, "--workers", "2", PERENNIAL_SERVE_DRAIN_SECONDS="0") as served:
+        served.await_workers(2)
+        workers = served.workers()
+        served.process.kill()
+        _, alive = psutil.wait_procs(workers, timeout=20)
+        assert alive == []
+        with bound(load_serving_settings(port=served.port)):
+            pass
+
+
+def test_workers_know_no_secrets_but_the_database(office: Settings) -> None:
+    """What the registry and the artifact store are reached with is in no worker, the database in no command line."""
+    secrets = {"AWS_SECRET_ACCESS_KEY": "s3cret-1", "MLFLOW_TRACKING_TOKEN": "s3cret-2", "PERENNIAL_X": "s3cret-3"}
+    with serving(office, **secrets) as served:
+        served.await_workers(1)
+        for worker in served.workers():
+            assert "s3cret" not in json.dumps(worker.environ())
+            assert "perennial.db" not in json.dumps(worker.cmdline())
+
+
+def test_a_service_with_keys(office: Settings) -> None:
+    """Without a key there is no answer, with one there is, and soon after it is revoked there is none again."""
+    key, text = create_key("shop", ("predict",), (), office)
+    with serving(office, "--access", "required") as served:
+        served.await_ready()
+        asked = [asyncio.run(_predict(served, credential)) for credential in ("", "pk_000000000000_x", text)]
+        revoke(key.id, office)
+        began = time.monotonic()
+        while (status := asyncio.run(_predict(served, text))) == 200 and time.monotonic() - began < 5:
+            time.sleep(0.1)
+    assert asked == [401, 401, 200]
+    assert status == 401
+
+
+async def _predict(served: Served, key: str) -> int:
+    client = Client(served.port, {"authorization": f"Bearer {key}"} if key else {})
+    try:
+        return (await client.ask("POST", "/v1/models/credit/predict", bodies()[0]))[0]
+    finally:
+        await client.close()
+
+
+def test_metrics_are_those_of_all_workers(office: Settings) -> None:
+    """Whoever answers the request for them, they count what all of them did, and all of their memory."""
+    with serving(office, "--workers", "2") as served:
+        served.await_workers(2)
+        for body in bodies()[:20]:
+            assert asyncio.run(ask(served.port, "POST", "/v1/models/credit/predict", body))[0] == 200
+        counts = {served.metric("perennial_predictions_total") for _ in range(6)}
+        memory = served.metric("process_resident_memory_bytes")
+        assert counts == {20}
+        assert memory > served.memory()
+        assert served.metric("perennial_log_rows_total") == 20

@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from config.settings import Settings
+from core.errors import ConfigError, PerennialError, SchemaError, SourceError
+from core.references import ValidationResult
+from tasks.init.model_file import InitResult, init_model
+from tasks.source.stage import stage_rows
+from tasks.validation.validate import validate_rows
+from tests.factories import make_project, shared_data
+
+N = 600
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Settings:
+    """Make an empty project."""
+    return make_project(tmp_path)
+
+
+def mixed_rows() -> pd.DataFrame:
+    """Rows with every kind of column, blanks and markers."""
+    rng = np.random.default_rng(1)
+    income = rng.normal(3000, 800, N).round(2)
+    age = rng.integers(18, 80, N).astype(str).astype(object)
+    age[::50] = "?"
+    frame = pd.DataFrame(
+        {
+            "row": np.arange(N) + 17,
+            "customer": [f"C-{i:06d}" for i in range(N)],
+            "age": age,
+            "income": np.where(rng.random(N) < 0.1, "  ", income.astype(str)),
+            "region": rng.choice(["north", "south", "unknown"], N),
+            "owner": rng.choice(["Yes", "No"], N),
+            "opened": pd.date_range("2024-01-01", periods=N, freq="6h").strftime("%Y-%m-%d %H:%M"),
+            "born": pd.date_range("1950-01-01", periods=N, freq="9D").strftime("%d/%m/%Y"),
+            "constant": "EUR",
+            "empty": "",
+            "note": [f"called on day {i} about something long enough to be a text" for i in range(N)],
+        }
+    )
+    frame["churned"] = np.where((income < 2500) ^ (rng.random(N) < 0.1), 1.0, 0.0)
+    frame["closed_reason"] = np.where(frame["churned"] == 1, rng.choice(["price", "moved"], N), "")
+    return frame
+
+
+def written(frame: pd.DataFrame, settings: Settings, name: str = "rows.csv") -> str:
+    """Write rows into the project and return their path."""
+    path = settings.root / name
+    frame.to_parquet(path) if name.endswith("parquet") else frame.to_csv(path, index=False)
+    return str(path)
+
+
+def kinds(result: InitResult) -> dict[str, str]:
+    """Kind of each column."""
+    features = result.config.features
+    return {name: kind for kind in type(features).model_fields for name in getattr(features, kind)}
+
+
+def reason(result: InitResult, name: str) -> str:
+    """Comment beside a column in the model file."""
+    lines = result.paths[0].read_text().splitlines()
+    return next(line for line in lines if line.strip().strip("-' ").startswith(name)).split("# ", 1)[1]
+
+
+def left_behind(settings: Settings) -> list[Path]:
+    """Files under config/ and the work folder."""
+    found = [*(settings.root / "config").rglob("*"), *(settings.var / "work").rglob("*")]
+    return [path for path in found if path.is_file()]
+
+
+@pytest.mark.parametrize("name", ["Mixed Rows.csv", "mixed_rows.parquet"])
+def test_a_model_file_and_a_suite_are_inferred(name: str, project: Settings) -> None:
+    """Kinds, markers, leaks and reasons, from text as from typed columns."""
+    result = init_model(written(mixed_rows(), project, name), "churned", project)
+    assert result.model == "mixed_rows"
+    assert kinds(result) == {
+        "age": "numeric",
+        "income": "numeric",
+        "region": "categorical",
+        "owner": "boolean",
+        "opened": "dates",
+        "row": "ignored",
+        "customer": "ignored",
+        "born": "ignored",
+        "constant": "ignored",
+        "empty": "ignored",
+        "note": "ignored",
+        "closed_reason": "ignored",
+    }
+    assert (result.config.task, result.config.positive) == ("binary", "1")
+    assert result.config.source.missing == ("", "?")
+    assert result.config.source.model_dump()["uri"] == name
+    assert "not year first" in reason(result, "born")
+    assert "gives the target away" in reason(result, "closed_reason")
+    assert [path.exists() for path in result.paths] == [True, True]
+    assert json.loads(result.paths[1].read_text())["name"] == "mixed_rows"
+
+
+def test_time_and_key_take_their_parts(project: Settings) -> None:
+    """Neither is a feature; the key's uniqueness is found out; the baseline is that of the newest rows."""
+    frame = mixed_rows().assign(amount=np.arange(N) ** 1.5)
+    data = written(frame, project)
+    result = init_model(data, "amount", project, time="opened", key="customer")
+    config = result.config
+    assert (config.time, config.key, config.key_is_unique, config.task) == ("opened", "customer", True, "regression")
+    assert {"opened", "customer", "amount"}.isdisjoint(kinds(result))
+    mean = frame["amount"][:480].mean()
+    assert config.gate.floor == pytest.approx(np.sqrt(((frame["amount"][480:] - mean) ** 2).mean()), rel=0.01)
+    repeating = init_model(data, "amount", project, key="region", force=True)
+    assert not repeating.config.key_is_unique
+    assert any("repeats" in note for note in repeating.notes)
+
+
+def test_long_identifiers_stay_apart(project: Settings) -> None:
+    """Numbers of 18 digits are equal as floating point numbers, and still different keys."""
+    frame = mixed_rows().assign(iban=[10**17 + i for i in range(N)])
+    result = init_model(written(frame, project, "rows.parquet"), "churned", project, key="iban")
+    assert result.config.key_is_unique
+
+
+def test_hostile_column_names_read_back(project: Settings) -> None:
+    """Quotes, markup, line breaks and emojis are names like others; what no model file can name is left out."""
+    names = [
+        '"quoted"',
+        "it's",
+        "a: b # c",
+        "*star",
+        "<script>alert(1)</script>",
+        "line\nbreak",
+        "😀",
+        "yes",
+        "x" * 10_000,
+    ]
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({name: rng.normal(size=N).round(3) for name in names}).assign(y=rng.normal(size=N))
+    result = init_model(written(frame, project), "y", project)
+    assert list(kinds(result)) == names[:-1]
+
+
+def test_an_existing_model_is_only_replaced_by_force(project: Settings) -> None:
+    """And then by the same files."""
+    data = written(mixed_rows(), project)
+    first = init_model(data, "churned", project, name="churn")
+    before = [path.read_text() for path in first.paths]
+    with pytest.raises(ConfigError, match=r"'churn' exists .* another --name, or --force"):
+        init_model(data, "churned", project, name="churn")
+    again = init_model(data, "churned", project, name="churn", force=True)
+    assert [path.read_text() for path in again.paths] == before
+    assert sorted(left_behind(project)) == sorted(first.paths)
+
+
+def test_a_file_outside_of_the_project_is_named_absolutely(project: Settings, tmp_path: Path) -> None:
+    """Paths on the command line are relative to the working directory, in the model file to the project."""
+    mixed_rows().to_csv(tmp_path / "rows.csv", index=False)
+    result = init_model(str(tmp_path / "rows.csv"), "churned", project)
+    assert result.config.source.model_dump()["uri"] == str(tmp_path / "rows.csv")
+
+
+def test_latin_1_text_is_recognised(project: Settings) -> None:
+    """The encoding goes into the model file."""
+    path = project.root / "rows.csv"
+    path.write_bytes(mixed_rows().replace("north", "Süd").to_csv(index=False, sep=";").encode("latin-1"))
+    result = init_model(str(path), "churned", project)
+    assert result.config.source.model_dump()["encoding"] == "latin-1"
+    assert any(
+        "Süd" in item["kwargs"].get("value_set", []) for item in json.loads(result.paths[1].read_text())["expectations"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "error", "message"),
+    [
+        ({}, {"target": "chruned"}, ConfigError, "did you mean 'churned'"),
+        ({}, {"target": "constant"}, SchemaError, "constant"),
+        ({}, {"target": "empty"}, SchemaError, "no value"),
+        ({}, {"target": "customer"}, SchemaError, "600 different texts"),
+        ({"churned": ["a"] + ["b"] * (N - 1)}, {}, SchemaError, "one row only"),
+        ({}, {"time": "when"}, ConfigError, "--time 'when': no such column"),
+        ({}, {"time": "born"}, ConfigError, "--time 'born': expected dates such as .* found '01/01/1950'"),
+        ({}, {"key": "churned"}, ConfigError, "must name different columns"),
+        ({}, {"name": "Not A Name"}, ConfigError, "--name"),
+        ({"age": [np.inf] + [1.5] * (N - 1)}, {}, SchemaError, "'age' is infinite in 1 row"),
+    ],
+)
+def test_wrong_input_is_named_and_nothing_is_written(
+    change: dict[str, Any],
+    options: dict[str, Any],
+    error: type[PerennialError],
+    message: str,
+    project: Settings,
+) -> None:
+    """Each message says what was expected, what was found and what to do."""
+    data = written(mixed_rows().assign(**change), project)
+    with pytest.raises(error, match=message) as raised:
+        init_model(data, **{"target": "churned", **options}, settings=project)
+    assert raised.value.exit_code == 2
+    assert left_behind(project) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a,b\n", "no rows"),
+        ("a,b\n1,2\n3\n", "line 3"),
+        ("a,a\n1,2\n", "same name"),
+        ("", "empty"),
+    ],
+)
+def test_unreadable_files_are_refused(content: str, message: str, project: Settings) -> None:
+    """No rows, ragged rows, repeated names, nothing at all."""
+    (project.root / "rows.csv").write_text(content)
+    with pytest.raises((SourceError, SchemaError), match=message):
+        init_model(str(project.root / "rows.csv"), "b", project)
+    assert left_behind(project) == []
+
+
+def test_the_suite_passes_its_own_rows_and_stops_broken_ones(project: Settings, tmp_path: Path) -> None:
+    """Staged and validated as a training does; hostile names, impossible numbers and a changed coding included."""
+    frame = mixed_rows().assign(**{"<b>'\"; drop\nat": np.arange(N) % 7})
+    result = init_model(written(frame, project), "churned", project, time="opened", key="customer")
+    verdict = validated(result, project, tmp_path / "same")
+    assert (verdict.accepted, verdict.n_quarantined) == (True, 0)
+    assert len(verdict.outcomes) == len(json.loads(result.paths[1].read_text())["expectations"])
+    assert all(outcome.passed for outcome in verdict.outcomes)
+    written(frame.assign(age=["900"] * 3 + list(frame["age"][3:])), project)
+    assert validated(result, project, tmp_path / "outlier").n_quarantined == 3
+    written(frame.assign(region=frame["region"].str.upper()), project)
+    assert not validated(result, project, tmp_path / "recoded").accepted
+
+
+def validated(result: InitResult, settings: Settings, work: Path) -> ValidationResult:
+    """Stage and validate what the model file's source holds now."""
+    return validate_rows(stage_rows(result.config, settings, work), result.config, settings, work)
+
+
+def test_a_missing_file_is_named_with_its_neighbours(project: Settings) -> None:
+    """A typing error costs one look."""
+    written(mixed_rows(), project, "customers.csv")
+    with pytest.raises(SourceError, match=r"no file .*custmers.csv; did you mean customers.csv"):
+        init_model(str(project.root / "custmers.csv"), "churned", project)
+
+
+def test_only_identifiers_and_constants_are_no_features(project: Settings) -> None:
+    """The message lists why each column was left out."""
+    data = written(mixed_rows()[["row", "constant", "churned"]], project)
+    with pytest.raises(SchemaError, match=r"no column is left .*'row': a row number.*'constant': the same value"):
+        init_model(data, "churned", project)
+
+
+def test_bike_rentals(project: Settings) -> None:
+    """The parts of the target and the row number are left out, the newest rows judge."""
+    result = init_model(str(shared_data("bike_sharing") / "hour.csv"), "cnt", project, time="dteday", name="bike")
+    assert result.config.task == "regression"
+    assert result.config.features.ignored == ("instant", "casual", "registered")
+    assert "add up to it" in reason(result, "casual")
+    assert result.config.features.boolean == ("yr", "holiday", "workingday")
+    assert result.config.gate.floor == pytest.approx(233, abs=1)
+
+
+def test_credit_cards(project: Settings) -> None:
+    """Identifiers in a file without names that mean anything."""
+    data = str(shared_data("default_credit_card_tw") / "UCI_Credit_Card.csv")
+    result = init_model(data, "Y", project, name="cards")
+    assert result.config.features.ignored == ("ID",)
+    assert (result.config.positive, len(result.config.features.numeric)) == ("1", 22)
+    assert any("'--key'" in note for note in result.notes)
+
+
+def test_bank_marketing(project: Settings) -> None:
+    """Semicolons are sniffed, 'unknown' stays a level, 999 a number."""
+    with zipfile.ZipFile(shared_data("bank_marketing") / "bank-additional.zip") as archive:
+        archive.extract("bank-additional/bank-additional-full.csv", project.root)
+    result = init_model(str(project.root / "bank-additional" / "bank-additional-full.csv"), "y", project)
+    assert (result.config.positive, result.config.source.missing) == ("yes", ("",))
+    assert len(result.config.features.categorical) == 10
+    assert "pdays" in result.config.features.numeric
+
+
+def test_online_shoppers(project: Settings) -> None:
+    """A file without column names is refused; its Parquet with names is not."""
+    folder = shared_data("online_shoppers")
+    with pytest.raises(SourceError, match="add a line of column names"):
+        init_model(str(folder / "online_shoppers_intention.csv"), "Revenue", project)
+    result = init_model(str(folder / "ready.parquet"), "target", project)
+    assert result.config.features.boolean == ("Weekend",)
+    assert kinds(result)["TrafficType"] == "numeric"

@@ -1,0 +1,227 @@
+"""The whole platform: up from nothing, looked after, and gone without a trace."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import psutil
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from cli.lines.platform import platform_lines
+from config.platform import PlatformState, last_platform, platform_file, write_platform
+from config.settings import PlatformSettings, Settings
+from core.errors import ConfigError
+from tasks.platform.ports import free_port, holder, is_free
+from tasks.platform.process_manager import MAX_SOCKET_PATH, configuration, socket_path
+from tasks.platform.up import Status, bring_up
+from tests.factories import add_credit_model, make_project
+from tests.postgres import postgres_server
+from tests.tasks.platform.platforms import COMMAND, await_true, cleared, environment, family, marked, perennial, states
+
+NAMES = ["prefect", "mlflow", "serve", "relay", "worker"]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Return a project with a model; its databases are made by the first test that needs them."""
+    settings = make_project(tmp_path_factory.mktemp("platform"))
+    add_credit_model(settings)
+    with cleared(settings):
+        yield settings
+
+
+def _document(url: str, body: dict[str, Any] | None = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"content-type": "application/json"})  # noqa: S310 - our own server
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own loopback address
+        return json.loads(answer.read())
+
+
+@pytest.mark.e2e
+@pytest.mark.xdist_group("prefect")
+def test_up_from_nothing_and_down_to_nothing(settings: Settings) -> None:
+    """All is healthy, what is killed comes back, other terminals find the servers, and down leaves nothing."""
+    raised = perennial(settings, "up", "--detach", "--json")
+    assert raised.returncode == 0, raised.stderr
+    document = json.loads(raised.stdout)
+    assert {process["name"]: process["state"] for process in document["processes"]} == dict.fromkeys(NAMES, "healthy")
+    assert _document(f"{document['serving_url']}/health/live")
+    deployed = _document(f"{document['prefect_api_url']}/deployments/filter", {})
+    assert {deployment["name"] for deployment in deployed} == {"credit"}
+    everything = family(settings)
+    listening = {c.laddr.ip for process in everything for c in _sockets(process) if c.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}
+
+    again = perennial(settings, "up")
+    assert again.returncode == 0
+    assert "up already" in again.stderr
+    assert document["mlflow_uri"] in again.stdout
+    served = perennial(settings, "doctor", "--json")
+    levels = {finding["check"]: finding["level"] for finding in json.loads(served.stdout)}
+    assert {levels[check] for check in ("prefect", "work pool", "worker", "deployments", "mlflow", "relay")} == {"ok"}
+    assert "credit" in perennial(settings, "models").stdout
+
+    os.kill(_pid(document, "mlflow"), signal.SIGKILL)
+    await_true(lambda: states(settings) == dict.fromkeys(NAMES, "healthy"))
+    everything += family(settings)
+
+    assert perennial(settings, "down").returncode == 0
+    psutil.wait_procs(everything, timeout=10)
+    assert [process for process in everything if process.is_running()] == []
+    assert all(is_free(int(url.rpartition(":")[2])) for url in (document["serving_url"], document["mlflow_uri"]))
+    assert not platform_file(settings.var).exists()
+    assert perennial(settings, "down").stdout == "not running\n"
+
+
+@pytest.mark.e2e
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.parametrize("end", ["SIGTERM", "killed manager"])
+def test_the_command_in_the_foreground_takes_everything_with_it(settings: Settings, end: str) -> None:
+    """SIGTERM ends all in order and the exit code is 0; where the process manager is killed, the command clears up."""
+    said = settings.var / "up.out"
+    said.parent.mkdir(parents=True, exist_ok=True)
+    with said.open("wb") as output:
+        process = subprocess.Popen([COMMAND, "up"], env=environment(settings), stdout=output, stderr=output)
+    await_true(lambda: "Ctrl-C" in said.read_text() or process.poll() is not None, 120)
+    state = last_platform(settings.var)
+    assert state is not None, said.read_text()
+    everything = family(settings)
+    if end == "SIGTERM":
+        process.terminate()
+    else:
+        os.kill(state.pid, signal.SIGKILL)
+    code = process.wait(90)
+    assert code == (0 if end == "SIGTERM" else 2), said.read_text()
+    psutil.wait_procs(everything, timeout=10)
+    assert [process for process in everything if process.is_running()] == []
+    assert marked(state.id) == []
+    assert ("the process manager was killed" in said.read_text()) == (end != "SIGTERM")
+
+
+@pytest.mark.e2e
+@pytest.mark.xdist_group("prefect")
+def test_one_postgres_database_serves_all_three(tmp_path: Path) -> None:
+    """Schemas are made and migrated, and the password is in no log, no list of processes and no open file."""
+    settings = make_project(tmp_path)
+    with postgres_server() as server, cleared(settings):
+        server_address = server.address.replace("postgresql+psycopg", "postgresql")
+        secret = "s3cret-of-the-database"  # noqa: S105 - of this test's own server
+        address = server_address.replace("perennial@", f"perennial:{secret}@")
+        raised = perennial(settings, "up", "--detach", "--postgres", address)
+        assert raised.returncode == 0, raised.stderr
+        tables = _tables(server.address)
+        assert {("public", "champions"), ("prefect", "flow_run"), ("mlflow", "experiments")} <= tables
+        assert not (settings.var / "mlflow.db").exists()
+        assert list((settings.var / "prefect").glob("prefect.db")) == []
+        assert all(secret not in " ".join(process.cmdline()) for process in family(settings))
+        found = [path for path in settings.var.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+        assert {stat.S_IMODE(path.stat().st_mode) for path in found} == {0o600}
+        assert found == [platform_file(settings.var)]
+        assert secret not in raised.stdout + raised.stderr
+        assert '"level": "problem"' not in perennial(settings, "doctor", "--json").stdout
+        assert perennial(settings, "down").returncode == 0
+
+
+def test_a_port_that_is_held_is_told_with_its_holder(tmp_path: Path) -> None:
+    """The message names the process, and a port that is free."""
+    settings = make_project(tmp_path)
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        port = held.getsockname()[1]
+        assert not is_free(port)
+        assert str(os.getpid()) in str(holder(port))
+        options = PlatformSettings(prefect_port=port, mlflow_port=0)
+        with pytest.raises(
+            ConfigError, match=rf"port {port}, for the Prefect server, is held by process {os.getpid()}"
+        ):
+            bring_up(settings, options, 0)
+    assert not platform_file(settings.var).exists()
+    assert is_free(free_port())
+
+
+def _state(**changes: Any) -> PlatformState:
+    given = {
+        "id": "0" * 32,
+        "socket": "/tmp/s",  # noqa: S108 - never made
+        "pool": "perennial",
+        "runs_at_once": 2,
+        "serving_port": 3,
+        "prefect_port": 1,
+        "mlflow_port": 2,
+        "prefect_api_url": "http://127.0.0.1:1/api",
+        "mlflow_uri": "http://127.0.0.1:2",
+        "mlflow_store": "postgresql://ada:secret@db/x",
+        "database_url": "postgresql://ada:secret@db/x",
+    }
+    return PlatformState.model_validate({**given, **changes})
+
+
+def test_the_configuration_holds_no_secret_and_no_open_percent(tmp_path: Path) -> None:
+    """What looks like %(name)s is replaced by supervisord, and its file is for everybody to read."""
+    folder = tmp_path / "100%(x)s"
+    written = configuration(_state(), Settings(root=folder, var=folder / "var"), PlatformSettings())
+    assert "secret" not in written
+    assert "100%%(x)s" in written
+    assert [line for line in written.splitlines() if line.startswith("[program:")] == [f"[program:{n}]" for n in NAMES]
+
+
+def test_what_runs_elsewhere_is_not_started_here(tmp_path: Path) -> None:
+    """Somebody's Prefect and MLflow servers leave the worker, the relay and the service."""
+    state = _state(prefect_port=None, mlflow_port=None)
+    written = configuration(state, Settings(root=tmp_path, var=tmp_path), PlatformSettings())
+    assert "[program:prefect]" not in written
+    assert "[program:mlflow]" not in written
+    assert "[program:worker]" in written
+
+
+def test_the_socket_has_a_path_the_kernel_takes(tmp_path: Path) -> None:
+    """A project deep in the tree has its socket in a short folder for its owner alone."""
+    assert socket_path(Path("/srv/p/var/supervisor")) == "/srv/p/var/supervisor/supervisor.sock"
+    short = Path(socket_path(tmp_path / ("deep" * 30)))
+    assert len(str(short)) <= MAX_SOCKET_PATH
+    assert stat.S_IMODE(short.parent.stat().st_mode) == 0o700
+    short.parent.rmdir()
+
+
+def test_the_state_file_is_for_its_owner(tmp_path: Path) -> None:
+    """It may hold the password of the database."""
+    write_platform(tmp_path, _state())
+    assert stat.S_IMODE(platform_file(tmp_path).stat().st_mode) == 0o600
+    assert last_platform(tmp_path) == _state()
+
+
+def test_the_table_is_aligned(tmp_path: Path) -> None:
+    """Every column begins below its header, colours or not."""
+    rows = [Status("prefect", "healthy", "http://127.0.0.1:4200", 1, tmp_path / "a.log")]
+    rows += [Status("mlflow", "unhealthy", "http://127.0.0.1:5000", 1, tmp_path / "b.log")]
+    lines = [click.unstyle(line) for line in platform_lines(rows)]
+    assert lines[0].split() == ["process", "state", "address", "log"]
+    assert {line.index("http") for line in lines[1:]} == {lines[0].index("address")}
+
+
+def _pid(document: dict[str, Any], name: str) -> int:
+    return int(next(process["pid"] for process in document["processes"] if process["name"] == name))
+
+
+def _sockets(process: psutil.Process) -> list[Any]:
+    try:
+        return list(process.net_connections(kind="inet"))
+    except psutil.Error:
+        return []
+
+
+def _tables(address: str) -> set[tuple[str, str]]:
+    with create_engine(address, poolclass=NullPool).connect() as connection:
+        rows = connection.execute(text("SELECT table_schema, table_name FROM information_schema.tables"))
+        return {(row[0], row[1]) for row in rows}

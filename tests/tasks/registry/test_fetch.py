@@ -1,0 +1,158 @@
+"""A registered bundle is fetched as it was registered, or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from mlflow import MlflowClient
+
+from config.settings import Settings
+from core.errors import BundleError, ModelNotFoundError, StorageError
+from serving.bundle.reader import MANIFEST, verified
+from tasks.registry.fetch import fetched
+from tasks.registry.register import Registered, register_bundle
+from tests.serving.bundles import make_bundle, reseal
+from tests.tasks.registration import CONFIG, lineage
+
+
+def registered(settings: Settings, key: str = "a") -> Registered:
+    """Register a small bundle that has files in folders."""
+    built = make_bundle(settings.var / "work" / f"bundle-{key}", graph=False, key=key)
+    made = register_bundle(built, CONFIG, lineage(key), {}, {}, settings, {})
+    shutil.rmtree(built.folder)
+    return made
+
+
+def stored(client: MlflowClient, version: int = 1) -> Path:
+    """Where the registry keeps a version's files."""
+    return Path(unquote(urlsplit(str(client.get_model_version("credit", str(version)).source)).path))
+
+
+def leftovers(settings: Settings) -> list[Path]:
+    """Folders that a fetch left behind."""
+    return list((settings.var / "work").glob("fetched-*"))
+
+
+def test_a_version_is_fetched_into_a_private_folder(registry: Settings, client: MlflowClient) -> None:
+    """The copy is complete and only ours while the block lasts, and gone after it, even after an error."""
+    made = registered(registry)
+    with fetched("credit", 1, registry) as files:
+        assert (files.version, files.run_id) == (1, made.run_id)
+        assert files.manifest_sha256 == client.get_model_version("credit", "1").tags["perennial.manifest"]
+        assert verified(files.folder, files.manifest_sha256).run_key == "a" * 64
+        assert (files.folder / "plots" / "roc.svg").read_text() == "<svg/>"
+        assert stat.S_IMODE(files.folder.stat().st_mode) == 0o700
+        assert files.folder.is_relative_to(registry.var / "work")
+    assert leftovers(registry) == []
+    with pytest.raises(ZeroDivisionError), fetched("credit", 1, registry):
+        raise ZeroDivisionError
+    assert leftovers(registry) == []
+
+
+def test_a_version_that_is_not_there_is_named(registry: Settings) -> None:
+    """No such version, no such model."""
+    registered(registry)
+    for model, version in (("credit", 2), ("other", 1)):
+        with (
+            pytest.raises(ModelNotFoundError, match=f"'{model}' has no version {version}"),
+            fetched(model, version, registry),
+        ):
+            pass
+
+
+def _grow(folder: Path) -> None:
+    with (folder / "contract.json").open("r+b") as file:
+        file.truncate(1 << 40)
+
+
+def _loop(folder: Path) -> None:
+    (folder / "again").symlink_to(folder, target_is_directory=True)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        pytest.param(shutil.rmtree, "has no manifest.json any more", id="gone"),
+        pytest.param(lambda folder: (folder / MANIFEST).unlink(), "has no manifest.json any more", id="no manifest"),
+        pytest.param(
+            lambda folder: (folder / MANIFEST).write_text("{}"), "not the one that was registered", id="other"
+        ),
+        pytest.param(reseal, "not the one that was registered", id="resealed"),
+        pytest.param(lambda folder: (folder / "MLmodel").unlink(), "lacks 'MLmodel'", id="deleted"),
+        pytest.param(lambda folder: (folder / "code.py").write_text(""), "holds 'code.py'", id="added"),
+        pytest.param(lambda folder: (folder / "plots" / "x").write_text(""), "holds 'plots/x'", id="added below"),
+        pytest.param(lambda folder: (folder / "code").mkdir(), "holds 'code'", id="folder added"),
+        pytest.param(_loop, "holds 'again'", id="endless"),
+        pytest.param(_grow, "'contract.json' with 1,099,511,627,776 bytes", id="a terabyte"),
+        pytest.param(
+            lambda folder: (folder / "model.skops").write_bytes(b"x" * (folder / "model.skops").stat().st_size),
+            "model.skops is not what was registered: expected SHA-256",
+            id="changed",
+        ),
+    ],
+)
+def test_files_that_changed_in_the_registry_are_refused(
+    registry: Settings, client: MlflowClient, spoil: Callable[[Path], object], says: str
+) -> None:
+    """Whoever can write where artifacts lie can neither change nor add a file, nor fill our disk."""
+    registered(registry)
+    folder = stored(client)
+    if spoil is reseal:
+        (folder / "MLmodel").write_text("loader_module: os")
+    spoil(folder)
+    with pytest.raises(BundleError, match=f"(?s){says}.*train again"), fetched("credit", 1, registry):
+        pytest.fail("a spoilt bundle was fetched")
+    assert leftovers(registry) == []
+
+
+def test_another_version_in_its_place_is_refused(registry: Settings, client: MlflowClient) -> None:
+    """Its files, and even its files with its hash on this version, belong to another run."""
+    registered(registry)
+    registered(registry, "b")
+    shutil.rmtree(stored(client, 2))
+    shutil.copytree(stored(client, 1), stored(client, 2))
+    with pytest.raises(BundleError, match="not the one that was registered"), fetched("credit", 2, registry):
+        pass
+    older = client.get_model_version("credit", "1").tags["perennial.manifest"]
+    client.set_model_version_tag("credit", "2", "perennial.manifest", older)
+    with (
+        pytest.raises(BundleError, match="'credit' version 2 is that of model 'credit', run aaaa"),
+        fetched("credit", 2, registry),
+    ):
+        pass
+
+
+def test_a_version_of_others_is_refused(registry: Settings, client: MlflowClient) -> None:
+    """What Perennial did not register has no manifest to check against."""
+    registered(registry)
+    client.delete_model_version_tag("credit", "1", "perennial.manifest")
+    with pytest.raises(BundleError, match="was not registered by Perennial"), fetched("credit", 1, registry):
+        pass
+
+
+def test_what_a_killed_process_left_goes_after_a_day(registry: Settings) -> None:
+    """Copies of a process that may still run stay."""
+    registered(registry)
+    for name, age in (("fetched-old", 2), ("fetched-new", 0)):
+        folder = registry.var / "work" / name
+        folder.mkdir()
+        moment = folder.stat().st_mtime - age * 24 * 3600
+        os.utime(folder, (moment, moment))
+    with fetched("credit", 1, registry):
+        pass
+    assert [path.name for path in leftovers(registry)] == ["fetched-new"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(registry: Settings) -> None:
+    """Disk trouble is the caller's to repair."""
+    registered(registry)
+    shutil.rmtree(registry.var / "work")
+    (registry.var / "work").write_text("")
+    with pytest.raises(StorageError, match="no folder can be made"), fetched("credit", 1, registry):
+        pass

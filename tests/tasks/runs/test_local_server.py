@@ -1,0 +1,80 @@
+"""The project's own Prefect server: started once, shared, gone when idle."""
+
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from config.settings import Settings
+from tasks.runs.local_server import await_server, running_server, start_server, stop_server
+from tests.factories import make_project
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("prefect")]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    """Return an empty project and make sure that no server outlives the test."""
+    settings = make_project(tmp_path)
+    yield settings
+    stop_server(settings)
+
+
+def test_one_server_serves_every_command_until_it_is_stopped(settings: Settings) -> None:
+    """Two starts at once leave one server; it answers on the loopback address alone, and stops when told."""
+    assert running_server(settings) is None
+    start_server(settings)
+    start_server(settings)
+    server = await_server(settings)
+    time.sleep(1.0)
+    start_server(settings)
+    assert running_server(settings) == server
+    with urllib.request.urlopen(f"{server.api_url}/health") as answer:  # noqa: S310 - our own loopback address
+        assert answer.status == 200
+    listening = [c.laddr.ip for c in psutil.Process(server.pid).net_connections() if c.status == psutil.CONN_LISTEN]
+    assert set(listening) == {"127.0.0.1"}
+    assert stop_server(settings)
+    assert running_server(settings) is None
+    assert not stop_server(settings)
+
+
+def test_a_state_file_of_a_dead_server_is_not_believed(settings: Settings) -> None:
+    """After kill -9 the file stays; what counts is whether the server answers."""
+    state = settings.var / "prefect" / "server.json"
+    state.parent.mkdir(parents=True)
+    state.write_text('{"pid": 1, "port": 9}')
+    assert running_server(settings) is None
+
+
+def test_an_idle_server_ends_by_itself(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to remember to stop it."""
+    monkeypatch.setenv("PERENNIAL_SERVER_IDLE_MINUTES", "0.1")
+    start_server(settings)
+    process = psutil.Process(await_server(settings).pid)
+    assert process.wait(timeout=60) is not None or not process.is_running()
+    assert running_server(settings) is None
+
+
+def test_importing_the_module_loads_no_prefect() -> None:
+    """Asking whether a server runs must not cost a second of imports."""
+    code = "import tasks.runs.local_server, sys; print('prefect' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert answer.stdout.strip() == "False"
+
+
+def test_two_projects_that_start_together_get_two_servers(
+    settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The usual port goes to one of them, and the other takes a free one."""
+    other = make_project(tmp_path_factory.mktemp("other"))
+    start_server(settings)
+    start_server(other)
+    try:
+        assert await_server(settings).port != await_server(other).port
+    finally:
+        stop_server(other)

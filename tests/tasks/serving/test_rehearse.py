@@ -1,0 +1,113 @@
+"""The rehearsal in a process of its own: rows to ask, and a verdict whatever happens to the process."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from config.schema import Gate
+from core.train.rehearsal import rehearsal_parts
+from serving.rehearsal.rows import parse_rows
+from tasks.serving.rehearse import Rehearsal, rehearsal_table
+from tests.serving.bundles import TRUSTED, make_bundle
+from tests.tasks.registration import FRAME, bundle, logistic_pipeline, predictions
+
+GATE = Gate(metric="roc_auc", floor=0.6, max_latency_ms=5000)
+
+
+def python(code: str, timeout_seconds: float = 60) -> Rehearsal:
+    """Stand another program in the rehearsal's place."""
+    return Rehearsal([sys.executable, "-c", code], timeout_seconds)
+
+
+def test_the_first_rows_are_those_of_the_input_example(tmp_path: Path) -> None:
+    """So the example's answers are known too, whatever the frame's index is."""
+    pipeline, contract = logistic_pipeline()
+    frame = FRAME.set_axis([3] * len(FRAME), axis=0)
+    output = predictions(pipeline, contract)
+    table = pd.read_parquet(BytesIO(rehearsal_table(frame, output, contract)))
+    rows, expected = rehearsal_parts(table, contract)
+    example = parse_rows((bundle(tmp_path / "bundle").folder / "input_example.json").read_bytes(), contract)
+    assert len(example) == 5
+    assert json.loads(rows.iloc[:5].to_json(orient="values")) == json.loads(example.to_json(orient="values"))
+    np.testing.assert_array_equal(expected[:5], pipeline.predict_proba(example))
+    np.testing.assert_array_equal(expected[5:], output)
+
+
+def test_a_fresh_process_rehearses_the_bundle(tmp_path: Path) -> None:
+    """The code that serves, imported anew, gives the verdict."""
+    built = make_bundle(tmp_path / "bundle", graph=True)
+    with Rehearsal() as rehearsal:
+        rehearsal.ask(built.folder, built.manifest_sha256, TRUSTED, GATE)
+        verdict = rehearsal.finish()
+    assert verdict.passed, verdict.reasons
+    assert (verdict.kind, verdict.n_rows) == ("onnx", 305)
+
+
+def test_a_bundle_that_is_not_the_registered_one_fails(tmp_path: Path) -> None:
+    """A reason, not a traceback."""
+    built = make_bundle(tmp_path / "bundle", graph=False)
+    with Rehearsal() as rehearsal:
+        rehearsal.ask(built.folder, "0" * 64, TRUSTED, GATE)
+        verdict = rehearsal.finish()
+    assert not verdict.passed
+    assert "not the one that was registered: expected SHA-256 000000000000" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("import os; os.abort()", "broke off (exit -6): it printed nothing"),
+        ("raise ValueError('tree of no leaves')", "broke off (exit 1): ValueError: tree of no leaves"),
+        ("print('no verdict')", "broke off (exit 0)"),
+        ("print('{\"passed\": true}')", "broke off (exit 0)"),
+        ("", "broke off (exit 0): it printed nothing"),
+    ],
+)
+def test_a_process_that_breaks_off_has_failed(code: str, says: str) -> None:
+    """A crash in native code, an unforeseen error and an answer that is none are verdicts with their reason."""
+    with python(code) as rehearsal:
+        rehearsal.ask(Path(), "0" * 64, (), GATE)
+        verdict = rehearsal.finish()
+    assert not verdict.passed
+    assert says in verdict.reasons[0]
+
+
+def test_a_process_that_takes_too_long_has_failed() -> None:
+    """It is ended, and the gate goes on."""
+    began = time.monotonic()
+    with python("import time; time.sleep(60)", timeout_seconds=0.3) as rehearsal:
+        verdict = rehearsal.finish()
+    assert not verdict.passed
+    assert "took longer than 0.3 s" in verdict.reasons[0]
+    assert time.monotonic() - began < 30
+
+
+def test_leaving_the_block_ends_the_process() -> None:
+    """An error in the gate leaves no process behind that nobody waits for."""
+    with python("import time; time.sleep(60)") as rehearsal:
+        pass
+    assert rehearsal._process.poll() is not None
+
+
+def test_the_process_finds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the environment it gets what Python needs; a flood of output does not stop it."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
+    monkeypatch.setenv("PERENNIAL_DATABASE_URL", "postgresql://user:s3cret@host/db")
+    code = (
+        "import json, os, sys; sys.stderr.write('x' * 1_000_000)\n"
+        "print(json.dumps({'passed': True, 'kind': 'onnx', 'n_rows': 1, 'max_abs_diff': 0.0, 'p50_ms': 1.0, "
+        "'p95_ms': 1.0, 'load_seconds': 1.0, 'reasons': [f'{k}={v}' for k, v in os.environ.items()]}))"
+    )
+    with python(code) as rehearsal:
+        verdict = rehearsal.finish()
+    assert verdict.passed
+    assert any(line.startswith("PATH=") for line in verdict.reasons)
+    assert not [line for line in verdict.reasons if "s3cret" in line]

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import Column, DateTime, Engine, Float, Integer, MetaData, String, Table, create_engine, insert, select
+
+import tasks.versions.record_batches
+from core.errors import StorageError
+from store.database import open_database
+from tasks.versions.record_batches import (
+    PIECE_ROWS,
+    Piece,
+    contract_pieces,
+    contract_schema,
+    file_groups,
+    group_pieces,
+    holds_contract_types,
+    plain_texts,
+    query_pieces,
+)
+from tests.factories import credit_config
+from tests.postgres import call_with_driver, postgres_address  # noqa: F401 - a fixture
+from tests.tasks.windows import TIMED, TYPES, loaded, timed_table, write_batches
+
+COLUMNS = ("default", "income", "region")
+
+
+def joined(pieces: list[Piece]) -> pa.Table:
+    """Rows of pieces, after a look that they follow one another without a gap."""
+    starts = np.cumsum([0, *(piece.batch.num_rows for piece in pieces)])[:-1]
+    assert [piece.first_row for piece in pieces] == starts.tolist()
+    return pa.Table.from_batches([plain_texts(piece.batch) for piece in pieces])
+
+
+@pytest.mark.parametrize("group_rows", [100, 333, 1_000])
+def test_a_files_groups_give_its_rows_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group_rows: int
+) -> None:
+    """Read group by group in small pieces, every row comes once, where the piece says it stands."""
+    monkeypatch.setattr(tasks.versions.record_batches, "PIECE_ROWS", 70)
+    table = timed_table(1_000, 1)
+    (path,) = write_batches(tmp_path, [table], row_group_size=group_rows)
+    pieces = [piece for group in file_groups(path) for piece in group_pieces(group, COLUMNS)]
+    assert max(piece.batch.num_rows for piece in pieces) == 70
+    assert joined(pieces).equals(table.select([*COLUMNS]))
+    last = [*group_pieces(file_groups(path)[-1], COLUMNS)]
+    assert last[0].first_row == len(range(0, 1_000, group_rows)[:-1]) * group_rows
+
+
+def test_repeated_texts_come_as_dictionaries_and_others_as_they_are(tmp_path: Path) -> None:
+    """A dictionary of texts that do not repeat would hold the row group's whole column."""
+    notes = pa.array([f"a note that stands once only: {place}" for place in range(2_000)])
+    table = timed_table(2_000, 1).append_column("note", notes)
+    (path,) = write_batches(tmp_path, [table])
+    (piece,) = group_pieces(file_groups(path)[0], ("region", "note", "income"))
+    assert [pa.types.is_dictionary(field.type) for field in piece.batch.schema] == [True, False, False]
+
+
+def test_pieces_of_long_rows_are_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of 10 kB come by the bytes, at least one at a time."""
+    table = pa.table({"text": [f"{place:010000d}" for place in range(200)]})
+    (path,) = write_batches(tmp_path, [table])
+    for n_bytes, expected in ((500_000, 50), (1, 1)):
+        monkeypatch.setattr(tasks.versions.record_batches, "PIECE_BYTES", n_bytes)
+        sizes = [piece.batch.num_rows for piece in group_pieces(file_groups(path)[0], ["text"])]
+        assert sum(sizes) == 200
+        assert expected * 0.8 <= max(sizes) <= expected
+
+
+def test_memory_does_not_grow_with_a_row_group(tmp_path: Path) -> None:
+    """Four million rows in one row group of 150 MB, with a text that never repeats, are read in less than 100 MiB."""
+    path = tmp_path / "giant.parquet"
+    schema = pa.schema([("x", pa.float64()), ("text", pa.string())])
+    generator = np.random.default_rng(1)
+    with pq.ParquetWriter(path, schema, compression="none", write_page_index=False) as writer:
+        texts = pa.array([f"customer number {place}" for place in range(4_000_000)])
+        writer.write_table(pa.table([generator.random(4_000_000), texts], schema=schema), row_group_size=4_000_000)
+    del texts
+    assert pq.read_metadata(path).num_row_groups == 1
+    code = f"""
+import resource
+from pathlib import Path
+import pyarrow.parquet
+from tasks.versions.record_batches import file_groups, group_pieces
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+(group,) = file_groups(Path({str(path)!r}))
+rows = sum(piece.batch.num_rows for piece in group_pieces(group, ["x", "text"]))
+print(rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    n_rows, mib = map(int, answer.stdout.split())
+    assert n_rows == 4_000_000
+    assert mib < 100
+
+
+def test_a_file_of_the_contracts_types_is_told_from_others(tmp_path: Path) -> None:
+    """One column of another type, or one that is absent, and the engine must cast."""
+    table = timed_table(10, 1)
+    other = table.set_column(4, "age", pa.array([1] * 10, pa.int64()))
+    zoned = table.set_column(1, "at", table.column("at").cast(pa.timestamp("us", "UTC")))
+    paths = write_batches(tmp_path, [table, other, zoned, table.drop_columns(["owner"])])
+    assert [holds_contract_types(path, TIMED, TIMED.columns) for path in paths] == [True, False, False, False]
+    assert holds_contract_types(paths[1], TIMED, ["income", "owner"])
+
+
+def test_cast_rows_keep_their_order_and_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine gives the contract's types in the file's order, with the ids training knows the rows by."""
+    monkeypatch.setattr(tasks.versions.record_batches, "PIECE_ROWS", 2_048)
+    table = timed_table(10_000, 1)
+    table = table.set_column(2, "default", pa.array(["0", "1"] * 5_000))
+    paths = write_batches(tmp_path, [table], row_group_size=1_000)
+    for config in (TIMED, credit_config(key=None, time="at", features={"ignored": ["id"]})):
+        columns = ("income", "region", "owner")
+        with duckdb.connect() as engine:
+            pieces = [*contract_pieces(engine, paths[0], config, columns, with_row_ids=True)]
+        assert len(pieces) > 1
+        assert joined(pieces).equals(table.select([*columns]))
+        ids = np.concatenate([piece.row_ids for piece in pieces if piece.row_ids is not None])
+        assert (ids == loaded(paths, config).row_ids).all()
+
+
+def test_a_file_that_vanishes_between_footer_and_rows_is_named(tmp_path: Path) -> None:
+    """Also what goes wrong after the stream was opened is an error with the file's name."""
+    (path,) = write_batches(tmp_path, [timed_table(10, 1)])
+    (group,) = file_groups(path)
+    path.unlink()
+    with pytest.raises(StorageError, match=r"0001-.*cannot be read"):
+        next(group_pieces(group, COLUMNS))
+
+
+LOG = Table(
+    "log",
+    MetaData(),
+    Column("id", Integer, primary_key=True),
+    Column("at", DateTime),
+    Column("income", Float),
+    Column("region", String),
+)
+LOG_TYPES = pa.schema([("at", pa.timestamp("us")), ("income", pa.float64()), ("region", pa.string())])
+
+
+def _logged(engine: Engine, n_rows: int) -> list[dict[str, object]]:
+    LOG.metadata.create_all(engine)
+    rows: list[dict[str, object]] = [
+        {
+            "at": datetime(2024, 1, 1) + timedelta(seconds=place),
+            "income": None if place % 7 == 0 else place / 3,
+            "region": None if place % 5 == 0 else f"r{place % 3}",
+        }
+        for place in range(n_rows)
+    ]
+    with engine.begin() as connection:
+        connection.execute(insert(LOG), rows)
+    return rows
+
+
+def _queried(engine: Engine, rows: int) -> list[Piece]:
+    statement = select(LOG.c.at, LOG.c.income, LOG.c.region).order_by(LOG.c.id)
+    with engine.connect() as connection:
+        return [*query_pieces(connection, statement, LOG_TYPES, rows=rows)]
+
+
+def test_rows_of_sqlite_are_streamed_in_pieces(tmp_path: Path) -> None:
+    """A query's rows come in the order and the types asked for; one without rows gives no piece."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'log.db'}")
+    rows = _logged(engine, 1_000)
+    pieces = _queried(engine, 300)
+    assert [piece.batch.num_rows for piece in pieces] == [300, 300, 300, 100]
+    assert joined(pieces).to_pylist() == rows
+    with engine.connect() as connection:
+        assert not [*query_pieces(connection, select(LOG.c.income).where(LOG.c.id < 0), LOG_TYPES)]
+    engine.dispose()
+
+
+def test_rows_of_postgresql_are_streamed_in_pieces(postgres_address: str) -> None:  # noqa: F811 - a fixture
+    """Through a cursor on the server's side the same rows come in the same pieces."""
+
+    def check() -> None:
+        engine = open_database(postgres_address)
+        rows = _logged(engine, 1_000)
+        pieces = _queried(engine, 300)
+        assert [piece.batch.num_rows for piece in pieces] == [300, 300, 300, 100]
+        assert joined(pieces).to_pylist() == rows
+        LOG.metadata.drop_all(engine)
+        engine.dispose()
+
+    call_with_driver(check)
+
+
+def test_arrow_types_are_those_of_the_stored_contract(tmp_path: Path) -> None:
+    """What ingestion writes is what the quick way expects."""
+    assert contract_schema(TIMED, TIMED.columns).equals(pa.schema([TYPES.field(name) for name in TIMED.columns]))
+    path = tmp_path / "written.parquet"
+    with duckdb.connect() as engine:
+        engine.register("rows", timed_table(10, 1))
+        engine.sql("SELECT * FROM rows").write_parquet(str(path))
+    assert holds_contract_types(path, TIMED, TIMED.columns)
+    assert PIECE_ROWS <= 2**16
