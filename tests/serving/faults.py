@@ -17,11 +17,22 @@ from store.database import open_database
 from tests.serving.service_processes import Client, Load, Served, Version, ask, bodies, crown, loading
 
 
+HANGS_AFTER_SECONDS = 200
+"""A guard against waiting for ever; what is awaited may take a slow machine long: a version's first load fetches it."""
+
+
 @dataclass(frozen=True)
 class Swaps:
-    """What clients saw while the champion changed again and again."""
+    """What clients saw while the champion changed again and again.
+
+    Parameters
+    ----------
+    n_silent
+        Swaps during which no request was answered.
+    """
 
     n_answers: int
+    n_silent: int
     n_refused: int
     n_broken: int
     n_wrong: int
@@ -33,11 +44,13 @@ class Swaps:
 async def swap(served: Served, settings: Settings, versions: Sequence[Version], times: int) -> Swaps:
     """Change the champion under load, each time once every worker answers with the one before."""
     loads_before = await asyncio.to_thread(served.metric, "perennial_model_loads_total")
-    began, memory, n_workers = time.monotonic(), 0, len(served.workers())
+    began, memory, n_workers, silent = time.monotonic(), 0, len(served.workers()), 0
     async with loading(served.port, clients=4, pause=0.01) as seen:
         for number in range(times):
+            answered = len(seen.replies)
             await asyncio.to_thread(crown, settings, versions[(number + 1) % len(versions)])
             await _until(served, "perennial_model_loads_total", loads_before + (number + 1) * n_workers)
+            silent += len(seen.replies) == answered
             if number == max(5, times // 10):  # the first swaps fill what stays filled
                 memory = served.memory()
     offline = {version.number: version.answers for version in versions}
@@ -48,6 +61,7 @@ async def swap(served: Served, settings: Settings, versions: Sequence[Version], 
     statuses = seen.statuses()
     return Swaps(
         n_answers=len(seen.replies),
+        n_silent=silent,
         n_refused=len(seen.replies) - statuses.get(200, 0),
         n_broken=seen.broken,
         n_wrong=wrong,
@@ -57,10 +71,10 @@ async def swap(served: Served, settings: Settings, versions: Sequence[Version], 
     )
 
 
-async def _until(served: Served, metric: str, value: float, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while await asyncio.to_thread(served.metric, metric) < value:
-        assert time.monotonic() < deadline, f"{metric} did not reach {value}"
+async def _until(served: Served, metric: str, value: float) -> None:
+    deadline = time.monotonic() + HANGS_AFTER_SECONDS
+    while (found := await asyncio.to_thread(served.metric, metric)) < value:
+        assert time.monotonic() < deadline, f"{metric} is {found}, expected {value}:\n{served.output.read_text()}"
         await asyncio.sleep(0.02)
 
 

@@ -43,9 +43,8 @@ def test_swaps_are_not_noticed(office: tuple[Settings, list[Version]], fleet: Se
     """While the champion changes, every request is answered, as the version that it names answers offline."""
     settings, versions = office
     found = asyncio.run(swap(fleet, settings, versions, 20))
-    assert (found.n_refused, found.n_broken, found.n_wrong) == (0, 0, 0)
+    assert (found.n_refused, found.n_broken, found.n_wrong, found.n_silent) == (0, 0, 0, 0)
     assert found.n_loads == 40
-    assert found.n_answers > 50 * found.seconds
     assert found.memory_growth < 0.05
 
 

@@ -1,4 +1,4 @@
-"""Small bundles that would take gigabytes or hours are refused in under a second, in less than 32 MiB."""
+"""Small bundles that would take gigabytes or hours are refused after little work, in less than 32 MiB."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.serving.bundles import copied, reseal, write_manifest
 from tests.serving.forgeries import Forge
 
 ROOT = Path(__file__).resolve().parents[3]
-MAX_SECONDS = 1.0
+MAX_WORK = 30.0
+"""In loops of a million steps, see :mod:`tests.serving.measured_load`: about a second of a processor of 2024."""
+
 MAX_MIB = 32.0
-TRIES = 3
-"""Of what was too slow: another process may have had the processor."""
 
 Load = Callable[[Path, str], dict[str, Any]]
 
@@ -55,12 +55,9 @@ def _refused(load: Load, bundle: Bundle, tmp_path: Path, forge: Forge) -> None:
     folder = copied(bundle, tmp_path)
     forge(folder)
     manifest = reseal(folder)
-    for _ in range(TRIES):
-        answer = load(folder, manifest)
-        if answer["seconds"] < MAX_SECONDS:
-            break
+    answer = load(folder, manifest)
     assert answer["end"] == "refused", answer
-    assert answer["seconds"] < MAX_SECONDS, answer
+    assert answer["work"] < MAX_WORK, answer
     assert answer["mib"] < MAX_MIB, answer
 
 
