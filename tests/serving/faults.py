@@ -16,7 +16,6 @@ from config.settings import Settings
 from store.database import open_database
 from tests.serving.service_processes import Client, Load, Served, Version, ask, bodies, crown, loading
 
-
 HANGS_AFTER_SECONDS = 200
 """A guard against waiting for ever; what is awaited may take a slow machine long: a version's first load fetches it."""
 

@@ -1,8 +1,8 @@
 """Load bundles in processes that have imported everything, and tell what each took.
 
 ``python -m tests.serving.measured_load FOLDER MANIFEST …`` loads sound bundles first, as a service has that is to swap
-one. Then it reads lines ``{"folder": …, "manifest": …}`` and prints one for each: how it ended, the work it took, and by how
-many MiB the memory grew at most.
+one. Then it reads lines ``{"folder": …, "manifest": …}`` and prints one for each: how it ended, the work it took, and
+by how many MiB the memory grew at most.
 
 Work is processor time in units of a fixed loop of the interpreter, which runs in the same process just before and just
 after: a slow machine, or one with other work, makes both slow.
