@@ -11,6 +11,17 @@ import pytest
 from config.settings import Settings
 from tasks.runs.local_server import await_server, prefect_environment, start_server, stop_server
 from tests.factories import make_project
+from tests.pace import pytest_collection_modifyitems, pytest_runtest_logreport, pytest_terminal_summary
+
+__all__ = ["pytest_collection_modifyitems", "pytest_runtest_logreport", "pytest_terminal_summary"]
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def pytest_configure() -> None:
+    """Give each process one thread for sums: several test processes share the cores, and threads that wait spin."""
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
 
 
 @pytest.fixture(scope="session")

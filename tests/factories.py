@@ -66,7 +66,8 @@ def credit_config(**changes: Any) -> ModelConfig:
         "features": {"numeric": ["income", "age"], "categorical": ["region"], "boolean": ["owner"]},
         "validation": {"suite": "config/expectations/credit.json"},
         "training": {"estimator": "sklearn.ensemble.HistGradientBoostingClassifier", "cv": 3},
-        "gate": {"metric": "roc_auc", "floor": 0.6},
+        # How long a row takes to score is about the machine, and no test is about the machine.
+        "gate": {"metric": "roc_auc", "floor": 0.6, "max_latency_ms": 60_000},
     }
     for section, value in changes.items():
         old = content.get(section)

@@ -78,7 +78,7 @@ class PrefectServer:
         }
         self._processes: list[subprocess.Popen[bytes]] = []
         self._server: subprocess.Popen[bytes] | None = None
-        self._http = httpx.Client(base_url=self.api_url, timeout=30)
+        self._http = httpx.Client(base_url=self.api_url, timeout=120)
 
     @property
     def api_url(self) -> str:
@@ -88,7 +88,7 @@ class PrefectServer:
     def start(self) -> None:
         """Start, and return once it answers."""
         self._server = self.run("server", "start", "--no-ui", "--port", str(self.port))
-        await_that(self._answers, seconds=120)
+        await_that(self._answers, seconds=200)
 
     def kill(self) -> None:
         """End the server at once, as a power cut does."""
@@ -181,7 +181,7 @@ def prefect_server(folder: Path, environment: dict[str, str] | None = None) -> I
         server.stop()
 
 
-def await_that(holds: Callable[[], Any], seconds: float = 60, pause: float = 0.2) -> Any:
+def await_that(holds: Callable[[], Any], seconds: float = 200, pause: float = 0.2) -> Any:
     """Wait until something holds, and return what it returned."""
     deadline = time.monotonic() + seconds
     while not (found := holds()):

@@ -4,8 +4,7 @@
 one. Then it reads lines ``{"folder": …, "manifest": …}`` and prints one for each: how it ended, the work it took, and
 by how many MiB the memory grew at most.
 
-Work is processor time in units of a fixed loop of the interpreter, which runs in the same process just before and just
-after: a slow machine, or one with other work, makes both slow.
+Work is in the units of :mod:`tests.work`.
 """
 
 from __future__ import annotations
@@ -14,19 +13,16 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from core.errors import BundleError
 from core.train.trust import trusted_types
 from serving.model.served import ServedModel, load_model
+from tests.work import measured
 
 TIMEOUT_SECONDS = 120
 """A guard against hanging only."""
-
-UNIT_STEPS = 1_000_000
-"""Of the loop that is one unit of work: about 30 ms of a processor of 2024."""
 
 CLEAR, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
@@ -57,24 +53,21 @@ def _in_a_process(question: dict[str, str], present: list[ServedModel]) -> dict[
 
 def _measured(question: dict[str, str], present: list[ServedModel]) -> dict[str, Any]:
     CLEAR.write_text("5")  # the most that was in memory is what is there now
-    unit = _unit()
-    before, began = _memory("VmRSS"), time.process_time()
+    before = _memory("VmRSS")
+    with measured() as work:
+        end, text = _ended(question, present)
+    mib = (_memory("VmHWM") - before) / 1024
+    return {"end": end, "text": text[:500], "work": work.units, "mib": mib}
+
+
+def _ended(question: dict[str, str], present: list[ServedModel]) -> tuple[str, str]:
     try:
         present.append(_load(question["folder"], question["manifest"]))
-        end, text = "loaded", ""
     except BundleError as error:
-        end, text = "refused", str(error)
+        return "refused", str(error)
     except Exception as error:  # noqa: BLE001 - the edge of a process: what else it raises is what it tells
-        end, text = type(error).__name__, str(error)
-    seconds, mib = time.process_time() - began, (_memory("VmHWM") - before) / 1024
-    return {"end": end, "text": text[:500], "work": 2 * seconds / (unit + _unit()), "mib": mib}
-
-
-def _unit() -> float:
-    began, total = time.process_time(), 0
-    for number in range(UNIT_STEPS):
-        total ^= number
-    return time.process_time() - began
+        return type(error).__name__, str(error)
+    return "loaded", ""
 
 
 def _memory(kind: str) -> int:

@@ -151,7 +151,7 @@ class Running:
     def client(self, key: str | None = None, **more: Any) -> httpx.Client:
         """Return a client, with a key where one is given."""
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
-        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=30, **more)
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=120, **more)
 
     def request(self, method: str, path: str, *, key: str | None = None, **more: Any) -> httpx.Response:
         """Send one request on a connection of its own."""
@@ -164,7 +164,7 @@ class Running:
 
     def connect(self) -> closing[socket.socket]:
         """Open a connection to send it what no client library would."""
-        return closing(socket.create_connection(("127.0.0.1", self.port), timeout=10))
+        return closing(socket.create_connection(("127.0.0.1", self.port), timeout=120))
 
     def access_lines(self) -> list[dict[str, Any]]:
         """Return the access log so far."""
@@ -198,7 +198,7 @@ class Running:
         await_that(lambda: self.service.state == state)
 
 
-def await_that(holds: Callable[[], bool], seconds: float = 10) -> None:
+def await_that(holds: Callable[[], bool], seconds: float = 120) -> None:
     """Wait until something holds."""
     until = time.monotonic() + seconds
     while not holds():

@@ -111,7 +111,7 @@ class Served:
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(command, env=os.environ | given, stdout=output, stderr=subprocess.STDOUT)
 
-    def await_ready(self, seconds: float = 60) -> None:
+    def await_ready(self, seconds: float = 200) -> None:
         """Wait until requests may come."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -122,7 +122,7 @@ class Served:
             time.sleep(0.1)
         raise AssertionError(f"not ready after {seconds} s:\n{self.output.read_text()}")
 
-    def await_workers(self, count: int, seconds: float = 60) -> None:
+    def await_workers(self, count: int, seconds: float = 200) -> None:
         """Wait until so many workers have loaded a model."""
         deadline = time.monotonic() + seconds
         while self.metric("perennial_model_loads_total") < count:
@@ -147,7 +147,7 @@ class Served:
     def stop(self) -> int:
         """End the command gracefully and return its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(120)
 
 
 def _command_line(process: psutil.Process) -> list[str]:
@@ -258,10 +258,14 @@ class Load:
         """Return the time each answer of a status took, sorted."""
         return sorted(seconds for _, found, _, _, seconds in self.replies if found == status)
 
+    def quantile(self, level: float) -> float:
+        """Return a quantile of the seconds that accepted requests took."""
+        seconds = self.seconds()
+        return seconds[int(level * (len(seconds) - 1))]
+
     def p99(self) -> float:
         """Return the 99th percentile of the seconds that accepted requests took."""
-        seconds = self.seconds()
-        return seconds[int(0.99 * (len(seconds) - 1))]
+        return self.quantile(0.99)
 
     def documents(self) -> list[tuple[int, dict[str, Any]]]:
         """Return row and document of each 200."""

@@ -77,7 +77,8 @@ class Publisher:
         self.status = 200
         self.body = json.dumps(jwks()).encode()
         self.headers: dict[str, str] = {}
-        self.seconds_to_think = 0.0
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         self.seconds_between_bytes = 0.0
         self.n_asked = 0
         self.url = ""
@@ -95,7 +96,7 @@ def publishing() -> Iterator[Publisher]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             publisher.n_asked += 1
-            time.sleep(publisher.seconds_to_think)
+            publisher.may_answer.wait(120)
             self.send_response(publisher.status)
             for name, value in publisher.headers.items():
                 self.send_header(name, value)

@@ -22,7 +22,7 @@ from tests.serving.forgeries import Forge
 
 ROOT = Path(__file__).resolve().parents[3]
 MAX_WORK = 30.0
-"""In loops of a million steps, see :mod:`tests.serving.measured_load`: about a second of a processor of 2024."""
+"""In the units of :mod:`tests.work`: about a second of a processor of 2024."""
 
 MAX_MIB = 32.0
 

@@ -64,7 +64,7 @@ class Page:
         """Return the value of an expression of JavaScript."""
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
-    def await_that(self, expression: str, seconds: float = 20) -> None:
+    def await_that(self, expression: str, seconds: float = 120) -> None:
         """Wait until an expression of JavaScript is true."""
         until = time.monotonic() + seconds
         while not self.eval(expression):

