@@ -1,4 +1,4 @@
-"""The questions the gate asks about a metric: each answered by yes, no or nothing, with the numbers in a sentence."""
+"""The gate's checks on a metric: each passes, fails or cannot be decided, and gives its numbers as a sentence."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from core.metrics.paired import Difference, rows_needed
 from core.text import percent_text, readable
 
 SHOWN_SLICES = 3
-"""Slices that a sentence names."""
+"""Most slices that a sentence names."""
 
 MANY_ROWS = 100_000_000
-"""Rows beyond which their number is not worth spelling out."""
+"""Largest number of rows that is written out; above it the text says "more than"."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One question that the gate asks.
+    """One check of the gate.
 
     Parameters
     ----------
     name
         ``holdout``, ``floor``, ``gain``, ``slices``, ``calibration``, ``self-test`` or ``serving``.
     passed
-        None where it cannot be answered.
+        None where it cannot be decided.
     reason
-        The numbers behind the answer, as a sentence for people.
+        The numbers behind the result, as a sentence for people.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Check:
 
 
 def floor_check(estimate: Estimate, n_rows: int, gate: Gate, confidence: float) -> Check:
-    """Ask whether the challenger reaches the gate's floor on its own holdout.
+    """Check that the challenger reaches the gate's floor on its own holdout.
 
-    The value decides, not the interval's end: a floor is chosen by people who look at values. An interval that
-    reaches past the floor is said in the reason.
+    The value decides, not the end of its interval, because people choose a floor by looking at values. The reason
+    says when the interval contains the floor.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ def floor_check(estimate: Estimate, n_rows: int, gate: Gate, confidence: float) 
 
 
 def gain_check(difference: Difference, gate: Gate) -> Check:
-    """Ask whether the challenger is better than the champion, and not by chance.
+    """Check that the challenger is better than the champion, and that the gain is not chance.
 
-    It is where the gain is above zero, at least ``gate.min_gain``, and the lower end of its interval above
+    It passes where the gain is above zero, at least ``gate.min_gain``, and the lower end of its interval above
     ``-gate.margin``. A tie keeps the champion.
     """
     gain = difference.gain
@@ -82,14 +82,14 @@ def gain_check(difference: Difference, gate: Gate) -> Check:
     if gain < gate.min_gain:
         return Check("gain", False, f"the gain is below gate.min_gain {gate.min_gain:g}: {gain_text(difference)}")
     if difference.low is None:
-        return Check("gain", None, f"these rows give no interval of the gain: {gain_text(difference)}")
+        return Check("gain", None, f"these rows give no interval for the gain: {gain_text(difference)}")
     if not difference.low > -gate.margin:
         return Check("gain", False, _may_be_chance(difference, gate))
     return Check("gain", True, f"the challenger is better: {gain_text(difference)}")
 
 
 def slices_check(slices: tuple[SliceGain, ...], gate: Gate) -> Check:
-    """Ask whether the challenger is worse on a part of the rows beyond noise, all parts taken together."""
+    """Check that the challenger is not significantly worse on any slice, corrected for the number of slices."""
     worse = [part for part in slices if part.worse]
     judged = sum(part.p_value is not None for part in slices)
     if not judged:
@@ -105,7 +105,7 @@ def slices_check(slices: tuple[SliceGain, ...], gate: Gate) -> Check:
 
 
 def calibration_check(change: CalibrationChange, gate: Gate) -> Check:
-    """Ask whether the challenger's probabilities are less true, by more than is tolerated and beyond noise."""
+    """Check that the challenger's calibration error has not risen significantly by more than the tolerance."""
     too_much, beyond_noise = change.loss > gate.max_calibration_loss, change.low > 0
     verb = "rises" if change.loss > 0 else "falls" if change.loss < 0 else "stays"
     ends = f"{_signed(change.low)} to {_signed(change.high)}"
@@ -119,7 +119,7 @@ def calibration_check(change: CalibrationChange, gate: Gate) -> Check:
 
 
 def gain_text(difference: Difference) -> str:
-    """Say a defined gain with its interval and what it was measured on.
+    """Write a defined gain with its interval and the rows it was measured on.
 
     Examples
     --------
@@ -138,7 +138,7 @@ def gain_text(difference: Difference) -> str:
 def _undefined(difference: Difference, label: str) -> Check:
     rows = f"the {difference.n_rows:,} rows"
     if difference.champion is None and difference.challenger is None:
-        return Check("gain", None, f"{label} is not defined on {rows}: do they hold one class only?")
+        return Check("gain", None, f"{label} is not defined on {rows}: they may hold one class only")
     whose = "challenger's" if difference.challenger is None else "champion's"
     reason = f"the {whose} {label} is not defined on {rows}: its predictions hold NaN or infinity"
     return Check("gain", False if difference.challenger is None else None, reason)
@@ -151,7 +151,7 @@ def _may_be_chance(difference: Difference, gate: Gate) -> str:
     if needed is None or needed <= difference.n_rows:
         return reason
     rows = f"about {_rounded(needed):,}" if needed <= MANY_ROWS else f"more than {MANY_ROWS:,}"
-    return f"{reason}; {rows} clean rows would be needed to tell a gain of this size"
+    return f"{reason}; {rows} clean rows would be needed to detect a gain of this size"
 
 
 def _slice_text(part: SliceGain) -> str:
@@ -163,7 +163,7 @@ def _slice_text(part: SliceGain) -> str:
 
 
 def _from_to(difference: Difference) -> str:
-    """Both values, with as many digits as it takes to tell them apart."""
+    """Both values, with enough digits to show that they differ."""
     champion, challenger = difference.champion, difference.challenger
     if champion is None or challenger is None:
         return "from an undefined value"
@@ -180,11 +180,11 @@ def _interval(estimate: Estimate, confidence: float) -> str:
 def _doubt(estimate: Estimate, label: str, floor: float) -> str:
     if estimate.low is None or estimate.high is None or not estimate.low < floor < estimate.high:
         return ""
-    return f"; the interval of {label} holds the floor {floor:g}: more holdout rows would make the decision surer"
+    return f"; the interval of {label} contains the floor {floor:g}: more holdout rows would make the decision more certain"
 
 
 def _beside(value: float, floor: float) -> str:
-    """Four digits, more where four would read as the floor that the value misses."""
+    """Four digits, or more where four digits would show the floor although the value is below it."""
     text = _plain(value)
     return _plain(value, 6) if text == _plain(floor) else text
 
@@ -198,6 +198,6 @@ def _signed(value: float) -> str:
 
 
 def _rounded(n_rows: int) -> int:
-    """Two leading digits: more would promise a precision that the estimate does not have."""
+    """Two leading digits: the estimate is not more precise than that."""
     unit: int = 10 ** max(0, len(str(n_rows)) - 2)
     return -(-n_rows // unit) * unit

@@ -1,4 +1,4 @@
-"""The rows that judge: those of the holdout that neither champion nor challenger has trained on."""
+"""The clean holdout: the holdout rows that neither champion nor challenger has trained on."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from core.gate.decision import HoldoutFacts
 from core.gate.looks import HoldoutSketch
 
 MIN_PER_CLASS = 10
-"""Clean rows of each of two classes: below, the order of a handful of rows decides."""
+"""Fewest clean rows of each of two classes; with fewer, the order of a few rows decides the metric."""
 
 
 @dataclass(frozen=True, eq=False)
 class CleanHoldout:
-    """Rows that are fair to both models.
+    """Holdout rows that neither model has trained on.
 
     Parameters
     ----------
     rows
         Positions in the frame, ascending.
     facts
-        How many they are, how many were removed and why, and whether they suffice.
+        Numbers of clean and removed rows, why rows were removed, and whether the clean rows are enough.
     sketch
-        By which later looks at the same rows are counted.
+        For counting later looks at the same rows.
     """
 
     rows: Indices
@@ -55,8 +55,8 @@ def clean_holdout(
 ) -> CleanHoldout:
     """Take the holdout's rows that neither model has trained on.
 
-    They suffice from ``gate.min_rows`` on, a classifier also needs ten rows of each of two classes. The number needed
-    is in clean rows; where a class is short it follows from the class's share of the clean rows.
+    ``gate.min_rows`` are enough; a classifier also needs ten rows of each of two classes. The number needed is in
+    clean rows; where a class has too few, it is computed from the class's share of the clean rows.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ def clean_holdout(
     challenger_contents, champion_contents
         Hashes of the holdout's rows over each model's own features, in the split's order, from
         :func:`core.data.split.feature_hashes` of a frame that has them in that model's kinds. Where the model file has
-        changed since and names no key, a row's identity has changed with the declared columns, and its content alone
-        tells that it was trained on.
+        changed since and names no key, the declared columns and with them a row's identity have changed; then only
+        its content shows that it was trained on.
     """
     held = identities(rows, config)[split.holdout]
     by_challenger = challenger.holds(held, challenger_contents)
@@ -126,7 +126,7 @@ def _scarce_class(y: npt.NDArray[Any], clean: npt.NDArray[np.bool_], contract: F
     if not contract.classes:
         return None
     counts = np.bincount(y[clean], minlength=len(contract.classes))
-    # Without a clean row the holdout as it was says how frequent the classes are.
+    # Without a clean row, the class frequencies of the whole holdout are used.
     sample = counts if clean.any() else np.bincount(y, minlength=len(contract.classes))
     code = int(np.argsort(-sample, kind="stable")[1])
     return _ScarceClass(contract.classes[code], int(counts[code]), max(1, int(sample[code])) / max(1, sample.sum()))
@@ -152,7 +152,7 @@ def _counted(tally: _Tally) -> str:
     seen = (("champion", tally.by_champion), ("challenger", tally.by_challenger))
     removed = " and ".join(f"{count:,} that the {name} has trained on" for name, count in seen if count)
     if removed:
-        return f"{tally.n_rows:,} of {tally.n_holdout:,} holdout rows are clean: removed are {removed}"
+        return f"{tally.n_rows:,} of {tally.n_holdout:,} holdout rows are clean; removed: {removed}"
     who = "neither model has" if tally.has_champion else "the challenger has not"
     return f"all {tally.n_holdout:,} holdout rows are clean: {who} trained on any of them"
 
@@ -165,14 +165,14 @@ def _shortage(tally: _Tally, needed: int, split: Split, config: ModelConfig) -> 
             f"which takes about {_rounded_up(needed):,} clean rows"
         )
     more = _rounded_up(math.ceil((needed - tally.n_rows) / config.training.holdout))
-    advice = f"bring about {more:,} more labelled rows"
+    advice = f"add about {more:,} more labelled rows"
     if tally.by_champion and split.boundary is None:
-        # By hash a row keeps its side, so a champion has trained on holdout rows only if these settings were others.
+        # A split by hash never moves a row, so a champion has trained on holdout rows only if these settings differed.
         advice += ", or train with the training.seed and training.holdout that the champion was trained with"
     return f"{lack}; {advice}"
 
 
 def _rounded_up(number: int) -> int:
-    """Two digits: more would pretend to know."""
+    """Two leading digits: the estimate is not more precise than that."""
     unit: int = 10 ** max(0, len(str(number)) - 2)
     return math.ceil(number / unit) * unit

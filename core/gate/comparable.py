@@ -1,4 +1,4 @@
-"""Whether two models answer the same question, and their answers in the same order."""
+"""Whether two models predict the same target, and their probabilities in the same order of classes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from core.metrics.metrics import Floats
 
 
 def incomparable_reason(champion: FeatureContract, challenger: FeatureContract) -> str | None:
-    """Say why two models cannot be scored on the same rows; None where they can.
+    """Return why two models cannot be scored on the same rows; None where they can.
 
-    Other features are no obstacle, nor are classes of a multiclass task that only one of them knows.
+    The features may differ, and so may the classes of a multiclass task.
 
     Examples
     --------
@@ -27,15 +27,25 @@ def incomparable_reason(champion: FeatureContract, challenger: FeatureContract) 
         return f"the champion predicts {champion.target!r} and the challenger {challenger.target!r}"
     if champion.task == "binary" and champion.classes != challenger.classes:
         theirs, ours = (" against ".join(map(repr, side.classes[::-1])) for side in (champion, challenger))
-        return f"the champion tells {theirs} and the challenger {ours}"
+        return f"the champion predicts {theirs} and the challenger {ours}"
     return None
 
 
 def aligned(output: Floats, classes: Sequence[str], wanted: Sequence[str]) -> Floats:
-    """Put probabilities into another order of classes, shape (n, len(wanted)).
+    """Reorder probabilities to another list of classes, shape (n, len(wanted)).
 
-    A class the model does not know has probability 0; what it gives to classes that are not wanted is lost to it.
-    Values of a regression (no classes) stay as they are.
+    A class the model does not know gets probability 0; probability of a class that is not wanted is dropped, so a row
+    may sum to less than 1.
+    Values of a regression (no classes) are returned unchanged.
+
+    Parameters
+    ----------
+    output
+        Probabilities in [0, 1], float64 of shape (n, len(classes)), or values of a regression, shape (n,).
+    classes
+        The model's classes, in the order of the columns; empty for a regression.
+    wanted
+        The classes and the order to return.
 
     Examples
     --------

@@ -1,17 +1,17 @@
-"""Champion and challenger on the same rows: the gain, every slice's gain, and the change of calibration.
+"""Champion and challenger on the same rows: the gain, the gain on every slice, and the change of calibration.
 
-Slices are many questions at once: among ten slices that are no worse, one looks worse at the 5 % level in four cases
-out of ten. Holm's step-down procedure keeps the chance of one false alarm at the level of a single question.
+Slices are multiple tests: among ten slices that are no worse, at least one looks worse at the 5 % level with
+probability 0.4. Holm's step-down procedure keeps the probability of any false alarm at the level of a single test.
 
-So are repeated looks at the same rows: who retrains every night against one champion will meet luck some night. The
-k-th look spends the share 1/k² of the first look's chance of error; the shares add up to π²/6, so however many looks
-there are, the chance of one false promotion is at most 1.645 times that of a single look.
+Repeated looks at the same rows are multiple tests too: a model retrained every night against one champion will one
+night be better by chance. The k-th look spends 1/k² of the first look's error probability; the shares add up to π²/6,
+so the probability of any false promotion is at most 1.645 times that of a single look, for any number of looks.
 
 References
 ----------
 Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 65-70.
 Foster & Stine (2008), Alpha-investing: a procedure for sequential control of expected false discoveries, Journal of the
-Royal Statistical Society B 70, 429-444 (how to spend a chance of error over a sequence of tests).
+Royal Statistical Society B 70, 429-444 (how to spend an error probability over a sequence of tests).
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class SliceGain:
     difference
         None where the slice is too small to be compared.
     p_value
-        Chance of a gain as low as this one where the challenger is exactly ``gate.slice_margin`` worse; None where the
-        slice tells nothing of its own noise.
+        Probability of a gain as low as this one if the challenger is exactly ``gate.slice_margin`` worse; None where
+        the slice has too few rows to estimate its noise.
     worse
-        Whether the challenger is worse here beyond noise, with all slices taken together.
+        Whether the challenger is significantly worse here, corrected for the number of slices.
     note
-        Why there is no p-value, in words; empty where there is one.
+        Why there is no p-value, as text; empty where there is one.
     """
 
     column: str
@@ -63,7 +63,7 @@ class SliceGain:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that tells a challenger from a champion.
+    """All measured differences between challenger and champion.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Comparison:
     confidence
         Of the interval of ``difference``: the gate's, corrected for repeated looks.
     looks
-        This look and the earlier ones of the champion's reign, each counted by the share of the rows it also used.
+        This look (1) plus, for each earlier look of the champion's tenure, the share of these rows that it also used.
     """
 
     metric: str
@@ -112,7 +112,7 @@ def compare(
     frame
         The same rows, with the columns of ``config.evaluation.slices``.
     config
-        Says the metric, the slices and the statistics; the same configuration gives the same intervals.
+        Metric, slices and statistics; the same configuration gives the same intervals.
     looks
         See :class:`Comparison`; at least 1.
     """
@@ -139,7 +139,7 @@ def compare(
 
 
 def corrected_confidence(confidence: float, looks: float) -> float:
-    """Confidence of the interval at one of several looks: the chance of error is divided by the look's square.
+    """Confidence of the interval at the k-th look: the error probability is divided by k².
 
     Examples
     --------
@@ -150,9 +150,9 @@ def corrected_confidence(confidence: float, looks: float) -> float:
 
 
 def holm(p_values: Sequence[float | None], level: float) -> tuple[bool, ...]:
-    """Say which hypotheses fall when none may fall wrongly with more than the chance ``level``.
+    """Return which hypotheses are rejected, with a family-wise error rate of at most ``level``.
 
-    A hypothesis without a p-value is not tested, does not fall and costs the others nothing.
+    A hypothesis without a p-value is not tested, is not rejected and does not count towards the correction.
 
     Examples
     --------
@@ -192,4 +192,4 @@ def _note(part: Slice, gain: Difference, p_value: float | None) -> str:
         return f"fewer than {MIN_ROWS} rows: not judged"
     if gain.gain is None:
         return f"{METRICS[gain.metric].label} is not defined on these rows: not judged"
-    return "too few rows of one class to know the noise: not judged"
+    return "too few rows of one class to estimate the noise: not judged"

@@ -1,4 +1,4 @@
-"""Whether a challenger may take the champion's place."""
+"""Whether a challenger may replace the champion."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ __all__ = [
 ]
 
 Decision = Literal["promote", "keep", "undecided"]
-"""``promote``: the challenger is better; ``keep``: the champion stays; ``undecided``: nobody can tell yet."""
+"""``promote``: the challenger is better; ``keep``: the champion stays; ``undecided``: too little evidence."""
 
 
 @dataclass(frozen=True)
 class ServingVerdict:
-    """What the code that serves made of a bundle, in a fresh process.
+    """Result of the serving rehearsal: the serving code loads a bundle in a fresh process and predicts.
 
     Parameters
     ----------
     passed
-        Whether it loads, gives the training pipeline's answers and is fast enough.
+        Whether the bundle loads, reproduces the training pipeline's predictions and is fast enough.
     kind
-        What was loaded: ``onnx`` or ``skops``; empty where nothing could be.
+        What was loaded: ``onnx`` or ``skops``; empty where nothing could be loaded.
     n_rows
         Rows scored.
     max_abs_diff
-        Largest distance from the training pipeline's answers.
+        Largest absolute difference from the training pipeline's predictions.
     p50_ms, p95_ms
-        Percentiles of the time one row takes, in milliseconds.
+        Percentiles of the time to score one row, in milliseconds.
     load_seconds
-        Time until the bundle could answer.
+        Seconds until the bundle could predict.
     reasons
         Sentences for people.
     """
@@ -76,13 +76,13 @@ class HoldoutFacts:
     n_seen_by_champion, n_seen_by_challenger
         Of those, rows in a model's training; a row can count for both.
     n_needed
-        Clean rows needed in all.
+        Clean rows needed in total.
     enough
-        Whether there are as many.
+        Whether ``n_rows`` reaches ``n_needed``.
     reason
         A sentence for people.
     rule
-        How the holdout was told apart from the training rows.
+        How the holdout was separated from the training rows.
     fingerprint
         Hash of the clean rows' identities.
     """
@@ -107,7 +107,7 @@ class GateVerdict:
     decision
         See :data:`Decision`.
     mode
-        ``gate.mode`` of the model file: what follows from a ``promote``.
+        ``gate.mode`` of the model file: what happens after a ``promote``.
     model, version
         The challenger.
     champion, champion_sequence
@@ -117,11 +117,11 @@ class GateVerdict:
     value, low, high
         The challenger's value on its own holdout and its interval; None where undefined.
     floor
-        Worst value that is acceptable.
+        Worst acceptable value.
     checks
         In the order of the gate.
     comparison, holdout, self_test, serving
-        What the checks looked at; None where it was not made.
+        The measurements behind the checks; None where a measurement was not made.
     reasons
         Sentences for people: the headline first.
     """
@@ -151,7 +151,7 @@ class GateVerdict:
 
     @property
     def status(self) -> str:
-        """What becomes of the version: ``promoted``, ``waiting``, ``recorded``, ``refused`` or ``undecided``."""
+        """What happens to the version: ``promoted``, ``waiting``, ``recorded``, ``refused`` or ``undecided``."""
         if self.decision == "promote":
             return {"enabled": "promoted", "manual": "waiting", "dry_run": "recorded"}[self.mode]
         return "refused" if self.decision == "keep" else "undecided"
@@ -177,7 +177,7 @@ class GateVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Everything the gate looks at.
+    """The measurements that the gate decides on.
 
     Parameters
     ----------
@@ -190,11 +190,11 @@ class Evidence:
     champion, champion_sequence
         As in :class:`GateVerdict`.
     holdout
-        The clean rows: without a champion, or with one that cannot be compared, those the challenger is clean on.
+        The clean rows; without a comparable champion, the rows that the challenger has not trained on.
     comparison
         None where it was not made.
     incomparable
-        Why the champion cannot be compared with, as a sentence; None where it can.
+        Why the champion cannot be compared, as a sentence; None where it can.
     self_test, serving
         None where they were not made.
     """
@@ -212,10 +212,11 @@ class Evidence:
 
 
 def decide(evidence: Evidence, config: ModelConfig) -> GateVerdict:
-    """Decide whether a challenger may take the champion's place.
+    """Decide whether a challenger may replace the champion.
 
-    It may where every check is answered by yes. A single no keeps the champion, whatever is not known; without a no,
-    an unanswered check leaves it undecided. Without a champion the floor, the self-test and the rehearsal decide.
+    It may where every check passes. One failed check keeps the champion, even where other checks are undecided;
+    without a failed check, an undecided check makes the decision ``undecided``. Without a champion, the floor, the
+    negative controls and the serving rehearsal decide.
     """
     checks = _checks(evidence, config)
     decision = _decision(checks)
@@ -248,7 +249,7 @@ def _checks(evidence: Evidence, config: ModelConfig) -> tuple[Check, ...]:
     if evidence.champion is None:
         return (floor, *blessings)
     if evidence.incomparable is not None:
-        reason = f"champion {evidence.champion} cannot be compared with: {evidence.incomparable}"
+        reason = f"champion {evidence.champion} cannot be compared: {evidence.incomparable}"
         return (floor, *_not_made(config, reason), *blessings)
     holdout = _holdout_check(evidence.holdout)
     if not holdout.passed:
@@ -276,29 +277,29 @@ def _not_made(config: ModelConfig, reason: str) -> Iterator[Check]:
 
 def _holdout_check(facts: HoldoutFacts | None) -> Check:
     if facts is None:
-        return Check("holdout", None, "nobody looked for rows that neither model has trained on")
+        return Check("holdout", None, "the rows that neither model has trained on were not determined")
     return Check("holdout", facts.enough, facts.reason)
 
 
 def _self_test_check(found: SelfTest | None, holdout: HoldoutFacts | None) -> Check:
     if found is None:
         few = holdout is not None and not holdout.enough
-        return Check("self-test", None, holdout.reason if holdout and few else "the gate's self-test was not made")
+        return Check("self-test", None, holdout.reason if holdout and few else "the negative controls were not run")
     if found.passed:
-        return Check("self-test", True, f"the gate refused all {len(found.results)} models that must not win")
+        return Check("self-test", True, f"the gate rejected all {len(found.results)} negative controls")
     failed = "; ".join(trial.reason for trial in found.results if not trial.passed)
-    return Check("self-test", False, f"the gate failed its self-test, so nothing is promoted: {failed}")
+    return Check("self-test", False, f"a negative control was not rejected, so nothing is promoted: {failed}")
 
 
 def _serving_check(found: ServingVerdict | None) -> Check:
     if found is None:
-        return Check("serving", None, "serving was not rehearsed")
-    default = "the rehearsal of serving passed" if found.passed else "the rehearsal of serving failed"
+        return Check("serving", None, "the serving rehearsal was not run")
+    default = "the serving rehearsal passed" if found.passed else "the serving rehearsal failed"
     return Check("serving", found.passed, "; ".join(found.reasons) or default)
 
 
 def _decision(checks: Sequence[Check]) -> Decision:
-    """Too few rows are no answer about the challenger; every other no is one."""
+    """Too few clean rows make the decision undecided; every other failed check keeps the champion."""
     if any(check.passed is False and check.name != "holdout" for check in checks):
         return "keep"
     return "promote" if all(check.passed for check in checks) else "undecided"
@@ -314,7 +315,7 @@ def _headline(decision: Decision, checks: Sequence[Check], evidence: Evidence) -
         return f"{version} is good enough to be the first champion: it reaches the floor and passes every check"
     if decision == "undecided":
         question = "good enough to be the first champion" if first else f"better than {champion}"
-        return f"nobody can tell yet whether {version} is {question}"
+        return f"undecided: not enough evidence that {version} is {question}"
     faults = [_fault(check.name, evidence) for check in checks if check.passed is False and check.name in _FAULTS]
     said = " and ".join([", ".join(faults[:-1]), faults[-1]] if len(faults) > 1 else faults)
     return f"there is no champion yet: {version} {said}" if first else f"{champion} stays: {version} {said}"
@@ -350,9 +351,9 @@ def _looks_text(comparison: Comparison, gate: Gate) -> str:
 
 def _what_follows(decision: Decision, version: str, mode: str) -> str:
     if decision == "undecided":
-        return f"to promote it nonetheless: perennial approve {version} --reason ..."
+        return f"to promote it anyway: perennial approve {version} --reason ..."
     if decision == "promote" and mode == "dry_run":
-        return "gate.mode is dry_run: this is recorded and nobody is promoted"
+        return "gate.mode is dry_run: the verdict is recorded and no version is promoted"
     if decision == "promote" and mode == "manual":
         return f"gate.mode is manual: it waits for perennial approve (or reject) {version} --reason ..."
     return ""
@@ -361,10 +362,10 @@ def _what_follows(decision: Decision, version: str, mode: str) -> str:
 _FAULTS = {
     "floor": "misses the floor",
     "gain": "is not better",
-    "slices": "is worse on a part of the rows",
+    "slices": "is worse on a slice",
     "calibration": "is less well calibrated",
-    "self-test": "was judged by a gate that failed its self-test",
-    "serving": "failed the rehearsal of serving",
+    "self-test": "was judged by a gate that did not reject a negative control",
+    "serving": "failed the serving rehearsal",
 }
 
 

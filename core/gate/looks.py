@@ -1,7 +1,7 @@
-"""How often the rows of a holdout were looked at before: a sketch of each holdout, and the overlap of two.
+"""How often a holdout's rows were used in earlier comparisons: a sketch of each holdout, and the overlap of two.
 
-Each comparison on rows that have judged before is one more chance to be promoted by luck; the gate corrects for their
-number, so it must know it without keeping the rows.
+Each comparison on rows that were used before is one more chance of promotion by luck. The gate corrects for the number
+of such looks; sketches make it possible to count them without keeping the rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from core.data.split import Hashes, scattered
 from core.errors import StorageError
 
 SKETCH_SIZE = 256
-"""Hashes kept per holdout: an overlap of a half is told to about ±0.03 (one standard error)."""
+"""Hashes kept per holdout: an overlap of 0.5 is estimated to about ±0.03 (one standard error)."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class HoldoutSketch:
     n_rows
         Distinct rows of the holdout.
     smallest
-        At most 256 hashes, ascending; all there are where the holdout has no more rows.
+        At most 256 hashes, ascending; the hashes of all rows where the holdout has at most 256.
 
     References
     ----------
@@ -54,7 +54,7 @@ class HoldoutSketch:
         Raises
         ------
         StorageError
-            The text is no sketch.
+            The text is not a sketch.
         """
         try:
             content = json.loads(text)
@@ -65,21 +65,21 @@ class HoldoutSketch:
             ) from error
 
     def to_json(self) -> str:
-        """One line of text, at most 5 kB; hashes as hexadecimal, since JSON's numbers end at 2**53."""
+        """One line of text, at most 5 kB; hashes as hexadecimal, because JSON numbers are exact only up to 2**53."""
         return json.dumps({"n_rows": self.n_rows, "smallest": [f"{value:016x}" for value in self.smallest]})
 
     @property
     def threshold(self) -> int | None:
-        """Hash up to which every row is in the sketch; None: all rows are."""
+        """Largest hash up to which the sketch is complete; None: it holds all rows."""
         return self.smallest[-1] if len(self.smallest) < self.n_rows else None
 
 
 def overlap(present: HoldoutSketch, earlier: HoldoutSketch) -> float:
-    """Share of the present holdout's rows that the earlier one had, 0 to 1.
+    """Share of the present holdout's rows that the earlier holdout contained, 0 to 1.
 
-    Counted among the present rows whose hash both sketches reach, which are drawn at random; exact where both holdouts
-    have at most 256 rows. Where no row is within reach (the earlier holdout is far larger) it is 1: the correction is
-    then too strict rather than too loose.
+    Counted over the present rows whose hash lies below both thresholds, which is a random sample; exact where both
+    holdouts have at most 256 rows. Where no row lies below both (the earlier holdout is far larger) it is 1: the
+    correction is then too strict rather than too loose.
     """
     thresholds = [sketch.threshold for sketch in (present, earlier) if sketch.threshold is not None]
     reached = [value for value in present.smallest if not thresholds or value <= min(thresholds)]

@@ -1,7 +1,7 @@
-"""The gate's test of itself: models that must not win are put to it, under the rule and on the rows of the verdict.
+"""Negative controls: models the gate must reject, judged by the same rule on the same rows as the challenger.
 
-A gate that mixed up two outputs, read a metric upside down or scored rows against another row's label would promote one
-of them, or could not tell them from the reference.
+A gate that confused two outputs, inverted a metric or scored rows against the labels of other rows would promote one
+of them, or would measure no difference from the reference.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from core.train.fitting import fit_estimator
 from core.train.pipeline import build_pipeline
 
 MAX_ROWS = 5_000
-"""Rows the model of permuted labels is fitted on: enough to learn from, if there were anything to learn."""
+"""Most rows that the model of permuted labels is fitted on; enough to learn from true labels."""
 
 MIN_PER_CLASS = 20
-"""Rows of a rare class among them: an estimator may cut the rows once more, to stop early or to calibrate."""
+"""Rows of a rare class among them: an estimator may split the rows again for early stopping or calibration."""
 
 Reference = Literal["champion", "challenger"]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One model that the gate must not promote.
+    """The gate's result for one negative control.
 
     Parameters
     ----------
     name
-        ``itself``: the reference once more; ``degraded``: the reference on rows whose features were partly permuted;
+        ``itself``: the reference again; ``degraded``: the reference on rows with half of the raw columns permuted;
         ``shuffled``: a model that was fitted on permuted labels.
     difference
-        Its gain over the reference; None where the trial was not made.
+        Its gain over the reference; None where the trial was not run.
     passed
-        Whether the gate's rule refused the model, in a trial that it could have failed.
+        Whether the gate's rule rejected the control, in a trial that could have failed.
     reason
         A sentence for people.
     """
@@ -59,7 +59,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """What the gate answered to models that must not win.
+    """Results of the negative controls.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class SelfTest:
     results
         The trials ``itself``, ``degraded`` and ``shuffled``.
     reference
-        The model they were held against.
+        The model they were compared with.
     """
 
     passed: bool
@@ -77,10 +77,10 @@ class SelfTest:
 
 
 def trial_reference(comparison: Comparison | None, config: ModelConfig) -> Reference:
-    """Name the model that the self-test holds the others against.
+    """Return the model that the negative controls are compared with.
 
-    The champion, while it reaches the gate's floor on the rows of the comparison. When the world has moved so far that
-    it does not, a model that learnt nothing may rightly be better; then the challenger is the one to stand the test.
+    It is the champion, while the champion reaches the gate's floor on the rows of the comparison. After strong drift it
+    may not, and a model that learnt nothing may then truly be better; the challenger is the reference in that case.
     """
     value = comparison.difference.champion if comparison else None
     reaches = value is not None and METRICS[config.gate.metric].reaches(value, config.gate.floor)
@@ -88,7 +88,7 @@ def trial_reference(comparison: Comparison | None, config: ModelConfig) -> Refer
 
 
 def degraded(frame: pd.DataFrame, contract: FeatureContract, seed: int, leading: str | None = None) -> pd.DataFrame:
-    """Permute a random half of the raw columns among the rows.
+    """Permute a random half of the raw columns across the rows.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def degraded(frame: pd.DataFrame, contract: FeatureContract, seed: int, leading:
     seed
         Of the choice and of the permutation, which all chosen columns share.
     leading
-        The column the reference leans on most; it is among the permuted ones.
+        The reference's most important column; it is always permuted.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def degraded(frame: pd.DataFrame, contract: FeatureContract, seed: int, leading:
 def shuffled_model(
     config: ModelConfig, contract: FeatureContract, frame: pd.DataFrame, y: npt.NDArray[Any], seed: int
 ) -> Pipeline:
-    """Fit the model file's pipeline on labels that were permuted among the rows.
+    """Fit the model file's pipeline on labels that were permuted across the rows.
 
     Parameters
     ----------
@@ -152,9 +152,9 @@ def self_test(
     config: ModelConfig,
     of: Reference = "champion",
 ) -> SelfTest:
-    """Put three models that must not win to the gate's rule.
+    """Judge three negative controls by the gate's rule.
 
-    A trial that was skipped, or that the gate could not have failed, is no pass.
+    A trial that was skipped, or that could not have failed, does not pass.
 
     Parameters
     ----------
@@ -188,9 +188,9 @@ def self_test(
 def _trial(name: str, difference: Difference | None, gate: Gate, of: Reference, same: bool) -> Trial:
     who = _WHO[name].format(of=of)
     if difference is None:
-        return Trial(name, None, False, f"{who} gave no answers: a trial that is skipped is no pass")
+        return Trial(name, None, False, f"{who} gave no predictions: a skipped trial does not pass")
     if difference.gain is None or difference.low is None:
-        reason = f"{who}: {difference.n_rows:,} rows give no interval of the gain, so the trial tells nothing"
+        reason = f"{who}: {difference.n_rows:,} rows give no interval for the gain, so the trial shows nothing"
         return Trial(name, difference, False, reason)
     if gain_check(difference, gate).passed:
         return Trial(name, difference, False, f"{who} would be promoted: {gain_text(difference)}")
@@ -199,8 +199,8 @@ def _trial(name: str, difference: Difference | None, gate: Gate, of: Reference, 
         reason = f"{who} ties" if tie else f"{who} does not tie: {gain_text(difference)}"
         return Trial(name, difference, tie, reason)
     if same:
-        return Trial(name, difference, False, f"{who} answers as the {of} does: a trial that cannot fail is no pass")
-    return Trial(name, difference, True, f"{who} is refused: {gain_text(difference)}")
+        return Trial(name, difference, False, f"{who} predicts the same as the {of}: a trial that cannot fail does not pass")
+    return Trial(name, difference, True, f"{who} is rejected: {gain_text(difference)}")
 
 
 _WHO = {
@@ -211,7 +211,7 @@ _WHO = {
 
 
 def _sample(y: npt.NDArray[Any], classes: bool, generator: np.random.Generator) -> npt.NDArray[np.intp]:
-    """Rows at even steps along the sorted target, and some of each rare class."""
+    """Positions of rows at even steps along the sorted target, plus rows of each rare class."""
     mixed = generator.permutation(len(y))
     if len(y) <= MAX_ROWS:
         return np.sort(mixed)

@@ -1,4 +1,4 @@
-"""How the numbers of a verdict read: on the card, on the run's page and in a terminal."""
+"""Text of a verdict's numbers: for the model card, the run's page and a terminal."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ NONE = "–"
 
 @dataclass(frozen=True)
 class Badge:
-    """One word or two that are read before everything else.
+    """A short label for a result.
 
     Parameters
     ----------
     text
-        Starts with a sign, so that it is understood in black and white.
+        Starts with a sign, so that it can be read without colour.
     tone
         Its colour: green, red, amber or grey.
     """
@@ -35,7 +35,7 @@ class Badge:
 
 
 def decision_badge(verdict: GateVerdict) -> Badge:
-    """Say what the gate decided and what follows from it under the model's mode."""
+    """Return the gate's decision and what happens next in the model's mode."""
     if verdict.decision == "undecided":
         return Badge("? undecided", "warn")
     if verdict.decision == "keep":
@@ -45,17 +45,17 @@ def decision_badge(verdict: GateVerdict) -> Badge:
 
 
 def check_badge(check: Check) -> Badge:
-    """Say whether a check held."""
+    """Return whether a check passed."""
     if check.passed is None:
         return Badge("– no answer", "none")
     if check.passed:
         return Badge("✓ held", "good")
-    # Too few rows say nothing against the challenger.
+    # Too few rows are no evidence against the challenger.
     return Badge("? not enough", "warn") if check.name == "holdout" else Badge("✗ failed", "bad")
 
 
 def check_reasons(checks: Sequence[Check]) -> list[tuple[Check, str]]:
-    """Pair checks with their reasons, each reason told once."""
+    """Pair checks with their reasons; a repeated reason is given once."""
     first: dict[str, str] = {}
     told = [first.setdefault(check.reason, check.name) == check.name for check in checks]
     return [
@@ -64,19 +64,19 @@ def check_reasons(checks: Sequence[Check]) -> list[tuple[Check, str]]:
 
 
 def standing(verdict: GateVerdict) -> str:
-    """Say who was judged against whom."""
+    """Return which version was judged against which champion."""
     rival = "there is no champion yet" if verdict.champion is None else f"against champion {verdict.champion}"
     return f"{verdict.model} version {verdict.version}, {rival}; mode {verdict.mode}"
 
 
 def remarks(verdict: GateVerdict) -> list[str]:
-    """Sentences of a verdict that neither its headline nor its checks say."""
+    """Sentences of a verdict that are in neither its headline nor its checks."""
     said = {check.reason for check in verdict.checks}
     return [reason for reason in verdict.reasons[1:] if reason not in said]
 
 
 def holdout_facts(holdout: HoldoutFacts) -> dict[str, str]:
-    """Name and number of what is known of the rows."""
+    """Names and values of the facts about the clean holdout."""
     return {
         "clean rows": f"{holdout.n_rows:,}",
         "needed": f"{holdout.n_needed:,}",
@@ -87,12 +87,12 @@ def holdout_facts(holdout: HoldoutFacts) -> dict[str, str]:
 
 
 def look_facts(comparison: Comparison) -> dict[str, str]:
-    """Name and number of what guards against looking again and again."""
+    """Names and values of the correction for repeated looks."""
     return {"looks": f"{comparison.looks:.3g}", "confidence": percent_text(comparison.confidence)}
 
 
 def serving_facts(serving: ServingVerdict) -> dict[str, str]:
-    """Name and number of what the rehearsal of serving measured."""
+    """Names and values of the serving rehearsal's measurements."""
     apart = serving.max_abs_diff
     return {
         "loaded as": {"onnx": "ONNX", "skops": "skops"}.get(serving.kind, NONE),
@@ -105,7 +105,7 @@ def serving_facts(serving: ServingVerdict) -> dict[str, str]:
 
 
 def slice_remark(part: SliceGain) -> str:
-    """Say what is to be said of a slice beside its numbers."""
+    """Return the remark on a slice beside its numbers."""
     if not part.worse:
         return part.note
     return f"worse beyond noise{f' (p = {part.p_value:.2g})' if part.p_value is not None else ''}"
@@ -146,7 +146,7 @@ def number(value: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
-    """Text of a gain or a loss, with its sign; exactly nothing is ``0``.
+    """Text of a gain or a loss, with its sign; exactly zero is ``0``.
 
     Examples
     --------

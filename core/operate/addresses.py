@@ -1,4 +1,4 @@
-"""Which addresses of the network a process may connect to that was told where to connect by somebody else."""
+"""SSRF guard: which outbound addresses are allowed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Network = IPv4Network | IPv6Network
 
 _UNICAST = IPv6Network("2000::/3")
-"""All that is given out to be reached over the internet; what lies outside is local, or stands for an IPv4 address."""
+"""Global unicast IPv6; addresses outside it are local or embed an IPv4 address."""
 
 _6TO4 = IPv6Network("2002::/16")
 
 
 def is_public(address: str) -> bool:
-    """Say whether an address is one of the internet: not of this machine, its network, its provider or a group.
+    """Return whether an address is public: not loopback, private, link-local, reserved, shared or multicast.
 
-    An IPv6 address that stands for an IPv4 one is judged as that, and tunnels to IPv4 are not public.
+    An IPv4-mapped IPv6 address is judged as its IPv4 address; addresses of tunnels to IPv4 are not public.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def is_public(address: str) -> bool:
 
 
 def is_within(address: str, networks: Iterable[Network]) -> bool:
-    """Say whether an address lies in one of some networks.
+    """Return whether an address lies in one of the networks.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def is_within(address: str, networks: Iterable[Network]) -> bool:
 
 
 def network(text: str) -> Network | None:
-    """Return the network or the single address that a text names; None where it names neither.
+    """Parse a network or a single address; None where the text is neither.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def network(text: str) -> Network | None:
 
 
 def _plain(address: str) -> IPv4Address | IPv6Address | None:
-    """Read an address as the system writes it, not as people may (``127.1``, ``0x7f000001``, a name)."""
+    """Parse an address in standard notation only: no ``127.1``, no ``0x7f000001``, no host name."""
     try:
         found = ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What is worth telling people, and in which words: plain text, bounded, with nothing in it that a channel obeys."""
+"""Which events cause an alert, and its text: plain, bounded, and without markup or mentions that a channel acts on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.text import readable
 Level = Literal["info", "success", "warning", "failure"]
 
 ALARMING_REFUSALS = ("validation", "leakage", "budget")
-"""Refusals somebody has to do something about; the others are how a quiet week looks."""
+"""Refusals that need an action; the others are normal in a quiet week."""
 
 MAX_KEY = 128
 MAX_TITLE = 120
@@ -23,12 +23,12 @@ MAX_LINE = 500
 MAX_REASONS = 8
 
 GIVE_UP_AFTER = timedelta(hours=48)
-"""Age from which an alert is no longer tried, and an event no longer told: news by then to nobody."""
+"""Age from which an alert is no longer retried, and an event causes no alert: it is no longer news."""
 
 _FIRST_WAIT = timedelta(minutes=1)
 _LONGEST_WAIT = timedelta(hours=4)
 
-# Chat services call everybody for these words, wherever they stand.
+# Chat services notify all members for these words, anywhere in a message.
 _CALL = re.compile(r"@(?=(?:everyone|here|channel|all|room)\b)", re.IGNORECASE)
 
 
@@ -55,7 +55,7 @@ class Alert:
 
 
 def alert_of(event: Mapping[str, Any]) -> Alert | None:
-    """Return what people are told of an event; None where it is not worth a message.
+    """Return the alert for an event; None where the event causes none.
 
     Parameters
     ----------
@@ -76,7 +76,16 @@ def alert_of(event: Mapping[str, Any]) -> Alert | None:
 
 
 def alert(key: str, level: Level, title: str, body: str) -> Alert:
-    r"""Return an alert whose texts may come from anywhere.
+    r"""Return an alert from untrusted texts: control characters and mentions are escaped, lengths are bounded.
+
+    Parameters
+    ----------
+    key
+        Alerts with the same key are sent once within the quiet hours.
+    level
+        ``info``, ``success``, ``warning`` or ``failure``.
+    title, body
+        One line, and lines of plain text.
 
     Examples
     --------
@@ -85,15 +94,25 @@ def alert(key: str, level: Level, title: str, body: str) -> Alert:
     """
     lines = "\n".join(_plain(line, MAX_LINE) for line in body.strip().splitlines())
     cut = lines if len(lines) <= MAX_BODY else lines[: MAX_BODY - 1] + "…"
-    # What is escaped gets longer; the database bounds both.
+    # Escaping makes texts longer; the database bounds both.
     return Alert(readable(key)[:MAX_KEY], level, _plain(title, MAX_TITLE)[: 2 * MAX_TITLE], cut)
 
 
 def with_earlier(told: Alert, n_more: int, since: datetime) -> Alert:
-    """Return an alert that also says how many before it were not sent."""
+    """Return an alert that also says how many earlier ones were not sent.
+
+    Parameters
+    ----------
+    told
+        The alert to send.
+    n_more
+        Number of earlier alerts of the same key that were not sent.
+    since
+        Moment of the first of them, aware.
+    """
     if not n_more:
         return told
-    note = f"{n_more:,} more of these since {since:%Y-%m-%d %H:%M} UTC were not sent."
+    note = f"{n_more:,} more of these alerts since {since:%Y-%m-%d %H:%M} UTC were not sent."
     return Alert(told.key, told.level, told.title, f"{told.body}\n\n{note}")
 
 
@@ -110,7 +129,7 @@ def wait_after(attempts: int) -> timedelta:
 
 
 def _drift(model: str, payload: Mapping[str, Any]) -> Alert:
-    advice = "A retraining was asked for." if payload.get("retrain") else "No retraining was asked for."
+    advice = "A retraining was requested." if payload.get("retrain") else "No retraining was requested."
     return alert(
         f"drift:{model}",
         "warning",
@@ -124,7 +143,7 @@ def _champion(model: str, payload: Mapping[str, Any], *, back: bool) -> Alert:
     instead = "" if previous is None else f" in place of version {previous}"
     what = "is champion again" if back else "is champion"
     return alert(
-        f"champion:{model}:{payload['sequence']}",  # every move is told
+        f"champion:{model}:{payload['sequence']}",  # every change of champion is sent
         "warning" if back else "success",
         f"{model}: version {version} {what}",
         f"Version {version} {what}{instead}, by {payload['kind']} ({payload['actor']}).\n"

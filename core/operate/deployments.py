@@ -1,4 +1,4 @@
-"""From ``prefect.yaml`` and the model files to the deployments of every model."""
+"""The deployments of every model, from ``prefect.yaml`` and the model files."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from config.prefect_file import CronSchedule, Deployment, PrefectFile
 from config.schema import ModelConfig
 
 TAG = "perennial"
-"""Every deployment of ours, and thereby every run of it, has this tag."""
+"""Tag of every deployment of Perennial, and so of every run of one."""
 
 HEARTBEAT_SECONDS = 30
-"""Prefect takes no shorter pause between two heartbeats of a run."""
+"""Prefect's shortest interval between two heartbeats of a run."""
 
 ZOMBIE_SECONDS = 80
-"""Silence after which a run counts as dead. The server looks every 5 s and needs a moment to act, so that a run is
-marked within three heartbeats of its death, whenever in the pause between two it died."""
+"""Time without a heartbeat after which a run counts as dead. The server checks every 5 s and needs a moment to act,
+so a run is marked within three heartbeats of its death, wherever in the interval between two it died."""
 
 RECALL_SECONDS = HEARTBEAT_SECONDS + 5
-"""How long a heartbeat may come after a run was marked. Who starts such a run again waits longer, or it runs twice."""
+"""How long after a run was marked a heartbeat may still arrive. A restart waits longer, or the run runs twice."""
 
 PENDING_SECONDS = 120
-"""How long the process of a run may take to begin in a folder of its worker's machine."""
+"""How long the process of a run may take to begin, when the code is in a folder on its worker's machine."""
 
 CLONED_PENDING_SECONDS = 900
-"""The same, where it first clones, installs, and waits for a run that holds the model."""
+"""The same, where the run first clones, installs, and waits for another run that holds the model."""
 
 SILENT = "CrashedSilently"
-"""Name of the state, of type *crashed*, of a run that is not heard of any more."""
+"""Name of the state, of type *crashed*, of a run whose heartbeats stopped."""
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
 
@@ -60,11 +60,11 @@ class Site:
     work_pool
         Name of the pool whose workers take the runs.
     repository, branch
-        Cloned by every run; None for a folder of the worker's machine.
+        Cloned by every run; None where the code is in a folder on the worker's machine.
     folder
         That folder, with the code.
     environment
-        Beside that of ``prefect.yaml``.
+        Variables in addition to those of ``prefect.yaml``.
     """
 
     work_pool: str
@@ -76,16 +76,16 @@ class Site:
 
 @dataclass(frozen=True)
 class DeployedFlow:
-    """What became of one deployment.
+    """The change made to one deployment.
 
     Parameters
     ----------
     name
         ``flow/model``.
     change
-        ``left over`` is a deployment of a model that is gone; told to, ``perennial deploy`` removes it.
+        ``left over`` is a deployment of a model that no longer exists; ``perennial deploy --prune`` removes it.
     schedule
-        Cron expression and time zone; None where it runs on demand only.
+        Cron expression and time zone; None where the deployment has no schedule.
     next_run
         The schedule's next slot.
     """
@@ -140,7 +140,17 @@ def next_run(schedule: CronSchedule, now: datetime) -> datetime:
 
 
 def deployed_flow(deployment: Deployment, change: Change, now: datetime) -> DeployedFlow:
-    """Describe a deployment of the rendered file."""
+    """Describe a deployment of the rendered file.
+
+    Parameters
+    ----------
+    deployment
+        With its schedules.
+    change
+        What was done with it on the server.
+    now
+        Aware moment after which the next slot is looked for.
+    """
     if not deployment.schedules:
         return DeployedFlow(deployment.full_name, change)
     schedule = deployment.schedules[0]
@@ -148,7 +158,7 @@ def deployed_flow(deployment: Deployment, change: Change, now: datetime) -> Depl
 
 
 def model_of(tags: Sequence[str]) -> str | None:
-    """Return the model that a deployment's tags name.
+    """Return the model in a deployment's tags; None where there is none.
 
     Examples
     --------
@@ -159,20 +169,20 @@ def model_of(tags: Sequence[str]) -> str | None:
 
 
 def automations(pending_seconds: int = PENDING_SECONDS) -> list[dict[str, Any]]:
-    """Return the automations that are not of one deployment, as Prefect's API takes them.
+    """Return the automations that belong to no single deployment, in the format of Prefect's API.
 
-    The names do not begin as those of the automations do whose failures people are told: a run of a second or two ends
-    before its first heartbeat arrives, is then looked at in vain, and Prefect calls that a failed action.
+    Their names differ in their beginning from those of the automations whose failures cause alerts: a run of a second
+    or two ends before its first heartbeat arrives, the action then changes nothing, and Prefect reports it as failed.
     """
     return [_crash_silent_runs(), _crash_runs_that_never_began(pending_seconds), _recall_living_runs()]
 
 
 def _crash_silent_runs() -> dict[str, Any]:
-    """Mark runs as crashed whose process died.
+    """Mark runs whose process died as crashed.
 
-    A heartbeat both meets the expectation and begins the next. Only states in which no process is left are expected
-    beside it: after any other, a run that dies before its next heartbeat would never be found. Runs in a final state
-    are not touched; Prefect refuses to change them.
+    A heartbeat both satisfies the expected event and starts the next wait. Besides heartbeats, only states without a
+    process are expected events: after any other state, a run that died before its next heartbeat would never be
+    found. Runs in a final state are not touched; Prefect refuses to change them.
     """
     return {
         "name": "perennial crashes silent runs",
@@ -192,7 +202,7 @@ def _crash_silent_runs() -> dict[str, Any]:
 
 
 def _crash_runs_that_never_began(seconds: int) -> dict[str, Any]:
-    """Mark runs as crashed whose worker died before their process began: they have no heartbeat yet."""
+    """Mark runs whose worker died before their process began as crashed: they have no heartbeat yet."""
     began = ("Running", "Retrying", "Scheduled", "Late", "AwaitingRetry", "AwaitingConcurrencySlot", "Cancelling")
     return {
         "name": "perennial crashes runs that never began",
@@ -212,13 +222,13 @@ def _crash_runs_that_never_began(seconds: int) -> dict[str, Any]:
 
 
 def _recall_living_runs() -> dict[str, Any]:
-    """Take back what was wrong: after a time without server, it counts runs as silent before their heartbeats arrive.
+    """Undo a wrong mark: a server that was down counts runs as silent before their delayed heartbeats arrive.
 
-    A run that lives sends its next one within the pause between two.
+    A living run sends its next heartbeat within one interval.
     """
     return {
         "name": "perennial recalls living runs",
-        "description": "A run that sends a heartbeat has a process, whatever was thought of it.",
+        "description": "A run that sends a heartbeat has a process, so it is not crashed.",
         "enabled": True,
         "trigger": {
             "type": "event",
@@ -258,7 +268,7 @@ def _values(config: ModelConfig, site: Site) -> dict[str, str]:
 
 
 def _filled(node: Any, values: Mapping[str, str]) -> Any:
-    """Put values in the places ``{{ $NAME }}``; other placeholders are Prefect's."""
+    """Replace the placeholders ``{{ $NAME }}``; other placeholders are Prefect's."""
     if isinstance(node, str):
         return re.sub(r"{{\s*\$(\w+)\s*}}", lambda found: values.get(found[1], found[0]), node)
     if isinstance(node, dict):

@@ -227,9 +227,10 @@ def great_expectations() -> Any:
 
 
 def _source() -> Any:
+    gx = great_expectations()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    context = great_expectations().get_context(mode="ephemeral")
+    context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     return context.data_sources.add_sql(
         "staged",
