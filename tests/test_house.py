@@ -43,7 +43,7 @@ SUB_ROOMS: dict[str, list[set[str]]] = {
         {"steps"},
     ],
     "serving": [
-        {"problems", "ids", "bundle", "instance"},
+        {"problems", "ids", "routes", "bundle", "instance"},
         {"model", "access", "rehearsal"},
         {"telemetry", "webhooks"},
         {"http"},

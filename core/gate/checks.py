@@ -180,7 +180,7 @@ def _interval(estimate: Estimate, confidence: float) -> str:
 def _doubt(estimate: Estimate, label: str, floor: float) -> str:
     if estimate.low is None or estimate.high is None or not estimate.low < floor < estimate.high:
         return ""
-    return f"; the interval of {label} contains the floor {floor:g}: more holdout rows would make the decision more certain"
+    return f"; the interval of {label} contains the floor {floor:g}: more holdout rows would decide it"
 
 
 def _beside(value: float, floor: float) -> str:

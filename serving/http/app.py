@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 from core.errors import StorageError
 from core.feature_contract import FeatureContract
+from serving import routes
 from serving.access.callers import ANYONE, Caller
 from serving.bundle.reader import read_document
 from serving.http.openapi import document
@@ -160,7 +161,7 @@ def build_app(
     add_hooks(app, service, inbox)
     add_page(app, service, mlflow_uri)
 
-    @app.get("/openapi.json", include_in_schema=False)
+    @app.get(routes.SCHEMA.path, include_in_schema=False)
     async def schema(request: Request) -> Any:
         caller = _caller(request)
         models = [found.model for found in service.models.values() if caller.may("predict", found.model.name)]
@@ -242,19 +243,19 @@ def _invalid(error: RequestValidationError) -> Problem:
 
 
 def _add_health(app: FastAPI, service: Service) -> None:
-    @app.get("/health/live", response_model=HealthAnswer)
+    @app.get(routes.LIVE.path, response_model=HealthAnswer)
     async def live() -> Any:
         """Whether the process answers."""
         return HealthAnswer(status="live")
 
-    @app.get("/health/ready", response_model=HealthAnswer, responses={503: {"model": HealthAnswer}})
+    @app.get(routes.READY.path, response_model=HealthAnswer, responses={503: {"model": HealthAnswer}})
     async def ready(response: Response) -> Any:
         """Whether requests should come here."""
         reason = service.not_ready_because()
         response.status_code = 200 if reason is None else 503
         return HealthAnswer(status="ready" if reason is None else "not ready", reason=reason)
 
-    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    @app.get(routes.METRICS.path, response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def metrics() -> Any:
         """Metrics for Prometheus, of all workers."""
         loaded = [found.model for found in service.models.values()]
@@ -263,24 +264,24 @@ def _add_health(app: FastAPI, service: Service) -> None:
 
 
 def _add_models(app: FastAPI, service: Service) -> None:
-    @app.get("/v1/models", response_model=ModelsAnswer)
+    @app.get(routes.MODELS.path, response_model=ModelsAnswer)
     async def models(request: Request) -> Any:
         """Models that are served, with their versions."""
         caller = _caller(request)
         found = [service.models[name] for name in sorted(service.models)]
         return ModelsAnswer(models=[_described(one) for one in found if caller.may("predict", one.model.name)])
 
-    @app.get("/v1/models/{model}", response_model=ModelAnswer)
+    @app.get(routes.MODEL.path, response_model=ModelAnswer)
     async def model_(model: str) -> Any:
         """One model: version, data version, since when."""
         return _described(service.loaded(model))
 
-    @app.get("/v1/models/{model}/example", response_model=ExampleAnswer)
+    @app.get(routes.EXAMPLE.path, response_model=ExampleAnswer)
     async def example(model: str) -> Any:
         """Return a body that the model can be asked with: a row of its training."""
         return ExampleAnswer(rows=list(service.loaded(model).model.examples[:1]))
 
-    @app.get("/v1/models/{model}/card", response_class=Response, responses={200: {"content": {"text/html": {}}}})
+    @app.get(routes.CARD.path, response_class=Response, responses={200: {"content": {"text/html": {}}}})
     async def card(model: str) -> Any:
         """Card of the version that is served."""
         found = service.loaded(model)
@@ -302,13 +303,13 @@ def _described(found: Loaded) -> ModelAnswer:
         reason=state.reason,
         task=model.contract.task,
         runtime=model.kind,
-        card=f"/v1/models/{model.name}/card",
+        card=routes.CARD.path.format(model=model.name),
         trouble=state.trouble,
     )
 
 
 def _add_labels(app: FastAPI, service: Service, database: Database) -> None:
-    @app.post("/v1/models/{model}/labels", response_model=LabelsAnswer)
+    @app.post(routes.LABELS.path, response_model=LabelsAnswer)
     async def labels(model: str, body: Labels, request: Request) -> Any:
         """Say what really happened."""
         contract = service.loaded(model).model.contract

@@ -22,6 +22,7 @@ from serving.ids import new_request_id
 from serving.model.rows import Rows
 from serving.model.served import ServedModel
 from serving.problems import MEDIA_TYPE, Problem, of_status
+from serving.routes import ACCESS, EXEMPT, WITH_BODY, route_of
 from serving.telemetry.logs import ECS_VERSION, AccessLine, AccessLog, now_text
 from serving.telemetry.prediction_log import Answered
 
@@ -33,48 +34,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _logger = logging.getLogger("perennial.entry")
 
-SIGNATURE = "signature"
-
-ACCESS = {
-    "health_live": None,
-    "health_ready": None,
-    "predict": "predict",
-    "labels": "label",
-    "models": "predict",
-    "model": "predict",
-    "card": "predict",
-    "example": "predict",
-    "schema": "predict",
-    "metrics": "operate",
-    "status": "operate",
-    "page": "operate",
-    "hook": SIGNATURE,
-    "other": "predict",
-}
-"""Scope that each route asks for; None for everybody. Also the closed list of the metrics' routes.
-
-:data:`SIGNATURE` stands for the signature of the delivery itself, which :mod:`serving.webhooks.inbox` verifies: its
-sender has no key, and may call this machine by any name.
-"""
-
-SPARED = frozenset({"health_live", "health_ready", "metrics"})
-"""Routes that are answered however much there is to do, and not logged while all is well."""
-
-WITH_BODY = frozenset({"predict", "labels", "hook"})
-"""Routes whose POST has a body; it is read here, up to its bounds of size and time."""
-
-_PATHS = {
-    "/": "page",
-    "/metrics": "metrics",
-    "/health/live": "health_live",
-    "/health/ready": "health_ready",
-    "/openapi.json": "schema",
-    "/v1/status": "status",
-    "/v1/models": "models",
-}
-_OF_MODEL = {"": "model", "predict": "predict", "labels": "labels", "card": "card", "example": "example"}
-_MODEL_PATH = re.compile(r"/v1/models/([^/]+)(?:/([^/]+))?")
-_HOOK_PATH = re.compile(r"/v1/hooks/([^/]+)/retrain")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _LOOPBACK_HOST = re.compile(rb"(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 
@@ -114,7 +73,7 @@ class Exchange:
         self.began = time.perf_counter()
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self.route, self.model_name = _route(self.path)
+        self.route, self.model_name = route_of(self.path)
         client = scope.get("client")
         self.client: str = client[0] if client else ""
         self.authorization: bytes | None = None
@@ -209,9 +168,9 @@ class Entry:
 
     async def _let_in(self, exchange: Exchange) -> None:
         service, scope = self._service, ACCESS[exchange.route]
-        if service.in_flight > self._settings.max_concurrent and exchange.route not in SPARED:
+        if service.in_flight > self._settings.max_concurrent and exchange.route not in EXEMPT:
             await self._hold_back()
-        if scope == SIGNATURE:
+        if scope == "signature":
             return
         if self._is_open and not (exchange.authorization or b"").strip():
             exchange.caller = ANYONE
@@ -345,7 +304,7 @@ class Entry:
             metrics.duration.labels(exchange.route, *exchange.labels).observe(seconds)
         if exchange.problem:
             metrics.errors.labels(exchange.problem, *exchange.labels).inc()
-        if exchange.status >= 400 or exchange.route not in SPARED:
+        if exchange.status >= 400 or exchange.route not in EXEMPT:
             self._access_log.add(_line(exchange, seconds))
 
 
@@ -357,15 +316,6 @@ def _check_scope(caller: Caller, scope: str, model: str) -> None:
     # A list of models is for whoever has the scope for one of them, and then holds that one only.
     if model or scope == "operate" or not caller.may_somewhere(scope):
         check_scope(caller, scope, model or None)
-
-
-def _route(path: str) -> tuple[str, str]:
-    """Route and model that a path names; the model is empty where it names none."""
-    found = _MODEL_PATH.fullmatch(path)
-    if found is None:
-        hook = _HOOK_PATH.fullmatch(path)
-        return ("hook", hook.group(1)) if hook else (_PATHS.get(path, "other"), "")
-    return _OF_MODEL.get(found.group(2) or "", "other"), found.group(1)
 
 
 def _count(loaded: Loaded, answers: list[Any]) -> None:

@@ -7,14 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from config.settings import ServingSettings
+from serving import routes
 from serving.model.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER, MAX_TEXT
 from serving.model.served import ServedModel
 from serving.problems import KINDS, MEDIA_TYPE
 
-LABELS_PATH = "/v1/models/{model}/labels"
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
-_PUBLIC_PATHS = ("/health/live", "/health/ready", "/v1/hooks/{model}/retrain")
-"""Paths that ask for no key: health is for everybody, and a delivery is signed."""
 
 # Narrower than what is read: days that every month has, and the most usual of the forms of ISO 8601.
 _DATE = (
@@ -41,11 +39,11 @@ def document(base: dict[str, Any], models: Iterable[ServedModel], settings: Serv
         for path, item in base["paths"].items()
     }
     schemas = dict(base.get("components", {}).get("schemas", {}))
-    labels = paths.pop(LABELS_PATH)["post"]
+    labels = paths.pop(routes.LABELS.path)["post"]
     for model in models:
-        paths[LABELS_PATH.format(model=model.name)] = {"post": _labels(model, labels)}
+        paths[routes.LABELS.path.format(model=model.name)] = {"post": _labels(model, labels)}
         schemas[f"{model.name}.Labels"] = _label_items(model, schemas)
-        paths[f"/v1/models/{model.name}/predict"] = {"post": _with_problems(_predict(model))}
+        paths[routes.PREDICT.path.format(model=model.name)] = {"post": _with_problems(_predict(model))}
         schemas[f"{model.name}.Row"] = _row(model)
         schemas[f"{model.name}.Rows"] = _rows(model, settings.max_rows)
         schemas[f"{model.name}.Predictions"] = _predictions(model)
@@ -55,7 +53,7 @@ def document(base: dict[str, Any], models: Iterable[ServedModel], settings: Serv
         whole["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         for path, item in paths.items():
             for operation in item.values():
-                operation["security"] = [] if path in _PUBLIC_PATHS else [{"bearer": []}]
+                operation["security"] = [] if path in routes.WITHOUT_KEY else [{"bearer": []}]
     return whole
 
 

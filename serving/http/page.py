@@ -14,6 +14,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 
 from core.text import readable
+from serving import routes
 from serving.http.service import Service
 from serving.http.status import StatusAnswer, UnansweredAnswer, service_status
 
@@ -64,13 +65,13 @@ def add_page(app: FastAPI, service: Service, mlflow_uri: str) -> None:
         window = await asyncio.to_thread(service.live.window)
         return service_status(service, window, mlflow_uri)
 
-    @app.get("/v1/status", response_model=StatusAnswer)
+    @app.get(routes.STATUS.path, response_model=StatusAnswer)
     async def status(response: Response) -> Any:
         """Status of the service: what is served, since when and why, and how it does."""
         response.headers.update(FRESH)
         return await found()
 
-    @app.get("/", include_in_schema=False)
+    @app.get(routes.PAGE.path, include_in_schema=False)
     async def page() -> Response:
         headers = {**FRESH, "content-security-policy": policy, "referrer-policy": "no-referrer"}
         return Response(render(await found()), media_type="text/html", headers=headers)

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from pydantic import BaseModel, Field
 
+from serving import routes
 from serving.http.service import Loaded, Service
 from serving.instance.state import DriftSummary, ModelState
 from serving.telemetry.recent import NO_MODEL, Rates, Window
@@ -203,7 +204,7 @@ def _links(found: Loaded, mlflow_uri: str) -> LinksAnswer:
     name = quote(found.model.name, safe="")
     home = registry_pages(mlflow_uri)
     return LinksAnswer(
-        card=f"/v1/models/{name}/card" if CARD in found.model.manifest.by_path else None,
+        card=routes.CARD.path.format(model=name) if CARD in found.model.manifest.by_path else None,
         mlflow=f"{home or LOCAL_MLFLOW}/#/models/{name}/versions/{found.model.version}",
         mlflow_after=None if home else "perennial ui",
     )

@@ -22,6 +22,7 @@ from sqlalchemy import Engine
 from config.settings import HookKey, HookSettings
 from core.errors import StorageError
 from core.operate.trigger import Trigger
+from serving import routes
 from serving.access.access import origin
 from serving.access.callers import Caller
 from serving.access.rates import SharedRates
@@ -201,7 +202,7 @@ def add_hooks(app: FastAPI, service: Service, inbox: Inbox | None) -> None:
     """Add the route of webhooks to an application; without an inbox it refuses all deliveries."""
 
     @app.post(
-        "/v1/hooks/{model}/retrain",
+        routes.HOOK.path,
         status_code=202,
         response_model=HookAnswer,
         responses={200: {"model": HookAnswer, "description": "It asks for nothing"}},

@@ -16,19 +16,16 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from serving.http.entry import _OF_MODEL, _PATHS, ACCESS, SPARED, WITH_BODY, _route
+from serving import routes
 from serving.ids import is_prediction_id, new_request_id, prediction_id
 from serving.problems import KINDS
+from serving.routes import ACCESS, WITH_BODY
 from store.api_keys import ApiKey
 from tests.serving.obstacles import locked
 from tests.serving.running import CARD_TEXT, Example, Row, Running, await_that, changed, make_key, revoked, running
 
 JSON = {"content-type": "application/json"}
-ROUTES = [
-    *((route, path) for path, route in _PATHS.items()),
-    *((route, f"/v1/models/credit/{last}".rstrip("/")) for last, route in _OF_MODEL.items()),
-    ("hook", "/v1/hooks/credit/retrain"),
-]
+ROUTES = [(route.name, route.path.format(model="credit")) for route in routes.ROUTES]
 """Every route with a path that leads to it."""
 
 
@@ -674,18 +671,21 @@ def _method(route: str) -> str:
     return "POST" if route in WITH_BODY else "GET"
 
 
-def test_every_route_has_an_access_decision(service: Running) -> None:
-    """Each path of the application and of the entry leads to a route that says who may use it."""
-    routes: Any = service.server.config.app._app.routes  # type: ignore[union-attr] # ours
-    paths = {route.path.replace("{model}", "credit") for route in routes}
-    known = {path: _route(path)[0] for path in paths | {path for _, path in ROUTES}}
-    assert "other" not in known.values()
-    assert set(known.values()) | {"other"} == set(ACCESS)
-    assert set(ACCESS.values()) == {None, "predict", "label", "operate", "signature"}
-    assert {route for route, scope in ACCESS.items() if scope is None} == {"health_live", "health_ready"}
-    assert set(ACCESS) >= SPARED
-    posted = {_route(route.path)[0] for route in routes if "POST" in route.methods}
-    assert posted <= WITH_BODY, "their bodies would be read without bounds"
+def test_the_application_answers_the_routes_of_the_table(service: Running) -> None:
+    """Path and method of each route stand in the table, and those of the table are answered by the application.
+
+    Predictions alone are answered before the application, by the entry.
+    """
+    answered: Any = service.server.config.app._app.routes  # type: ignore[union-attr] # ours
+    found = {(route.path, method) for route in answered for method in route.methods - {"HEAD"}}
+    assert found == {(route.path, route.method) for route in routes.ROUTES} - {(routes.PREDICT.path, "POST")}
+
+
+def test_the_document_describes_the_routes_of_the_table(service: Running) -> None:
+    """OpenAPI has each route but the page, itself, and what nothing is configured for."""
+    paths = httpx.get(f"{service.url}/openapi.json").json()["paths"]
+    described = {re.sub("/(?:credit|price|grade)(?=/|$)", "/{model}", path) for path in paths}
+    assert described == {route.path for route in routes.ROUTES} - {"/", "/openapi.json", routes.HOOK.path}
 
 
 def _credentials() -> tuple[list[ApiKey], dict[str, tuple[str | None, int]]]:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import duckdb
 import numpy as np
@@ -27,16 +27,16 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _inspected(
-    connection: duckdb.DuckDBPyConnection, columns: dict[str, list[object]], target: str = "y", time: str | None = None
+    connection: duckdb.DuckDBPyConnection, columns: Mapping[str, Sequence[object]], target: str = "y", time: str | None = None
 ) -> Inspection:
-    frame = pd.DataFrame(columns)
+    frame = pd.DataFrame(dict(columns))
     return inspect_rows(connection, connection.from_df(frame), target, time)
 
 
 def test_text_is_read_as_what_most_of_it_is(connection: duckdb.DuckDBPyConnection) -> None:
     """Numbers with a marker are numbers, dates are dates, and the marker means no value."""
-    numbers: list[object] = [str(i) for i in range(99)] + ["?"]
-    days: list[object] = [f"2024-01-{1 + i % 28:02d}" for i in range(100)]
+    numbers: list[str] = [str(i) for i in range(99)] + ["?"]
+    days: list[str] = [f"2024-01-{1 + i % 28:02d}" for i in range(100)]
     found = _inspected(connection, {"age": numbers, "day": days, "y": ["no", "yes"] * 50})
     forms = {column.name: column.form for column in found.table.columns}
     assert forms == {"age": "number", "day": "date", "y": "text"}
@@ -80,7 +80,7 @@ def test_a_rare_class_is_well_represented_in_the_sample(connection: duckdb.DuckD
 def test_the_baseline_is_the_error_of_the_mean(connection: duckdb.DuckDBPyConnection) -> None:
     """Without a time it is the standard deviation; with one, the older rows' mean on the newest rows."""
     days: list[object] = list(pd.date_range("2024-01-01", periods=1000, freq="D"))
-    values: list[object] = [1.0] * 800 + [4.0] * 200
+    values = [1.0] * 800 + [4.0] * 200
     found = _inspected(connection, {"day": days, "y": values}, time="day")
     assert baseline_error(found.table, "y", None, 0.2) == pytest.approx(np.std(np.array(values, dtype=float)))
     assert baseline_error(found.table, "y", "day", 0.2) == pytest.approx(3.0, rel=0.01)

@@ -1,0 +1,87 @@
+"""The routes of the service, declared once: path, method, access, and how a request is treated.
+
+The entry (fast path), the application, access control, the metrics' labels and the OpenAPI document read this table.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+RouteScope = Literal["predict", "label", "operate", "signature"]
+"""Scope that a caller's key needs. ``signature``: the delivery itself is signed, and its sender has no key."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route.
+
+    Parameters
+    ----------
+    name
+        Label of the route in metrics and logs.
+    path
+        Template; ``{model}`` stands for a model's name.
+    scope
+        Access that it needs; None: it is public.
+    method
+        The one method that it answers.
+    is_exempt
+        Answered at any load, and logged only when it fails.
+    """
+
+    name: str
+    path: str
+    scope: RouteScope | None
+    method: Literal["GET", "POST"] = "GET"
+    is_exempt: bool = False
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body is read, within bounds of size and time."""
+        return self.method == "POST"
+
+
+LIVE = Route("health_live", "/health/live", scope=None, is_exempt=True)
+READY = Route("health_ready", "/health/ready", scope=None, is_exempt=True)
+METRICS = Route("metrics", "/metrics", scope="operate", is_exempt=True)
+PAGE = Route("page", "/", scope="operate")
+STATUS = Route("status", "/v1/status", scope="operate")
+SCHEMA = Route("schema", "/openapi.json", scope="predict")
+MODELS = Route("models", "/v1/models", scope="predict")
+MODEL = Route("model", "/v1/models/{model}", scope="predict")
+EXAMPLE = Route("example", "/v1/models/{model}/example", scope="predict")
+CARD = Route("card", "/v1/models/{model}/card", scope="predict")
+PREDICT = Route("predict", "/v1/models/{model}/predict", scope="predict", method="POST")
+LABELS = Route("labels", "/v1/models/{model}/labels", scope="label", method="POST")
+HOOK = Route("hook", "/v1/hooks/{model}/retrain", scope="signature", method="POST")
+OTHER = Route("other", "", scope="predict")
+"""Every other path. It needs a key like a prediction, so that an unknown caller cannot find out which paths exist."""
+
+ROUTES = (LIVE, READY, METRICS, PAGE, STATUS, SCHEMA, MODELS, MODEL, EXAMPLE, CARD, PREDICT, LABELS, HOOK)
+
+ACCESS: dict[str, RouteScope | None] = {route.name: route.scope for route in (*ROUTES, OTHER)}
+EXEMPT = frozenset(route.name for route in ROUTES if route.is_exempt)
+WITH_BODY = frozenset(route.name for route in ROUTES if route.has_body)
+WITHOUT_KEY = frozenset(route.path for route in ROUTES if route.scope in {None, "signature"})
+"""Paths that ask for no key: health is public, and a delivery is signed."""
+
+_NAMES = {route.path: route.name for route in ROUTES}
+_OF_MODEL = re.compile(r"(/v1/(?:models|hooks)/)([^/]+)(?:/([^/]+))?")
+
+
+def route_of(path: str) -> tuple[str, str]:
+    """Name of the route of a path, and the model that the path names; the model is empty where it names none.
+
+    Examples
+    --------
+    >>> route_of("/v1/models/credit/predict"), route_of("/metrics"), route_of("/v1/models/credit/nothing")
+    (('predict', 'credit'), ('metrics', ''), ('other', 'credit'))
+    """
+    found = _OF_MODEL.fullmatch(path)
+    if found is None:
+        return _NAMES.get(path, OTHER.name), ""
+    before, model, last = found.groups()
+    name = _NAMES.get(f"{before}{{model}}/{last}" if last else f"{before}{{model}}", OTHER.name)
+    return name, model if name != OTHER.name or "models" in before else ""
