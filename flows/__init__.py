@@ -1,0 +1,4 @@
+"""The four processes, one Prefect flow per file: ingest, train, monitor and retrain.
+
+May import `tasks`, `core` and `config`.
+"""

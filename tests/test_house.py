@@ -1,6 +1,7 @@
 """The plan of the house: who may import whom, and what an import may cost."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,6 +55,8 @@ SUB_ROOMS: dict[str, list[set[str]]] = {
 
 MOST_MODULES = 15
 """Modules a folder holds at most, so that a reader sees its contents at one glance."""
+
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 
 HEAVY = ("prefect", "great_expectations", "evidently", "mlflow", "dvc")
 
@@ -126,6 +129,62 @@ def test_a_folder_is_seen_at_one_glance(room: str) -> None:
     for folder in {path.parent for path in (ROOT / room).rglob("*.py") if "migrations" not in path.parts}:
         modules = [path.name for path in folder.glob("*.py") if path.stem != "__init__"]
         assert len(modules) <= MOST_MODULES, f"{folder.relative_to(ROOT)} holds {len(modules)} modules"
+
+
+def _packages() -> list[Path]:
+    return sorted(
+        path.parent
+        for room in ("cli", *MAY_IMPORT)
+        for path in (ROOT / room).rglob("__init__.py")
+        if "migrations" not in path.parts
+    )
+
+
+def _neighbours(package: Path) -> set[str]:
+    """Other rooms, and sub-rooms of its own room with files of their own, that a package's modules import."""
+    room, names = package.relative_to(ROOT).parts[0], set()
+    for path in package.rglob("*.py") if len(package.relative_to(ROOT).parts) > 1 else ():
+        for parts in (name.split(".") for name in _imports_of(path)):
+            if parts[0] == room and len(parts) > 1 and (ROOT / room / parts[1]).is_dir():
+                names.add(".".join(parts[:2]))
+            elif parts[0] in ROOMS and parts[0] != room:
+                names.add(parts[0])
+    return names - {".".join(package.relative_to(ROOT).parts)}
+
+
+@pytest.mark.parametrize("package", _packages(), ids=lambda path: ".".join(path.relative_to(ROOT).parts))
+def test_each_package_says_what_lives_there_and_what_it_may_import(package: Path) -> None:
+    """Its docstring names every room and sub-room that its modules import."""
+    text = " ".join((ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or "").split())
+    assert "May import " in text
+    allowed = re.findall(r"`([a-z_.]+)`", text.partition("May import ")[2])
+    missing = {name for name in _neighbours(package) if not any(f"{one}.".startswith(f"{name}.") for one in allowed)}
+    assert not missing, f"{package.relative_to(ROOT)}/__init__.py does not name {missing}"
+
+
+@pytest.mark.parametrize("room", SUB_ROOMS)
+def test_the_architecture_names_every_sub_room(room: str) -> None:
+    """A reader finds each sub-room and each single module of a room in the document's tables."""
+    rows = [line for line in ARCHITECTURE.read_text().splitlines() if line.startswith("| `")]
+    first = " ".join(row.split("|")[1] for row in rows)
+    assert [name for row in SUB_ROOMS[room] for name in sorted(row) if f"`{room}.{name}`" not in first] == []
+
+
+def test_the_architecture_names_functions_that_are_there() -> None:
+    """Each ``path.py:function`` of its examples exists."""
+    named = re.findall(r"`([a-z_/]+\.py):([A-Za-z_.]+)`", ARCHITECTURE.read_text())
+    assert len(named) >= 20
+    assert [f"{path}:{name}" for path, name in named if name not in _definitions(ROOT / path)] == []
+
+
+def _definitions(path: Path) -> set[str]:
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}.{one.name}" for one in node.body if hasattr(one, "name")}
+    return found
 
 
 def test_the_preparing_step_keeps_its_name() -> None:

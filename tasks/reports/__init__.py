@@ -1,0 +1,4 @@
+"""HTML pages and figures: model card, validation, gate, and drift.
+
+May import `tasks.versions`, `core` and `config`.
+"""
