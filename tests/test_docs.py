@@ -138,7 +138,7 @@ def test_the_commands_of_the_other_documents_run(shell: Shell) -> None:
     _loans(names).to_csv(shell.root / "loans.csv", index=False)
     shell.run("perennial train credit --set source.rows_per_month=200")
     version = re.findall(r"\b([0-9a-f]{32})\b", shell.run("perennial data credit"))[0]
-    for document in ("README.md", "docs/how-to.md", "docs/serving.md"):
+    for document in ("README.md", "docs/commands.md", "docs/how-to.md", "docs/serving.md"):
         for command in _commands(document):
             if command not in ELSEWHERE:
                 answers = (0, 3) if command.startswith(DECIDES) else (0,)
@@ -170,3 +170,25 @@ def test_links_lead_somewhere(document: str) -> None:
     text = (ROOT / document).read_text()
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
     assert [link for link in links if not ((ROOT / document).parent / link).exists()] == []
+
+
+TERMS = (
+    "actor",
+    "baseline",
+    "buffer",
+    "holdout",
+    "negative controls",
+    "PSI",
+    "record batch",
+    "rejected cells",
+    "tenure",
+)
+"""Terms of messages and pages that a newcomer meets first."""
+
+
+def test_the_glossary_is_sorted_and_has_the_terms_of_messages() -> None:
+    """A reader finds a term of a message by the alphabet."""
+    lines = (ROOT / "docs" / "glossary.md").read_text().splitlines()
+    terms = [line.split(" | ")[0].removeprefix("| ") for line in lines if line.startswith("| ")][1:]
+    assert terms == sorted(terms, key=str.lower)
+    assert set(TERMS) <= set(terms)

@@ -1,4 +1,4 @@
-"""Reading a model's source (files, SQL, simulator) into typed Parquet, with rejected cells kept apart.
+"""Reading a model's source (files, SQL, simulator) into typed Parquet, with a message that names rejected cells.
 
 May import `core` and `config`.
 """
