@@ -12,6 +12,7 @@ from config.settings import Settings
 from tasks.runs.local_server import await_server, prefect_environment, start_server, stop_server
 from tests.factories import make_project
 from tests.pace import pytest_collection_modifyitems, pytest_runtest_logreport, pytest_terminal_summary
+from tests.warm import use_warm_steps, warmed
 
 __all__ = ["pytest_collection_modifyitems", "pytest_runtest_logreport", "pytest_terminal_summary"]
 
@@ -25,8 +26,9 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session")
-def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect_api(tmp_path_factory: pytest.TempPathFactory, warm_steps: None) -> Iterator[str]:
     """Address of a real Prefect server for this test process; flows must be imported after asking for it."""
+    assert warm_steps is None
     settings = make_project(tmp_path_factory.mktemp("prefect"))
     start_server(settings)
     os.environ.update(prefect_environment(settings))
@@ -35,6 +37,19 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     _flush()
     # The address stays: without one, what a thread of Prefect's has left would start a server at the process's end.
     stop_server(settings)
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folder of a ``python`` and a ``perennial`` that start with the large libraries imported; see ``warm.py``."""
+    with warmed(tmp_path_factory.mktemp("warm")) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def warm_steps(warm: Path) -> None:
+    """Let the trainings of this process start what runs beside them warm, from the first test that asks for it."""
+    use_warm_steps(warm)
 
 
 @pytest.fixture

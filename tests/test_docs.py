@@ -40,11 +40,11 @@ def _commands(document: str) -> list[str]:
 
 
 @pytest.fixture
-def shell(project: Settings) -> Iterator["Shell"]:
+def shell(project: Settings, warm: Path) -> Iterator["Shell"]:
     """Return a shell in a project that holds the demo model, like a clone of the repository."""
     for room in ("models", "expectations"):
         shutil.copytree(ROOT / "config" / room, project.root / "config" / room, dirs_exist_ok=True)
-    shell = Shell(project)
+    shell = Shell(project, warm)
     yield shell
     shell.end_service()
     shell.run("perennial server stop")
@@ -53,10 +53,10 @@ def shell(project: Settings) -> Iterator["Shell"]:
 class Shell:
     """Runs command lines in a project; ``perennial serve`` goes on beside those that follow."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, warm: Path) -> None:
         self.root = settings.root
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        path = f"{warm}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         self._environment = clean | {"PATH": path, "PERENNIAL_ROOT": str(self.root)}
         self._service: subprocess.Popen[bytes] | None = None
 

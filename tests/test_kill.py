@@ -14,10 +14,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("prefect")]
 
 
 @pytest.mark.timeout(900)
-def test_a_killed_training_is_finished_by_the_same_command(prefect_api: str, tmp_path: Path) -> None:
+def test_a_killed_training_is_finished_by_the_same_command(prefect_api: str, warm: Path, tmp_path: Path) -> None:
     """After a kill before and after every stage: one batch, one version, one champion, no run left open."""
     assert prefect_api
-    done = subprocess.run([sys.executable, str(POINTS), str(tmp_path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(POINTS), str(tmp_path), str(warm)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     *killed, undisturbed = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"run"')]
     assert [run for run in killed if run["ended"] != signal.SIGKILL] == [], done.stderr

@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT))
 from flows.train import train  # noqa: E402
 from tests.factories import add_credit_model, make_project  # noqa: E402
 from tests.tasks.crash_points import import_what, in_fork  # noqa: E402
+from tests.warm import use_warm_steps  # noqa: E402
 
 POINTS = (
     "tasks.source.stage.stage_rows",
@@ -73,4 +74,5 @@ def die(real: Callable[..., Any], when: str, *arguments: Any, **options: Any) ->
 
 
 if __name__ == "__main__":
+    use_warm_steps(Path(sys.argv[2]))
     main(Path(sys.argv[1]))

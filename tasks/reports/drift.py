@@ -23,6 +23,7 @@ from core.errors import PerennialError
 from core.feature_contract import level_text
 from tasks.versions.working_copy import remove_stale
 
+COMMAND = (sys.executable, "-m", "tasks.reports.drift_page")
 SAMPLE_ROWS = 20_000
 SIDES = ("reference", "current")
 PREFIX = ".drift-"
@@ -116,7 +117,7 @@ class DriftReport:
         (work / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
         self._errors = (work / "errors.txt").open("wb+")
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "tasks.reports.drift_page", str(work), str(folder.resolve())],
+            [*COMMAND, str(work), str(folder.resolve())],
             stdin=subprocess.DEVNULL,
             stdout=self._errors,
             stderr=self._errors,

@@ -73,19 +73,19 @@ class Rehearsal:
     Parameters
     ----------
     command
-        Reads a question and prints a :class:`~core.gate.decision.ServingVerdict` as its last line.
+        Reads a question and prints a :class:`~core.gate.decision.ServingVerdict` as its last line; where empty, :data:`COMMAND`.
     timeout_seconds
         From the question; a process that takes longer is ended.
     """
 
-    def __init__(self, command: Sequence[str] = COMMAND, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, command: Sequence[str] = (), timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._timeout_seconds = timeout_seconds
         self._deadline = time.monotonic() + timeout_seconds
         # Files, not pipes: nobody reads while the gate computes, and a full pipe would stop the process.
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the block is left
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the block is left
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            command,
+            command or COMMAND,
             stdin=subprocess.PIPE,
             stdout=self._printed,
             stderr=self._errors,

@@ -111,14 +111,14 @@ class TestWholeCommand:
     """``perennial`` in processes of its own, with the local server it starts."""
 
     @pytest.fixture(autouse=True)
-    def _own_server(self, project: Settings) -> Any:
-        self.settings = project
+    def _own_server(self, project: Settings, warm: Path) -> Any:
+        self.settings, self.warm = project, warm
         yield
         self._run("server", "stop")
 
     def _run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "cli", *arguments],
+            [str(self.warm / "perennial"), *arguments],
             cwd=self.settings.root,
             env=self._environment() | environment,
             capture_output=True,

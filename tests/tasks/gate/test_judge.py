@@ -32,6 +32,7 @@ from tests.tasks.judging import add_data, config_of, enthrone, register_version,
 from tests.tasks.registration import use_database
 
 pytestmark = [
+    pytest.mark.usefixtures("warm_steps"),
     # skl2onnx 1.20 and MLflow 3.17 use names that NumPy 2 and pandas 3 deprecate: their warnings, not ours.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),
