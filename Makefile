@@ -13,7 +13,7 @@ $(BIN)/perennial ingest credit --set source.months=$(1) --set 'source.drifts=$(D
 	$(BIN)/perennial monitor credit || test $$? -eq 3
 endef
 
-.PHONY: setup demo check test test-fast bench lock clean
+.PHONY: setup demo check test test-fast docs bench lock clean
 
 setup: .venv/.ready
 
@@ -46,6 +46,10 @@ test: check
 # Every module, without what takes long.
 test-fast: setup
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not e2e"
+
+docs: setup
+	$(BIN)/zensical build --strict --clean
+	@echo 'The site: var/site/index.html'
 
 bench: setup
 	$(BIN)/python -m benchmarks.train
