@@ -78,12 +78,31 @@ def load_model_config(root: Path, model: str, overrides: Mapping[str, str] | Non
 
 
 def config_hash(config: ModelConfig) -> str:
-    """Hash of everything in a model file that a training run depends on (64 hex digits).
+    """Hash of everything in a model file that a model or a file of its bundle depends on (64 hex digits).
 
-    The source is left out: the data version stands for it. So is how drift is judged and when
-    models are trained anew: no fitted model depends on it.
+    Left out are the source and its validation (the data version stands for the rows that landed), and what follows a
+    training: drift, retraining, schedule, and the rules of the gate. Of the gate only the metric counts: models are
+    searched, cross-validated and evaluated by it.
     """
-    content = config.model_dump(mode="json", exclude={"source", "drift", "retrain", "schedule"})
+    content = _dump(config)
+    content["gate"] = {"metric": config.gate.metric}
+    return _hash(content)
+
+
+def rules_hash(config: ModelConfig) -> str:
+    """Hash of everything in a model file that a verdict of the gate depends on (64 hex digits).
+
+    That is what :func:`config_hash` covers (the holdout is cut and the slices are chosen by it) and the whole section
+    ``gate``: a verdict by another hash was made by other rules.
+    """
+    return _hash(_dump(config))
+
+
+def _dump(config: ModelConfig) -> dict[str, Any]:
+    return config.model_dump(mode="json", exclude={"source", "validation", "drift", "retrain", "schedule"})
+
+
+def _hash(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

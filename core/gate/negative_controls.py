@@ -199,7 +199,9 @@ def _trial(name: str, difference: Difference | None, gate: Gate, of: Reference, 
         reason = f"{who} ties" if tie else f"{who} does not tie: {gain_text(difference)}"
         return Trial(name, difference, tie, reason)
     if same:
-        return Trial(name, difference, False, f"{who} predicts the same as the {of}: a trial that cannot fail is no proof")
+        return Trial(
+            name, difference, False, f"{who} predicts the same as the {of}: a trial that cannot fail does not pass"
+        )
     return Trial(name, difference, True, f"{who} is rejected: {gain_text(difference)}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 from config.schema import ModelConfig
@@ -12,16 +13,102 @@ from config.settings import PACKAGES
 # Where this package was installed, which need not be the user's project.
 INSTALLED = PACKAGES
 
-# What decides a model. The other rooms only call these, so a new flow or command trains nothing anew.
-DECIDING = (("core", "*.py"), ("tasks", "*.py"), ("config", "*.py"))
+# Packages that decide a model. `flows` and `cli` only call them, `store` records what came out.
+DECIDING = ("config", "core", "serving", "tasks")
+
+# Sources, and the templates that a bundle's card is rendered from.
+PATTERNS = ("*.py", "*.j2", "*.css")
+
+# Folders and files of those packages on which neither a model nor a file of its bundle depends, by the reason. What is
+# not listed counts: a new folder makes every model train again until it is listed here.
+LEFT_OUT = {
+    "before a data version, which covers the rows": (
+        "core/data/delimited.py",
+        "core/data/simulate.py",
+        "tasks/source",
+        "tasks/validation/expectations.py",
+        "tasks/validation/pushdown.py",
+        "tasks/validation/quarantine.py",
+        "tasks/validation/validate.py",
+        "tasks/validation/wording.py",
+    ),
+    "before a model file, which the configuration's hash covers": (
+        "core/init",
+        "tasks/init",
+    ),
+    "after a version is registered: the gate, the champion, the prediction service": (
+        "core/gate",
+        "serving/access",
+        "serving/http",
+        "serving/ids.py",
+        "serving/instance",
+        "serving/model",
+        "serving/problems.py",
+        "serving/processes",
+        "serving/rehearsal",
+        "serving/telemetry",
+        "serving/webhooks",
+        "tasks/champions",
+        "tasks/gate",
+        "tasks/registry/fetch.py",
+        "tasks/registry/versions.py",
+        "tasks/serving/bring_bundle.py",
+        "tasks/serving/keys.py",
+        "tasks/serving/test_delivery.py",
+    ),
+    "after a version serves: drift and performance (the profile of the training rows is in the bundle and counts)": (
+        "core/drift/bottom_k.py",
+        "core/drift/column_notes.py",
+        "core/drift/columns.py",
+        "core/drift/counts.py",
+        "core/drift/decision.py",
+        "core/drift/divergence.py",
+        "core/drift/frame_counts.py",
+        "core/drift/monitored_window.py",
+        "core/drift/psi_null.py",
+        "core/drift/reasons.py",
+        "core/drift/times.py",
+        "core/drift/verdict.py",
+        "core/drift/windows.py",
+        "core/performance/loss.py",
+        "core/performance/prediction_bias.py",
+        "tasks/monitor",
+        "tasks/versions/record_batches.py",
+    ),
+    "pages that are no file of the bundle (the model card is one and counts)": (
+        "tasks/reports/drawing.py",
+        "tasks/reports/drift.py",
+        "tasks/reports/drift_page.py",
+        "tasks/reports/evidently.py",
+        "tasks/reports/gate.py",
+        "tasks/reports/gate_figure.py",
+        "tasks/reports/templates/drift.html.j2",
+        "tasks/reports/templates/gate.html.j2",
+        "tasks/reports/templates/gate.md.j2",
+        "tasks/reports/templates/validation.html.j2",
+        "tasks/reports/validation.py",
+        "tasks/train/drift_report.py",
+    ),
+    "around a run: when it starts, where it runs, who is told": (
+        "config/platform.py",
+        "config/prefect_file.py",
+        "core/operate",
+        "tasks/operate",
+        "tasks/outcomes.py",
+        "tasks/platform",
+        "tasks/registry/server.py",
+        "tasks/runs",
+    ),
+}
+_LEFT_OUT = tuple(name for names in LEFT_OUT.values() for name in names)
 
 
 def code_version(root: Path, config: ModelConfig) -> str:
     """Hash of the sources that decide a model (64 hex digits).
 
-    These are our own packages and, where the estimator is defined inside the project, everything in the top-level
-    module or package it comes from: an estimator may import its neighbours. Libraries are told apart by
-    :func:`lock_hash`.
+    These are our own packages but for :data:`LEFT_OUT` and, where the estimator is defined inside the project,
+    everything in the top-level module or package it comes from: an estimator may import its neighbours. Libraries are
+    told apart by :func:`lock_hash`.
     """
     digest = hashlib.sha256()
     for name, path in sorted([*_own_sources(), *_estimator_sources(root, config.training.estimator)]):
@@ -35,16 +122,29 @@ def lock_hash(root: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
+def decides(name: str) -> bool:
+    """Whether a file of our packages counts, by its path below the folder of the packages.
+
+    Examples
+    --------
+    >>> decides("core/train/fitting.py"), decides("core/gate/decision.py"), decides("config/platform.py")
+    (True, False, False)
+    """
+    return not any(name == left_out or name.startswith(f"{left_out}/") for left_out in _LEFT_OUT)
+
+
 def _own_sources() -> Iterator[tuple[str, Path]]:
-    for package, pattern in DECIDING:
+    for package, pattern in product(DECIDING, PATTERNS):
         for path in (INSTALLED / package).rglob(pattern):
-            yield f"perennial/{path.relative_to(INSTALLED).as_posix()}", path
+            name = path.relative_to(INSTALLED).as_posix()
+            if decides(name):
+                yield f"perennial/{name}", path
 
 
 def _estimator_sources(root: Path, estimator: str) -> Iterator[tuple[str, Path]]:
     # By path, not by import: hashing must not run the user's code.
     top = estimator.split(".", maxsplit=1)[0]
-    if (root / top).resolve().parent == INSTALLED and top in {package for package, _ in DECIDING}:
+    if (root / top).resolve().parent == INSTALLED and top in DECIDING:
         return
     for path in (*root.glob(f"{top}.py"), *(root / top).rglob("*.py")):
         yield f"project/{path.relative_to(root).as_posix()}", path

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from config.load import MAX_BYTES, config_hash, load_model_config, model_path
+from config.load import MAX_BYTES, load_model_config, model_path
 from core.errors import ConfigError
 
 MODEL_FILE = """\
@@ -105,10 +105,3 @@ def test_an_override_cannot_turn_a_value_into_a_section(root: Path) -> None:
     """A path through a plain value says which part is none."""
     with pytest.raises(ConfigError, match="'target' holds a value, not a section"):
         load_model_config(root, "credit", {"target.name": "x"})
-
-
-def test_the_hash_follows_what_training_depends_on_and_nothing_else(root: Path) -> None:
-    """A changed parameter changes the hash; a changed source does not, since the data version stands for it."""
-    base = config_hash(load_model_config(root, "credit"))
-    assert config_hash(load_model_config(root, "credit", {"source.uri": "elsewhere.csv"})) == base
-    assert config_hash(load_model_config(root, "credit", {"training.params.max_iter": "300"})) != base

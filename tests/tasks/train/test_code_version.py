@@ -1,12 +1,14 @@
 """Hashes of the code and of the pinned libraries."""
 
+import ast
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import tasks.train.code_version as module
-from tasks.train.code_version import code_version, lock_hash
+from tasks.train.code_version import DECIDING, INSTALLED, LEFT_OUT, code_version, decides, lock_hash
 from tests.factories import credit_config
 
 OWN_ESTIMATOR = credit_config(training={"estimator": "boosters.fast.Booster"})
@@ -29,6 +31,93 @@ def test_depends_on_our_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert len(set(versions)) == 4
     (tmp_path / "core" / "c.pyc").write_text("")
     assert code_version(tmp_path / "project", credit_config()) == versions[-1]
+
+
+@pytest.mark.parametrize(
+    "name", ["core/new_room/deep/a.py", "tasks/train/fit.py", "tasks/reports/templates/card.md.j2"]
+)
+def test_a_new_folder_counts(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of a folder that is not listed counts at any depth, and so does a template of the model card."""
+    monkeypatch.setattr(module, "INSTALLED", tmp_path)
+    before = code_version(tmp_path / "project", credit_config())
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text("a = 1")
+    first = code_version(tmp_path / "project", credit_config())
+    (tmp_path / name).write_text("a = 2")
+    assert len({before, first, code_version(tmp_path / "project", credit_config())}) == 3
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["core/gate/wording.py", "tasks/platform/doctor.py", "cli/lines/drift.py", "serving/http/app.py", "flows/train.py"],
+)
+def test_what_decides_no_model_does_not_count(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed line of the gate, the doctor, the terminal or the service trains no model again."""
+    monkeypatch.setattr(module, "INSTALLED", tmp_path)
+    before = code_version(tmp_path / "project", credit_config())
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text("a = 1")
+    assert code_version(tmp_path / "project", credit_config()) == before
+
+
+def test_every_file_that_is_left_out_exists() -> None:
+    """A file that is renamed counts until the list names it again."""
+    listed = [name for names in LEFT_OUT.values() for name in names]
+    assert len(listed) == len(set(listed))
+    assert [name for name in listed if not (INSTALLED / name).exists()] == []
+
+
+def test_a_name_that_begins_like_a_listed_one_counts() -> None:
+    """Only the listed folder is left out, not its neighbour."""
+    assert not decides("tasks/gate/judge.py")
+    assert decides("tasks/gatekeeper.py")
+    assert decides("tasks/gate_keeping/judge.py")
+
+
+# Modules that do count import these, which do not: importer, imported, and why no model depends on it.
+CROSSINGS: dict[tuple[str, str], str] = {
+    ("config.settings", "config.platform"): "addresses of services that 'perennial up' started",
+    ("tasks.registry.register", "core.operate.events"): "the event that a version was registered",
+    ("tasks.serving.rehearse", "core.gate.decision"): "the type of a rehearsal's answer; training only writes its rows",
+    ("tasks.validation.results", "tasks.validation.validate"): "where the results of a validation were kept",
+    ("tasks.versions.batches", "tasks.source.engine"): "writes batches; the data version covers them",
+}
+TRAINING = tuple(f"tasks.train.{name}" for name in ("training_run", "fit", "evaluate", "registration"))
+
+
+def test_what_a_training_reaches_counts_or_is_listed_with_a_reason() -> None:
+    """Follow the imports of the training's steps: each module counts, or its importer stands above with a reason."""
+    crossings, reached, ahead = set(), set(), [*TRAINING]
+    while ahead:
+        name = ahead.pop()
+        if name in reached:
+            continue
+        reached.add(name)
+        for imported in _imports(name):
+            if imported.split(".")[0] in DECIDING and decides(_file(imported).relative_to(INSTALLED).as_posix()):
+                ahead.append(imported)
+            elif not imported.startswith("store."):  # the store records what came out
+                crossings.add((name, imported))
+    assert crossings == set(CROSSINGS)
+    assert {"core.contract", "config.schema", "tasks.train.search"} <= reached
+
+
+def _imports(name: str) -> Iterator[str]:
+    """Our own modules that a module imports at any time, but for annotations."""
+    ahead: list[ast.AST] = [ast.parse(_file(name).read_text())]
+    while ahead:
+        node = ahead.pop()
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            continue
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{each}" for each in names] + [f"{node.module}"]
+        yield from (each for each in names if _file(each).is_file())
+        ahead += ast.iter_child_nodes(node)
+
+
+def _file(name: str) -> Path:
+    return INSTALLED.joinpath(*name.split(".")).with_suffix(".py")
 
 
 def test_depends_on_the_estimator_inside_the_project(tmp_path: Path) -> None:
