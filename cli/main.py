@@ -18,6 +18,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         models.models,
         models.show,
         models.compare,
+        models.judge,
         champions.approve,
         champions.reject,
         champions.rollback,

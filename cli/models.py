@@ -148,3 +148,30 @@ def ui(port: int) -> None:
     from tasks.registry.versions import serve_mlflow
 
     serve_mlflow(load_settings(), port)
+
+
+@click.command()
+@click.argument("selector", metavar="MODEL@VERSION")
+@set_option
+@wait_option
+@json_option
+def judge(selector: str, settings_: tuple[str, ...], wait_seconds: float, as_json: bool) -> None:
+    """Judge a registered version by the rules of the model file now.
+
+    The version is compared with the champion and promoted if the gate says so. It is judged once by the same rules: a
+    repeat shows the recorded verdict. Exit code 3 where the gate does not say yes.
+
+    \b
+    Examples:
+      perennial judge credit@4
+      perennial judge credit@4 --set gate.margin=0.002
+    """
+    from cli.lines.outcomes import training_lines
+    from config.settings import load_settings
+    from tasks.gate.judge_version import judge_version
+    from tasks.runs.session import computation
+
+    overrides = checked_overrides(selector.partition("@")[0], settings_)
+    with computation(show_progress=not as_json):
+        outcome = judge_version(selector, load_settings(), overrides, wait_seconds)
+    finish(outcome.to_dict(), training_lines(outcome), as_json, refused=outcome.refused)

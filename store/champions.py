@@ -80,6 +80,10 @@ class RecordedVerdict:
         JSON text of the whole verdict.
     judged_at
         When.
+    number
+        1, 2, … of the verdicts on this version against this champion; the last one stands.
+    rules
+        Hash of the rules it was made by, see :func:`config.load.rules_hash`; empty where they were not recorded.
     """
 
     model: str
@@ -94,6 +98,8 @@ class RecordedVerdict:
     manifest: str
     document: str
     judged_at: datetime
+    number: int = 1
+    rules: str = ""
 
 
 @dataclass(frozen=True)
@@ -249,11 +255,13 @@ def predecessor(engine: Engine, model: str) -> Champion | None:
 
 
 def record_verdict(engine: Engine, verdict: RecordedVerdict) -> RecordedVerdict:
-    """Record a verdict and return the one that stands: the first of its version and champion stays."""
+    """Record a verdict and return the one of its number: of two with the same number the first stays."""
     with writing(engine) as connection:
         upsert(connection, VerdictRow, [asdict(verdict)], replace=())
         chosen = _verdicts(verdict.model).where(
-            VerdictRow.version == verdict.version, VerdictRow.champion_sequence == verdict.champion_sequence
+            VerdictRow.version == verdict.version,
+            VerdictRow.champion_sequence == verdict.champion_sequence,
+            VerdictRow.number == verdict.number,
         )
         return RecordedVerdict(**connection.execute(chosen).mappings().one())
 
@@ -261,12 +269,13 @@ def record_verdict(engine: Engine, verdict: RecordedVerdict) -> RecordedVerdict:
 def find_verdict(
     engine: Engine, model: str, version: int, champion_sequence: int | None = None
 ) -> RecordedVerdict | None:
-    """Return what was said of a version against a champion's entry; where none is named, the newest it met."""
+    """Return the verdict that stands on a version against a champion's entry; by default the newest entry it met."""
     chosen = _verdicts(model).where(VerdictRow.version == version)
     if champion_sequence is not None:
         chosen = chosen.where(VerdictRow.champion_sequence == champion_sequence)
     with reading(engine) as connection:
-        row = connection.execute(chosen.order_by(VerdictRow.champion_sequence.desc()).limit(1)).mappings().first()
+        newest = (VerdictRow.champion_sequence.desc(), VerdictRow.number.desc())
+        row = connection.execute(chosen.order_by(*newest).limit(1)).mappings().first()
         return None if row is None else RecordedVerdict(**row)
 
 
@@ -274,7 +283,8 @@ def verdicts_against(engine: Engine, model: str, champion_sequence: int) -> list
     """Return the verdicts against one champion's entry, oldest first: the looks at the holdout during its reign."""
     chosen = _verdicts(model).where(VerdictRow.champion_sequence == champion_sequence)
     with reading(engine) as connection:
-        found = connection.execute(chosen.order_by(VerdictRow.judged_at, VerdictRow.version)).mappings()
+        order = (VerdictRow.judged_at, VerdictRow.version, VerdictRow.number)
+        found = connection.execute(chosen.order_by(*order)).mappings()
         return [RecordedVerdict(**row) for row in found]
 
 
@@ -387,9 +397,11 @@ def _reviews(connection: Connection, model: str, version: int | None) -> list[Re
 
 def _waiting(connection: Connection, model: str, present: Champion | None) -> int | None:
     reviewed = select(ReviewRow.version).where(ReviewRow.model == model)
+    against = (VerdictRow.model == model, VerdictRow.champion_sequence == (present.sequence if present else 0))
+    newest = select(VerdictRow.version, func.max(VerdictRow.number)).where(*against).group_by(VerdictRow.version)
     chosen = select(VerdictRow.version).where(
-        VerdictRow.model == model,
-        VerdictRow.champion_sequence == (present.sequence if present else 0),
+        *against,
+        tuple_(VerdictRow.version, VerdictRow.number).in_(newest),
         VerdictRow.decision == "promote",
         VerdictRow.mode == "manual",
         VerdictRow.version.not_in(reviewed),

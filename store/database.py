@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from core.errors import ConfigError, StorageError
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration. Kept here so that a database that is up to date is opened without importing Alembic."""
 
 BUSY_TIMEOUT_MS = 30_000

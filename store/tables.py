@@ -116,7 +116,9 @@ class VerdictRow(Base):
     """What the gate said of a version against the champion of that time, never changed or deleted.
 
     ``champion_sequence`` is 0 where there was no champion yet. ``holdout`` is the fingerprint of the rows compared on,
-    ``sketch`` what is needed to count repeated looks at them, ``document`` the whole verdict as JSON.
+    ``sketch`` what is needed to count repeated looks at them, ``document`` the whole verdict as JSON. ``number`` counts
+    the verdicts on a version against one champion: the version is judged again when the rules change. ``rules`` is the
+    hash of the rules, empty for verdicts from before it was recorded.
     """
 
     __tablename__ = "verdicts"
@@ -133,6 +135,8 @@ class VerdictRow(Base):
     manifest: Mapped[str] = mapped_column(String(64))
     document: Mapped[str] = mapped_column(Text)
     judged_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    rules: Mapped[str] = mapped_column(String(64))
 
 
 class ReviewRow(Base):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect import Flow, State
@@ -107,6 +105,8 @@ def trained(run: TrainingRun, version: TrainOutcome, verdict: GateVerdict) -> Tr
     version
         What the registration answered; one that an earlier run registered has no metrics and links.
     """
+    from tasks.gate.judge import judged
+
     outcome = judged(version, verdict, run.folder)
     rows = [{"metric": name, **estimate} for name, estimate in outcome.metrics.items()]
     create_table_artifact(rows, key=_key(outcome.model, "metrics"), description=" ".join(outcome.reasons))
@@ -114,24 +114,6 @@ def trained(run: TrainingRun, version: TrainOutcome, verdict: GateVerdict) -> Tr
     create_markdown_artifact(links, key=_key(outcome.model, "links"), description="Where to look")
     gate_artifact(outcome.model, verdict)
     return outcome
-
-
-def judged(version: TrainOutcome, verdict: GateVerdict, folder: Path) -> TrainOutcome:
-    """Turn a registered version's outcome into that of the gate, where promotion followed a ``promote``."""
-    status = verdict.status
-    alias = {"promoted": "champion", "waiting": "challenger"}.get(status)
-    metric = {"value": verdict.value, "low": verdict.low, "high": verdict.high}
-    return replace(
-        version,
-        status=status,
-        stage="gate",
-        reasons=verdict.reasons,
-        alias=alias,
-        metrics=version.metrics or {verdict.metric: metric},
-        links=version.links or {"model card": str(folder / "card.html")},
-        decision=verdict.decision,
-        champion=verdict.version if status == "promoted" else verdict.champion,
-    )
 
 
 def gate_artifact(model: str, verdict: GateVerdict) -> None:

@@ -129,7 +129,7 @@ def find_version(run: TrainingRun) -> TrainOutcome | None:
     if found is None:
         return None
     repair(run.config.model, settings, thorough=True)
-    settled = is_settled(run.config.model, found.version, found.manifest, settings)
+    settled = is_settled(run.config, found.version, found.manifest, settings)
     alias, champion = office_of(run.config.model, found.version, settings)
     return TrainOutcome(
         model=run.config.model,

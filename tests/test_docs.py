@@ -30,7 +30,7 @@ ELSEWHERE = {
 SAYS_NO = {"perennial train loans --set training.params.learning_rate=0.2"}
 """Trainings whose version is not better than the champion: exit code 3 is their answer."""
 
-DECIDES = ("perennial train", "perennial monitor", "perennial retrain", "perennial doctor")
+DECIDES = ("perennial train", "perennial judge", "perennial monitor", "perennial retrain", "perennial doctor")
 """Commands whose answer may be no; what they answer is not what the document is about, or is checked beside it."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from config.schema import Gate, ModelConfig
@@ -124,6 +124,8 @@ class GateVerdict:
         The measurements behind the checks; None where a measurement was not made.
     reasons
         Sentences for people: the headline first.
+    rules
+        Section ``gate`` of the model file at that time; empty in verdicts from before it was kept.
     """
 
     decision: Decision
@@ -143,6 +145,7 @@ class GateVerdict:
     self_test: SelfTest | None
     serving: ServingVerdict | None
     reasons: tuple[str, ...]
+    rules: dict[str, Any] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -239,6 +242,7 @@ def decide(evidence: Evidence, config: ModelConfig) -> GateVerdict:
         self_test=evidence.self_test,
         serving=evidence.serving,
         reasons=(_headline(decision, checks, evidence), *_sentences(decision, checks, evidence, config)),
+        rules=config.gate.model_dump(mode="json"),
     )
 
 

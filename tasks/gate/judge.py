@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
+from config.load import rules_hash
+from config.schema import ModelConfig
 from config.settings import Settings
 from core.errors import StaleChampionError, StorageError
 from core.gate.decision import GateVerdict
 from core.gate.looks import HoldoutSketch
+from core.outcome import TrainOutcome
 from core.text import readable
 from core.train.training_run import TrainingRun
 from store.champions import (
@@ -43,23 +48,35 @@ _logger = logging.getLogger("perennial.judge")
 
 
 def judge(run: TrainingRun, version: int, settings: Settings) -> GateVerdict:
-    """Judge a version against the present champion; a repeat gives the verdict that is recorded already."""
+    """Judge a version against the present champion by the rules of its model file.
+
+    A repeat gives the recorded verdict, provided that it was made by the same rules. By other rules the version is
+    judged again, and the last verdict stands.
+    """
     from tasks.gate.judgement import judgement
 
     repair(run.config.model, settings, thorough=True)
-    engine = open_database(settings.database_url)
+    engine, rules = open_database(settings.database_url), rules_hash(run.config)
     opponent = _opponent(engine, run.config.model, version)
     recorded = find_verdict(engine, run.config.model, version, opponent.sequence)
-    if recorded is None:
-        recorded = record_verdict(engine, _record(judgement(run, version, opponent, settings)))
+    if recorded is None or recorded.rules != rules:
+        made = judgement(run, version, opponent, settings)
+        while recorded is None or recorded.rules != rules:  # another machine may take a number for its own rules
+            recorded = record_verdict(engine, _record(made, rules, recorded.number + 1 if recorded else 1))
     verdict = GateVerdict.from_dict(json.loads(recorded.document))
-    publish_verdict(verdict, run.config.gate, run.folder, settings)
+    publish_verdict(verdict, rules, run.config.gate, run.folder, settings)
     _logger.info("gate: %s", verdict.reasons[0])
     return verdict
 
 
-def promote(run: TrainingRun, verdict: GateVerdict, settings: Settings) -> bool:
-    """Do what a verdict says; False where the champion moved meanwhile, so that the version must be judged again."""
+def promote(run: TrainingRun, verdict: GateVerdict, settings: Settings, command: str = "train") -> bool:
+    """Do what a verdict says; False where the champion moved meanwhile, so that the version must be judged again.
+
+    Parameters
+    ----------
+    command
+        Named in the champion's history beside who ran it.
+    """
     engine = open_database(settings.database_url)
     if verdict.passed and verdict.mode == "enabled":
         try:
@@ -70,7 +87,7 @@ def promote(run: TrainingRun, verdict: GateVerdict, settings: Settings) -> bool:
                 expected_sequence=verdict.champion_sequence,
                 kind="gate",
                 reason=verdict.reasons[0],
-                actor=readable(f"{actor()} (train, {run.lineage.trigger})", 255),
+                actor=readable(f"{actor()} ({command}, {run.lineage.trigger})", 255),
                 at=datetime.now(UTC),
             )
         except StaleChampionError as error:
@@ -81,15 +98,17 @@ def promote(run: TrainingRun, verdict: GateVerdict, settings: Settings) -> bool:
     return True
 
 
-def is_settled(model: str, version: int, manifest: str, settings: Settings) -> bool:
+def is_settled(config: ModelConfig, version: int, manifest: str, settings: Settings) -> bool:
     """Whether nothing is left to do for a version that was registered before.
 
-    It was champion once, or it was judged and its verdict led to all that it can lead to. A version whose run was
-    killed before that is not settled; nor is one that waits for approval while the champion it was judged against is
-    gone.
+    It was champion once, or a person reviewed it, or it was judged by the present rules and its verdict led to all that
+    it can lead to. A version whose run was killed before that is not settled; nor is one that other rules judged, or
+    that waits for approval while the champion it was judged against is gone.
 
     Parameters
     ----------
+    config
+        Holds the present rules.
     manifest
         SHA-256 of its bundle's manifest, from the registry.
 
@@ -99,16 +118,57 @@ def is_settled(model: str, version: int, manifest: str, settings: Settings) -> b
         The verdict on record is about another bundle of this number.
     """
     engine = open_database(settings.database_url)
-    verdict = find_verdict(engine, model, version)
-    if verdict is not None and verdict.manifest != manifest:
+    verdict = find_verdict(engine, config.model, version)
+    if verdict is not None:
+        check_bundle(verdict, manifest)
+    if any(entry.version == version for entry in champion_history(engine, config.model)):
+        return True
+    if reviews(engine, config.model, version):
+        return True
+    return verdict is not None and verdict.rules == rules_hash(config) and _has_run_its_course(engine, verdict)
+
+
+def check_bundle(verdict: RecordedVerdict, manifest: str) -> None:
+    """Refuse a version whose bundle is not the one that was judged under its number.
+
+    Raises
+    ------
+    StorageError
+        The registry was replaced.
+    """
+    if verdict.manifest != manifest:
         raise StorageError(
-            f"version {version} of {model!r} in MLflow is not the bundle that was judged under this number: the "
-            "registry was made anew or replaced. Restore it, or move the operational database aside "
+            f"version {verdict.version} of {verdict.model!r} in MLflow is not the bundle that was judged under this "
+            "number: the registry was replaced. Restore it, or move the operational database aside "
             "(PERENNIAL_DATABASE_URL)"
         )
-    if any(entry.version == version for entry in champion_history(engine, model)):
-        return True
-    return verdict is not None and _has_run_its_course(engine, verdict)
+
+
+def judged(version: TrainOutcome, verdict: GateVerdict, folder: Path | None) -> TrainOutcome:
+    """Turn a registered version's outcome into that of the gate, where promotion followed a ``promote``.
+
+    Parameters
+    ----------
+    version
+        One that an earlier run registered has no metrics and links.
+    folder
+        Where the completed model card is; None where it is not on this machine.
+    """
+    status = verdict.status
+    alias = {"promoted": "champion", "waiting": "challenger"}.get(status)
+    metric = {"value": verdict.value, "low": verdict.low, "high": verdict.high}
+    card = {"model card": str(folder / "card.html")} if folder else {}
+    return replace(
+        version,
+        status=status,
+        stage="gate",
+        reasons=verdict.reasons,
+        alias=alias,
+        metrics=version.metrics or {verdict.metric: metric},
+        links=version.links or card,
+        decision=verdict.decision,
+        champion=verdict.version if status == "promoted" else verdict.champion,
+    )
 
 
 def office_of(model: str, version: int, settings: Settings) -> tuple[str | None, int | None]:
@@ -122,8 +182,7 @@ def _has_run_its_course(engine: Engine, verdict: RecordedVerdict) -> bool:
     if verdict.decision != "promote" or verdict.mode == "dry_run":
         return True
     champion = current_champion(engine, verdict.model)
-    stands = verdict.champion_sequence == (champion.sequence if champion else 0)
-    return bool(reviews(engine, verdict.model, verdict.version)) or (verdict.mode == "manual" and stands)
+    return verdict.mode == "manual" and verdict.champion_sequence == (champion.sequence if champion else 0)
 
 
 def _opponent(engine: Engine, model: str, version: int) -> Opponent:
@@ -132,12 +191,13 @@ def _opponent(engine: Engine, model: str, version: int) -> Opponent:
     champion = current_champion(engine, model)
     if champion is None:
         return Opponent(None)
-    looks = [look for look in verdicts_against(engine, model, champion.sequence) if look.version != version]
-    earlier = [HoldoutSketch.from_json(look.sketch) for look in looks if look.sketch]
+    # By version: to judge the same challenger again by other rules is no further look at the rows.
+    looks = {look.version: look.sketch for look in verdicts_against(engine, model, champion.sequence) if look.sketch}
+    earlier = [HoldoutSketch.from_json(sketch) for number, sketch in looks.items() if number != version]
     return Opponent(champion.version, champion.sequence, earlier)
 
 
-def _record(made: Judgement) -> RecordedVerdict:
+def _record(made: Judgement, rules: str, number: int) -> RecordedVerdict:
     verdict = made.verdict
     looked_at = verdict.holdout if verdict.comparison else None
     return RecordedVerdict(
@@ -153,4 +213,6 @@ def _record(made: Judgement) -> RecordedVerdict:
         manifest=made.manifest,
         document=json.dumps(verdict.to_dict(), ensure_ascii=False),
         judged_at=datetime.now(UTC),
+        number=number,
+        rules=rules,
     )

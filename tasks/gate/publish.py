@@ -19,16 +19,19 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 GATE = "perennial.gate"
+RULES = f"{GATE}.rules"
 WORDS = {"promote": "passed", "keep": "refused", "undecided": "undecided"}
 
 
-def publish_verdict(verdict: GateVerdict, gate: Gate, folder: Path, settings: Settings) -> None:
+def publish_verdict(verdict: GateVerdict, rules: str, gate: Gate, folder: Path, settings: Settings) -> None:
     """Write a version's verdict as ``reports/gate.json``, into its card and as tags; a repeat writes the same.
 
-    The tag with the sequence of the champion it was judged against is written last: where it stands, the rest does.
+    The tag with the hash of the rules is removed first and written last: where it stands, the rest does.
 
     Parameters
     ----------
+    rules
+        Hash of the rules the verdict was made by.
     gate
         Its margins are drawn in the card.
     folder
@@ -37,12 +40,14 @@ def publish_verdict(verdict: GateVerdict, gate: Gate, folder: Path, settings: Se
     client = mlflow_client(settings)
     with mlflow_failures(settings):
         version = client.get_model_version(verdict.model, str(verdict.version))
-        if version.tags.get(f"{GATE}.sequence") == str(verdict.champion_sequence):
+        published = {f"{GATE}.sequence": str(verdict.champion_sequence), RULES: rules}
+        if published.items() <= version.tags.items():
             return
         folder.mkdir(parents=True, exist_ok=True)
         for path in [_report(verdict, folder), *_completed_cards(version, verdict, gate, folder, settings)]:
             client.log_artifact(str(version.run_id), str(path), REPORTS)
         _tag(client, version, verdict)
+        client.set_model_version_tag(version.name, version.version, RULES, rules)
 
 
 def _report(verdict: GateVerdict, folder: Path) -> Path:
@@ -67,6 +72,8 @@ def _completed_cards(
 
 
 def _tag(client: MlflowClient, version: ModelVersion, verdict: GateVerdict) -> None:
+    if RULES in version.tags:
+        client.delete_model_version_tag(version.name, version.version, RULES)
     difference = verdict.comparison and verdict.comparison.difference
     tags = {
         f"{GATE}.metric": verdict.metric,

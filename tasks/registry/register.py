@@ -113,7 +113,9 @@ def register_bundle(
             _log_data(client, run_id, lineage)
             _log_artifacts(client, run_id, artifacts)
             version = _create_version(client, config, model, run_id, _version_tags(bundle, config, lineage))
-        return complete(client, version, settings, created=created)
+        registered = complete(client, version, settings, created=created)
+    log_registration(registered)
+    return registered
 
 
 def version_of(client: MlflowClient, model: str, run_key: str) -> ModelVersion | None:
@@ -130,11 +132,16 @@ def complete(client: MlflowClient, version: ModelVersion, settings: Settings, *,
         client.set_terminated(run_id, "FINISHED")
     _tell(version, settings)
     alias = next((wanted for wanted in (CHAMPION, CHALLENGER, PREVIOUS) if wanted in version.aliases), None)
-    if created:
-        logger.info("registered %s version %d", name, number)
-    else:
-        logger.info("%s version %d was registered from the same data, config and code before", name, number)
     return Registered(name, number, run_id, alias, created, version.tags.get(MANIFEST, ""))
+
+
+def log_registration(registered: Registered) -> None:
+    """Say whether a run made a version or found it."""
+    if registered.created:
+        logger.info("registered %s version %d", registered.model, registered.version)
+    else:
+        text = "%s version %d was registered from the same data, config and code before"
+        logger.info(text, registered.model, registered.version)
 
 
 def _tell(version: ModelVersion, settings: Settings) -> None:

@@ -17,7 +17,7 @@ from config.load import model_names
 from config.settings import Settings
 from core.errors import ConfigError, ModelNotFoundError
 from tasks.registry.client import SQLITE, address, artifact_root, mlflow_client, mlflow_failures
-from tasks.registry.register import CHALLENGER, CHAMPION, REPORTS, Registered, complete, version_of
+from tasks.registry.register import CHALLENGER, CHAMPION, REPORTS, Registered, complete, log_registration, version_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -128,7 +128,11 @@ def find_registered(model: str, run_key: str, settings: Settings) -> Registered 
     client = mlflow_client(settings)
     with mlflow_failures(settings):
         version = version_of(client, model, run_key)
-        return None if version is None else complete(client, version, settings, created=False)
+        if version is None:
+            return None
+        registered = complete(client, version, settings, created=False)
+    log_registration(registered)
+    return registered
 
 
 def list_models(settings: Settings) -> list[ModelSummary]:
@@ -181,6 +185,19 @@ def version_number(model: str, selector: str, settings: Settings) -> int:
     client = _client_for(model, settings)
     with mlflow_failures(settings):
         return _selected(model, selector, *_numbers(client, model, settings))
+
+
+def registered_version(model: str, version: int, settings: Settings) -> Registered:
+    """Return what a version is registered as, and end its run where a killed registration did not.
+
+    Raises
+    ------
+    ModelNotFoundError
+        Nothing was registered yet.
+    """
+    client = _client_for(model, settings)
+    with mlflow_failures(settings):
+        return complete(client, client.get_model_version(model, str(version)), settings, created=False)
 
 
 def data_version_of(model: str, version: int, settings: Settings) -> str:

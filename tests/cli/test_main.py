@@ -146,7 +146,8 @@ class TestWholeCommand:
         again = json.loads(self._run("train", "loans", "--json").stdout)
         assert (again["status"], again["version"]) == ("unchanged", 1)
 
-        refused = self._run("train", "loans", "--set", "gate.floor=0.9999", "--json")
+        worse = ("--set", "training.params.max_iter=1")
+        refused = self._run("train", "loans", *worse, "--set", "gate.floor=0.9999", "--json")
         assert refused.returncode == 3
         assert json.loads(refused.stdout)["stage"] == "gate"
 
@@ -168,6 +169,11 @@ class TestWholeCommand:
         assert compared.returncode == 0, compared.stderr
         assert "the gate would say: keep" in compared.stdout
         assert self._run("compare", "loans@1", "loans@7").returncode == 2
+        judged = self._run("judge", "loans@2", "--json")
+        assert judged.returncode == 3, judged.stderr
+        answer = json.loads(judged.stdout)
+        assert (answer["decision"], answer["champion"]) == ("keep", 1)
+        assert "floor" not in answer["reasons"][0], "the model file's floor is not that of the training before"
 
         approve = ("approve", "loans@2", "--reason", "the branch asked for it")
         objected = self._run(*approve)

@@ -12,7 +12,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, delete, insert, select, text, update
+from sqlalchemy import Engine, create_engine, delete, insert, select, text, update
+from sqlalchemy.pool import NullPool
 
 from core.errors import PromotionError, StaleChampionError, StorageError
 from store.champions import (
@@ -38,8 +39,9 @@ from store.champions import (
     verdicts_against,
     waiting_version,
 )
-from store.database import writing
+from store.database import open_database, writing
 from store.tables import Base, ChampionRow, ReviewRow, VerdictRow
+from tests.postgres import call_with_driver
 from tests.store.stories import Story, with_engine
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
@@ -222,6 +224,67 @@ def test_the_first_verdict_of_a_version_and_champion_stays(tell: Callable[[Story
         assert find_verdict(engine, model, 2) is None
 
     tell(story)
+
+
+def test_the_last_verdict_by_other_rules_stands(tell: Callable[[Story], None]) -> None:
+    """The verdicts of a version against one champion are numbered; who waits for a person follows the last."""
+
+    def story(engine: Engine, model: str) -> None:
+        first = judged(engine, model, 1, rules="a" * 64)
+        assert waiting_version(engine, model) == 1
+        second = judged(engine, model, 1, rules="b" * 64, number=2, decision="keep")
+        assert judged(engine, model, 1, rules="c" * 64, number=2) == second
+        assert find_verdict(engine, model, 1) == find_verdict(engine, model, 1, 0) == second
+        assert verdicts_against(engine, model, 0) == [first, second]
+        assert waiting_version(engine, model) is None
+
+    tell(story)
+
+
+def test_verdicts_from_before_their_rules_were_kept(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The migration keeps them as the first ones, of unknown rules, and the table still refuses changes."""
+
+    def story(address: str) -> None:
+        with monkeypatch.context() as earlier:
+            earlier.setattr("store.database.HEAD", "0005")
+            places = ", ".join(f":{name}" for name in EARLIER)
+            with writing(open_database(address)) as connection:
+                connection.execute(text(f"INSERT INTO verdicts VALUES ({places})"), EARLIER)  # noqa: S608 - our own names
+        engine = open_database(address)
+        found = find_verdict(engine, "credit", 4)
+        assert found is not None
+        assert {name: getattr(found, name) for name in EARLIER} == {**EARLIER, "judged_at": AT}
+        assert (found.number, found.rules) == (1, "")
+        with pytest.raises(StorageError, match="is append-only"), writing(engine) as connection:
+            connection.execute(delete(VerdictRow))
+
+    if database.startswith("sqlite"):
+        story(database)
+    else:
+        call_with_driver(lambda: story(_another(database)))
+
+
+EARLIER = {
+    "model": "credit",
+    "version": 4,
+    "champion_sequence": 2,
+    "champion": 3,
+    "decision": "promote",
+    "mode": "manual",
+    "n_rows": 5,
+    "holdout": "f" * 64,
+    "sketch": "[1]",
+    "manifest": "a" * 64,
+    "document": "{}",
+    "judged_at": AT.replace(tzinfo=None),
+}
+
+
+def _another(address: str) -> str:
+    """Address of an empty database on the same server."""
+    with create_engine(address, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text("CREATE DATABASE earlier"))
+    return address.replace("/postgres?", "/earlier?")
 
 
 def test_looks_during_a_reign_are_found(tell: Callable[[Story], None]) -> None:

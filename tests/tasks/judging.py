@@ -103,7 +103,7 @@ def settle(settings: Settings, run: TrainingRun) -> GateVerdict | None:
     """Judge and promote what was registered, in the flow's order; None where nothing is left to do."""
     found = find_registered(run.config.model, run.lineage.run_key, settings)
     assert found is not None
-    if is_settled(found.model, found.version, found.manifest, settings):
+    if is_settled(run.config, found.version, found.manifest, settings):
         return None
     verdict = judge(run, found.version, settings)
     while not promote(run, verdict, settings):

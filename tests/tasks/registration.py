@@ -18,6 +18,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
+from config.load import rules_hash
 from config.schema import ModelConfig
 from config.settings import Settings
 from core.contract import PrepareColumns, prepare
@@ -152,9 +153,10 @@ def judged(settings: Settings, key: str = "a", *, passed: bool = True) -> Regist
         manifest=registered.manifest,
         document=json.dumps(said.to_dict()),
         judged_at=datetime.now(UTC),
+        rules=rules_hash(CONFIG),
     )
     record_verdict(engine, recorded)
-    publish_verdict(said, CONFIG.gate, settings.var / "work" / f"reports-{key}", settings)
+    publish_verdict(said, rules_hash(CONFIG), CONFIG.gate, settings.var / "work" / f"reports-{key}", settings)
     if passed and champion is None:
         take_office(
             engine,

@@ -10,7 +10,7 @@ from cli.lines.versions import comparison_lines
 from cli.output import table
 from core.gate.decision import GateVerdict
 from core.outcome import TrainOutcome
-from tasks.outcomes import judged
+from tasks.gate.judge import judged
 from tests.tasks.verdicts import comparison, first, promoted, refused, slice_gain, undecided, verdict
 
 FOLDER = Path("var/reports/credit/abc")

@@ -125,7 +125,7 @@ def test_looks_at_the_same_rows_are_counted(registry: Settings) -> None:
     """The third challenger of one champion on one holdout is judged at a higher confidence."""
     data = add_data(registry, config_of())
     train(registry, config_of(), data)
-    looked = [train(registry, config_of(gate={"min_gain": 0.001 * n}), data) for n in (1, 2, 3)]
+    looked = [train(registry, config_of(training={"params": {"C": 0.1 * n}}), data) for n in (1, 2, 3)]
     comparisons = [verdict.comparison for verdict in looked if verdict]
     assert [comparison.looks for comparison in comparisons if comparison] == pytest.approx([1, 2, 3])
     confidences = [comparison.confidence for comparison in comparisons if comparison]
@@ -251,14 +251,15 @@ def test_manual_mode_waits_and_dry_run_only_records(registry: Settings, client: 
     assert dry is not None
     assert dry.passed
     assert client.get_registered_model("credit").aliases == {"champion": 1}
-    waiting = train(registry, config_of(gate={"mode": "manual"}), data)
+    other = {"params": {"C": 0.5}}
+    waiting = train(registry, config_of(gate={"mode": "manual"}, training=other), data)
     assert waiting is not None
     assert waiting.passed
     assert client.get_registered_model("credit").aliases == {"champion": 1, "challenger": 3}
     enthrone(registry, 2)
     repair_all(registry)
     assert client.get_registered_model("credit").aliases == {"champion": 2, "previous": 1}
-    again = train(registry, config_of(gate={"mode": "manual"}), data)
+    again = train(registry, config_of(gate={"mode": "manual"}, training=other), data)
     assert again is not None
     assert again.champion == 2
 
@@ -270,8 +271,8 @@ def test_a_registry_that_was_made_anew_is_noticed(registry: Settings) -> None:
     settle(registry, run)
     found = find_registered("credit", run.lineage.run_key, registry)
     assert found is not None
-    with pytest.raises(StorageError, match="made anew or replaced"):
-        is_settled("credit", found.version, "0" * 64, registry)
+    with pytest.raises(StorageError, match="the registry was replaced"):
+        is_settled(run.config, found.version, "0" * 64, registry)
 
 
 def test_compare_by_hand_changes_nothing(registry: Settings, client: MlflowClient) -> None:
