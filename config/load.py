@@ -40,7 +40,7 @@ def existing_model_path(root: Path, model: str) -> Path:
     if not path.is_file():
         known = ", ".join(model_names(root)) or "none yet"
         raise ConfigError(
-            f"no model file {path}; models here: {known}. Write one with 'perennial init --data FILE --target COLUMN'"
+            f"no model file {path}; models here: {known}. Create one with 'perennial init --data FILE --target COLUMN'"
         )
     return path
 
@@ -108,7 +108,7 @@ def _hash(content: dict[str, Any]) -> str:
 
 def _read(path: Path) -> str:
     if path.stat().st_size > MAX_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_BYTES:,} bytes; a model file is a page of YAML")
+        raise ConfigError(f"{path}: larger than {MAX_BYTES:,} bytes, the limit for a model file")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -132,7 +132,7 @@ def _set(content: dict[str, Any], dotted: str, value: Any) -> None:
     for name in parents:
         node = node.setdefault(name, {})
         if not isinstance(node, dict):
-            raise ConfigError(f"--set {dotted}: {name!r} holds a value, not a section")
+            raise ConfigError(f"--set {dotted}: {name!r} is a value, not a section")
     node[last] = value
 
 

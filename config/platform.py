@@ -1,4 +1,4 @@
-"""The file that says that the platform runs on this machine, and where: ``var/platform.json``."""
+"""The state file of a platform that runs on this machine: ``var/platform.json``."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 class PlatformState(BaseModel):
     """A platform that ``perennial up`` started.
 
-    The file is readable for its owner alone: the address of a PostgreSQL database may hold a password, and commands in
-    other terminals need it as much as the platform's own processes do.
+    Only its owner can read the file: the address of a PostgreSQL database may hold a password, which commands in other
+    terminals need as well as the platform's own processes.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    id: str = Field(description="stands in the environment of every process of the platform")
-    pid: int = Field(default=0, description="process that looks after the others; 0 before there is one")
-    created: float = Field(default=0.0, description="when that process was made, seconds of the epoch")
-    ready: bool = Field(default=False, description="everything was healthy once, and nothing is being stopped")
-    socket: str = Field(description="where that process takes orders")
+    id: str = Field(description="identifies the platform; in the environment of each of its processes")
+    pid: int = Field(default=0, description="supervising process; 0 before it exists")
+    created: float = Field(default=0.0, description="start time of that process, seconds since the epoch")
+    ready: bool = Field(default=False, description="all processes have been healthy, and none is being stopped")
+    socket: str = Field(description="Unix socket for commands to that process")
     pool: str = Field(description="work pool of the worker")
-    runs_at_once: int = Field(description="flow runs the worker has in work at most")
+    runs_at_once: int = Field(description="most flow runs of the worker at a time")
     serving_port: int
     prefect_port: int | None = Field(default=None, description="None where Prefect runs elsewhere")
     mlflow_port: int | None = Field(default=None, description="None where MLflow runs elsewhere")
@@ -32,7 +32,7 @@ class PlatformState(BaseModel):
     mlflow_uri: str
     mlflow_store: str = Field(description="database behind the MLflow server")
     database_url: str = Field(description="operational database")
-    prefect_search_path: str = Field(default="", description="PostgreSQL: schemas that Prefect's server looks into")
+    prefect_search_path: str = Field(default="", description="PostgreSQL: search path of Prefect's server")
 
 
 def platform_file(var: Path) -> Path:
@@ -47,7 +47,7 @@ def read_platform(var: Path) -> PlatformState | None:
 
 
 def last_platform(var: Path) -> PlatformState | None:
-    """Return what the file says, whether or not that platform still runs."""
+    """Return the content of the state file, whether or not that platform still runs."""
     try:
         return PlatformState.model_validate_json(platform_file(var).read_bytes())
     except (OSError, ValidationError):
@@ -55,7 +55,7 @@ def last_platform(var: Path) -> PlatformState | None:
 
 
 def write_platform(var: Path, state: PlatformState) -> None:
-    """Write the state file, in one step."""
+    """Write the state file atomically."""
     path = platform_file(var)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
@@ -76,7 +76,7 @@ def _lives(state: PlatformState) -> bool:
     import psutil
 
     try:
-        # A number alone may have gone to another process since.
+        # The process id alone may have been reused by another process.
         process = psutil.Process(state.pid)
         return abs(process.create_time() - state.created) < 1 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:

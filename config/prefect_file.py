@@ -1,7 +1,7 @@
 """The shape of ``prefect.yaml``, stricter than Prefect's own.
 
-Prefect passes over keys it does not know. ``expects`` in place of ``expect`` then leaves a trigger that waits for
-nothing, which fires on every event there is. Here an unknown key is an error that names its line.
+Prefect ignores unknown keys. With ``expects`` instead of ``expect``, a trigger has no condition and fires on every
+event. Here an unknown key is an error that names its line.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ EventName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(\.\*)?$")]
 
 
 class ConcurrencyLimit(Section):
-    """How many runs of a deployment there are at a time, and what becomes of one more."""
+    """How many runs of a deployment may be active at a time, and what happens to further ones."""
 
     limit: int = Field(ge=1)
     collision_strategy: Literal["ENQUEUE", "CANCEL_NEW"]
-    grace_period_seconds: int | None = Field(default=None, ge=60, le=86_400, description="for a run to begin")
+    grace_period_seconds: int | None = Field(default=None, ge=60, le=86_400, description="time for a run to begin")
 
 
 class WorkPool(Section):
-    """Where runs of a deployment go, and what their processes are given."""
+    """The work pool that takes a deployment's runs, and the variables of their processes."""
 
     name: str = Field(min_length=1)
     work_queue_name: str | None = None
@@ -50,21 +50,23 @@ class WorkPool(Section):
     def _environment_is_text(self) -> Self:
         strange = {name: value for name, value in self.job_variables.get("env", {}).items() if type(value) is not str}
         if strange:
-            raise ValueError(f"job_variables.env: values of an environment are text, put quotes around {strange}")
+            raise ValueError(
+                f"job_variables.env: values of environment variables are text; put quotes around {strange}"
+            )
         return self
 
 
 class CronSchedule(Section):
-    """When a deployment runs by itself."""
+    """A schedule of a deployment."""
 
-    slug: str = Field(min_length=1, description="names the schedule, so that a changed one stays the same one")
+    slug: str = Field(min_length=1, description="identifies the schedule when its times change")
     cron: Cron
     timezone: str = "UTC"
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
 class EventTrigger(Section):
-    """Events on which a deployment runs."""
+    """Events that start a run of a deployment."""
 
     name: str = Field(min_length=1, description="of the automation")
     description: str = ""
@@ -75,7 +77,7 @@ class EventTrigger(Section):
 
 
 class Deployment(Section):
-    """One flow with parameters, a place to run and reasons to run."""
+    """A flow with its parameters, work pool, schedules and triggers."""
 
     name: str = Field(min_length=1)
     version: str | None = None
@@ -91,7 +93,7 @@ class Deployment(Section):
 
     @property
     def flow(self) -> str:
-        """Name of the flow, which is that of its function."""
+        """Name of the flow, equal to the name of its function."""
         return self.entrypoint.partition(":")[2]
 
     @property
@@ -107,7 +109,7 @@ class PrefectFile(Section):
 
     prefect_version: str = Field(alias="prefect-version")
     name: str
-    definitions: dict[str, Any] = Field(default_factory=dict, description="anchors; nothing reads them here")
+    definitions: dict[str, Any] = Field(default_factory=dict, description="YAML anchors; not read otherwise")
     pull: Steps = ()
     deployments: tuple[Deployment, ...] = Field(min_length=1)
 
@@ -120,7 +122,7 @@ class PrefectFile(Section):
         return self
 
     def to_document(self) -> dict[str, Any]:
-        """Content for YAML, as Prefect reads it."""
+        """Content in Prefect's format, for YAML."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"definitions"})
 
 
@@ -136,7 +138,7 @@ def load_prefect_file(path: Path) -> PrefectFile:
         text = path.read_bytes()[: MAX_BYTES + 1].decode("utf-8")
         content = YAML(typ="safe", pure=True).load(text)
     except FileNotFoundError as error:
-        raise ConfigError(f"there is no {path}; take the one of Perennial's repository") from error
+        raise ConfigError(f"there is no {path}; copy the one from Perennial's repository") from error
     except (MarkedYAMLError, YAMLError, ValueError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     if len(text) > MAX_BYTES:
@@ -161,13 +163,13 @@ def _place(loc: tuple[int | str, ...]) -> str:
 
 
 def _line(node: Any, loc: tuple[int | str, ...]) -> int:
-    """Line of the deepest part of a place that the file has: a missing key has none of its own."""
+    """Line of the deepest existing part of a location: a missing key has no line of its own."""
     line = 1
     for part in loc:
         known = part in node if isinstance(node, dict) else isinstance(node, list) and isinstance(part, int)
         if not known:
             break
-        # Keys that a merge (<<) brought stand elsewhere: then the line of what they were merged into is told.
+        # Keys from a merge (<<) stand elsewhere in the file: use the line of the mapping they were merged into.
         line = node.lc.data[part][0] + 1 if part in node.lc.data else line
         node = node[part]
     return line

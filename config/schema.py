@@ -31,7 +31,7 @@ REGRESSION_METRICS = ("rmse", "mae", "r2")
 
 
 class Section(BaseModel):
-    """A part of a model file."""
+    """A section of a model file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
@@ -41,9 +41,9 @@ class CsvSource(Section):
 
     kind: Literal["csv"]
     uri: str = Field(min_length=1, description="path (relative to the project), glob or fsspec address")
-    delimiter: str | None = Field(default=None, min_length=1, max_length=1, description="sniffed when left out")
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1, description="detected when left out")
     encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
-    missing: tuple[str, ...] = Field(default=("",), description="texts that mean: no value")
+    missing: tuple[str, ...] = Field(default=("",), description="texts that mean a missing value")
 
 
 class ParquetSource(Section):
@@ -51,7 +51,7 @@ class ParquetSource(Section):
 
     kind: Literal["parquet"]
     uri: str = Field(min_length=1, description="path (relative to the project), folder, glob or fsspec address")
-    missing: tuple[str, ...] = Field(default=("",), description="texts that mean: no value")
+    missing: tuple[str, ...] = Field(default=("",), description="texts that mean a missing value")
 
 
 class SqlSource(Section):
@@ -63,7 +63,7 @@ class SqlSource(Section):
         description="environment variable that holds the SQLAlchemy address (addresses carry passwords)",
     )
     query: str = Field(min_length=1)
-    missing: tuple[str, ...] = Field(default=("",), description="texts that mean: no value")
+    missing: tuple[str, ...] = Field(default=("",), description="texts that mean a missing value")
 
 
 class SklearnSource(Section):
@@ -79,15 +79,15 @@ class OpenmlSource(Section):
 
     kind: Literal["openml"]
     data_id: int = Field(gt=0)
-    missing: tuple[str, ...] = Field(default=("", "?"), description="texts that mean: no value")
+    missing: tuple[str, ...] = Field(default=("", "?"), description="texts that mean a missing value")
 
 
 class SimulatedDrift(Section):
-    """One change of the simulated world, placed in time (see ``core.data.simulate``)."""
+    """One change of the simulated distribution, at a given month (see ``core.data.simulate``)."""
 
     kind: Literal["covariate", "prior", "concept"]
-    month: int = Field(ge=0, le=1199, description="index of the first month it shows in, 0 = the first month")
-    over_months: int = Field(default=0, ge=0, le=120, description="0: sudden; n: grows linearly over n months")
+    month: int = Field(ge=0, le=1199, description="index of the first month with the change; 0 is the first month")
+    over_months: int = Field(default=0, ge=0, le=120, description="0: sudden; n: increases linearly over n months")
     size: float = Field(ge=-3.0, le=3.0, description="in standard deviations (covariate) or log-odds (prior, concept)")
 
 
@@ -110,17 +110,17 @@ Source = Annotated[
 
 
 class Features(Section):
-    """The columns a model learns from, by kind, and the columns it is kept away from."""
+    """The columns a model is trained on, by kind, and the ignored columns."""
 
     numeric: tuple[Column, ...] = ()
     categorical: tuple[Column, ...] = ()
     boolean: tuple[Column, ...] = ()
     dates: tuple[Column, ...] = Field(default=(), description="calendar parts of these columns become features")
-    ignored: tuple[Column, ...] = Field(default=(), description="stored with the data, never learnt from")
+    ignored: tuple[Column, ...] = Field(default=(), description="stored with the data, not used by the model")
 
     @property
     def used(self) -> tuple[str, ...]:
-        """Names of the columns the model learns from, in contract order."""
+        """Names of the model's features, in the order of the contract."""
         return self.numeric + self.categorical + self.boolean + self.dates
 
     @model_validator(mode="after")
@@ -135,10 +135,12 @@ class Features(Section):
 
 
 class Validation(Section):
-    """What a batch must satisfy before it is versioned."""
+    """Conditions that a batch must meet before it is versioned."""
 
     suite: str = Field(min_length=1, description="Great Expectations suite, path relative to the project")
-    max_quarantine: float = Field(default=0.02, ge=0.0, le=1.0, description="share of rows that may be set aside")
+    max_quarantine: float = Field(
+        default=0.02, ge=0.0, le=1.0, description="largest share of rows in quarantine; above it the batch is refused"
+    )
 
 
 class Search(Section):
@@ -160,13 +162,13 @@ class Search(Section):
 
 
 class Leakage(Section):
-    """Bounds of the leakage checks; a check that trips blocks the training."""
+    """Bounds of the leakage checks; a failed check stops the training."""
 
     max_duplicates: float = Field(default=0.05, ge=0, le=1, description="share of holdout rows also in training")
     max_single_feature: float = Field(
-        default=0.99, gt=0.5, le=1, description="AUC (classes) or R² (regression) one feature may reach alone"
+        default=0.99, gt=0.5, le=1, description="largest AUC (classes) or R² (regression) of a single feature"
     )
-    allow: tuple[Column, ...] = Field(default=(), description="features exempt after review")
+    allow: tuple[Column, ...] = Field(default=(), description="features exempt from the checks after review")
 
 
 class Training(Section):
@@ -188,30 +190,34 @@ class Evaluation(Section):
     """What is measured on the holdout."""
 
     slices: tuple[Column, ...] = Field(
-        default=(), description="categorical or boolean columns to report by; the gate looks at each level"
+        default=(), description="categorical or boolean columns whose levels are reported and judged by the gate"
     )
     resamples: int = Field(default=500, ge=50, le=100_000, description="bootstrap resamples per interval")
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
 
 
 class Gate(Section):
-    """When a new version takes the champion's place."""
+    """When a new version replaces the champion."""
 
     metric: str
-    floor: float = Field(description="worst holdout value of the metric that is still acceptable")
+    floor: float = Field(description="worst acceptable holdout value of the metric")
     margin: float = Field(
-        default=0.0, ge=0, description="loss of the metric that is tolerated at the lower end of the gain's interval"
+        default=0.0, ge=0, description="tolerated loss of the metric at the lower end of the gain's interval"
     )
     min_gain: float = Field(default=0.0, ge=0, description="gain of the metric below which the champion stays")
-    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="of the gain's interval at the first look")
+    confidence: float = Field(
+        default=0.95, gt=0.5, lt=1, description="confidence of the gain's interval at the first look"
+    )
     resamples: int = Field(default=2000, ge=200, le=100_000, description="paired bootstrap resamples")
-    min_rows: int = Field(default=100, ge=30, description="holdout rows that neither model has trained on")
-    slice_margin: float = Field(default=0.0, ge=0, description="loss of the metric that is tolerated on a slice")
+    min_rows: int = Field(default=100, ge=30, description="fewest holdout rows that neither model has trained on")
+    slice_margin: float = Field(default=0.0, ge=0, description="tolerated loss of the metric on a slice")
     max_calibration_loss: float = Field(
-        default=0.02, gt=0, le=1, description="rise of the expected calibration error that is tolerated"
+        default=0.02, gt=0, le=1, description="tolerated rise of the expected calibration error"
     )
     max_latency_ms: float = Field(
-        default=250, gt=0, description="95th percentile of scoring one row, in the rehearsal of serving"
+        default=250,
+        gt=0,
+        description="95th percentile of the time to score one row in the serving rehearsal, milliseconds",
     )
     mode: Literal["enabled", "dry_run", "manual"] = Field(
         default="enabled", description="promote, record what would be promoted, or wait for 'perennial approve'"
@@ -219,33 +225,31 @@ class Gate(Section):
 
 
 class Drift(Section):
-    """When the rows of a window are no longer those the champion was trained on, and what follows."""
+    """When the rows of a window differ from the champion's training rows, and what happens then."""
 
     psi: float = Field(default=0.1, gt=0, le=10, description="population stability index up to which a change is small")
     class_psi: float = Field(
-        default=0.02, gt=0, le=10, description="the same of the target's classes: from 10 % to 15 % it is 0.02"
+        default=0.02, gt=0, le=10, description="the same for the target's classes; 0.02 is a change from 10 % to 15 %"
     )
     confidence: float = Field(
-        default=0.99, gt=0.5, lt=1, description="share of windows without any drift that raise no alarm, at least"
+        default=0.99, gt=0.5, lt=1, description="smallest share of windows without drift that raise no alarm"
     )
     min_importance: float = Field(
-        default=0.1, ge=0, le=1, description="share of the champion's feature importance that has to drift"
+        default=0.1, ge=0, le=1, description="smallest share of the champion's feature importance in drifted columns"
     )
-    window_rows: int = Field(
-        default=1000, ge=30, description="the newest batches that together hold this many rows are the window"
-    )
-    min_rows: int = Field(default=200, ge=30, description="rows below which a window says nothing")
+    window_rows: int = Field(default=1000, ge=30, description="rows of a window, made of the newest whole batches")
+    min_rows: int = Field(default=200, ge=30, description="fewest rows of a window that is judged")
     persistence: tuple[int, int] = Field(
         default=(2, 3), description="[k, n]: drift is drift in k of the last n windows"
     )
     cooldown_hours: float = Field(
-        default=24.0, ge=0, le=10_000, description="time after a recommended retraining without another one"
+        default=24.0, ge=0, le=10_000, description="minimum hours between recommended retrainings"
     )
     label_delay_days: float = Field(
-        default=0.0, ge=0, le=10_000, description="age below which rows' labels are not complete"
+        default=0.0, ge=0, le=10_000, description="age in days below which the labels of rows are incomplete"
     )
     max_loss: float = Field(
-        default=0.02, ge=0, le=1, description="loss of gate.metric that is tolerated, as a share of its holdout value"
+        default=0.02, ge=0, le=1, description="tolerated loss of gate.metric, as a share of its holdout value"
     )
     retrain_on: Literal["harm", "drift", "never"] = Field(
         default="harm", description="retrain when drift harms the (estimated) performance, on any drift, or never"
@@ -267,24 +271,24 @@ class Drift(Section):
 
 
 class Retrain(Section):
-    """What a retraining needs before it begins, whoever asks for it."""
+    """Conditions for a retraining, whatever the trigger."""
 
     cooldown_hours: float = Field(
-        default=1.0, ge=0, le=10_000, description="time after a retraining began without another one"
+        default=1.0, ge=0, le=10_000, description="minimum hours between retrainings, whatever the trigger"
     )
-    per_week: int = Field(default=20, ge=1, le=10_000, description="retrainings in any seven days")
+    per_week: int = Field(default=20, ge=1, le=10_000, description="most retrainings in any seven days")
     min_new_labels: int = Field(
-        default=1, ge=1, description="labelled rows that the champion's data version does not hold"
+        default=1, ge=1, description="fewest labelled rows that the champion's data version does not hold"
     )
 
 
 class Schedule(Section):
-    """When the flows of the model run by themselves: five-field cron expressions."""
+    """Schedules of the model's flows: five-field cron expressions."""
 
     ingest: Cron | None = None
     monitor: Cron | None = None
     retrain: Cron | None = None
-    timezone: str = Field(default="UTC", description="name of the time zone the expressions are in (IANA)")
+    timezone: str = Field(default="UTC", description="IANA time zone of the cron expressions")
 
     @field_validator("timezone")
     @classmethod
@@ -302,7 +306,7 @@ class ModelConfig(Section):
     source: Source
     target: Column
     positive: str | None = Field(default=None, description="binary: the class whose probability is predicted")
-    time: Column | None = Field(default=None, description="order of rows; the newest become the holdout")
+    time: Column | None = Field(default=None, description="orders the rows; the newest become the holdout")
     key: Column | None = Field(default=None, description="entity key")
     key_is_unique: bool = Field(default=True, description="a later row with the same key replaces the earlier")
     features: Features
@@ -340,7 +344,7 @@ class ModelConfig(Section):
         strange = [column for column in self.evaluation.slices if column not in sliceable]
         _refuse(bool(strange), f"evaluation.slices must be categorical, boolean or ignored columns: {strange}")
         unknown = [column for column in self.training.leakage.allow if column not in self.features.used]
-        _refuse(bool(unknown), f"training.leakage.allow names columns that are no features: {unknown}")
+        _refuse(bool(unknown), f"training.leakage.allow names columns that are not features: {unknown}")
         return self
 
     @property

@@ -19,34 +19,38 @@ from config.platform import read_platform
 from core.errors import ConfigError
 
 PACKAGES = Path(__file__).resolve().parents[1]
-"""Folder that holds our packages: where Perennial is installed, which need not be the user's project."""
+"""Folder of Perennial's own packages; it need not be the user's project."""
 
 
 class Settings(BaseSettings):
-    """Where everything lies. Every field is an environment variable ``PERENNIAL_<FIELD>``."""
+    """Paths, addresses and limits. Every field is an environment variable ``PERENNIAL_<FIELD>``."""
 
     model_config = SettingsConfigDict(env_prefix="PERENNIAL_", frozen=True, extra="ignore", populate_by_name=True)
 
-    root: Path = Field(default=Path(), description="folder of the project; found from the working directory")
-    var: Path = Field(default=Path(), description="folder of everything a run writes; <root>/var")
-    database_url: str = Field(default="", description="operational database; SQLite under <var>")
+    root: Path = Field(default=Path(), description="folder of the project; found upwards from the working directory")
+    var: Path = Field(default=Path(), description="folder for files that runs write; default <root>/var")
+    database_url: str = Field(default="", description="operational database; default SQLite under <var>")
     mlflow_uri: str = Field(
         default="",
-        description="MLflow's tracking and registry address; SQLite under <var>",
+        description="MLflow's tracking and registry address; default SQLite under <var>",
         validation_alias=AliasChoices("PERENNIAL_MLFLOW_URI", "MLFLOW_TRACKING_URI"),
     )
     prefect_api_url: str | None = Field(
         default=None,
-        description="a Prefect server or Prefect Cloud; a local server is started where none is named",
+        description="a Prefect server or Prefect Cloud; without one, a local server is started",
         validation_alias=AliasChoices("PREFECT_API_URL"),
     )
-    work_pool: str = Field(default="perennial", min_length=1, description="Prefect's, whose workers take our runs")
-    repository: str | None = Field(default=None, description="git address that every run clones; none: it stays here")
-    branch: str | None = Field(default=None, description="of that repository; its default branch where none is named")
-    data_remote: str | None = Field(default=None, description="DVC remote address in place of the configured one")
-    max_rows: int = Field(default=200_000_000, ge=1, description="rows a source may announce")
-    memory_limit_mb: int = Field(default=2048, ge=256, description="memory the ingestion engine may take, MiB")
-    server_idle_minutes: float = Field(default=30, gt=0, description="idle time after which the local server ends")
+    work_pool: str = Field(
+        default="perennial", min_length=1, description="Prefect work pool whose workers execute the runs"
+    )
+    repository: str | None = Field(
+        default=None, description="git address that every run clones; without it, runs use this machine's folder"
+    )
+    branch: str | None = Field(default=None, description="branch of that repository; default: its default branch")
+    data_remote: str | None = Field(default=None, description="DVC remote address instead of the configured one")
+    max_rows: int = Field(default=200_000_000, ge=1, description="most rows of a source")
+    memory_limit_mb: int = Field(default=2048, ge=256, description="memory limit of the ingestion engine, MiB")
+    server_idle_minutes: float = Field(default=30, gt=0, description="idle time after which the local server stops")
 
 
 class PlatformSettings(BaseSettings):
@@ -54,16 +58,16 @@ class PlatformSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PERENNIAL_", frozen=True, extra="ignore")
 
-    prefect_port: int = Field(default=4200, ge=0, le=65535, description="port of the Prefect server; 0 a free one")
-    mlflow_port: int = Field(default=5000, ge=0, le=65535, description="port of the MLflow server; 0 a free one")
+    prefect_port: int = Field(default=4200, ge=0, le=65535, description="port of the Prefect server; 0 for a free one")
+    mlflow_port: int = Field(default=5000, ge=0, le=65535, description="port of the MLflow server; 0 for a free one")
     runs_at_once: int = Field(
         default_factory=lambda: max(2, (os.cpu_count() or 2) // 2),
         ge=1,
         le=256,
-        description="flow runs the worker has in work at most; half the processors, at least 2",
+        description="most flow runs of the worker at a time; default: half the processors, at least 2",
     )
     log_mb: float = Field(default=10, gt=0, le=10_000, description="size at which a log is rotated, MiB")
-    log_backups: int = Field(default=3, ge=0, le=100, description="rotated logs that are kept of each process")
+    log_backups: int = Field(default=3, ge=0, le=100, description="rotated logs kept for each process")
     clock_url: str | None = Field(
         default=None, description="an HTTP address whose Date header the doctor compares this machine's clock with"
     )
@@ -74,70 +78,76 @@ class ServingSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PERENNIAL_SERVE_", frozen=True, extra="ignore")
 
-    host: str = Field(default="127.0.0.1", min_length=1, description="address to listen at")
-    port: int = Field(default=8470, ge=0, le=65535, description="port to listen at; 0 takes a free one")
-    workers: int = Field(default=1, ge=1, le=64, description="processes that answer")
+    host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(default=8470, ge=0, le=65535, description="port to listen on; 0 for a free one")
+    workers: int = Field(default=1, ge=1, le=64, description="worker processes")
     models: tuple[str, ...] = Field(default=(), description="models to serve; all that have a champion when empty")
 
     log: Literal["commit", "async"] = Field(
-        default="commit", description="commit: an answer waits until it is in the log; async: it does not"
+        default="commit", description="commit: a response waits until it is in the prediction log; async: it does not"
     )
-    log_queue_mb: int = Field(default=64, ge=1, le=65_536, description="what may wait for the log, MiB, a worker")
+    log_queue_mb: int = Field(default=64, ge=1, le=65_536, description="size of the buffer for the log per worker, MiB")
     log_flush_ms: float = Field(
-        default=50, ge=1, le=10_000, description="async: longest wait for the log, milliseconds"
+        default=50, ge=1, le=10_000, description="async: longest time before a write to the log, milliseconds"
     )
-    retention_days: float = Field(default=90, gt=0, le=36_500, description="age from which logged predictions go")
+    retention_days: float = Field(
+        default=90, gt=0, le=36_500, description="age in days after which logged predictions are deleted"
+    )
 
-    max_rows: int = Field(default=1000, ge=1, le=65_536, description="rows in one request")
-    max_body_kb: int = Field(default=4096, ge=1, le=1_048_576, description="size of a request's body, KiB")
-    max_concurrent: int = Field(default=64, ge=1, le=10_000, description="requests in work at once, a worker")
-    timeout_seconds: float = Field(default=10, gt=0, le=600, description="longest time a request may take")
+    max_rows: int = Field(default=1000, ge=1, le=65_536, description="most rows in one request")
+    max_body_kb: int = Field(default=4096, ge=1, le=1_048_576, description="largest size of a request body, KiB")
+    max_concurrent: int = Field(default=64, ge=1, le=10_000, description="most concurrent requests per worker")
+    timeout_seconds: float = Field(default=10, gt=0, le=600, description="time limit of a request")
     drain_seconds: float = Field(
         default=1, ge=0, le=600, description="time between 'not ready' and the closing of the port on shutdown"
     )
-    grace_seconds: float = Field(default=30, gt=0, le=3600, description="time that running requests get on shutdown")
-    follow_seconds: float = Field(default=1, gt=0, le=3600, description="time between two looks for a new champion")
+    grace_seconds: float = Field(
+        default=30, gt=0, le=3600, description="time for running requests to finish on shutdown"
+    )
+    follow_seconds: float = Field(default=1, gt=0, le=3600, description="time between two checks for a new champion")
 
     access: Literal["open", "required"] | None = Field(
-        default=None, description="who may ask; open is for loopback addresses alone, and the default there"
+        default=None,
+        description="how callers authenticate; open is allowed on loopback addresses only, and the default there",
     )
     jwks_url: str | None = Field(default=None, description="keys that access tokens (JWT) are signed with")
     jwt_issuer: str | None = Field(default=None, description="issuer that access tokens must name")
     jwt_audience: str | None = Field(default=None, description="audience that access tokens must name")
     jwt_roles_claim: str = Field(default="roles", min_length=1, description="claim of an access token with its roles")
     bad_credentials_per_minute: int = Field(
-        default=20, ge=1, le=10_000, description="an address's, before it is made to wait"
+        default=20, ge=1, le=10_000, description="failed logins of an address before its requests are delayed"
     )
 
     log_format: Literal["json", "text"] | None = Field(
-        default=None, description="json: Elastic Common Schema; text: for people; json where no terminal reads"
+        default=None,
+        description="json: Elastic Common Schema; text: for people; default: json unless the output is a terminal",
     )
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine reaches the address."""
+        """Whether only this machine can reach the address."""
         return is_loopback_host(self.host)
 
     @property
     def is_open(self) -> bool:
-        """Whether anybody who reaches the address may ask."""
+        """Whether requests need no authentication."""
         return (self.access or ("open" if self.is_loopback else "required")) == "open"
 
 
 @dataclass(frozen=True)
 class HookKey:
-    """A secret that a sender of webhooks signs with.
+    """A secret with which a sender signs webhooks.
 
     Parameters
     ----------
     convention
         ``standard``, ``github`` or ``mlflow``.
     sender
-        Whose it is.
+        Name of the sender.
     model
-        The one model whose retraining it may ask for; empty for all.
+        The one model whose retraining it may request; empty for all.
     secret
-        What signatures are made with.
+        Key of the signatures.
     """
 
     convention: str
@@ -146,15 +156,15 @@ class HookKey:
     secret: bytes = field(repr=False)
 
     def allows(self, model: str) -> bool:
-        """Say whether the sender may ask for a model's retraining."""
+        """Return whether the sender may request a model's retraining."""
         return self.model in ("", model)
 
 
 class HookSettings(BaseSettings):
-    """Who may ask for retrainings by webhook. Every field is an environment variable ``PERENNIAL_HOOKS_<FIELD>``.
+    """Who may request retrainings by webhook. Every field is an environment variable ``PERENNIAL_HOOKS_<FIELD>``.
 
-    Secrets are listed as ``sender=secret`` or ``sender/model=secret``, separated by spaces or commas. A sender that is
-    listed twice has two keys that are accepted, which is how a secret is replaced.
+    Secrets are listed as ``sender=secret`` or ``sender/model=secret``, separated by spaces or commas. For a sender
+    that is listed twice, both secrets are accepted; use this to replace a secret.
     """
 
     model_config = SettingsConfigDict(
@@ -162,14 +172,14 @@ class HookSettings(BaseSettings):
     )
 
     standard: SecretStr = Field(
-        default=SecretStr(""), description="secrets of senders that keep to Standard Webhooks: whsec_ and base64"
+        default=SecretStr(""), description="secrets of senders that follow Standard Webhooks: whsec_ and base64"
     )
     github: SecretStr = Field(default=SecretStr(""), description="secrets of GitHub's webhooks")
     mlflow: SecretStr = Field(default=SecretStr(""), description="secrets of the webhooks of MLflow's registry")
     per_minute: int = Field(
-        default=60, ge=1, le=100_000, description="triggers a sender may send, at once and a minute"
+        default=60, ge=1, le=100_000, description="most triggers of a sender per minute, also as a burst"
     )
-    max_body_kb: int = Field(default=4096, ge=1, le=25_600, description="size of a delivery's body, KiB")
+    max_body_kb: int = Field(default=4096, ge=1, le=25_600, description="largest size of a delivery's body, KiB")
 
     @model_validator(mode="after")
     def _are_keys(self) -> HookSettings:
@@ -183,7 +193,7 @@ class HookSettings(BaseSettings):
         return tuple(key for convention in HOOK_CONVENTIONS for key in self._listed(convention))
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold, with the secrets: for a worker's standard input and nothing else."""
+        """Content that JSON can hold, with the secrets: only for a worker's standard input."""
         open_text = {name: getattr(self, name).get_secret_value() for name in HOOK_CONVENTIONS}
         return {**self.model_dump(), **open_text}
 
@@ -197,11 +207,11 @@ class HookSettings(BaseSettings):
 HOOK_CONVENTIONS = ("standard", "github", "mlflow")
 _HOOK_SENDER = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,31})(?:/([a-z][a-z0-9_-]{0,62}))?")
 _MIN_HOOK_SECRET = {"standard": 24, "github": 16, "mlflow": 16}
-"""Bytes. The 24 are those of the Standard Webhooks specification."""
+"""Shortest secrets, in bytes; 24 is the bound of the Standard Webhooks specification."""
 
 
 def _hook_key(convention: str, number: int, entry: str) -> HookKey:
-    # No message repeats what was found: whatever it is, there may be a secret in it.
+    # Messages never repeat the value: it may contain a secret.
     where = f"entry {number} of PERENNIAL_HOOKS_{convention.upper()}"
     name, equals, text = entry.partition("=")
     found = _HOOK_SENDER.fullmatch(name)
@@ -210,9 +220,7 @@ def _hook_key(convention: str, number: int, entry: str) -> HookKey:
     secret_ = _standard_secret(text, where) if convention == "standard" else text.encode()
     least = _MIN_HOOK_SECRET[convention]
     if len(secret_) < least:
-        raise ValueError(
-            f"the secret in {where} has less than {least} bytes; 'perennial hooks secret' makes a good one"
-        )
+        raise ValueError(f"the secret in {where} has less than {least} bytes; 'perennial hooks secret' generates one")
     return HookKey(convention, found.group(1), found.group(2) or "", secret_)
 
 
@@ -221,30 +229,34 @@ def _standard_secret(text: str, where: str) -> bytes:
     try:
         return b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except (binascii.Error, ValueError):
-        message = f"the secret in {where} is not whsec_ and base64; 'perennial hooks secret' makes one"
-        # Without the cause, which might show a part of the secret.
+        message = f"the secret in {where} is not whsec_ and base64; 'perennial hooks secret' generates one"
+        # Without the cause, which may contain a part of the secret.
         raise ValueError(message) from None
 
 
 class AlertSettings(BaseSettings):
-    """Whom to tell what happened. Every field is an environment variable ``PERENNIAL_ALERTS_<FIELD>``."""
+    """Where alerts are sent. Every field is an environment variable ``PERENNIAL_ALERTS_<FIELD>``."""
 
     model_config = SettingsConfigDict(env_prefix="PERENNIAL_ALERTS_", frozen=True, extra="ignore")
 
     urls: SecretStr = Field(
-        default=SecretStr(""), description="destinations as Apprise's URLs, by spaces or commas; nobody when empty"
+        default=SecretStr(""),
+        description="destinations as Apprise URLs, separated by spaces or commas; empty: no alerts",
     )
     allow: str = Field(
-        default="", description="hosts and networks that may be reached though they are not public, by spaces or commas"
+        default="", description="non-public hosts and networks that may be reached, separated by spaces or commas"
     )
     quiet_hours: float = Field(
-        default=24, ge=0, le=8760, description="time after an alert in which the same is counted and not sent"
+        default=24,
+        ge=0,
+        le=8760,
+        description="hours after an alert in which alerts with the same key are counted and not sent",
     )
-    timeout_seconds: float = Field(default=20, gt=0, le=300, description="longest time a destination may take")
+    timeout_seconds: float = Field(default=20, gt=0, le=300, description="time limit for a destination's response")
 
     @property
     def destinations(self) -> tuple[str, ...]:
-        """The URLs; a comma inside one (two recipients of an e-mail) does not end it."""
+        """The URLs; a comma inside one (two recipients of an e-mail) does not separate URLs."""
         parts = re.split(r"\s+|,(?=\s*[A-Za-z0-9]+://)", self.urls.get_secret_value())
         return tuple(part.strip(",") for part in parts if part.strip(","))
 
@@ -255,7 +267,7 @@ class AlertSettings(BaseSettings):
 
 
 def is_loopback_host(host: str) -> bool:
-    """Whether only this machine reaches a host: ``localhost`` or an address of 127.0.0.0/8 or ::1."""
+    """Whether only this machine can reach a host: ``localhost`` or an address of 127.0.0.0/8 or ::1."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -265,7 +277,7 @@ def is_loopback_host(host: str) -> bool:
 
 
 def load_serving_settings(**given: Any) -> ServingSettings:
-    """Read the environment; options that are given, and not None, come first.
+    """Read the environment; given options that are not None take precedence.
 
     Raises
     ------
@@ -280,7 +292,7 @@ def load_serving_settings(**given: Any) -> ServingSettings:
 
 
 def load_platform_settings(**given: Any) -> PlatformSettings:
-    """Read the environment; options that are given, and not None, come first.
+    """Read the environment; given options that are not None take precedence.
 
     Raises
     ------
@@ -307,7 +319,7 @@ def load_hook_settings() -> HookSettings:
     except ValidationError as error:
         found = error.errors(include_input=False, include_context=False, include_url=False)
         problems = "; ".join(": ".join([*map(str, item["loc"]), item["msg"]]) for item in found)
-        # Without the cause: a trace would show the values.
+        # Without the cause: its traceback would show the values.
         raise ConfigError(f"the settings of webhooks (PERENNIAL_HOOKS_…) are not valid: {problems}") from None
 
 
@@ -327,12 +339,12 @@ def load_alert_settings() -> AlertSettings:
 
 
 def secret(variable: str) -> str | None:
-    """Value of a variable that a model file names, because it must not stand there itself."""
+    """Value of an environment variable that a model file names instead of containing the secret."""
     return os.environ.get(variable)
 
 
 def load_settings() -> Settings:
-    """Read the environment and fill in what follows from the project's folder and from the platform that runs there.
+    """Read the environment, with defaults from the project's folder and from the platform that runs there.
 
     Raises
     ------
@@ -347,7 +359,7 @@ def load_settings() -> Settings:
     root = given.root.resolve() if "root" in given.model_fields_set else _project_above(Path.cwd())
     var = given.var.resolve() if "var" in given.model_fields_set else root / "var"
     platform = read_platform(var)
-    # Until all of it is up, commands that need no server go on without.
+    # Until the whole platform is ready, commands that need no server work without it.
     served = platform if platform is not None and platform.ready else None
     usual_database = platform.database_url if platform else f"sqlite:///{var / 'perennial.db'}"
     return given.model_copy(
@@ -366,6 +378,6 @@ def _project_above(start: Path) -> Path:
         if (folder / "config" / "models").is_dir():
             return folder
     raise ConfigError(
-        f"{start} is in no Perennial project (no config/models above it); "
+        f"{start} is not in a Perennial project (no config/models above it); "
         "change into the project's folder or set PERENNIAL_ROOT"
     )

@@ -19,7 +19,7 @@ def ingest(
     trigger: str = "manual",  # noqa: ARG001 - part of the run's name
     wait_seconds: float = 0.0,
 ) -> IngestOutcome:
-    """Version the rows of a model's source unless they are versioned already or the validation refuses them."""
+    """Version the rows of a model's source, unless they are already versioned or the validation refuses them."""
     if reason := superseded():
         return skipped(reason, IngestOutcome)
     with hold_model(model, load_settings(), wait_seconds):

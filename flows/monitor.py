@@ -1,4 +1,4 @@
-"""From a window of rows to a decision: choose, measure against the champion's training rows, decide, keep, tell."""
+"""From a window of rows to a decision: choose, measure against the champion's training rows, decide, store, notify."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def monitor(
     trigger: str = "manual",  # noqa: ARG001 - part of the run's name
     wait_seconds: float = 0.0,
 ) -> DriftVerdict:
-    """Judge whether a window of rows, by default the newest, is still like those the champion was trained on."""
+    """Judge whether a window of rows, by default the newest, has drifted from the champion's training rows."""
     if reason := superseded():
         return skipped(reason, DriftVerdict)
     config = read_config(model, overrides)

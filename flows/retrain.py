@@ -1,4 +1,4 @@
-"""From a reason to retrain to its answer: claim, look at pace and rows, ingest, train, record."""
+"""From a trigger to its outcome: claim, check pace and rows, ingest, train, record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.runs.slots import skipped, superseded
 from tasks.steps import check_pace, check_rows, claim_trigger, conclude, read_config, refuse
 
 WAIT_SECONDS = 3600.0
-"""For another run of the model to end."""
+"""Seconds to wait for another run of the model to end."""
 
 
 @flow(name="retrain", flow_run_name="{model}-{trigger}", on_completion=[tell], on_failure=[tell])
@@ -28,7 +28,7 @@ def retrain(
     overrides: dict[str, str] | None = None,
     wait_seconds: float = WAIT_SECONDS,
 ) -> RetrainOutcome:
-    """Train a model anew if there are new labelled rows and it is time, once for each trigger, or say why not."""
+    """Retrain a model if there are enough new labelled rows and the pace allows it, once per trigger; else refuse."""
     if later := superseded():
         return skipped(later, RetrainOutcome)
     config = read_config(model, overrides)
@@ -43,6 +43,6 @@ def retrain(
         refusal = check_rows(claim, config, ingestion)
         if refusal is not None:
             return retrained(refuse(claim, refusal, ingestion.data_version))
-        # A staged release of the version takes the place of train's own promotion here.
+        # A staged release of the version replaces train's own promotion here.
         outcome = train(model, ingestion.data_version, overrides, claim.trigger.id)
         return retrained(conclude(claim, outcome))

@@ -31,7 +31,7 @@ def train(
     trigger: str = "manual",
     wait_seconds: float = 0.0,
 ) -> TrainOutcome:
-    """Train a model on its newest data, or on a given data version, and promote it if the gate says so."""
+    """Train a model on its newest data, or on a given data version, and promote it if the gate decides so."""
     if reason := superseded():
         return skipped(reason, TrainOutcome)
     with hold_model(model, load_settings(), wait_seconds):

@@ -1,4 +1,4 @@
-"""What happened to a model, as Prefect's automations and people are told it."""
+"""Events of a model's life cycle, for Prefect's automations and for alerts."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ NAMES = (
     RETRAIN_REFUSED,
     RETRAIN_FAILED,
 )
-"""Every event there is."""
+"""Names of all events."""
 
 RefusalCode = Literal["unchanged", "unlabelled", "cooldown", "budget", "validation", "leakage", "gate"]
-"""Why a retraining was refused, for automations and alerts; the sentence beside it is for people."""
+"""Why a retraining was refused, for automations and alerts; the sentence beside the code is for people."""
 
 MAX_TEXT = 2_000
 MAX_ITEMS = 50
 MAX_ITEM_TEXT = 500
-"""Bounds of what a payload says: Prefect refuses events above 1.5 MB, and nobody reads as much."""
+"""Bounds of a payload: Prefect refuses events above 1.5 MB."""
 
 _SPACE = UUID("6a0f6bd7-64a5-4f3d-9a56-0f0c1c1f7b0e")
 
@@ -50,7 +50,7 @@ class Event:
     Parameters
     ----------
     id
-        Made of what happened, so that telling it again is telling the same.
+        Derived from what happened, so that sending the event again sends the same id.
     name
         One of :data:`NAMES`.
     model
@@ -58,9 +58,9 @@ class Event:
     occurred_at
         When.
     payload
-        What there is to say; content that JSON can hold.
+        JSON-serialisable details.
     labels
-        Of the resource, beside its id and name: automations match labels, not payloads.
+        Labels of the resource, besides its id and name: automations match labels, not payloads.
     related
         Role: id of a related resource.
     """
@@ -74,7 +74,7 @@ class Event:
     related: Mapping[str, str] = field(default_factory=dict)
 
     def to_prefect(self) -> dict[str, Any]:
-        """Return the event as Prefect's API takes it."""
+        """Return the event in the format of Prefect's API."""
         return {
             "id": str(self.id),
             "event": self.name,
@@ -93,7 +93,7 @@ class Event:
 
 
 def event_id(name: str, *parts: object) -> UUID:
-    """Return the id of an event from what names it among its kind."""
+    """Return the id of an event from its name and the parts that identify it among events of that name."""
     return uuid5(_SPACE, " ".join([name, *map(str, parts)]))
 
 
@@ -108,7 +108,7 @@ def data_resource(model: str, data_version: str) -> str:
 
 
 def drift_detected(verdict: DriftVerdict, report: str) -> Event:
-    """Tell that rows have drifted from those the champion was trained on.
+    """Return the event of rows that have drifted from the champion's training rows.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def drift_detected(verdict: DriftVerdict, report: str) -> Event:
     return _event(
         DRIFT_DETECTED,
         verdict.model,
-        # Of the decision itself, as it was before there was an outbox.
+        # Derived from the decision, as before there was an outbox.
         UUID(verdict.id[:32]),
         verdict.measured_at,
         {
@@ -140,13 +140,13 @@ def drift_detected(verdict: DriftVerdict, report: str) -> Event:
 def data_versioned(
     model: str, data_version: str, *, n_rows: int, n_batches: int, git_commit: str, has_champion: bool, at: datetime
 ) -> Event:
-    """Tell that a model's data is a version it never was before.
+    """Return the event of a data version that a model has for the first time.
 
     Parameters
     ----------
     has_champion
-        Whether there is somebody to hold the rows against; also the label ``perennial.champion``, by which new data
-        is monitored.
+        Whether there is a champion to compare the rows with; also the label ``perennial.champion``, by which new
+        data is monitored.
     """
     return _event(
         DATA_VERSIONED,
@@ -160,14 +160,14 @@ def data_versioned(
 
 
 def model_registered(model: str, version: int, *, run_id: str, data_version: str, trigger: str, at: datetime) -> Event:
-    """Tell that a version is complete in the registry; the gate has not judged it yet.
+    """Return the event of a version that is complete in the registry; the gate has not judged it yet.
 
     Parameters
     ----------
     run_id
-        The MLflow run that made it; a registry made anew counts its versions from 1 again.
+        The MLflow run that made it; a new registry counts its versions from 1 again.
     at
-        When MLflow registered it: the same for whoever tells it.
+        When MLflow registered it, so that every sender states the same moment.
     """
     return _event(
         MODEL_REGISTERED,
@@ -190,7 +190,7 @@ def champion_changed(
     actor: str,
     at: datetime,
 ) -> Event:
-    """Tell that a version took office: ``…rolled_back`` after a rollback, ``…promoted`` else.
+    """Return the event of a new champion: ``…rolled_back`` after a rollback, else ``…promoted``.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def champion_changed(
     kind
         ``gate``, ``approval`` or ``rollback``; also the label ``perennial.kind``.
     reason, actor
-        Why, and by whose hand.
+        Why, and the actor.
     """
     name = MODEL_ROLLED_BACK if kind == "rollback" else MODEL_PROMOTED
     related = {"champion": version_resource(model, version)}
@@ -210,7 +210,7 @@ def champion_changed(
     return _event(
         name,
         model,
-        event_id(name, model, sequence, at.isoformat()),  # a history begun anew counts from 1 again
+        event_id(name, model, sequence, at.isoformat()),  # a new history counts from 1 again
         at,
         {
             "sequence": sequence,
@@ -228,18 +228,18 @@ def champion_changed(
 def retrain_refused(
     model: str, trigger_id: str, code: RefusalCode, reason: str, data_version: str | None, at: datetime
 ) -> Event:
-    """Tell that a retraining did not take place, or ended without a model that may be promoted.
+    """Return the event of a retraining that did not take place, or that ended without a model that may be promoted.
 
     Parameters
     ----------
     trigger_id
-        The same trigger is refused once.
+        Part of the event's id: a trigger causes one such event.
     code
-        Why, as one word; also the label ``perennial.code``.
+        The reason as one word; also the label ``perennial.code``.
     reason
-        Why, as a sentence.
+        The reason as a sentence.
     data_version
-        The rows it was about; None where none were read.
+        The data version; None where no rows were read.
     """
     return _event(
         RETRAIN_REFUSED,
@@ -253,7 +253,19 @@ def retrain_refused(
 
 
 def retrain_failed(model: str, trigger_id: str, reason: str, at: datetime) -> Event:
-    """Tell that a retraining came to no answer, however often it was started again."""
+    """Return the event of a retraining that failed after all its restarts.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    trigger_id
+        Part of the event's id: a trigger causes one such event.
+    reason
+        The error, as a sentence.
+    at
+        When it failed, aware.
+    """
     return _event(
         RETRAIN_FAILED,
         model,
@@ -277,7 +289,7 @@ def _event(
 
 
 def _bounded(value: Any, limit: int = MAX_TEXT) -> Any:
-    """Cut texts and lists, and write what databases refuse (NUL, halves of pairs) as escapes."""
+    """Cut texts and lists, and escape what databases refuse (NUL, lone surrogates)."""
     if isinstance(value, str):
         return readable(value, limit)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What a look at an installation found, and which versions of libraries go together."""
+"""Findings of ``perennial doctor``, and which versions of libraries are compatible."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from packaging.specifiers import SpecifierSet
 Level = Literal["ok", "warning", "problem"]
 
 MAX_SKEW_SECONDS = 300.0
-"""Webhooks that are older, or from further in the future, are refused."""
+"""Webhooks with a timestamp further from the clock than this, in either direction, are refused."""
 
 WARN_SKEW_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """Result of one check.
 
     Parameters
     ----------
     check
-        What was looked at.
+        What was checked.
     level
-        ``ok``, ``warning`` (it works, but not for long or not all of it) or ``problem``.
+        ``ok``, ``warning`` (it works now, but not permanently or not completely) or ``problem``.
     says
         One sentence.
     advice
@@ -54,7 +54,7 @@ BOUNDS = {
     "scikit-learn": ("==1.9.1", "stored models are read by the version that wrote them"),
     "dvc": ("==3.67.1", "data versions are tested with this one"),
 }
-"""Bounds outside of which something breaks, and what."""
+"""Version bounds, and what breaks outside them."""
 
 
 def pinned_versions(lock: str) -> dict[str, str]:
@@ -77,7 +77,7 @@ def pinned_versions(lock: str) -> dict[str, str]:
 
 
 def plain_name(name: str) -> str:
-    """Return the name of a distribution in the one form in which names are compared.
+    """Return the normalised name of a distribution, for comparison.
 
     >>> plain_name("Great_Expectations")
     'great-expectations'
@@ -86,7 +86,7 @@ def plain_name(name: str) -> str:
 
 
 def broken_bounds(installed: Mapping[str, str]) -> list[str]:
-    """Say which installed versions are known not to work, and why.
+    """Return which installed versions are known not to work, and why.
 
     >>> broken_bounds({"fastapi": "0.155.0", "prefect": "3.8.8"})
     ["fastapi 0.155.0 (Prefect's server does not answer with 0.155 and later)"]
@@ -99,7 +99,7 @@ def broken_bounds(installed: Mapping[str, str]) -> list[str]:
 
 
 def differing_pins(installed: Mapping[str, str], pinned: Mapping[str, str]) -> list[str]:
-    """Say which installed versions are others than the pinned ones. What is not installed is passed over.
+    """Return which installed versions differ from the pinned ones. Packages that are not installed are ignored.
 
     >>> differing_pins({"click": "8.4.0"}, {"click": "8.3.1", "colorama": "0.4.6"})
     ['click 8.4.0 instead of 8.3.1']
@@ -112,7 +112,15 @@ def differing_pins(installed: Mapping[str, str], pinned: Mapping[str, str]) -> l
 
 
 def clock_finding(here: datetime, there: datetime, whose: str) -> Finding:
-    """Judge how far two clocks are apart."""
+    """Judge the difference of two clocks.
+
+    Parameters
+    ----------
+    here, there
+        Aware moments read from this machine's clock and from the other clock at the same time.
+    whose
+        Name of the other clock, for the sentence.
+    """
     skew = (here - there).total_seconds()
     if abs(skew) < WARN_SKEW_SECONDS:
         return Finding("clock", "ok", f"it agrees with {whose} within {max(1.0, abs(skew)):.0f} s")

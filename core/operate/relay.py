@@ -1,4 +1,4 @@
-"""What the relay has to do for the triggers that are open: ask for a run, start one again, or give up."""
+"""What the relay does for open triggers: request a run, restart one, or give up."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from core.operate.deployments import CLONED_PENDING_SECONDS, RECALL_SECONDS, SIL
 from core.operate.trigger import Trigger
 
 DRIFT_PATIENCE = timedelta(seconds=60)
-"""How long a trigger by drift is left to Prefect's automation before a run is asked for it."""
+"""How long Prefect's automation has to start a run for a drift trigger before the relay requests one."""
 
 MAX_CRASHES = 5
-"""A run that dies so often, or fails for a reason nobody knows, is not started again."""
+"""Deaths, or failures of unknown cause, after which a run is not restarted."""
 
 PASSING = (StorageError, RunInProgressError)
-"""Failures that pass by themselves; Prefect has their names in the state of a run."""
+"""Transient failures, by the names that Prefect shows in the state of a run."""
 
 FAILURES_FOR = timedelta(hours=24)
-"""How long a run whose failures pass by themselves is started again: a night without a database."""
+"""How long a run with transient failures is restarted; covers a night without a database."""
 
 FIRST_PAUSE_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 60.0
-"""Between two starts: what was away is found again within that time of its return."""
+"""Time between two restarts, and so the delay after a missing service has returned."""
 
 SILENT_PAUSE_SECONDS = RECALL_SECONDS + 10.0
-"""Before a run is started again that was marked for its silence: if it lives, it is heard by then and set back."""
+"""Wait before restarting a run that was marked as silent: a living run sends a heartbeat by then and is unmarked."""
 
 SILENCE = timedelta(seconds=150)
-"""How long a run may be silent, or a worker take to begin one, before the relay counts it as dead by itself.
+"""How long a run may be silent, or a worker may take to begin it, before the relay itself counts it as dead.
 
-Prefect's automations are sooner, but know only of events that their server had not lost when it died.
+Prefect's automations are faster, but they miss events that the server lost when it died.
 """
 
 CLONED_SILENCE = timedelta(seconds=CLONED_PENDING_SECONDS + 60)
-"""The same for a run that first clones, installs, and waits for data."""
+"""The same, for a run that first clones, installs, and waits for data."""
 
 Action = Literal["none", "submit", "crash", "pause", "restart", "give up"]
 
 
 @dataclass(frozen=True)
 class RunState:
-    """State of a Prefect run: its type, such as ``CRASHED``, what it says, its name, and since when it is so.
+    """State of a Prefect run: type (such as ``CRASHED``), message, name, and the moment it was entered.
 
-    ``silent`` says that no heartbeat came for :data:`SILENCE` from a run that should send them.
+    ``silent``: a run that should send heartbeats has sent none for :data:`SILENCE`.
     """
 
     type: str
@@ -59,7 +59,7 @@ class RunState:
 
 @dataclass(frozen=True)
 class Step:
-    """What to do about a run; with a pause, for how many seconds; with giving up, why."""
+    """What to do about a run; the seconds of a pause, or the reason for giving up."""
 
     action: Action
     pause_seconds: float = 0.0
@@ -70,10 +70,10 @@ NOTHING = Step("none")
 
 
 def to_submit(triggers: Iterable[Trigger], now: datetime) -> list[Trigger]:
-    """Choose the triggers to ask runs for: of each model at most one, the oldest, and none while one is under way.
+    """Choose the triggers to request runs for: at most one per model, the oldest, and none while a run is active.
 
-    What waits meanwhile is merged into the next run, so a burst of triggers costs one run and not one each, and no
-    model fills the queue of the others.
+    Triggers that wait are merged into the next run: a burst of triggers costs one run, and no model fills the queue of
+    the others.
     """
     by_model: dict[str, list[Trigger]] = defaultdict(list)
     for trigger in triggers:
@@ -96,12 +96,12 @@ def _is_due(trigger: Trigger, now: datetime) -> bool:
 
 
 def after_run(trigger: Trigger, run: RunState | None, now: datetime, to_begin: timedelta = SILENCE) -> Step:
-    """Say what to do about the run of a trigger that is not answered yet.
+    """Return what to do about the run of an unanswered trigger.
 
     Parameters
     ----------
     run
-        Its state; None where Prefect does not know it any more.
+        Its state; None where Prefect no longer knows it.
     to_begin
         How long its process may take to begin.
     """
@@ -117,7 +117,7 @@ def after_run(trigger: Trigger, run: RunState | None, now: datetime, to_begin: t
 
 
 def _gone(run: RunState, now: datetime, to_begin: timedelta) -> str:
-    """Why a run that Prefect believes in has no process any more; empty where that is not known."""
+    """Why a run that Prefect shows as active has no process; empty where that is not known."""
     if run.type == "PENDING" and run.since is not None and now - run.since > to_begin:
         return f"not begun {to_begin.total_seconds():.0f} s after a worker took it"
     return f"no heartbeat for {SILENCE.total_seconds():.0f} s" if run.type == "RUNNING" and run.silent else ""
@@ -126,12 +126,12 @@ def _gone(run: RunState, now: datetime, to_begin: timedelta) -> str:
 def _after_end(trigger: Trigger, run: RunState, now: datetime) -> Step:
     passes = run.type == "FAILED" and any(kind.__name__ in run.message for kind in PASSING)
     if not passes and trigger.attempts >= MAX_CRASHES:
-        return Step("give up", reason=f"the run ended {trigger.attempts + 1} times without an answer: {run.message}")
+        return Step("give up", reason=f"the run ended {trigger.attempts + 1} times without a result: {run.message}")
     if now - trigger.received_at > FAILURES_FOR:
         return Step("give up", reason=f"no attempt within {FAILURES_FOR.total_seconds() / 3600:g} h: {run.message}")
     if trigger.next_at is not None:
         return Step("restart")
-    # Not by a state that is scheduled ahead: a worker would take the run up before it has put the dead process away,
-    # and fail over that (Prefect 3.8.8).
+    # Not with a state scheduled in the future: a worker would start the run before it has removed the dead process,
+    # and fail on that (Prefect 3.8.8).
     pause = min(FIRST_PAUSE_SECONDS * 2 ** min(trigger.attempts, 10), MAX_PAUSE_SECONDS)
     return Step("pause", pause_seconds=max(pause, SILENT_PAUSE_SECONDS) if run.name == SILENT else pause)

@@ -1,4 +1,4 @@
-"""Whether a model is to be trained anew now. *No* is a value with a reason; it is stored with the trigger."""
+"""Whether a model is retrained now. A refusal is a value with a reason; it is stored with the trigger."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WEEK = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Pace:
-    """How often a model was trained of late.
+    """How often a model was retrained recently.
 
     Parameters
     ----------
@@ -30,20 +30,20 @@ class Pace:
 
 @dataclass(frozen=True)
 class NewRows:
-    """What a data version holds beyond the champion's.
+    """Rows that a data version holds beyond the champion's.
 
     Parameters
     ----------
     data_version
-        Of now.
+        The present one.
     champion
         Version that is champion; None where there is none.
     champion_data
-        Its data version; None where there is no champion or that is not known.
+        Its data version; None where there is no champion or its data version is unknown.
     n_rows
         Rows of the batches that the champion's data version does not hold.
     n_labelled
-        Those of them whose target is known.
+        Those of them that have a label.
     """
 
     data_version: str
@@ -63,23 +63,23 @@ class Refusal:
 
 @dataclass(frozen=True)
 class RetrainOutcome:
-    """Answer of the flow ``retrain``.
+    """Result of the flow ``retrain``.
 
     Parameters
     ----------
     model
         Name of the model.
     trigger_id
-        What was answered.
+        The trigger that this is the outcome of.
     status
         ``promoted``, ``waiting``, ``recorded``, ``refused``, ``undecided``, ``unchanged`` or ``failed`` as on record;
         ``elsewhere`` where another run works on the same trigger.
     code
-        Of a refusal before the training; the stage that decided otherwise.
+        Of the refusal, where it came before the training; otherwise the stage that decided.
     reasons
         Sentences for people.
     repeated
-        Whether the trigger had been answered before, or is answered by another run.
+        Whether the trigger was answered before, or is being answered by another run.
     data_version, version
         Trained on and registered; None where nothing was.
     """
@@ -95,7 +95,7 @@ class RetrainOutcome:
 
     @property
     def refused(self) -> bool:
-        """Whether a decision said no, or could not say yes."""
+        """Whether a decision was negative or undecided."""
         return self.status in {"refused", "undecided", "unchanged", "failed"}
 
     def to_dict(self) -> dict[str, Any]:
@@ -104,9 +104,18 @@ class RetrainOutcome:
 
 
 def pace_refusal(pace: Pace, rules: Retrain, now: datetime) -> Refusal | None:
-    """Refuse a retraining that comes too soon after the last one, or is one too many in a week.
+    """Refuse a retraining within the cool-down time of the last one, or beyond the weekly budget.
 
-    The budget bounds what a sender, or a drift signal that stays, can cost.
+    The budget bounds the cost of a busy sender or a persistent drift signal.
+
+    Parameters
+    ----------
+    pace
+        Recent retrainings of the model.
+    rules
+        ``retrain`` of its model file.
+    now
+        Aware moment.
 
     Examples
     --------

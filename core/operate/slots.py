@@ -1,4 +1,4 @@
-"""Which of the runs that a schedule asked for still has work to do."""
+"""Which scheduled run is still needed when several of one schedule are waiting."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from datetime import datetime
 
 
 def newer_slot(slot: datetime, others: Iterable[datetime], now: datetime) -> datetime | None:
-    """Return the newest slot after a run's own that is due already; None where the run's own is the newest.
+    """Return the newest due slot after a run's own slot; None where the run's own is the newest.
 
     Parameters
     ----------
     slot
         Moment for which the run was scheduled.
     others
-        Moments of the other runs of the same schedule that wait, run or are done. Those that failed or were cancelled
-        are not among them: they did not do what this run would.
+        Slots of the other runs of the same schedule that wait, run or are complete. Failed and cancelled runs are not
+        among them: they did not do this run's work.
     now
         A slot is due from its moment on.
 

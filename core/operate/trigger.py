@@ -1,4 +1,4 @@
-"""Why a retraining was asked for, and what came of it."""
+"""Why a retraining was requested, and its outcome."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Status = Literal["waiting", "submitted", "running", "merged", "answered", "faile
 
 @dataclass(frozen=True)
 class Trigger:
-    """Why a retraining was asked for.
+    """A request for a retraining, and its outcome.
 
     Parameters
     ----------
@@ -23,9 +23,9 @@ class Trigger:
     kind
         ``webhook``, ``drift``, ``schedule`` or ``manual``.
     sender
-        Who asked.
+        Who requested it.
     document
-        JSON object with what the sender said.
+        JSON object with the sender's message.
     received_at
         When.
     status
@@ -43,10 +43,10 @@ class Trigger:
     started_at, answered_at
         When the run began to work, and when it answered.
     outcome, reason
-        What came of it (``promoted``, ``waiting``, ``recorded``, ``refused``, ``undecided``, ``unchanged`` or
+        The outcome (``promoted``, ``waiting``, ``recorded``, ``refused``, ``undecided``, ``unchanged`` or
         ``failed``) and why.
     trained
-        Whether a model was fitted; these count against the week's budget.
+        Whether a model was fitted; such retrainings count towards the weekly budget.
     data_version, version
         Trained on, and registered; None where nothing was.
     """
