@@ -103,5 +103,5 @@ def test_text_that_is_not_utf8_is_refused(root: Path) -> None:
 
 def test_an_override_cannot_turn_a_value_into_a_section(root: Path) -> None:
     """A path through a plain value says which part is none."""
-    with pytest.raises(ConfigError, match="'target' holds a value, not a section"):
+    with pytest.raises(ConfigError, match="'target' is a value, not a section"):
         load_model_config(root, "credit", {"target.name": "x"})

@@ -165,7 +165,7 @@ def test_within_the_quiet_hours_the_first_is_sent_and_the_next_tells_of_the_othe
         put(engine, 24)
         newest = [one for one in reversed(newest_alerts(engine)) if one.key == "drift:credit"]
         assert [one.n_more for one in newest] == [2, 0]
-        assert "2 more of these since 2026-01-02 03:04 UTC were not sent." in newest[1].body
+        assert "2 more of these alerts since 2026-01-02 03:04 UTC were not sent." in newest[1].body
         assert len(newest_alerts(engine)) == 3
 
     story(told)

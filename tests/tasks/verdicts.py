@@ -68,7 +68,7 @@ def self_test(of: str = "champion", *, passed: bool = True) -> SelfTest:
     trials = (
         Trial("itself", difference(0.0, 0.0), True, f"the {of} against itself ties"),
         Trial("degraded", degraded, passed, f"the {of} with permuted features {answer}"),
-        Trial("shuffled", difference(-0.304, 0.021), True, "a model fitted on permuted labels is refused"),
+        Trial("shuffled", difference(-0.304, 0.021), True, "a model fitted on permuted labels is rejected"),
     )
     return SelfTest(passed, trials, "champion" if of == "champion" else "challenger")
 

@@ -37,7 +37,7 @@ def test_a_value_at_the_floor_passes() -> None:
     assert check.passed
     assert check.reason == (
         "ROC AUC 0.7 (95 % interval 0.65 to 0.74) on 1,000 holdout rows reaches the floor: at least 0.7 is needed; "
-        "the interval of ROC AUC holds the floor 0.7: more holdout rows would make the decision surer"
+        "the interval of ROC AUC contains the floor 0.7: more holdout rows would make this more certain"
     )
 
 
@@ -87,7 +87,7 @@ def test_a_sure_gain_passes() -> None:
         ({"low": 0.0}, {}, False, "the gain may be chance, its interval reaches below zero"),
         ({"low": -0.004}, {"margin": 0.004}, False, "its interval reaches below the margin of 0.004"),
         ({"low": -0.004}, {"margin": 0.005}, True, "is better"),
-        ({"low": None, "high": None}, {}, None, "these rows give no interval of the gain"),
+        ({"low": None, "high": None}, {}, None, "these rows give no interval for the gain"),
         ({"gain": math.nan}, {}, False, "worse"),
         ({"low": math.nan}, {}, False, "may be chance"),
     ],
@@ -104,19 +104,19 @@ def test_the_gain_must_be_one_beyond_chance(
 def test_a_gain_that_may_be_chance_says_how_many_rows_would_tell() -> None:
     """Rounded: an estimate with five digits would promise too much."""
     check = gain_check(replace(BETTER, gain=0.002, low=-0.006, high=0.01), gate())
-    assert check.reason.endswith("; about 150,000 clean rows would be needed to tell a gain of this size")
+    assert check.reason.endswith("; about 150,000 clean rows would be needed to detect a gain of this size")
 
 
 def test_a_hopeless_number_of_rows_is_not_spelled_out() -> None:
     """Nobody has them."""
     check = gain_check(replace(BETTER, gain=1e-9, low=-0.006, high=0.01), gate())
-    assert check.reason.endswith("; more than 100,000,000 clean rows would be needed to tell a gain of this size")
+    assert check.reason.endswith("; more than 100,000,000 clean rows would be needed to detect a gain of this size")
 
 
 @pytest.mark.parametrize(
     ("champion", "challenger", "passed", "reason"),
     [
-        (None, None, None, "ROC AUC is not defined on the 4,312 rows: do they hold one class only"),
+        (None, None, None, "ROC AUC is not defined on the 4,312 rows: they may hold one class only"),
         (0.8, None, False, "the challenger's ROC AUC is not defined on the 4,312 rows: its predictions hold NaN"),
         (None, 0.8, None, "the champion's ROC AUC is not defined"),
     ],

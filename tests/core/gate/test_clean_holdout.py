@@ -130,7 +130,7 @@ def test_too_few_clean_rows_are_said_with_the_number_needed() -> None:
     facts = cleaned(rows, config, trained_on(rows, training_config(training={"seed": 9}))).facts
     assert not facts.enough
     assert facts.n_needed == 90
-    assert "90 are needed; bring about" in facts.reason
+    assert "90 are needed; add about" in facts.reason
     assert "training.seed" in facts.reason
 
 

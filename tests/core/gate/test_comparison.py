@@ -90,7 +90,7 @@ def test_slices_that_tell_nothing_are_not_judged() -> None:
     assert notes == {
         "large": "",
         "pure": "ROC AUC is not defined on these rows: not judged",
-        "rare": "too few rows of one class to know the noise: not judged",
+        "rare": "too few rows of one class to estimate the noise: not judged",
         "tiny": "fewer than 30 rows: not judged",
     }
     assert [part.p_value is None for part in found.slices] == [False, True, True, True]

@@ -85,7 +85,7 @@ def test_the_first_version_has_to_be_good_enough() -> None:
         ({"comparison": compared(difference=WORSE)}, "gain", "is not better"),
         ({"comparison": compared(difference=replace(BETTER, gain=0.0))}, "gain", "is not better"),
         ({"comparison": compared(difference=replace(BETTER, low=-0.001))}, "gain", "is not better enough"),
-        ({"comparison": compared(slices=(replace(NORTH, worse=True),))}, "slices", "is worse on a part of the rows"),
+        ({"comparison": compared(slices=(replace(NORTH, worse=True),))}, "slices", "is worse on a slice"),
         (
             {"comparison": compared(calibration=CalibrationChange(0.02, 0.08, 0.06, 0.04, 0.08))},
             "calibration",
@@ -94,9 +94,13 @@ def test_the_first_version_has_to_be_good_enough() -> None:
         (
             {"self_test": replace(TRIED, passed=False, results=(Trial("shuffled", BETTER, False, "would win"),))},
             "self-test",
-            "was judged by a gate that failed its self-test",
+            "was judged by a gate that did not reject a negative control",
         ),
-        ({"serving": replace(SERVED, passed=False, reasons=("300 ms a row",))}, "serving", "failed the rehearsal"),
+        (
+            {"serving": replace(SERVED, passed=False, reasons=("300 ms a row",))},
+            "serving",
+            "failed the serving rehearsal",
+        ),
     ],
 )
 def test_a_single_no_keeps_the_champion(changes: dict[str, Any], failed: str, said: str) -> None:
@@ -113,7 +117,7 @@ def test_several_faults_are_all_named() -> None:
     """Each with its own sentence."""
     slow = replace(SERVED, passed=False, reasons=("300 ms a row",))
     verdict = decide(replace(EVIDENCE, comparison=compared(difference=WORSE), serving=slow), CONFIG)
-    assert verdict.reasons[0] == ("champion 3 stays: version 4 is not better and failed the rehearsal of serving")
+    assert verdict.reasons[0] == ("champion 3 stays: version 4 is not better and failed the serving rehearsal")
     assert len(verdict.reasons) == 3
 
 
@@ -121,24 +125,24 @@ def test_several_faults_are_all_named() -> None:
     ("changes", "reason"),
     [
         ({"holdout": FEW, "self_test": None}, FEW.reason),
-        ({"holdout": None}, "nobody looked for rows that neither model has trained on"),
+        ({"holdout": None}, "the rows that neither model has trained on were not determined"),
         (
             {"holdout": None, "incomparable": "its bundle is gone", "comparison": None},
-            "champion 3 cannot be compared with: its bundle is gone",
+            "champion 3 cannot be compared: its bundle is gone",
         ),
         ({"comparison": None}, "the comparison was not made"),
-        ({"self_test": None}, "the gate's self-test was not made"),
-        ({"serving": None}, "serving was not rehearsed"),
-        ({"comparison": compared(difference=replace(BETTER, low=None, high=None))}, "no interval of the gain"),
+        ({"self_test": None}, "the negative controls were not run"),
+        ({"serving": None}, "the serving rehearsal was not run"),
+        ({"comparison": compared(difference=replace(BETTER, low=None, high=None))}, "no interval for the gain"),
     ],
 )
 def test_what_nobody_knows_leaves_it_undecided(changes: dict[str, Any], reason: str) -> None:
     """Each gap is told once, with what to do."""
     verdict = decide(replace(EVIDENCE, **changes), CONFIG)
     assert verdict.decision == "undecided"
-    assert verdict.reasons[0] == "nobody can tell yet whether version 4 is better than champion 3"
+    assert verdict.reasons[0] == "undecided: not enough evidence that version 4 is better than champion 3"
     assert sum(reason in sentence for sentence in verdict.reasons) == 1
-    assert verdict.reasons[-1] == "to promote it nonetheless: perennial approve credit@4 --reason ..."
+    assert verdict.reasons[-1] == "to promote it anyway: perennial approve credit@4 --reason ..."
     assert len(verdict.reasons) == 3
 
 
@@ -156,7 +160,7 @@ def test_too_few_rows_and_a_fault_keep_the_champion() -> None:
         "self-test": None,
         "serving": False,
     }
-    assert verdict.reasons[0] == "champion 3 stays: version 4 failed the rehearsal of serving"
+    assert verdict.reasons[0] == "champion 3 stays: version 4 failed the serving rehearsal"
 
 
 def test_a_regression_without_slices_has_fewer_checks() -> None:
@@ -173,7 +177,7 @@ def test_a_regression_without_slices_has_fewer_checks() -> None:
 
 @pytest.mark.parametrize(
     ("mode", "said"),
-    [("dry_run", "nobody is promoted"), ("manual", "perennial approve (or reject) credit@4"), ("enabled", None)],
+    [("dry_run", "no version is promoted"), ("manual", "perennial approve (or reject) credit@4"), ("enabled", None)],
 )
 def test_the_mode_says_what_follows(mode: str, said: str | None) -> None:
     """The decision is the same in every mode."""

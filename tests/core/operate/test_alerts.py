@@ -110,4 +110,7 @@ def test_what_was_not_sent_is_told_with_the_next() -> None:
     """The number and since when; nothing where there were none."""
     first = alert("k", "info", "t", "b")
     assert with_earlier(first, 0, AT) == first
-    assert with_earlier(first, 1_200, AT).body == "b\n\n1,200 more of these since 2026-01-02 03:04 UTC were not sent."
+    assert (
+        with_earlier(first, 1_200, AT).body
+        == "b\n\n1,200 more of these alerts since 2026-01-02 03:04 UTC were not sent."
+    )

@@ -75,7 +75,7 @@ def test_every_number_is_on_it(render: Callable[..., str]) -> None:
     text = _text(render(refused()))
     expected = ["4,312", "4,800", "488", "2.31", "99.06 %", "0.8000", "0.8123", "+0.0123", "+0.0041 to +0.0205"]
     expected += ["-0.0652 to -0.0232", "worse beyond noise (p = 0.0004)", "fewer than 30 rows: not judged"]
-    expected += ["-0.3040", "a model fitted on permuted labels is refused", "ONNX", "1,005", "2.4e-07", "3.3 ms"]
+    expected += ["-0.3040", "a model fitted on permuted labels is rejected", "ONNX", "1,005", "2.4e-07", "3.3 ms"]
     expected += ["the newest 20% of the rows by application", *[check.name for check in refused().checks]]
     assert [fact for fact in expected if fact not in text.replace("\\_", "_")] == []
 
