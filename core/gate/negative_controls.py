@@ -200,7 +200,7 @@ def _trial(name: str, difference: Difference | None, gate: Gate, of: Reference, 
         return Trial(name, difference, tie, reason)
     if same:
         return Trial(
-            name, difference, False, f"{who} predicts the same as the {of}: a trial that cannot fail does not pass"
+            name, difference, False, f"{who} predicts the same as the {of}: a trial that cannot fail is no proof"
         )
     return Trial(name, difference, True, f"{who} is rejected: {gain_text(difference)}")
 

@@ -37,7 +37,7 @@ def test_a_value_at_the_floor_passes() -> None:
     assert check.passed
     assert check.reason == (
         "ROC AUC 0.7 (95 % interval 0.65 to 0.74) on 1,000 holdout rows reaches the floor: at least 0.7 is needed; "
-        "the interval of ROC AUC contains the floor 0.7: more holdout rows would make this more certain"
+        "the interval of ROC AUC contains the floor 0.7: more holdout rows would decide it"
     )
 
 

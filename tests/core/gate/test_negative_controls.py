@@ -59,7 +59,7 @@ def test_a_trial_that_cannot_fail_is_no_pass() -> None:
     y, output = binary_sample(600, 1)
     found = self_test(y, output, output.copy(), None, task_config("binary"))
     assert trials(found) == {"itself": True, "degraded": False, "shuffled": False}
-    assert "a trial that cannot fail does not pass" in found.results[1].reason
+    assert "a trial that cannot fail is no proof" in found.results[1].reason
     assert found.results[2].difference is None
     assert "a skipped trial does not pass" in found.results[2].reason
 
