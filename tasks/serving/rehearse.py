@@ -73,7 +73,8 @@ class Rehearsal:
     Parameters
     ----------
     command
-        Reads a question and prints a :class:`~core.gate.decision.ServingVerdict` as its last line; where empty, :data:`COMMAND`.
+        Reads a question and prints a :class:`~core.gate.decision.ServingVerdict` as its last line.
+        :data:`COMMAND` where empty.
     timeout_seconds
         From the question; a process that takes longer is ended.
     """

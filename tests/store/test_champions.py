@@ -374,6 +374,7 @@ def test_history_cannot_be_changed(tell: Callable[[Story], None], table: type[Ba
     tell(story)
 
 
+@pytest.mark.slow
 def test_processes_that_promote_at_once_make_one_history(database: str) -> None:
     """Eight processes with three versions each: every version took office once, each over the one before it."""
     model, context = f"m{uuid4().hex}", multiprocessing.get_context("spawn")

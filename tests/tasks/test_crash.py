@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CRASHES = Path(__file__).with_name("crash_points.py")
 
 
+@pytest.mark.slow
 def test_a_killed_ingestion_finishes_when_it_is_run_again(tmp_path: Path) -> None:
     """Killed before a rename, link or commit, or at a random moment, the next run leaves one valid version."""
     done = subprocess.run(

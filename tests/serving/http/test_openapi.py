@@ -47,6 +47,7 @@ def _explored(service: Running, folder: Path, *more: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_service_keeps_to_its_document(service: Running, tmp_path: Path) -> None:
     """What the document allows is accepted, what it forbids refused, and every answer is one that it declares."""
     assert "No issues found" in _explored(service, tmp_path)
@@ -57,6 +58,7 @@ def test_the_service_keeps_to_its_document(service: Running, tmp_path: Path) -> 
     assert not {code for code in codes if code.startswith("5")}
 
 
+@pytest.mark.slow
 def test_the_service_keeps_to_its_document_where_it_asks_for_keys(examples: dict[str, Example], tmp_path: Path) -> None:
     """With a key everything holds as without, and the key is asked for wherever the document says so."""
     key, text = make_key("predict", "label", "operate")
@@ -71,6 +73,7 @@ def test_the_service_keeps_to_its_document_where_it_asks_for_keys(examples: dict
         assert not {code for code in codes if code.startswith("5")}
 
 
+@pytest.mark.slow
 def test_the_service_keeps_to_its_document_where_it_takes_webhooks(
     examples: dict[str, Example], tmp_path: Path
 ) -> None:

@@ -127,6 +127,7 @@ def test_promotions_at_once_leave_the_aliases_of_the_last(office: Settings) -> N
 
 
 @pytest.mark.parametrize("command", ["approve", "reject", "rollback"])
+@pytest.mark.slow
 def test_killed_anywhere_the_next_command_repairs(office: Settings, command: str) -> None:
     """Killed at each point in turn, the history is whole, a repair makes MLflow say the same, a repeat adds nothing."""
     for version in (1, 2, 3, 4):

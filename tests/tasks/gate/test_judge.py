@@ -79,6 +79,7 @@ def versions(settings: Settings) -> list[int]:
     return [entry.version for entry in champion_history(open_database(settings.database_url), "credit")]
 
 
+@pytest.mark.slow
 def test_a_better_version_takes_office_and_a_worse_one_does_not(registry: Settings, client: MlflowClient) -> None:
     """Verdict, history, aliases, tags and card say the same; a repeat finds nothing left to do."""
     data = add_data(registry, config_of())
@@ -121,6 +122,7 @@ def test_too_few_clean_rows_leave_the_gate_undecided(arena: Arena) -> None:
     assert "500 are needed" in " ".join(verdict.reasons)
 
 
+@pytest.mark.slow
 def test_looks_at_the_same_rows_are_counted(registry: Settings) -> None:
     """The third challenger of one champion on one holdout is judged at a higher confidence."""
     data = add_data(registry, config_of())
@@ -134,6 +136,7 @@ def test_looks_at_the_same_rows_are_counted(registry: Settings) -> None:
 
 
 @pytest.mark.parametrize("spoiled", ["model.skops", "manifest.json"])
+@pytest.mark.slow
 def test_a_champion_that_cannot_be_read_is_never_replaced_unseen(
     registry: Settings, client: MlflowClient, spoiled: str
 ) -> None:
@@ -149,6 +152,7 @@ def test_a_champion_that_cannot_be_read_is_never_replaced_unseen(
     assert versions(registry) == [1]
 
 
+@pytest.mark.slow
 def test_a_champion_that_is_gone_is_never_replaced_unseen(arena: Arena) -> None:
     """A champion that MLflow no longer has leaves the gate undecided."""
     verdict = arena.judged(arena.full, 2, champion=9)
@@ -156,6 +160,7 @@ def test_a_champion_that_is_gone_is_never_replaced_unseen(arena: Arena) -> None:
     assert "no version 9" in " ".join(verdict.reasons)
 
 
+@pytest.mark.slow
 def test_a_damaged_challenger_is_an_error_and_no_champion(registry: Settings, client: MlflowClient) -> None:
     """Without its bundle there is nothing to judge; it stays registered and is judged once it is whole."""
     data = add_data(registry, config_of())
@@ -172,6 +177,7 @@ def test_a_damaged_challenger_is_an_error_and_no_champion(registry: Settings, cl
     assert verdict.passed
 
 
+@pytest.mark.slow
 def test_a_champion_with_other_columns_is_compared(arena: Arena) -> None:
     """The rows still hold a column that the model file no longer declares; the champion gets it."""
     without_age = config_of("income")
@@ -181,6 +187,7 @@ def test_a_champion_with_other_columns_is_compared(arena: Arena) -> None:
     assert arena.judged(without_age, found.version, champion=1).decision == "promote"
 
 
+@pytest.mark.slow
 def test_a_champion_that_needs_columns_the_rows_lack_is_not_compared(registry: Settings) -> None:
     """It would be asked about nothing but gaps; the gate is undecided and names the column."""
     with_age, without = config_of("age", gate={"floor": 0.4}), config_of("income")
@@ -206,6 +213,7 @@ def test_a_holdout_of_one_class_is_undecided(arena: Arena) -> None:
     assert "class '1'" in " ".join(verdict.reasons)
 
 
+@pytest.mark.slow
 def test_a_slice_column_of_thousands_of_values(registry: Settings) -> None:
     """The ten largest levels and the rest are looked at; the verdict stays small."""
     rows = credit_rows(3_000)
@@ -225,6 +233,7 @@ def test_a_metric_that_does_not_fit_the_task_is_refused_with_the_model_file() ->
         config_of(gate={"metric": "rmse"})
 
 
+@pytest.mark.slow
 def test_a_champion_that_moved_while_a_version_was_judged(registry: Settings, client: MlflowClient) -> None:
     """The compare-and-set fails, the version is judged again, against whoever is champion now."""
     data = add_data(registry, config_of())
@@ -243,6 +252,7 @@ def test_a_champion_that_moved_while_a_version_was_judged(registry: Settings, cl
     assert client.get_registered_model("credit").aliases["champion"] == 2
 
 
+@pytest.mark.slow
 def test_manual_mode_waits_and_dry_run_only_records(registry: Settings, client: MlflowClient) -> None:
     """Neither moves the champion; the one that waits is the challenger."""
     data = add_data(registry, config_of())
@@ -264,6 +274,7 @@ def test_manual_mode_waits_and_dry_run_only_records(registry: Settings, client: 
     assert again.champion == 2
 
 
+@pytest.mark.slow
 def test_a_registry_that_was_made_anew_is_noticed(registry: Settings) -> None:
     """A verdict on record about another bundle of the same number is an error, not an answer."""
     data = add_data(registry, config_of())
@@ -275,6 +286,7 @@ def test_a_registry_that_was_made_anew_is_noticed(registry: Settings) -> None:
         is_settled(run.config, found.version, "0" * 64, registry)
 
 
+@pytest.mark.slow
 def test_compare_by_hand_changes_nothing(registry: Settings, client: MlflowClient) -> None:
     """It answers as the gate would, on the newest data, and leaves no verdict."""
     add_credit_model(registry, training={"estimator": "sklearn.linear_model.LogisticRegression", "cv": 0})
@@ -294,6 +306,7 @@ def test_compare_by_hand_changes_nothing(registry: Settings, client: MlflowClien
         compare_versions("credit@1", "credit@champion", None, registry)
 
 
+@pytest.mark.slow
 def test_a_repeated_judgement_is_the_recorded_one(registry: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed after the verdict was recorded, the next run promotes by it and counts no second look."""
     data = add_data(registry, config_of())
@@ -308,6 +321,7 @@ def test_a_repeated_judgement_is_the_recorded_one(registry: Settings, monkeypatc
     assert versions(registry) == [1]
 
 
+@pytest.mark.slow
 def test_a_champion_that_answers_nan_is_not_compared(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing can be said against a champion whose answers are no numbers; the gate is undecided."""
     load = contest.load_contestant

@@ -219,6 +219,7 @@ def test_without_a_deployment_the_trigger_waits(settings: Settings, caplog: pyte
     assert [record for record in caplog.records if "perennial deploy" in record.getMessage()] != []
 
 
+@pytest.mark.slow
 def test_while_prefect_is_away_everything_waits(
     settings: Settings, model: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -236,6 +237,7 @@ def test_while_prefect_is_away_everything_waits(
     assert "triggers are carried again" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_long_outage_is_told_to_people_once(settings: Settings, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounds that fail after that are no further alerts, and are not counted as such."""
     monkeypatch.setenv("PERENNIAL_ALERTS_URLS", "jsons://alerts.example.org")

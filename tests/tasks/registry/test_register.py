@@ -156,6 +156,7 @@ def test_many_parameters_and_odd_names_are_logged(registry: Settings, client: Ml
 
 
 @pytest.mark.parametrize(("method", "when"), POINTS)
+@pytest.mark.slow
 def test_killed_anywhere_and_run_again(registry: Settings, client: MlflowClient, method: str, when: str) -> None:
     """After SIGKILL at any point the same call ends with one version and no run left running."""
     assert killed(register_and_die, registry, method, when)

@@ -124,6 +124,7 @@ def test_the_json_keeps_the_true_names(hostile: ReportFiles) -> None:
 
 
 @needs_browser
+@pytest.mark.slow
 def test_a_browser_draws_the_plots_and_runs_nothing_of_the_data(hostile: ReportFiles) -> None:
     """Every column has its figure; no attack made an element, an address or another title."""
     document = re.sub(r"<script>.*?</script>", "", opened(hostile.html), flags=re.DOTALL)
@@ -138,6 +139,7 @@ def test_a_browser_draws_the_plots_and_runs_nothing_of_the_data(hostile: ReportF
 
 
 @needs_browser
+@pytest.mark.slow
 def test_a_script_that_got_into_the_page_would_not_run(hostile: ReportFiles, tmp_path: Path) -> None:
     """The page names the scripts that may run, so that escaping is not the only wall."""
     attack = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\"></body>"

@@ -105,6 +105,7 @@ def test_an_event_can_be_read_back_with_what_it_is_related_to(prefect_api: str, 
 
 
 @server
+@pytest.mark.slow
 def test_an_event_that_is_sent_twice_sets_off_an_automation_once(prefect_api: str, outbox: Settings) -> None:
     """Whoever dies between the answer and the mark sends again: Prefect keeps and acts on the first."""
     model = f"m{uuid4().hex}"
