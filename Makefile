@@ -13,7 +13,7 @@ $(BIN)/perennial ingest credit --set source.months=$(1) --set 'source.drifts=$(D
 	$(BIN)/perennial monitor credit || test $$? -eq 3
 endef
 
-.PHONY: setup demo check test test-fast docs bench lock clean
+.PHONY: setup demo check test test-fast docs reference bench lock clean
 
 setup: .venv/.ready
 
@@ -50,6 +50,10 @@ test-fast: setup
 docs: setup
 	$(BIN)/zensical build --strict --clean
 	@echo 'The site: var/site/index.html'
+
+# The pages and the schema that are made from the code.
+reference: setup
+	$(BIN)/python -m reference
 
 bench: setup
 	$(BIN)/python -m benchmarks.train

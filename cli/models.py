@@ -136,7 +136,7 @@ def compare(champion: str, challenger: str, data_version: str | None, wait_secon
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port to listen at.")
 def ui(port: int) -> None:
     """Browse runs and models in MLflow, until Ctrl-C.
 

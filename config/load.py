@@ -23,6 +23,11 @@ def model_path(root: Path, model: str) -> Path:
     return root / "config" / "models" / f"{model}.yaml"
 
 
+def schema_path(root: Path) -> Path:
+    """Path of the JSON schema by which editors complete and check model files."""
+    return root / "config" / "model.schema.json"
+
+
 def model_names(root: Path) -> list[str]:
     """Names of the models described in the project, sorted."""
     return sorted(path.stem for path in (root / "config" / "models").glob("*.yaml"))

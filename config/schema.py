@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 
 def _cron(expression: str) -> str:
@@ -30,6 +30,11 @@ CLASSIFICATION_METRICS = ("roc_auc", "average_precision", "log_loss", "brier", "
 REGRESSION_METRICS = ("rmse", "mae", "r2")
 
 
+def _unit(text: str) -> dict[str, JsonValue]:
+    """Name what a number counts, for the reference and for editors; a field whose name ends in a unit needs none."""
+    return {"unit": text}
+
+
 class Section(BaseModel):
     """A section of a model file."""
 
@@ -39,17 +44,17 @@ class Section(BaseModel):
 class CsvSource(Section):
     """Delimited text: one file, a glob or any fsspec address."""
 
-    kind: Literal["csv"]
+    kind: Literal["csv"] = Field(description="kind of the source")
     uri: str = Field(min_length=1, description="path (relative to the project), glob or fsspec address")
     delimiter: str | None = Field(default=None, min_length=1, max_length=1, description="detected when left out")
-    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+    encoding: Literal["utf-8", "latin-1", "utf-16"] = Field(default="utf-8", description="encoding of the text")
     missing: tuple[str, ...] = Field(default=("",), description="texts that mean a missing value")
 
 
 class ParquetSource(Section):
     """Parquet: one file, a folder, a glob or any fsspec address."""
 
-    kind: Literal["parquet"]
+    kind: Literal["parquet"] = Field(description="kind of the source")
     uri: str = Field(min_length=1, description="path (relative to the project), folder, glob or fsspec address")
     missing: tuple[str, ...] = Field(default=("",), description="texts that mean a missing value")
 
@@ -57,50 +62,62 @@ class ParquetSource(Section):
 class SqlSource(Section):
     """A query against any SQLAlchemy address."""
 
-    kind: Literal["sql"]
+    kind: Literal["sql"] = Field(description="kind of the source")
     uri_env: str = Field(
         pattern=r"^[A-Z][A-Z0-9_]*$",
         description="environment variable that holds the SQLAlchemy address (addresses carry passwords)",
     )
-    query: str = Field(min_length=1)
+    query: str = Field(min_length=1, description="SELECT statement whose rows are read")
     missing: tuple[str, ...] = Field(default=("",), description="texts that mean a missing value")
 
 
 class SklearnSource(Section):
     """A data set bundled with scikit-learn; the target column is named ``target``."""
 
-    kind: Literal["sklearn"]
-    name: Literal["breast_cancer", "diabetes", "iris", "wine"]
-    missing: tuple[str, ...] = ("",)
+    kind: Literal["sklearn"] = Field(description="kind of the source")
+    name: Literal["breast_cancer", "diabetes", "iris", "wine"] = Field(description="name of the data set")
+    missing: tuple[str, ...] = Field(default=("",), description="texts that mean a missing value")
 
 
 class OpenmlSource(Section):
     """A data set of openml.org by its id."""
 
-    kind: Literal["openml"]
-    data_id: int = Field(gt=0)
+    kind: Literal["openml"] = Field(description="kind of the source")
+    data_id: int = Field(gt=0, description="id of the data set", json_schema_extra=_unit("–"))
     missing: tuple[str, ...] = Field(default=("", "?"), description="texts that mean a missing value")
 
 
 class SimulatedDrift(Section):
     """One change of the simulated distribution, at a given month (see ``core.data.simulate``)."""
 
-    kind: Literal["covariate", "prior", "concept"]
-    month: int = Field(ge=0, le=1199, description="index of the first month with the change; 0 is the first month")
-    over_months: int = Field(default=0, ge=0, le=120, description="0: sudden; n: increases linearly over n months")
-    size: float = Field(ge=-3.0, le=3.0, description="in standard deviations (covariate) or log-odds (prior, concept)")
+    kind: Literal["covariate", "prior", "concept"] = Field(description="what changes: features, event rate, relation")
+    month: int = Field(
+        ge=0,
+        le=1199,
+        description="index of the first month it shows in, 0 = the first month",
+        json_schema_extra=_unit("month index"),
+    )
+    over_months: int = Field(default=0, ge=0, le=120, description="0: sudden; n: grows linearly over n months")
+    size: float = Field(
+        ge=-3.0,
+        le=3.0,
+        description="size of the change",
+        json_schema_extra=_unit("standard deviations (covariate) or log-odds (prior, concept)"),
+    )
 
 
 class SimulatedSource(Section):
     """Simulated credit applications (see ``core.data.simulate``)."""
 
-    kind: Literal["simulated"]
+    kind: Literal["simulated"] = Field(description="kind of the source")
     start: date = Field(default=date(2024, 1, 1), description="first day of the first month")
-    months: int = Field(default=12, ge=1, le=1200)
-    rows_per_month: int = Field(default=1000, ge=1, le=10_000_000)
-    seed: int = Field(default=7, ge=0, le=2**32 - 1)
-    drifts: tuple[SimulatedDrift, ...] = ()
-    missing: tuple[str, ...] = ("",)
+    months: int = Field(default=12, ge=1, le=1200, description="number of simulated months")
+    rows_per_month: int = Field(default=1000, ge=1, le=10_000_000, description="applications in each month")
+    seed: int = Field(
+        default=7, ge=0, le=2**32 - 1, description="seed of the random numbers", json_schema_extra=_unit("–")
+    )
+    drifts: tuple[SimulatedDrift, ...] = Field(default=(), description="changes of the simulated world")
+    missing: tuple[str, ...] = Field(default=("",), description="texts that mean a missing value")
 
 
 Source = Annotated[
@@ -112,9 +129,9 @@ Source = Annotated[
 class Features(Section):
     """The columns a model is trained on, by kind, and the ignored columns."""
 
-    numeric: tuple[Column, ...] = ()
-    categorical: tuple[Column, ...] = ()
-    boolean: tuple[Column, ...] = ()
+    numeric: tuple[Column, ...] = Field(default=(), description="columns of numbers")
+    categorical: tuple[Column, ...] = Field(default=(), description="columns of levels, stored as text")
+    boolean: tuple[Column, ...] = Field(default=(), description="columns of true and false")
     dates: tuple[Column, ...] = Field(default=(), description="calendar parts of these columns become features")
     ignored: tuple[Column, ...] = Field(default=(), description="stored with the data, not used by the model")
 
@@ -139,7 +156,11 @@ class Validation(Section):
 
     suite: str = Field(min_length=1, description="Great Expectations suite, path relative to the project")
     max_quarantine: float = Field(
-        default=0.02, ge=0.0, le=1.0, description="largest share of rows in quarantine; above it the batch is refused"
+        default=0.02,
+        ge=0.0,
+        le=1.0,
+        description="quarantined rows that are tolerated in a batch",
+        json_schema_extra=_unit("share of rows"),
     )
 
 
@@ -150,9 +171,11 @@ class Search(Section):
         min_length=1,
         description="parameter: [low, high] | {low, high, log, step} | {choices: [...]}",
     )
-    trials: int | None = Field(default=None, ge=1, le=10_000)
-    minutes: float | None = Field(default=None, gt=0, le=7 * 24 * 60)
-    sampler: Literal["tpe", "random"] = "tpe"
+    trials: int | None = Field(
+        default=None, ge=1, le=10_000, description="budget: parameter sets to try", json_schema_extra=_unit("trials")
+    )
+    minutes: float | None = Field(default=None, gt=0, le=7 * 24 * 60, description="budget: time of the search")
+    sampler: Literal["tpe", "random"] = Field(default="tpe", description="how Optuna chooses the next trial")
 
     @model_validator(mode="after")
     def _has_a_budget(self) -> Self:
@@ -164,9 +187,19 @@ class Search(Section):
 class Leakage(Section):
     """Bounds of the leakage checks; a failed check stops the training."""
 
-    max_duplicates: float = Field(default=0.05, ge=0, le=1, description="share of holdout rows also in training")
+    max_duplicates: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="holdout rows that may also be training rows",
+        json_schema_extra=_unit("share of holdout rows"),
+    )
     max_single_feature: float = Field(
-        default=0.99, gt=0.5, le=1, description="largest AUC (classes) or R² (regression) of a single feature"
+        default=0.99,
+        gt=0.5,
+        le=1,
+        description="score that one feature may reach alone",
+        json_schema_extra=_unit("AUC (classes) or R² (regression)"),
     )
     allow: tuple[Column, ...] = Field(default=(), description="features exempt from the checks after review")
 
@@ -175,11 +208,19 @@ class Training(Section):
     """How the model is fitted."""
 
     estimator: str = Field(pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$", description="import path of the estimator")
-    params: dict[str, Any] = Field(default_factory=dict)
-    search: Search | None = None
-    cv: int = Field(default=5, ge=0, le=20, description="folds; 0: no cross-validation")
-    holdout: float = Field(default=0.2, gt=0, lt=0.9, description="share of rows kept for the comparison")
-    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    params: dict[str, Any] = Field(default_factory=dict, description="constructor arguments of the estimator")
+    search: Search | None = Field(default=None, description="hyper-parameter search; none when left out")
+    cv: int = Field(default=5, ge=0, le=20, description="cross-validation; 0: none", json_schema_extra=_unit("folds"))
+    holdout: float = Field(
+        default=0.2,
+        gt=0,
+        lt=0.9,
+        description="rows kept for the comparison of models, never trained on",
+        json_schema_extra=_unit("share of rows"),
+    )
+    seed: int = Field(
+        default=0, ge=0, le=2**32 - 1, description="seed of splits and of the estimator", json_schema_extra=_unit("–")
+    )
     trusted_types: tuple[DottedName, ...] = Field(
         default=(), description="reviewed types, beyond scikit-learn's, that the stored pipeline may hold"
     )
@@ -192,27 +233,59 @@ class Evaluation(Section):
     slices: tuple[Column, ...] = Field(
         default=(), description="categorical or boolean columns whose levels are reported and judged by the gate"
     )
-    resamples: int = Field(default=500, ge=50, le=100_000, description="bootstrap resamples per interval")
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    resamples: int = Field(
+        default=500, ge=50, le=100_000, description="bootstrap of an interval", json_schema_extra=_unit("resamples")
+    )
+    confidence: float = Field(
+        default=0.95, gt=0.5, lt=1, description="confidence level of intervals", json_schema_extra=_unit("probability")
+    )
 
 
 class Gate(Section):
     """When a new version replaces the champion."""
 
-    metric: str
-    floor: float = Field(description="worst acceptable holdout value of the metric")
+    metric: str = Field(
+        description=f"metric that decides; classes: {', '.join(CLASSIFICATION_METRICS)}; "
+        f"regression: {', '.join(REGRESSION_METRICS)}"
+    )
+    floor: float = Field(
+        description="worst holdout value of the metric that is still acceptable", json_schema_extra=_unit("metric")
+    )
     margin: float = Field(
-        default=0.0, ge=0, description="tolerated loss of the metric at the lower end of the gain's interval"
+        default=0.0,
+        ge=0,
+        description="loss of the metric that is tolerated at the lower end of the gain's interval",
+        json_schema_extra=_unit("metric"),
     )
-    min_gain: float = Field(default=0.0, ge=0, description="gain of the metric below which the champion stays")
+    min_gain: float = Field(
+        default=0.0,
+        ge=0,
+        description="gain of the metric below which the champion stays",
+        json_schema_extra=_unit("metric"),
+    )
     confidence: float = Field(
-        default=0.95, gt=0.5, lt=1, description="confidence of the gain's interval at the first look"
+        default=0.95,
+        gt=0.5,
+        lt=1,
+        description="confidence level of the gain's interval at the first look",
+        json_schema_extra=_unit("probability"),
     )
-    resamples: int = Field(default=2000, ge=200, le=100_000, description="paired bootstrap resamples")
-    min_rows: int = Field(default=100, ge=30, description="fewest holdout rows that neither model has trained on")
-    slice_margin: float = Field(default=0.0, ge=0, description="tolerated loss of the metric on a slice")
+    resamples: int = Field(
+        default=2000, ge=200, le=100_000, description="paired bootstrap", json_schema_extra=_unit("resamples")
+    )
+    min_rows: int = Field(default=100, ge=30, description="holdout rows that neither model has trained on")
+    slice_margin: float = Field(
+        default=0.0,
+        ge=0,
+        description="loss of the metric that is tolerated on a slice",
+        json_schema_extra=_unit("metric"),
+    )
     max_calibration_loss: float = Field(
-        default=0.02, gt=0, le=1, description="tolerated rise of the expected calibration error"
+        default=0.02,
+        gt=0,
+        le=1,
+        description="rise of the expected calibration error that is tolerated",
+        json_schema_extra=_unit("probability"),
     )
     max_latency_ms: float = Field(
         default=250,
@@ -227,20 +300,40 @@ class Gate(Section):
 class Drift(Section):
     """When the rows of a window differ from the champion's training rows, and what happens then."""
 
-    psi: float = Field(default=0.1, gt=0, le=10, description="population stability index up to which a change is small")
+    psi: float = Field(
+        default=0.1,
+        gt=0,
+        le=10,
+        description="population stability index up to which a change is small",
+        json_schema_extra=_unit("PSI"),
+    )
     class_psi: float = Field(
-        default=0.02, gt=0, le=10, description="the same for the target's classes; 0.02 is a change from 10 % to 15 %"
+        default=0.02,
+        gt=0,
+        le=10,
+        description="the same of the target's classes: from 10 % to 15 % it is 0.02",
+        json_schema_extra=_unit("PSI"),
     )
     confidence: float = Field(
-        default=0.99, gt=0.5, lt=1, description="smallest share of windows without drift that raise no alarm"
+        default=0.99,
+        gt=0.5,
+        lt=1,
+        description="share of windows without any drift that raise no alarm, at least",
+        json_schema_extra=_unit("probability"),
     )
     min_importance: float = Field(
-        default=0.1, ge=0, le=1, description="smallest share of the champion's feature importance in drifted columns"
+        default=0.1,
+        ge=0,
+        le=1,
+        description="share of the champion's feature importance that has to drift",
+        json_schema_extra=_unit("share of importance"),
     )
     window_rows: int = Field(default=1000, ge=30, description="rows of a window, made of the newest whole batches")
     min_rows: int = Field(default=200, ge=30, description="fewest rows of a window that is judged")
     persistence: tuple[int, int] = Field(
-        default=(2, 3), description="[k, n]: drift is drift in k of the last n windows"
+        default=(2, 3),
+        description="[k, n]: drift is drift in k of the last n windows",
+        json_schema_extra=_unit("windows"),
     )
     cooldown_hours: float = Field(
         default=24.0, ge=0, le=10_000, description="minimum hours between recommended retrainings"
@@ -249,7 +342,11 @@ class Drift(Section):
         default=0.0, ge=0, le=10_000, description="age in days below which the labels of rows are incomplete"
     )
     max_loss: float = Field(
-        default=0.02, ge=0, le=1, description="tolerated loss of gate.metric, as a share of its holdout value"
+        default=0.02,
+        ge=0,
+        le=1,
+        description="loss of gate.metric that is tolerated, as a share of its holdout value",
+        json_schema_extra=_unit("share of the holdout value"),
     )
     retrain_on: Literal["harm", "drift", "never"] = Field(
         default="harm", description="retrain when drift harms the (estimated) performance, on any drift, or never"
@@ -276,19 +373,28 @@ class Retrain(Section):
     cooldown_hours: float = Field(
         default=1.0, ge=0, le=10_000, description="minimum hours between retrainings, whatever the trigger"
     )
-    per_week: int = Field(default=20, ge=1, le=10_000, description="most retrainings in any seven days")
+    per_week: int = Field(
+        default=20,
+        ge=1,
+        le=10_000,
+        description="retrainings in any seven days",
+        json_schema_extra=_unit("retrainings per 7 days"),
+    )
     min_new_labels: int = Field(
-        default=1, ge=1, description="fewest labelled rows that the champion's data version does not hold"
+        default=1,
+        ge=1,
+        description="labelled rows that the champion's data version does not hold",
+        json_schema_extra=_unit("rows"),
     )
 
 
 class Schedule(Section):
     """Schedules of the model's flows: five-field cron expressions."""
 
-    ingest: Cron | None = None
-    monitor: Cron | None = None
-    retrain: Cron | None = None
-    timezone: str = Field(default="UTC", description="IANA time zone of the cron expressions")
+    ingest: Cron | None = Field(default=None, description="when new rows are read; never when left out")
+    monitor: Cron | None = Field(default=None, description="when the newest rows are judged for drift")
+    retrain: Cron | None = Field(default=None, description="when a retraining is asked for")
+    timezone: str = Field(default="UTC", description="name of the time zone the expressions are in (IANA)")
 
     @field_validator("timezone")
     @classmethod
@@ -301,10 +407,10 @@ class Schedule(Section):
 class ModelConfig(Section):
     """One prediction problem: the whole content of ``config/models/<model>.yaml``."""
 
-    model: Name
-    task: Task
-    source: Source
-    target: Column
+    model: Name = Field(description="name of the model, of this file and in MLflow's registry")
+    task: Task = Field(description="what is predicted: one of two classes, one of several, a number")
+    source: Source = Field(description="where the rows come from")
+    target: Column = Field(description="column to predict")
     positive: str | None = Field(default=None, description="binary: the class whose probability is predicted")
     time: Column | None = Field(default=None, description="orders the rows; the newest become the holdout")
     key: Column | None = Field(default=None, description="entity key")

@@ -163,6 +163,7 @@ def build_app(
 
     @app.get(routes.SCHEMA.path, include_in_schema=False)
     async def schema(request: Request) -> Any:
+        """Return the OpenAPI document, with a typed path for each model that the caller may ask."""
         caller = _caller(request)
         models = [found.model for found in service.models.values() if caller.may("predict", found.model.name)]
         return document(app.openapi(), models, service.settings)

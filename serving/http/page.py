@@ -73,6 +73,7 @@ def add_page(app: FastAPI, service: Service, mlflow_uri: str) -> None:
 
     @app.get(routes.PAGE.path, include_in_schema=False)
     async def page() -> Response:
+        """Page for people: what is served, since when and why, and how it does."""
         headers = {**FRESH, "content-security-policy": policy, "referrer-policy": "no-referrer"}
         return Response(render(await found()), media_type="text/html", headers=headers)
 

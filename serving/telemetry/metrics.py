@@ -133,9 +133,14 @@ class Metrics:
             registry = self._registry
         text = generate_latest(registry)
         extra = CollectorRegistry()
-        extra.register(_Processes())
-        extra.register(_Served(state, loaded))
+        for collector in served_collectors(state, loaded):
+            extra.register(collector)
         return text + generate_latest(extra)
+
+
+def served_collectors(state: ServiceState | None, loaded: Iterable[ServedModel]) -> tuple[Collector, ...]:
+    """Collectors of what is counted when it is asked for: the service's processes, and what is served."""
+    return _Processes(), _Served(state, loaded)
 
 
 def _live_files(folder: Path) -> list[str]:

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 import numpy as np
 from pydantic import TypeAdapter
 
-from config.load import MAX_BYTES, load_model_config, model_path
+from config.load import MAX_BYTES, load_model_config, model_path, schema_path
 from config.schema import Leakage, ModelConfig, Source
-from config.settings import Settings
+from config.settings import PACKAGES, Settings
 from core.errors import ConfigError, PerennialError, SchemaError, SourceError, StorageError
 from core.init.columns import MAX_COLUMN_NAME, Decision, TargetDecision, column_decision, target_decision
 from core.init.model_file import Findings, holdout_share, model_content, model_text, notes
@@ -65,7 +65,7 @@ class InitResult:
     model
         Name of the model.
     paths
-        The model file and the suite.
+        The model file, the suite and the JSON schema that the model file names.
     config
         The model file as it loads.
     notes
@@ -336,13 +336,20 @@ def _written(found: Findings, settings: Settings) -> InitResult:
     config = ModelConfig.model_validate(content)
     origin = short(without_credentials(str(found.source["uri"])), 200)
     headline = (
+        # Relative to the model file. The project has its own copy: where the package lies differs between machines.
+        "yaml-language-server: $schema=../model.schema.json",
         f"Written by 'perennial init' from {found.n_rows:,} rows of {origin}.",
         "Every value was inferred, the comment beside it says why. Change what you know better.",
     )
     text = model_text(content, why, headline)
     suite = json.dumps(suite_content(found, config), indent=2, ensure_ascii=False) + "\n"
-    paths = (model_path(settings.root, found.name), settings.root / config.validation.suite)
-    _replace_files({paths[1]: suite, paths[0]: text}, found.name, config)
+    schema = schema_path(PACKAGES).read_text(encoding="utf-8")
+    paths = (
+        model_path(settings.root, found.name),
+        settings.root / config.validation.suite,
+        schema_path(settings.root),
+    )
+    _replace_files({paths[2]: schema, paths[1]: suite, paths[0]: text}, found.name, config)
     log.info("inferred the model file of %s from %s rows", found.name, f"{found.n_rows:,}")
     return InitResult(found.name, paths, config, tuple(notes(found, config)))
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from config.settings import Settings
+from config.load import schema_path
+from config.settings import PACKAGES, Settings
 from core.errors import ConfigError, PerennialError, SchemaError, SourceError
 from core.references import ValidationResult
 from tasks.init.model_file import InitResult, init_model
@@ -101,8 +102,17 @@ def test_a_model_file_and_a_suite_are_inferred(name: str, project: Settings) -> 
     assert result.config.source.model_dump()["uri"] == name
     assert "not year first" in reason(result, "born")
     assert "gives the target away" in reason(result, "closed_reason")
-    assert [path.exists() for path in result.paths] == [True, True]
+    assert [path.exists() for path in result.paths] == [True, True, True]
     assert json.loads(result.paths[1].read_text())["name"] == "mixed_rows"
+
+
+def test_the_first_line_leads_editors_to_a_schema_in_the_project(project: Settings) -> None:
+    """The path in it, from the model file's folder, is a copy of the schema that the package publishes."""
+    result = init_model(written(mixed_rows(), project), "churned", project)
+    first = result.paths[0].read_text().splitlines()[0]
+    found = result.paths[0].parent / first.removeprefix("# yaml-language-server: $schema=")
+    assert found.resolve() == result.paths[2].resolve()
+    assert found.read_bytes() == schema_path(PACKAGES).read_bytes()
 
 
 def test_time_and_key_take_their_parts(project: Settings) -> None:
