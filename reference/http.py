@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -10,9 +9,9 @@ from fastapi.routing import APIRoute
 
 from reference.markdown import code, document, summary, table
 from serving.http.app import build_app
-from serving.http.entry import ACCESS, SIGNATURE, route_of
 from serving.http.service import Service
 from serving.problems import KINDS
+from serving.routes import PREDICT, ROUTES, Route, RouteScope
 
 LEAD = """
 What the prediction service answers. `GET /openapi.json` is the same as an OpenAPI document, with the columns, bounds
@@ -20,18 +19,18 @@ and labels of each model that is served; [Serving](../serving.md) explains the i
 the deliveries.
 """
 
-SCOPES = {
+SCOPES: dict[RouteScope | None, str] = {
     None: "everybody",
     "predict": "scope `predict`",
     "label": "scope `label`",
     "operate": "scope `operate`",
-    SIGNATURE: "the signature of the delivery",
+    "signature": "the signature of the delivery",
 }
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A method of a path.
+    """A route with what the application declares about it.
 
     Parameters
     ----------
@@ -39,41 +38,39 @@ class Operation:
         Of the answers that are no problems.
     """
 
-    method: str
-    path: str
+    route: Route
     statuses: tuple[int, ...]
     description: str
 
     @property
-    def route(self) -> str:
-        """Name of the route in the access table and in the metrics."""
-        return route_of(self.path.replace("{model}", "credit"))[0]
+    def name(self) -> str:
+        """Method and path."""
+        return f"{self.route.method} {self.route.path}"
 
 
-PREDICT = Operation(
-    "POST", "/v1/models/{model}/predict", (200,), "Return a prediction for each row of the body, in their order."
-)
-"""Answered before the framework's routing, so no route of the application describes it."""
+PREDICTION = "Return a prediction for each row of the body, in their order."
+"""Answered before the framework's routing, so nothing of the application describes it."""
 
 
-def operations() -> Iterator[Operation]:
-    """Yield every operation, by path."""
-    found = [PREDICT]
+def operations() -> tuple[Operation, ...]:
+    """Return every operation, in the order of the table of routes."""
     # To declare its routes, the application asks nothing of the service.
-    for route in build_app(cast(Service, None), "").routes:
-        if isinstance(route, APIRoute):
-            statuses = {route.status_code or 200, *(int(status) for status in route.responses)}
-            text = summary(route.description)
-            found += [
-                Operation(method, route.path, tuple(sorted(statuses)), text) for method in sorted(route.methods or ())
-            ]
-    yield from sorted(found, key=lambda one: (one.path, one.method))
+    declared = {route.path: route for route in build_app(cast(Service, None), "").routes if isinstance(route, APIRoute)}
+    return tuple(
+        Operation(PREDICT, (200,), PREDICTION) if route is PREDICT else _operation(route, declared[route.path])
+        for route in ROUTES
+    )
+
+
+def _operation(route: Route, declared: APIRoute) -> Operation:
+    statuses = {declared.status_code or 200, *(int(status) for status in declared.responses)}
+    return Operation(route, tuple(sorted(statuses)), summary(declared.description))
 
 
 def page() -> str:
     """Return the page."""
     rows = [
-        (f"`{one.method} {one.path}`", SCOPES[ACCESS[one.route]], ", ".join(map(str, one.statuses)), one.description)
+        (code(one.name), SCOPES[one.route.scope], ", ".join(map(str, one.statuses)), one.description)
         for one in operations()
     ]
     paths = table(("operation", "who may ask", "answers", "what it does"), rows)
