@@ -111,7 +111,7 @@ class Served:
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(command, env=os.environ | given, stdout=output, stderr=subprocess.STDOUT)
 
-    def await_ready(self, seconds: float = 200) -> None:
+    def await_ready(self, seconds: float = 300) -> None:
         """Wait until requests may come."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
