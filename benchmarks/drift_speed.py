@@ -117,7 +117,7 @@ def _measured(way: str, n_rows: int) -> dict[str, Any]:
 
 def _perennial(n_rows: int, sample_rows: int) -> tuple[float, float, int]:
     import pyarrow.compute
-    import pyarrow.parquet  # noqa: F401 - both are imported by the first piece, else
+    import pyarrow.parquet  # noqa: F401 - both are imported by the first record batch, else
 
     from tasks.monitor.window_counts import count_window
 

@@ -80,9 +80,9 @@ def history(model: str, at: str | None, as_json: bool) -> None:
       perennial history credit
       perennial history credit --at 2026-03-01T12:30
     """
-    from cli.lines.champions import office_lines
+    from cli.lines.champions import tenure_lines
     from config.settings import load_settings
-    from tasks.champions.history import history as office_history
+    from tasks.champions.history import history as tenure_history
 
-    found = office_history(model, load_settings(), at)
-    finish(found.to_dict(), office_lines(found), as_json)
+    found = tenure_history(model, load_settings(), at)
+    finish(found.to_dict(), tenure_lines(found), as_json)

@@ -165,7 +165,7 @@ def champion_at(engine: Engine, model: str, moment: datetime) -> Champion | None
         return None if row is None else Champion(**row)
 
 
-def take_office(
+def start_tenure(
     engine: Engine,
     model: str,
     version: int,
@@ -189,7 +189,7 @@ def take_office(
     Raises
     ------
     StaleChampionError
-        Somebody else took office meanwhile.
+        Another version became champion in the meantime.
     """
     with writing(engine) as connection:
         present = _newest(connection, model)
@@ -280,7 +280,7 @@ def find_verdict(
 
 
 def verdicts_against(engine: Engine, model: str, champion_sequence: int) -> list[RecordedVerdict]:
-    """Return the verdicts against one champion's entry, oldest first: the looks at the holdout during its reign."""
+    """Return the verdicts against one champion's entry, oldest first: the looks at the holdout during its tenure."""
     chosen = _verdicts(model).where(VerdictRow.champion_sequence == champion_sequence)
     with reading(engine) as connection:
         order = (VerdictRow.judged_at, VerdictRow.version, VerdictRow.number)

@@ -121,7 +121,7 @@ def prepare_run(config: ModelConfig, data_version: str, trigger: str) -> Trainin
 def find_version(run: TrainingRun) -> TrainOutcome | None:
     """Find the version that the same run registered before, and whether anything is left to do for it."""
     from tasks.champions.aliases import repair
-    from tasks.gate.judge import is_settled, office_of
+    from tasks.gate.judge import alias_and_champion, is_settled
     from tasks.registry.versions import find_registered
 
     settings = load_settings()
@@ -130,7 +130,7 @@ def find_version(run: TrainingRun) -> TrainOutcome | None:
         return None
     repair(run.config.model, settings, thorough=True)
     settled = is_settled(run.config, found.version, found.manifest, settings)
-    alias, champion = office_of(run.config.model, found.version, settings)
+    alias, champion = alias_and_champion(run.config.model, found.version, settings)
     return TrainOutcome(
         model=run.config.model,
         status="unchanged" if settled else "registered",

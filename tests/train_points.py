@@ -29,7 +29,7 @@ POINTS = (
     "tasks.train.fit.fit_model",
     "tasks.registry.bundle.build_bundle",
     "tasks.registry.register._create_version",
-    "tasks.gate.judge.take_office",
+    "tasks.gate.judge.start_tenure",
 )
 
 

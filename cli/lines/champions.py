@@ -10,19 +10,19 @@ from cli.output import section, table
 if TYPE_CHECKING:
     from store.champions import Review
     from tasks.champions.approvals import Move
-    from tasks.champions.history import OfficeHistory, Reign
+    from tasks.champions.history import Tenure, TenureHistory
 
 
-def office_lines(history: OfficeHistory) -> list[str]:
+def tenure_lines(history: TenureHistory) -> list[str]:
     """Each time in office, newest last, then what people said and who waits; or the champion of one moment."""
     if history.moment is not None:
         return _moment_lines(history, history.moment)
-    if not (history.reigns or history.reviews or history.waiting):
+    if not (history.tenures or history.reviews or history.waiting):
         return [f"{history.model} has no champion yet; train one with: perennial train {history.model}"]
-    reigns = [_reign_row(reign) for reign in history.reigns]
+    tenures = [_tenure_row(tenure) for tenure in history.tenures]
     said = [(_time(one.at), str(one.version), one.action, one.actor, one.reason) for one in history.reviews]
     return [
-        *table(("", "champion", "since (UTC)", "until", "by", "who", "why"), reigns),
+        *table(("", "champion", "since (UTC)", "until", "by", "who", "why"), tenures),
         *section(table(("when (UTC)", "version", "review", "who", "why"), said)),
         *section(_waiting_lines(history)),
     ]
@@ -47,26 +47,26 @@ def rejection_lines(review: Review) -> list[str]:
     return [f"version {review.version} of {review.model} is rejected", f"  {review.reason} ({review.actor})"]
 
 
-def _moment_lines(history: OfficeHistory, moment: datetime) -> list[str]:
-    if not history.reigns:
+def _moment_lines(history: TenureHistory, moment: datetime) -> list[str]:
+    if not history.tenures:
         return [f"{history.model} had no champion at {_time(moment)} UTC"]
-    (reign,) = history.reigns
-    entry = reign.entry
-    span = f"from {_time(entry.at)}" + (f" to {_time(reign.until)} UTC" if reign.until else " UTC until now")
+    (tenure,) = history.tenures
+    entry = tenure.entry
+    span = f"from {_time(entry.at)}" + (f" to {_time(tenure.until)} UTC" if tenure.until else " UTC until now")
     return [
         f"version {entry.version} was champion of {history.model} at {_time(moment)} UTC: {span}",
         f"  by {entry.kind}: {entry.reason} ({entry.actor})",
     ]
 
 
-def _reign_row(reign: Reign) -> tuple[str, ...]:
-    entry = reign.entry
-    now = "" if reign.until else "*"
-    until = _time(reign.until) if reign.until else "now"
+def _tenure_row(tenure: Tenure) -> tuple[str, ...]:
+    entry = tenure.entry
+    now = "" if tenure.until else "*"
+    until = _time(tenure.until) if tenure.until else "now"
     return (now, str(entry.version), _time(entry.at), until, entry.kind, entry.actor, entry.reason)
 
 
-def _waiting_lines(history: OfficeHistory) -> list[str]:
+def _waiting_lines(history: TenureHistory) -> list[str]:
     if history.waiting is None:
         return []
     named = f"{history.model}@{history.waiting} --reason …"

@@ -19,7 +19,7 @@ from store.champions import (
     is_projected,
     record_projection,
     standing,
-    take_office,
+    start_tenure,
 )
 from store.database import open_database
 from tasks.registry.client import mlflow_client, mlflow_failures
@@ -129,7 +129,7 @@ def _adopt(engine: Engine, model: str, settings: Settings) -> None:
         if held is None or MANIFEST not in client.get_model_version(model, str(held)).tags:
             return
     with suppress(StaleChampionError):  # another command adopted or promoted first
-        take_office(
+        start_tenure(
             engine,
             model,
             held,

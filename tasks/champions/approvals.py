@@ -20,7 +20,7 @@ from store.champions import (
     predecessor,
     record_review,
     roll_back,
-    take_office,
+    start_tenure,
 )
 from store.database import open_database
 from tasks.champions.aliases import project, repair
@@ -88,7 +88,7 @@ def approve(model: str, selector: str, reason: str, settings: Settings, *, overr
     objection = _objection(engine, present, model, version, settings)
     if objection and not override:
         raise PromotionError(_refusal(model, version, objection))
-    entry = take_office(
+    entry = start_tenure(
         engine,
         model,
         version,

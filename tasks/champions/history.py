@@ -1,4 +1,4 @@
-"""Who was champion when, and why."""
+"""History of a model's champions: when, why and by which actor."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Reign:
-    """A time in office; ``until`` is None for the present champion."""
+class Tenure:
+    """A time as champion; ``until`` is None for the present champion."""
 
     entry: Champion
     until: datetime | None
@@ -40,26 +40,26 @@ class Reign:
 
 
 @dataclass(frozen=True)
-class OfficeHistory:
-    """Who was champion of a model when, why, by whose hand.
+class TenureHistory:
+    """Tenures and reviews of a model's versions.
 
     Parameters
     ----------
     model
         Name of the model.
     moment
-        The moment asked for; None for the whole history.
-    reigns
-        Oldest first; at a moment the one of that moment, or none.
+        The requested moment; None for the whole history.
+    tenures
+        Oldest first; for a moment, the tenure at that moment or none.
     reviews
-        What people said of versions, oldest first; none at a moment.
+        Approvals and rejections, oldest first; empty for a moment.
     waiting
-        Version that waits for a person; None at a moment.
+        Version that waits for approval; None for a moment.
     """
 
     model: str
     moment: datetime | None
-    reigns: tuple[Reign, ...]
+    tenures: tuple[Tenure, ...]
     reviews: tuple[Review, ...] = ()
     waiting: int | None = None
 
@@ -68,24 +68,24 @@ class OfficeHistory:
         return {
             "model": self.model,
             "at": self.moment and self.moment.isoformat(),
-            "champions": [reign.to_dict() for reign in self.reigns],
+            "champions": [tenure.to_dict() for tenure in self.tenures],
             "reviews": [review.to_dict() for review in self.reviews],
             "waiting": self.waiting,
         }
 
 
-def history(model: str, settings: Settings, at: str | None = None) -> OfficeHistory:
-    """Tell who was champion when, from the database alone.
+def history(model: str, settings: Settings, at: str | None = None) -> TenureHistory:
+    """Return the tenures of a model's champions, from the database alone.
 
     Parameters
     ----------
     at
-        A moment in ISO 8601, of the local zone where it names none; None for the whole history.
+        A moment in ISO 8601, in the local time zone unless it names one; None for the whole history.
 
     Raises
     ------
     ConfigError
-        The moment is none.
+        ``at`` is not a moment.
     ModelNotFoundError
         No such model.
     """
@@ -93,11 +93,11 @@ def history(model: str, settings: Settings, at: str | None = None) -> OfficeHist
     engine = known_engine(model, settings)
     entries = champion_history(engine, model)
     ends = [entry.at for entry in entries[1:]] + [None]
-    reigns = tuple(Reign(entry, until) for entry, until in zip(entries, ends, strict=False))
+    tenures = tuple(Tenure(entry, until) for entry, until in zip(entries, ends, strict=False))
     if moment is None:
-        return OfficeHistory(model, None, reigns, tuple(reviews(engine, model)), waiting_version(engine, model))
+        return TenureHistory(model, None, tenures, tuple(reviews(engine, model)), waiting_version(engine, model))
     held = champion_at(engine, model, moment)
-    return OfficeHistory(model, moment, tuple(reign for reign in reigns if reign.entry == held))
+    return TenureHistory(model, moment, tuple(tenure for tenure in tenures if tenure.entry == held))
 
 
 def _moment(text: str) -> datetime:
@@ -111,12 +111,12 @@ def _moment(text: str) -> datetime:
 
 
 def known_engine(model: str, settings: Settings) -> Engine:
-    """Operational database, where a model is known: it has a model file or had a champion.
+    """Open the operational database for a known model: it has a model file or had a champion.
 
     Raises
     ------
     ModelNotFoundError
-        It is not.
+        The model has neither.
     """
     engine = open_database(settings.database_url)
     if model not in model_names(settings.root) and current_champion(engine, model) is None:

@@ -32,7 +32,7 @@ def compare_versions(
     ModelNotFoundError, DataVersionError, BundleError
         There is no such model, version or data, or the challenger's bundle is broken.
     """
-    from tasks.gate.judgement import Opponent, judgement
+    from tasks.gate.judgement import Baseline, judgement
 
     model, numbers = _parsed(first, second)
     config = load_model_config(settings.root, model)
@@ -43,7 +43,7 @@ def compare_versions(
         with step("Laying out the snapshot"):
             run = training_run(config, data_version or _newest_data(model, settings), "compare", settings)
         with step("Comparing"):
-            return judgement(run, challenger, Opponent(champion), settings).verdict
+            return judgement(run, challenger, Baseline(champion), settings).verdict
 
 
 def _parsed(first: str, second: str) -> tuple[str, tuple[str, str]]:

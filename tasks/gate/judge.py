@@ -32,7 +32,7 @@ from store.champions import (
     record_verdict,
     reviews,
     standing,
-    take_office,
+    start_tenure,
     verdicts_against,
 )
 from store.database import open_database
@@ -42,7 +42,7 @@ from tasks.runs.actor import actor
 from tasks.train.bench import close_bench
 
 if TYPE_CHECKING:
-    from tasks.gate.judgement import Judgement, Opponent
+    from tasks.gate.judgement import Baseline, Judgement
 
 _logger = logging.getLogger("perennial.judge")
 
@@ -57,10 +57,10 @@ def judge(run: TrainingRun, version: int, settings: Settings) -> GateVerdict:
 
     repair(run.config.model, settings, thorough=True)
     engine, rules = open_database(settings.database_url), rules_hash(run.config)
-    opponent = _opponent(engine, run.config.model, version)
-    recorded = find_verdict(engine, run.config.model, version, opponent.sequence)
+    baseline = _baseline(engine, run.config.model, version)
+    recorded = find_verdict(engine, run.config.model, version, baseline.sequence)
     if recorded is None or recorded.rules != rules:
-        made = judgement(run, version, opponent, settings)
+        made = judgement(run, version, baseline, settings)
         while recorded is None or recorded.rules != rules:  # another machine may take a number for its own rules
             recorded = record_verdict(engine, _record(made, rules, recorded.number + 1 if recorded else 1))
     verdict = GateVerdict.from_dict(json.loads(recorded.document))
@@ -80,7 +80,7 @@ def promote(run: TrainingRun, verdict: GateVerdict, settings: Settings, command:
     engine = open_database(settings.database_url)
     if verdict.passed and verdict.mode == "enabled":
         try:
-            take_office(
+            start_tenure(
                 engine,
                 verdict.model,
                 verdict.version,
@@ -171,7 +171,7 @@ def judged(version: TrainOutcome, verdict: GateVerdict, folder: Path | None) -> 
     )
 
 
-def office_of(model: str, version: int, settings: Settings) -> tuple[str | None, int | None]:
+def alias_and_champion(model: str, version: int, settings: Settings) -> tuple[str | None, int | None]:
     """Return a version's alias (``champion``, ``challenger``, ``previous`` or None) and who is champion."""
     now = standing(open_database(settings.database_url), model)
     held = {"champion": now.champion, "challenger": now.challenger, "previous": now.previous}
@@ -185,16 +185,16 @@ def _has_run_its_course(engine: Engine, verdict: RecordedVerdict) -> bool:
     return verdict.mode == "manual" and verdict.champion_sequence == (champion.sequence if champion else 0)
 
 
-def _opponent(engine: Engine, model: str, version: int) -> Opponent:
-    from tasks.gate.judgement import Opponent
+def _baseline(engine: Engine, model: str, version: int) -> Baseline:
+    from tasks.gate.judgement import Baseline
 
     champion = current_champion(engine, model)
     if champion is None:
-        return Opponent(None)
+        return Baseline(None)
     # By version: to judge the same challenger again by other rules is no further look at the rows.
     looks = {look.version: look.sketch for look in verdicts_against(engine, model, champion.sequence) if look.sketch}
     earlier = [HoldoutSketch.from_json(sketch) for number, sketch in looks.items() if number != version]
-    return Opponent(champion.version, champion.sequence, earlier)
+    return Baseline(champion.version, champion.sequence, earlier)
 
 
 def _record(made: Judgement, rules: str, number: int) -> RecordedVerdict:

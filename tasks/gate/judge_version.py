@@ -17,7 +17,7 @@ from core.outcome import TrainOutcome
 from store.champions import champion_history, current_champion, find_verdict, reviews
 from store.database import open_database
 from tasks.champions.aliases import repair
-from tasks.gate.judge import check_bundle, judge, judged, office_of, promote
+from tasks.gate.judge import check_bundle, judge, judged, alias_and_champion, promote
 from tasks.registry.versions import data_version_of, registered_version, version_number
 from tasks.runs.lock import hold_model
 from tasks.runs.progress import step
@@ -116,7 +116,7 @@ def _verdict_on_champion(engine: Engine, found: Registered, settings: Settings) 
     check_bundle(recorded, found.manifest)
     data_version = data_version_of(found.model, found.version, settings)
     verdict = GateVerdict.from_dict(json.loads(recorded.document))
-    alias, champion = office_of(found.model, found.version, settings)
+    alias, champion = alias_and_champion(found.model, found.version, settings)
     return replace(judged(_registered(found, data_version), verdict, None), alias=alias, champion=champion)
 
 

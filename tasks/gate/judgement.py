@@ -1,4 +1,4 @@
-"""Two registered versions of a model on the same rows: everything the gate decides by."""
+"""Compare two registered versions of a model on the same rows: all evidence that the gate needs."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ from tasks.versions.rows import load_rows
 
 
 @dataclass(frozen=True)
-class Opponent:
-    """Whom a version is compared with.
+class Baseline:
+    """What a version is compared with.
 
     Parameters
     ----------
     version
-        The champion; None where there is none yet.
+        The champion; None if there is none yet.
     sequence
-        Of its taking office, 0 where there is none.
+        Sequence number of the champion's tenure; 0 if there is none.
     earlier
-        Holdouts that earlier challengers of this champion were compared on.
+        Holdouts on which earlier challengers of this champion were compared.
     """
 
     version: int | None
@@ -58,12 +58,14 @@ class Opponent:
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """A verdict, and what has to be remembered with it.
+    """A verdict, and what is recorded with it.
 
     Parameters
     ----------
+    verdict
+        The gate's decision with its reasons.
     sketch
-        Of the rows that were looked at; None where nothing was compared.
+        Sketch of the compared rows; None if nothing was compared.
     manifest
         SHA-256 of the challenger's manifest.
     """
@@ -75,18 +77,18 @@ class Judgement:
 
 @dataclass(frozen=True, eq=False)
 class Contestant:
-    """A version as its bundle holds it.
+    """A version as loaded from its bundle.
 
     Parameters
     ----------
     pipeline, contract
-        What predicts, and from which columns.
+        The fitted pipeline and its feature contract.
     seen
-        The rows it has trained on.
+        The rows it was trained on.
     estimate, n_holdout
-        The gate's metric on its own holdout, and that holdout's rows.
+        The gate's metric on its own holdout, and the number of rows of that holdout.
     leading
-        Its most important feature; None where none was measured.
+        Its most important feature; None if importance was not measured.
     """
 
     pipeline: Any
@@ -97,11 +99,11 @@ class Contestant:
     leading: str | None
 
 
-def judgement(run: TrainingRun, version: int, opponent: Opponent, settings: Settings) -> Judgement:
+def judgement(run: TrainingRun, version: int, baseline: Baseline, settings: Settings) -> Judgement:
     """Compare a registered version with the champion on the run's clean holdout, and rehearse its serving.
 
-    Nothing is recorded or moved. A champion that cannot be read or asked leaves the gate undecided; a challenger that
-    cannot is an error.
+    Nothing is recorded or moved. A champion that cannot be loaded or cannot predict leaves the gate undecided; a
+    challenger that cannot is an error.
 
     Raises
     ------
@@ -118,19 +120,19 @@ def judgement(run: TrainingRun, version: int, opponent: Opponent, settings: Sett
         files = stack.enter_context(fetched(config.model, version, settings))
         rehearsal.ask(files.folder, files.manifest_sha256, trusted, config.gate)
         contest = Contest(bench, load_contestant(files, config))
-        incomparable = None if opponent.version is None else contest.admit(opponent.version, settings)
+        incomparable = None if baseline.version is None else contest.admit(baseline.version, settings)
         champion, facts = contest.champion, contest.clean.facts
-        comparison = contest.comparison(champion, opponent.earlier) if champion and facts.enough else None
+        comparison = contest.comparison(champion, baseline.earlier) if champion and facts.enough else None
         evidence = Evidence(
             version=version,
-            champion=opponent.version,
-            champion_sequence=opponent.sequence,
+            champion=baseline.version,
+            champion_sequence=baseline.sequence,
             estimate=contest.challenger.estimate,
             n_holdout=contest.challenger.n_holdout,
             holdout=facts,
             comparison=comparison,
             incomparable=incomparable,
-            self_test=contest.self_test(comparison) if facts.enough or not opponent.version else None,
+            self_test=contest.self_test(comparison) if facts.enough or not baseline.version else None,
             serving=rehearsal.finish(),
         )
     return Judgement(decide(evidence, config), contest.clean.sketch if comparison else None, files.manifest_sha256)
@@ -142,7 +144,7 @@ def load_contestant(files: Fetched, config: ModelConfig) -> Contestant:
     Raises
     ------
     BundleError
-        A file is not what it should be, or the bundle is older than the gate.
+        A file is damaged or missing, or the bundle is older than the gate.
     """
     evaluation: dict[str, Any] = json.loads(read_document(files.folder, "evaluation.json"))
     metric = evaluation["metrics"].get(config.gate.metric) or {"value": None, "low": None, "high": None}
@@ -158,14 +160,14 @@ def load_contestant(files: Fetched, config: ModelConfig) -> Contestant:
 
 
 class Contest:
-    """A challenger, the champion once admitted, and the rows that are fair to both.
+    """A challenger, the admitted champion, and the holdout rows that neither was trained on.
 
     Parameters
     ----------
     bench
         The snapshot's rows and their split.
     challenger
-        Scored on the rows of the holdout that it has not trained on, nor has the champion.
+        The version to judge; it is scored on the holdout rows that neither version was trained on.
     """
 
     def __init__(self, bench: Bench, challenger: Contestant) -> None:
@@ -175,7 +177,7 @@ class Contest:
         self._outputs: dict[Contestant, Floats] = {}
 
     def admit(self, version: int, settings: Settings) -> str | None:
-        """Let a champion take part; say why where it cannot."""
+        """Admit a champion to the comparison; return the reason if it cannot be compared, else None."""
         config = self.bench.run.config
         try:
             with fetched(config.model, version, settings) as files:
@@ -192,7 +194,7 @@ class Contest:
 
     @cached_property
     def clean(self) -> CleanHoldout:
-        """Holdout rows that neither has trained on."""
+        """Holdout rows that neither version was trained on."""
         bench = self.bench
         return clean_holdout(
             bench.rows,
@@ -218,7 +220,10 @@ class Contest:
         )
 
     def self_test(self, comparison: Comparison | None) -> SelfTest:
-        """Try the gate on models that it must refuse: the champion itself, a degraded copy, one of shuffled labels."""
+        """Judge the negative controls, which the gate must reject.
+
+        They are the reference itself, the reference on degraded rows, and a model fitted to shuffled labels.
+        """
         bench, config = self.bench, self.bench.run.config
         who = trial_reference(comparison, config)
         reference = self.champion if self.champion and who == "champion" else self.challenger
@@ -235,7 +240,7 @@ class Contest:
         )
 
     def output(self, contestant: Contestant) -> Floats:
-        """Answer of a contestant to the clean rows: probabilities of the snapshot's classes, or numbers."""
+        """Predictions of a contestant for the clean rows: probabilities of the snapshot's classes, or numbers."""
         if contestant not in self._outputs:
             answer = predict_output(contestant.pipeline, self._rows(contestant.contract), contestant.contract)
             self._outputs[contestant] = self._aligned(answer, contestant)
@@ -243,18 +248,18 @@ class Contest:
 
     def _dismiss(self) -> None:
         self.champion = None
-        # Without a champion other rows are clean.
+        # Without a champion, the set of clean rows is different.
         self._outputs.clear()
         self.__dict__.pop("clean", None)
 
     def _lacks(self, contract: FeatureContract) -> str | None:
-        """Say which columns of a contract the rows do not hold; None where they hold all."""
+        """Return a reason that names the contract's columns missing from the rows; None if all are present."""
         frame = self._held(contract)
         undeclared = set(contract.raw_columns) - set(self.bench.run.config.columns)
         lacking = sorted(column for column in undeclared if frame[column].isna().all())
         if not lacking:
             return None
-        return f"the champion needs {', '.join(map(repr, lacking))}, which these rows do not hold"
+        return f"the champion needs {', '.join(map(repr, lacking))}, which these rows do not contain"
 
     def _held(self, contract: FeatureContract) -> pd.DataFrame:
         return self._frame(contract)[list(contract.raw_columns)].take(self.bench.split.holdout)
@@ -272,7 +277,7 @@ class Contest:
         return self._frame(contract)[list(contract.raw_columns)].take(self.clean.rows)
 
     def _frame(self, contract: FeatureContract) -> pd.DataFrame:
-        """Rows of the snapshot with the columns a contract asks for, as the kinds it asks for."""
+        """Rows of the snapshot with the columns of a contract, in the kinds it declares."""
         features = self.bench.run.config.features
         if all(set(getattr(contract, kind)) <= set(getattr(features, kind)) for kind in KINDS):
             return self.bench.rows.frame

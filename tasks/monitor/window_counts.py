@@ -25,12 +25,12 @@ from core.drift.profile import ColumnProfile, LevelProfile, Profile
 from core.drift.times import TimeOrder, TimeRange, joined_order, moment
 from tasks.monitor.window_rows import ChosenRows, RowRule
 from tasks.versions.record_batches import (
-    Piece,
+    StoredRecordBatch,
     contract_frame,
-    contract_pieces,
+    contract_record_batches,
     contract_schema,
     file_groups,
-    group_pieces,
+    group_record_batches,
     holds_contract_types,
     plain_texts,
 )
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_THREADS = 4
-"""Readers at once: each takes the memory of a few pieces."""
+"""Readers at once: each takes the memory of a few record batches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ def count_window(
 ) -> Window:
     """Count the rows of some batches against the reference's bins and draw a sample of them, in one pass.
 
-    Memory is bounded by the sample and a few pieces per thread, whatever the number of rows. The result depends on
+    Memory is bounded by the sample and a few record batches per thread, whatever the number of rows. The result depends
     the rows and the seed alone, not on threads or on how the files are stored.
 
     Parameters
@@ -169,10 +169,10 @@ class _Plan:
 
 @dataclass(frozen=True, eq=False)
 class _Stream:
-    """Pieces of one file, or of a part of it."""
+    """Record batches of one file, or of a part of it."""
 
     source: int
-    pieces: Callable[[], Iterator[Piece]]
+    record_batches: Callable[[], Iterator[StoredRecordBatch]]
 
 
 @dataclass(eq=False)
@@ -203,10 +203,10 @@ def _streams(paths: Sequence[Path], plan: _Plan, opened: ExitStack) -> Iterator[
     for source, path in enumerate(paths):
         if not plan.rule.needs_row_ids and holds_contract_types(path, config, plan.columns):
             for group in file_groups(path):
-                yield _Stream(source, partial(group_pieces, group, plan.columns))
+                yield _Stream(source, partial(group_record_batches, group, plan.columns))
         else:
             engine = engine or _engine(opened)
-            cast = partial(contract_pieces, engine, path, config, plan.columns)
+            cast = partial(contract_record_batches, engine, path, config, plan.columns)
             yield _Stream(source, partial(cast, with_row_ids=plan.rule.needs_row_ids))
 
 
@@ -218,17 +218,17 @@ def _engine(opened: ExitStack) -> duckdb.DuckDBPyConnection:
 
 def _counted(plan: _Plan, stream: _Stream) -> _Part:
     part = _Part(plan.counts())
-    for piece in stream.pieces():
-        chosen = plan.rule.chosen(piece)
+    for record_batch in stream.record_batches():
+        chosen = plan.rule.chosen(record_batch)
         part.add(chosen)
         for profile in plan.profiles:
             _add(part.counts, profile, chosen.batch.column(profile.name), plan.levels)
-        _draw(plan, stream.source, piece, chosen)
+        _draw(plan, stream.source, record_batch, chosen)
     return part
 
 
-def _draw(plan: _Plan, source: int, piece: Piece, chosen: ChosenRows) -> None:
-    keys = row_keys(plan.seed, source, piece.first_row, piece.batch.num_rows)
+def _draw(plan: _Plan, source: int, record_batch: StoredRecordBatch, chosen: ChosenRows) -> None:
+    keys = row_keys(plan.seed, source, record_batch.first_row, record_batch.batch.num_rows)
     if len(keys) != chosen.batch.num_rows:
         keys = keys[chosen.kept]
     # Another thread may lower the bound meanwhile: then some rows are taken in vain, and none is lost.
@@ -236,7 +236,7 @@ def _draw(plan: _Plan, source: int, piece: Piece, chosen: ChosenRows) -> None:
     if len(places):
         rows = plain_texts(chosen.batch.take(_arrow(places)))
         with plan.lock:
-            plan.sample.keep(keys[places], rows, source, piece.first_row)
+            plan.sample.keep(keys[places], rows, source, record_batch.first_row)
 
 
 def _add(counts: WindowCounts, profile: ColumnProfile, column: pa.Array, levels: dict[str, pa.Array]) -> None:
@@ -261,7 +261,7 @@ def _coded(column: pa.Array) -> pa.DictionaryArray:
 
 
 def _level_counts(column: pa.DictionaryArray, levels: pa.Array) -> npt.NDArray[np.int64]:
-    """Rows per level of the reference, with another, without one; Python never sees a level of the piece."""
+    """Count rows per reference level, with another level, and without one; levels of the batch stay in Arrow."""
     import pyarrow.compute as pc
 
     n_codes = len(column.dictionary)

@@ -13,7 +13,7 @@ from core.data.rows import Rows
 from core.data.seen_rows import SeenRows, identities
 from core.data.split import feature_hashes
 from core.drift.times import Moments, TimeOrder, TimeRange
-from tasks.versions.record_batches import Piece, contract_frame
+from tasks.versions.record_batches import StoredRecordBatch, contract_frame
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,14 +23,14 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class ChosenRows:
-    """Rows of a piece that belong to the window, and why others do not.
+    """Rows of a record batch that belong to the window, and why others do not.
 
     Parameters
     ----------
     batch
         The rows, in order.
     kept
-        Which rows of the piece they are, shape (n_rows of the piece,).
+        Which rows of the record batch they are, shape (n_rows of the record batch,).
     n_outside, n_without_time, n_seen
         As in :class:`tasks.monitor.window_counts.Window`.
     order
@@ -56,7 +56,7 @@ class RowRule:
     times
         Needs a time column, unless open at both ends.
     seen
-        Needs pieces with row ids; None: nothing is left out.
+        Needs record batches with row ids; None: nothing is left out.
     """
 
     config: ModelConfig
@@ -65,22 +65,22 @@ class RowRule:
 
     @property
     def needs_row_ids(self) -> bool:
-        """Whether pieces must bring row ids.
+        """Whether record batches must bring row ids.
 
         Without a key they are hashes of the content, which are dear; where the model's contents are known, rows of
         equal identity have equal features, so that contents alone find them all.
         """
         return self.seen is not None and not (self.seen.by_content and self.config.key is None)
 
-    def chosen(self, piece: Piece) -> ChosenRows:
-        """Choose among the rows of a piece."""
-        everything = np.ones(piece.batch.num_rows, dtype=bool)
-        moments, has_time = _moments(piece.batch, self.config.time)
+    def chosen(self, record_batch: StoredRecordBatch) -> ChosenRows:
+        """Choose among the rows of a record batch."""
+        everything = np.ones(record_batch.batch.num_rows, dtype=bool)
+        moments, has_time = _moments(record_batch.batch, self.config.time)
         inside = everything if self.times.is_open else has_time & self.times.holds(moments)
-        known = self._trained_on(piece) & inside
+        known = self._trained_on(record_batch) & inside
         kept = inside & ~known
         return ChosenRows(
-            batch=piece.batch if kept.all() else piece.batch.filter(_mask(kept)),
+            batch=record_batch.batch if kept.all() else record_batch.batch.filter(_mask(kept)),
             kept=kept,
             n_outside=int(np.count_nonzero(has_time & ~inside)),
             n_without_time=int(np.count_nonzero(~has_time)) if self.config.time else 0,
@@ -88,18 +88,18 @@ class RowRule:
             order=TimeOrder.of(moments[kept & has_time]),
         )
 
-    def _trained_on(self, piece: Piece) -> Mask:
+    def _trained_on(self, record_batch: StoredRecordBatch) -> Mask:
         if self.seen is None:
-            return np.zeros(piece.batch.num_rows, dtype=bool)
+            return np.zeros(record_batch.batch.num_rows, dtype=bool)
         features, time = self.config.features.used, self.config.time
         columns = dict.fromkeys([*features, *([time] if time else [])])
-        batch = piece.batch.select([*columns])
+        batch = record_batch.batch.select([*columns])
         frame = contract_frame([batch], batch.schema)
         contents = feature_hashes(frame, features) if self.seen.by_content else None
-        if piece.row_ids is not None:
-            return self.seen.holds(identities(Rows(frame, piece.row_ids, 0, 0), self.config), contents)
+        if record_batch.row_ids is not None:
+            return self.seen.holds(identities(Rows(frame, record_batch.row_ids, 0, 0), self.config), contents)
         if contents is None or self.needs_row_ids:
-            raise ValueError("expected pieces with row ids, found none")
+            raise ValueError("expected record batches with row ids, found none")
         return self.seen.holds(contents, contents)
 
 

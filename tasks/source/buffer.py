@@ -1,4 +1,4 @@
-"""Sources that are no files: stream them into Parquet under the work folder, so that memory does not grow with rows."""
+"""Sources other than files: stream them into Parquet under the work folder, so that memory does not grow with rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ StreamedSource = SqlSource | SklearnSource | OpenmlSource | SimulatedSource
 
 
 def source_name(source: StreamedSource) -> str:
-    """Name a source that is no file for people, without credentials."""
+    """Return a readable name for a source that is not a file, without credentials."""
     if isinstance(source, SqlSource):
         return f"the query against {source.uri_env}"
     if isinstance(source, OpenmlSource):
@@ -36,8 +36,8 @@ def source_name(source: StreamedSource) -> str:
     return f"{source.months} simulated months (seed {source.seed})"
 
 
-def spooled(source: StreamedSource, settings: Settings, work: Path) -> list[SourceFile]:
-    """Stream a source into Parquet files under ``work``; a repeat writes them anew.
+def buffered(source: StreamedSource, settings: Settings, work: Path) -> list[SourceFile]:
+    """Stream a source into Parquet files under ``work``; a repeat overwrites them.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def spooled(source: StreamedSource, settings: Settings, work: Path) -> list[Sour
         It yields more rows than ``settings.max_rows``; the rest is not read.
     """
     name = source_name(source)
-    # Closed here, not by the garbage collector: it may find a cursor's connection closed before the cursor.
+    # Closed here, because the garbage collector may close a cursor's connection before the cursor.
     with closing(_tables(source, settings)) as tables:
         paths = _written(_larger(_capped(tables, name, settings)), work / COPIES)
     return [SourceFile(path, name) for path in paths]
@@ -87,8 +87,8 @@ def _openml_frame(source: OpenmlSource, settings: Settings) -> Any:
         )
     except (OSError, ValueError, KeyError) as error:
         raise SourceError(
-            f"{source_name(source)} cannot be fetched: {error}. Check the id and the network; what was fetched "
-            f"before lies under {cache}"
+            f"{source_name(source)} cannot be fetched: {error}. Check the id and the network; earlier downloads are "
+            f"cached under {cache}"
         ) from error
     return fetched.frame
 
@@ -99,7 +99,7 @@ def _sql_tables(source: SqlSource) -> Iterator[pa.Table]:
     with _sql_failures(source):
         engine = sa.create_engine(_address(source), poolclass=sa.NullPool)
         try:
-            # A server-side cursor where the database has them; yield_per does not reach queries of plain text.
+            # A server-side cursor if the database has them; yield_per has no effect on plain-text queries.
             options = {"stream_results": True, "max_row_buffer": SQL_CHUNK_ROWS}
             with engine.connect().execution_options(**options) as connection:
                 yield from _result_tables(connection.exec_driver_sql(source.query), source)
@@ -118,7 +118,7 @@ def _result_tables(result: sa.CursorResult[Any], source: SqlSource) -> Iterator[
 
 
 def _arrow_column(values: Sequence[Any]) -> pa.Array:
-    """Values in the type they share; as text where they share none that a table can hold (SQLite mixes freely)."""
+    """Return values in their common type, or as text if there is none (SQLite mixes types in a column)."""
     import pyarrow as pa
 
     try:
@@ -163,7 +163,7 @@ def _capped(tables: Iterable[pa.Table], name: str, settings: Settings) -> Iterat
 
 
 def _larger(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Join neighbours of one schema up to a row group's size."""
+    """Join consecutive tables of the same schema up to the size of a row group."""
     import pyarrow as pa
 
     waiting: list[pa.Table] = []
@@ -177,7 +177,7 @@ def _larger(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _written(tables: Iterable[pa.Table], folder: Path) -> list[Path]:
-    """Write tables, a new file whenever the schema changes: a chunk of a query may be all NULL or need a wider type."""
+    """Write tables, a new file at each schema change: a chunk of a query may be all NULL or need a wider type."""
     import pyarrow.parquet as pq
 
     paths: list[Path] = []

@@ -12,7 +12,7 @@ from config.settings import Settings
 from core.data.delimited import Header, read_header, refuse_repeated_names
 from core.data.sql import literal, quoted, text_or_null
 from core.errors import SchemaError, SourceError
-from tasks.source.buffer import source_name, spooled
+from tasks.source.buffer import buffered, source_name
 from tasks.source.engine import reading
 from tasks.source.files import (
     SourceFile,
@@ -63,7 +63,7 @@ def raw_rows(
             return _csv_rows(connection, csv_files(source, settings, work), source)
         if isinstance(source, ParquetSource):
             return _parquet_rows(connection, parquet_files(source, settings, work), source.missing)
-        files = spooled(source, settings, work)
+        files = buffered(source, settings, work)
         if not files:
             raise SourceError(f"{source_name(source)} yields no rows; at least one is needed")
         return _parquet_rows(connection, files, source.missing)

@@ -1,4 +1,4 @@
-"""Read rows again after a checked cast has stopped, to say which cells do not fit the model file."""
+"""Read rows again after a checked cast has failed, to report which cells do not fit the model file."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _ROW = quoted("=row")
 
 
 @dataclass(frozen=True)
-class Misfit:
-    """Cells of one column that its cast refuses: how many, in which row (from 1) the first, and different examples."""
+class RejectedCells:
+    """Cells of one column that its cast rejects: their count, the row of the first (from 1), and distinct examples."""
 
     cast: Cast
     n_cells: int
@@ -40,7 +40,7 @@ class Misfit:
     @property
     def _advice(self) -> str:
         if self.cast.wanted == "DOUBLE" and all(is_number(text) for text in self.examples):
-            return "infinite values cannot be learnt from: leave them blank or replace them"
+            return "a model cannot be trained on infinite values: leave them blank or replace them"
         forms = {
             "DOUBLE": "declare the column categorical",
             "BOOLEAN": "write true or false, yes or no, t or f, y or n, 1 or 0",
@@ -49,15 +49,19 @@ class Misfit:
         return f"add the text to source.missing if it means no value, or {forms[self.cast.wanted]}"
 
 
-def misfits(connection: duckdb.DuckDBPyConnection, casts: Sequence[Cast], rows: str, name: str) -> str:
-    """Describe every cell that no checked cast reads, by column.
+def rejected_cells_message(connection: duckdb.DuckDBPyConnection, casts: Sequence[Cast], rows: str, name: str) -> str:
+    """Describe the cells that a checked cast rejects, by column.
 
     Parameters
     ----------
+    connection
+        Engine that holds the rows.
+    casts
+        Casts of the declared columns.
     rows
         Name of the relation in the engine.
     name
-        What messages call the source.
+        Name of the source in messages.
     """
     numbered = f"(SELECT *, row_number() OVER () AS {_ROW} FROM {rows})"  # noqa: S608 - names of our own
     bound = bound_sql(casts, numbered, _ROW)
@@ -65,7 +69,9 @@ def misfits(connection: duckdb.DuckDBPyConnection, casts: Sequence[Cast], rows: 
     with reading(name):
         (found, *_) = connection.sql(f"SELECT {counts} FROM ({bound})").fetchall()  # noqa: S608 - names are quoted
         refused = [(cast, *found[2 * i : 2 * i + 2]) for i, cast in enumerate(casts) if found[2 * i]]
-        shown = [Misfit(cast, n, row, _examples(connection, cast, bound)) for cast, n, row in refused[:MAX_COLUMNS]]
+        shown = [
+            RejectedCells(cast, n, row, _examples(connection, cast, bound)) for cast, n, row in refused[:MAX_COLUMNS]
+        ]
     more = [f"and {len(refused) - len(shown)} more columns"] if len(refused) > len(shown) else []
     return "\n  ".join([f"{name}: values that do not fit the model file:", *map(str, shown), *more])
 

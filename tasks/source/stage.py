@@ -21,7 +21,7 @@ from core.references import StagedRows
 from tasks.source.engine import SPILL, disk_failures, ingestion_engine, reading
 from tasks.source.files import COPIES, too_many_rows
 from tasks.source.read import raw_rows, shown_source
-from tasks.source.rejected_cells import misfits
+from tasks.source.rejected_cells import rejected_cells_message
 
 if TYPE_CHECKING:
     import duckdb
@@ -129,7 +129,7 @@ def _write(
     except SourceError as error:
         if UNREADABLE not in str(error):
             raise
-        raise SchemaError(misfits(connection, casts, _ROWS, name)) from error
+        raise SchemaError(rejected_cells_message(connection, casts, _ROWS, name)) from error
 
 
 def _batches(reader: pa.RecordBatchReader, name: str) -> Iterator[pa.RecordBatch]:

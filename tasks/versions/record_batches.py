@@ -1,4 +1,4 @@
-"""Stored rows as a stream of record batches ("pieces"), memory bounded whatever the number of rows."""
+"""Stored rows as a stream of record batches; memory is bounded whatever the number of rows."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
     from sqlalchemy import Connection, Select
 
-PIECE_ROWS = 65_536
-"""Rows of a piece at most: a column of numbers fits the processor's second cache."""
+RECORD_BATCH_ROWS = 65_536
+"""Maximum rows of a record batch: a column of numbers fits the processor's second-level cache."""
 
-PIECE_BYTES = 64 * 2**20
-"""Size that pieces of long rows keep to, by what the file's footer says of its rows."""
+RECORD_BATCH_BYTES = 64 * 2**20
+"""Maximum size of a record batch in bytes, estimated from the row sizes in the file's footer."""
 
-_CODE_BYTES = 4  # per row: what the codes of a dictionary take at most; a text that does not repeat takes its length
-_BUFFER = 2**20  # per column; without one, a whole column of a row group is read at once, and a group can be the file
+_CODE_BYTES = 4  # maximum size of a dictionary code, per row; text that does not repeat takes its own length
+_BUFFER = 2**20  # per column; without it, a whole column of a row group is read at once, and a group can be the file
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class StoredRecordBatch:
     """Consecutive rows of one file or query.
 
     Parameters
     ----------
     batch
-        Columns in the contract's types; text as it is or coded by a dictionary.
+        Columns in the contract's types; text plain or dictionary-encoded.
     first_row
-        Place of the first row in the file or query, from 0.
+        Index of the first row in the file or query, from 0.
     row_ids
-        As :func:`tasks.versions.rows.load_rows` makes them, shape (n_rows,); None where not asked for.
+        Row ids as in :func:`tasks.versions.rows.load_rows`, shape (n_rows,); None if not requested.
     """
 
     batch: pa.RecordBatch
@@ -55,16 +55,18 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class RowGroup:
-    """One row group of a Parquet file, to be read on its own.
+    """One row group of a Parquet file, which can be read on its own.
 
     Parameters
     ----------
+    path
+        The Parquet file.
     number
-        In the file, from 0.
+        Index of the row group in the file, from 0.
     first_row
-        Place of its first row in the file, from 0.
+        Index of its first row in the file, from 0.
     footer
-        Of the file, so that it is read once.
+        Footer of the file, so that it is read once.
     """
 
     path: Path
@@ -90,7 +92,7 @@ def file_groups(path: Path) -> list[RowGroup]:
 
 
 def holds_contract_types(path: Path, config: ModelConfig, columns: Sequence[str]) -> bool:
-    """Tell whether a file holds the columns in the contract's types of today, so that no cell needs a cast.
+    """Return whether a file holds the columns in the present contract's types, so that no cell needs a cast.
 
     Raises
     ------
@@ -115,7 +117,7 @@ def contract_schema(config: ModelConfig, columns: Sequence[str]) -> pa.Schema:
 
 
 def plain_texts(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Write texts out that are coded by dictionaries: a few rows need not keep all levels of a file alive."""
+    """Decode dictionary-encoded text, so that a few rows do not keep all levels of a file in memory."""
     import pyarrow as pa
 
     coded = [pa.types.is_dictionary(field.type) for field in batch.schema]
@@ -126,16 +128,19 @@ def plain_texts(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def contract_frame(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pd.DataFrame:
-    """Rows of pieces, RangeIndex, typed as by :func:`tasks.versions.rows.load_rows`; dictionaries become categories."""
+    """Join record batches into a frame with a RangeIndex, typed as by :func:`tasks.versions.rows.load_rows`.
+
+    Dictionary-encoded columns become categories.
+    """
     import pyarrow as pa
 
     return table_frame(pa.Table.from_batches(batches, schema))
 
 
-def group_pieces(group: RowGroup, columns: Sequence[str]) -> Iterator[Piece]:
-    """Rows of one row group straight from Parquet, text coded by dictionaries, columns in the given order.
+def group_record_batches(group: RowGroup, columns: Sequence[str]) -> Iterator[StoredRecordBatch]:
+    """Read one row group from Parquet: repetitive text dictionary-encoded, columns in the given order.
 
-    Row groups may be read by as many threads: decoding holds no lock.
+    Each row group may be read by its own thread: decoding holds no lock.
 
     Raises
     ------
@@ -147,19 +152,19 @@ def group_pieces(group: RowGroup, columns: Sequence[str]) -> Iterator[Piece]:
     options = {"read_dictionary": _repetitive_texts(group, columns), "buffer_size": _BUFFER, "pre_buffer": False}
     first_row = group.first_row
     with _reading(group.path), pq.ParquetFile(group.path, metadata=group.footer, **options) as file:
-        n_rows = _rows_per_piece(group.footer.row_group(group.number))
+        n_rows = _rows_per_record_batch(group.footer.row_group(group.number))
         for batch in file.iter_batches(n_rows, row_groups=[group.number], columns=[*columns], use_threads=False):
-            yield Piece(batch.select([*columns]), first_row)
+            yield StoredRecordBatch(batch.select([*columns]), first_row)
             first_row += batch.num_rows
 
 
-def contract_pieces(
+def contract_record_batches(
     engine: duckdb.DuckDBPyConnection, path: Path, config: ModelConfig, columns: Sequence[str], *, with_row_ids: bool
-) -> Iterator[Piece]:
-    """Rows of a batch that may be older than the contract, cast to it by the engine, in the file's order.
+) -> Iterator[StoredRecordBatch]:
+    """Read a batch that may be older than the contract; DuckDB casts it to the contract, in the file's order.
 
-    Streams of one engine may be read by as many threads. One
-    takes 1.6 times as long as :func:`group_pieces`, with row ids of a key 5 times, of the content 10 times.
+    Each stream of one engine may be read by its own thread. A stream takes 1.6 times as long as
+    :func:`group_record_batches`; with row ids from a key 5 times, with row ids from the content 10 times.
 
     Raises
     ------
@@ -171,42 +176,42 @@ def contract_pieces(
     chosen = ", ".join(quoted(column) for column in columns)
     row_id = f", {row_id_sql(config)} AS {quoted(ROW_ID)}" if with_row_ids else ""
     with _reading(path), engine.cursor() as cursor:
-        # As at ingestion: a text date without offset is UTC wherever the machine stands.
+        # As at ingestion: a text date without offset is UTC, whatever the machine's time zone.
         cursor.execute("SET TimeZone = 'UTC'")
         declared = f"SELECT {batch_columns(cursor, path, config)} FROM read_parquet({literal(str(path))})"  # noqa: S608 - names are quoted
         query = f"SELECT {chosen}{row_id} FROM ({declared})"  # noqa: S608 - names are quoted
         first_row = 0
-        for batch in cursor.sql(query).to_arrow_reader(PIECE_ROWS):
+        for batch in cursor.sql(query).to_arrow_reader(RECORD_BATCH_ROWS):
             row_ids = batch.column(len(columns)).to_numpy() if with_row_ids else None
-            yield Piece(batch.select(list(columns)), first_row, row_ids)
+            yield StoredRecordBatch(batch.select(list(columns)), first_row, row_ids)
             first_row += batch.num_rows
 
 
-def query_pieces(
-    connection: Connection, statement: Select[Any], schema: pa.Schema, *, rows: int = PIECE_ROWS
-) -> Iterator[Piece]:
-    """Rows of a query against the operational database, through a cursor on the server's side where it has one.
+def query_record_batches(
+    connection: Connection, statement: Select[Any], schema: pa.Schema, *, rows: int = RECORD_BATCH_ROWS
+) -> Iterator[StoredRecordBatch]:
+    """Read the rows of a query against the operational database, through a server-side cursor if it has them.
 
     Parameters
     ----------
     schema
         Arrow type per selected column, by name.
     rows
-        Of a piece, at most.
+        Maximum rows of a record batch.
     """
     import pyarrow as pa
 
     first_row = 0
     with connection.execution_options(stream_results=True, yield_per=rows).execute(statement) as found:
         for part in found.mappings().partitions(rows):
-            yield Piece(pa.RecordBatch.from_pylist([dict(row) for row in part], schema=schema), first_row)
+            yield StoredRecordBatch(pa.RecordBatch.from_pylist([dict(row) for row in part], schema=schema), first_row)
             first_row += len(part)
 
 
 def _repetitive_texts(group: RowGroup, columns: Sequence[str]) -> list[str]:
-    """Text columns that are read as dictionaries at half the cost.
+    """Return the text columns to read dictionary-encoded, which costs half.
 
-    A dictionary spans the row group, so one of texts that do not repeat would outgrow the rows themselves.
+    A dictionary spans the row group, so a dictionary of text that does not repeat would be larger than the rows.
     """
     rows = group.footer.row_group(group.number)
     chunks = (rows.column(place) for place in range(rows.num_columns))
@@ -215,9 +220,9 @@ def _repetitive_texts(group: RowGroup, columns: Sequence[str]) -> list[str]:
     return [column for column in columns if column in small]
 
 
-def _rows_per_piece(group: pq.RowGroupMetaData) -> int:
+def _rows_per_record_batch(group: pq.RowGroupMetaData) -> int:
     bytes_per_row: int = max(1, group.total_byte_size // max(1, group.num_rows))
-    return max(1, min(PIECE_ROWS, PIECE_BYTES // bytes_per_row))
+    return max(1, min(RECORD_BATCH_ROWS, RECORD_BATCH_BYTES // bytes_per_row))
 
 
 @contextmanager

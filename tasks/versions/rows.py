@@ -103,7 +103,7 @@ def _expression(
     if stored == wanted:
         return quoted(column)
     cast = Cast(column, stored, wanted, is_label=column == config.target, is_key=column == config.key)
-    _refuse_misfits(engine, path, cast)
+    _check_cells(engine, path, cast)
     return cast.value
 
 
@@ -117,7 +117,7 @@ def row_id_sql(config: ModelConfig) -> str:
     return f"CASE WHEN {quoted(config.key)} IS NULL THEN {of_content} ELSE md5_number_lower({quoted(config.key)}) END"
 
 
-def _refuse_misfits(engine: duckdb.DuckDBPyConnection, path: Path, cast: Cast) -> None:
+def _check_cells(engine: duckdb.DuckDBPyConnection, path: Path, cast: Cast) -> None:
     advice = "declare another kind for it, or train on a data version made since"
     if cast.problem is not None:
         raise SchemaError(f"{path.name}: {cast.problem}; {advice}")
@@ -125,10 +125,10 @@ def _refuse_misfits(engine: duckdb.DuckDBPyConnection, path: Path, cast: Cast) -
         return
     bound = f"SELECT *, {cast.value} AS {quoted(f'={cast.column}')} FROM read_parquet(?)"  # noqa: S608 - names are quoted
     query = f"SELECT count(*), any_value({quoted(cast.column)})::VARCHAR FROM ({bound}) WHERE {cast.refused}"  # noqa: S608 - names are quoted
-    n_misfits, example = engine.execute(query, [str(path)]).fetchall()[0]
-    if n_misfits:
+    n_rejected, example = engine.execute(query, [str(path)]).fetchall()[0]
+    if n_rejected:
         raise SchemaError(
-            f"column {cast.column!r} is declared as {cast.kind} now, but the batch {path.name} holds {n_misfits:,} "
+            f"column {cast.column!r} is declared as {cast.kind} now, but the batch {path.name} holds {n_rejected:,} "
             f"values that are not, such as {example!r}; {advice}"
         )
 

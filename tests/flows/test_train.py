@@ -152,7 +152,7 @@ def test_a_better_challenger_takes_the_place_of_a_worse_champion(train: Train, p
     assert (dry.status, dry.version) == ("recorded", 3)
     enabled = train("credit", overrides={"training.params.max_iter": "90"})
     assert (enabled.status, enabled.version, enabled.champion) == ("promoted", 3, 3)
-    kinds = [reign.entry.kind for reign in history("credit", project).reigns]
+    kinds = [tenure.entry.kind for tenure in history("credit", project).tenures]
     assert kinds == ["gate", "approval", "rollback", "gate"]
 
 

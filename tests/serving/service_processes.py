@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from config.settings import Settings
 from core.contract import prepare
 from serving.bundle.graph import Graph
-from store.champions import RecordedVerdict, current_champion, record_verdict, take_office
+from store.champions import RecordedVerdict, current_champion, record_verdict, start_tenure
 from store.database import open_database
 from tasks.registry.register import Registered, register_bundle
 from tests.serving.bundles import make_bundle
@@ -70,7 +70,7 @@ def crown(settings: Settings, version: Version) -> None:
     """Make a version champion."""
     engine = open_database(settings.database_url)
     present = current_champion(engine, "credit")
-    take_office(
+    start_tenure(
         engine,
         "credit",
         version.number,

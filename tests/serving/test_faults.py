@@ -23,51 +23,53 @@ PREDICT = "/v1/models/credit/predict"
 
 
 @pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Version]]:
+def installation(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Version]]:
     """Return a project with two registered versions, the first of them champion."""
-    settings = make_project(tmp_path_factory.mktemp("office"))
+    settings = make_project(tmp_path_factory.mktemp("installation"))
     versions = [register_version(settings, "a", 1.0), register_version(settings, "b", 0.01)]
     crown(settings, versions[0])
     return settings, versions
 
 
 @pytest.fixture
-def fleet(office: tuple[Settings, list[Version]]) -> Iterator[Served]:
+def fleet(installation: tuple[Settings, list[Version]]) -> Iterator[Served]:
     """Two workers that log before they answer."""
-    with serving(office[0], "--workers", "2") as served:
+    with serving(installation[0], "--workers", "2") as served:
         served.await_workers(2)
         yield served
 
 
-def test_swaps_are_not_noticed(office: tuple[Settings, list[Version]], fleet: Served) -> None:
+def test_swaps_are_not_noticed(installation: tuple[Settings, list[Version]], fleet: Served) -> None:
     """While the champion changes, every request is answered, as the version that it names answers offline."""
-    settings, versions = office
+    settings, versions = installation
     found = asyncio.run(swap(fleet, settings, versions, 20))
     assert (found.n_refused, found.n_broken, found.n_wrong, found.n_silent) == (0, 0, 0, 0)
     assert found.n_loads == 40
     assert found.memory_growth < 0.05
 
 
-def test_a_service_that_ends_answers_what_it_took(office: tuple[Settings, list[Version]]) -> None:
+def test_a_service_that_ends_answers_what_it_took(installation: tuple[Settings, list[Version]]) -> None:
     """SIGTERM with 200 requests in flight: all are answered, and the command ends with 0."""
-    settings, _ = office
+    settings, _ = installation
     with serving(settings, PERENNIAL_SERVE_MAX_CONCURRENT="300") as served:
         found = asyncio.run(end_with_requests_in_flight(served, settings, 200))
         assert served.process.wait(120) == 0
     assert found.statuses() == {200: 200}
 
 
-def test_killed_workers_take_their_own_requests_only(office: tuple[Settings, list[Version]], fleet: Served) -> None:
+def test_killed_workers_take_their_own_requests_only(
+    installation: tuple[Settings, list[Version]], fleet: Served
+) -> None:
     """What was answered is in the log; a kill costs at most what one worker had in work; others take its place."""
-    found = asyncio.run(kill_workers(fleet, office[0], 4))
+    found = asyncio.run(kill_workers(fleet, installation[0], 4))
     assert (found.n_refused, found.n_answered_not_logged) == (0, 0)
     assert found.worst_kill <= 8
     assert found.n_answers > 100
 
 
-def test_overload_is_shed(office: tuple[Settings, list[Version]]) -> None:
+def test_overload_is_shed(installation: tuple[Settings, list[Version]]) -> None:
     """Ten times as many clients: refusals say when to come again, health answers, the accepted are about as quick."""
-    with serving(office[0], "--log", "async", PERENNIAL_SERVE_MAX_CONCURRENT="16") as served:
+    with serving(installation[0], "--log", "async", PERENNIAL_SERVE_MAX_CONCURRENT="16") as served:
         found = asyncio.run(overload(served, 16, 5.0))
     assert found.n_shed > 0
     assert (found.n_other, found.n_without_retry_after, found.n_health_failed) == (0, 0, 0)
@@ -77,13 +79,13 @@ def test_overload_is_shed(office: tuple[Settings, list[Version]]) -> None:
 
 
 def test_a_cold_start_needs_neither_mlflow_nor_the_database(
-    office: tuple[Settings, list[Version]], tmp_path: Path
+    installation: tuple[Settings, list[Version]], tmp_path: Path
 ) -> None:
     """What was served last is served again from the private copy; without a log, ``commit`` says that it cannot."""
-    with serving(office[0]) as served:
+    with serving(installation[0]) as served:
         port, before = served.port, _predict(served)
         assert served.stop() == 0
-    gone = _without_registry(office[0], tmp_path)
+    gone = _without_registry(installation[0], tmp_path)
     nowhere = {
         "PERENNIAL_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
         "PERENNIAL_SERVE_GRACE_SECONDS": "1",
@@ -110,11 +112,11 @@ def _without_registry(settings: Settings, folder: Path) -> Settings:
     return settings.model_copy(update={"root": root, "var": root / "var"})
 
 
-def test_a_database_that_goes_and_comes_back(office: tuple[Settings, list[Version]]) -> None:
+def test_a_database_that_goes_and_comes_back(installation: tuple[Settings, list[Version]]) -> None:
     """``async`` answers on and logs what waited; ``commit`` refuses at once, says when to come again, and recovers."""
     with postgres_server() as server:
-        settings = office[0].model_copy(update={"database_url": server.address})
-        crown(settings, office[1][0])
+        settings = installation[0].model_copy(update={"database_url": server.address})
+        crown(settings, installation[1][0])
         address = {"PERENNIAL_DATABASE_URL": server.address}
         with serving(settings, "--log", "async", **address) as relaxed, serving(settings, **address) as strict:
             answered = [_predict(relaxed), _predict(strict)]
@@ -141,8 +143,8 @@ def _predict_again(served: Served, seconds: float) -> Reply:
     return reply
 
 
-def test_ids_of_all_answers_are_in_the_log(office: tuple[Settings, list[Version]], fleet: Served) -> None:
+def test_ids_of_all_answers_are_in_the_log(installation: tuple[Settings, list[Version]], fleet: Served) -> None:
     """An answer's id finds its prediction."""
     replies = [asyncio.run(ask(fleet.port, "POST", PREDICT, body))[2] for body in bodies()[:5]]
     ids = {json.loads(reply)["predictions"][0]["id"] for reply in replies}
-    assert ids <= logged_ids(office[0].database_url)
+    assert ids <= logged_ids(installation[0].database_url)

@@ -35,7 +35,7 @@ SECRETS = {
 
 
 @pytest.fixture
-def office(tmp_path: Path) -> Settings:
+def installation(tmp_path: Path) -> Settings:
     """Return a project that describes a model, of which nothing is registered yet."""
     settings = make_project(tmp_path)
     (settings.root / "config" / "models" / "credit.yaml").touch()
@@ -82,10 +82,10 @@ async def _send(client: httpx.AsyncClient, port: int, id_: str) -> str:
     return str(answer.json()["status"]) if answer.status_code == 202 else ""
 
 
-def test_a_delivery_outlives_the_one_who_took_it(office: Settings) -> None:
+def test_a_delivery_outlives_the_one_who_took_it(installation: Settings) -> None:
     """Every process is killed as soon as the answer has come, again and again."""
     for round_ in range(3):
-        with receiving(office) as served:
+        with receiving(installation) as served:
             family = psutil.Process(served.process.pid).children(recursive=True)
 
             async def one(port: int, id_: str) -> str:
@@ -97,7 +97,7 @@ def test_a_delivery_outlives_the_one_who_took_it(office: Settings) -> None:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
             served.process.wait(30)
-        assert sorted(_ids(office)) == [f"msg_{before}" for before in range(round_ + 1)]
+        assert sorted(_ids(installation)) == [f"msg_{before}" for before in range(round_ + 1)]
 
 
 class Senders:
@@ -129,18 +129,18 @@ class Senders:
             count += 1
 
 
-def test_kills_at_random_moments_lose_and_double_nothing(office: Settings) -> None:
+def test_kills_at_random_moments_lose_and_double_nothing(installation: Settings) -> None:
     """Of workers and of the supervisor, while fifty clients send; whoever got no answer sends again."""
-    with receiving(office) as served:
-        senders, last = asyncio.run(_killed_while_sending(office, served))
+    with receiving(installation) as served:
+        senders, last = asyncio.run(_killed_while_sending(installation, served))
     assert last.stop() == 0
-    kept = _ids(office)
+    kept = _ids(installation)
     assert len(kept) == len(set(kept))
     assert senders.answered <= set(kept) <= senders.sent
     assert len(senders.answered) > 100
 
 
-async def _killed_while_sending(office: Settings, served: Served) -> tuple[Senders, Served]:
+async def _killed_while_sending(installation: Settings, served: Served) -> tuple[Senders, Served]:
     chance = random.Random(6)  # noqa: S311 - moments, no secrets
     senders = Senders(served.port)
     running = asyncio.create_task(senders.run())
@@ -153,7 +153,7 @@ async def _killed_while_sending(office: Settings, served: Served) -> tuple[Sende
         if kill == KILLS // 2:
             served.process.kill()
             await asyncio.to_thread(served.process.wait, 30)
-            served = _again(office, served)
+            served = _again(installation, served)
         else:
             while not (workers := served.workers()):
                 await asyncio.sleep(0.02)
@@ -163,16 +163,16 @@ async def _killed_while_sending(office: Settings, served: Served) -> tuple[Sende
     return senders, served
 
 
-def _again(office: Settings, served: Served) -> Served:
-    return Served(office, "--workers", "2", **SECRETS, PERENNIAL_SERVE_PORT=str(served.port))
+def _again(installation: Settings, served: Served) -> Served:
+    return Served(installation, "--workers", "2", **SECRETS, PERENNIAL_SERVE_PORT=str(served.port))
 
 
-def test_secrets_are_in_no_worker_and_no_file(office: Settings) -> None:
+def test_secrets_are_in_no_worker_and_no_file(installation: Settings) -> None:
     """They are told to workers by their standard input, and neither the log nor the folder of the service has them."""
-    with receiving(office) as served:
+    with receiving(installation) as served:
         told = [json.dumps([worker.environ(), worker.cmdline()]) for worker in served.workers()]
         assert served.stop() == 0
-    folders = [path.read_bytes() for path in office.var.rglob("*") if path.is_file()]
+    folders = [path.read_bytes() for path in installation.var.rglob("*") if path.is_file()]
     secret = STANDARD_SECRET.removeprefix("whsec_")
     assert len(told) == 2
     assert not [text for text in told if secret in text]
@@ -180,9 +180,9 @@ def test_secrets_are_in_no_worker_and_no_file(office: Settings) -> None:
     assert "webhooks from: ci (standard)" in served.output.read_text()
 
 
-def test_a_malformed_secret_ends_the_command(office: Settings) -> None:
+def test_a_malformed_secret_ends_the_command(installation: Settings) -> None:
     """At its start, with a sentence that does not show it."""
-    served = Served(office, PERENNIAL_HOOKS_GITHUB="gh=too-short")
+    served = Served(installation, PERENNIAL_HOOKS_GITHUB="gh=too-short")
     assert served.process.wait(60) == 2
     text = served.output.read_text()
     assert "entry 1 of PERENNIAL_HOOKS_GITHUB has less than 16 bytes" in text

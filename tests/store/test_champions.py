@@ -35,7 +35,7 @@ from store.champions import (
     reviews,
     roll_back,
     standing,
-    take_office,
+    start_tenure,
     verdicts_against,
     waiting_version,
 )
@@ -55,7 +55,7 @@ def crown(engine: Engine, model: str, version: int, expected: int | None = None,
         present = current_champion(engine, model)
         expected = present.sequence if present else 0
     facts: dict[str, Any] = {"kind": "gate", "reason": "better", "actor": "ann@desk", "at": AT}
-    return take_office(engine, model, version, expected_sequence=expected, **(facts | given))
+    return start_tenure(engine, model, version, expected_sequence=expected, **(facts | given))
 
 
 def undo(engine: Engine, model: str, **given: Any) -> Champion:
@@ -287,7 +287,7 @@ def _another(address: str) -> str:
     return address.replace("/postgres?", "/earlier?")
 
 
-def test_looks_during_a_reign_are_found(tell: Callable[[Story], None]) -> None:
+def test_looks_during_a_tenure_are_found(tell: Callable[[Story], None]) -> None:
     """Verdicts against one entry, oldest first, and no others."""
 
     def story(engine: Engine, model: str) -> None:

@@ -19,7 +19,7 @@ import store.drift
 from core.errors import StaleChampionError
 from core.operate.events import DRIFT_DETECTED, Event, event_id
 from core.operate.trigger import Trigger
-from store.champions import Champion, champion_history, current_champion, roll_back, take_office
+from store.champions import Champion, champion_history, current_champion, roll_back, start_tenure
 from store.data import record_version, versions
 from store.database import open_database, reading, writing
 from store.drift import drift_windows, record_window
@@ -48,7 +48,7 @@ def crown(engine: Engine, model: str, version: int, **given: Any) -> Champion:
     present = current_champion(engine, model)
     sequence = present.sequence if present else 0
     facts: dict[str, Any] = {"kind": "gate", "reason": "better", "actor": "ann", "expected_sequence": sequence}
-    return take_office(engine, model, version, at=AT + timedelta(minutes=sequence), **(facts | given))
+    return start_tenure(engine, model, version, at=AT + timedelta(minutes=sequence), **(facts | given))
 
 
 def versioned(engine: Engine, model: str, version: str = "d1", minute: int = 0) -> None:
@@ -163,7 +163,7 @@ def die(*given):
     real(*given)
     os.kill(os.getpid(), signal.SIGKILL)
 champions.record_event = die
-champions.take_office(open_database({address!r}), "credit", 1, expected_sequence=0, kind="gate", reason="", actor="",
+champions.start_tenure(open_database({address!r}), "credit", 1, expected_sequence=0, kind="gate", reason="", actor="",
                       at=datetime.now(UTC))
 """
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True)

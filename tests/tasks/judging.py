@@ -15,7 +15,7 @@ from config.schema import ModelConfig
 from config.settings import Settings
 from core.gate.decision import GateVerdict
 from core.train.training_run import TrainingRun
-from store.champions import current_champion, take_office
+from store.champions import current_champion, start_tenure
 from store.database import open_database
 from tasks.gate.judge import is_settled, judge, promote
 from tasks.registry.bundle import Bundle
@@ -115,7 +115,7 @@ def enthrone(settings: Settings, version: int) -> None:
     """Make a version champion without asking the gate."""
     engine = open_database(settings.database_url)
     champion = current_champion(engine, "credit")
-    take_office(
+    start_tenure(
         engine,
         "credit",
         version,

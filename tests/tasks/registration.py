@@ -27,7 +27,7 @@ from core.gate.decision import Check, GateVerdict
 from core.references import Lineage
 from core.train.pipeline import build_encoder, estimator_need
 from core.train.trust import trusted_types
-from store.champions import RecordedVerdict, current_champion, record_verdict, take_office
+from store.champions import RecordedVerdict, current_champion, record_verdict, start_tenure
 from store.database import open_database
 from tasks.champions.aliases import project
 from tasks.gate.publish import publish_verdict
@@ -158,7 +158,7 @@ def judged(settings: Settings, key: str = "a", *, passed: bool = True) -> Regist
     record_verdict(engine, recorded)
     publish_verdict(said, rules_hash(CONFIG), CONFIG.gate, settings.var / "work" / f"reports-{key}", settings)
     if passed and champion is None:
-        take_office(
+        start_tenure(
             engine,
             "credit",
             said.version,

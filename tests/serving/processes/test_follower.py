@@ -25,11 +25,11 @@ from tasks.serving.keys import create_key, revoke
 from tests.factories import make_project
 from tests.serving.service_processes import Version, crown, register_version
 
-Office = tuple[Settings, list[Version]]
+Installation = tuple[Settings, list[Version]]
 
 
 @pytest.fixture(scope="module")
-def registered(tmp_path_factory: pytest.TempPathFactory) -> Office:
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """Return a project with two registered versions and no champion."""
     settings = make_project(tmp_path_factory.mktemp("registered"))
     return settings, [register_version(settings, "a", 1.0), register_version(settings, "b", 0.01)]
@@ -68,7 +68,7 @@ class Watch:
 
 
 @pytest.fixture
-def office(registered: Office, tmp_path: Path) -> Office:
+def installation(registered: Installation, tmp_path: Path) -> Installation:
     """Return a copy of the project, the first version being champion."""
     before, versions = registered
     root = tmp_path / "project"
@@ -80,9 +80,9 @@ def office(registered: Office, tmp_path: Path) -> Office:
     return settings, versions
 
 
-def test_a_champion_is_brought_once(office: Office) -> None:
+def test_a_champion_is_brought_once(installation: Installation) -> None:
     """Its bundle lies here under its manifest's hash, for nobody else's eyes; the next look changes nothing."""
-    settings, versions = office
+    settings, versions = installation
     watch = Watch(settings)
     first, second = watch.look(), watch.look()
     assert first == second
@@ -94,9 +94,9 @@ def test_a_champion_is_brought_once(office: Office) -> None:
     assert watch.fetched == [1]
 
 
-def test_a_rollback_fetches_nothing(office: Office) -> None:
+def test_a_rollback_fetches_nothing(installation: Installation) -> None:
     """The version before is still here."""
-    settings, versions = office
+    settings, versions = installation
     watch = Watch(settings)
     watch.look()
     crown(settings, versions[1])
@@ -108,9 +108,9 @@ def test_a_rollback_fetches_nothing(office: Office) -> None:
     assert watch.fetched == [1, 2]
 
 
-def test_a_bundle_that_was_changed_leaves_the_old_version_in_place(office: Office) -> None:
+def test_a_bundle_that_was_changed_leaves_the_old_version_in_place(installation: Installation) -> None:
     """It is told to people and to the metrics, and tried again later, not at every look."""
-    settings, versions = office
+    settings, versions = installation
     watch = Watch(settings)
     watch.look()
     forge = Version(2, "0" * 64, versions[1].answers)
@@ -134,9 +134,9 @@ def _judged_otherwise(settings: Settings, version: Version) -> None:
         )
 
 
-def test_a_registry_that_is_away_is_asked_again(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_registry_that_is_away_is_asked_again(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """The champion comes when the registry does."""
-    settings, versions = office
+    settings, versions = installation
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
     watch = Watch(settings)
     watch.look()
@@ -154,9 +154,9 @@ def test_a_registry_that_is_away_is_asked_again(office: Office, monkeypatch: pyt
     assert (after.version, after.trouble) == (2, None)
 
 
-def test_a_private_copy_that_was_spoilt_is_fetched_again(office: Office) -> None:
+def test_a_private_copy_that_was_spoilt_is_fetched_again(installation: Installation) -> None:
     """At the next start the copy is checked before it is named."""
-    settings, _ = office
+    settings, _ = installation
     found = Watch(settings).look()
     assert found is not None
     (Path(found.folder) / "contract.json").write_text("{}")
@@ -166,9 +166,9 @@ def test_a_private_copy_that_was_spoilt_is_fetched_again(office: Office) -> None
     assert again.fetched == [1]
 
 
-def test_a_database_that_lost_its_history_changes_nothing(office: Office) -> None:
+def test_a_database_that_lost_its_history_changes_nothing(installation: Installation) -> None:
     """History only grows: a model that is unknown all at once was not withdrawn."""
-    settings, _ = office
+    settings, _ = installation
     watch = Watch(settings)
     before = watch.look()
     for file in settings.var.glob("perennial.db*"):
@@ -180,9 +180,9 @@ def test_a_database_that_lost_its_history_changes_nothing(office: Office) -> Non
     assert "does not know this model any more" in (after.trouble or "")
 
 
-def test_a_database_that_is_away_is_waited_for(office: Office) -> None:
+def test_a_database_that_is_away_is_waited_for(installation: Installation) -> None:
     """The thread goes on, whatever happens, and ends when it is told to."""
-    settings, _ = office
+    settings, _ = installation
     away = settings.model_copy(update={"database_url": "postgresql://nobody@127.0.0.1:1/none"})
     watch, stop = Watch(away, follow_seconds=0.01), threading.Event()
     thread = threading.Thread(target=watch.follower.run, args=(stop,))
@@ -195,16 +195,16 @@ def test_a_database_that_is_away_is_waited_for(office: Office) -> None:
     assert read_state(watch.instance) is None
 
 
-def test_only_the_models_asked_for(office: Office) -> None:
+def test_only_the_models_asked_for(installation: Installation) -> None:
     """A model that nobody asked for is not fetched."""
-    watch = Watch(office[0], models=("other",))
+    watch = Watch(installation[0], models=("other",))
     assert watch.look() is None
     assert watch.fetched == []
 
 
-def test_keys_come_and_go(office: Office) -> None:
+def test_keys_come_and_go(installation: Installation) -> None:
     """Workers are told of a key, its hash alone, and no longer once it is revoked."""
-    settings, _ = office
+    settings, _ = installation
     watch = Watch(settings)
     key, text = create_key("shop", ("predict",), (), settings)
     watch.look()
@@ -219,9 +219,9 @@ def test_keys_come_and_go(office: Office) -> None:
     assert state.keys == ()
 
 
-def test_old_predictions_go(office: Office) -> None:
+def test_old_predictions_go(installation: Installation) -> None:
     """What is older than the retention is deleted at the first look; the rest stays."""
-    settings, _ = office
+    settings, _ = installation
     now = datetime.now(UTC)
     connection = LogConnection(settings.database_url, durable=False)
     row = {"model": "credit", "version": 1, "variant": "champion", "n_rows": 1, "latency_ms": 1.0, "rows": "[{}]"}

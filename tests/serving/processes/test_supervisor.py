@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(200), pytest.mark.xdist_group
 
 
 @pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Return a project with a champion."""
     settings = make_project(tmp_path_factory.mktemp("supervised"))
     crown(settings, register_version(settings, "a", 1.0))
@@ -72,9 +72,9 @@ def test_a_worker_that_hangs_is_known_by_its_beat(tmp_path: Path) -> None:
     assert supervisor._hangs(worker, HANGS_AFTER_SECONDS + 1)
 
 
-def test_workers_end_with_their_supervisor(office: Settings) -> None:
+def test_workers_end_with_their_supervisor(installation: Settings) -> None:
     """Nobody would look after them, and the port is free for the next one."""
-    with serving(office, "--workers", "2", PERENNIAL_SERVE_DRAIN_SECONDS="0") as served:
+    with serving(installation, "--workers", "2", PERENNIAL_SERVE_DRAIN_SECONDS="0") as served:
         served.await_workers(2)
         workers = served.workers()
         served.process.kill()
@@ -84,23 +84,23 @@ def test_workers_end_with_their_supervisor(office: Settings) -> None:
             pass
 
 
-def test_workers_know_no_secrets_but_the_database(office: Settings) -> None:
+def test_workers_know_no_secrets_but_the_database(installation: Settings) -> None:
     """What the registry and the artifact store are reached with is in no worker, the database in no command line."""
     secrets = {"AWS_SECRET_ACCESS_KEY": "s3cret-1", "MLFLOW_TRACKING_TOKEN": "s3cret-2", "PERENNIAL_X": "s3cret-3"}
-    with serving(office, **secrets) as served:
+    with serving(installation, **secrets) as served:
         served.await_workers(1)
         for worker in served.workers():
             assert "s3cret" not in json.dumps(worker.environ())
             assert "perennial.db" not in json.dumps(worker.cmdline())
 
 
-def test_a_service_with_keys(office: Settings) -> None:
+def test_a_service_with_keys(installation: Settings) -> None:
     """Without a key there is no answer, with one there is, and soon after it is revoked there is none again."""
-    key, text = create_key("shop", ("predict",), (), office)
-    with serving(office, "--access", "required") as served:
+    key, text = create_key("shop", ("predict",), (), installation)
+    with serving(installation, "--access", "required") as served:
         served.await_ready()
         asked = [asyncio.run(_predict(served, credential)) for credential in ("", "pk_000000000000_x", text)]
-        revoke(key.id, office)
+        revoke(key.id, installation)
         guard = time.monotonic() + 120
         while (status := asyncio.run(_predict(served, text))) == 200 and time.monotonic() < guard:
             time.sleep(0.1)
@@ -116,9 +116,9 @@ async def _predict(served: Served, key: str) -> int:
         await client.close()
 
 
-def test_metrics_are_those_of_all_workers(office: Settings) -> None:
+def test_metrics_are_those_of_all_workers(installation: Settings) -> None:
     """Whoever answers the request for them, they count what all of them did, and all of their memory."""
-    with serving(office, "--workers", "2") as served:
+    with serving(installation, "--workers", "2") as served:
         served.await_workers(2)
         for body in bodies()[:20]:
             assert asyncio.run(ask(served.port, "POST", "/v1/models/credit/predict", body))[0] == 200

@@ -34,7 +34,7 @@ from tasks.champions.approvals import approve, reject, rollback
 from tasks.champions.history import history
 from tasks.runs.actor import actor
 from tests.factories import add_credit_model
-from tests.tasks.champions.office import (
+from tests.tasks.champions.tenure import (
     AT,
     COMMANDS,
     OURS,
@@ -50,7 +50,7 @@ from tests.tasks.champions.office import (
 
 
 @pytest.fixture
-def office(registry: Settings) -> Settings:
+def installation(registry: Settings) -> Settings:
     """Return a project with four versions of credit, none of them champion."""
     make_versions(registry, 4)
     add_credit_model(registry)
@@ -67,7 +67,7 @@ def expected_aliases(settings: Settings) -> dict[str, int]:
 def kill(settings: Settings, command: str, version: int, point: int) -> bool:
     """Run a command in a process that dies at a point; whether it came that far."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.tasks.registration", "tests.tasks.champions.office"])
+    context.set_forkserver_preload(["tests.tasks.registration", "tests.tasks.champions.tenure"])
     process = context.Process(target=run_and_die, args=(settings, command, version, point))
     process.start()
     process.join()
@@ -75,185 +75,185 @@ def kill(settings: Settings, command: str, version: int, point: int) -> bool:
     return process.exitcode != 0
 
 
-def test_the_aliases_follow_the_database(office: Settings, client: MlflowClient) -> None:
+def test_the_aliases_follow_the_database(installation: Settings, client: MlflowClient) -> None:
     """Champion, the one before and the waiting one are set; what is no longer so is removed; others stay."""
     client.set_registered_model_alias("credit", "previous", "4")
     client.set_registered_model_alias("credit", "pinned", "4")
-    crown(office, 1)
-    project("credit", office)
-    assert aliases(office) == {"champion": 1, "pinned": 4}
-    crown(office, 2)
-    judge(office, 3)
-    project("credit", office)
-    assert aliases(office) == {"champion": 2, "previous": 1, "challenger": 3, "pinned": 4}
-    rollback("credit", "worse", office)
-    assert aliases(office) == {"champion": 1, "pinned": 4}
+    crown(installation, 1)
+    project("credit", installation)
+    assert aliases(installation) == {"champion": 1, "pinned": 4}
+    crown(installation, 2)
+    judge(installation, 3)
+    project("credit", installation)
+    assert aliases(installation) == {"champion": 2, "previous": 1, "challenger": 3, "pinned": 4}
+    rollback("credit", "worse", installation)
+    assert aliases(installation) == {"champion": 1, "pinned": 4}
 
 
-def test_what_is_right_already_is_not_written(office: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_right_already_is_not_written(installation: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A repeat leaves MLflow alone."""
-    promote(office, 1)
+    promote(installation, 1)
 
     def fail(*_: object) -> None:
         raise AssertionError("written again")
 
     monkeypatch.setattr(MlflowClient, "set_registered_model_alias", fail)
-    assert project("credit", office).champion == 1
+    assert project("credit", installation).champion == 1
 
 
-def test_a_move_while_the_aliases_are_set_is_followed(office: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_move_while_the_aliases_are_set_is_followed(installation: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever wrote an older champion sees that it moved and writes the newer one."""
-    crown(office, 1)
+    crown(installation, 1)
     set_alias = MlflowClient.set_registered_model_alias
 
     def overtaken(self: MlflowClient, name: str, alias: str, version: str) -> None:
         if version == "1" and alias == "champion":
-            crown(office, 2)
+            crown(installation, 2)
         set_alias(self, name, alias, version)
 
     monkeypatch.setattr(MlflowClient, "set_registered_model_alias", overtaken)
-    assert project("credit", office).champion == 2
-    assert aliases(office) == {"champion": 2, "previous": 1}
-    assert is_projected(database(office), "credit", standing(database(office), "credit"))
+    assert project("credit", installation).champion == 2
+    assert aliases(installation) == {"champion": 2, "previous": 1}
+    assert is_projected(database(installation), "credit", standing(database(installation), "credit"))
 
 
-def test_promotions_at_once_leave_the_aliases_of_the_last(office: Settings) -> None:
+def test_promotions_at_once_leave_the_aliases_of_the_last(installation: Settings) -> None:
     """However projections interleave, MLflow names the newest champion and its predecessor."""
     with ThreadPoolExecutor(4) as pool:
         for version in (1, 2, 3, 4):
-            crown(office, version)
-            pool.submit(project, "credit", office)
-    assert aliases(office) == expected_aliases(office) == {"champion": 4, "previous": 3}
+            crown(installation, version)
+            pool.submit(project, "credit", installation)
+    assert aliases(installation) == expected_aliases(installation) == {"champion": 4, "previous": 3}
 
 
 @pytest.mark.parametrize("command", ["approve", "reject", "rollback"])
 @pytest.mark.slow
-def test_killed_anywhere_the_next_command_repairs(office: Settings, command: str) -> None:
+def test_killed_anywhere_the_next_command_repairs(installation: Settings, command: str) -> None:
     """Killed at each point in turn, the history is whole, a repair makes MLflow say the same, a repeat adds nothing."""
     for version in (1, 2, 3, 4):
-        promote(office, version)
+        promote(installation, version)
     point, killed = 0, True
     while killed:
         point, version = point + 1, 4 + point + 1
-        make_versions(office, 1)
+        make_versions(installation, 1)
         if command == "rollback":
-            promote(office, version)
-        judge(office, version)
-        repair("credit", office)
-        killed = kill(office, command, version, point)
-        repair("credit", office)
-        assert aliases(office) == expected_aliases(office), f"killed at point {point}"
+            promote(installation, version)
+        judge(installation, version)
+        repair("credit", installation)
+        killed = kill(installation, command, version, point)
+        repair("credit", installation)
+        assert aliases(installation) == expected_aliases(installation), f"killed at point {point}"
         if command != "rollback":
-            COMMANDS[command](office, version)
-            assert aliases(office) == expected_aliases(office)
-            assert times_on_record(office, version) == 1
-    entries = champion_history(database(office), "credit")
+            COMMANDS[command](installation, version)
+            assert aliases(installation) == expected_aliases(installation)
+            assert times_on_record(installation, version) == 1
+    entries = champion_history(database(installation), "credit")
     assert [entry.sequence for entry in entries] == list(range(1, len(entries) + 1))
     assert point > 5
 
 
-def test_an_alias_half_set_for_nothing_is_found(office: Settings) -> None:
+def test_an_alias_half_set_for_nothing_is_found(installation: Settings) -> None:
     """Killed after an alias was set, and the database back where it was: it is known that MLflow's state is not."""
-    promote(office, 1)
-    judge(office, 2)
-    assert kill(office, "project", 2, point=3)
-    assert aliases(office) == {"champion": 1, "challenger": 2}
-    record_review(database(office), Review("credit", 2, "rejected", "no", "ann@desk", AT))
-    repair("credit", office)
-    assert aliases(office) == {"champion": 1}
+    promote(installation, 1)
+    judge(installation, 2)
+    assert kill(installation, "project", 2, point=3)
+    assert aliases(installation) == {"champion": 1, "challenger": 2}
+    record_review(database(installation), Review("credit", 2, "rejected", "no", "ann@desk", AT))
+    repair("credit", installation)
+    assert aliases(installation) == {"champion": 1}
 
 
 def times_on_record(settings: Settings, version: int) -> int:
-    """Count the entries of a version in office, or what was said of one that never was."""
+    """Count the entries of a version in installation, or what was said of one that never was."""
     held = [entry for entry in champion_history(database(settings), "credit") if entry.version == version]
     return len(held or reviews(database(settings), "credit", version))
 
 
-def test_a_repair_with_nothing_to_do_does_not_import_mlflow(office: Settings) -> None:
+def test_a_repair_with_nothing_to_do_does_not_import_mlflow(installation: Settings) -> None:
     """A command that finds all in order pays nothing for looking."""
-    promote(office, 1)
+    promote(installation, 1)
     code = (
         "import sys; from pathlib import Path; from config.settings import Settings\n"
         "from tasks.champions.approvals import repair\n"
-        f"repair('credit', Settings(root=Path({str(office.root)!r}), var=Path({str(office.var)!r}), "
-        f"database_url={office.database_url!r}, mlflow_uri={office.mlflow_uri!r}))\n"
+        f"repair('credit', Settings(root=Path({str(installation.root)!r}), var=Path({str(installation.var)!r}), "
+        f"database_url={installation.database_url!r}, mlflow_uri={installation.mlflow_uri!r}))\n"
         "assert not {'mlflow', 'pandas', 'sklearn'} & set(sys.modules), sorted(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_aliases_moved_by_hand_are_put_back(office: Settings, client: MlflowClient) -> None:
+def test_aliases_moved_by_hand_are_put_back(installation: Settings, client: MlflowClient) -> None:
     """A thorough repair looks at MLflow even where the database says that it was told everything."""
-    promote(office, 1)
+    promote(installation, 1)
     client.set_registered_model_alias("credit", "champion", "3")
     client.set_registered_model_alias("credit", "challenger", "2")
-    repair("credit", office)
-    assert aliases(office) == {"champion": 3, "challenger": 2}
-    repair("credit", office, thorough=True)
-    assert aliases(office) == {"champion": 1}
+    repair("credit", installation)
+    assert aliases(installation) == {"champion": 3, "challenger": 2}
+    repair("credit", installation, thorough=True)
+    assert aliases(installation) == {"champion": 1}
 
 
 def test_a_version_that_mlflow_lost_is_left_out(
-    office: Settings, client: MlflowClient, caplog: pytest.LogCaptureFixture
+    installation: Settings, client: MlflowClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A warning says so, no alias points elsewhere, and the others are set."""
     for version in (1, 2):
-        promote(office, version)
+        promote(installation, version)
     client.delete_model_version("credit", "1")
     client.set_registered_model_alias("credit", "previous", "4")
     with caplog.at_level(logging.WARNING):
-        repair("credit", office, thorough=True)
+        repair("credit", installation, thorough=True)
     assert "previous of credit is version 1, which MLflow no longer has" in caplog.text
-    assert aliases(office) == {"champion": 2}
+    assert aliases(installation) == {"champion": 2}
 
 
-def test_a_champion_from_before_the_gate_is_adopted(office: Settings, client: MlflowClient) -> None:
+def test_a_champion_from_before_the_gate_is_adopted(installation: Settings, client: MlflowClient) -> None:
     """Where the database knows none, MLflow's alias begins the history, once."""
     client.set_registered_model_alias("credit", "champion", "2")
     client.set_registered_model_alias("credit", "challenger", "3")
     for _ in range(2):
-        repair("credit", office)
-    (entry,) = champion_history(database(office), "credit")
+        repair("credit", installation)
+    (entry,) = champion_history(database(installation), "credit")
     assert (entry.version, entry.kind, entry.sequence, entry.actor) == (2, "adopted", 1, actor())
-    assert aliases(office) == {"champion": 2}
+    assert aliases(installation) == {"champion": 2}
 
 
-def test_nothing_is_adopted_where_there_is_nothing(office: Settings, client: MlflowClient) -> None:
+def test_nothing_is_adopted_where_there_is_nothing(installation: Settings, client: MlflowClient) -> None:
     """Without an alias, a model or a registry there is no champion, and MLflow is looked at once."""
-    repair("credit", office)
+    repair("credit", installation)
     client.set_registered_model_alias("credit", "champion", "2")
-    repair("credit", office)
-    repair("unknown", office)
-    repair("credit", office.model_copy(update={"mlflow_uri": f"sqlite:///{office.var / 'gone.db'}"}))
-    assert current_champion(database(office), "credit") is None
-    assert not (office.var / "gone.db").exists()
+    repair("credit", installation)
+    repair("unknown", installation)
+    repair("credit", installation.model_copy(update={"mlflow_uri": f"sqlite:///{installation.var / 'gone.db'}"}))
+    assert current_champion(database(installation), "credit") is None
+    assert not (installation.var / "gone.db").exists()
 
 
-def test_models_of_others_keep_their_aliases(office: Settings, client: MlflowClient) -> None:
+def test_models_of_others_keep_their_aliases(installation: Settings, client: MlflowClient) -> None:
     """In a shared registry, what this project does not describe is neither adopted nor moved."""
-    make_versions(office, 2, model="theirs")
+    make_versions(installation, 2, model="theirs")
     client.set_registered_model_alias("theirs", "champion", "1")
-    repair_all(office)
-    repair("theirs", office, thorough=True)
+    repair_all(installation)
+    repair("theirs", installation, thorough=True)
     assert client.get_registered_model("theirs").aliases == {"champion": 1}
-    assert current_champion(database(office), "theirs") is None
+    assert current_champion(database(installation), "theirs") is None
 
 
-def test_a_version_that_perennial_did_not_register_is_not_adopted(office: Settings, client: MlflowClient) -> None:
+def test_a_version_that_perennial_did_not_register_is_not_adopted(installation: Settings, client: MlflowClient) -> None:
     """Nothing says what is in it, so it cannot be the champion that challengers are compared with."""
-    client.create_model_version("credit", (office.var / "mlruns" / "x").as_uri(), await_creation_for=0)
+    client.create_model_version("credit", (installation.var / "mlruns" / "x").as_uri(), await_creation_for=0)
     client.set_registered_model_alias("credit", "champion", "5")
-    repair("credit", office, thorough=True)
-    assert current_champion(database(office), "credit") is None
+    repair("credit", installation, thorough=True)
+    assert current_champion(database(installation), "credit") is None
 
 
-def test_an_approved_version_is_champion(office: Settings) -> None:
-    """The waiting version takes office with reason and hand; doing it again finds it there."""
-    promote(office, 1)
-    judge(office, 2)
-    project("credit", office)
-    assert aliases(office)["challenger"] == 2
-    move = approve("credit", "challenger", " we agreed\n", office)
+def test_an_approved_version_is_champion(installation: Settings) -> None:
+    """The waiting version takes installation with reason and hand; doing it again finds it there."""
+    promote(installation, 1)
+    judge(installation, 2)
+    project("credit", installation)
+    assert aliases(installation)["challenger"] == 2
+    move = approve("credit", "challenger", " we agreed\n", installation)
     assert (move.entry.version, move.entry.kind, move.entry.reason, move.entry.actor, move.replaced) == (
         2,
         "approval",
@@ -261,24 +261,24 @@ def test_an_approved_version_is_champion(office: Settings) -> None:
         actor(),
         1,
     )
-    assert aliases(office) == {"champion": 2, "previous": 1}
-    again = approve("credit", "2", "once more", office)
+    assert aliases(installation) == {"champion": 2, "previous": 1}
+    again = approve("credit", "2", "once more", installation)
     assert (again.moved, again.entry) == (False, move.entry)
-    assert [review.action for review in reviews(database(office), "credit")] == ["approved"]
+    assert [review.action for review in reviews(database(installation), "credit")] == ["approved"]
 
 
-def test_a_person_may_approve_what_the_gate_could_not_decide(office: Settings) -> None:
+def test_a_person_may_approve_what_the_gate_could_not_decide(installation: Settings) -> None:
     """Undecided is no objection where serving was rehearsed."""
-    promote(office, 1)
-    judge(office, 2, decision="undecided")
-    assert approve("credit", "2", "enough for me", office).moved
+    promote(installation, 1)
+    judge(installation, 2, decision="undecided")
+    assert approve("credit", "2", "enough for me", installation).moved
 
 
 @pytest.mark.parametrize(
     ("version", "objection"),
     [
         (1, "the gate has not judged version 1"),
-        (2, "version 2 was judged when no champion was in office, and now it is version 4"),
+        (2, "version 2 was judged when no champion was in installation, and now it is version 4"),
         (3, "it is worse"),
         (5, "version 5 may not be served: one row takes 900 ms"),
         (6, "the verdict on record is about another bundle than MLflow's version 6"),
@@ -286,34 +286,37 @@ def test_a_person_may_approve_what_the_gate_could_not_decide(office: Settings) -
     ],
 )
 def test_against_the_gate_only_with_override(
-    office: Settings, client: MlflowClient, version: int, objection: str
+    installation: Settings, client: MlflowClient, version: int, objection: str
 ) -> None:
     """What the gate objects is said; overridden, it is recorded with the reason."""
-    make_versions(office, 3)
-    crown(office, 4)
-    judge(office, 2, sequence=0)
-    judge(office, 3, decision="keep", reasons=("it is worse",))
-    judge(office, 5, serving=SLOW)
-    judge(office, 6)
-    judge(office, 7, serving=None)
+    make_versions(installation, 3)
+    crown(installation, 4)
+    judge(installation, 2, sequence=0)
+    judge(installation, 3, decision="keep", reasons=("it is worse",))
+    judge(installation, 5, serving=SLOW)
+    judge(installation, 6)
+    judge(installation, 7, serving=None)
     client.set_model_version_tag("credit", "6", "perennial.manifest", "f" * 64)
     with pytest.raises(PromotionError, match=f"{objection}.*perennial approve credit@{version} .*--override"):
-        approve("credit", str(version), "hurry", office)
-    entry = approve("credit", str(version), "hurry", office, override=True).entry
+        approve("credit", str(version), "hurry", installation)
+    entry = approve("credit", str(version), "hurry", installation, override=True).entry
     assert entry.reason == f"hurry [override: {objection}]"
     assert (entry.version, entry.sequence) == (version, 2)
 
 
-def test_a_rejected_version_waits_no_longer(office: Settings) -> None:
+def test_a_rejected_version_waits_no_longer(installation: Settings) -> None:
     """It loses its alias, the word is on record once, and the champion cannot be rejected."""
-    promote(office, 1)
+    promote(installation, 1)
     for version in (2, 3):
-        judge(office, version)
-    assert waiting_version(database(office), "credit") == 3
+        judge(installation, version)
+    assert waiting_version(database(installation), "credit") == 3
     for _ in range(2):
-        reject("credit", "3", "not in this region", office)
-    assert aliases(office) == {"champion": 1, "previous": 2} or aliases(office) == {"champion": 1, "challenger": 2}
-    (review,) = reviews(database(office), "credit")
+        reject("credit", "3", "not in this region", installation)
+    assert aliases(installation) == {"champion": 1, "previous": 2} or aliases(installation) == {
+        "champion": 1,
+        "challenger": 2,
+    }
+    (review,) = reviews(database(installation), "credit")
     assert (review.version, review.action, review.reason, review.actor) == (
         3,
         "rejected",
@@ -321,64 +324,69 @@ def test_a_rejected_version_waits_no_longer(office: Settings) -> None:
         actor(),
     )
     with pytest.raises(PromotionError, match="perennial rollback credit"):
-        reject("credit", "1", "worse", office)
+        reject("credit", "1", "worse", installation)
 
 
-def test_a_rollback_needs_its_target(office: Settings, client: MlflowClient) -> None:
+def test_a_rollback_needs_its_target(installation: Settings, client: MlflowClient) -> None:
     """Without a predecessor, or with one that MLflow lost, nothing moves and the error says what to do."""
-    promote(office, 1)
+    promote(installation, 1)
     with pytest.raises(PromotionError, match="no champion before version 1"):
-        rollback("credit", "worse", office)
-    promote(office, 2)
+        rollback("credit", "worse", installation)
+    promote(installation, 2)
     client.delete_model_version("credit", "1")
     with pytest.raises(ModelNotFoundError, match=r"gone from MLflow.*perennial approve credit@VERSION"):
-        rollback("credit", "worse", office)
-    assert len(champion_history(database(office), "credit")) == 2
+        rollback("credit", "worse", installation)
+    assert len(champion_history(database(installation), "credit")) == 2
 
 
-def test_what_is_not_there_is_named(office: Settings) -> None:
+def test_what_is_not_there_is_named(installation: Settings) -> None:
     """Unknown models and versions, and empty reasons, are the caller's to correct."""
     for ask in (approve, reject):
         with pytest.raises(ModelNotFoundError, match="no version or alias '9'; there are: versions 1, 2, 3, 4"):
-            ask("credit", "9", "why not", office)
+            ask("credit", "9", "why not", installation)
         with pytest.raises(ModelNotFoundError, match=r"no model '\.\./credit'"):
-            ask("../credit", "1", "why not", office)
+            ask("../credit", "1", "why not", installation)
         with pytest.raises(ConfigError, match="name the version: credit@VERSION"):
-            ask("credit", "", "why not", office)
+            ask("credit", "", "why not", installation)
         with pytest.raises(ConfigError, match="--reason is empty"):
-            ask("credit", "1", " ", office)
+            ask("credit", "1", " ", installation)
     for unknown in ("../credit", "other"):
         with pytest.raises(ModelNotFoundError, match="models here: credit"):
-            rollback(unknown, "why not", office)
+            rollback(unknown, "why not", installation)
         with pytest.raises(ModelNotFoundError, match="models here: credit"):
-            history(unknown, office)
+            history(unknown, installation)
 
 
-def test_the_history_tells_each_time_in_office(office: Settings) -> None:
+def test_the_history_tells_each_time_in_office(installation: Settings) -> None:
     """From when to when, with what people said and who waits; at a moment, the champion of that moment."""
     for days, version in enumerate((1, 2)):
-        crown(office, version, AT + timedelta(days=days))
-    judge(office, 3)
-    judge(office, 4)
-    reject("credit", "3", "no", office)
-    found = history("credit", office)
-    assert [(reign.entry.version, reign.until) for reign in found.reigns] == [(1, AT + timedelta(days=1)), (2, None)]
+        crown(installation, version, AT + timedelta(days=days))
+    judge(installation, 3)
+    judge(installation, 4)
+    reject("credit", "3", "no", installation)
+    found = history("credit", installation)
+    assert [(tenure.entry.version, tenure.until) for tenure in found.tenures] == [
+        (1, AT + timedelta(days=1)),
+        (2, None),
+    ]
     assert [review.version for review in found.reviews] == [3]
     assert found.waiting == 4
-    assert [reign.entry.version for reign in history("credit", office, "2026-01-03T04:04:04+01:00").reigns] == [1]
-    assert [reign.entry.version for reign in history("credit", office, "2026-01-03T03:04:05Z").reigns] == [2]
-    assert history("credit", office, "2020-01-01").reigns == ()
+    assert [
+        tenure.entry.version for tenure in history("credit", installation, "2026-01-03T04:04:04+01:00").tenures
+    ] == [1]
+    assert [tenure.entry.version for tenure in history("credit", installation, "2026-01-03T03:04:05Z").tenures] == [2]
+    assert history("credit", installation, "2020-01-01").tenures == ()
     for wrong in ("yesterday", "", "0001-01-01T00:00+14:00"):
         with pytest.raises(ConfigError, match="--at expects a moment"):
-            history("credit", office, wrong)
+            history("credit", installation, wrong)
 
 
-def test_a_moment_without_a_zone_is_local(office: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_moment_without_a_zone_is_local(installation: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """People mean their own clock."""
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
-        assert history("credit", office, "2026-01-02 09:00").moment == datetime(2026, 1, 2, tzinfo=UTC)
+        assert history("credit", installation, "2026-01-02 09:00").moment == datetime(2026, 1, 2, tzinfo=UTC)
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -388,9 +396,9 @@ class TestCommands:
     """The four commands, as people type them."""
 
     @pytest.fixture(autouse=True)
-    def _environment(self, office: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.settings = office
-        monkeypatch.setenv("PERENNIAL_ROOT", str(office.root))
+    def _environment(self, installation: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.settings = installation
+        monkeypatch.setenv("PERENNIAL_ROOT", str(installation.root))
         for name in ("PERENNIAL_VAR", "PERENNIAL_DATABASE_URL", "MLFLOW_TRACKING_URI", "PERENNIAL_MLFLOW_URI"):
             monkeypatch.delenv(name, raising=False)
 

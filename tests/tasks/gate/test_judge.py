@@ -22,7 +22,7 @@ from tasks.champions.aliases import repair_all
 from tasks.gate import judgement as contest
 from tasks.gate.compare import compare_versions
 from tasks.gate.judge import is_settled, judge, promote
-from tasks.gate.judgement import Opponent, judgement
+from tasks.gate.judgement import Baseline, judgement
 from tasks.registry.fetch import Fetched
 from tasks.registry.versions import find_registered
 from tasks.train.bench import close_bench, open_bench
@@ -53,7 +53,7 @@ class Arena:
         """Put a version to the gate; nothing is recorded."""
         run = training_run(config, self.data, "test", self.settings)
         try:
-            return judgement(run, version, Opponent(champion, 1 if champion else 0), self.settings).verdict
+            return judgement(run, version, Baseline(champion, 1 if champion else 0), self.settings).verdict
         finally:
             close_bench()
 
@@ -207,7 +207,7 @@ def test_a_holdout_of_one_class_is_undecided(arena: Arena) -> None:
     bench = open_bench(run)
     held = bench.split.holdout
     bench.split = replace(bench.split, holdout=held[bench.y[held] == 0])
-    verdict = judgement(run, 2, Opponent(1, 1), arena.settings).verdict
+    verdict = judgement(run, 2, Baseline(1, 1), arena.settings).verdict
     close_bench()
     assert verdict.decision == "undecided"
     assert "class '1'" in " ".join(verdict.reasons)

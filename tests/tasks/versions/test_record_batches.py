@@ -16,15 +16,15 @@ import tasks.versions.record_batches
 from core.errors import StorageError
 from store.database import open_database
 from tasks.versions.record_batches import (
-    PIECE_ROWS,
-    Piece,
-    contract_pieces,
+    RECORD_BATCH_ROWS,
+    StoredRecordBatch,
+    contract_record_batches,
     contract_schema,
     file_groups,
-    group_pieces,
+    group_record_batches,
     holds_contract_types,
     plain_texts,
-    query_pieces,
+    query_record_batches,
 )
 from tests.factories import credit_config
 from tests.postgres import call_with_driver, postgres_address  # noqa: F401 - a fixture
@@ -33,25 +33,27 @@ from tests.tasks.windows import TIMED, TYPES, loaded, timed_table, write_batches
 COLUMNS = ("default", "income", "region")
 
 
-def joined(pieces: list[Piece]) -> pa.Table:
-    """Rows of pieces, after a look that they follow one another without a gap."""
-    starts = np.cumsum([0, *(piece.batch.num_rows for piece in pieces)])[:-1]
-    assert [piece.first_row for piece in pieces] == starts.tolist()
-    return pa.Table.from_batches([plain_texts(piece.batch) for piece in pieces])
+def joined(record_batches: list[StoredRecordBatch]) -> pa.Table:
+    """Rows of record batches, after a look that they follow one another without a gap."""
+    starts = np.cumsum([0, *(record_batch.batch.num_rows for record_batch in record_batches)])[:-1]
+    assert [record_batch.first_row for record_batch in record_batches] == starts.tolist()
+    return pa.Table.from_batches([plain_texts(record_batch.batch) for record_batch in record_batches])
 
 
 @pytest.mark.parametrize("group_rows", [100, 333, 1_000])
 def test_a_files_groups_give_its_rows_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group_rows: int
 ) -> None:
-    """Read group by group in small pieces, every row comes once, where the piece says it stands."""
-    monkeypatch.setattr(tasks.versions.record_batches, "PIECE_ROWS", 70)
+    """Read group by group in small record batches, every row comes once, where the record batch says it stands."""
+    monkeypatch.setattr(tasks.versions.record_batches, "RECORD_BATCH_ROWS", 70)
     table = timed_table(1_000, 1)
     (path,) = write_batches(tmp_path, [table], row_group_size=group_rows)
-    pieces = [piece for group in file_groups(path) for piece in group_pieces(group, COLUMNS)]
-    assert max(piece.batch.num_rows for piece in pieces) == 70
-    assert joined(pieces).equals(table.select([*COLUMNS]))
-    last = [*group_pieces(file_groups(path)[-1], COLUMNS)]
+    record_batches = [
+        record_batch for group in file_groups(path) for record_batch in group_record_batches(group, COLUMNS)
+    ]
+    assert max(record_batch.batch.num_rows for record_batch in record_batches) == 70
+    assert joined(record_batches).equals(table.select([*COLUMNS]))
+    last = [*group_record_batches(file_groups(path)[-1], COLUMNS)]
     assert last[0].first_row == len(range(0, 1_000, group_rows)[:-1]) * group_rows
 
 
@@ -60,8 +62,8 @@ def test_repeated_texts_come_as_dictionaries_and_others_as_they_are(tmp_path: Pa
     notes = pa.array([f"a note that stands once only: {place}" for place in range(2_000)])
     table = timed_table(2_000, 1).append_column("note", notes)
     (path,) = write_batches(tmp_path, [table])
-    (piece,) = group_pieces(file_groups(path)[0], ("region", "note", "income"))
-    assert [pa.types.is_dictionary(field.type) for field in piece.batch.schema] == [True, False, False]
+    (record_batch,) = group_record_batches(file_groups(path)[0], ("region", "note", "income"))
+    assert [pa.types.is_dictionary(field.type) for field in record_batch.batch.schema] == [True, False, False]
 
 
 def test_pieces_of_long_rows_are_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,8 +71,8 @@ def test_pieces_of_long_rows_are_short(tmp_path: Path, monkeypatch: pytest.Monke
     table = pa.table({"text": [f"{place:010000d}" for place in range(200)]})
     (path,) = write_batches(tmp_path, [table])
     for n_bytes, expected in ((500_000, 50), (1, 1)):
-        monkeypatch.setattr(tasks.versions.record_batches, "PIECE_BYTES", n_bytes)
-        sizes = [piece.batch.num_rows for piece in group_pieces(file_groups(path)[0], ["text"])]
+        monkeypatch.setattr(tasks.versions.record_batches, "RECORD_BATCH_BYTES", n_bytes)
+        sizes = [record_batch.batch.num_rows for record_batch in group_record_batches(file_groups(path)[0], ["text"])]
         assert sum(sizes) == 200
         assert expected * 0.8 <= max(sizes) <= expected
 
@@ -89,10 +91,10 @@ def test_memory_does_not_grow_with_a_row_group(tmp_path: Path) -> None:
 import resource
 from pathlib import Path
 import pyarrow.parquet
-from tasks.versions.record_batches import file_groups, group_pieces
+from tasks.versions.record_batches import file_groups, group_record_batches
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 (group,) = file_groups(Path({str(path)!r}))
-rows = sum(piece.batch.num_rows for piece in group_pieces(group, ["x", "text"]))
+rows = sum(record_batch.batch.num_rows for record_batch in group_record_batches(group, ["x", "text"]))
 print(rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
     answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
@@ -113,17 +115,19 @@ def test_a_file_of_the_contracts_types_is_told_from_others(tmp_path: Path) -> No
 
 def test_cast_rows_keep_their_order_and_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine gives the contract's types in the file's order, with the ids training knows the rows by."""
-    monkeypatch.setattr(tasks.versions.record_batches, "PIECE_ROWS", 2_048)
+    monkeypatch.setattr(tasks.versions.record_batches, "RECORD_BATCH_ROWS", 2_048)
     table = timed_table(10_000, 1)
     table = table.set_column(2, "default", pa.array(["0", "1"] * 5_000))
     paths = write_batches(tmp_path, [table], row_group_size=1_000)
     for config in (TIMED, credit_config(key=None, time="at", features={"ignored": ["id"]})):
         columns = ("income", "region", "owner")
         with duckdb.connect() as engine:
-            pieces = [*contract_pieces(engine, paths[0], config, columns, with_row_ids=True)]
-        assert len(pieces) > 1
-        assert joined(pieces).equals(table.select([*columns]))
-        ids = np.concatenate([piece.row_ids for piece in pieces if piece.row_ids is not None])
+            record_batches = [*contract_record_batches(engine, paths[0], config, columns, with_row_ids=True)]
+        assert len(record_batches) > 1
+        assert joined(record_batches).equals(table.select([*columns]))
+        ids = np.concatenate(
+            [record_batch.row_ids for record_batch in record_batches if record_batch.row_ids is not None]
+        )
         assert (ids == loaded(paths, config).row_ids).all()
 
 
@@ -133,7 +137,7 @@ def test_a_file_that_vanishes_between_footer_and_rows_is_named(tmp_path: Path) -
     (group,) = file_groups(path)
     path.unlink()
     with pytest.raises(StorageError, match=r"0001-.*cannot be read"):
-        next(group_pieces(group, COLUMNS))
+        next(group_record_batches(group, COLUMNS))
 
 
 LOG = Table(
@@ -162,33 +166,33 @@ def _logged(engine: Engine, n_rows: int) -> list[dict[str, object]]:
     return rows
 
 
-def _queried(engine: Engine, rows: int) -> list[Piece]:
+def _queried(engine: Engine, rows: int) -> list[StoredRecordBatch]:
     statement = select(LOG.c.at, LOG.c.income, LOG.c.region).order_by(LOG.c.id)
     with engine.connect() as connection:
-        return [*query_pieces(connection, statement, LOG_TYPES, rows=rows)]
+        return [*query_record_batches(connection, statement, LOG_TYPES, rows=rows)]
 
 
-def test_rows_of_sqlite_are_streamed_in_pieces(tmp_path: Path) -> None:
-    """A query's rows come in the order and the types asked for; one without rows gives no piece."""
+def test_rows_of_sqlite_are_streamed_in_record_batches(tmp_path: Path) -> None:
+    """A query's rows come in the order and the types asked for; one without rows gives no record batch."""
     engine = create_engine(f"sqlite:///{tmp_path / 'log.db'}")
     rows = _logged(engine, 1_000)
-    pieces = _queried(engine, 300)
-    assert [piece.batch.num_rows for piece in pieces] == [300, 300, 300, 100]
-    assert joined(pieces).to_pylist() == rows
+    record_batches = _queried(engine, 300)
+    assert [record_batch.batch.num_rows for record_batch in record_batches] == [300, 300, 300, 100]
+    assert joined(record_batches).to_pylist() == rows
     with engine.connect() as connection:
-        assert not [*query_pieces(connection, select(LOG.c.income).where(LOG.c.id < 0), LOG_TYPES)]
+        assert not [*query_record_batches(connection, select(LOG.c.income).where(LOG.c.id < 0), LOG_TYPES)]
     engine.dispose()
 
 
-def test_rows_of_postgresql_are_streamed_in_pieces(postgres_address: str) -> None:  # noqa: F811 - a fixture
-    """Through a cursor on the server's side the same rows come in the same pieces."""
+def test_rows_of_postgresql_are_streamed_in_record_batches(postgres_address: str) -> None:  # noqa: F811 - a fixture
+    """Through a cursor on the server's side the same rows come in the same record batches."""
 
     def check() -> None:
         engine = open_database(postgres_address)
         rows = _logged(engine, 1_000)
-        pieces = _queried(engine, 300)
-        assert [piece.batch.num_rows for piece in pieces] == [300, 300, 300, 100]
-        assert joined(pieces).to_pylist() == rows
+        record_batches = _queried(engine, 300)
+        assert [record_batch.batch.num_rows for record_batch in record_batches] == [300, 300, 300, 100]
+        assert joined(record_batches).to_pylist() == rows
         LOG.metadata.drop_all(engine)
         engine.dispose()
 
@@ -203,4 +207,4 @@ def test_arrow_types_are_those_of_the_stored_contract(tmp_path: Path) -> None:
         engine.register("rows", timed_table(10, 1))
         engine.sql("SELECT * FROM rows").write_parquet(str(path))
     assert holds_contract_types(path, TIMED, TIMED.columns)
-    assert PIECE_ROWS <= 2**16
+    assert RECORD_BATCH_ROWS <= 2**16

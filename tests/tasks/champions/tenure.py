@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, event
 
 from config.settings import Settings
 from core.gate.decision import GateVerdict, ServingVerdict
-from store.champions import Champion, RecordedVerdict, current_champion, record_verdict, take_office
+from store.champions import Champion, RecordedVerdict, current_champion, record_verdict, start_tenure
 from store.database import open_database
 from tasks.champions.aliases import project
 from tasks.champions.approvals import approve, reject, rollback
@@ -92,7 +92,7 @@ def judge(settings: Settings, version: int, *, sequence: int | None = None, **gi
 def crown(settings: Settings, version: int, at: datetime = AT, **given: Any) -> Champion:
     """Make a version champion in the database, as the gate does."""
     facts: dict[str, Any] = {"kind": "gate", "reason": "it is better", "actor": "ann@desk", "at": at}
-    return take_office(database(settings), "credit", version, expected_sequence=seen(settings), **(facts | given))
+    return start_tenure(database(settings), "credit", version, expected_sequence=seen(settings), **(facts | given))
 
 
 def promote(settings: Settings, version: int) -> None:
