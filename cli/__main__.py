@@ -12,18 +12,18 @@ from cli.main import main
 
 
 def run() -> NoReturn:
-    """Run the command, do what was registered for the end of the process, and leave.
+    """Run the command, run the registered exit functions, and end the process.
 
-    Python's own teardown of some thousand modules takes half a second and lets DuckDB's binding print about objects
-    that are freed in an order it does not expect; nobody waits for either.
+    The interpreter's own teardown is skipped: it frees thousands of modules, which takes half a second and makes
+    DuckDB's binding print warnings about objects freed in an unexpected order.
     """
     code = 0
     try:
         main()
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    threading._shutdown()  # type: ignore[attr-defined] # what the interpreter does first: joins threads that matter
-    atexit._run_exitfuncs()  # and second: sends Prefect's last log lines
+    threading._shutdown()  # type: ignore[attr-defined] # the interpreter's first step: join non-daemon threads
+    atexit._run_exitfuncs()  # the second step: sends Prefect's last log lines
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -1,4 +1,4 @@
-"""Commands that decide by hand who is champion."""
+"""Commands by which a person changes the champion or looks at past champions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from cli.output import finish
 @click.command()
 @click.argument("selector", metavar="MODEL@VERSION")
 @reason_option
-@click.option("--override", is_flag=True, help="Promote against the gate; its objection is recorded with the reason.")
+@click.option(
+    "--override", is_flag=True, help="Promote against the gate; the gate's objection is recorded with the reason."
+)
 @json_option
 def approve(selector: str, reason: str, override: bool, as_json: bool) -> None:
-    """Make a version champion that waits for you.
+    """Make a waiting version champion.
 
     \b
     Example:
@@ -34,7 +36,7 @@ def approve(selector: str, reason: str, override: bool, as_json: bool) -> None:
 @reason_option
 @json_option
 def reject(selector: str, reason: str, as_json: bool) -> None:
-    """Turn a version down that waits for you.
+    """Reject a waiting version.
 
     \b
     Example:
@@ -54,7 +56,7 @@ def reject(selector: str, reason: str, as_json: bool) -> None:
 @reason_option
 @json_option
 def rollback(model: str, reason: str, as_json: bool) -> None:
-    """Return to the champion before the present one.
+    """Return to the previous champion.
 
     \b
     Example:
@@ -70,10 +72,12 @@ def rollback(model: str, reason: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("model")
-@click.option("--at", metavar="TIME", help="Who was champion at this moment (ISO 8601; your zone unless it names one).")
+@click.option(
+    "--at", metavar="TIME", help="Show the champion at this moment (ISO 8601; local time unless it names a zone)."
+)
 @json_option
 def history(model: str, at: str | None, as_json: bool) -> None:
-    """Tell who was champion when, why, and by whose hand.
+    """List who was champion when, why, and by which actor.
 
     \b
     Examples:

@@ -33,7 +33,7 @@ def ingest(model: str, settings_: tuple[str, ...], wait_seconds: float, as_json:
 
 @click.group(cls=WithDefault)
 def data() -> None:
-    """List a model's data, or bring a version back.
+    """List a model's data versions, or restore one.
 
     \b
     Examples:
@@ -61,11 +61,11 @@ def data_list(model: str, as_json: bool) -> None:
 @data.command("restore")
 @click.argument("model")
 @click.argument("version")
-@click.option("--force", is_flag=True, help="Overwrite files that no cache or remote holds.")
+@click.option("--force", is_flag=True, help="Overwrite files of which no cache or remote has a copy.")
 @wait_option
 @json_option
 def data_restore(model: str, version: str, force: bool, wait_seconds: float, as_json: bool) -> None:
-    """Bring back the exact bytes of a data version, in a fresh clone too.
+    """Restore the exact bytes of a data version, also in a fresh clone.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Groups of commands, and what becomes of their errors."""
+"""Command groups, and the handling of their errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Group(click.Group):
             self.add_command(command)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature click calls
-        """Names in the order of definition; click sorts them."""
+        """Return names in the order of definition (click would sort them)."""
         return list(self.commands)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -55,15 +55,15 @@ class Group(click.Group):
             _fail(error, error.exit_code)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except Exception as error:  # noqa: BLE001 - the edge of the process: record it, say so, exit code 1
+        except Exception as error:  # noqa: BLE001 - the edge of the process: log it, report it, exit code 1
             _fail_unexpectedly(error)
 
 
 class WithDefault(Group):
-    """A group whose first word may be left out: ``data credit`` means ``data list credit``."""
+    """A group with the default command ``list``: ``data credit`` means ``data list credit``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert ``list`` where no command is named."""
+        """Insert ``list`` if no command is named."""
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             args = ["list", *args]
         return super().parse_args(ctx, args)
@@ -84,4 +84,4 @@ def _fail_unexpectedly(error: Exception) -> NoReturn:
     from cli.output import record_crash
 
     path = record_crash(error)
-    _fail(RuntimeError(f"unexpected {type(error).__name__}: {error}\nThe whole trace is in {path}"), 1)
+    _fail(RuntimeError(f"unexpected {type(error).__name__}: {error}\nThe full traceback is in {path}"), 1)

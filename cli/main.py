@@ -1,7 +1,7 @@
 """The command ``perennial``: its groups of commands, in the order of the help.
 
-Each command is a function in a module of its group that reads as that command's story. Only click is imported at start;
-everything else is imported by the command that needs it, so that ``--help`` is quick.
+Each command is one function in the module of its group. Only click is imported at start; each command imports what it
+needs, so that ``--help`` is quick.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         platform.server,
     ),
 }
-"""Commands by the heading under which the help lists them."""
+"""Commands by the heading of the help."""
 
 
 @click.group(
@@ -45,7 +45,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
 )
 @click.version_option(package_name="perennial")
 def main() -> None:
-    """Keep tabular models fresh: version, validate, train, judge and register, from one YAML file.
+    """Keep tabular models up to date: version, validate, train, judge and register, from one YAML file.
 
     \b
     Start with your own rows:

@@ -9,11 +9,11 @@ from cli.output import finish, flow_run, print_json, short_path
 
 
 @click.command()
-@click.option("--data", required=True, metavar="FILE", help="CSV or Parquet: a file, folder, glob or address.")
+@click.option("--data", required=True, metavar="FILE", help="CSV or Parquet: a file, folder, glob or URL.")
 @click.option("--target", required=True, metavar="COLUMN", help="Column to predict.")
 @click.option("--time", metavar="COLUMN", help="Column that orders the rows; the newest become the holdout.")
-@click.option("--key", metavar="COLUMN", help="Column that names the entity of a row.")
-@click.option("--name", metavar="NAME", help="Name of the model; from the file's name when left out.")
+@click.option("--key", metavar="COLUMN", help="Column that identifies the entity of a row.")
+@click.option("--name", metavar="NAME", help="Name of the model.  [default: from the file's name]")
 @click.option("--force", is_flag=True, help="Replace the files of an existing model.")
 @json_option
 def init(
@@ -37,7 +37,7 @@ def init(
         click.echo(f"wrote {short_path(path)}")
     for note in result.notes:
         click.echo(f"  - {note}")
-    click.echo(f"\nRead the files, then: perennial train {result.model}")
+    click.echo(f"\nReview the files, then run: perennial train {result.model}")
 
 
 @click.command()
@@ -112,13 +112,13 @@ def show(selector: str, as_json: bool) -> None:
 @click.command()
 @click.argument("champion", metavar="MODEL@A")
 @click.argument("challenger", metavar="MODEL@B")
-@click.option("--data-version", metavar="V", help="Take the holdout from this data version, not from the newest.")
+@click.option("--data-version", metavar="V", help="Take the holdout from this data version instead of the newest.")
 @wait_option
 @json_option
 def compare(champion: str, challenger: str, data_version: str | None, wait_seconds: float, as_json: bool) -> None:
-    """Say what the gate would of B as a challenger of A.
+    """Show the gate's verdict on B as challenger to A.
 
-    Both answer the same rows, those of the holdout that neither has trained on. Nothing is recorded or moved.
+    Both are scored on the same rows: the holdout rows that neither was trained on. Nothing is recorded or moved.
 
     \b
     Examples:

@@ -13,17 +13,17 @@ from cli.output import finish, flow_run
 
 @click.command()
 @click.argument("model")
-@click.option("--batches", metavar="NAMES", help="Look at these batches (comma separated), not at the newest.")
-@click.option("--since", metavar="TIME", help="Look at rows from this moment on (ISO 8601, as in the time column).")
-@click.option("--until", metavar="TIME", help="Look at rows before this moment.")
+@click.option("--batches", metavar="NAMES", help="Batches to measure (comma separated), instead of the newest.")
+@click.option("--since", metavar="TIME", help="Measure rows from this moment on (ISO 8601, as in the time column).")
+@click.option("--until", metavar="TIME", help="Measure rows before this moment.")
 @click.option(
     "--against",
     default="champion",
     show_default=True,
     metavar="champion|V",
-    help="Compare with the rows the champion was trained on, or with a data version.",
+    help="Reference: the champion's training rows, or a data version.",
 )
-@click.option("--exact", is_flag=True, help="Add distances of the values themselves; takes memory for all rows.")
+@click.option("--exact", is_flag=True, help="Add distances computed on all values; needs memory for all rows.")
 @set_option
 @wait_option
 @json_option
@@ -38,9 +38,9 @@ def monitor(
     wait_seconds: float,
     as_json: bool,
 ) -> None:
-    """Judge whether the newest rows have drifted.
+    """Check whether the newest rows have drifted.
 
-    They are held against those the champion learnt from. Exit code 3 where they drifted, or where that cannot be told.
+    They are compared with the champion's training rows. Exit code 3 if they drifted or if there are too few rows.
 
     \b
     Examples:
@@ -62,13 +62,13 @@ def monitor(
 
 @click.command()
 @click.argument("model")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Windows to show, the newest.")
-@click.option("--open/--no-open", "open_report", default=None, help="Open the newest report; a terminal does.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Number of windows to show.")
+@click.option("--open/--no-open", "open_report", default=None, help="Open the newest report.  [default: in a terminal]")
 @json_option
 def drift(model: str, limit: int, open_report: bool | None, as_json: bool) -> None:
-    """Tell how a model's rows drifted over time.
+    """Show the drift of a model's rows over time.
 
-    Opens the newest report where there is a terminal.
+    In a terminal, the newest report is opened.
 
     \b
     Example:

@@ -11,11 +11,11 @@ from cli.output import finish
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Do one round and end.")
+@click.option("--once", is_flag=True, help="Run one round, then exit.")
 def relay(once: bool) -> None:
-    """Carry triggers and events to Prefect, and alerts to people.
+    """Deliver triggers and events to Prefect, and alerts to people.
 
-    One of the processes of 'perennial up'. Webhooks wait until it runs; nothing is lost while it does not.
+    'perennial up' runs this process. While it does not run, webhooks wait in the database; none is lost.
 
     \b
     Examples:
@@ -27,12 +27,12 @@ def relay(once: bool) -> None:
 
     done = carry(load_settings(), once=once)
     if once:
-        click.echo(", ".join(f"{count} {name}" for name, count in done.items()) + " carried")
+        click.echo(", ".join(f"{count} {name}" for name, count in done.items()) + " delivered")
 
 
 @click.group()
 def hooks() -> None:
-    """Make secrets for webhooks, and send a test delivery.
+    """Create secrets for webhooks, and send a test delivery.
 
     \b
     Examples:
@@ -43,7 +43,7 @@ def hooks() -> None:
 
 @hooks.command("secret")
 def hooks_secret() -> None:
-    """Print a fresh secret, to be told to a sender and to the service.
+    """Print a new secret for a sender and the service.
 
     \b
     Example:
@@ -56,12 +56,18 @@ def hooks_secret() -> None:
 
 @hooks.command("send")
 @click.argument("model")
-@click.option("--url", default="http://127.0.0.1:8470", show_default=True, metavar="URL", help="Where the service is.")
-@click.option("--sender", metavar="NAME", help="Sign as this sender; the first one when left out.")
 @click.option(
-    "--convention", type=click.Choice(["standard", "github", "mlflow"]), help="Sign like this; as the sender does."
+    "--url", default="http://127.0.0.1:8470", show_default=True, metavar="URL", help="Address of the service."
 )
-@click.option("--id", "delivery_id", metavar="ID", help="The same id again starts nothing; a new one when left out.")
+@click.option("--sender", metavar="NAME", help="Sign as this sender.  [default: the first]")
+@click.option(
+    "--convention",
+    type=click.Choice(["standard", "github", "mlflow"]),
+    help="Signature convention.  [default: the sender's]",
+)
+@click.option(
+    "--id", "delivery_id", metavar="ID", help="Delivery id; a repeated id starts no second run.  [default: a new id]"
+)
 @click.option("--reason", default="", metavar="TEXT", help="Why the model should be retrained.")
 @json_option
 def hooks_send(
@@ -73,9 +79,9 @@ def hooks_send(
     reason: str,
     as_json: bool,
 ) -> None:
-    """Sign and send a delivery that asks for a retraining.
+    """Sign and send a delivery that requests a retraining.
 
-    It is signed with a secret of PERENNIAL_HOOKS_STANDARD, …_GITHUB or …_MLFLOW, as the service knows them.
+    It is signed with a secret from PERENNIAL_HOOKS_STANDARD, …_GITHUB or …_MLFLOW, the same that the service reads.
 
     \b
     Example:
@@ -91,7 +97,7 @@ def hooks_send(
 
 @click.group()
 def alerts() -> None:
-    """Look after the messages to people.
+    """Test and list alerts.
 
     \b
     Examples:
@@ -103,7 +109,7 @@ def alerts() -> None:
 @alerts.command("test")
 @json_option
 def alerts_test(as_json: bool) -> None:
-    """Send a test message to every destination of PERENNIAL_ALERTS_URLS; exit code 2 where one did not arrive."""
+    """Send a test message to every destination of PERENNIAL_ALERTS_URLS; exit code 2 if one did not arrive."""
     from cli.lines.alerts import delivery_lines
     from config.settings import load_settings
     from tasks.operate.alerts import send_test
@@ -115,10 +121,10 @@ def alerts_test(as_json: bool) -> None:
 
 
 @alerts.command("list")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Alerts to show, the newest.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Number of alerts to show.")
 @json_option
 def alerts_list(limit: int, as_json: bool) -> None:
-    """List the newest alerts, to whom, and whether they arrived."""
+    """List the newest alerts, their destinations, and whether they arrived."""
     from cli.lines.alerts import alert_lines
     from config.settings import load_settings
     from tasks.operate.alerts import list_alerts

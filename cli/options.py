@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-reason_option = click.option("--reason", required=True, metavar="TEXT", help="Why; it stays in the history.")
+reason_option = click.option("--reason", required=True, metavar="TEXT", help="Reason, kept in the history.")
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for machines.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 set_option = click.option(
@@ -25,7 +25,7 @@ wait_option = click.option(
 
 
 def checked_overrides(model: str, assignments: tuple[str, ...]) -> dict[str, str]:
-    """Parse ``--set`` and load the model file with it: a typing error is told before anything is started."""
+    """Parse ``--set`` and load the model file with it, so that a typing error is reported before anything starts."""
     from config.load import load_model_config
     from config.settings import load_settings
 

@@ -18,7 +18,7 @@ _IN_NUMBERS = str.maketrans("", "", ",.+-")
 
 
 def short_path(path: Any) -> str:
-    """Path relative to the working directory where it lies below it."""
+    """Return the path relative to the working directory if it lies below it."""
     try:
         return str(Path(path).relative_to(Path.cwd()))
     except ValueError:
@@ -42,7 +42,7 @@ def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]
 
 
 def record_crash(error: BaseException) -> Path:
-    """Append the trace of an unexpected error to the crash log and return its path."""
+    """Append the traceback of an unexpected error to the crash log and return the log's path."""
     from config.settings import load_settings
 
     path = load_settings().var / "log" / "crash.log"
@@ -57,23 +57,23 @@ def _looks_numeric(cell: str) -> bool:
 
 
 def section(lines: list[str]) -> list[str]:
-    """Set lines apart by an empty one; nothing where there are none."""
+    """Indent lines and put an empty line before them; return nothing for no lines."""
     return ["", *(f"  {line}" for line in lines)] if lines else []
 
 
 DECISION_SAYS_NO = 3
-"""Exit code."""
+"""Exit code of a decision that refuses."""
 
 
 def flow_run(as_json: bool) -> Any:
-    """Surroundings of a flow run, as a context manager; progress is shown where no JSON is asked for."""
+    """Return the context manager around a flow run; progress is shown unless JSON is requested."""
     from tasks.runs.session import flow_session
 
     return flow_session(show_progress=not as_json)
 
 
 def finish(document: Any, lines: list[str], as_json: bool, refused: bool = False) -> None:
-    """Print a result; exit with code 3 where it is a decision that says no."""
+    """Print a result; exit with code 3 if it is a decision that refuses."""
     if as_json:
         print_json(document)
     else:

@@ -15,7 +15,7 @@ from cli.output import finish
 
 @click.group()
 def server() -> None:
-    """Look after the local Prefect server.
+    """Show or stop the local Prefect server.
 
     \b
     Examples:
@@ -27,16 +27,16 @@ def server() -> None:
 @server.command("status")
 @json_option
 def server_status(as_json: bool) -> None:
-    """Say whether the local server runs, and where."""
+    """Show whether the local server is running, and its address."""
     from config.platform import read_platform
     from config.settings import load_settings
     from tasks.runs.local_server import running_server
 
     settings = load_settings()
     found, platform = running_server(settings), read_platform(settings.var)
-    line = f"running at {found.url} (process {found.pid})" if found else "not running; the next run starts it"
+    line = f"running at {found.url} (process {found.pid})" if found else "not running; the next flow run starts it"
     if found is None and platform is not None:
-        line = f"not running: the platform is up, with {platform.prefect_api_url}; see: perennial up"
+        line = f"not running: the platform is up and uses {platform.prefect_api_url}; see: perennial up"
     finish({"running": bool(found), "url": found.url if found else None}, [line], as_json)
 
 
@@ -50,12 +50,12 @@ def server_stop() -> None:
 
 
 @click.command()
-@click.option("--postgres", metavar="URL", help="PostgreSQL database of everything.  [default: SQLite files]")
-@click.option("--runs", type=click.IntRange(1, 256), help="Flow runs at once.  [default: 2, or half the processors]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port of the predictions.  [default: 8470]")
+@click.option("--postgres", metavar="URL", help="PostgreSQL database for all data.  [default: SQLite files]")
+@click.option("--runs", type=click.IntRange(1, 256), help="Concurrent flow runs.  [default: 2, or half the processors]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the prediction service.  [default: 8470]")
 @click.option("--prefect-port", type=click.IntRange(0, 65535), help="Port of Prefect.  [default: 4200]")
 @click.option("--mlflow-port", type=click.IntRange(0, 65535), help="Port of MLflow.  [default: 5000]")
-@click.option("--detach", is_flag=True, help="Return once all of it is healthy, and leave it running.")
+@click.option("--detach", is_flag=True, help="Return when all processes are healthy; they keep running.")
 @json_option
 def up(
     postgres: str | None,
@@ -85,7 +85,7 @@ def up(
     settings = load_settings()
     present = read_platform(settings.var)
     if present is not None and present.ready:
-        click.echo("the platform is up already; stop it with: perennial down", err=True)
+        click.echo("the platform is already up; stop it with: perennial down", err=True)
         _show_platform(present, as_json)
         return
     if postgres:
@@ -94,7 +94,7 @@ def up(
     serving_port = load_serving_settings(port=port).port
     with shown():
         if not detach:
-            told = functools.partial(_show_platform, as_json=as_json, hint="Ctrl-C stops all of it")
+            told = functools.partial(_show_platform, as_json=as_json, hint="Ctrl-C stops all processes")
             run_platform(settings, options, serving_port, told, functools.partial(_show_change, as_json=as_json))
             return
         with interruptible():
@@ -105,9 +105,9 @@ def up(
 @click.command()
 @json_option
 def down(as_json: bool) -> None:
-    """Stop the platform that runs on this machine.
+    """Stop the platform on this machine.
 
-    Runs in work are told to end; Prefect starts them again when the platform is up again.
+    Running flow runs are ended; Prefect restarts them when the platform is up again.
 
     \b
     Example:
@@ -129,9 +129,9 @@ def down(as_json: bool) -> None:
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Look at everything the platform needs, and say what to do.
+    """Check everything the platform needs, and advise what to do.
 
-    Versions, disk, clock, databases, servers, data remote and model files. Exit code 3 where there is a problem.
+    Versions, disk, clock, databases, servers, data remote and model files. Exit code 3 if there is a problem.
 
     \b
     Example:
@@ -147,18 +147,20 @@ def doctor(as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--model", "models", multiple=True, metavar="NAME", help="Deploy this model; all when left out.")
-@click.option("--prune", is_flag=True, help="Remove the deployments of models that are gone.")
+@click.option(
+    "--model", "models", multiple=True, metavar="NAME", help="Deploy this model; may be repeated.  [default: all]"
+)
+@click.option("--prune", is_flag=True, help="Remove deployments of models that no longer exist.")
 @click.option("--pool", metavar="NAME", help="Work pool of the runs.  [default: perennial]")
-@click.option("--repository", metavar="URL", help="Git repository that every run clones; this folder when left out.")
+@click.option("--repository", metavar="URL", help="Git repository that every run clones.  [default: this folder]")
 @click.option("--branch", metavar="NAME", help="Branch of that repository.")
 @json_option
 def deploy(
     models: tuple[str, ...], prune: bool, pool: str | None, repository: str | None, branch: str | None, as_json: bool
 ) -> None:
-    """Put the flows of all models on a Prefect server.
+    """Deploy the flows of all models to a Prefect server.
 
-    With the schedules of the model files and the automations between the flows. A repeat changes nothing.
+    This includes the schedules of the model files and the automations between flows. A repeat changes nothing.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Commands about retraining and what triggers it."""
+"""Commands for retraining and its triggers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from cli.output import finish, flow_run
 
 @click.command()
 @click.argument("model")
-@click.option("--reason", default="", metavar="TEXT", help="Why; it stays with the trigger.")
-@click.option("--force", is_flag=True, help="Do not mind cool-down and budget; rows must be new nonetheless.")
+@click.option("--reason", default="", metavar="TEXT", help="Reason, kept with the trigger.")
+@click.option("--force", is_flag=True, help="Ignore cool-down and weekly budget; new rows are still required.")
 @set_option
 @wait_option
 @json_option
 def retrain(
     model: str, reason: str, force: bool, settings_: tuple[str, ...], wait_seconds: float, as_json: bool
 ) -> None:
-    """Train anew if there are new labelled rows.
+    """Retrain if there are new labelled rows.
 
-    What drift, webhooks and schedules start is this, too. Exit code 3 where it was refused; 'perennial triggers' keeps
-    every answer.
+    Drift, webhooks and schedules start the same flow. Exit code 3 if it was refused; 'perennial triggers' lists every
+    outcome.
 
     \b
     Examples:
@@ -40,12 +40,10 @@ def retrain(
 
 @click.command()
 @click.argument("model", required=False)
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Triggers to show, the newest."
-)
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Number of triggers to show.")
 @json_option
 def triggers(model: str | None, limit: int, as_json: bool) -> None:
-    """Tell who asked for retrainings, and what came of it.
+    """List retraining triggers and their outcomes, newest first.
 
     \b
     Examples:

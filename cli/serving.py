@@ -11,16 +11,20 @@ from cli.output import finish
 
 
 @click.command()
-@click.option("--model", "models", multiple=True, metavar="NAME", help="Serve this model; all when left out.")
-@click.option("--workers", type=click.IntRange(1, 64), help="Processes that answer.  [default: 1]")
-@click.option("--host", metavar="ADDRESS", help="Address to listen at.  [default: 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen at.  [default: 8470]")
+@click.option(
+    "--model", "models", multiple=True, metavar="NAME", help="Serve this model; may be repeated.  [default: all]"
+)
+@click.option("--workers", type=click.IntRange(1, 64), help="Worker processes.  [default: 1]")
+@click.option("--host", metavar="ADDRESS", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: 8470]")
 @click.option(
     "--log",
     type=click.Choice(["commit", "async"]),
-    help="Whether an answer waits until it is in the prediction log.  [default: commit]",
+    help="Write the prediction log before each response, or after it.  [default: commit]",
 )
-@click.option("--access", type=click.Choice(["open", "required"]), help="Who may ask.  [default: by the address]")
+@click.option(
+    "--access", type=click.Choice(["open", "required"]), help="Whether requests need a key.  [default: by the address]"
+)
 def serve(
     models: tuple[str, ...],
     workers: int | None,
@@ -29,14 +33,14 @@ def serve(
     log: str | None,
     access: str | None,
 ) -> None:
-    """Answer predictions with the champions, over HTTP.
+    """Serve predictions of the champions over HTTP.
 
     \b
     Examples:
       perennial serve
       perennial serve --model credit --workers 2 --port 8000
 
-    Further settings are variables PERENNIAL_SERVE_…, see docs/serving.md.
+    Further settings are environment variables PERENNIAL_SERVE_…; see docs/serving.md.
     """
     from config.settings import load_hook_settings, load_serving_settings, load_settings
     from serving.processes.supervisor import serve as run_service
@@ -48,7 +52,7 @@ def serve(
 
 @click.group()
 def keys() -> None:
-    """Give and take back keys to the prediction service.
+    """Create, list and revoke keys of the prediction service.
 
     \b
     Examples:
@@ -66,18 +70,22 @@ def keys() -> None:
     multiple=True,
     required=True,
     type=click.Choice(["predict", "label", "operate"]),
-    help="What it may do; may be repeated.",
+    help="Permission of the key; may be repeated.",
 )
 @click.option(
-    "--model", "models", multiple=True, metavar="MODEL", help="Model it is for; may be repeated. All without."
+    "--model",
+    "models",
+    multiple=True,
+    metavar="MODEL",
+    help="Model the key is valid for; may be repeated.  [default: all]",
 )
-@click.option("--days", type=click.IntRange(1, 36_500), help="Days until it ends; never without.")
-@click.option("--rate", type=click.FloatRange(0.001, 1_000_000), help="Requests per second; no bound without.")
+@click.option("--days", type=click.IntRange(1, 36_500), help="Days until the key expires.  [default: never]")
+@click.option("--rate", type=click.FloatRange(0.001, 1_000_000), help="Requests per second.  [default: no limit]")
 @json_option
 def keys_create(
     name: str, scopes: tuple[str, ...], models: tuple[str, ...], days: int | None, rate: float | None, as_json: bool
 ) -> None:
-    """Make a key and print it, this once.
+    """Create a key and print it; it is shown only once.
 
     \b
     Example:
@@ -107,7 +115,7 @@ def keys_list(as_json: bool) -> None:
 @click.argument("key_id", metavar="ID")
 @json_option
 def keys_revoke(key_id: str, as_json: bool) -> None:
-    """Take a key back, for good. The service refuses it within seconds.
+    """Revoke a key permanently. The service refuses it within seconds.
 
     \b
     Example:

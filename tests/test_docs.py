@@ -112,7 +112,7 @@ def test_the_tutorial_can_be_followed(shell: Shell) -> None:
             printed[command] = shell.run(command, 3 * (command in SAYS_NO))
     assert "promoted loans version 1" in printed["perennial train loans"]
     assert "promoted loans version 2" in printed["perennial train loans --set training.params.min_samples_leaf=100"]
-    assert "version 2 stays champion" in printed["perennial train loans --set training.params.learning_rate=0.2"]
+    assert "version 2 remains champion" in printed["perennial train loans --set training.params.learning_rate=0.2"]
     assert "version 2 against version 1" in printed["perennial compare loans@1 loans@2"]
     assert "first champion" in printed["perennial history loans"]
     assert "6,000" in printed["perennial data loans"]

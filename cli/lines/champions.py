@@ -1,4 +1,4 @@
-"""Who was champion when, and what people decided, as lines for a terminal."""
+"""Tenures, reviews and moves of champions, formatted for a terminal."""
 
 from __future__ import annotations
 
@@ -14,36 +14,37 @@ if TYPE_CHECKING:
 
 
 def tenure_lines(history: TenureHistory) -> list[str]:
-    """Each time in office, newest last, then what people said and who waits; or the champion of one moment."""
+    """List tenures, newest last, then reviews and the waiting version; or the champion at one moment."""
     if history.moment is not None:
         return _moment_lines(history, history.moment)
     if not (history.tenures or history.reviews or history.waiting):
         return [f"{history.model} has no champion yet; train one with: perennial train {history.model}"]
     tenures = [_tenure_row(tenure) for tenure in history.tenures]
-    said = [(_time(one.at), str(one.version), one.action, one.actor, one.reason) for one in history.reviews]
+    reviews = [(_time(one.at), str(one.version), one.action, one.actor, one.reason) for one in history.reviews]
     return [
-        *table(("", "champion", "since (UTC)", "until", "by", "who", "why"), tenures),
-        *section(table(("when (UTC)", "version", "review", "who", "why"), said)),
+        *table(("", "champion", "since (UTC)", "until", "kind", "actor", "reason"), tenures),
+        *section(table(("when (UTC)", "version", "review", "actor", "reason"), reviews)),
         *section(_waiting_lines(history)),
     ]
 
 
 def move_lines(move: Move) -> list[str]:
-    """Say who is champion now, and how to take it back."""
+    """Report the present champion, and how to undo the move."""
     entry = move.entry
     if not move.moved:
-        return [f"nothing to do: version {entry.version} of {entry.model} is champion since {_time(entry.at)} UTC"]
-    instead = f", in place of version {move.replaced}" if move.replaced is not None else ""
-    undo = [f"  to take it back: perennial rollback {entry.model} --reason …"] if entry.kind == "approval" else []
+        since = f"{_time(entry.at)} UTC"
+        return [f"nothing to do: version {entry.version} of {entry.model} has been champion since {since}"]
+    instead = f"; it replaces version {move.replaced}" if move.replaced is not None else ""
+    undo = [f"  to undo this: perennial rollback {entry.model} --reason …"] if entry.kind == "approval" else []
     return [
-        f"version {entry.version} of {entry.model} is champion now{instead}",
+        f"version {entry.version} of {entry.model} is now champion{instead}",
         f"  {entry.reason} ({entry.actor})",
         *undo,
     ]
 
 
 def rejection_lines(review: Review) -> list[str]:
-    """Say what is on record."""
+    """Report a recorded rejection."""
     return [f"version {review.version} of {review.model} is rejected", f"  {review.reason} ({review.actor})"]
 
 
@@ -71,7 +72,7 @@ def _waiting_lines(history: TenureHistory) -> list[str]:
         return []
     named = f"{history.model}@{history.waiting} --reason …"
     return [
-        f"version {history.waiting} waits for you:",
+        f"version {history.waiting} waits for approval:",
         f"  perennial approve {named}",
         f"  perennial reject {named}",
     ]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def deployment_lines(deployed: Sequence[DeployedFlow]) -> list[str]:
-    """Word what became of each deployment."""
+    """Return one line per deployment: name, change and schedule."""
     width = max(len(flow.name) for flow in deployed)
     lines = []
     for flow in deployed:

@@ -1,4 +1,4 @@
-"""What became of a window, and how windows went over time, as lines for a terminal."""
+"""The verdict on a window, and the history of windows, formatted for a terminal."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ if TYPE_CHECKING:
     from core.performance.loss import Performance
 
 SHOWN_COLUMNS = 12
-"""Columns of one window that are listed; the rest are counted."""
+"""Maximum columns listed for one window; the rest are counted."""
 
 SHOWN_HISTORIES = 25
-"""Columns whose history is drawn; the rest are counted."""
+"""Maximum columns whose history is drawn; the rest are counted."""
 
 NAME_WIDTH = 32
 FEWEST_CELLS = 6
 UNKNOWN_WIDTH = 100
-"""Characters of a line of the history where no terminal says how many it has."""
+"""Characters of a line of the history if the output is not a terminal."""
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 STEPS = (0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0)
-"""Multiples of the bound where a block gives way to the next: the lower half stands for what is small."""
+"""Multiples of the bound that separate the blocks; the lower four blocks are values up to the bound."""
 
 DRIFTED, GAP = "*", "·"
 
 
 def monitor_lines(verdict: DriftVerdict, links: Mapping[str, str], width: int | None = None) -> list[str]:
-    """Say what was decided on a window, why, which columns made the difference, and where to look.
+    """Report the verdict on a window, its reasons, the columns with the largest influence, and links.
 
     Parameters
     ----------
     links
-        Places by title.
+        Paths or addresses by title.
     width
-        Characters of a line; by default the terminal's, and without one sentences are not broken.
+        Characters of a line; by default the terminal's; without a terminal, sentences are not wrapped.
     """
     width = _terminal_width() if width is None else width
     return [
@@ -62,21 +62,21 @@ def monitor_lines(verdict: DriftVerdict, links: Mapping[str, str], width: int | 
 def drift_lines(
     model: str, windows: Sequence[DriftVerdict], report: str | None, *, bound: float = 0.1, width: int | None = None
 ) -> list[str]:
-    """Tell how a model's windows went, and draw the PSI of each column over them.
+    """List a model's windows, and draw the PSI of each column over them.
 
     Parameters
     ----------
     windows
-        In the order they were measured; told in the order of their rows' times, where they have any.
+        In the order in which they were measured; listed in the order of their rows' times, if they have times.
     report
-        Place of the newest report.
+        Path or address of the newest report.
     bound
-        PSI up to which a change is small: ``drift.psi`` of the model file.
+        PSI bound up to which a change is small: ``drift.psi`` of the model file.
     width
         Characters of a line; by default the terminal's.
     """
     if not windows:
-        return [f"no window of {model} was measured yet; measure one with: perennial monitor {model}"]
+        return [f"no drift window of {model} was measured yet; measure one with: perennial monitor {model}"]
     width = (_terminal_width() if width is None else width) or UNKNOWN_WIDTH
     windows = _in_time(windows)
     return [
@@ -88,14 +88,14 @@ def drift_lines(
 
 
 def sparkline(cells: Iterable[tuple[float, bool] | None], bound: float) -> str:
-    """Draw PSI over windows: a block each, followed by ``*`` where the column drifted; ``·`` where nobody knows.
+    """Draw PSI over windows: one block each, followed by ``*`` if the column drifted; ``·`` if there is no value.
 
     Parameters
     ----------
     cells
-        PSI and whether the column drifted, oldest first; None for a window without an answer.
+        PSI and whether the column drifted, oldest first; None for a window without a value.
     bound
-        The lower four blocks are PSI up to here, the upper four beyond it, beyond 2.5, 5 and 10 times as much.
+        The lower four blocks are PSI up to the bound; the upper four are PSI above 1, 2.5, 5 and 10 times the bound.
 
     Examples
     --------
@@ -116,9 +116,9 @@ def _headline(verdict: DriftVerdict) -> str:
     retrain = "retraining is recommended" if verdict.retrain else "retraining is not recommended"
     return {
         "ok": "ok, nothing has drifted",
-        "watch": "watch, there is a change that calls for no action yet",
+        "watch": "watch, there is a change, but no action is needed yet",
         "drift": f"drift, {retrain}",
-        "insufficient": "insufficient, this window says neither yes nor no",
+        "insufficient": "insufficient, the window has too little evidence for a decision",
     }[verdict.status]
 
 
@@ -137,7 +137,7 @@ def _rival(verdict: DriftVerdict) -> str:
 
 
 def _is_judged(verdict: DriftVerdict) -> bool:
-    """Whether the window's numbers mean something: those of too few rows would be read as an answer."""
+    """Whether the window's numbers may be shown: with too few rows they would be misread as a result."""
     return verdict.status != "insufficient"
 
 
@@ -162,14 +162,14 @@ def _column_table(columns: Sequence[ColumnDrift], width: int) -> list[str]:
 
 
 def _rank(column: ColumnDrift) -> tuple[bool, bool, float, float]:
-    """Drifted before quiet; the target and the prediction, which carry no importance, before the features."""
+    """Sort drifted columns first; then target and prediction, which have no importance, before the features."""
     return not column.drifted, column.role == "feature", -column.importance, -column.psi
 
 
 def _rest(drifted: Sequence[bool]) -> list[str]:
     """Count the columns that are not shown."""
-    told = f"{sum(drifted)} of which drifted" if any(drifted) else "none of which drifted"
-    return [f"and {_counted(len(drifted), 'more column')}, {told}"] if drifted else []
+    share = f"{sum(drifted)} of which drifted" if any(drifted) else "none of which drifted"
+    return [f"and {_counted(len(drifted), 'more column')}, {share}"] if drifted else []
 
 
 def _importance(column: ColumnDrift) -> float | None:
@@ -177,7 +177,7 @@ def _importance(column: ColumnDrift) -> float | None:
 
 
 def _column_name(column: ColumnDrift, width: int) -> str:
-    # The column of a data set can be called prediction: what is none of its columns stands in brackets.
+    # A data set may have a column named "prediction", so target and prediction are shown in brackets.
     limit = max(12, width // 4) if 0 < width < 4 * NAME_WIDTH else NAME_WIDTH
     return readable(column.name, limit) if column.role == "feature" else f"({column.role})"
 
@@ -207,7 +207,7 @@ def _performance_table(found: Sequence[Performance], width: int) -> list[str]:
 
 
 def _in_time(windows: Sequence[DriftVerdict]) -> list[DriftVerdict]:
-    """Order windows by their rows' times; one without follows the one that was measured before it."""
+    """Order windows by their rows' times; a window without times follows the one measured before it."""
     moments: list[datetime] = []
     for one in windows:
         moments.append(one.window.last_time or (moments[-1] if moments else datetime.min))
@@ -225,7 +225,7 @@ def _window_table(windows: Sequence[DriftVerdict], width: int) -> list[str]:
     ends = _times([one.window.last_time for one in windows])
     timed = bool(set(ends) - {NONE})
     rivals = [_short_rival(one) for one in windows]
-    # The first is the one that decides.
+    # The first metric is the one that decides.
     found = [one.performance[0] if one.performance and _is_judged(one) else None for one in windows]
     metrics = {one.metric for one in found if one}
     parts = [
@@ -239,8 +239,8 @@ def _window_table(windows: Sequence[DriftVerdict], width: int) -> list[str]:
         _Part(metric_label(*metrics) if len(metrics) == 1 else "performance", [_value(one, metrics) for one in found]),
         _Part("", [_known_by(one) for one in found], goes=4),
     ]
-    told = ["drifted: share of the champion's importance"] if any(map(_is_judged, windows)) else []
-    return [*_fitted(parts, width), *told]
+    legend = ["drifted: share of the champion's importance"] if any(map(_is_judged, windows)) else []
+    return [*_fitted(parts, width), *legend]
 
 
 def _measured(verdict: DriftVerdict) -> str:
@@ -267,7 +267,7 @@ def _known_by(found: Performance | None) -> str:
 
 @dataclass(frozen=True)
 class _History:
-    """A column as the newest window names it, and its PSI over the windows, oldest first."""
+    """A column of the newest window, and its PSI over all windows, oldest first."""
 
     column: ColumnDrift
     cells: list[tuple[float, bool] | None]
@@ -319,13 +319,13 @@ def _legend(n_drawn: int, n_windows: int, bound: float, width: int) -> list[str]
     )
     which = _counted(n_windows, "window")
     which = f"the last {n_drawn:,} of {which}" if n_drawn < n_windows else which
-    text = f"PSI of {which}, newest right: {BLOCKS[:4]} up to {bound:g}, {beyond}; {DRIFTED} drifted, {GAP} no answer"
+    text = f"PSI of {which}, newest right: {BLOCKS[:4]} up to {bound:g}, {beyond}; {DRIFTED} drifted, {GAP} no value"
     return textwrap.wrap(text, width)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A column of a table: its header, its cells, and whose turn it is to go while lines are too long."""
+    """A column of a table: its header, its cells, and its rank for removal if lines are too long (None: keep)."""
 
     header: str
     cells: list[str]
@@ -333,7 +333,7 @@ class _Part:
 
 
 def _fitted(parts: list[_Part], width: int) -> list[str]:
-    """Write a table without the columns that say nothing, nor those it has no room for; width 0 has room for all."""
+    """Format a table without empty columns and without columns that do not fit; width 0 means unlimited."""
     shown = [part for part in parts if {cell.strip() for cell in part.cells} - {NONE, ""}]
     turns = sorted(part.goes for part in shown if part.goes is not None)
     lines = _table(shown)
@@ -349,12 +349,12 @@ def _table(parts: list[_Part]) -> list[str]:
 
 
 def _terminal_width() -> int:
-    """Characters of a line; 0 where the output is no terminal."""
+    """Characters of a line; 0 if the output is not a terminal."""
     return shutil.get_terminal_size((0, 0)).columns
 
 
 def _sentences(texts: Sequence[str], width: int) -> list[str]:
-    # Names of columns and batches come with the sentences.
+    # The sentences contain names of columns and batches, which may contain control characters.
     lines = [readable(text, len(text)) for text in texts]
     if not width:
         return [f"  {line}" for line in lines]
@@ -366,7 +366,7 @@ def _sentences(texts: Sequence[str], width: int) -> list[str]:
 
 
 def _times(moments: Sequence[datetime | None]) -> list[str]:
-    """Days, or minutes where days would not tell neighbours apart."""
+    """Format moments as days, or with minutes if several moments fall on one day."""
     days = [NONE if moment is None else f"{moment:%Y-%m-%d}" for moment in moments]
     if len({day for day in days if day != NONE}) == len({moment for moment in moments if moment}):
         return days
@@ -382,7 +382,7 @@ def _percent(share: float) -> str:
 
 
 def _percents(shares: Iterable[float | None], header: str) -> list[str]:
-    """Shares, flush right under their header: with the sign they are text to a table."""
+    """Format shares flush right under their header, because ``table`` takes cells with a % sign for text."""
     return [(NONE if share is None else _percent(share)).rjust(len(header)) for share in shares]
 
 

@@ -10,7 +10,7 @@ from core.operate.findings import Finding
 
 
 def finding_lines(findings: Sequence[Finding]) -> list[str]:
-    """Return one line per finding, what to do below it, and the sum."""
+    """Return one line per finding, its advice below it, and the total."""
     width = max(len(finding.check) for finding in findings)
     lines = []
     for finding in findings:
@@ -24,7 +24,7 @@ def finding_lines(findings: Sequence[Finding]) -> list[str]:
 def _sum(findings: Sequence[Finding]) -> str:
     counts = {level: sum(finding.level == level for finding in findings) for level in ("problem", "warning")}
     said = [f"{n} {level}{'s' if n > 1 else ''}" for level, n in counts.items() if n]
-    return " and ".join(said) if said else f"all {len(findings)} checks are well"
+    return " and ".join(said) if said else f"all {len(findings)} checks passed"
 
 
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def training_lines(outcome: TrainOutcome) -> list[str]:
-    """Say what a training came to, and where to look."""
+    """Report the outcome of a training, with reasons, metrics and links."""
     metrics = [_metric_row(metric, estimate) for metric, estimate in outcome.metrics.items()]
     return [
         "",
@@ -23,9 +23,9 @@ def training_lines(outcome: TrainOutcome) -> list[str]:
 
 
 def ingestion_lines(outcome: IngestOutcome) -> list[str]:
-    """Say what became of the rows."""
+    """Report whether the rows were accepted, with reasons and links."""
     verb = "wrote" if outcome.is_new else "kept"
-    headline = f"{verb} batch {outcome.batch}" if outcome.accepted else "validation says no: the rows were refused"
+    headline = f"{verb} batch {outcome.batch}" if outcome.accepted else "validation failed: the rows were refused"
     version = [f"  data version {outcome.data_version}"] if outcome.data_version else []
     links = [f"{title:18} {short_path(place)}" for title, place in outcome.links.items()]
     return ["", headline, *(f"  {reason}" for reason in outcome.reasons), *version, *section(links)]
@@ -34,16 +34,16 @@ def ingestion_lines(outcome: IngestOutcome) -> list[str]:
 def _training_headline(outcome: TrainOutcome) -> str:
     name = f"{outcome.model} version {outcome.version}" if outcome.version else outcome.model
     alias = f" ({outcome.alias})" if outcome.alias else ""
-    stays = f"; version {outcome.champion} stays champion" if outcome.champion else ""
+    stays = f"; version {outcome.champion} remains champion" if outcome.champion else ""
     ask = f"perennial approve {outcome.model}@{outcome.version} --reason TEXT"
     what = "is not promoted" if outcome.version else "was not trained"
     return {
-        "promoted": f"promoted {name}: it is the champion now",
-        "waiting": f"{name} waits for a person: {ask} (or reject)",
+        "promoted": f"promoted {name}: it is now champion",
+        "waiting": f"{name} waits for approval: {ask} (or reject)",
         "recorded": f"{name} would be promoted, but the mode is dry_run{stays}",
-        "refused": f"{outcome.stage} says no: {name} {what}{stays}",
-        "undecided": f"{outcome.stage} cannot tell: {name} is not promoted{stays}",
-        "unchanged": f"nothing to do: {name}{alias} is that model already",
+        "refused": f"refused ({outcome.stage}): {name} {what}{stays}",
+        "undecided": f"undecided ({outcome.stage}): {name} is not promoted{stays}",
+        "unchanged": f"nothing to do: {name}{alias} was trained from the same data, configuration and code",
     }[outcome.status]
 
 

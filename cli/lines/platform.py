@@ -1,4 +1,4 @@
-"""The platform's processes as lines for a terminal."""
+"""The platform's processes, formatted for a terminal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def platform_lines(statuses: Sequence[Status]) -> list[str]:
 
 
 def platform_document(statuses: Sequence[Status], state: PlatformState) -> dict[str, object]:
-    """Content that JSON can hold; the addresses of databases, which may hold passwords, are left out."""
+    """Return a JSON-serializable document, without database addresses, which may contain passwords."""
     return {
         "ready": state.ready,
         "pid": state.pid,
@@ -35,12 +35,12 @@ def platform_document(statuses: Sequence[Status], state: PlatformState) -> dict[
 
 
 def change_line(before: Status, after: Status, at: datetime) -> str:
-    """Say what became of a process."""
+    """Report a change of a process's state."""
     words: Mapping[str, str] = {
         "healthy": f"healthy (process {after.pid})",
-        "starting": f"started anew (process {after.pid})",
-        "unhealthy": f"does not answer any more (process {after.pid}); {short_path(after.log)}",
-        "waiting": f"ended; it is started again. {short_path(after.log)}",
+        "starting": f"restarted (process {after.pid})",
+        "unhealthy": f"unresponsive (process {after.pid}); see {short_path(after.log)}",
+        "waiting": f"ended; restarting it. See {short_path(after.log)}",
     }
     moment = click.style(f"{at:%H:%M:%S}", dim=True)
     colour = COLOURS.get(after.state, "red")

@@ -1,4 +1,4 @@
-"""Triggers and what came of them, as lines for a terminal."""
+"""Triggers and their outcomes, formatted for a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REASON_WIDTH = 90
 
 
 def retrain_lines(outcome: RetrainOutcome) -> list[str]:
-    """Say what came of a trigger, and why."""
+    """Report the outcome of a trigger, with reasons."""
     version = f" version {outcome.version}" if outcome.version is not None else ""
     repeated = " (answered before)" if outcome.repeated else ""
     return [f"{outcome.model}: {outcome.status}{version}{repeated}", *(f"  - {reason}" for reason in outcome.reasons)]
@@ -26,8 +26,8 @@ def retrain_lines(outcome: RetrainOutcome) -> list[str]:
 def trigger_lines(found: Sequence[Trigger], model: str | None) -> list[str]:
     """One line for each trigger, newest first."""
     if not found:
-        return [f"no retraining was asked for yet{f' of {model}' if model else ''}; do: perennial retrain MODEL"]
-    header = ("when (UTC)", "model", "by", "sender", "answer", "version", "seconds", "why")
+        return [f"no retraining of {model or 'any model'} was requested yet; request one: perennial retrain MODEL"]
+    header = ("when (UTC)", "model", "kind", "sender", "outcome", "version", "seconds", "reason")
     return table(header, [_row(trigger) for trigger in found])
 
 

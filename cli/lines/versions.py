@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def comparison_lines(verdict: GateVerdict) -> list[str]:
-    """Say how one version does against another, and what the gate would say to it.
+    """Report the comparison of two versions and the gate's verdict.
 
     Parameters
     ----------
     verdict
-        Of the second version as a challenger of the first.
+        The gate's verdict on the second version as challenger to the first.
     """
     return [
         "",
@@ -26,7 +26,7 @@ def comparison_lines(verdict: GateVerdict) -> list[str]:
         *_rows_lines(verdict),
         *(section(_gain_table(verdict, verdict.comparison)) if verdict.comparison else []),
         "",
-        f"the gate would say: {verdict.decision}",
+        f"gate's verdict: {verdict.decision}",
         *(f"  {reason}" for reason in verdict.reasons),
     ]
 
@@ -67,7 +67,7 @@ def _rows_lines(verdict: GateVerdict) -> list[str]:
     if holdout is None:
         return []
     return [
-        f"  {holdout.n_rows:,} of {holdout.n_holdout:,} holdout rows are new to both: version {verdict.champion} has "
+        f"  {holdout.n_rows:,} of {holdout.n_holdout:,} holdout rows are new to both: version {verdict.champion} was "
         f"trained on {holdout.n_seen_by_champion:,}, version {verdict.version} on {holdout.n_seen_by_challenger:,}"
     ]
 

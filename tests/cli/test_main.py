@@ -138,7 +138,7 @@ class TestWholeCommand:
 
         first = self._run("train", "loans")
         assert first.returncode == 0, first.stderr
-        assert "promoted loans version 1: it is the champion now" in first.stdout
+        assert "promoted loans version 1: it is now champion" in first.stdout
         assert "registered loans version 1" in first.stderr
         assert "warning" not in first.stderr.lower()
         assert "\x1b" not in first.stdout + first.stderr
@@ -167,7 +167,7 @@ class TestWholeCommand:
         """Compare, approve against the gate, look into the history, roll back until there is nothing below."""
         compared = self._run("compare", "loans@1", "loans@2")
         assert compared.returncode == 0, compared.stderr
-        assert "the gate would say: keep" in compared.stdout
+        assert "gate's verdict: keep" in compared.stdout
         assert self._run("compare", "loans@1", "loans@7").returncode == 2
         judged = self._run("judge", "loans@2", "--json")
         assert judged.returncode == 3, judged.stderr

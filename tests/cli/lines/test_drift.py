@@ -124,9 +124,9 @@ def order(lines: Sequence[str], header: str) -> list[str]:
     [
         (verdict(), "credit: drift, retraining is recommended"),
         (verdict(drift=Drift(persistence=(1, 1), retrain_on="never")), "credit: drift, retraining is not recommended"),
-        (verdict(drift=Drift()), "credit: watch, there is a change that calls for no action yet"),
+        (verdict(drift=Drift()), "credit: watch, there is a change, but no action is needed yet"),
         (verdict(columns(0.01), ()), "credit: ok, nothing has drifted"),
-        (verdict(n_rows=50), "credit: insufficient, this window says neither yes nor no"),
+        (verdict(n_rows=50), "credit: insufficient, the window has too little evidence for a decision"),
     ],
 )
 def test_the_first_line_is_the_decision(found: DriftVerdict, headline: str) -> None:
@@ -213,7 +213,7 @@ def test_names_cannot_steer_the_terminal() -> None:
 def test_no_history_says_how_to_make_one() -> None:
     """A model that was never monitored is told the command."""
     assert drift_lines("credit", [], None) == [
-        "no window of credit was measured yet; measure one with: perennial monitor credit"
+        "no drift window of credit was measured yet; measure one with: perennial monitor credit"
     ]
 
 

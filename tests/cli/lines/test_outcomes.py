@@ -24,16 +24,16 @@ def _outcome(found: GateVerdict) -> TrainOutcome:
 @pytest.mark.parametrize(
     ("found", "status", "headline"),
     [
-        (promoted(), "promoted", "promoted credit version 4: it is the champion now"),
-        (first(), "promoted", "promoted credit version 1: it is the champion now"),
+        (promoted(), "promoted", "promoted credit version 4: it is now champion"),
+        (first(), "promoted", "promoted credit version 1: it is now champion"),
         (
             promoted("manual"),
             "waiting",
-            "credit version 4 waits for a person: perennial approve credit@4 --reason TEXT",
+            "credit version 4 waits for approval: perennial approve credit@4 --reason TEXT",
         ),
-        (promoted("dry_run"), "recorded", "would be promoted, but the mode is dry_run; version 3 stays champion"),
-        (refused(), "refused", "gate says no: credit version 4 is not promoted; version 3 stays champion"),
-        (undecided(), "undecided", "gate cannot tell: credit version 4 is not promoted; version 3 stays champion"),
+        (promoted("dry_run"), "recorded", "would be promoted, but the mode is dry_run; version 3 remains champion"),
+        (refused(), "refused", "refused (gate): credit version 4 is not promoted; version 3 remains champion"),
+        (undecided(), "undecided", "undecided (gate): credit version 4 is not promoted; version 3 remains champion"),
     ],
 )
 def test_a_training_says_what_became_of_the_version(found: GateVerdict, status: str, headline: str) -> None:
@@ -76,7 +76,7 @@ def test_a_version_from_an_earlier_run_has_the_gates_metric_and_a_card() -> None
 def test_rows_that_were_refused_were_not_trained_on() -> None:
     """Without a version nobody can stay or be promoted."""
     outcome = TrainOutcome("credit", "refused", "validation", ("too many rows failed",))
-    assert training_lines(outcome)[1] == "validation says no: credit was not trained"
+    assert training_lines(outcome)[1] == "refused (validation): credit was not trained"
 
 
 def test_a_comparison_is_one_table_and_the_gates_answer() -> None:
@@ -90,14 +90,14 @@ def test_a_comparison_is_one_table_and_the_gates_answer() -> None:
     assert whole.index("0.8123") + len("0.8123") == header.index("version 4") + len("version 4")
     west = next(line for line in lines if "region = west" in line)
     assert west.endswith("-0.0652 to -0.0232  worse beyond noise (p = 0.0004)")
-    assert lines.index("the gate would say: keep") < lines.index(f"  {refused().reasons[0]}")
+    assert lines.index("gate's verdict: keep") < lines.index(f"  {refused().reasons[0]}")
 
 
 def test_without_a_comparison_the_rows_and_the_reason_remain() -> None:
     """Too few clean rows leave no table."""
     lines = comparison_lines(undecided())
     assert "42 of 4,800" in lines[2]
-    assert lines[3:5] == ["", "the gate would say: undecided"]
+    assert lines[3:5] == ["", "gate's verdict: undecided"]
     assert len(comparison_lines(replace(undecided(), holdout=None))) == len(lines) - 1
 
 

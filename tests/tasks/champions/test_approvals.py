@@ -412,7 +412,7 @@ class TestCommands:
         judge(self.settings, 2)
         assert "perennial approve credit@2 --reason" in self._invoke("history", "credit").stdout
         approved = self._invoke("approve", "credit@2", "--reason", "agreed")
-        assert approved.stdout.startswith("version 2 of credit is champion now, in place of version 1")
+        assert approved.stdout.startswith("version 2 of credit is now champion; it replaces version 1")
         assert "nothing to do" in self._invoke("approve", "credit@2", "--reason", "agreed").stdout
         back = self._invoke("rollback", "credit", "--reason", "complaints", "--json")
         assert json.loads(back.stdout)["version"] == 1
