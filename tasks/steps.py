@@ -1,7 +1,7 @@
 """The steps of the flows as Prefect tasks: each takes references, calls a plain function, returns a reference.
 
-Retries stand on steps that touch a network or a disk, and only for failures of storage; a wrong answer fails once.
-Nothing is cached by Prefect: what a step may skip is decided by the content of the data, not by its inputs' hash.
+Steps that use a network or a disk are retried, and only for storage failures; a wrong result fails at once.
+Prefect caches nothing: whether a step may be skipped depends on the content of the data, not on a hash of its inputs.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _logger = logging.getLogger("perennial.steps")
 
 
 def _storage_failed(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Retry failures of storage only, and say so."""
+    """Retry storage failures only, and log each retry."""
     error = state.result(raise_on_failure=False)
     if isinstance(error, StorageError):
-        _logger.warning("%s (trying again)", error)
+        _logger.warning("%s (retrying)", error)
         return True
     return False
 
@@ -69,7 +69,7 @@ def stage(config: ModelConfig) -> StagedRows:
 
 @plain_step
 def find_batch(config: ModelConfig, rows: StagedRows) -> Batch | None:
-    """Find the batch that holds exactly these rows already."""
+    """Find an existing batch that holds exactly these rows."""
     from tasks.versions.versions import known_batch
 
     return known_batch(rows, config, load_settings())
@@ -77,7 +77,7 @@ def find_batch(config: ModelConfig, rows: StagedRows) -> Batch | None:
 
 @plain_step
 def validate(config: ModelConfig, rows: StagedRows) -> ValidationResult:
-    """Judge the rows by the model's suite; a repeat rebuilds the same pages."""
+    """Validate the rows against the model's suite; a repeat rebuilds the same pages."""
     from tasks.validation.results import keep_result
     from tasks.validation.validate import validate_rows
 
@@ -89,7 +89,7 @@ def validate(config: ModelConfig, rows: StagedRows) -> ValidationResult:
 
 @io_step
 def write(config: ModelConfig, validation: ValidationResult) -> Batch:
-    """Land the accepted rows as a batch; rows that are there already make no second one."""
+    """Write the accepted rows as a batch; rows that are already stored make no second batch."""
     from tasks.versions.versions import write_batch
 
     with step("Writing the batch"):
@@ -110,7 +110,7 @@ def version(config: ModelConfig) -> DataVersion:
 
 @io_step
 def prepare_run(config: ModelConfig, data_version: str, trigger: str) -> TrainingRun:
-    """Lay the snapshot out and name the run by everything that decides its result."""
+    """Check the snapshot out and compute the run key from everything that determines the result."""
     from tasks.train.training_run import training_run
 
     with step("Laying out the snapshot"):
@@ -119,7 +119,7 @@ def prepare_run(config: ModelConfig, data_version: str, trigger: str) -> Trainin
 
 @io_step
 def find_version(run: TrainingRun) -> TrainOutcome | None:
-    """Find the version that the same run registered before, and whether anything is left to do for it."""
+    """Find the version that the same run registered before, and whether it is settled."""
     from tasks.champions.aliases import repair
     from tasks.gate.judge import alias_and_champion, is_settled
     from tasks.registry.versions import find_registered
@@ -146,7 +146,7 @@ def find_version(run: TrainingRun) -> TrainOutcome | None:
 
 @plain_step
 def check_leakage(run: TrainingRun) -> tuple[str, ...]:
-    """Reasons not to train on these rows; empty when there are none."""
+    """Return reasons not to train on these rows; empty if there are none."""
     from tasks.train.bench import open_bench
 
     with step("Checking for leakage"):
@@ -198,7 +198,7 @@ def judge(run: TrainingRun, version: TrainOutcome) -> GateVerdict:
 
 @io_step
 def promote(run: TrainingRun, verdict: GateVerdict) -> bool:
-    """Let a version take office as the gate says; False where the champion moved meanwhile."""
+    """Promote a version by the gate's verdict; return False if the champion changed in the meantime."""
     from tasks.gate.judge import promote as promote_version
 
     with step("Promoting"):
@@ -215,7 +215,7 @@ def choose_window(
     exact: bool,
     wait_seconds: float,
 ) -> MonitoredWindow:
-    """Choose the rows to look at and name the decision about them; nothing is read yet."""
+    """Choose the rows to measure and compute the key of their decision; no rows are read yet."""
     from tasks.monitor.windows import Asked, monitored_window
 
     asked = Asked(tuple(batches or ()), since, until, against, exact)
@@ -224,7 +224,7 @@ def choose_window(
 
 @io_step
 def find_drift(window: MonitoredWindow) -> DriftVerdict | None:
-    """Find the decision about the same rows by the same rules."""
+    """Find a recorded decision about the same rows by the same rules."""
     from tasks.monitor.measure import recorded_verdict
 
     return recorded_verdict(window, load_settings())
@@ -232,7 +232,7 @@ def find_drift(window: MonitoredWindow) -> DriftVerdict | None:
 
 @io_step
 def measure_drift(window: MonitoredWindow) -> DriftEvidence:
-    """Count the window against the reference, ask the champion, and start the report beside it."""
+    """Count the window against the reference, predict with the champion, and start the report in parallel."""
     from tasks.monitor.measure import measure
 
     with step("Measuring the window"):
@@ -241,7 +241,7 @@ def measure_drift(window: MonitoredWindow) -> DriftEvidence:
 
 @plain_step
 def decide_drift(window: MonitoredWindow, evidence: DriftEvidence) -> DriftVerdict:
-    """Decide by the evidence and the windows before this one."""
+    """Decide from the evidence and the earlier windows."""
     from tasks.monitor.measure import decided
 
     return decided(window, evidence, load_settings())
@@ -249,7 +249,7 @@ def decide_drift(window: MonitoredWindow, evidence: DriftEvidence) -> DriftVerdi
 
 @io_step
 def keep_drift(window: MonitoredWindow, verdict: DriftVerdict) -> DriftVerdict:
-    """Keep report, numbers and, last of all, the decision; of two runs at once the first decision stands."""
+    """Store the report, the numbers and, last, the decision; of two concurrent runs the first decision is kept."""
     from tasks.monitor.measure import keep
 
     with step("Keeping the report"):
@@ -258,7 +258,7 @@ def keep_drift(window: MonitoredWindow, verdict: DriftVerdict) -> DriftVerdict:
 
 @io_step
 def claim_trigger(model: str, kind: str, trigger_id: str | None, reason: str, force: bool) -> Claim:
-    """Claim the trigger for this run; a repeat by the same run finds it claimed."""
+    """Claim the trigger for this run; a repeat by the same run changes nothing."""
     from tasks.operate.retraining import FlowRun
     from tasks.operate.retraining import claim_trigger as claim
 
@@ -268,7 +268,7 @@ def claim_trigger(model: str, kind: str, trigger_id: str | None, reason: str, fo
 
 @io_step
 def check_pace(claim: Claim, config: ModelConfig) -> Refusal | None:
-    """Say why it is too soon to train again; nothing is written."""
+    """Return a refusal if cool-down or weekly budget forbids a retraining; nothing is written."""
     from tasks.operate.retraining import pace
 
     return pace(claim, config, load_settings())
@@ -276,7 +276,7 @@ def check_pace(claim: Claim, config: ModelConfig) -> Refusal | None:
 
 @io_step
 def check_rows(claim: Claim, config: ModelConfig, ingestion: IngestOutcome) -> Refusal | None:
-    """Say why the rows are no reason to train again; nothing is written."""
+    """Return a refusal if the rows do not justify a retraining; nothing is written."""
     from tasks.operate.retraining import rows
 
     with step("Looking for new rows"):
@@ -285,7 +285,7 @@ def check_rows(claim: Claim, config: ModelConfig, ingestion: IngestOutcome) -> R
 
 @io_step
 def refuse(claim: Claim, refusal: Refusal, data_version: str | None = None) -> RetrainOutcome:
-    """Record a refusal as the trigger's answer; the first answer stays."""
+    """Record a refusal as the trigger's outcome; the first recorded outcome is kept."""
     from tasks.operate.retraining import refuse as record
 
     return record(claim, refusal, data_version, load_settings())
@@ -293,7 +293,7 @@ def refuse(claim: Claim, refusal: Refusal, data_version: str | None = None) -> R
 
 @io_step
 def conclude(claim: Claim, outcome: TrainOutcome) -> RetrainOutcome:
-    """Record what the training came to as the trigger's answer; the first answer stays."""
+    """Record the training's outcome as the trigger's outcome; the first recorded outcome is kept."""
     from tasks.operate.retraining import conclude as record
 
     return record(claim, outcome, load_settings())

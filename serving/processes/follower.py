@@ -152,27 +152,27 @@ class Follower:
         self._missing: Set[str] = set()
 
     def run(self, stop: threading.Event) -> None:
-        """Look again and again until told to stop; whatever fails is told and tried again."""
+        """Poll until stopped; failures are logged and retried."""
         while not stop.is_set():
             try:
                 self.look()
             except Exception as error:  # noqa: BLE001 - the edge of a thread that must go on: it is told, and tried again
                 if not self._away or not isinstance(error, PerennialError):
-                    _logger.warning("the champions cannot be followed for now: %s", error)
+                    _logger.warning("cannot read the champions: %s; retrying", error)
                 self._away, self._engine = True, None
             else:
                 if self._away:
-                    _logger.info("the champions are followed again")
+                    _logger.info("the champions can be read again")
                 self._away = False
             stop.wait(self._serving.follow_seconds)
 
     def look(self) -> None:
-        """Look once: bring what is new and publish what changed.
+        """Poll once: fetch new champions' bundles and publish changes.
 
         Raises
         ------
         StorageError
-            The database is away, or the state cannot be written.
+            The database is unavailable, or the state cannot be written.
         """
         engine = self._engine = self._engine or open_database(self._settings.database_url)
         names = set(self._serving.models)
@@ -193,13 +193,13 @@ class Follower:
 
     def _tell_missing(self, names: Set[str]) -> None:
         for name in sorted(names - self._missing):
-            _logger.warning("%r has no champion yet; 'perennial models' lists what there is", name)
+            _logger.warning("%r has no champion yet; list the models with 'perennial models'", name)
         self._missing = names
 
     def _served(
         self, engine: Engine, champion: Champion, before: ModelState | None, trouble: dict[str, str]
     ) -> ModelState | None:
-        """State of a model: its champion where the bundle can be had, else what was served before."""
+        """Return the state of a model: its champion if the bundle can be fetched, else the version served before."""
         drift = _drift_summary(next(iter(drift_windows(engine, champion.model, limit=1)), None))
         if before is not None and self._is_current(before, champion):
             return msgspec.structs.replace(before, drift=drift)
@@ -241,7 +241,7 @@ class Follower:
         if manifest.model != champion.model:
             raise BundleError(f"the bundle of {champion.model!r} is that of {manifest.model!r}")
         _forget_old(home)
-        _logger.info("version %d of %r is to be served", champion.version, champion.model)
+        _logger.info("version %d of %r is ready to be served", champion.version, champion.model)
         return ModelState(
             name=champion.model,
             version=champion.version,
@@ -261,7 +261,7 @@ class Follower:
         try:
             return load_model_config(self._settings.root, model).training.trusted_types
         except ConfigError:
-            # A machine that only serves need not have the model files; their additions to the list are missing then.
+            # A machine that only serves may lack the model files; then their trusted types are missing.
             return ()
 
     def _publish(self, state: ServiceState) -> None:
@@ -279,8 +279,8 @@ class Follower:
 
 
 def _orphans(before: Mapping[str, ModelState], known: Set[str], names: Set[str]) -> list[ModelState]:
-    """Return models that were served and that the database no longer knows; history only grows, so it was lost."""
-    lost = "the operational database does not know this model any more: bring it back from a backup"
+    """Return served models that are no longer in the database; history is append-only, so it was lost."""
+    lost = "this model is no longer in the operational database: restore the database from a backup"
     return [
         msgspec.structs.replace(model, trouble=lost)
         for name, model in before.items()
@@ -294,7 +294,7 @@ def _is_here(folder: Path, manifest: str) -> bool:
     try:
         verified(folder, manifest)
     except BundleError as error:
-        _logger.warning("the private copy of a bundle was spoilt and is fetched again: %s", error)
+        _logger.warning("the local copy of a bundle is damaged; fetching it again: %s", error)
         shutil.rmtree(folder, ignore_errors=True)
         return False
     return True

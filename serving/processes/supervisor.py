@@ -1,4 +1,4 @@
-"""Start the workers on one port, start anew those that end, and follow the registry beside them."""
+"""Start the workers on one port, restart workers that end, and follow the champions in a thread."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _logger = logging.getLogger("perennial.supervisor")
 
 POLL_SECONDS = 0.1
 HANGS_AFTER_SECONDS = 30.0
-"""A worker whose event loop has not turned for so long is ended."""
+"""A worker whose event loop has been blocked for this long is unresponsive and is killed."""
 
 QUICK_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 10.0
-"""Between two starts of a worker that ends again within some seconds."""
+"""Maximum pause between two starts of a worker that ends within ``QUICK_SECONDS``."""
 
 BIND_SECONDS = 5.0
 
-# What a worker is given of the environment. Its settings come on standard input; what the registry and the artifact
-# store are reached with is none of its business.
+# Environment variables that a worker inherits. Its settings come on standard input; it must not have the credentials of
+# the registry and the artifact store.
 PASSED_ON = (
     "HOME",
     "LANG",
@@ -56,7 +56,7 @@ PASSED_ON_PREFIXES = ("PG", "SSL_CERT", "OMP_", "OPENBLAS", "MKL_")
 
 @dataclass
 class Worker:
-    """A place among the workers, and the process that fills it at present."""
+    """A numbered worker slot, and its present process."""
 
     place: int
     beat: Path
@@ -67,16 +67,16 @@ class Worker:
 
 
 class Supervisor:
-    """Runs the service until it is told to stop.
+    """Runs the service until it is stopped.
 
     Parameters
     ----------
     settings, serving
-        Where things lie, and how to serve.
+        Settings of the project and of the service.
     fetch
-        Command that brings bundles, see :class:`serving.processes.follower.Fetch`.
+        Command that fetches bundles, see :class:`serving.processes.follower.Fetch`.
     hooks
-        Who may send webhooks.
+        Keys of the webhook senders.
     """
 
     def __init__(self, settings: Settings, serving: ServingSettings, fetch: Sequence[str], hooks: HookSettings) -> None:
@@ -94,9 +94,9 @@ class Supervisor:
         Raises
         ------
         ConfigError
-            The address cannot be listened at, or the service would be unprotected.
+            The service cannot listen on the address, or it would be unprotected.
         StorageError
-            The folder of the service cannot be written.
+            The service's folder cannot be written.
         """
         home = self._settings.var / "serving"
         self._check_access(home)
@@ -119,7 +119,7 @@ class Supervisor:
         try:
             keys = api_keys(open_database(self._settings.database_url))
         except StorageError:
-            # Away at a cold start: the keys of the last time count.
+            # The database is unavailable at start: use the keys of the last state.
             state = read_state(home / str(self._serving.port))
             keys = list(state.keys) if state else []
         return any(key.revoked_at is None and (key.expires_at is None or key.expires_at > now) for key in keys)
@@ -143,16 +143,16 @@ class Supervisor:
         finally:
             self._stop.set()
             self._end_all(workers)
-        _logger.info("the service has ended")
+        _logger.info("the service has stopped")
 
     def _about(self, listening: socket.socket) -> str:
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         count = f"{self._serving.workers} worker{'s' if self._serving.workers > 1 else ''}"
-        access = "open to this machine" if self._serving.is_open else "keys and tokens only"
+        access = "open to this machine" if self._serving.is_open else "keys and tokens"
         senders = sorted({f"{key.sender} ({key.convention})" for key in self._hooks.keys})
-        about = f"log: {self._serving.log}; access: {access}; webhooks from: {', '.join(senders) or 'nobody'}"
-        return f"listening at http://{shown}:{port} with {count}; {about}"
+        about = f"log: {self._serving.log}; access: {access}; webhook senders: {', '.join(senders) or 'none'}"
+        return f"listening on http://{shown}:{port} with {count}; {about}"
 
     def _follow(self, instance: Path, bundles: Path) -> None:
         from serving.processes.follower import Fetch, Follower
@@ -175,7 +175,7 @@ class Supervisor:
         if worker.process is not None:
             if worker.process.poll() is None:
                 if _hangs(worker, now):
-                    _logger.warning("worker %d does not turn any more and is ended", worker.process.pid)
+                    _logger.warning("worker %d is unresponsive; restarting it", worker.process.pid)
                     worker.process.kill()
                 return
             self._note_end(worker, now)
@@ -193,7 +193,7 @@ class Supervisor:
         quick = now - worker.started < QUICK_SECONDS
         worker.pause = min(MAX_PAUSE_SECONDS, max(0.1, 2 * worker.pause)) if quick else 0.0
         worker.start_at = now + worker.pause
-        _logger.warning("worker %d ended (%s) and is started anew", process.pid, process.returncode)
+        _logger.warning("worker %d ended (%s); restarting it", process.pid, process.returncode)
 
     def _start(
         self, worker: Worker, listening: socket.socket, instance: Path, environment: dict[str, str]
@@ -218,15 +218,15 @@ class Supervisor:
         }
         assert process.stdin is not None  # noqa: S101 - a pipe was asked for
         try:
-            # The pipe stays open: its end tells the worker that nobody looks after it any more.
+            # The pipe stays open: when it closes, the worker knows that its supervisor has ended.
             process.stdin.write(json.dumps(told).encode() + b"\n")
             process.stdin.flush()
-        except BrokenPipeError:  # it ended already; the next look finds it
-            _logger.warning("worker %d ended as it started", process.pid)
+        except BrokenPipeError:  # it has already ended; the next round restarts it
+            _logger.warning("worker %d ended during start", process.pid)
         return process
 
     def _end(self, _signal: int, _frame: FrameType | None) -> None:
-        # Not the event: this may run while the main thread holds the event's lock.
+        # A flag instead of the event: this may run while the main thread holds the event's lock.
         self._told_to_stop = True
 
     def _end_all(self, workers: Sequence[Worker]) -> None:
@@ -238,7 +238,7 @@ class Supervisor:
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                _logger.warning("worker %d did not end in time and is killed", process.pid)
+                _logger.warning("worker %d did not end in time; killing it", process.pid)
                 process.kill()
                 process.wait()
 
@@ -254,22 +254,22 @@ def serve(settings: Settings, serving: ServingSettings, fetch: Sequence[str], ho
 
 
 def bound(serving: ServingSettings) -> socket.socket:
-    """Return a socket bound to the service's address; the workers listen at it.
+    """Return a socket bound to the service's address; the workers listen on it.
 
     Raises
     ------
     ConfigError
-        The address is taken, or is none of this machine's.
+        The address is in use, or does not belong to this machine.
     """
     deadline = time.monotonic() + BIND_SECONDS
     while True:
         try:
             return _opened(serving)
         except OSError as error:
-            # Workers of a supervisor that was killed hold the port until they have drained.
+            # Workers of a killed supervisor keep the port until they have drained.
             if time.monotonic() > deadline:
                 raise ConfigError(
-                    f"cannot listen at {serving.host} port {serving.port}: {error}; choose another --port"
+                    f"cannot listen on {serving.host} port {serving.port}: {error}; choose another --port"
                 ) from error
         time.sleep(0.2)
 

@@ -1,6 +1,6 @@
-"""A process that answers: ``python -m serving.processes.worker`` reads its :class:`Assignment` from standard input.
+"""A worker process: ``python -m serving.processes.worker`` reads its :class:`Assignment` from standard input.
 
-It ends gracefully on SIGTERM, and when standard input closes, which is when its supervisor is gone.
+It ends gracefully on SIGTERM, and when standard input closes because its supervisor has ended.
 """
 
 from __future__ import annotations
@@ -40,31 +40,31 @@ BEAT_SECONDS = 1.0
 KEEP_ALIVE_SECONDS = 75
 
 SWITCH_SECONDS = 0.0005
-"""How long the log's thread may keep the event loop waiting; Python's own 5 ms is the p99 of a light load."""
+"""Maximum time that the log's thread may block the event loop; Python's default of 5 ms would dominate the p99."""
 
 
 GARBAGE = (50_000, 50, 100)
-"""Objects and rounds between two collections: a request leaves no cycles, and the defaults cost 5 % of the speed."""
+"""Thresholds of the garbage collector: a request leaves no cycles, and the defaults cost 5 % of the throughput."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a worker is told.
+    """Parameters of a worker.
 
     Parameters
     ----------
     settings
         Content of :class:`~config.settings.ServingSettings`.
     database_url
-        Of the operational database; carries a password, so it is told on standard input.
+        Address of the operational database; may contain a password, so it is passed on standard input.
     instance
-        Folder of the state.
+        Folder of the instance's state.
     socket
         File descriptor of the listening socket.
     beat
-        File that is touched while the event loop turns.
+        File that the event loop touches every second.
     mlflow_uri
-        Where the registry's pages are, for links.
+        Address of the registry's pages, for links.
     root
         Folder of the project.
     hooks
@@ -82,14 +82,14 @@ class Assignment:
 
 
 class Server(uvicorn.Server):
-    """A server that says it is not ready, goes on for a while, and only then closes its port.
+    """A server that drains before shutdown: it reports "not ready", serves for a while, then closes its port.
 
     Parameters
     ----------
     config
-        Of uvicorn.
+        Configuration of uvicorn.
     service
-        Told that it is draining.
+        The service, whose ``draining`` is set.
     """
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
@@ -108,7 +108,7 @@ class Server(uvicorn.Server):
 
 
 def server_config(entry: Entry, grace_seconds: float) -> uvicorn.Config:
-    """Return how uvicorn runs the service; it is told nothing by its environment and adds nothing to answers."""
+    """Return uvicorn's configuration; it reads nothing from the environment and adds no headers to responses."""
     return uvicorn.Config(
         entry,
         http="httptools" if sys.platform != "win32" else "auto",
@@ -126,7 +126,7 @@ def server_config(entry: Entry, grace_seconds: float) -> uvicorn.Config:
 def build_service(
     settings: ServingSettings, instance: Path, database_url: str, metrics: Metrics, access: Access
 ) -> Service:
-    """Build what a worker holds."""
+    """Build a worker's service."""
     log = PredictionLog(
         partial(LogConnection, database_url, durable=settings.log == "commit"),
         settings.log,
@@ -141,7 +141,7 @@ def build_service(
 def build_inbox(
     hooks: HookSettings, settings: ServingSettings, database_url: str, root: Path, rates: SharedRates
 ) -> Inbox:
-    """Build what takes deliveries of webhooks."""
+    """Build the inbox for webhook deliveries."""
     bad = settings.bad_credentials_per_minute
     return Inbox(hooks, database_url, root, rates, bad_per_minute=bad)
 
@@ -157,7 +157,7 @@ async def _lifespan(service: Service, jwks: JwksFollower | None, beat: Path, _ap
         tasks = [asyncio.create_task(_beat(beat))]
         if jwks is not None:
             tasks.append(asyncio.create_task(jwks.follow(service.access.replace_jwks)))
-        # What is there now stays: the collector need not look at it again with every request.
+        # Objects that exist now are permanent: exclude them from later collections.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GARBAGE)
@@ -175,17 +175,17 @@ async def _beat(path: Path) -> None:
 
 
 def _end_with(descriptor: int) -> None:
-    """End this process gracefully when what it reads from ends."""
-    # Not by sys.stdin: a thread that waits in it holds its lock, and the interpreter could not end.
+    """End this process gracefully when the descriptor is closed."""
+    # Not by sys.stdin: a thread that waits in it holds its lock, and the interpreter could not exit.
     while os.read(descriptor, 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main() -> None:
-    """Answer requests until told to stop."""
+    """Serve requests until stopped."""
     for sort in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises the signal again when it has shut down; the interpreter then ends as it should.
+        # uvicorn raises the signal again after its shutdown; this handler then exits normally.
         signal.signal(sort, lambda *_: sys.exit(0))
     sys.setswitchinterval(SWITCH_SECONDS)
     told = msgspec.json.decode(sys.stdin.buffer.readline(), type=Assignment)

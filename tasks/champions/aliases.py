@@ -34,17 +34,17 @@ logger = logging.getLogger("perennial.champions")
 
 
 def project(model: str, settings: Settings) -> Standing:
-    """Set MLflow's aliases ``champion``, ``previous`` and ``challenger`` to what the database says.
+    """Set MLflow's aliases ``champion``, ``previous`` and ``challenger`` to the versions in the database.
 
-    A repeat writes nothing that is right already. What MLflow should say is read again after it was written, and
-    written again where somebody moved it meanwhile, so the last writer leaves the newest. Whoever dies in between has
-    said before that the aliases are unknown. Other aliases are not touched; a version that MLflow no longer has is
-    left out with a warning.
+    A repeat writes nothing that is already right. The database is read again after writing; if the champion changed in
+    the meantime, the aliases are written again, so the last writer leaves the newest state. Before writing, the
+    projection is marked as unknown, so a killed process leaves no false record. Other aliases are not touched; a
+    version that MLflow no longer has is skipped with a warning.
 
     Raises
     ------
     StorageError
-        MLflow or the database failed; the next command tries again.
+        MLflow or the database failed; the next command retries.
     """
     engine, client = open_database(settings.database_url), mlflow_client(settings)
     with _alone(model, settings):
@@ -59,22 +59,26 @@ def project(model: str, settings: Settings) -> Standing:
 
 
 def repair(model: str, settings: Settings, *, thorough: bool = False) -> None:
-    """Make up for what a killed command left undone between the database and MLflow.
+    """Complete an update of MLflow that a killed command left unfinished.
 
-    A registry from before the gate has its champion in MLflow alone: that version is adopted. Where the database says
-    that MLflow was told everything, MLflow is not even imported.
+    A registry from before the gate has its champion in MLflow alone: that version is adopted. If the database records
+    that MLflow is up to date, MLflow is not even imported.
 
     Parameters
     ----------
+    model
+        Name of the model.
+    settings
+        Names the database and the registry.
     thorough
-        Look at MLflow's aliases nonetheless: somebody may have moved them by hand.
+        Check MLflow's aliases in any case: a person may have moved them.
     """
     if is_empty(settings):
         return
     engine = open_database(settings.database_url)
     wanted = standing(engine, model)
     if not wanted.sequence and model not in model_names(settings.root):
-        return  # in a shared registry, other projects' aliases are not ours to move
+        return  # in a shared registry, aliases of other projects must not be changed
     if not thorough and is_projected(engine, model, wanted):
         return
     if not wanted.sequence:
@@ -105,7 +109,9 @@ def _set_alias(client: MlflowClient, model: str, alias: str, version: int) -> bo
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        logger.warning("%s of %s is version %d, which MLflow no longer has: no alias is set", alias, model, version)
+        logger.warning(
+            "%s of %s is version %d, which MLflow no longer has: its alias is not set", alias, model, version
+        )
         return False
     return True
 
@@ -125,7 +131,7 @@ def _adopt(engine: Engine, model: str, settings: Settings) -> None:
     client = mlflow_client(settings)
     with mlflow_failures(settings):
         held = _aliases(client, model).get(CHAMPION)
-        # What Perennial did not register cannot be compared with, so it is no champion of ours.
+        # A version that Perennial did not register cannot be compared, so it is not adopted.
         if held is None or MANIFEST not in client.get_model_version(model, str(held)).tags:
             return
     with suppress(StaleChampionError):  # another command adopted or promoted first
@@ -143,7 +149,7 @@ def _adopt(engine: Engine, model: str, settings: Settings) -> None:
 
 @contextmanager
 def _alone(model: str, settings: Settings) -> Iterator[None]:
-    """Keep other processes of this machine from setting the same aliases; ends with the process."""
+    """Lock the model's aliases against other processes on this machine; the lock ends with the process."""
     from filelock import FileLock
 
     path = settings.var / "locks" / f"{model}.aliases.lock"
@@ -152,7 +158,7 @@ def _alone(model: str, settings: Settings) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except OSError as error:
-        raise StorageError(f"the lock {path} cannot be taken: {error.strerror or error}") from error
+        raise StorageError(f"the lock {path} cannot be acquired: {error.strerror or error}") from error
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Promotion beyond the database: MLflow's aliases follow it, and people approve, reject and roll back."""
+"""Approve, reject and roll back versions; MLflow's aliases are updated after the database."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ MAX_REASON = 2_000
 
 @dataclass(frozen=True)
 class Move:
-    """What a promotion or a rollback by hand came to.
+    """Result of an approval or a rollback.
 
     Parameters
     ----------
     entry
         The present champion's entry.
     replaced
-        Version that was champion before; None where there was none, or where nothing moved.
+        Version that was champion before; None if there was none, or if nothing changed.
     moved
-        False where the version was champion already.
+        False if the version was already champion.
     """
 
     entry: Champion
@@ -61,21 +61,25 @@ class Move:
 
 
 def approve(model: str, selector: str, reason: str, settings: Settings, *, override: bool = False) -> Move:
-    """Make a version champion by a person's word; a repeat finds it in office.
+    """Make a version champion by a person's approval; a repeat changes nothing.
 
     Parameters
     ----------
+    model
+        Name of the model.
     selector
         A version number or an alias.
     reason
-        Why; it stays in the history.
+        Reason, kept in the history.
+    settings
+        Names the database and the registry.
     override
-        Promote against the gate; what the gate objects is added to the reason.
+        Promote against the gate; the gate's objection is added to the reason.
 
     Raises
     ------
     PromotionError
-        The gate did not judge the version against the present champion, says no, or serving cannot use it.
+        The gate did not judge the version against the present champion or refused it, or serving cannot use it.
     ModelNotFoundError
         No such model or version.
     """
@@ -103,7 +107,7 @@ def approve(model: str, selector: str, reason: str, settings: Settings, *, overr
 
 
 def reject(model: str, selector: str, reason: str, settings: Settings) -> Review:
-    """Record that a person does not want a version; it waits no longer. A repeat records nothing new.
+    """Record a person's rejection of a version; it no longer waits for approval. A repeat records nothing new.
 
     Raises
     ------
@@ -118,7 +122,7 @@ def reject(model: str, selector: str, reason: str, settings: Settings) -> Review
     present = current_champion(engine, model)
     if present and present.version == version:
         raise PromotionError(
-            f"version {version} is the champion of {model!r}; to take it back: perennial rollback {model} --reason …"
+            f"version {version} is the champion of {model!r}; to replace it: perennial rollback {model} --reason …"
         )
     review = Review(model, version, "rejected", said, actor(), datetime.now(UTC))
     record_review(engine, review)
@@ -129,7 +133,7 @@ def reject(model: str, selector: str, reason: str, settings: Settings) -> Review
 def rollback(model: str, reason: str, settings: Settings) -> Move:
     """Return to the champion before the present one.
 
-    Two people who do it at once go back one step, not two.
+    Two concurrent calls go back one step, not two.
 
     Raises
     ------
@@ -138,7 +142,7 @@ def rollback(model: str, reason: str, settings: Settings) -> Move:
     ModelNotFoundError
         No such model, or MLflow no longer has the predecessor.
     StaleChampionError
-        The champion changed meanwhile.
+        The champion changed in the meantime.
     """
     said, engine = _said(reason), known_engine(model, settings)
     repair(model, settings)
@@ -168,23 +172,23 @@ def _check_kept(model: str, version: int, settings: Settings) -> None:
         version_number(model, str(version), settings)
     except ModelNotFoundError as error:
         raise ModelNotFoundError(
-            f"the champion before the present one is gone from MLflow: {error}. To put another version in its place: "
+            f"the previous champion no longer exists in MLflow: {error}. To make another version champion: "
             f"perennial approve {model}@VERSION --reason … --override"
         ) from error
 
 
 def _objection(engine: Engine, present: Champion | None, model: str, version: int, settings: Settings) -> str:
-    """Why a version may not be approved; empty where it may."""
+    """Return why a version may not be approved; empty if it may."""
     from core.gate.decision import GateVerdict
 
     recorded = find_verdict(engine, model, version)
     if recorded is None:
         return f"the gate has not judged version {version}"
     if recorded.manifest != _manifest(model, version, settings):
-        return f"the verdict on record is about another bundle than MLflow's version {version}"
+        return f"the recorded verdict is about another bundle than MLflow's version {version}"
     if recorded.champion_sequence != (present.sequence if present else 0):
-        then, now = _office(recorded.champion), _office(present.version if present else None)
-        return f"version {version} was judged when {then} was in office, and now it is {now}"
+        then, now = _champion_text(recorded.champion), _champion_text(present.version if present else None)
+        return f"version {version} was judged against {then}; the champion is now {now}"
     verdict = GateVerdict.from_dict(json.loads(recorded.document))
     if verdict.decision == "keep":
         return verdict.reasons[0]
@@ -200,13 +204,13 @@ def _manifest(model: str, version: int, settings: Settings) -> str:
         return str(client.get_model_version(model, str(version)).tags.get(MANIFEST, ""))
 
 
-def _office(version: int | None) -> str:
+def _champion_text(version: int | None) -> str:
     return "no champion" if version is None else f"version {version}"
 
 
 def _refusal(model: str, version: int, objection: str) -> str:
     return (
-        f"{objection}. To make version {version} champion nonetheless, on record: "
+        f"{objection}. To make version {version} champion anyway, with a recorded override: "
         f"perennial approve {model}@{version} --reason … --override"
     )
 
@@ -214,5 +218,5 @@ def _refusal(model: str, version: int, objection: str) -> str:
 def _said(reason: str) -> str:
     said = readable(reason.strip(), MAX_REASON)
     if not said:
-        raise ConfigError("--reason is empty; say in a sentence why: it stays in the history")
+        raise ConfigError("--reason is empty; give the reason in a sentence: it is kept in the history")
     return said

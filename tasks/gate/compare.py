@@ -1,4 +1,4 @@
-"""Compare two registered versions by hand, as the gate would."""
+"""Compare two registered versions on request, by the gate's rules."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from tasks.versions.versions import data_history
 def compare_versions(
     first: str, second: str, data_version: str | None, settings: Settings, wait_seconds: float = 0.0
 ) -> GateVerdict:
-    """Put ``second`` to the gate as a challenger of ``first``; nothing is recorded, counted or moved.
+    """Return the gate's verdict on ``second`` as challenger to ``first``; nothing is recorded, counted or moved.
 
     Parameters
     ----------
     first, second
         ``model@version`` or ``model@alias``, of one model.
     data_version
-        Where the holdout is taken from; None for the newest.
+        Data version from which the holdout is taken; None for the newest.
 
     Raises
     ------
     ConfigError
         The two are not versions of one model.
     ModelNotFoundError, DataVersionError, BundleError
-        There is no such model, version or data, or the challenger's bundle is broken.
+        The model, version or data does not exist, or the challenger's bundle is broken.
     """
     from tasks.gate.judgement import Baseline, judgement
 

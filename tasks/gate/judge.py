@@ -1,7 +1,7 @@
-"""Judge a registered version, remember the verdict, and let it take office.
+"""Judge a registered version, record the verdict, and promote the version.
 
 The order makes every step safe to repeat: the version is registered, its verdict is recorded in the operational
-database, the champion moves there by compare-and-set, and MLflow's tags and aliases follow.
+database, the champion is changed there by compare-and-set, and MLflow's tags and aliases are updated last.
 """
 
 from __future__ import annotations
@@ -111,11 +111,13 @@ def is_settled(config: ModelConfig, version: int, manifest: str, settings: Setti
         Holds the present rules.
     manifest
         SHA-256 of its bundle's manifest, from the registry.
+    settings
+        Names the operational database.
 
     Raises
     ------
     StorageError
-        The verdict on record is about another bundle of this number.
+        The recorded verdict is about another bundle with this version number.
     """
     engine = open_database(settings.database_url)
     verdict = find_verdict(engine, config.model, version)

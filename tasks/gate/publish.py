@@ -1,4 +1,4 @@
-"""Put the gate's verdict where people look: on the version in MLflow, in its reports and in its model card."""
+"""Publish the gate's verdict: in the version's MLflow tags, in its reports and in its model card."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def publish_verdict(verdict: GateVerdict, rules: str, gate: Gate, folder: Path, 
     rules
         Hash of the rules the verdict was made by.
     gate
-        Its margins are drawn in the card.
+        The gate's section of the model file; its margins are drawn in the card.
     folder
-        Where the run keeps its reports on this machine; the completed card is left there too.
+        The run's local folder of reports; the completed card is written there too.
     """
     client = mlflow_client(settings)
     with mlflow_failures(settings):

@@ -1,12 +1,11 @@
-"""Hand messages to one destination, in a process that can reach nothing but the internet and what the operator allows.
+"""Deliver messages to one destination, in a process that can reach only public addresses and allowed hosts.
 
-Read from standard input, as one JSON object: ``url`` (Apprise's), ``allow`` (hosts and networks), ``messages`` (each
-with ``level``, ``title`` and ``body``). Written to standard output: for each message one line, null where it was
-delivered, else why not; nothing more after the first that was not. Without messages the URL is only checked, and there
-is one line.
+Standard input is one JSON object: ``url`` (Apprise's), ``allow`` (hosts and networks), ``messages`` (each with
+``level``, ``title`` and ``body``). Standard output has one line per message: null if it was delivered, else the reason;
+it ends after the first failure. Without messages, only the URL is checked, and there is one line.
 
-What may be connected to is decided when a connection is made, by the address itself: a redirect, a name that resolves
-to this machine and one that changes its address meanwhile are all refused.
+SSRF guard: each address is checked when the connection is made. This refuses redirects to this machine, names that
+resolve to it, and names that change their address after a check.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ PROGRAMS = (
     "os.forkpty",
     "pty.spawn",
 )
-"""Audit events of whatever starts another process, which would not be watched."""
+"""Audit events of calls that start another process, which the guard could not watch."""
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 
@@ -47,7 +46,7 @@ class Guard:
     Parameters
     ----------
     allow
-        Hosts, addresses and networks that may be reached nonetheless.
+        Hosts, addresses and networks that are allowed although they are not public.
     """
 
     def __init__(self, allow: Sequence[str]) -> None:
@@ -57,25 +56,27 @@ class Guard:
         self.refusals: list[str] = []
 
     def install(self) -> None:
-        """Watch this process to its end; a hook cannot be removed."""
+        """Install the hook for the lifetime of the process; an audit hook cannot be removed."""
         self._follow_names()
         sys.addaudithook(self)
 
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
-        """Refuse what a delivery does not need."""
+        """Refuse operations that a delivery does not need."""
         if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
             self._check_address(args[1])
         elif event in PROGRAMS:
-            self._refuse("a delivery starts no program")
+            self._refuse("a delivery may not start a program")
         elif event == "open" and isinstance(args[2], int) and args[2] & _WRITES and args[0] != os.devnull:
-            raise PermissionError("a delivery writes no files")  # Python itself tries, for compiled modules
+            raise PermissionError(
+                "a delivery may not write files"
+            )  # not recorded: Python tries it for compiled modules
 
     def _check_address(self, address: Any) -> None:
         if address is None:  # a datagram on a socket that is connected
             return
         host = str(address[0]) if isinstance(address, tuple) and address else ""
         if is_public(host) or is_within(host, self._networks):
-            self.refusals.clear()  # of several addresses of a host, another one will do
+            self.refusals.clear()  # if a host has several addresses, one allowed address is enough
         else:
             self._refuse(f"{readable(host) or 'a local socket'} is not a public address (PERENNIAL_ALERTS_ALLOW)")
 
@@ -84,7 +85,7 @@ class Guard:
         raise PermissionError(why)
 
     def _follow_names(self) -> None:
-        """Allow the addresses that the operator's hosts resolve to, whenever they are resolved."""
+        """Allow the addresses of the operator's hosts each time they are resolved."""
         resolve = socket.getaddrinfo
 
         def resolved(host: Any, *args: Any, **given: Any) -> Any:
@@ -98,8 +99,8 @@ class Guard:
 
 
 def main() -> None:
-    """Deliver what standard input names."""
-    # Whatever a plugin prints is not an answer.
+    """Deliver the messages on standard input."""
+    # Output that a plugin prints must not be taken for a result.
     answers, sys.stdout = sys.stdout, sys.stderr
     request = json.loads(sys.stdin.buffer.read())
     guard = Guard(request["allow"])
@@ -151,14 +152,14 @@ def _problem(
     from apprise import NotifyFormat, NotifyType
 
     if destination is None:
-        return "Apprise does not understand the URL"
+        return "Apprise cannot parse the URL"
     if message is None:
         return None
     delivered = destination.notify(
         body=message["body"],
         title=message["title"],
         notify_type=NotifyType(message["level"]),
-        # Said to be plain text, it is escaped where the channel is HTML or Markdown.
+        # Declared as plain text, the body is escaped for channels that use HTML or Markdown.
         body_format=NotifyFormat.TEXT,
     )
     if delivered:

@@ -1,4 +1,4 @@
-"""Tell people what happened, at the destinations that the environment names."""
+"""Deliver alerts to the destinations in PERENNIAL_ALERTS_URLS."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ SCHEMES = (
     *("opsgenie", "pagerduty", "pagertree", "signl4", "splunk", "victorops", "twilio"),
     *("brevo", "mailgun", "postmark", "resend", "sendgrid", "smtp2go", "sparkpost"),
 )
-"""Of Apprise's services, those that post to an HTTP service or send e-mail, and do nothing on this machine.
+"""Supported services of Apprise: those that post to an HTTP service or send e-mail, and do nothing on this machine.
 
-``https`` is what some of them call their webhook; Apprise knows which by its host.
+``https`` covers services that are configured by their webhook URL; Apprise recognizes them by the host.
 """
 
 AT_ONCE = 8
-"""Destinations that are delivered to at the same time, each in a process of its own."""
+"""Maximum concurrent deliveries, each in its own process."""
 
-# What a process needs to find Python, certificates and a proxy; none of our secrets.
+# Environment variables for Python, certificates and proxies; none of our secrets.
 _ENVIRONMENT = (
     "PATH",
     "HOME",
@@ -72,7 +72,7 @@ _ENVIRONMENT = (
 
 @dataclass(frozen=True)
 class Delivery:
-    """What came of a message at one destination; ``problem`` is None where it arrived."""
+    """Result of a message at one destination; ``problem`` is None if it was delivered."""
 
     destination: str
     problem: str | None
@@ -83,10 +83,10 @@ class Delivery:
 
 
 def alert(settings: Settings) -> int:
-    """Decide what to tell of the newest events, deliver what is due, and return how many messages arrived.
+    """Decide which new events need alerts, deliver due alerts, and return how many were delivered.
 
-    A repeat tells nothing twice, except where it was killed between a delivery and its record. One destination that
-    fails keeps nothing from the others.
+    A repeat delivers nothing twice, unless it was killed between a delivery and its record. A destination that fails
+    does not affect the others.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def alert(settings: Settings) -> int:
     now = datetime.now(UTC)
     while decide_alerts(engine, lambda event: _told(event, now), tuple(named), _quiet(given), now):
         pass
-    # Nobody else takes them while the slowest destination may still answer.
+    # The claim outlasts the slowest destination, so that no other relay delivers the same alerts.
     due = claim_alerts(engine, now, now + timedelta(seconds=3 * given.timeout_seconds))
     groups = {name: list(alerts) for name, alerts in groupby(sorted(due, key=_destination), key=_destination)}
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -109,19 +109,19 @@ def alert(settings: Settings) -> int:
 
 
 def record_alert(engine: Engine, key: str, level: Level, title: str, body: str) -> None:
-    """Put something up that is no event, such as a Prefect server that is away; nothing without a destination."""
+    """Record an alert that has no event, such as an unavailable Prefect server; do nothing without a destination."""
     given = load_alert_settings()
     with writing(engine) as connection:
         put_alert(connection, new_alert(key, level, title, body), destinations(given), _quiet(given), datetime.now(UTC))
 
 
 def destinations(given: AlertSettings) -> dict[str, str]:
-    """Return the configured URLs by the names that may be shown: ``slack:1``, ``mailtos:1``, ``mailtos:2``.
+    """Return the configured URLs by displayable names, such as ``slack:1``, ``mailtos:1``, ``mailtos:2``.
 
     Raises
     ------
     ConfigError
-        One is of a kind that Perennial does not deliver to, or does without TLS being verified.
+        A destination is of an unsupported kind, or disables TLS verification.
     """
     named: dict[str, str] = {}
     for place, url in enumerate(given.destinations, start=1):
@@ -133,12 +133,12 @@ def destinations(given: AlertSettings) -> dict[str, str]:
 
 
 def check_destinations() -> list[str]:
-    """Return the names of the destinations once Apprise has understood each; connects to nothing.
+    """Return the names of the destinations after Apprise has parsed each; no connection is made.
 
     Raises
     ------
     ConfigError
-        One is not understood.
+        Apprise cannot parse a destination.
     """
     given = load_alert_settings()
     named = destinations(given)
@@ -150,12 +150,12 @@ def check_destinations() -> list[str]:
 
 
 def send_test(settings: Settings) -> list[Delivery]:
-    """Send a test message to every destination, and return what came of each.
+    """Send a test message to every destination, and return the results.
 
     Raises
     ------
     ConfigError
-        There is no destination, or one is of a kind that Perennial does not deliver to.
+        There is no destination, or one is of an unsupported kind.
     """
     given = load_alert_settings()
     named = destinations(given)
@@ -178,7 +178,7 @@ def deliver(url: str, messages: Sequence[Alert | StoredAlert], given: AlertSetti
     Returns
     -------
     list
-        For each message None where it was delivered, else why not. Without messages the URL is only checked.
+        For each message None if it was delivered, else the reason. Without messages, only the URL is checked.
     """
     texts = [{"level": one.level, "title": one.title, "body": one.body} for one in messages]
     request = json.dumps({"url": url, "allow": given.allowed, "messages": texts})
@@ -206,8 +206,8 @@ def deliver(url: str, messages: Sequence[Alert | StoredAlert], given: AlertSetti
 
 
 def _deliver_due(engine: Engine, due: Sequence[StoredAlert], url: str | None, given: AlertSettings) -> int:
-    """Deliver alerts of one destination, record what came of each, and return how many arrived."""
-    gone = "it is not in PERENNIAL_ALERTS_URLS any more"
+    """Deliver the alerts of one destination, record each result, and return how many were delivered."""
+    gone = "it is no longer in PERENNIAL_ALERTS_URLS"
     problems = [gone] * len(due) if url is None else deliver(url, due, given)
     for one, problem in zip(due, problems, strict=True):
         now = datetime.now(UTC)
@@ -222,10 +222,10 @@ def _put_off(engine: Engine, one: StoredAlert, problem: str, now: datetime, *, f
     attempts = one.attempts + 1
     again = now + wait_after(attempts)
     if for_good or again - one.created_at > GIVE_UP_AFTER:
-        logger.warning("alert %r did not reach %s and is given up: %s", one.title, one.destination, problem)
+        logger.warning("alert %r was not delivered to %s; giving up: %s", one.title, one.destination, problem)
         postpone_alert(engine, one.id, attempts, None)
         return
-    logger.warning("alert %r did not reach %s (attempt %d): %s", one.title, one.destination, attempts, problem)
+    logger.warning("alert %r was not delivered to %s (attempt %d): %s", one.title, one.destination, attempts, problem)
     postpone_alert(engine, one.id, attempts, again)
 
 
@@ -236,14 +236,16 @@ def _told(event: Mapping[str, Any], now: datetime) -> Alert | None:
 
 
 def _check(place: int, scheme: str, url: str) -> None:
-    # The URL itself may be a secret, and what stands before '://' is one where that is missing.
+    # The URL may contain a secret; without '://', even its start may be one.
     where = f"destination {place} in PERENNIAL_ALERTS_URLS"
     if "://" not in url:
-        raise ConfigError(f"{where} is no URL such as mailtos://… or slack://…; see docs/events.md")
+        raise ConfigError(f"{where} is not a URL such as mailtos://… or slack://…; see docs/events.md")
     if scheme not in SCHEMES:
-        raise ConfigError(f"{where} is of a kind that is not delivered to; these are: {', '.join(SCHEMES)}")
+        raise ConfigError(f"{where} has an unsupported scheme; supported are: {', '.join(SCHEMES)}")
     if any(name.lower() == "verify" for name, _ in parse_qsl(url.partition("?")[2])):
-        raise ConfigError(f"{where} sets 'verify'; certificates are always verified. Name yours by SSL_CERT_FILE")
+        raise ConfigError(
+            f"{where} sets 'verify'; certificates are always verified. Set SSL_CERT_FILE to trust your own"
+        )
 
 
 def _quiet(given: AlertSettings) -> timedelta:

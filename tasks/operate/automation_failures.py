@@ -1,4 +1,4 @@
-"""Notice that an automation of ours could not do what it should: Prefect says so by an event alone."""
+"""Detect failed actions of our Prefect automations; Prefect reports them only by an event."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from tasks.runs.api import prefect_client
 
 ACTION_FAILED = "prefect.automation.action.failed"
 OURS = "perennial"
-"""What the names of our automations begin with."""
+"""Prefix of the names of our automations."""
 
 HARMLESS = "already in terminal state"
-"""A run of a second or two ends before its first heartbeat arrives, and then cannot be marked as silent."""
+"""A run of a second or two ends before its first heartbeat arrives; marking it as silent then fails harmlessly."""
 
 EVERY = timedelta(seconds=60)
 OVERLAP = timedelta(minutes=5)
-"""Events are looked at again for so long: they reach Prefect's database some seconds after they occurred."""
+"""Overlap of two searches: events reach Prefect's database some seconds after they occurred."""
 
 MAX_REASON = 1_000
 
 
 class FailureWatch:
-    """Looks once a minute for failed actions of our automations, and alerts people.
+    """Searches once a minute for failed actions of our automations, and records alerts.
 
     Parameters
     ----------
     settings
-        Where things lie.
+        Names the database and the Prefect API.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -40,12 +40,12 @@ class FailureWatch:
         self._told: set[str] = set()
 
     def look(self) -> int:
-        """Alert of each failure that was not told yet; return how many.
+        """Record an alert for each new failure; return how many.
 
         Raises
         ------
         StorageError
-            Prefect or the database is away.
+            Prefect or the database is unavailable.
         """
         now = datetime.now(UTC)
         if now < self._next_look:
@@ -55,7 +55,7 @@ class FailureWatch:
         }
         for id_, (name, reason) in failures.items():
             title = f"The automation {readable(name)!r} failed"
-            body = f"Prefect says: {reason}. Until it is mended, what it should start waits for the relay, or for you"
+            body = f"Prefect reports: {reason}. Until this is fixed, only the relay or a person starts these runs"
             record_alert(open_database(self._settings.database_url), f"automation:{name}"[:128], "failure", title, body)
             self._told.add(id_)
         self._next_look, self._since = now + EVERY, now - OVERLAP

@@ -1,4 +1,4 @@
-"""What a model's data holds beyond what its champion was trained on."""
+"""Count the rows of a model's data that its champion was not trained on."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _log = logging.getLogger("perennial.retrain")
 
 
 def new_rows(config: ModelConfig, data_version: str, settings: Settings) -> NewRows:
-    """Count the rows of the working copy's batches that the champion's data version does not hold.
+    """Count the rows of the working copy's batches that are not in the champion's data version.
 
-    The caller holds the model and has just made the data version of the working copy.
+    The caller holds the model's lock and has just created the data version of the working copy.
 
     Raises
     ------
@@ -44,14 +44,14 @@ def _data_version(model: str, version: int, settings: Settings) -> str | None:
     try:
         return data_version_of(model, version, settings) or None
     except ModelNotFoundError as error:
-        _log.warning("what champion %d was trained on is not known: %s", version, error)
+        _log.warning("the training data of champion %d is unknown: %s", version, error)
         return None
 
 
 def _held(
     model: str, known: str | None, data_version: str, hashes: Mapping[str, str], settings: Settings
 ) -> frozenset[str]:
-    """Hashes of the batches that the champion's data version holds; none where that version is lost."""
+    """Return hashes of the batches in the champion's data version; empty if that version is lost."""
     if known is None:
         return frozenset()
     if known == data_version:
@@ -65,7 +65,7 @@ def _held(
 
 
 def _counted(paths: list[Path], target: str) -> tuple[int, int]:
-    """Rows of some batches, and those whose target is known; one column is read."""
+    """Count rows and labelled rows of batches; only the target column is read."""
     import pyarrow.parquet as pq
 
     n_rows = n_labelled = 0

@@ -1,7 +1,7 @@
-"""Carry what the operational database holds to the outside: triggers and events to Prefect, alerts to people.
+"""Relay: deliver triggers and events from the operational database to Prefect, and alerts to people.
 
-Whoever writes into the database need not know whether Prefect is there. Killed anywhere, the relay does again what it
-does not find done; whatever it asks for carries a key, so that asking twice is asking once. Several may run.
+Writers to the database do not need Prefect to be available. A relay that was killed at any point repeats what is not
+recorded as done; each request has an idempotency key, so a repeat has no further effect. Several relays may run.
 """
 
 from __future__ import annotations
@@ -38,21 +38,25 @@ _log = logging.getLogger("perennial.relay")
 ROUND_SECONDS = 1.0
 NO_DEPLOYMENT_PAUSE = timedelta(seconds=30)
 ALERT_AFTER_SECONDS = 300.0
-"""A duty that fails for so long is told to people."""
+"""A duty that fails for longer than this raises an alert."""
 
 RUNS_SEARCHED = 100
 
 
 @dataclass
 class Duty:
-    """Something the relay does in every round, since when it fails, and whether people were told of that.
+    """A task of the relay in every round, and the state of its failures.
 
     Parameters
     ----------
     name
-        For people.
+        Name in messages.
     perform
-        Does it and returns how many things were done.
+        Performs the duty and returns the number of items processed.
+    failing_since
+        Monotonic time of the first failure in a row; None while it succeeds.
+    alerted
+        Whether an alert about this failure was recorded.
     """
 
     name: str
@@ -62,12 +66,12 @@ class Duty:
 
 
 class Relay:
-    """Does its duties round after round.
+    """Performs its duties in rounds.
 
     Parameters
     ----------
     settings
-        Where things lie.
+        Names the database and the Prefect API.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -89,17 +93,17 @@ class Relay:
         )
 
     def run(self) -> None:
-        """Go on until SIGTERM or Ctrl-C."""
+        """Run until SIGTERM or Ctrl-C."""
         for sort in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sort, self._end)
-        _log.info("carrying triggers, events and alerts; alerts go to %s", _alerted())
+        _log.info("delivering triggers, events and alerts; alert destinations: %s", _alerted())
         while not self._told_to_stop:
             self.round()
             time.sleep(ROUND_SECONDS)
-        _log.info("the relay has ended")
+        _log.info("the relay has stopped")
 
     def round(self) -> dict[str, int]:
-        """Do every duty once; return how many things were done by each. What fails is told, and tried again."""
+        """Perform every duty once; return the number of items by duty. Failures are logged and retried."""
         done = {duty.name: self._perform(duty) for duty in self.duties}
         beat = beat_path(self._settings)
         beat.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +111,7 @@ class Relay:
         return done
 
     def carry_triggers(self) -> int:
-        """Ask Prefect for the runs that are due, and look after those that are under way."""
+        """Request the flow runs that are due, and follow those that are running."""
         engine = open_database(self._settings.database_url)
         found, now = open_triggers(engine), datetime.now(UTC)
         due, under_way = to_submit(found, now), [trigger for trigger in found if trigger.deployed]
@@ -123,11 +127,11 @@ class Relay:
     def _perform(self, duty: Duty) -> int:
         try:
             done = duty.perform()
-        except Exception as error:  # noqa: BLE001 - the edge of a process that must go on: it is told, and tried again
+        except Exception as error:  # noqa: BLE001 - the edge of a process that must go on: logged, retried
             self._note_failure(duty, error)
             return 0
         if duty.failing_since is not None:
-            _log.info("%s are carried again after %.0f s", duty.name, time.monotonic() - duty.failing_since)
+            _log.info("%s are delivered again after %.0f s", duty.name, time.monotonic() - duty.failing_since)
             duty.failing_since, duty.alerted = None, False
         return done
 
@@ -136,18 +140,18 @@ class Relay:
         if duty.failing_since is None:
             duty.failing_since = now
             known = isinstance(error, PerennialError)
-            _log.warning("%s wait: %s", duty.name, error, exc_info=None if known else error)
+            _log.warning("%s cannot be delivered: %s", duty.name, error, exc_info=None if known else error)
         if now - duty.failing_since > ALERT_AFTER_SECONDS and not duty.alerted:
             duty.alerted = self._alert(duty, error)
 
     def _alert(self, duty: Duty, error: Exception) -> bool:
         from tasks.operate.alerts import record_alert
 
-        title = f"Perennial's relay cannot carry {duty.name}"
+        title = f"Perennial's relay cannot deliver {duty.name}"
         try:
             record_alert(open_database(self._settings.database_url), f"relay:{duty.name}", "failure", title, str(error))
         except PerennialError as away:
-            _log.debug("no alert either: %s", away)
+            _log.debug("the alert could not be recorded either: %s", away)
             return False
         return True
 
@@ -156,18 +160,18 @@ class Relay:
         if run_id is None:
             return False
         if submitted(engine, trigger, run_id):
-            _log.info("asked for a run of retrain/%s for %s (%s)", trigger.model, trigger.id, run_id)
+            _log.info("requested a run of retrain/%s for %s (%s)", trigger.model, trigger.id, run_id)
         return True
 
     def _run_for(self, client: SyncPrefectClient, engine: Engine, trigger: Trigger) -> str | None:
-        """Return the run for a trigger: the automation's where there is one, else one that is asked for now."""
+        """Return the run for a trigger: the automation's if there is one, else a newly requested run."""
         from prefect.exceptions import ObjectNotFound
 
         try:
             deployment = client.read_deployment_by_name(f"retrain/{trigger.model}")
         except ObjectNotFound:
             named = f"retrain/{trigger.model}"
-            self._tell_once(f"no deployment {named}: make it with 'perennial deploy --model {trigger.model}'")
+            self._tell_once(f"no deployment {named}: create it with 'perennial deploy --model {trigger.model}'")
             postpone(engine, trigger, datetime.now(UTC) + NO_DEPLOYMENT_PAUSE, attempts=trigger.attempts)
             return None
         if trigger.kind == "drift" and (begun := _automated(client, deployment.id, trigger)):
@@ -175,7 +179,7 @@ class Relay:
         run = client.create_flow_run_from_deployment(
             deployment.id,
             parameters={"model": trigger.model, "trigger": trigger.kind, "trigger_id": trigger.id},
-            # Unique for the flow, so the deployment's model is part of it.
+            # Must be unique within the flow, so the model is part of it.
             idempotency_key=f"retrain/{trigger.model}/{trigger.id}",
             tags=[TAG, f"model:{trigger.model}", f"trigger:{trigger.kind}"],
         )
@@ -186,7 +190,7 @@ class Relay:
     ) -> int:
         runs = _states(client, [trigger.flow_run for trigger in triggers if trigger.flow_run])
         done, now = 0, datetime.now(UTC)
-        # While the server was away no heartbeat could arrive: that is no silence.
+        # While the server was unavailable, no heartbeat could arrive: that does not count as silence.
         listens = contact is not None and now - contact > SILENCE and now >= self._listen_at
         if listens:
             self._listen_at = now + SILENCE / 10
@@ -218,11 +222,11 @@ def _take(step: Step, client: SyncPrefectClient, engine: Engine, trigger: Trigge
         _crash(client, trigger, step.reason)
     elif step.action == "submit":
         reopen(engine, trigger)
-        _log.warning("the run %s of %s is gone from Prefect; another is asked for", trigger.flow_run, trigger.id)
+        _log.warning("run %s of %s no longer exists in Prefect; requesting another", trigger.flow_run, trigger.id)
     elif step.action == "pause":
         until = now + timedelta(seconds=step.pause_seconds)
         postpone(engine, trigger, until, attempts=trigger.attempts + 1)
-        _log.warning("run %s for %s ended without an answer", trigger.flow_run, trigger.id)
+        _log.warning("run %s for %s ended without a recorded outcome", trigger.flow_run, trigger.id)
     else:
         _restart(client, engine, trigger)
 
@@ -237,7 +241,7 @@ def _crash(client: SyncPrefectClient, trigger: Trigger, reason: str) -> None:
 
 
 def _is_silent(client: SyncPrefectClient, run_id: str, run: RunState, now: datetime) -> bool:
-    """Say whether a run that works has sent no heartbeat for too long."""
+    """Return whether a running flow run has sent no heartbeat for too long."""
     if run.type != "RUNNING" or run.since is None or now - run.since <= SILENCE:
         return False
     asked = {
@@ -250,14 +254,14 @@ def _is_silent(client: SyncPrefectClient, run_id: str, run: RunState, now: datet
 
 
 def _restart(client: SyncPrefectClient, engine: Engine, trigger: Trigger) -> None:
-    """Let the same run begin again: it knows its trigger, and finds what it has done."""
+    """Restart the same run: it knows its trigger, and finds the steps that are done."""
     from prefect.client.schemas.objects import State
     from prefect.states import AwaitingRetry
 
-    state: State[None] = AwaitingRetry(message="the run ended without an answer and is started again")
+    state: State[None] = AwaitingRetry(message="the run ended without a recorded outcome; restarting it")
     client.set_flow_run_state(str(trigger.flow_run), state, force=True)
     postpone(engine, trigger, None, attempts=trigger.attempts)
-    _log.info("run %s for %s is started again", trigger.flow_run, trigger.id)
+    _log.info("restarting run %s for %s", trigger.flow_run, trigger.id)
 
 
 def _states(client: SyncPrefectClient, ids: Sequence[str]) -> dict[str, RunState]:
@@ -289,18 +293,18 @@ def _automated(client: SyncPrefectClient, deployment_id: UUID, trigger: Trigger)
 
 
 def relay(settings: Settings, *, once: bool) -> dict[str, int]:
-    """Run the relay until it is told to stop, or for one round.
+    """Run the relay until it is stopped, or for one round.
 
     Raises
     ------
     ConfigError
-        There is no Prefect API to carry anything to.
+        No Prefect API is configured or running.
     """
     import prefect  # noqa: F401 - configures logging, and would remove a handler added before
 
     if known_api(settings) is None:
         raise ConfigError(
-            "there is no Prefect API to carry anything to: set PREFECT_API_URL, or start everything with 'perennial up'"
+            "no Prefect API is configured or running: set PREFECT_API_URL, or start the platform with 'perennial up'"
         )
     _log_to_terminal()
     carrier = Relay(settings)
@@ -311,13 +315,13 @@ def relay(settings: Settings, *, once: bool) -> dict[str, int]:
 
 
 def _alerted() -> str:
-    """Say whom alerts reach; a destination that is none keeps nothing else from being carried."""
+    """Return the alert destinations for the log; a malformed one does not stop the other deliveries."""
     from tasks.operate.alerts import check_destinations
 
     try:
-        return ", ".join(check_destinations()) or "nobody (PERENNIAL_ALERTS_URLS is not set)"
+        return ", ".join(check_destinations()) or "none (PERENNIAL_ALERTS_URLS is not set)"
     except ConfigError as error:
-        return f"nobody: {error}"
+        return f"none: {error}"
 
 
 def _log_to_terminal() -> None:

@@ -1,4 +1,4 @@
-"""What surrounds a retraining: its trigger is claimed, its pace looked at, its answer recorded."""
+"""Before and after a retraining: claim its trigger, check cool-down and budget, record the outcome."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ MAX_REASON = 2_000
 
 @dataclass(frozen=True)
 class FlowRun:
-    """The Prefect run that this process works for.
+    """The Prefect flow run of this process.
 
     Parameters
     ----------
     id
-        Its id.
+        Id of the flow run.
     deployed
         Whether it belongs to a deployment.
     scheduled_at
-        When it was to begin; for runs of a schedule, their slot.
+        Its scheduled start; for runs of a schedule, their slot.
     """
 
     id: str
@@ -57,14 +57,18 @@ class FlowRun:
 
 @dataclass(frozen=True)
 class Claim:
-    """A trigger, and whether its work is this run's.
+    """A trigger, and whether this run has claimed it.
 
     Parameters
     ----------
+    trigger
+        The stored trigger.
+    is_mine
+        Whether this run has to process it.
     began
-        When the run first began to work; a run that was killed and goes on keeps it.
+        When the run first started; a run that is resumed after a kill keeps this time.
     resumed
-        Whether this run began before and was killed.
+        Whether this run started before and was killed.
     force
         Whether a person overrides cool-down and budget.
     """
@@ -79,15 +83,15 @@ class Claim:
 def claim_trigger(
     model: str, kind: str, trigger_id: str | None, reason: str, *, force: bool, run: FlowRun, settings: Settings
 ) -> Claim:
-    """Claim a trigger for a run; the same run may do it again, any other finds it taken.
+    """Claim a trigger for a run; the same run may repeat it, any other run finds the trigger claimed.
 
     Raises
     ------
     ConfigError
-        There is no such kind of trigger.
+        The kind of trigger is unknown.
     """
     if kind not in KINDS:
-        raise ConfigError(f"a trigger is one of {', '.join(KINDS)}, found {readable(kind)!r}")
+        raise ConfigError(f"expected a trigger of kind {', '.join(KINDS)}, found {readable(kind)!r}")
     now = datetime.now(UTC)
     wanted = Trigger(
         model=model,
@@ -103,7 +107,7 @@ def claim_trigger(
 
 
 def pace(claimed: Claim, config: ModelConfig, settings: Settings) -> Refusal | None:
-    """Say why it is too soon; a person may override it."""
+    """Return a refusal if cool-down or weekly budget forbids the retraining; ``force`` overrides it."""
     if claimed.force:
         return None
     engine, model = open_database(settings.database_url), config.model
@@ -112,16 +116,16 @@ def pace(claimed: Claim, config: ModelConfig, settings: Settings) -> Refusal | N
 
 
 def rows(claimed: Claim, config: ModelConfig, ingestion: IngestOutcome, settings: Settings) -> Refusal | None:
-    """Say why the rows are no reason to train: refused by the validation, seen by the champion, or unlabelled."""
+    """Return a refusal if the rows failed validation, are known to the champion, or have too few labels."""
     if ingestion.data_version is None:
         return Refusal("validation", "; ".join(ingestion.reasons) or "the validation refused the rows")
     if _versions(claimed, settings):
-        return None  # registered before this run was killed: what is left is to judge and to answer
+        return None  # registered before this run was killed: judging and recording the outcome remain
     return rows_refusal(new_rows(config, ingestion.data_version, settings), config.retrain)
 
 
 def refuse(claimed: Claim, refusal: Refusal, data_version: str | None, settings: Settings) -> RetrainOutcome:
-    """Record that there is no retraining, and tell it; a repeat finds it recorded."""
+    """Record a refusal and its event; a repeat changes nothing."""
     now = datetime.now(UTC)
     trigger = claimed.trigger
     event = retrain_refused(trigger.model, trigger.id, refusal.code, refusal.reason, data_version, now)
@@ -130,7 +134,7 @@ def refuse(claimed: Claim, refusal: Refusal, data_version: str | None, settings:
 
 
 def conclude(claimed: Claim, trained: TrainOutcome, settings: Settings) -> RetrainOutcome:
-    """Record what the training came to."""
+    """Record the outcome of the training."""
     if trained.status == "unchanged" and trained.version in _versions(claimed, settings):
         trained = _judged_before(trained, settings)
     given = Answer(
@@ -146,7 +150,7 @@ def conclude(claimed: Claim, trained: TrainOutcome, settings: Settings) -> Retra
 
 
 def already(claimed: Claim) -> RetrainOutcome:
-    """Answer for a trigger that another run has answered, or works on."""
+    """Return the outcome of a trigger that another run has processed or is processing."""
     trigger = claimed.trigger
     return RetrainOutcome(
         model=trigger.model,
@@ -162,10 +166,10 @@ def already(claimed: Claim) -> RetrainOutcome:
 
 @contextmanager
 def answered(claimed: Claim, settings: Settings) -> Iterator[None]:
-    """Record a failure that no repeat would mend as the trigger's answer, and raise it on.
+    """Record a permanent failure as the trigger's outcome, and re-raise it.
 
-    Where the run is a deployment's, only what the caller has to mend is an answer. What passes by itself is left open,
-    and what nobody expected, too: the relay starts that run again, the latter some times.
+    For a deployment's run, only an error that the user must fix is recorded. Temporary and unexpected errors leave the
+    trigger open: the relay restarts the run, a limited number of times for unexpected errors.
     """
     try:
         yield
@@ -177,7 +181,7 @@ def answered(claimed: Claim, settings: Settings) -> Iterator[None]:
 
 
 def _refusal(claimed: Claim, given: Answer, trained: TrainOutcome) -> Event | None:
-    """Return what is told of a training that gave nothing to promote."""
+    """Return the event of a training without a version to promote."""
     if not (trained.refused or trained.status == "unchanged"):
         return None
     trigger = claimed.trigger
@@ -193,7 +197,7 @@ def _versions(claimed: Claim, settings: Settings) -> list[int]:
 
 
 def _judged_before(trained: TrainOutcome, settings: Settings) -> TrainOutcome:
-    """Say what the gate said of a version before the run was killed."""
+    """Add the gate's recorded verdict on a version that was judged before the run was killed."""
     recorded = find_verdict(open_database(settings.database_url), trained.model, cast("int", trained.version))
     if recorded is None:
         return trained
@@ -209,7 +213,7 @@ def _fail(trigger: Trigger, error: Exception, settings: Settings) -> None:
         event = retrain_failed(trigger.model, trigger.id, reason, now)
         answer(open_database(settings.database_url), trigger, Answer("failed", reason), now, event)
     except StorageError as away:
-        _log.warning("that the retraining failed is not on record: %s", away)
+        _log.warning("the failure of the retraining could not be recorded: %s", away)
 
 
 def _recorded(
@@ -235,10 +239,10 @@ def _recorded(
 
 def _said(trigger: Trigger) -> str:
     if trigger.status == "merged":
-        return f"the run of the trigger {trigger.leader} answers this one too"
+        return f"merged: the run of trigger {trigger.leader} covers this trigger too"
     if trigger.status == "running":
-        return f"the run {trigger.flow_run} works on this trigger"
-    return f"answered before: {trigger.outcome}: {trigger.reason}"
+        return f"run {trigger.flow_run} is processing this trigger"
+    return f"already processed: {trigger.outcome}: {trigger.reason}"
 
 
 def _own_id(kind: str, run: FlowRun) -> str:

@@ -1,4 +1,4 @@
-"""The process manager (supervisord) of the platform: its configuration, its start, and what it is told and tells.
+"""The process manager (supervisord) of the platform: configuration, start, commands and status.
 
 ``python -m tasks.platform.process_manager CONFIGURATION`` is the process manager.
 """
@@ -23,29 +23,29 @@ from core.errors import StorageError
 from tasks.platform.processes import MARK, Service, common_environment, services
 
 QUICK_SECONDS = 15
-"""A process that ends sooner is started again after a pause that grows by a second each time, else at once."""
+"""A process that ends sooner is restarted after a pause that grows by a second each time; others at once."""
 
 START_SECONDS = 15.0
 MAX_SOCKET_PATH = 90
-"""Of the 108 bytes the kernel takes (104 on macOS); supervisord adds its own number for a moment."""
+"""Maximum bytes; the kernel's limit is 108 (104 on macOS), and supervisord temporarily appends its process id."""
 
 ALIVE = ("STARTING", "RUNNING")
 
 
 @dataclass(frozen=True)
 class Process:
-    """What the process manager says of a process.
+    """State of a process as reported by the process manager.
 
     Parameters
     ----------
     name
-        Of the service.
+        Name of the service.
     state
-        supervisord's word: ``STOPPED``, ``STARTING``, ``RUNNING``, ``BACKOFF``, ``STOPPING``, ``EXITED``, ``FATAL``.
+        supervisord's state: ``STOPPED``, ``STARTING``, ``RUNNING``, ``BACKOFF``, ``STOPPING``, ``EXITED``, ``FATAL``.
     pid
-        0 while there is none.
+        0 if there is no process.
     started
-        Seconds of the epoch.
+        Start time in seconds since the epoch.
     """
 
     name: str
@@ -60,12 +60,12 @@ class Process:
 
 
 class Supervisor:
-    """A running process manager.
+    """Client of a running process manager.
 
     Parameters
     ----------
     path
-        Of its socket.
+        Path of its socket.
     """
 
     def __init__(self, path: str) -> None:
@@ -77,7 +77,7 @@ class Supervisor:
         Raises
         ------
         StorageError
-            The process manager is gone.
+            The process manager does not respond.
         """
         return {
             item["name"]: Process(item["name"], item["statename"], int(item["pid"]), float(item["start"]))
@@ -89,7 +89,7 @@ class Supervisor:
         self._call(lambda client: client.supervisor.startProcess(name, False))
 
     def stop(self, name: str) -> None:
-        """Tell a process to end, without waiting for it; a repeat changes nothing."""
+        """Stop a process, without waiting for its end; a repeat changes nothing."""
         self._call(lambda client: client.supervisor.stopProcess(name, False))
 
     def shut_down(self) -> None:
@@ -97,7 +97,7 @@ class Supervisor:
         self._call(lambda client: client.supervisor.shutdown())
 
     def answers(self) -> bool:
-        """Whether there is a process manager behind the socket."""
+        """Whether a process manager responds at the socket."""
         try:
             self._call(lambda client: client.supervisor.getPID())
         except StorageError:
@@ -115,28 +115,28 @@ class Supervisor:
         except xmlrpc.client.Fault as fault:
             if fault.faultCode in harmless:
                 return None
-            raise StorageError(f"the process manager says no: {fault.faultString}") from fault
+            raise StorageError(f"the process manager refused the command: {fault.faultString}") from fault
         except (OSError, HTTPException, xmlrpc.client.Error) as error:
-            raise StorageError(f"the process manager at {self._path} does not answer: {error}") from error
+            raise StorageError(f"the process manager at {self._path} does not respond: {error}") from error
 
 
 def socket_path(folder: Path) -> str:
-    """Return a path for the socket that the kernel takes: in the folder, else in a new one of a short name."""
+    """Return a socket path short enough for the kernel: in the folder, else in a new temporary folder."""
     path = folder / "supervisor.sock"
     if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
         return str(path)
-    # Made for its owner alone.
+    # mkdtemp makes a folder that only its owner can read.
     short = tempfile.gettempdir() if len(tempfile.gettempdir()) < MAX_SOCKET_PATH - 30 else "/tmp"  # noqa: S108
     return str(Path(tempfile.mkdtemp(prefix="perennial-", dir=short)) / "supervisor.sock")
 
 
 def log_file(settings: Settings, name: str) -> Path:
-    """Return where a process writes what it has to say."""
+    """Return the path of a process's log file."""
     return settings.var / "log" / f"{name}.log"
 
 
 def configuration(state: PlatformState, settings: Settings, platform: PlatformSettings) -> str:
-    """Return supervisord's configuration. No secret stands in it: processes inherit theirs or read the state file."""
+    """Return supervisord's configuration. It holds no secrets: processes inherit them or read the state file."""
     folder = settings.var / "supervisor"
     rotation = f"maxbytes={int(platform.log_mb * 1024 * 1024)}", f"backups={platform.log_backups}"
     lines = [
@@ -147,7 +147,7 @@ def configuration(state: PlatformState, settings: Settings, platform: PlatformSe
         f"childlogdir={_quoted(folder)}",
         "nodaemon=true",
         "silent=true",
-        # Otherwise it warns of running as root, where it does.
+        # Avoids supervisord's warning if it runs as root.
         *(["user=root"] if os.geteuid() == 0 else []),
         "[unix_http_server]",
         f"file={_quoted(state.socket)}",
@@ -171,9 +171,9 @@ def _program(service: Service, rank: int, settings: Settings, rotation: Iterable
         "autostart=false",
         "autorestart=true",
         f"startsecs={QUICK_SECONDS}",
-        # Whatever a process needs may be away for long; it is tried again for as long as the platform runs.
+        # A dependency of a process may be unavailable for long; retry for as long as the platform runs.
         "startretries=1000000",
-        # Of the highest first, when everything is stopped.
+        # At shutdown, processes with the highest priority number are stopped first.
         f"priority={rank}",
         f"stopwaitsecs={service.stop_seconds}",
         "killasgroup=true",
@@ -186,10 +186,9 @@ def _quoted(value: object) -> str:
 
 
 def start_supervisor(state: PlatformState, settings: Settings, platform: PlatformSettings) -> PlatformState:
-    """Start the process manager, with nothing under it yet, and return the state that names it.
+    """Start the process manager, without processes yet, and return the state with its process id.
 
-    It is nobody's child and in a session of its own: Ctrl-C reaches the command alone, which then stops everything in
-    order.
+    It is detached and has its own session: Ctrl-C reaches only the command, which then stops everything in order.
 
     Raises
     ------
@@ -231,10 +230,10 @@ def _await_supervisor(state: PlatformState, settings: Settings, folder: Path) ->
 
 
 def sweep(platform_id: str, *, spare: Iterable[int] = (), seconds: float = 10.0) -> int:
-    """End what is left of a platform, whoever its parent is now; return how many processes that were.
+    """End all remaining processes of a platform, whatever their parent; return their number.
 
-    Flow runs are in sessions of their own and outlive a worker that was killed. They are told first (SIGTERM: a run
-    then reports that it crashed) and killed after some seconds.
+    Flow runs have their own sessions and outlive a worker that was killed. They receive SIGTERM first, so that a run
+    reports that it crashed, and are killed after some seconds.
     """
     import psutil
 
@@ -250,7 +249,7 @@ def sweep(platform_id: str, *, spare: Iterable[int] = (), seconds: float = 10.0)
 
 
 def descendants(pid: int) -> list[int]:
-    """Return a process and everything below it."""
+    """Return the ids of a process and of its descendants."""
     import psutil
 
     try:
@@ -274,12 +273,12 @@ def _signal(send: Callable[[], None]) -> None:
 
     try:
         send()
-    except psutil.Error:  # it has ended meanwhile
+    except psutil.Error:  # it has ended in the meantime
         return
 
 
 def supervise(file: str) -> None:
-    """Be the process manager until it is told to stop; then leave nothing behind."""
+    """Run the process manager until it is stopped; then end all remaining processes."""
     import psutil
     from supervisor.supervisord import main  # type: ignore[import-untyped]
 

@@ -1,7 +1,7 @@
-"""The processes of the platform: how each is started, with which environment, and how its health is told.
+"""The processes of the platform: how each is started, with which environment, and how its health is checked.
 
-``python -m tasks.platform.processes NAME`` becomes the process of that name: what it needs to know it reads from the
-state file, so that no address with a password stands in a command line or in the process manager's configuration.
+``python -m tasks.platform.processes NAME`` becomes the process of that name. It reads its parameters from the state
+file, so that no address with a password appears in a command line or in the process manager's configuration.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from tasks.runs.local_server import prefect_environment
 from tasks.runs.session import NUMERICS
 
 MARK = "PERENNIAL_PLATFORM"
-"""Variable that stands in the environment of every process of a platform: its id."""
+"""Environment variable with the platform's id, set for every process of the platform."""
 
 HEALTH_SECONDS = 3.0
 BEAT_SECONDS = 60.0
-"""Age from which the relay's sign of life is none; a round takes long while Prefect does not answer."""
+"""Maximum age of the relay's heartbeat file; a round takes long while Prefect does not respond."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class Service:
     Parameters
     ----------
     name
-        One word; also of its log.
+        One word, also the name of its log.
     address
-        Where people find it, or what it works for.
+        Its URL, or a description of its work.
     health
-        Address that answers 200 while it is healthy; empty where health is not told over HTTP.
+        URL that answers 200 while it is healthy; empty if health is not checked over HTTP.
     stop_seconds
-        How long it may take to end before it is killed.
+        Time to end before it is killed.
     """
 
     name: str
@@ -63,7 +63,7 @@ def services(state: PlatformState) -> list[Service]:
         url = f"http://127.0.0.1:{state.mlflow_port}"
         found.append(Service("mlflow", url, f"{url}/health"))
     url = f"http://127.0.0.1:{state.serving_port}"
-    # It answers what it has begun to: its own bound is 30 s.
+    # The service completes open requests before it ends, within its own limit of 30 s.
     found.append(Service("serve", url, f"{url}/health/live", stop_seconds=70))
     found.append(Service("relay", "triggers, events, alerts"))
     found.append(Service("worker", f"pool {state.pool}, {state.runs_at_once} runs at once"))
@@ -71,7 +71,7 @@ def services(state: PlatformState) -> list[Service]:
 
 
 def is_healthy(service: Service, state: PlatformState, started: float, settings: Settings) -> bool:
-    """Whether a process that was started at a moment (seconds of the epoch) does its work."""
+    """Return whether a process, started at ``started`` (seconds since the epoch), is healthy."""
     if service.name == "relay":
         beat = relay_beat(settings)
         return beat is not None and beat >= started and time.time() - beat < BEAT_SECONDS

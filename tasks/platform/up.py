@@ -43,14 +43,14 @@ from tasks.runs.progress import step
 _logger = logging.getLogger("perennial.platform")
 
 HEALTHY_SECONDS = 180.0
-"""For one process to become healthy; a slow machine that makes its database needs most of a minute."""
+"""Time limit for a process to become healthy; on a slow machine, creating a database takes most of a minute."""
 
 WORKER_SECONDS = 25.0
 STOP_SECONDS = 150.0
 POLL_SECONDS = 0.2
 WATCH_SECONDS = 2.0
 FAILED_STARTS = 3
-"""Starts after which a process that ends again and again is given up, while the platform comes up."""
+"""Failed starts of a process after which starting the platform is aborted."""
 
 LOG_TAIL = 5
 
@@ -63,19 +63,19 @@ PORT_OPTIONS = {
 
 @dataclass(frozen=True)
 class Status:
-    """How a process of the platform does.
+    """State of a process of the platform.
 
     Parameters
     ----------
     name, address
         See :class:`tasks.platform.processes.Service`.
     state
-        ``healthy``, ``starting``, ``unhealthy`` (there is a process that does not answer), ``waiting`` (it ended and
-        is to be started again), ``stopping`` or ``stopped``.
+        ``healthy``, ``starting``, ``unhealthy`` (the process does not respond), ``waiting`` (it ended and will be
+        restarted), ``stopping`` or ``stopped``.
     pid
-        0 while there is none.
+        0 if there is no process.
     log
-        What it says.
+        Its log file.
     """
 
     name: str
@@ -96,15 +96,15 @@ class Status:
 
 
 def bring_up(settings: Settings, platform: PlatformSettings, serving_port: int) -> PlatformState:
-    """Start everything, and return once all of it is healthy.
+    """Start all processes, and return when they are healthy.
 
-    A repeat while it runs is for the caller to notice (:func:`config.platform.read_platform`). Whatever fails, nothing
-    is left running.
+    The caller checks first that the platform is not already running (:func:`config.platform.read_platform`). If a step
+    fails, all processes are stopped.
 
     Raises
     ------
     ConfigError
-        A port is held by somebody, or the database's address is none.
+        A port is in use, or the database's address is malformed.
     StorageError
         A database cannot be used, or a process does not become healthy; the message names its log.
     RunInProgressError
@@ -127,7 +127,7 @@ def bring_up(settings: Settings, platform: PlatformSettings, serving_port: int) 
 
 
 def bring_down(settings: Settings, state: PlatformState) -> None:
-    """Stop everything, the worker and its runs first, while they can still tell Prefect; a repeat is harmless."""
+    """Stop all processes, first the worker and its runs, which report to Prefect; a repeat is harmless."""
     with suppress(OSError):
         if last_platform(settings.var) is not None:
             write_platform(settings.var, state.model_copy(update={"ready": False}))
@@ -137,7 +137,7 @@ def bring_down(settings: Settings, state: PlatformState) -> None:
             _stop_worker(supervisor, state)
         with step("Stopping the services and servers"):
             supervisor.shut_down()
-    except StorageError:  # it was killed, or hangs: what it looked after is ended without it
+    except StorageError:  # it was killed or hangs: its processes are ended directly
         _end_supervisor(state, signal.SIGKILL)
     _await_end(state)
     sweep(state.id)
@@ -152,19 +152,21 @@ def run_platform(
     told: Callable[[PlatformState], None],
     changed: Callable[[Status, Status], None],
 ) -> None:
-    """Start everything and stay with it until Ctrl-C, SIGTERM or ``perennial down``; then nothing is left running.
+    """Run the platform until Ctrl-C, SIGTERM or ``perennial down``; then stop all processes.
 
     Parameters
     ----------
+    settings, platform, serving_port
+        Settings of the project, of the platform and of the prediction service.
     told
-        Is called once all of it is up.
+        Called when all processes are healthy.
     changed
-        Is called with how a process did before, and how it does now.
+        Called with the previous and the present status of a process when it changes.
 
     Raises
     ------
     StorageError
-        It did not come up, or the process manager was killed.
+        The platform did not start, or the process manager was killed.
     """
     state = None
     with interruptible() as stopped:
@@ -175,19 +177,19 @@ def run_platform(
         except KeyboardInterrupt:
             _logger.info("stopping")
         finally:
-            # No exception from a signal any more, whatever else has ended it.
+            # From here on, signals raise no exception, so that stopping is not interrupted.
             stopped.set()
             if state is not None:
                 bring_down(settings, state)
 
 
 def statuses(settings: Settings, state: PlatformState) -> list[Status]:
-    """Return how each process does at the moment.
+    """Return the present status of each process.
 
     Raises
     ------
     StorageError
-        The process manager is gone.
+        The process manager does not respond.
     """
     processes = Supervisor(state.socket).processes()
 
@@ -209,7 +211,7 @@ def statuses(settings: Settings, state: PlatformState) -> list[Status]:
 def watch(
     settings: Settings, state: PlatformState, stopped: threading.Event, changed: Callable[[Status, Status], None]
 ) -> None:
-    """Tell each change until an event, or until the platform was stopped from elsewhere.
+    """Report each change of a status until ``stopped`` is set or another command stops the platform.
 
     Raises
     ------
@@ -224,7 +226,7 @@ def watch(
         if read_platform(settings.var) is None:
             raise StorageError(
                 f"the process manager was killed; its log is {log_file(settings, 'supervisord')}. "
-                "What it looked after is ended now; start again with: perennial up"
+                "Its processes are being ended; restart with: perennial up"
             )
         for status in statuses(settings, state):
             before, known[status.name] = known[status.name], status
@@ -234,9 +236,9 @@ def watch(
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """Turn Ctrl-C, SIGTERM and the terminal's end into an event, and end what waits in the block by an exception.
+    """Turn Ctrl-C, SIGTERM and SIGHUP into an event, and raise KeyboardInterrupt in the block.
 
-    Once the event is set, further ones are ignored: what is being stopped is stopped in order.
+    When the event is set, further signals are ignored, so that stopping is not interrupted.
     """
     stopped = threading.Event()
 
@@ -269,7 +271,7 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 
 def _clear_remains(settings: Settings) -> None:
-    """End what a platform left behind that was killed, or whose start was."""
+    """End the remaining processes of a platform that was killed while running or starting."""
     remains = last_platform(settings.var)
     if remains is None:
         return
@@ -277,24 +279,24 @@ def _clear_remains(settings: Settings) -> None:
         bring_down(settings, remains)
         return
     n_ended = sweep(remains.id)
-    _logger.info("cleared up after a platform that was killed: %d processes ended", n_ended)
+    _logger.info("cleaned up after a platform that was killed: ended %d processes", n_ended)
     _remove_socket(remains, settings)
     forget_platform(settings.var, remains)
 
 
 def _end_local_server(settings: Settings) -> None:
-    """Stop the background server: it works on the same database."""
+    """Stop the local background server, which uses the same database."""
     if running_server(settings) is None:
         return
     for model in model_names(settings.root):
-        with hold_model(model, settings):  # raises where a run is at it
+        with hold_model(model, settings):  # raises if a run is in progress
             pass
     stop_server(settings)
-    _logger.info("stopped the local Prefect server; the platform's takes its place, over the same database")
+    _logger.info("stopped the local Prefect server; the platform's server replaces it and uses the same database")
 
 
 def _plan(settings: Settings, platform: PlatformSettings, serving_port: int) -> PlatformState:
-    """Decide what runs here and where, and refuse ports that somebody holds."""
+    """Choose the processes and their ports, and refuse ports that are in use."""
     own_prefect, own_mlflow = settings.prefect_api_url is None, not settings.mlflow_uri.startswith("http")
     wanted = {
         "prefect_port": platform.prefect_port if own_prefect else None,
@@ -320,7 +322,7 @@ def _plan(settings: Settings, platform: PlatformSettings, serving_port: int) -> 
 
 
 def _mlflow_store(settings: Settings) -> str:
-    """Return the database behind MLflow: the one that is named, else a schema of PostgreSQL, else our file."""
+    """Return MLflow's database: the configured one, else a schema in PostgreSQL, else our SQLite file."""
     usual = settings.mlflow_uri == f"sqlite:///{settings.var / 'mlflow.db'}"
     return (
         mlflow_database(settings.database_url) if usual and is_postgres(settings.database_url) else settings.mlflow_uri
@@ -335,8 +337,8 @@ def _port(name: str, port: int) -> int:
     title, option, variable = PORT_OPTIONS[name]
     found = holder(port)
     raise ConfigError(
-        f"port {port}, for the {title}, is held by {found or 'a process of another user'}. "
-        f"End that, or choose another port: {option} {_next_free(port)} (or {variable})"
+        f"port {port}, for the {title}, is in use by {found or 'a process of another user'}. "
+        f"End that process, or choose another port: {option} {_next_free(port)} (or {variable})"
     )
 
 
@@ -360,7 +362,7 @@ def _check_elsewhere(state: PlatformState) -> None:
         what = "does not answer" if answer is None else f"answers {answer.status}"
         raise StorageError(
             f"Prefect at {state.prefect_api_url} {what}; check PREFECT_API_URL and PREFECT_API_KEY, "
-            "or unset them to have a server started here"
+            "or unset them to start a server here"
         )
 
 
@@ -405,7 +407,7 @@ def _still_waiting(
         if not process.is_alive and process.started:
             failures[service.name].add(process.started)
         if len(failures[service.name]) >= FAILED_STARTS:
-            raise _not_healthy(service, settings, f"ended {FAILED_STARTS} times as it started")
+            raise _not_healthy(service, settings, f"ended {FAILED_STARTS} times during start")
         left.append(service)
     return left
 
@@ -415,13 +417,13 @@ def _not_healthy(service: Service, settings: Settings, what: str) -> StorageErro
     with suppress(OSError):
         lines = path.read_text(errors="replace").strip().splitlines()[-LOG_TAIL:]
         said = "".join(f"\n  {line[:200]}" for line in lines)
-        return StorageError(f"{service.name} {what}. The end of its log {path}:{said}")
-    return StorageError(f"{service.name} {what}; it has written no log")
+        return StorageError(f"{service.name} {what}. Last lines of its log {path}:{said}")
+    return StorageError(f"{service.name} {what}; it wrote no log")
 
 
 def _deploy(state: PlatformState, settings: Settings) -> None:
     if not model_names(settings.root):
-        _logger.info("no model to deploy yet; after 'perennial init' run: perennial deploy")
+        _logger.info("there is no model to deploy yet; after 'perennial init', run: perennial deploy")
         return
     if state.prefect_port is not None:
         os.environ.setdefault("PREFECT_HOME", str(settings.var / "prefect"))
@@ -444,7 +446,7 @@ def _stop_worker(supervisor: Supervisor, state: PlatformState) -> None:
     deadline = time.monotonic() + WORKER_SECONDS
     while supervisor.processes()["worker"].state == "STOPPING" and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-    # Runs are in sessions of their own, and so outlive their worker.
+    # Flow runs have their own sessions, and so outlive their worker.
     sweep(state.id, spare=descendants(state.pid))
     tell_crashed(runs, state)
 

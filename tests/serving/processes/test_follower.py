@@ -177,7 +177,7 @@ def test_a_database_that_lost_its_history_changes_nothing(installation: Installa
     assert before is not None
     assert after is not None
     assert (after.version, after.manifest) == (before.version, before.manifest)
-    assert "does not know this model any more" in (after.trouble or "")
+    assert "this model is no longer in the operational database" in (after.trouble or "")
 
 
 def test_a_database_that_is_away_is_waited_for(installation: Installation) -> None:

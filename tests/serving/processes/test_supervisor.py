@@ -56,7 +56,7 @@ def test_an_address_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(ConfigError, match=f"cannot listen at 127.0.0.1 port {port}.*choose another --port"):
+        with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1 port {port}.*choose another --port"):
             bound(load_serving_settings(port=port))
 
 

@@ -164,7 +164,7 @@ def test_an_alias_half_set_for_nothing_is_found(installation: Settings) -> None:
 
 
 def times_on_record(settings: Settings, version: int) -> int:
-    """Count the entries of a version in installation, or what was said of one that never was."""
+    """Count the entries of a version that was champion, or the reviews of one that never was."""
     held = [entry for entry in champion_history(database(settings), "credit") if entry.version == version]
     return len(held or reviews(database(settings), "credit", version))
 
@@ -278,10 +278,10 @@ def test_a_person_may_approve_what_the_gate_could_not_decide(installation: Setti
     ("version", "objection"),
     [
         (1, "the gate has not judged version 1"),
-        (2, "version 2 was judged when no champion was in installation, and now it is version 4"),
+        (2, "version 2 was judged against no champion; the champion is now version 4"),
         (3, "it is worse"),
         (5, "version 5 may not be served: one row takes 900 ms"),
-        (6, "the verdict on record is about another bundle than MLflow's version 6"),
+        (6, "the recorded verdict is about another bundle than MLflow's version 6"),
         (7, "version 7 may not be served: it was not rehearsed"),
     ],
 )

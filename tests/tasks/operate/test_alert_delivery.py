@@ -108,7 +108,7 @@ def test_a_destination_that_hangs_is_left(hook: Received) -> None:
 @pytest.mark.parametrize("url", ["json://", "slack://", "https://example.com/nothing", "nonsense"])
 def test_a_url_that_apprise_does_not_know_is_said_to_be_one(url: str) -> None:
     """Checked without a message, nothing is sent."""
-    assert deliver(url, [], AlertSettings()) == ["Apprise does not understand the URL"]
+    assert deliver(url, [], AlertSettings()) == ["Apprise cannot parse the URL"]
 
 
 def test_a_delivery_starts_no_program_and_writes_no_file(tmp_path: Path) -> None:

@@ -152,8 +152,8 @@ def test_after_two_days_a_destination_is_given_up(
         put_alert(connection, message, ["json:1", "slack:7"], timedelta(0), old)
     assert alert(project) == 0
     assert {one.status for one in newest_alerts(engine)} == {"given up"}
-    assert "'old news' did not reach json:1 and is given up" in caplog.text
-    assert "slack:7 and is given up: it is not in PERENNIAL_ALERTS_URLS any more" in caplog.text
+    assert "'old news' was not delivered to json:1; giving up" in caplog.text
+    assert "slack:7; giving up: it is no longer in PERENNIAL_ALERTS_URLS" in caplog.text
 
 
 def test_nobody_is_flooded_with_the_past(
@@ -192,7 +192,7 @@ def test_the_relay_tells_what_is_no_event(
         ("windows://", "of a kind"),
         ("qt://", "of a kind"),
         ("s3cret://s3cret", "of a kind"),
-        ("s3cret", "is no URL"),
+        ("s3cret", "is not a URL"),
         ("jsons://s3cret.example/?verify=no", "certificates are always verified"),
         ("jsons://s3cret.example/?%76erify=no", "certificates are always verified"),
     ],
@@ -226,7 +226,7 @@ def test_at_the_start_each_url_is_understood_or_named(configure: Configure) -> N
     configure("json://nowhere.invalid/x")
     assert check_destinations() == ["json:1"]
     configure("json://nowhere.invalid/x", "slack://s3cret")
-    with pytest.raises(ConfigError, match="slack:1 in PERENNIAL_ALERTS_URLS: Apprise does not understand") as caught:
+    with pytest.raises(ConfigError, match="slack:1 in PERENNIAL_ALERTS_URLS: Apprise cannot parse") as caught:
         check_destinations()
     assert "s3cret" not in str(caught.value)
 

@@ -234,7 +234,7 @@ def test_while_prefect_is_away_everything_waits(
     assert beat_path(settings).exists()
     carrier._settings = settings
     assert carrier.round()["triggers"] == 1
-    assert "triggers are carried again" in caplog.text
+    assert "triggers are delivered again" in caplog.text
 
 
 @pytest.mark.slow
@@ -248,7 +248,7 @@ def test_a_long_outage_is_told_to_people_once(settings: Settings, model: str, mo
     for _ in range(3):
         carrier._perform(triggers_duty)
     [told] = newest_alerts(open_database(settings.database_url), 10)
-    assert told.title == "Perennial's relay cannot carry triggers"
+    assert told.title == "Perennial's relay cannot deliver triggers"
     assert told.n_more == 0
 
 

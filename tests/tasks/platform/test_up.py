@@ -143,7 +143,7 @@ def test_a_port_that_is_held_is_told_with_its_holder(tmp_path: Path) -> None:
         assert str(os.getpid()) in str(holder(port))
         options = PlatformSettings(prefect_port=port, mlflow_port=0)
         with pytest.raises(
-            ConfigError, match=rf"port {port}, for the Prefect server, is held by process {os.getpid()}"
+            ConfigError, match=rf"port {port}, for the Prefect server, is in use by process {os.getpid()}"
         ):
             bring_up(settings, options, 0)
     assert not platform_file(settings.var).exists()
