@@ -131,7 +131,7 @@ class Relay:
             self._note_failure(duty, error)
             return 0
         if duty.failing_since is not None:
-            _log.info("%s are delivered again after %.0f s", duty.name, time.monotonic() - duty.failing_since)
+            _log.info("%s are processed again after %.0f s", duty.name, time.monotonic() - duty.failing_since)
             duty.failing_since, duty.alerted = None, False
         return done
 
@@ -140,14 +140,14 @@ class Relay:
         if duty.failing_since is None:
             duty.failing_since = now
             known = isinstance(error, PerennialError)
-            _log.warning("%s cannot be delivered: %s", duty.name, error, exc_info=None if known else error)
+            _log.warning("cannot process %s; retrying: %s", duty.name, error, exc_info=None if known else error)
         if now - duty.failing_since > ALERT_AFTER_SECONDS and not duty.alerted:
             duty.alerted = self._alert(duty, error)
 
     def _alert(self, duty: Duty, error: Exception) -> bool:
         from tasks.operate.alerts import record_alert
 
-        title = f"Perennial's relay cannot deliver {duty.name}"
+        title = f"Perennial's relay cannot process {duty.name}"
         try:
             record_alert(open_database(self._settings.database_url), f"relay:{duty.name}", "failure", title, str(error))
         except PerennialError as away:

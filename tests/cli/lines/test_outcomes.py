@@ -83,7 +83,7 @@ def test_a_comparison_is_one_table_and_the_gates_answer() -> None:
     """Both values, the gain, its interval and every slice stand in aligned columns."""
     lines = comparison_lines(refused())
     assert lines[1] == "credit: version 4 against version 3"
-    assert "4,312 of 4,800 holdout rows are new to both: version 3 has trained on 488, version 4 on 12" in lines[2]
+    assert "4,312 of 4,800 holdout rows are new to both: version 3 was trained on 488, version 4 on 12" in lines[2]
     header, whole = lines[4], lines[5]
     assert header.split() == ["ROC", "AUC", "rows", "version", "3", "version", "4", "gain", "interval"]
     assert whole.split("  ")[-1] == "99.06 % by DeLong"

@@ -229,12 +229,12 @@ def test_while_prefect_is_away_everything_waits(
     carrier = Relay(settings.model_copy(update={"prefect_api_url": "http://127.0.0.1:9/api"}))
     for _ in range(3):
         assert carrier.round()["triggers"] == 0
-    assert len([record for record in caplog.records if "triggers wait" in record.getMessage()]) == 1
+    assert len([record for record in caplog.records if "cannot process triggers" in record.getMessage()]) == 1
     assert _stands(settings, trigger).status == "waiting"
     assert beat_path(settings).exists()
     carrier._settings = settings
     assert carrier.round()["triggers"] == 1
-    assert "triggers are delivered again" in caplog.text
+    assert "triggers are processed again" in caplog.text
 
 
 @pytest.mark.slow
@@ -248,7 +248,7 @@ def test_a_long_outage_is_told_to_people_once(settings: Settings, model: str, mo
     for _ in range(3):
         carrier._perform(triggers_duty)
     [told] = newest_alerts(open_database(settings.database_url), 10)
-    assert told.title == "Perennial's relay cannot deliver triggers"
+    assert told.title == "Perennial's relay cannot process triggers"
     assert told.n_more == 0
 
 
