@@ -27,7 +27,10 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _inspected(
-    connection: duckdb.DuckDBPyConnection, columns: Mapping[str, Sequence[object]], target: str = "y", time: str | None = None
+    connection: duckdb.DuckDBPyConnection,
+    columns: Mapping[str, Sequence[object]],
+    target: str = "y",
+    time: str | None = None,
 ) -> Inspection:
     frame = pd.DataFrame(dict(columns))
     return inspect_rows(connection, connection.from_df(frame), target, time)
