@@ -334,7 +334,7 @@ def test_a_rollback_needs_its_target(installation: Settings, client: MlflowClien
         rollback("credit", "worse", installation)
     promote(installation, 2)
     client.delete_model_version("credit", "1")
-    with pytest.raises(ModelNotFoundError, match=r"gone from MLflow.*perennial approve credit@VERSION"):
+    with pytest.raises(ModelNotFoundError, match=r"no longer exists in MLflow.*perennial approve credit@VERSION"):
         rollback("credit", "worse", installation)
     assert len(champion_history(database(installation), "credit")) == 2
 
