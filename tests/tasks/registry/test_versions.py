@@ -36,7 +36,8 @@ def test_an_empty_registry_is_read_without_mlflow(tmp_path: Path) -> None:
     settings = make_project(tmp_path)
     add_model_file(settings, "credit")
     code = (
-        "import sys; from pathlib import Path; from config.settings import Settings; from tasks.registry import versions as registry\n"
+        "import sys; from pathlib import Path; from config.settings import Settings\n"
+        "from tasks.registry import versions as registry\n"
         f"settings = Settings(root={str(settings.root)!r}, var={str(settings.var)!r}, "
         f"mlflow_uri={settings.mlflow_uri!r})\n"
         "assert registry.find_registered('credit', 'a', settings) is None\n"
