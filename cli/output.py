@@ -6,13 +6,11 @@ import json
 import sys
 import traceback
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    pass
 
 _IN_NUMBERS = str.maketrans("", "", ",.+-")
 
@@ -39,6 +37,11 @@ def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]
         ]
         lines.append("  ".join(cells).rstrip())
     return lines
+
+
+def utc_text(moment: datetime) -> str:
+    """Return a moment in UTC, to the second."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def record_crash(error: BaseException) -> Path:

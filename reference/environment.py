@@ -24,7 +24,7 @@ SET_BY_PERENNIAL = {
     "PERENNIAL_MODEL": "model that `prefect.yaml` is filled in for, by `perennial deploy` and `prefect deploy`",
     "PROMETHEUS_MULTIPROC_DIR": "folder in which the workers of the prediction service share their metrics",
 }
-"""Variables that Perennial sets for its own processes; nobody else sets them."""
+"""Variables that Perennial sets for its own processes only."""
 
 OF_LIBRARIES = {
     "PREFECT_API_KEY": "credential of Prefect Cloud",

@@ -79,7 +79,7 @@ def test_links_between_pages_lead_somewhere(site: Path) -> None:
 
 
 def test_the_navigation_names_every_page_once() -> None:
-    """A page that is not in the navigation is found by nobody who reads the site."""
+    """Every page is in the navigation: a reader of the site finds no other."""
     nav = YAML(typ="safe").load(ROOT / "mkdocs.yml")["nav"]
     listed = sorted(_pages_of(nav))
     assert listed == sorted(path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md"))

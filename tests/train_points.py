@@ -15,10 +15,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from flows.train import train  # noqa: E402
-from tests.factories import add_credit_model, make_project  # noqa: E402
-from tests.tasks.crash_points import import_what, in_fork  # noqa: E402
-from tests.warm import use_warm_steps  # noqa: E402
+from flows.train import train
+from tests.factories import add_credit_model, make_project
+from tests.tasks.crash_points import import_what, in_fork
+from tests.warm import use_warm_steps
 
 POINTS = (
     "tasks.source.stage.stage_rows",

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cli.output import table
-from store.alerts import (
-    StoredAlert,
-)
+from store.alerts import StoredAlert
 from tasks.operate.alerts import Delivery
 
 

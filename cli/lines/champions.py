@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from cli.output import section, table
+from cli.output import section, table, utc_text
 
 if TYPE_CHECKING:
     from store.champions import Review
@@ -20,7 +20,7 @@ def tenure_lines(history: TenureHistory) -> list[str]:
     if not (history.tenures or history.reviews or history.waiting):
         return [f"{history.model} has no champion yet; train one with: perennial train {history.model}"]
     tenures = [_tenure_row(tenure) for tenure in history.tenures]
-    reviews = [(_time(one.at), str(one.version), one.action, one.actor, one.reason) for one in history.reviews]
+    reviews = [(utc_text(one.at), str(one.version), one.action, one.actor, one.reason) for one in history.reviews]
     return [
         *table(("", "champion", "since (UTC)", "until", "kind", "actor", "reason"), tenures),
         *section(table(("when (UTC)", "version", "review", "actor", "reason"), reviews)),
@@ -32,7 +32,7 @@ def move_lines(move: Move) -> list[str]:
     """Report the present champion, and how to undo the move."""
     entry = move.entry
     if not move.moved:
-        since = f"{_time(entry.at)} UTC"
+        since = f"{utc_text(entry.at)} UTC"
         return [f"nothing to do: version {entry.version} of {entry.model} has been champion since {since}"]
     instead = f"; it replaces version {move.replaced}" if move.replaced is not None else ""
     undo = [f"  to undo this: perennial rollback {entry.model} --reason …"] if entry.kind == "approval" else []
@@ -50,12 +50,12 @@ def rejection_lines(review: Review) -> list[str]:
 
 def _moment_lines(history: TenureHistory, moment: datetime) -> list[str]:
     if not history.tenures:
-        return [f"{history.model} had no champion at {_time(moment)} UTC"]
+        return [f"{history.model} had no champion at {utc_text(moment)} UTC"]
     (tenure,) = history.tenures
     entry = tenure.entry
-    span = f"from {_time(entry.at)}" + (f" to {_time(tenure.until)} UTC" if tenure.until else " UTC until now")
+    span = f"from {utc_text(entry.at)}" + (f" to {utc_text(tenure.until)} UTC" if tenure.until else " UTC until now")
     return [
-        f"version {entry.version} was champion of {history.model} at {_time(moment)} UTC: {span}",
+        f"version {entry.version} was champion of {history.model} at {utc_text(moment)} UTC: {span}",
         f"  by {entry.kind}: {entry.reason} ({entry.actor})",
     ]
 
@@ -63,8 +63,8 @@ def _moment_lines(history: TenureHistory, moment: datetime) -> list[str]:
 def _tenure_row(tenure: Tenure) -> tuple[str, ...]:
     entry = tenure.entry
     now = "" if tenure.until else "*"
-    until = _time(tenure.until) if tenure.until else "now"
-    return (now, str(entry.version), _time(entry.at), until, entry.kind, entry.actor, entry.reason)
+    until = utc_text(tenure.until) if tenure.until else "now"
+    return (now, str(entry.version), utc_text(entry.at), until, entry.kind, entry.actor, entry.reason)
 
 
 def _waiting_lines(history: TenureHistory) -> list[str]:
@@ -76,7 +76,3 @@ def _waiting_lines(history: TenureHistory) -> list[str]:
         f"  perennial approve {named}",
         f"  perennial reject {named}",
     ]
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from core.operate.deployments import (
-    DeployedFlow,
-)
-
-if TYPE_CHECKING:
-    pass
+from core.operate.deployments import DeployedFlow
 
 
 def deployment_lines(deployed: Sequence[DeployedFlow]) -> list[str]:

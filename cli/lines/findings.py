@@ -8,6 +8,8 @@ import click
 
 from core.operate.findings import Finding
 
+COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
+
 
 def finding_lines(findings: Sequence[Finding]) -> list[str]:
     """Return one line per finding, its advice below it, and the total."""
@@ -25,6 +27,3 @@ def _sum(findings: Sequence[Finding]) -> str:
     counts = {level: sum(finding.level == level for finding in findings) for level in ("problem", "warning")}
     said = [f"{n} {level}{'s' if n > 1 else ''}" for level, n in counts.items() if n]
     return " and ".join(said) if said else f"all {len(findings)} checks passed"
-
-
-COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from cli.output import table
+from cli.output import table, utc_text
 from store.api_keys import ApiKey
 from store.key_text import key_state
 
@@ -19,15 +19,11 @@ def key_lines(keys: Sequence[ApiKey]) -> list[str]:
             " ".join(key.scopes),
             " ".join(key.models) or "all",
             f"{key.rate:g}" if key.rate is not None else "–",
-            _time(key.created_at),
-            _time(key.expires_at) if key.expires_at else "never",
+            utc_text(key.created_at),
+            utc_text(key.expires_at) if key.expires_at else "never",
             key_state(key, datetime.now(UTC)),
         )
         for key in keys
     ]
     header = ("id", "name", "scopes", "models", "rate", "created (UTC)", "expires", "state")
     return table(header, rows) or ["no keys yet; make one with: perennial keys create NAME --scope predict"]
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

@@ -12,19 +12,16 @@ from math import fsum
 from config.schema import Drift
 from core.drift.columns import ColumnDrift, column_drifts, importance_shares, weighted_holm
 from core.drift.reasons import drift_reasons
-from core.drift.verdict import DriftEvidence, DriftVerdict, WindowFacts
+from core.drift.verdict import DriftEvidence, DriftVerdict
 from core.drift.windows import EarlierWindow, Status, disjoint_before
 from core.performance.loss import Performance
 from core.performance.prediction_bias import PredictionBias
 
 __all__ = [
     "ColumnDrift",
-    "DriftEvidence",
-    "DriftVerdict",
     "EarlierWindow",
     "Performance",
     "Status",
-    "WindowFacts",
     "column_drifts",
     "decide",
     "decision_id",

@@ -107,7 +107,7 @@ class DriftVerdict:
     retrain
         Whether a retraining is recommended.
     harmed
-        Whether the performance is; None where nobody can tell: not measured, too few rows, or a loss above what is
+        Whether the performance is; None where it is unknown: not measured, too few rows, or a loss above what is
         tolerated that may be chance.
     importance_share
         Of the features that drifted, 0 to 1.

@@ -106,7 +106,7 @@ class Metrics:
             ["convention", "result"],
             registry=own,
         )
-        self.restarts = Counter("perennial_worker_restarts", "Workers that ended and were started anew", registry=own)
+        self.restarts = Counter("perennial_worker_restarts", "Workers that ended and were restarted", registry=own)
         # The least of all processes counts, and the supervisor's has no log.
         self.log_up.set(1)
         for result in ("written", "dropped"):

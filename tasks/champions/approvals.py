@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -29,10 +29,6 @@ from tasks.registry.client import mlflow_client, mlflow_failures
 from tasks.registry.register import MANIFEST
 from tasks.registry.versions import version_number
 from tasks.runs.actor import actor
-
-if TYPE_CHECKING:
-    pass
-
 
 MAX_REASON = 2_000
 

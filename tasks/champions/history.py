@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -22,9 +22,6 @@ from store.champions import (
     waiting_version,
 )
 from store.database import open_database
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,12 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from typing import TYPE_CHECKING
 
 from core.text import readable
 
-if TYPE_CHECKING:
-    pass
-
 
 def actor() -> str:
-    """Whoever runs this process, as ``user@host``."""
+    """Return who runs this process, as ``user@host``."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user need not have a name

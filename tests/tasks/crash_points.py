@@ -25,12 +25,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from sqlalchemy import Engine, event  # noqa: E402
+from sqlalchemy import Engine, event
 
-from config.settings import Settings  # noqa: E402
-from tasks.versions.versions import data_history, lay_out_snapshot, restore_data, version_data, write_batch  # noqa: E402
-from tests.factories import credit_config, make_project  # noqa: E402
-from tests.tasks.versions.staging import batch_files, credit_rows, stage  # noqa: E402
+from config.settings import Settings
+from tasks.versions.versions import data_history, lay_out_snapshot, restore_data, version_data, write_batch
+from tests.factories import credit_config, make_project
+from tests.tasks.versions.staging import batch_files, credit_rows, stage
 
 CREDIT = credit_config()
 RANDOM_KILLS = 3

@@ -19,20 +19,20 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from mlflow import MlflowClient  # noqa: E402
-from sqlalchemy import Engine, event  # noqa: E402
+from mlflow import MlflowClient
+from sqlalchemy import Engine, event
 
-from config.settings import Settings  # noqa: E402
-from store.champions import champion_history, find_verdict  # noqa: E402
-from store.database import open_database  # noqa: E402
-from tasks.champions.aliases import repair_all  # noqa: E402
-from tasks.registry.bundle import Bundle  # noqa: E402
-from tasks.registry.client import mlflow_client  # noqa: E402
-from tasks.registry.register import register_bundle  # noqa: E402
-from tasks.train.training_run import training_run  # noqa: E402
-from tests.factories import make_project  # noqa: E402
-from tests.tasks.crash_points import deadly_tick, import_what, in_fork, kill_after, preceded  # noqa: E402
-from tests.tasks.judging import add_data, bundled, config_of, settle, train  # noqa: E402
+from config.settings import Settings
+from store.champions import champion_history, find_verdict
+from store.database import open_database
+from tasks.champions.aliases import repair_all
+from tasks.registry.bundle import Bundle
+from tasks.registry.client import mlflow_client
+from tasks.registry.register import register_bundle
+from tasks.train.training_run import training_run
+from tests.factories import make_project
+from tests.tasks.crash_points import deadly_tick, import_what, in_fork, kill_after, preceded
+from tests.tasks.judging import add_data, bundled, config_of, settle, train
 
 WEAK, STRONG = config_of("age", gate={"floor": 0.4}), config_of()
 CALLS = (
