@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import sys
 from typing import Any
 
 import click
@@ -81,7 +79,7 @@ def up(
     from tasks.platform.up import bring_up, interruptible, run_platform
     from tasks.runs.progress import shown
 
-    _hide_password(postgres)
+    _refuse_password(postgres)
     settings = load_settings()
     present = read_platform(settings.var)
     if present is not None and present.ready:
@@ -175,17 +173,24 @@ def deploy(
     finish([flow.to_dict() for flow in deployed], deployment_lines(deployed), as_json)
 
 
-def _hide_password(address: str | None) -> None:
-    """Begin again with an address in the environment, where its password stands in no list of processes."""
-    if address is None or "@" not in address:
+def _refuse_password(address: str | None) -> None:
+    """Refuse an address with a password: every user of this machine can read a command line."""
+    if address is None:
         return
-    if any(word.startswith("--postgres=") for word in sys.argv):
-        words = [word for word in sys.argv if not word.startswith("--postgres=")]
-    else:
-        place = sys.argv.index("--postgres")
-        words = sys.argv[:place] + sys.argv[place + 2 :]
-    environment = {**os.environ, "PERENNIAL_DATABASE_URL": address}
-    os.execve(sys.executable, [sys.executable, *words], environment)  # noqa: S606 - this very command
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    from core.errors import ConfigError
+
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        raise ConfigError("--postgres: expected an address like postgresql://user@host/database") from None
+    if url.password is not None or "password" in url.query:
+        raise ConfigError(
+            "--postgres: expected an address without a password, because every user of this machine can read a command "
+            "line. Set PERENNIAL_DATABASE_URL to the whole address instead, or keep the password in ~/.pgpass"
+        )
 
 
 def _show_platform(state: Any, as_json: bool, hint: str = "") -> None:

@@ -177,7 +177,7 @@ def test_secrets_are_in_no_worker_and_no_file(installation: Settings) -> None:
     assert len(told) == 2
     assert not [text for text in told if secret in text]
     assert not [content for content in folders if secret.encode() in content]
-    assert "webhooks from: ci (standard)" in served.output.read_text()
+    assert "webhook senders: ci (standard)" in served.output.read_text()
 
 
 def test_a_malformed_secret_ends_the_command(installation: Settings) -> None:

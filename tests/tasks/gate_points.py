@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[0] = str(ROOT)  # not the folder of this script: its rooms have the names of standard modules
 
 from mlflow import MlflowClient
 from sqlalchemy import Engine, event

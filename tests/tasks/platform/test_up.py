@@ -64,7 +64,7 @@ def test_up_from_nothing_and_down_to_nothing(settings: Settings) -> None:
 
     again = perennial(settings, "up")
     assert again.returncode == 0
-    assert "up already" in again.stderr
+    assert "already up" in again.stderr
     assert document["mlflow_uri"] in again.stdout
     served = perennial(settings, "doctor", "--json")
     levels = {finding["check"]: finding["level"] for finding in json.loads(served.stdout)}
@@ -117,7 +117,11 @@ def test_one_postgres_database_serves_all_three(tmp_path: Path) -> None:
         server_address = server.address.replace("postgresql+psycopg", "postgresql")
         secret = "s3cret-of-the-database"  # noqa: S105 - of this test's own server
         address = server_address.replace("perennial@", f"perennial:{secret}@")
-        raised = perennial(settings, "up", "--detach", "--postgres", address)
+        refused = perennial(settings, "up", "--detach", "--postgres", address)
+        assert refused.returncode == 2
+        assert "PERENNIAL_DATABASE_URL" in refused.stderr
+        assert secret not in refused.stdout + refused.stderr
+        raised = perennial(settings, "up", "--detach", PERENNIAL_DATABASE_URL=address)
         assert raised.returncode == 0, raised.stderr
         tables = _tables(server.address)
         assert {("public", "champions"), ("prefect", "flow_run"), ("mlflow", "experiments")} <= tables
