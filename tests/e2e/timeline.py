@@ -35,7 +35,7 @@ def run_loop(stage: Stage) -> list[Moment]:
     drift, retrain = {"persistence": [1, 1]}, {"cooldown_hours": 0}
     path = add_model(stage, MODEL, loans(12), drift=drift, retrain=retrain, schedule={"ingest": "* * * * *"})
     with platform(stage):
-        stage.run("train", MODEL)
+        stage.run("train", MODEL, "--wait", "120")  # the schedule may be reading rows just then
         await_value(lambda: stage.ask("/v1/models")["models"], 60, "version 1 answers")
         land(loans(18), path)
         return timeline(stage, MODEL, datetime.now(UTC))
