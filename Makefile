@@ -41,11 +41,11 @@ check: setup
 	$(BIN)/mypy
 
 test: check
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist worksteal
 
 # Every module, without what takes long.
 test-fast: setup
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not e2e"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not e2e"
 
 docs: setup
 	$(BIN)/zensical build --strict --clean

@@ -130,7 +130,6 @@ def _numbers(answer: dict[str, Any]) -> tuple[int, list[Any]]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("before")
 def test_a_new_version_is_judged_against_the_old_champion(prefect_api: str) -> None:
     """A training on the data and the model file of then meets champion 2 on the same rows, and may follow it."""

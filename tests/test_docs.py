@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from config.schema import SimulatedSource
 from config.settings import Settings
 from core.data.simulate import simulate
+from tasks.platform.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,6 +31,9 @@ ELSEWHERE = {
 
 SAYS_NO = {"perennial train loans --set training.params.learning_rate=0.2"}
 """Trainings whose version is not better than the champion: exit code 3 is their answer."""
+
+USUAL_ADDRESS = "127.0.0.1:8470"
+"""Where the documents find the service."""
 
 DECIDES = ("perennial train", "perennial judge", "perennial monitor", "perennial retrain", "perennial doctor")
 """Commands whose answer may be no; what they answer is not what the document is about, or is checked beside it."""
@@ -51,13 +56,18 @@ def shell(project: Settings, warm: Path) -> Iterator["Shell"]:
 
 
 class Shell:
-    """Runs command lines in a project; ``perennial serve`` goes on beside those that follow."""
+    """Runs command lines in a project; ``perennial serve`` goes on beside those that follow.
+
+    The service listens on a free port, and addresses with its usual one are changed: others may run beside it.
+    """
 
     def __init__(self, settings: Settings, warm: Path) -> None:
         self.root = settings.root
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         path = f"{warm}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-        self._environment = clean | {"PATH": path, "PERENNIAL_ROOT": str(self.root)}
+        self._address = f"127.0.0.1:{free_port()}"
+        port = self._address.partition(":")[2]
+        self._environment = clean | {"PATH": path, "PERENNIAL_ROOT": str(self.root), "PERENNIAL_SERVE_PORT": port}
         self._service: subprocess.Popen[bytes] | None = None
 
     def run(self, command: str, *expected: int) -> str:
@@ -66,7 +76,12 @@ class Shell:
             self._serve()
             return ""
         done = subprocess.run(
-            ["bash", "-ec", command], cwd=self.root, env=self._environment, capture_output=True, text=True, check=False
+            ["bash", "-ec", command.replace(USUAL_ADDRESS, self._address)],
+            cwd=self.root,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode in (expected or (0,)), f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -79,8 +94,10 @@ class Shell:
             self._service = subprocess.Popen(
                 ["perennial", "serve"], cwd=self.root, env=self._environment, stdout=output, stderr=output
             )
-        ready = "for i in $(seq 300); do curl -sf http://127.0.0.1:8470/health/ready && exit; sleep 0.1; done; exit 1"
-        assert subprocess.run(["bash", "-c", ready], check=False).returncode == 0, log.read_text()
+        ready = ["curl", "-sf", f"{self._address}/health/ready"]
+        while subprocess.run(ready, check=False, stdout=subprocess.DEVNULL).returncode != 0:
+            assert self._service.poll() is None, log.read_text()
+            time.sleep(0.1)
 
     def end_service(self) -> None:
         """End the service where it runs, gracefully."""
@@ -97,7 +114,6 @@ def _loans(columns: dict[str, str]) -> pd.DataFrame:
 
 @pytest.mark.e2e
 @pytest.mark.timeout(600)
-@pytest.mark.xdist_group("usual_port")
 def test_the_tutorial_can_be_followed(shell: Shell) -> None:
     """Its commands run one after the other, and the results are those it tells."""
     printed: dict[str, str] = {}
@@ -131,7 +147,6 @@ def test_the_tutorial_can_be_followed(shell: Shell) -> None:
 
 @pytest.mark.e2e
 @pytest.mark.timeout(600)
-@pytest.mark.xdist_group("usual_port")
 def test_the_commands_of_the_other_documents_run(shell: Shell) -> None:
     """The demo model and a user's own file work as written."""
     names = {"application_id": "loan_id", "application_date": "applied_on", "default_next_month": "defaulted"}

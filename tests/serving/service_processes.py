@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from core.contract import prepare
 from serving.bundle.graph import Graph
 from store.champions import RecordedVerdict, current_champion, record_verdict, start_tenure
 from store.database import open_database
+from tasks.platform.ports import free_port
 from tasks.registry.register import Registered, register_bundle
 from tests.serving.bundles import make_bundle
 from tests.serving.running import json_rows
@@ -103,7 +103,7 @@ class Served:
     """
 
     def __init__(self, settings: Settings, *options: str, **environment: str) -> None:
-        self.port = int(environment.get("PERENNIAL_SERVE_PORT", _free_port()))
+        self.port = int(environment.get("PERENNIAL_SERVE_PORT", free_port()))
         self.output = settings.var / f"serve-{self.port}.log"
         self.output.parent.mkdir(parents=True, exist_ok=True)
         command = (str(Path(sys.executable).with_name("perennial")), "serve", "--port", str(self.port), *options)
@@ -154,12 +154,6 @@ def _command_line(process: psutil.Process) -> list[str]:
     with suppress(psutil.NoSuchProcess):
         return process.cmdline()
     return []
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

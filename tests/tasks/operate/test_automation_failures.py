@@ -14,8 +14,6 @@ from store.database import open_database
 from tasks.operate.automation_failures import FailureWatch, failed_actions
 from tasks.runs.api import prefect_client
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 
 def _fire_a_broken_automation(settings: Settings, name: str) -> None:
     from prefect.events.actions import RunDeployment

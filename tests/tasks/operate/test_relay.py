@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 Deploy = Callable[[], str]
 
 

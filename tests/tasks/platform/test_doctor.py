@@ -241,7 +241,6 @@ def test_remains_of_a_platform_that_was_killed_are_told(settings: Settings) -> N
 
 
 @pytest.mark.e2e
-@pytest.mark.xdist_group("prefect")
 def test_a_server_without_our_pool_is_told(settings: Settings, prefect_api: str) -> None:
     """It is ready and of our version, and nothing was deployed to it."""
     named = _changed(settings, prefect_api_url=prefect_api, work_pool="nobody-made-it")

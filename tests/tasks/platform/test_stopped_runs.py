@@ -33,7 +33,6 @@ def test_runs_are_known_by_the_environment_of_their_processes() -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.xdist_group("prefect")
 def test_a_run_and_its_subflows_crash_and_what_has_ended_stays(prefect_api: str) -> None:
     """The whole family of a run is told; a run that came to its end is not."""
     with httpx.Client(base_url=prefect_api, trust_env=False, timeout=20) as client:

@@ -48,7 +48,6 @@ def _document(url: str, body: dict[str, Any] | None = None) -> Any:
 
 
 @pytest.mark.e2e
-@pytest.mark.xdist_group("prefect")
 def test_up_from_nothing_and_down_to_nothing(settings: Settings) -> None:
     """All is healthy, what is killed comes back, other terminals find the servers, and down leaves nothing."""
     raised = perennial(settings, "up", "--detach", "--json")
@@ -84,7 +83,6 @@ def test_up_from_nothing_and_down_to_nothing(settings: Settings) -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.parametrize("end", ["SIGTERM", "killed manager"])
 def test_the_command_in_the_foreground_takes_everything_with_it(settings: Settings, end: str) -> None:
     """SIGTERM ends all in order and the exit code is 0; where the process manager is killed, the command clears up."""
@@ -109,7 +107,6 @@ def test_the_command_in_the_foreground_takes_everything_with_it(settings: Settin
 
 
 @pytest.mark.e2e
-@pytest.mark.xdist_group("prefect")
 def test_one_postgres_database_serves_all_three(tmp_path: Path) -> None:
     """Schemas are made and migrated, and the password is in no log, no list of processes and no open file."""
     settings = make_project(tmp_path)
