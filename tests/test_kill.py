@@ -10,7 +10,7 @@ import pytest
 
 POINTS = Path(__file__).with_name("train_points.py")
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("prefect")]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.mark.timeout(900)

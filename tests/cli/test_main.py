@@ -106,7 +106,6 @@ def test_an_empty_project_says_how_to_begin(project: Settings) -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.xdist_group("prefect")
 class TestWholeCommand:
     """``perennial`` in processes of its own, with the local server it starts."""
 

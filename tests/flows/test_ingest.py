@@ -13,7 +13,7 @@ from tasks.runs.lock import hold_model
 from tasks.versions.working_copy import batch_facts
 from tests.factories import add_credit_model, credit_rows, git
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("prefect")]
+pytestmark = pytest.mark.e2e
 
 Ingest = Callable[..., IngestOutcome]
 

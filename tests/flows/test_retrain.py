@@ -20,7 +20,6 @@ from tests.store.trigger_samples import webhook
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.xdist_group("prefect"),
     # As in test_train: what the libraries use of each other is deprecated, not what we use.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),

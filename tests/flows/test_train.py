@@ -16,7 +16,6 @@ from tests.factories import add_credit_model, credit_rows, git
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.xdist_group("prefect"),
     # Evidently 0.7.23, Great Expectations 1.24 and MLflow 3.17 use names that pandas 3, NumPy 2 and their own web
     # frameworks deprecate: their warnings, not ours.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),

@@ -17,7 +17,7 @@ from tests.postgres import postgres_server
 from tests.serving.faults import end_with_requests_in_flight, kill_workers, logged_ids, overload, swap
 from tests.serving.service_processes import Reply, Served, Version, ask, bodies, crown, register_version, serving
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.xdist_group("serving_faults")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 PREDICT = "/v1/models/credit/predict"
 

@@ -23,7 +23,7 @@ from tests.factories import make_project
 from tests.serving.deliveries import PATH, STANDARD_SECRET, standard
 from tests.serving.service_processes import Served, ask
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("serving_faults")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 SENDERS = 50
 KILLS = 8

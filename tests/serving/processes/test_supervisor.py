@@ -22,7 +22,7 @@ from tasks.serving.keys import create_key, revoke
 from tests.factories import make_project
 from tests.serving.service_processes import Client, Served, ask, bodies, crown, register_version, serving
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(200), pytest.mark.xdist_group("serving_faults")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(200)]
 
 
 @pytest.fixture(scope="module")

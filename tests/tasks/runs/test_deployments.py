@@ -15,7 +15,7 @@ from core.operate.deployments import ZOMBIE_SECONDS
 from tests.factories import add_credit_model
 from tests.prefect_server import ROOT, PrefectServer, await_that, prefect_server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("prefect")]
+pytestmark = pytest.mark.e2e
 
 FLOWS = ("ingest", "train", "monitor", "retrain")
 

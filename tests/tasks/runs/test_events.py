@@ -25,8 +25,6 @@ from tasks.runs.api import prefect_client
 from tasks.runs.events import BATCH, send_events
 from tests.factories import make_project
 
-server = pytest.mark.xdist_group("prefect")
-
 MOST_TRIES = 4
 """Requests that one call of the sender may make where none is confirmed."""
 
@@ -87,7 +85,6 @@ def answering(answer: Callable[[list[dict[str, Any]]], int]) -> Iterator[str]:
         running.shutdown()
 
 
-@server
 def test_an_event_can_be_read_back_with_what_it_is_related_to(prefect_api: str, outbox: Settings) -> None:
     """Labels, payload and related resources arrive as they were built; a second call finds nothing to do."""
     model = f"m{uuid4().hex}"
@@ -104,7 +101,6 @@ def test_an_event_can_be_read_back_with_what_it_is_related_to(prefect_api: str, 
     assert ours == sent["related"]
 
 
-@server
 @pytest.mark.slow
 def test_an_event_that_is_sent_twice_sets_off_an_automation_once(prefect_api: str, outbox: Settings) -> None:
     """Whoever dies between the answer and the mark sends again: Prefect keeps and acts on the first."""

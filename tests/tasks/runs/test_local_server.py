@@ -14,7 +14,7 @@ from config.settings import Settings
 from tasks.runs.local_server import await_server, running_server, start_server, stop_server
 from tests.factories import make_project
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("prefect")]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture

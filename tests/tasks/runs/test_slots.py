@@ -9,7 +9,7 @@ import pytest
 from tasks.runs.slots import superseded
 from tests.prefect_server import PrefectServer, await_that, prefect_server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("prefect")]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
