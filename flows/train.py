@@ -47,9 +47,9 @@ def train(
             reasons = check_leakage(run)
             if reasons:
                 return refused_by_leakage(run, reasons)
-            fit(run)
-            evaluate(run)
-            version = register(run)
+            fitted = fit(run)
+            evaluated = evaluate(fitted)
+            version = register(evaluated)
         if version.status == "unchanged":
             return version
         verdict = judge(run, version)

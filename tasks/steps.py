@@ -23,7 +23,7 @@ from core.drift.monitored_window import MonitoredWindow
 from core.errors import StorageError
 from core.outcome import IngestOutcome, TrainOutcome
 from core.references import Batch, DataVersion, StagedRows, ValidationResult
-from core.train.training_run import TrainingRun
+from core.train.training_run import EvaluatedRun, FittedRun, TrainingRun
 from tasks.runs.progress import step
 
 if TYPE_CHECKING:
@@ -155,36 +155,30 @@ def check_leakage(run: TrainingRun) -> tuple[str, ...]:
 
 
 @plain_step
-def fit(run: TrainingRun) -> None:
-    """Cross-validate, search and fit on the training rows; beside it, start the drift report."""
-    from tasks.train.bench import open_bench
-    from tasks.train.drift_report import training_report
-    from tasks.train.fit import fit_model
+def fit(run: TrainingRun) -> FittedRun:
+    """Cross-validate, search and fit on the training rows; in parallel, start the drift report."""
+    from tasks.train.fit_run import fit_run
 
-    bench = open_bench(run)
     with step("Training"):
-        bench.drift_report = training_report(bench, run.folder)
-        bench.fitted = fit_model(
-            bench.rows, bench.split, run.config, bench.contract, load_settings(), run.lineage.run_key
-        )
+        return fit_run(run, load_settings())
 
 
 @plain_step
-def evaluate(run: TrainingRun) -> None:
+def evaluate(fitted: FittedRun) -> EvaluatedRun:
     """Measure the pipeline on its own holdout."""
     from tasks.train.evaluate import evaluate_run
 
     with step("Evaluating"):
-        evaluate_run(run)
+        return evaluate_run(fitted)
 
 
 @io_step
-def register(run: TrainingRun) -> TrainOutcome:
+def register(evaluated: EvaluatedRun) -> TrainOutcome:
     """Build the bundle and register it; the same run key gives the same version."""
     from tasks.train.registration import register_run
 
     with step("Registering"):
-        return register_run(run, load_settings())
+        return register_run(evaluated, load_settings())
 
 
 @io_step

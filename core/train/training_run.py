@@ -1,4 +1,4 @@
-"""The reference of one training: what it is called, what it is made from, where it works."""
+"""References of one training and of its steps' results: what it is made from, and where the results are."""
 
 from __future__ import annotations
 
@@ -22,10 +22,36 @@ class TrainingRun:
     lineage
         What decides the result; ``lineage.run_key`` names the run: the same key gives the same version.
     folder
-        Where it writes; emptied when the run begins.
+        Where it writes; a repeat replaces what is there.
     """
 
     config: ModelConfig
     snapshot: Snapshot
     lineage: Lineage
     folder: Path
+
+
+@dataclass(frozen=True)
+class FittedRun:
+    """A run whose pipeline is fitted and stored in the run's folder.
+
+    Parameters
+    ----------
+    run
+        The training.
+    """
+
+    run: TrainingRun
+
+
+@dataclass(frozen=True)
+class EvaluatedRun:
+    """A fitted run whose evaluation on the holdout is stored in the run's folder.
+
+    Parameters
+    ----------
+    run
+        The training.
+    """
+
+    run: TrainingRun

@@ -31,6 +31,9 @@ logger = logging.getLogger("perennial.bundle")
 MANIFEST = "manifest.json"
 EXAMPLE_ROWS = 5
 
+STORING_ERRORS = (AttributeError, NotImplementedError, RecursionError, TypeError, ValueError)
+"""What skops raises for an object that it cannot store without pickle."""
+
 Document = Mapping[str, Any] | Sequence[Any] | str | bytes | Path
 """Content of a bundle's file: JSON-able values, text, bytes, or a file to copy."""
 
@@ -143,6 +146,11 @@ def _storing_error(pipeline: Pipeline, trusted: Sequence[str], error: Exception)
     if cause is not None and type(cause).__name__ == "UntrustedTypesFoundException":
         names = skops.io.get_untrusted_types(data=skops.io.dumps(pipeline))
         return TrainingError(untrusted_message(set(names) - set(trusted)))
+    return not_storable(pipeline, cause)
+
+
+def not_storable(pipeline: Pipeline, cause: BaseException | None) -> TrainingError:
+    """Return the error of a pipeline that skops cannot store."""
     return TrainingError(
         f"the fitted {type(pipeline.steps[-1][1]).__name__} cannot be stored without pickle "
         f"({type(cause).__name__}: {cause}); parameters that are functions or live objects are the usual reason"

@@ -1,7 +1,8 @@
 """The rows, the split and the fitted pipeline of a run, loaded once per process.
 
-Tasks hand each other references; what a reference names is kept here, so that fitting, evaluating and reporting do
-not read and prepare the same rows three times.
+Steps hand each other references. What a reference names is cached here, so that fitting, evaluating and reporting do
+not read and prepare the same rows three times. In another process, all of it is read again: the rows from the
+snapshot, the results of the steps before from their files.
 """
 
 from __future__ import annotations
@@ -20,20 +21,15 @@ if TYPE_CHECKING:
     from core.data.rows import Rows
     from core.data.split import Split
     from core.feature_contract import FeatureContract
-    from core.metrics.evaluation import Evaluation
     from core.train.leakage import LeakageReport
     from tasks.reports.drift import DriftReport
     from tasks.serving.rehearse import Rehearsal
     from tasks.train.fit import FittedModel
+    from tasks.train.step_files import Evaluated
 
 
 class Bench:
     """What one training run works on; everything is derived from the run's reference when first asked for."""
-
-    fitted: FittedModel
-    evaluation: Evaluation
-    drift_report: DriftReport
-    output: npt.NDArray[Any]
 
     def __init__(self, run: TrainingRun) -> None:
         self.run = run
@@ -57,6 +53,27 @@ class Bench:
         if self._rehearsal is not None:
             with self._rehearsal:
                 self._rehearsal = None
+
+    @cached_property
+    def fitted(self) -> FittedModel:
+        """Fitted pipeline, as the fitting step stored it."""
+        from tasks.train.step_files import read_fitted
+
+        return read_fitted(self.run, self.contract)
+
+    @cached_property
+    def evaluated(self) -> Evaluated:
+        """Output on the holdout and its evaluation, as the evaluating step stored them."""
+        from tasks.train.step_files import read_evaluation
+
+        return read_evaluation(self.run)
+
+    @cached_property
+    def drift_report(self) -> DriftReport:
+        """Drift report of the holdout against the training rows; its process starts at the first use."""
+        from tasks.train.drift_report import training_report
+
+        return training_report(self, self.run.folder)
 
     @cached_property
     def rows(self) -> Rows:

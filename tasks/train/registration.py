@@ -18,7 +18,7 @@ from core.outcome import TrainOutcome
 from core.performance.cbpe import CbpeReference, reference_cbpe
 from core.train.card import CardFacts, ColumnFacts, DataFacts
 from core.train.rehearsal import REHEARSAL
-from core.train.training_run import TrainingRun
+from core.train.training_run import EvaluatedRun, TrainingRun
 from core.train.trust import trusted_types
 from tasks.registry.bundle import build_bundle
 from tasks.registry.client import address
@@ -28,15 +28,17 @@ from tasks.serving.rehearse import rehearsal_table
 from tasks.train.bench import Bench, open_bench
 from tasks.train.onnx_export import OnnxResult, export_onnx
 from tasks.train.reference_rows import CBPE, REFERENCE_ROWS, reference_rows_file
+from tasks.train.step_files import forget_steps
 from tasks.train.training_rows import TRAINING_ROWS, training_rows_file
 from tasks.validation.results import batch_results, newest_page
 
 
-def register_run(run: TrainingRun, settings: Settings) -> TrainOutcome:
+def register_run(evaluated: EvaluatedRun, settings: Settings) -> TrainOutcome:
     """Write the reports, build the bundle and register it; a repeat rewrites the same files and registers once.
 
     The version is not judged yet: that takes the bundle as the registry gives it back.
     """
+    run = evaluated.run
     bench = open_bench(run)
     bench.prepare_rehearsal()
     run.folder.mkdir(parents=True, exist_ok=True)
@@ -59,34 +61,35 @@ def register_run(run: TrainingRun, settings: Settings) -> TrainOutcome:
         bundle,
         run.config,
         run.lineage,
-        {name: estimate.value for name, estimate in bench.evaluation.metrics.items()},
+        {name: estimate.value for name, estimate in bench.evaluated.evaluation.metrics.items()},
         bench.fitted.params,
         settings,
         {"card.html": run.folder / "card.html", "drift.html": drift},
     )
     shutil.rmtree(bundle.folder)
+    forget_steps(run)
     return _outcome(run, registered, bench, settings)
 
 
 def _onnx(bench: Bench, folder: Path) -> OnnxResult:
     prepared = prepare(bench.holdout_frame, bench.contract)
-    return export_onnx(bench.fitted.pipeline, bench.contract, prepared, bench.output, folder)
+    return export_onnx(bench.fitted.pipeline, bench.contract, prepared, bench.evaluated.output, folder)
 
 
 def _documents(bench: Bench, onnx: OnnxResult, validation: list[dict[str, Any]], card: Card) -> dict[str, Any]:
     """Files of the bundle by name."""
-    profile = reference_profile(bench.train_frame, bench.y[bench.split.train], bench.output, bench.contract)
+    profile = reference_profile(bench.train_frame, bench.y[bench.split.train], bench.evaluated.output, bench.contract)
     documents: dict[str, Any] = {
         "card.md": card.markdown,
         "card.html": card.html,
-        "evaluation.json": bench.evaluation.to_dict(),
+        "evaluation.json": bench.evaluated.evaluation.to_dict(),
         "profile.json": profile.to_dict(),
         "leakage.json": bench.leakage.to_dict(),
         "validation.json": validation,
         "onnx.json": onnx.to_dict(),
         TRAINING_ROWS: training_rows_file(rows_trained_on(bench.rows, bench.split, bench.run.config)),
         REFERENCE_ROWS: reference_rows_file(bench.train_frame, bench.contract, bench.run.config.training.seed),
-        REHEARSAL: rehearsal_table(bench.holdout_frame, bench.output, bench.contract),
+        REHEARSAL: rehearsal_table(bench.holdout_frame, bench.evaluated.output, bench.contract),
     }
     if bench.contract.classes:
         documents[CBPE] = _cbpe(bench).to_dict()
@@ -96,7 +99,7 @@ def _documents(bench: Bench, onnx: OnnxResult, validation: list[dict[str, Any]],
 
 
 def _cbpe(bench: Bench) -> CbpeReference:
-    return reference_cbpe(bench.y[bench.split.holdout], bench.output, bench.run.config.gate.metric)
+    return reference_cbpe(bench.y[bench.split.holdout], bench.evaluated.output, bench.run.config.gate.metric)
 
 
 def _card_facts(bench: Bench, onnx: OnnxResult, validation: list[dict[str, Any]]) -> CardFacts:
@@ -108,7 +111,7 @@ def _card_facts(bench: Bench, onnx: OnnxResult, validation: list[dict[str, Any]]
         config=config,
         lineage=bench.run.lineage,
         data=_data_facts(bench),
-        evaluation=bench.evaluation,
+        evaluation=bench.evaluated.evaluation,
         params=bench.fitted.params,
         cv_scores=bench.fitted.cv_scores,
         validation=reasons,
@@ -143,7 +146,7 @@ def _target_facts(bench: Bench) -> Mapping[str, float]:
 
 
 def _column_facts(bench: Bench) -> list[ColumnFacts]:
-    importance = {item.feature: item.mean for item in bench.evaluation.importance}
+    importance = {item.feature: item.mean for item in bench.evaluated.evaluation.importance}
     columns = [
         ColumnFacts(name, kind, float(bench.train_frame[name].isna().mean()), importance.get(name))
         for kind in KINDS
@@ -159,7 +162,7 @@ def _onnx_sentence(onnx: OnnxResult) -> str:
 
 
 def _outcome(run: TrainingRun, registered: Registered, bench: Bench, settings: Settings) -> TrainOutcome:
-    evaluation, page = bench.evaluation.to_dict(), newest_page(run.snapshot, settings)
+    evaluation, page = bench.evaluated.evaluation.to_dict(), newest_page(run.snapshot, settings)
     return TrainOutcome(
         model=run.config.model,
         status="registered",

@@ -26,6 +26,7 @@ from tasks.train.bench import close_bench, open_bench
 from tasks.train.evaluate import evaluate_run
 from tasks.train.fit import fit_model
 from tasks.train.registration import register_run
+from tasks.train.step_files import keep_fitted
 from tasks.train.training_run import training_run
 from tasks.versions.versions import version_data, write_batch
 from tests.factories import credit_config, credit_rows
@@ -72,10 +73,9 @@ def register_version(settings: Settings, config: ModelConfig, data_version: str)
     if find_registered(config.model, run.lineage.run_key, settings) is None:
         bench = open_bench(run)
         bench.fitted = fit_model(bench.rows, bench.split, config, bench.contract, settings, run.lineage.run_key)
-        evaluate_run(run)
-        run.folder.mkdir(parents=True, exist_ok=True)
+        evaluated = evaluate_run(keep_fitted(bench.fitted, run))
         bench.drift_report = DriftPage(run.folder)  # type: ignore[assignment] # has all of it that is used
-        register_run(run, settings)
+        register_run(evaluated, settings)
         close_bench()
     return run
 
