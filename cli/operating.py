@@ -87,10 +87,10 @@ def hooks_send(
     Example:
       perennial hooks send credit --sender ci --reason "new labels"
     """
-    from config.settings import load_hook_settings
+    from config.settings import HookSettings, load_section
     from tasks.serving.test_delivery import hook_key, send_delivery
 
-    key = hook_key(load_hook_settings(), model, sender=sender, convention=convention)
+    key = hook_key(load_section(HookSettings), model, sender=sender, convention=convention)
     answer = send_delivery(key, model, url, delivery_id=delivery_id, reason=reason)
     finish(answer.to_dict(), answer.lines(), as_json)
 

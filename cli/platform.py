@@ -75,7 +75,7 @@ def up(
       PERENNIAL_DATABASE_URL=postgresql://user:password@host/database perennial up
     """
     from config.platform import read_platform
-    from config.settings import load_platform_settings, load_serving_settings, load_settings
+    from config.settings import PlatformSettings, ServingSettings, load_section, load_settings
     from tasks.platform.up import bring_up, interruptible, run_platform
     from tasks.runs.progress import shown
 
@@ -88,8 +88,8 @@ def up(
         return
     if postgres:
         settings = settings.model_copy(update={"database_url": postgres})
-    options = load_platform_settings(runs_at_once=runs, prefect_port=prefect_port, mlflow_port=mlflow_port)
-    serving_port = load_serving_settings(port=port).port
+    options = load_section(PlatformSettings, runs_at_once=runs, prefect_port=prefect_port, mlflow_port=mlflow_port)
+    serving_port = load_section(ServingSettings, port=port).port
     with shown():
         if not detach:
             told = functools.partial(_show_platform, as_json=as_json, hint="Ctrl-C stops all processes")
@@ -136,10 +136,10 @@ def doctor(as_json: bool) -> None:
       perennial doctor
     """
     from cli.lines.findings import finding_lines
-    from config.settings import load_platform_settings, load_serving_settings, load_settings
+    from config.settings import PlatformSettings, ServingSettings, load_section, load_settings
     from tasks.platform.doctor import examine
 
-    findings = examine(load_settings(), load_platform_settings(), load_serving_settings())
+    findings = examine(load_settings(), load_section(PlatformSettings), load_section(ServingSettings))
     wrong = any(finding.level == "problem" for finding in findings)
     finish([finding.to_dict() for finding in findings], finding_lines(findings), as_json, refused=wrong)
 

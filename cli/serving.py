@@ -42,12 +42,12 @@ def serve(
 
     Further settings are environment variables PERENNIAL_SERVE_…; see docs/serving.md.
     """
-    from config.settings import load_hook_settings, load_serving_settings, load_settings
+    from config.settings import HookSettings, ServingSettings, load_section, load_settings
     from serving.processes.supervisor import serve as run_service
 
     given = {"models": models or None, "workers": workers, "host": host, "port": port, "log": log, "access": access}
     fetch = (sys.executable, "-m", "tasks.serving.bring_bundle")
-    run_service(load_settings(), load_serving_settings(**given), fetch, load_hook_settings())
+    run_service(load_settings(), load_section(ServingSettings, **given), fetch, load_section(HookSettings))
 
 
 @click.group()

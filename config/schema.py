@@ -21,6 +21,7 @@ def _cron(expression: str) -> str:
 
 
 Task = Literal["binary", "multiclass", "regression"]
+GateMode = Literal["enabled", "dry_run", "manual"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 Column = Annotated[str, Field(min_length=1, max_length=1024)]
 Cron = Annotated[str, Field(max_length=100), AfterValidator(_cron)]
@@ -292,7 +293,7 @@ class Gate(Section):
         gt=0,
         description="95th percentile of the time to score one row in the serving rehearsal, milliseconds",
     )
-    mode: Literal["enabled", "dry_run", "manual"] = Field(
+    mode: GateMode = Field(
         default="enabled", description="promote, record what would be promoted, or wait for 'perennial approve'"
     )
 

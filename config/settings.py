@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -276,66 +276,33 @@ def is_loopback_host(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
-def load_serving_settings(**given: Any) -> ServingSettings:
-    """Read the environment; given options that are not None take precedence.
+_Section = TypeVar("_Section", bound=BaseSettings)
+
+
+def load_section(section: type[_Section], **given: Any) -> _Section:
+    """Read a section of the settings from the environment; given options that are not None take precedence.
 
     Raises
     ------
     ConfigError
-        A value is malformed.
+        A value is malformed. The message names the variable and no value, which may be a secret.
     """
     try:
-        return ServingSettings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise ConfigError(f"the serving settings (PERENNIAL_SERVE_…) are not valid: {problems}") from error
-
-
-def load_platform_settings(**given: Any) -> PlatformSettings:
-    """Read the environment; given options that are not None take precedence.
-
-    Raises
-    ------
-    ConfigError
-        A value is malformed.
-    """
-    try:
-        return PlatformSettings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        problems = "; ".join(f"PERENNIAL_{item['loc'][0]}".upper() + f": {item['msg']}" for item in error.errors())
-        raise ConfigError(f"the settings of the platform are not valid: {problems}") from error
-
-
-def load_hook_settings() -> HookSettings:
-    """Read the environment.
-
-    Raises
-    ------
-    ConfigError
-        A value is malformed, or a secret too short; no secret is in the message.
-    """
-    try:
-        return HookSettings()
+        return section(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         found = error.errors(include_input=False, include_context=False, include_url=False)
-        problems = "; ".join(": ".join([*map(str, item["loc"]), item["msg"]]) for item in found)
+        problems = "; ".join(f"{_variable(section, item['loc'])}{item['msg']}" for item in found)
         # Without the cause: its traceback would show the values.
-        raise ConfigError(f"the settings of webhooks (PERENNIAL_HOOKS_…) are not valid: {problems}") from None
+        raise ConfigError(f"the settings are not valid: {problems}") from None
 
 
-def load_alert_settings() -> AlertSettings:
-    """Read the environment.
-
-    Raises
-    ------
-    ConfigError
-        A value is malformed.
-    """
-    try:
-        return AlertSettings()
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise ConfigError(f"the alert settings (PERENNIAL_ALERTS_…) are not valid: {problems}") from error
+def _variable(section: type[BaseSettings], place: tuple[int | str, ...]) -> str:
+    """Name the variable that an error is about; empty where several are."""
+    if not place:
+        return ""
+    name = str(place[0])
+    prefix = section.model_config.get("env_prefix", "")
+    return f"{name if name.isupper() else f'{prefix}{name}'.upper()}: "
 
 
 def secret(variable: str) -> str | None:
@@ -351,11 +318,7 @@ def load_settings() -> Settings:
     ConfigError
         The working directory is in no project, or a variable is malformed.
     """
-    try:
-        given = Settings()
-    except ValidationError as error:
-        problems = "; ".join(f"PERENNIAL_{item['loc'][0]}: {item['msg']}".upper() for item in error.errors())
-        raise ConfigError(f"the environment is not valid: {problems}") from error
+    given = load_section(Settings)
     root = given.root.resolve() if "root" in given.model_fields_set else _project_above(Path.cwd())
     var = given.var.resolve() if "var" in given.model_fields_set else root / "var"
     platform = read_platform(var)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+TrainStatus = Literal["promoted", "waiting", "recorded", "refused", "undecided", "unchanged", "registered"]
+TrainStage = Literal["validation", "leakage", "registry", "gate"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class TrainOutcome:
     model
         Name of the model.
     status
-        What became of the training::
+        What the training led to::
 
             promoted    the version is champion now
             waiting     the gate says yes, the model's mode is manual: a person approves or rejects
@@ -62,9 +65,10 @@ class TrainOutcome:
             refused     validation, the leakage checks or the gate said no
             undecided   the gate could not tell
             unchanged   the same run was registered and judged before
+            registered  the version is registered and not judged yet
 
     stage
-        Who decided: ``validation``, ``leakage``, ``gate`` or ``registry``.
+        What decided it; ``registry`` where the version was registered or found there.
     reasons
         Sentences for people.
     data_version
@@ -82,8 +86,8 @@ class TrainOutcome:
     """
 
     model: str
-    status: str
-    stage: str
+    status: TrainStatus
+    stage: TrainStage
     reasons: tuple[str, ...]
     data_version: str | None = None
     version: int | None = None
@@ -91,7 +95,7 @@ class TrainOutcome:
     alias: str | None = None
     metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
-    decision: str | None = None
+    decision: Literal["promote", "keep", "undecided"] | None = None
     champion: int | None = None
 
     @property

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+
+Variant = Literal["champion"]
+"""What a version that is served is to its model."""
 
 
 @dataclass(frozen=True)

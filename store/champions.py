@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, Engine, Select, delete, func, insert, select, tuple_
 
@@ -18,6 +18,10 @@ from core.operate.events import champion_changed
 from store.database import reading, upsert, writing
 from store.events import record_event
 from store.tables import ChampionRow, ProjectionRow, ReviewRow, VerdictRow
+
+if TYPE_CHECKING:
+    from config.schema import GateMode
+    from core.gate.decision import Decision
 
 Kind = Literal["gate", "approval", "rollback", "adopted"]
 Action = Literal["approved", "rejected"]
@@ -90,8 +94,8 @@ class RecordedVerdict:
     version: int
     champion_sequence: int
     champion: int | None
-    decision: str
-    mode: str
+    decision: Decision
+    mode: GateMode
     n_rows: int
     holdout: str
     sketch: str

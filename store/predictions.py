@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from sqlalchemy import Connection, Engine, delete, func, select
 
@@ -13,6 +14,9 @@ from store.tables import LabelRow, PredictionRequestRow
 
 ROWS_PER_DELETE = 5_000
 """Requests deleted in one transaction, so that nobody waits long for the lock."""
+
+
+LabelKind = Literal["id", "key"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Label:
         Name of the class, or the number as a text.
     """
 
-    kind: str
+    kind: LabelKind
     reference: str
     label: str
 
@@ -110,9 +114,11 @@ def record_labels(engine: Engine, model: str, labels: Sequence[Label], sender: s
     return RecordedLabels(len(changed) - replaced, len(wanted) - len(changed), replaced)
 
 
-def _known(connection: Connection, model: str, wanted: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], str]:
+def _known(
+    connection: Connection, model: str, wanted: Mapping[tuple[LabelKind, str], str]
+) -> dict[tuple[LabelKind, str], str]:
     references = sorted({reference for _, reference in wanted})
-    known: dict[tuple[str, str], str] = {}
+    known: dict[tuple[LabelKind, str], str] = {}
     for start in range(0, len(references), 1000):
         chosen = select(LabelRow.kind, LabelRow.reference, LabelRow.label).where(
             LabelRow.model == model, LabelRow.reference.in_(references[start : start + 1000])

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Update, func, select, update
 
 from core.operate.events import Event
-from core.operate.trigger import Status, Trigger
+from core.operate.trigger import Outcome, Status, Trigger
 from store.database import insert_new, reading, writing
 from store.events import record_event
 from store.tables import TriggerRow
@@ -26,7 +26,7 @@ OPEN = ("waiting", "submitted", "running")
 class Answer:
     """What came of a trigger; see :class:`core.operate.trigger.Trigger` for the fields."""
 
-    outcome: str
+    outcome: Outcome
     reason: str
     trained: bool = False
     data_version: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from config.schema import Gate
 from core.gate.comparison import SliceGain
@@ -16,6 +17,8 @@ from core.text import percent_text, readable
 SHOWN_SLICES = 3
 """Most slices that a sentence names."""
 
+CheckName = Literal["holdout", "floor", "gain", "slices", "calibration", "self-test", "serving"]
+
 MANY_ROWS = 100_000_000
 """Largest number of rows that is written out; above it the text says "more than"."""
 
@@ -27,16 +30,24 @@ class Check:
     Parameters
     ----------
     name
-        ``holdout``, ``floor``, ``gain``, ``slices``, ``calibration``, ``self-test`` or ``serving``.
+        What was checked.
     passed
         None where it cannot be decided.
     reason
         The numbers behind the result, as a sentence for people.
+    counts
+        Whether a failure is evidence against the challenger. Too few clean rows are not: they leave the gate undecided.
     """
 
-    name: str
+    name: CheckName
     passed: bool | None
     reason: str
+    counts: bool = True
+
+    @property
+    def is_against(self) -> bool:
+        """Whether the check failed and counts, so that the champion stays."""
+        return self.passed is False and self.counts
 
 
 def floor_check(estimate: Estimate, n_rows: int, gate: Gate, confidence: float) -> Check:

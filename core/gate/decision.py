@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from config.schema import Gate, ModelConfig
-from core.gate.checks import Check, calibration_check, floor_check, gain_check, gain_text, slices_check
+from config.schema import Gate, GateMode, ModelConfig
+from core.gate.checks import Check, CheckName, calibration_check, floor_check, gain_check, gain_text, slices_check
 from core.gate.comparison import Comparison
 from core.gate.negative_controls import SelfTest
 from core.jsonable import jsonable
 from core.metrics.bootstrap import Estimate
+from core.outcome import TrainStatus
 from core.text import percent_text
 
 __all__ = [
@@ -28,6 +29,9 @@ __all__ = [
 ]
 
 Decision = Literal["promote", "keep", "undecided"]
+
+_PROMOTED: dict[GateMode, TrainStatus] = {"enabled": "promoted", "manual": "waiting", "dry_run": "recorded"}
+"""What a positive decision leads to."""
 """``promote``: the challenger is better; ``keep``: the champion stays; ``undecided``: too little evidence."""
 
 
@@ -129,7 +133,7 @@ class GateVerdict:
     """
 
     decision: Decision
-    mode: str
+    mode: GateMode
     model: str
     version: int
     champion: int | None
@@ -153,10 +157,10 @@ class GateVerdict:
         return self.decision == "promote"
 
     @property
-    def status(self) -> str:
-        """What happens to the version: ``promoted``, ``waiting``, ``recorded``, ``refused`` or ``undecided``."""
+    def status(self) -> TrainStatus:
+        """What happens to the version."""
         if self.decision == "promote":
-            return {"enabled": "promoted", "manual": "waiting", "dry_run": "recorded"}[self.mode]
+            return _PROMOTED[self.mode]
         return "refused" if self.decision == "keep" else "undecided"
 
     def to_dict(self) -> dict[str, Any]:
@@ -175,7 +179,9 @@ class GateVerdict:
         """
         from pydantic import TypeAdapter
 
-        return TypeAdapter(GateVerdict).validate_python(content)
+        # Verdicts from before checks said whether they count.
+        checks = [{"counts": check["name"] != "holdout", **check} for check in content.get("checks", ())]
+        return TypeAdapter(GateVerdict).validate_python({**content, "checks": checks})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,8 +287,8 @@ def _not_made(config: ModelConfig, reason: str) -> Iterator[Check]:
 
 def _holdout_check(facts: HoldoutFacts | None) -> Check:
     if facts is None:
-        return Check("holdout", None, "the rows that neither model has trained on were not determined")
-    return Check("holdout", facts.enough, facts.reason)
+        return Check("holdout", None, "the rows that neither model has trained on were not determined", counts=False)
+    return Check("holdout", facts.enough, facts.reason, counts=False)
 
 
 def _self_test_check(found: SelfTest | None, holdout: HoldoutFacts | None) -> Check:
@@ -303,8 +309,8 @@ def _serving_check(found: ServingVerdict | None) -> Check:
 
 
 def _decision(checks: Sequence[Check]) -> Decision:
-    """Too few clean rows make the decision undecided; every other failed check keeps the champion."""
-    if any(check.passed is False and check.name != "holdout" for check in checks):
+    """Keep the champion by a failed check that counts; a failed one that does not leaves the gate undecided."""
+    if any(check.is_against for check in checks):
         return "keep"
     return "promote" if all(check.passed for check in checks) else "undecided"
 
@@ -320,12 +326,12 @@ def _headline(decision: Decision, checks: Sequence[Check], evidence: Evidence) -
     if decision == "undecided":
         question = "good enough to be the first champion" if first else f"better than {champion}"
         return f"undecided: not enough evidence that {version} is {question}"
-    faults = [_fault(check.name, evidence) for check in checks if check.passed is False and check.name in _FAULTS]
+    faults = [_fault(check.name, evidence) for check in checks if check.is_against]
     said = " and ".join([", ".join(faults[:-1]), faults[-1]] if len(faults) > 1 else faults)
     return f"there is no champion yet: {version} {said}" if first else f"{champion} stays: {version} {said}"
 
 
-def _fault(name: str, evidence: Evidence) -> str:
+def _fault(name: CheckName, evidence: Evidence) -> str:
     gain = evidence.comparison.difference.gain if evidence.comparison else None
     return "is not better enough" if name == "gain" and gain is not None and gain > 0 else _FAULTS[name]
 
@@ -353,7 +359,7 @@ def _looks_text(comparison: Comparison, gate: Gate) -> str:
     )
 
 
-def _what_follows(decision: Decision, version: str, mode: str) -> str:
+def _what_follows(decision: Decision, version: str, mode: GateMode) -> str:
     if decision == "undecided":
         return f"to promote it anyway: perennial approve {version} --reason ..."
     if decision == "promote" and mode == "dry_run":
@@ -363,7 +369,7 @@ def _what_follows(decision: Decision, version: str, mode: str) -> str:
     return ""
 
 
-_FAULTS = {
+_FAULTS: dict[CheckName, str] = {
     "floor": "misses the floor",
     "gain": "is not better",
     "slices": "is worse on a slice",

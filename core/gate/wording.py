@@ -50,8 +50,7 @@ def check_badge(check: Check) -> Badge:
         return Badge("– no answer", "none")
     if check.passed:
         return Badge("✓ held", "good")
-    # Too few rows are no evidence against the challenger.
-    return Badge("? not enough", "warn") if check.name == "holdout" else Badge("✗ failed", "bad")
+    return Badge("✗ failed", "bad") if check.counts else Badge("? not enough", "warn")
 
 
 def check_reasons(checks: Sequence[Check]) -> list[tuple[Check, str]]:

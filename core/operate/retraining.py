@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from config.schema import Retrain
 from core.operate.events import RefusalCode
+from core.operate.trigger import Outcome
 
 WEEK = timedelta(days=7)
 
@@ -61,6 +62,9 @@ class Refusal:
     reason: str
 
 
+RetrainStatus = Outcome | Literal["elsewhere"]
+
+
 @dataclass(frozen=True)
 class RetrainOutcome:
     """Result of the flow ``retrain``.
@@ -72,8 +76,7 @@ class RetrainOutcome:
     trigger_id
         The trigger that this is the outcome of.
     status
-        ``promoted``, ``waiting``, ``recorded``, ``refused``, ``undecided``, ``unchanged`` or ``failed`` as on record;
-        ``elsewhere`` where another run works on the same trigger.
+        As recorded for the trigger; ``elsewhere`` where another run works on it.
     code
         Of the refusal, where it came before the training; otherwise the stage that decided.
     reasons
@@ -86,7 +89,7 @@ class RetrainOutcome:
 
     model: str
     trigger_id: str
-    status: str
+    status: RetrainStatus
     code: str
     reasons: tuple[str, ...]
     repeated: bool = False

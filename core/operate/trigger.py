@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 Kind = Literal["webhook", "drift", "schedule", "manual"]
+Outcome = Literal["promoted", "waiting", "recorded", "refused", "undecided", "unchanged", "failed"]
 Status = Literal["waiting", "submitted", "running", "merged", "answered", "failed"]
 
 
@@ -43,8 +44,7 @@ class Trigger:
     started_at, answered_at
         When the run began to work, and when it answered.
     outcome, reason
-        The outcome (``promoted``, ``waiting``, ``recorded``, ``refused``, ``undecided``, ``unchanged`` or
-        ``failed``) and why.
+        The outcome and why.
     trained
         Whether a model was fitted; such retrainings count towards the weekly budget.
     data_version, version
@@ -65,7 +65,7 @@ class Trigger:
     next_at: datetime | None = None
     started_at: datetime | None = None
     answered_at: datetime | None = None
-    outcome: str | None = None
+    outcome: Outcome | None = None
     reason: str | None = None
     trained: bool = False
     data_version: str | None = None

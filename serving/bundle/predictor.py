@@ -20,7 +20,17 @@ from core.metrics.evaluation import predict_output
 from core.metrics.metrics import Floats
 from serving.bundle.archive import refuse_bomb
 from serving.bundle.graph import first_line
-from serving.bundle.reader import CONTRACT, GRAPH, PIPELINE, REMEDY, Kind, Manifest, load_contract, load_graph, verified
+from serving.bundle.reader import (
+    CONTRACT,
+    GRAPH,
+    PIPELINE,
+    REMEDY,
+    Manifest,
+    Runtime,
+    load_contract,
+    load_graph,
+    verified,
+)
 
 # What skops, NumPy's reader of arrays and the constructors they call raise for a file that is not what they wrote (read
 # from their sources at 0.16 and 2.4, and found by 3,000 mutations): a foreign type is a TypeError, all else ends below.
@@ -58,7 +68,7 @@ class Predictor:
 
     manifest: Manifest
     contract: FeatureContract
-    kind: Kind
+    kind: Runtime
     _answers: Callable[[pd.DataFrame], Floats] = field(repr=False)
 
     def predict(self, frame: pd.DataFrame) -> Floats:

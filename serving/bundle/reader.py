@@ -26,7 +26,7 @@ from serving.bundle.graph import Graph
 from serving.bundle.json_size import text_bytes, values_bytes
 
 Document = TypeVar("Document")
-Kind = Literal["onnx", "skops"]
+Runtime = Literal["onnx", "skops"]
 
 MANIFEST = "manifest.json"
 CONTRACT = "contract.json"

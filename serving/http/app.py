@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -20,9 +20,10 @@ from starlette.exceptions import HTTPException
 
 from core.errors import StorageError
 from core.feature_contract import FeatureContract
+from core.references import Variant
 from serving import routes
 from serving.access.callers import ANYONE, Caller
-from serving.bundle.reader import read_document
+from serving.bundle.reader import Runtime, read_document
 from serving.http.openapi import document
 from serving.http.page import add_page
 from serving.http.service import Loaded, Service
@@ -97,13 +98,13 @@ class ModelAnswer(BaseModel):
 
     model: str
     version: int
-    variant: str
+    variant: Variant
     data_version: str
     since: str = Field(description="when the version became champion, ISO 8601")
     by: str = Field(description="gate, approval, rollback or adopted")
     reason: str
     task: str
-    runtime: str = Field(description="onnx or skops")
+    runtime: Runtime = Field(description="what computes its answers")
     card: str = Field(description="address of the model card")
     trouble: str | None = Field(description="why a newer champion is not served yet")
 
@@ -123,7 +124,7 @@ class ExampleAnswer(BaseModel):
 class HealthAnswer(BaseModel):
     """Whether requests should come here."""
 
-    status: str
+    status: Literal["live", "ready", "not ready"]
     reason: str | None = None
 
 

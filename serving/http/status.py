@@ -10,7 +10,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from pydantic import BaseModel, Field
 
+from core.references import Variant
 from serving import routes
+from serving.bundle.reader import Runtime
 from serving.http.service import Loaded, Service
 from serving.instance.state import DriftSummary, ModelState
 from serving.telemetry.recent import NO_MODEL, Rates, Window
@@ -53,7 +55,7 @@ class ColumnAnswer(BaseModel):
 class PerformanceAnswer(BaseModel):
     """A metric of the newest window."""
 
-    kind: str = Field(description="realised, from labels, or estimated, without")
+    kind: Literal["realised", "estimated"] = Field(description="from labels, or without")
     metric: str
     value: float | None
     reference: float | None = Field(description="the same metric on the holdout")
@@ -62,7 +64,7 @@ class PerformanceAnswer(BaseModel):
 class DriftAnswer(BaseModel):
     """What the newest window that was measured showed."""
 
-    status: str = Field(description="ok, watch, drift or insufficient")
+    status: Literal["ok", "watch", "drift", "insufficient"]
     version: int = Field(description="that was champion when it was measured")
     n_rows: int
     measured_at: str = Field(description="ISO 8601")
@@ -85,9 +87,9 @@ class ServedAnswer(BaseModel):
 
     model: str
     version: int
-    variant: str
+    variant: Variant
     data_version: str
-    runtime: str = Field(description="onnx or skops")
+    runtime: Runtime = Field(description="what computes its answers")
     since: str = Field(description="when the version became champion, ISO 8601")
     by: str = Field(description="gate, approval, rollback or adopted")
     reason: str

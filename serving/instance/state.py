@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from core.errors import StorageError
+from core.references import Variant
 from store.api_keys import ApiKey
 
 STATE = "state.json"
@@ -21,7 +23,7 @@ STATE = "state.json"
 class DriftSummary(msgspec.Struct, frozen=True):
     """What the newest window of a model showed, see :class:`core.drift.verdict.DriftVerdict`."""
 
-    status: str
+    status: Literal["ok", "watch", "drift", "insufficient"]
     champion: int
     n_rows: int
     measured_at: str
@@ -38,7 +40,7 @@ class DriftSummary(msgspec.Struct, frozen=True):
 class PerformanceSummary(msgspec.Struct, frozen=True):
     """A metric of the newest window, ``realised`` from labels or ``estimated`` without, beside that of the holdout."""
 
-    kind: str
+    kind: Literal["realised", "estimated"]
     metric: str
     value: float | None
     reference: float | None
@@ -67,7 +69,7 @@ class ModelState(msgspec.Struct, frozen=True):
 
     name: str
     version: int
-    variant: str
+    variant: Variant
     sequence: int
     since: str
     by: str

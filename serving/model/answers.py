@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from core.references import Variant
 from serving.ids import prediction_id
 from serving.model.served import ServedModel
 
@@ -48,7 +49,7 @@ class _Value(msgspec.Struct, gc=False):
 class _Answer(msgspec.Struct):
     model: str
     version: int
-    variant: str
+    variant: Variant
     predictions: list[Any]
 
 

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from core.errors import BundleError
 from core.feature_contract import FeatureContract
-from serving.bundle.reader import GRAPH, Kind, Manifest, load_contract, load_graph, read_document, verified
+from core.references import Variant
+from serving.bundle.reader import GRAPH, Manifest, Runtime, load_contract, load_graph, read_document, verified
 from serving.model.rows import Column, RowReader
 from serving.problems import FieldError, Problem
 
@@ -59,10 +60,10 @@ class ServedModel:
 
     name: str
     version: int
-    variant: str
+    variant: Variant
     manifest: Manifest
     contract: FeatureContract
-    kind: Kind
+    kind: Runtime
     reader: RowReader
     edges: tuple[float, ...]
     examples: tuple[dict[str, Any], ...]
@@ -187,7 +188,7 @@ def load_model(
     *,
     name: str,
     version: int,
-    variant: str = "champion",
+    variant: Variant = "champion",
     max_rows: int = 1000,
 ) -> ServedModel:
     """Verify a bundle in a private folder, load what answers, and let it answer its own examples once.
@@ -201,7 +202,7 @@ def load_model(
     if manifest.model != name:
         raise BundleError(f"the bundle in {folder} is that of {manifest.model!r}, expected {name!r}")
     contract = load_contract(folder)
-    kind: Kind = "onnx" if GRAPH in manifest.by_path else "skops"
+    kind: Runtime = "onnx" if GRAPH in manifest.by_path else "skops"
     answers = load_graph(folder, contract).answer if kind == "onnx" else _pipeline_answers(folder, contract, trusted)
     reader = _reader(contract, max_rows)
     profile = _json(folder, PROFILE) if PROFILE in manifest.by_path else {}

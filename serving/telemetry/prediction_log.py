@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.errors import StorageError
+from core.references import Variant
 from serving.problems import Problem
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Answered:
     id: str
     model: str
     version: int
-    variant: str
+    variant: Variant
     at: float
     n_rows: int
     latency_ms: float

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
@@ -49,7 +49,9 @@ _MODEL_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 class HookAnswer(BaseModel):
     """What became of a delivery."""
 
-    status: str = Field(description="accepted, known (it came before), or ignored (it asks for nothing)")
+    status: Literal["accepted", "known", "ignored"] = Field(
+        description="known: it was delivered before; ignored: it asks for nothing"
+    )
     id: str = Field(description="of the trigger that it became, or would have")
     reason: str = Field(description="why the model is to be retrained, or why not")
 

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 
 from sqlalchemy import Engine
 
-from config.settings import PACKAGES, AlertSettings, Settings, load_alert_settings
+from config.settings import PACKAGES, AlertSettings, Settings, load_section
 from core.errors import ConfigError
 from core.operate.alerts import GIVE_UP_AFTER, Alert, Level, alert_of, wait_after
 from core.operate.alerts import alert as new_alert
@@ -95,7 +95,7 @@ def alert(settings: Settings) -> int:
     StorageError
         The database failed.
     """
-    given, engine = load_alert_settings(), open_database(settings.database_url)
+    given, engine = load_section(AlertSettings), open_database(settings.database_url)
     named = destinations(given)
     now = datetime.now(UTC)
     while decide_alerts(engine, lambda event: _told(event, now), tuple(named), _quiet(given), now):
@@ -110,7 +110,7 @@ def alert(settings: Settings) -> int:
 
 def record_alert(engine: Engine, key: str, level: Level, title: str, body: str) -> None:
     """Record an alert that has no event, such as an unavailable Prefect server; do nothing without a destination."""
-    given = load_alert_settings()
+    given = load_section(AlertSettings)
     with writing(engine) as connection:
         put_alert(connection, new_alert(key, level, title, body), destinations(given), _quiet(given), datetime.now(UTC))
 
@@ -140,7 +140,7 @@ def check_destinations() -> list[str]:
     ConfigError
         Apprise cannot parse a destination.
     """
-    given = load_alert_settings()
+    given = load_section(AlertSettings)
     named = destinations(given)
     for name, url in named.items():
         [problem] = deliver(url, [], given)
@@ -157,7 +157,7 @@ def send_test(settings: Settings) -> list[Delivery]:
     ConfigError
         There is no destination, or one is of an unsupported kind.
     """
-    given = load_alert_settings()
+    given = load_section(AlertSettings)
     named = destinations(given)
     if not named:
         raise ConfigError("no destination is configured; set PERENNIAL_ALERTS_URLS, see docs/events.md")

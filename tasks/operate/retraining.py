@@ -17,7 +17,7 @@ from core.gate.decision import GateVerdict
 from core.operate.events import retrain_failed, retrain_refused
 from core.operate.relay import PASSING
 from core.operate.retraining import WEEK, Pace, Refusal, RetrainOutcome, pace_refusal, rows_refusal
-from core.operate.trigger import Kind, Trigger
+from core.operate.trigger import Kind, Outcome, Trigger
 from core.outcome import IngestOutcome, TrainOutcome
 from core.text import readable
 from store.champions import find_verdict
@@ -138,7 +138,7 @@ def conclude(claimed: Claim, trained: TrainOutcome, settings: Settings) -> Retra
     if trained.status == "unchanged" and trained.version in _versions(claimed, settings):
         trained = _judged_before(trained, settings)
     given = Answer(
-        outcome=trained.status,
+        outcome=cast("Outcome", trained.status),  # a finished training is never "registered", which a step returns
         reason=readable("; ".join(trained.reasons), MAX_REASON),
         trained=trained.version is not None and trained.status != "unchanged",
         data_version=trained.data_version,

@@ -16,12 +16,13 @@ from config.load import load_model_config, model_names
 from config.platform import read_platform
 from config.settings import (
     PACKAGES,
+    AlertSettings,
+    HookSettings,
     PlatformSettings,
     ServingSettings,
     Settings,
     is_loopback_host,
-    load_alert_settings,
-    load_hook_settings,
+    load_section,
 )
 from core.errors import ConfigError
 from core.operate.findings import Finding, broken_bounds, clock_finding, differing_pins, pinned_versions, plain_name
@@ -151,7 +152,7 @@ def check_ports(settings: Settings, platform: PlatformSettings, serving: Serving
 
 def check_hooks() -> list[Finding]:
     """Say for whom webhooks have keys; never what those are."""
-    settings = load_hook_settings()
+    settings = load_section(HookSettings)
     senders = sorted({f"{key.sender} ({key.convention})" for key in settings.keys})
     if not senders:
         return [Finding("webhooks", "ok", "nobody has a key, so nobody can ask for a retraining by webhook")]
@@ -160,7 +161,7 @@ def check_hooks() -> list[Finding]:
 
 def check_alerts() -> list[Finding]:
     """Say to how many destinations alerts go; never which those are, for their addresses are secrets."""
-    count = len(load_alert_settings().destinations)
+    count = len(load_section(AlertSettings).destinations)
     if count == 0:
         return [Finding("alerts", "warning", "nobody is told when something fails", "set PERENNIAL_ALERTS_URLS")]
     return [Finding("alerts", "ok", f"they go to {count} destination{'s' if count > 1 else ''}")]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from config.platform import PlatformState, forget_platform, read_platform, write_platform
 from config.settings import PACKAGES, PlatformSettings, Settings, load_settings
@@ -31,6 +31,8 @@ MAX_SOCKET_PATH = 90
 
 ALIVE = ("STARTING", "RUNNING")
 
+ProcessState = Literal["STOPPED", "STARTING", "RUNNING", "BACKOFF", "STOPPING", "EXITED", "FATAL"]
+
 
 @dataclass(frozen=True)
 class Process:
@@ -41,7 +43,7 @@ class Process:
     name
         Name of the service.
     state
-        supervisord's state: ``STOPPED``, ``STARTING``, ``RUNNING``, ``BACKOFF``, ``STOPPING``, ``EXITED``, ``FATAL``.
+        Supervisor's name of the state.
     pid
         0 if there is no process.
     started
@@ -49,7 +51,7 @@ class Process:
     """
 
     name: str
-    state: str
+    state: ProcessState
     pid: int
     started: float
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 from config.load import model_names
@@ -26,6 +26,7 @@ from tasks.platform.http import ask, prefect_headers
 from tasks.platform.ports import free_port, holder, is_free
 from tasks.platform.process_manager import (
     Process,
+    ProcessState,
     Supervisor,
     descendants,
     log_file,
@@ -61,6 +62,9 @@ PORT_OPTIONS = {
 }
 
 
+ServiceStatus = Literal["healthy", "starting", "unhealthy", "waiting", "stopping", "stopped"]
+
+
 @dataclass(frozen=True)
 class Status:
     """State of a process of the platform.
@@ -70,8 +74,7 @@ class Status:
     name, address
         See :class:`tasks.platform.processes.Service`.
     state
-        ``healthy``, ``starting``, ``unhealthy`` (the process does not respond), ``waiting`` (it ended and will be
-        restarted), ``stopping`` or ``stopped``.
+        ``unhealthy``: the process does not respond; ``waiting``: it ended and will be restarted.
     pid
         0 if there is no process.
     log
@@ -79,7 +82,7 @@ class Status:
     """
 
     name: str
-    state: str
+    state: ServiceStatus
     address: str
     pid: int
     log: Path
@@ -432,12 +435,17 @@ def _deploy(state: PlatformState, settings: Settings) -> None:
     _logger.info("%d deployments, %d of them new or changed", len(deployed), n_changed)
 
 
-def _state_of(service: Service, process: Process, state: PlatformState, settings: Settings) -> str:
+def _state_of(service: Service, process: Process, state: PlatformState, settings: Settings) -> ServiceStatus:
     if process.is_alive:
         if is_healthy(service, state, process.started, settings):
             return "healthy"
         return "starting" if process.state == "STARTING" else "unhealthy"
-    return {"BACKOFF": "waiting", "EXITED": "waiting", "STOPPING": "stopping"}.get(process.state, "stopped")
+    not_running: dict[ProcessState, ServiceStatus] = {
+        "BACKOFF": "waiting",
+        "EXITED": "waiting",
+        "STOPPING": "stopping",
+    }
+    return not_running.get(process.state, "stopped")
 
 
 def _stop_worker(supervisor: Supervisor, state: PlatformState) -> None:

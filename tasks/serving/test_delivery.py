@@ -9,7 +9,7 @@ from base64 import b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from config.settings import HOOK_CONVENTIONS, HookKey, HookSettings
@@ -48,11 +48,11 @@ class Answer:
     status_code
         200 where it asks for nothing, 202 where it is kept.
     status, id, reason
-        ``accepted``, ``known`` or ``ignored``; the trigger's id, and why.
+        Of the delivery; the trigger's id, and why.
     """
 
     status_code: int
-    status: str
+    status: Literal["accepted", "known", "ignored"]
     id: str
     reason: str
 

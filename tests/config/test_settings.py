@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import load_hook_settings, load_settings
+from config.settings import HookSettings, ServingSettings, load_section, load_settings
 from core.errors import ConfigError
 
 
@@ -56,7 +56,7 @@ def test_secrets_of_webhooks_are_listed(monkeypatch: pytest.MonkeyPatch) -> None
     """Several senders, several keys of one, and keys for one model; separated by whatever stands well in a file."""
     monkeypatch.setenv("PERENNIAL_HOOKS_STANDARD", f" ci={SECRET},\n ci={SECRET[6:]}, erp.branch-7/credit={SECRET}\n")
     monkeypatch.setenv("PERENNIAL_HOOKS_GITHUB", "repo=0123456789abcdef=")
-    found = load_hook_settings().keys
+    found = load_section(HookSettings).keys
     names = [
         ("standard", "ci", ""),
         ("standard", "ci", ""),
@@ -71,7 +71,7 @@ def test_secrets_of_webhooks_are_listed(monkeypatch: pytest.MonkeyPatch) -> None
 def test_without_secrets_nobody_sends_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty variable is as good as none."""
     monkeypatch.setenv("PERENNIAL_HOOKS_STANDARD", " ,")
-    assert load_hook_settings().keys == ()
+    assert load_section(HookSettings).keys == ()
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_without_secrets_nobody_sends_webhooks(monkeypatch: pytest.MonkeyPatch) 
         ("STANDARD", "ci=", "less than 24 bytes"),
         ("GITHUB", "repo=MARKER", "less than 16 bytes"),
         ("MLFLOW", "registry=MARKER", "entry 1 of PERENNIAL_HOOKS_MLFLOW has less than 16 bytes"),
-        ("PER_MINUTE", "0", "per_minute: Input should be greater"),
+        ("PER_MINUTE", "0", "PERENNIAL_HOOKS_PER_MINUTE: Input should be greater"),
     ],
 )  # fmt: skip
 def test_a_malformed_secret_is_named_and_not_shown(
@@ -97,7 +97,7 @@ def test_a_malformed_secret_is_named_and_not_shown(
     """In the message, nor in what caused it."""
     monkeypatch.setenv(f"PERENNIAL_HOOKS_{variable}", value)
     with pytest.raises(ConfigError, match=message) as caught:
-        load_hook_settings()
+        load_section(HookSettings)
     assert "MARKER" not in str(caught.value)
     assert caught.value.__suppress_context__
 
@@ -105,6 +105,14 @@ def test_a_malformed_secret_is_named_and_not_shown(
 def test_settings_of_webhooks_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what is told to workers holds them."""
     monkeypatch.setenv("PERENNIAL_HOOKS_STANDARD", f"ci={SECRET}")
-    found = load_hook_settings()
+    found = load_section(HookSettings)
     assert SECRET[6:] not in f"{found} {found!r} {found.model_dump()} {found.model_dump_json()} {found.keys!r}"
     assert found.to_dict()["standard"] == f"ci={SECRET}"
+
+
+def test_a_section_names_its_variable_and_takes_given_options_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A malformed variable is named with its prefix; an option given on the command line replaces it."""
+    monkeypatch.setenv("PERENNIAL_SERVE_PORT", "many")
+    with pytest.raises(ConfigError, match=r"not valid: PERENNIAL_SERVE_PORT: Input should be a valid integer"):
+        load_section(ServingSettings)
+    assert load_section(ServingSettings, port=0, workers=None).port == 0

@@ -30,6 +30,7 @@ from sqlalchemy import text
 from config.settings import HookSettings, ServingSettings
 from core.drift.profile import reference_profile
 from core.feature_contract import FeatureContract
+from core.references import Variant
 from serving.access.access import Access
 from serving.access.rates import SharedRates
 from serving.http.app import build_app, following
@@ -82,7 +83,9 @@ def json_rows(frame: pd.DataFrame, contract: FeatureContract) -> list[Row]:
     return rows
 
 
-def model_state(bundle: Bundle, name: str, *, version: int = 1, variant: str = "champion", **more: Any) -> ModelState:
+def model_state(
+    bundle: Bundle, name: str, *, version: int = 1, variant: Variant = "champion", **more: Any
+) -> ModelState:
     """Return the state of a model whose bundle lies where it was built."""
     return ModelState(
         name=name,

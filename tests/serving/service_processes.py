@@ -61,9 +61,9 @@ def register_version(settings: Settings, key: str, strength: float) -> Version:
 def _judge(settings: Settings, made: Registered) -> None:
     engine = open_database(settings.database_url)
     present = current_champion(engine, made.model)
-    about = ("promote", "enabled", 0, "", "", made.manifest, "{}", datetime.now(UTC))
+    about = (0, "", "", made.manifest, "{}", datetime.now(UTC))
     sequence, champion = (present.sequence, present.version) if present else (0, None)
-    record_verdict(engine, RecordedVerdict(made.model, made.version, sequence, champion, *about))
+    record_verdict(engine, RecordedVerdict(made.model, made.version, sequence, champion, "promote", "enabled", *about))
 
 
 def crown(settings: Settings, version: Version) -> None:

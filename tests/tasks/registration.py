@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from config.load import rules_hash
-from config.schema import ModelConfig
+from config.schema import GateMode, ModelConfig
 from config.settings import Settings
 from core.contract import PrepareColumns, prepare
 from core.feature_contract import FeatureContract
@@ -84,7 +84,7 @@ def lineage(key: str = "a") -> Lineage:
     )
 
 
-def verdict(version: int = 1, *, passed: bool = True, mode: str = "enabled", sequence: int = 0) -> GateVerdict:
+def verdict(version: int = 1, *, passed: bool = True, mode: GateMode = "enabled", sequence: int = 0) -> GateVerdict:
     """Gate verdict with or without the floor reached."""
     return GateVerdict(
         decision="promote" if passed else "keep",
@@ -138,7 +138,8 @@ def judged(settings: Settings, key: str = "a", *, passed: bool = True) -> Regist
     registered = register(settings, key)
     engine = open_database(settings.database_url)
     champion = current_champion(engine, "credit")
-    mode, sequence = ("manual", champion.sequence) if champion else ("enabled", 0)
+    mode: GateMode = "manual" if champion else "enabled"
+    sequence = champion.sequence if champion else 0
     said = verdict(registered.version, passed=passed, mode=mode, sequence=sequence)
     recorded = RecordedVerdict(
         model="credit",

@@ -68,7 +68,7 @@ def test_a_version_from_an_earlier_run_has_the_gates_metric_and_a_card() -> None
     lines = training_lines(_outcome(promoted()))
     assert "  roc_auc  0.8123  0.7998  0.8241" in lines
     assert "card.html" in lines[-1]
-    fresh = TrainOutcome("credit", "registered", "", (), metrics={"f1": {"value": 1.0}}, links={"drift": "d"})
+    fresh = TrainOutcome("credit", "registered", "registry", (), metrics={"f1": {"value": 1.0}}, links={"drift": "d"})
     kept = judged(fresh, promoted(), FOLDER)
     assert (kept.metrics, kept.links) == (fresh.metrics, fresh.links)
 

@@ -300,3 +300,13 @@ def test_bad_predictions_and_rows_never_promote(spoil: str) -> None:
     verdict = decide(found, config)
     assert not verdict.passed
     assert json.dumps(verdict.to_dict(), allow_nan=False)
+
+
+def test_a_verdict_from_before_checks_said_whether_they_count_reads_the_same() -> None:
+    """Its missing rows still count neither for nor against the challenger."""
+    verdict = decide(replace(EVIDENCE, holdout=FEW, self_test=None), CONFIG)
+    content = verdict.to_dict()
+    for check in content["checks"]:
+        del check["counts"]
+    assert GateVerdict.from_dict(content).checks == verdict.checks
+    assert {check.name for check in verdict.checks if not check.counts} == {"holdout"}

@@ -109,9 +109,9 @@ def _rendered(status: StatusAnswer) -> str:
 
 
 def _hostile_status(word: str) -> StatusAnswer:
-    performance = [PerformanceAnswer(kind=word, metric=word, value=None, reference=1e12)]
+    performance = [PerformanceAnswer(kind="realised", metric=word, value=None, reference=1e12)]
     drift = DriftAnswer(
-        status=word,
+        status="drift",
         version=9,
         n_rows=1,
         measured_at=NOW.isoformat(),
@@ -120,7 +120,7 @@ def _hostile_status(word: str) -> StatusAnswer:
         columns=[ColumnAnswer(column=word, psi=1e9), ColumnAnswer(column=word, psi=-1.0)],
         performance=performance,
     )
-    texts = dict.fromkeys(("model", "variant", "data_version", "runtime", "by", "reason", "trouble"), word)
+    texts = dict.fromkeys(("model", "data_version", "by", "reason", "trouble"), word)
     links = LinksAnswer(card=f"/v1/models/{word}/card", mlflow=f"https://mlflow/{word}", mlflow_after=word)
     return _status(
         status="not ready",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import Settings, load_serving_settings
+from config.settings import ServingSettings, Settings, load_section
 from core.errors import BundleError, StorageError
 from serving.ids import first_id_at
 from serving.instance.state import ModelState, read_state
@@ -47,7 +47,7 @@ class Watch:
         self.failures: list[tuple[str, str]] = []
         self.follower = Follower(
             settings,
-            load_serving_settings(**serving),
+            load_section(ServingSettings, **serving),
             self.instance,
             self.bundles,
             self._fetch,

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from config.settings import Settings, load_serving_settings
+from config.settings import ServingSettings, Settings, load_section
 from core.errors import ConfigError
 from serving.processes import supervisor
 from serving.processes.supervisor import HANGS_AFTER_SECONDS, Worker, bound
@@ -57,7 +57,7 @@ def test_an_address_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1 port {port}.*choose another --port"):
-            bound(load_serving_settings(port=port))
+            bound(load_section(ServingSettings, port=port))
 
 
 def test_a_worker_that_hangs_is_known_by_its_beat(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_workers_end_with_their_supervisor(installation: Settings) -> None:
         served.process.kill()
         _, alive = psutil.wait_procs(workers, timeout=20)
         assert alive == []
-        with bound(load_serving_settings(port=served.port)):
+        with bound(load_section(ServingSettings, port=served.port)):
             pass
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from sqlalchemy import Engine
 
 import cli.main
-from config.settings import AlertSettings, Settings, load_alert_settings
+from config.settings import AlertSettings, Settings, load_section
 from core.errors import ConfigError
 from core.operate.alerts import Alert
 from core.operate.events import champion_changed, retrain_failed
@@ -203,7 +203,7 @@ def test_destinations_that_are_none_are_refused_without_being_quoted(
     """Services of this machine, unknown ones, and those that would not verify whom they talk to."""
     configure("json://127.0.0.1", url)
     with pytest.raises(ConfigError, match=f"destination 2 .*{match}") as caught:
-        destinations(load_alert_settings())
+        destinations(load_section(AlertSettings))
     assert "s3cret" not in str(caught.value)
 
 
@@ -218,7 +218,7 @@ def test_every_destination_has_a_name_that_can_be_shown(configure: Configure) ->
         "slack:1": "slack://e",
     }
     configure(urls)
-    assert "pw" not in f"{load_alert_settings()!r}{load_alert_settings()}"
+    assert "pw" not in f"{load_section(AlertSettings)!r}{load_section(AlertSettings)}"
 
 
 def test_at_the_start_each_url_is_understood_or_named(configure: Configure) -> None:

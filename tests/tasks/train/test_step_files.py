@@ -135,7 +135,7 @@ def test_an_undefined_metric_stays_undefined(run: TrainingRun, project: Settings
 def test_a_pipeline_with_a_function_is_refused_at_once(run: TrainingRun, project: Settings) -> None:
     """What cannot be stored without pickle ends the run before anything is measured, with the reason."""
     fitted = _fitted(run, project)
-    fitted.pipeline.steps.insert(2, ("own", FunctionTransformer(row for row in ())))
+    fitted.pipeline.steps.insert(2, ("own", FunctionTransformer(number for number in range(3))))
     with pytest.raises(TrainingError, match="without pickle"):
         keep_fitted(fitted, run)
     close_bench()
