@@ -76,12 +76,9 @@ def models(as_json: bool) -> None:
     """
     from cli.lines.versions import model_lines
     from config.settings import load_settings
-    from tasks.champions.aliases import repair_all
     from tasks.registry.versions import list_models
 
-    settings = load_settings()
-    repair_all(settings)
-    summaries = list_models(settings)
+    summaries = list_models(load_settings())
     finish([summary.to_dict() for summary in summaries], model_lines(summaries), as_json)
 
 
@@ -99,13 +96,10 @@ def show(selector: str, as_json: bool) -> None:
     """
     from cli.lines.versions import version_lines
     from config.settings import load_settings
-    from tasks.champions.aliases import repair
     from tasks.registry.versions import show_model
 
     model, _, which = selector.partition("@")
-    settings = load_settings()
-    repair(model, settings, thorough=True)
-    detail = show_model(model, which or None, settings)
+    detail = show_model(model, which or None, load_settings())
     finish(detail.to_dict(), version_lines(detail), as_json)
 
 

@@ -146,6 +146,13 @@ def current_champion(engine: Engine, model: str) -> Champion | None:
         return _newest(connection, model)
 
 
+def judged_models(engine: Engine) -> list[str]:
+    """Return the names of all models that have a verdict or a champion, sorted."""
+    names = select(VerdictRow.model).union(select(ChampionRow.model))
+    with reading(engine) as connection:
+        return sorted(connection.execute(names).scalars())
+
+
 def current_champions(engine: Engine) -> list[Champion]:
     """Return the present champion's entry of every model, in the order of their names."""
     newest = select(ChampionRow.model, func.max(ChampionRow.sequence)).group_by(ChampionRow.model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from store.champions import (
     Standing,
     forget_projection,
     is_projected,
+    judged_models,
     record_projection,
     standing,
     start_tenure,
@@ -24,13 +26,16 @@ from store.champions import (
 from store.database import open_database
 from tasks.registry.client import mlflow_client, mlflow_failures
 from tasks.registry.register import CHALLENGER, CHAMPION, MANIFEST, PREVIOUS
-from tasks.registry.versions import is_empty, registered_models
+from tasks.registry.versions import is_empty
 from tasks.runs.actor import actor
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 logger = logging.getLogger("perennial.champions")
+
+WATCH_SECONDS = 60.0
+"""Between two looks of the relay."""
 
 
 def project(model: str, settings: Settings) -> Standing:
@@ -58,8 +63,10 @@ def project(model: str, settings: Settings) -> Standing:
                 return wanted
 
 
-def repair(model: str, settings: Settings, *, thorough: bool = False) -> None:
-    """Complete an update of MLflow that a killed command left unfinished.
+def repair(model: str, settings: Settings, *, thorough: bool = False) -> bool:
+    """Complete an update of MLflow that a killed command left unfinished; return whether there was something to do.
+
+    Commands that write call this first. Commands that read take the versions from the database instead.
 
     A registry from before the gate has its champion in MLflow alone: that version is adopted. If the database records
     that MLflow is up to date, MLflow is not even imported.
@@ -74,22 +81,50 @@ def repair(model: str, settings: Settings, *, thorough: bool = False) -> None:
         Check MLflow's aliases in any case: a person may have moved them.
     """
     if is_empty(settings):
-        return
+        return False
     engine = open_database(settings.database_url)
     wanted = standing(engine, model)
     if not wanted.sequence and model not in model_names(settings.root):
-        return  # in a shared registry, aliases of other projects must not be changed
+        return False  # in a shared registry, aliases of other projects must not be changed
     if not thorough and is_projected(engine, model, wanted):
-        return
+        return False
     if not wanted.sequence:
         _adopt(engine, model, settings)
     project(model, settings)
+    return True
 
 
-def repair_all(settings: Settings) -> None:
-    """Repair every registered model, see :func:`repair`."""
-    for model in registered_models(settings):
-        repair(model, settings, thorough=True)
+def repair_all(settings: Settings) -> int:
+    """Repair every model that the gate has judged, see :func:`repair`; return how many there were to repair."""
+    return sum(repair(model, settings) for model in judged_models(open_database(settings.database_url)))
+
+
+class AliasWatch:
+    """Completes once a minute what killed commands left unfinished, so that MLflow's users see the champion too.
+
+    Parameters
+    ----------
+    settings
+        Names the database and the registry.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._next_look = 0.0
+
+    def look(self) -> int:
+        """Repair all models; return how many there were to repair.
+
+        Raises
+        ------
+        StorageError
+            MLflow or the database failed.
+        """
+        if time.monotonic() < self._next_look:
+            return 0
+        repaired = repair_all(self._settings)
+        self._next_look = time.monotonic() + WATCH_SECONDS
+        return repaired
 
 
 def _set_aliases(client: MlflowClient, model: str, wanted: Standing) -> None:

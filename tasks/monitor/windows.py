@@ -18,10 +18,10 @@ from core.drift.windows import WindowRequest, choose_batches
 from core.errors import BundleError, ConfigError, ModelNotFoundError
 from store.champions import current_champion
 from store.database import open_database
-from tasks.champions.aliases import repair
 from tasks.registry.client import mlflow_client
 from tasks.registry.fetch import registered_version
 from tasks.registry.register import MANIFEST
+from tasks.registry.versions import champion_before_history
 from tasks.runs.lock import hold_model
 from tasks.versions.bring_back import bring_back_missing
 from tasks.versions.dvc_stores import open_stores
@@ -69,7 +69,6 @@ def monitored_window(
     DataVersionError, StorageError
         ``against`` is no data version; the champion's data is not known any more; a remote or a database is away.
     """
-    repair(config.model, settings)  # adopts a champion from before the gate
     engine = open_database(settings.database_url)
     champion = _champion(config.model, settings, engine)
     against = asked.against
@@ -128,12 +127,13 @@ class _Champion:
 
 def _champion(model: str, settings: Settings, engine: Engine) -> _Champion:
     entry = current_champion(engine, model)
-    if entry is None:
-        raise ModelNotFoundError(f"{model!r} has no champion to watch; train one with: perennial train {model}")
-    tags = registered_version(mlflow_client(settings), model, entry.version, settings).tags
+    number = entry.version if entry else champion_before_history(model, settings)
+    if number is None:
+        raise ModelNotFoundError(f"{model!r} has no champion to monitor; train one with: perennial train {model}")
+    tags = registered_version(mlflow_client(settings), model, number, settings).tags
     if not {MANIFEST, DATA_VERSION} <= tags.keys():
-        raise BundleError(f"version {entry.version} of {model!r} was not registered by Perennial: train one")
-    return _Champion(entry.version, tags[MANIFEST], tags[DATA_VERSION])
+        raise BundleError(f"version {number} of {model!r} was not registered by Perennial: train one")
+    return _Champion(number, tags[MANIFEST], tags[DATA_VERSION])
 
 
 def _batches_of(version: str, model: str, settings: Settings, engine: Engine) -> dict[str, str]:

@@ -75,6 +75,7 @@ class Relay:
     """
 
     def __init__(self, settings: Settings) -> None:
+        from tasks.champions.aliases import AliasWatch
         from tasks.operate.alerts import alert
         from tasks.operate.automation_failures import FailureWatch
         from tasks.runs.events import send_events
@@ -90,6 +91,7 @@ class Relay:
             Duty("events", lambda: send_events(settings)),
             Duty("alerts", lambda: alert(settings)),
             Duty("automation failures", FailureWatch(settings).look),
+            Duty("aliases", AliasWatch(settings).look),
         )
 
     def run(self) -> None:

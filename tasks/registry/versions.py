@@ -16,8 +16,19 @@ from urllib.parse import unquote, urlsplit
 from config.load import model_names
 from config.settings import Settings
 from core.errors import ConfigError, ModelNotFoundError
+from store.champions import standing
+from store.database import open_database
 from tasks.registry.client import SQLITE, address, artifact_root, mlflow_client, mlflow_failures
-from tasks.registry.register import CHALLENGER, CHAMPION, REPORTS, Registered, complete, log_registration, version_of
+from tasks.registry.register import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    REPORTS,
+    Registered,
+    complete,
+    log_registration,
+    version_of,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -141,17 +152,8 @@ def list_models(settings: Settings) -> list[ModelSummary]:
     if not is_empty(settings):
         client = mlflow_client(settings)
         with mlflow_failures(settings):
-            known.update({name: _summary(client, name) for name in _registered_names(client)})
+            known.update({name: _summary(client, name, settings) for name in _registered_names(client)})
     return [known[name] for name in sorted(known)]
-
-
-def registered_models(settings: Settings) -> list[str]:
-    """Names of the models that have a version or had one."""
-    if is_empty(settings):
-        return []
-    client = mlflow_client(settings)
-    with mlflow_failures(settings):
-        return _registered_names(client)
 
 
 def show_model(model: str, selector: str | None, settings: Settings) -> VersionDetail:
@@ -172,6 +174,15 @@ def show_model(model: str, selector: str | None, settings: Settings) -> VersionD
         numbers, aliases = _numbers(client, model, settings)
         number = _selected(model, selector, numbers, aliases)
         return _detail(client, client.get_model_version(model, str(number)), aliases, settings)
+
+
+def champion_before_history(model: str, settings: Settings) -> int | None:
+    """Return the version with MLflow's alias champion; that counts where the database has no champion yet."""
+    if is_empty(settings):
+        return None
+    client = mlflow_client(settings)
+    with mlflow_failures(settings):
+        return _aliases(client, model, settings).get(CHAMPION) if model in _registered_names(client) else None
 
 
 def version_number(model: str, selector: str, settings: Settings) -> int:
@@ -288,12 +299,22 @@ def _numbers(client: MlflowClient, model: str, settings: Settings) -> tuple[list
     versions = sorted(int(version.version) for version in _versions(client, model)) if model in names else []
     if not versions:
         raise ModelNotFoundError(_not_trained(model, settings, names))
-    aliases = client.get_registered_model(model).aliases
-    return versions, {name: int(number) for name, number in aliases.items()}
+    return versions, _aliases(client, model, settings)
 
 
-def _summary(client: MlflowClient, model: str) -> ModelSummary:
-    aliases = {name: int(number) for name, number in client.get_registered_model(model).aliases.items()}
+def _aliases(client: MlflowClient, model: str, settings: Settings) -> dict[str, int]:
+    """Aliases of a model: ours as the database has them, for MLflow's may be out of date; others as MLflow has them."""
+    held = {name: int(number) for name, number in client.get_registered_model(model).aliases.items()}
+    known = standing(open_database(settings.database_url), model)
+    ours = {CHALLENGER: known.challenger} if known.sequence or known.challenger else {}
+    if known.sequence:  # otherwise its champion is from before the history, and in MLflow alone
+        ours |= {CHAMPION: known.champion, PREVIOUS: known.previous}
+    others = {name: number for name, number in held.items() if name not in ours}
+    return others | {name: number for name, number in ours.items() if number is not None}
+
+
+def _summary(client: MlflowClient, model: str, settings: Settings) -> ModelSummary:
+    aliases = _aliases(client, model, settings)
     versions = {int(version.version): version for version in _versions(client, model)}
     if not versions:
         return ModelSummary(model, 0)
