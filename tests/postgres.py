@@ -61,7 +61,11 @@ class PostgresServer:
         options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={self._folder}", "-c", "fsync=off"]
         command = [*self._as_user, str(self._programs / "postgres"), "-D", str(self._folder / "data"), *options]
         self._process = subprocess.Popen(command, **self._quiet())
-        _await_socket(self._folder / ".s.PGSQL.5432", self._process)
+        # The socket is there before it takes connections.
+        ready = [str(self._programs / "pg_isready"), "--quiet", f"--host={self._folder}"]
+        while subprocess.run(ready, check=False).returncode != 0:
+            assert self._process.poll() is None, "PostgreSQL ended while it started"
+            time.sleep(0.05)
 
     def stop(self) -> None:
         """Stop at once, whoever is connected."""
@@ -115,12 +119,3 @@ def _unprivileged(folder: Path) -> list[str]:
     user = known.get("postgres") or known["nobody"]
     os.chown(folder, user.pw_uid, user.pw_gid)
     return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-
-
-def _await_socket(socket: Path, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(300):
-        if socket.exists():
-            return
-        assert server.poll() is None, "PostgreSQL ended while it started"
-        time.sleep(0.1)
-    pytest.fail("PostgreSQL did not start within 30 s")
