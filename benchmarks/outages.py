@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from store.database import open_database
-from store.triggers import find_trigger
 from tasks.platform.processes import is_healthy, services
 from tests.e2e.chaos import (
     MODEL,
@@ -31,6 +30,7 @@ from tests.e2e.chaos import (
 from tests.e2e.stage import Stage, await_value, platform
 from tests.factories import make_project
 from tests.postgres import PostgresServer, postgres_server
+from tests.store.trigger_samples import find_trigger
 
 AIM_SECONDS = 90.0
 INTO_THE_RUN_SECONDS = 6.0

@@ -5,28 +5,36 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-import threading
-from typing import NoReturn
 
 from cli.main import main
 
 
-def run() -> NoReturn:
-    """Run the command, run the registered exit functions, and end the process.
+class _Exit:
+    """Ends the process once the exit functions of all libraries have run.
 
     The interpreter's own teardown is skipped: it frees thousands of modules, which takes half a second and makes
     DuckDB's binding print warnings about objects freed in an unexpected order.
     """
-    code = 0
+
+    def __init__(self) -> None:
+        self.code = 1  # of an error that nobody caught
+        # Exit functions run in the opposite order of their registration: this one, registered first, runs last.
+        atexit.register(self._leave)
+
+    def _leave(self) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(self.code)
+
+
+def run() -> None:
+    """Run the command and end the process with its exit code."""
+    leaving = _Exit()
     try:
         main()
-    except SystemExit as leaving:
-        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    threading._shutdown()  # type: ignore[attr-defined] # the interpreter's first step: join non-daemon threads
-    atexit._run_exitfuncs()  # the second step: sends Prefect's last log lines
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+        leaving.code = 0
+    except SystemExit as ended:
+        leaving.code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ def rows() -> Iterator[MetricRow]:
 
 
 def _rows(families: Iterable[Metric], labelled: MetricWrapperBase | Metric) -> Iterator[MetricRow]:
-    # The library has no public name for the labels of a metric that has no sample yet.
+    # There is no public name for the labels of a metric without samples:
+    # https://github.com/prometheus/client_python/issues/844
     labels = tuple(getattr(labelled, "_labelnames", ()))
     for family in families:
         suffix = "_total" if family.type == "counter" else ""

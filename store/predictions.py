@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy import Connection, Engine, delete, select
 
 from store.database import reading, upsert, writing
 from store.tables import LabelRow, PredictionRequestRow
@@ -73,15 +73,6 @@ def logged_requests(engine: Engine, model: str, ids: Sequence[str]) -> dict[str,
     )
     with reading(engine) as connection:
         return {row.id: row.n_rows for row in connection.execute(chosen)}
-
-
-def count_requests(engine: Engine, model: str, since: datetime | None = None) -> int:
-    """Count a model's answered requests."""
-    chosen = select(func.count()).where(PredictionRequestRow.model == model)
-    if since is not None:
-        chosen = chosen.where(PredictionRequestRow.at >= since)
-    with reading(engine) as connection:
-        return int(connection.execute(chosen).scalar_one())
 
 
 def record_labels(engine: Engine, model: str, labels: Sequence[Label], sender: str, at: datetime) -> RecordedLabels:

@@ -147,13 +147,6 @@ def triggers(engine: Engine, model: str | None = None, limit: int = 50) -> list[
         return [Trigger(**row) for row in connection.execute(chosen).mappings()]
 
 
-def find_trigger(engine: Engine, model: str, trigger_id: str) -> Trigger | None:
-    """Return a trigger."""
-    with reading(engine) as connection:
-        row = connection.execute(_one(model, trigger_id)).mappings().first()
-        return None if row is None else Trigger(**row)
-
-
 def trained_since(engine: Engine, model: str, since: datetime) -> int:
     """Count the retrainings of a model that began after a moment and fitted something."""
     chosen = select(func.count()).where(

@@ -88,15 +88,6 @@ def psi_of_counts(reference: Counts, current: Counts, zero_share: float | None =
     return index
 
 
-def psi_of_shares(p: Floats, q: Floats) -> float:
-    """PSI of shares, shape (b,) each, which sum to 1; infinite where a share is 0 on one side only."""
-    occupied = (p > 0) | (q > 0)
-    p, q = p[occupied], q[occupied]
-    if not (p.all() and q.all()):
-        return float("inf")
-    return float(((p - q) * np.log(p / q)).sum())
-
-
 def jensen_shannon(reference: Counts, current: Counts) -> float:
     """Jensen–Shannon distance to base 2, from 0 (equal shares) to 1 (no bin in common).
 

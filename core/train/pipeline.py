@@ -10,10 +10,18 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble._forest import BaseForest
-from sklearn.ensemble._gb import BaseGradientBoosting
-from sklearn.ensemble._hist_gradient_boosting.gradient_boosting import BaseHistGradientBoosting
-from sklearn.ensemble._weight_boosting import BaseWeightBoosting
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    AdaBoostRegressor,
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
@@ -27,7 +35,18 @@ from core.errors import TrainingError
 from core.feature_contract import FeatureContract
 from core.train.estimators import load_estimator
 
-_TREES = (BaseDecisionTree, BaseForest, BaseGradientBoosting, BaseWeightBoosting)
+_TREES = (
+    BaseDecisionTree,
+    AdaBoostClassifier,
+    AdaBoostRegressor,
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+_HISTOGRAM_TREES = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 
 Need = Literal["gaps", "trees", "scales"]
 """What an estimator needs of its features: ``gaps``: nothing, it takes missing values itself; ``trees``: every value
@@ -90,8 +109,7 @@ def estimator_need(estimator: BaseEstimator) -> Need:
         return "trees"
     if get_tags(estimator).input_tags.allow_nan:
         return "gaps"
-    boosting = (*_TREES, BaseHistGradientBoosting)
-    return "trees" if all(isinstance(part, boosting) for part in parts) else "scales"
+    return "trees" if all(isinstance(part, (*_TREES, *_HISTOGRAM_TREES)) for part in parts) else "scales"
 
 
 def build_encoder(contract: FeatureContract, prepared: pd.DataFrame, need: Need) -> ColumnTransformer:

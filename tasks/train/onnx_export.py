@@ -159,12 +159,14 @@ def _tree_nodes(model: Any) -> int:
         return sum(_tree_nodes(part) for part in model)
     if hasattr(model, "tree_"):
         return int(model.tree_.node_count)
+    # No public name for the trees of histogram gradient boosting: https://github.com/scikit-learn/scikit-learn/pull/12807
     if hasattr(model, "_predictors"):
         return sum(len(tree.nodes) for stage in model._predictors for tree in stage)
     return _tree_nodes(list(getattr(model, "estimators_", ())))
 
 
 def _stored_rows(model: Any) -> int:
+    # Neighbours have no public name for their rows; the other two attributes are documented.
     kept = (getattr(model, name, ()) for name in ("_fit_X", "support_vectors_", "X_train_"))
     return max(int(rows.shape[0]) if hasattr(rows, "shape") else 0 for rows in kept)
 
@@ -188,8 +190,8 @@ def _integer_attributes() -> Iterator[None]:
     """Let skl2onnx 1.20 convert histogram gradient boosting under protobuf 7.
 
     It passes booleans where ONNX declares integers, which protobuf took until version 6 ("Field
-    onnx.AttributeProto.ints: Expected an int, got a boolean"). Only while converting, one thread at a time, the
-    function that builds nodes gets integers instead.
+    onnx.AttributeProto.ints: Expected an int, got a boolean"; the same in https://github.com/onnx/ir-py/pull/175). Only
+    while converting, one thread at a time, the function that builds nodes gets integers instead.
     """
     from skl2onnx.common import _container
 

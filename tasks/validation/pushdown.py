@@ -94,7 +94,8 @@ def pushed_down(staged: Path, columns: Sequence[str], name: str, settings: Setti
     source = _source()
     engine = source.get_execution_engine()
     # Great Expectations closes the connection before the rows are fetched, which DuckDB takes at its word: "list index
-    # out of range" in every expectation. This instance fetches first; nothing else in the process is changed.
+    # out of range" in every expectation (https://github.com/great-expectations/great_expectations/issues/11579). This
+    # instance fetches first; nothing else in the process is changed.
     engine.execute_query = MethodType(_execute_and_fetch, engine)
     row = _free_name("__row__", columns)
     pushdown = Pushdown(engine, source, row, name)
@@ -107,7 +108,8 @@ def pushed_down(staged: Path, columns: Sequence[str], name: str, settings: Setti
     finally:
         for opened in (engine.engine, source.get_engine()):
             opened.dispose()
-            # It remembers DuckDB's types beyond the interpreter's end, which makes nanobind print a page about leaks.
+            # SQLAlchemy remembers DuckDB's types to the interpreter's end, and has no public way to forget them; the
+            # binding then prints a page about leaks (https://nanobind.readthedocs.io/en/latest/refleaks.html).
             opened.dialect._type_memos.clear()
         shutil.rmtree(work / SPILL, ignore_errors=True)
 
@@ -244,7 +246,7 @@ def _source() -> Any:
 
 def _execute_and_fetch(engine: Any, query: Any) -> Any:
     with engine.get_connection() as connection:
-        result = engine._execute_query_with_recovery(connection, query)
+        result = connection.execute(query)
         return result.freeze()() if result.returns_rows else result
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from sqlalchemy import Connection, Select
 
 RECORD_BATCH_ROWS = 65_536
 """Maximum rows of a record batch: a column of numbers fits the processor's second-level cache."""
@@ -185,27 +184,6 @@ def contract_record_batches(
             row_ids = batch.column(len(columns)).to_numpy() if with_row_ids else None
             yield StoredRecordBatch(batch.select(list(columns)), first_row, row_ids)
             first_row += batch.num_rows
-
-
-def query_record_batches(
-    connection: Connection, statement: Select[Any], schema: pa.Schema, *, rows: int = RECORD_BATCH_ROWS
-) -> Iterator[StoredRecordBatch]:
-    """Read the rows of a query against the operational database, through a server-side cursor if it has them.
-
-    Parameters
-    ----------
-    schema
-        Arrow type per selected column, by name.
-    rows
-        Maximum rows of a record batch.
-    """
-    import pyarrow as pa
-
-    first_row = 0
-    with connection.execution_options(stream_results=True, yield_per=rows).execute(statement) as found:
-        for part in found.mappings().partitions(rows):
-            yield StoredRecordBatch(pa.RecordBatch.from_pylist([dict(row) for row in part], schema=schema), first_row)
-            first_row += len(part)
 
 
 def _repetitive_texts(group: RowGroup, columns: Sequence[str]) -> list[str]:

@@ -20,11 +20,11 @@ import psutil
 from config.settings import HookKey, HookSettings
 from core.operate.trigger import Trigger
 from store.database import open_database
-from store.triggers import find_trigger
 from tasks.platform.process_manager import Supervisor
 from tasks.serving.test_delivery import new_secret, signed_delivery
 from tests.e2e.stage import Stage, ask, await_value, land
 from tests.factories import add_credit_model, credit_rows
+from tests.store.trigger_samples import find_trigger
 
 MODEL = "credit"
 SENDER = "ci"

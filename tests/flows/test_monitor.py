@@ -12,7 +12,7 @@ import pytest
 from config.settings import Settings
 from core.drift.verdict import DriftVerdict
 from store.database import open_database
-from store.triggers import find_trigger
+from tests.store.trigger_samples import find_trigger
 
 pytestmark = [
     pytest.mark.e2e,

@@ -14,9 +14,9 @@ from core.operate.retraining import RetrainOutcome
 from core.operate.trigger import Trigger
 from store.database import open_database, reading
 from store.tables import EventRow
-from store.triggers import find_trigger, receive, triggers
+from store.triggers import receive, triggers
 from tests.factories import add_credit_model, credit_rows
-from tests.store.trigger_samples import webhook
+from tests.store.trigger_samples import find_trigger, webhook
 
 pytestmark = [
     pytest.mark.e2e,

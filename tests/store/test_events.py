@@ -25,9 +25,10 @@ from store.database import open_database, reading, writing
 from store.drift import drift_windows, record_window
 from store.events import mark_sent, record_event, unsent_events
 from store.tables import EventRow
-from store.triggers import find_trigger, triggers
+from store.triggers import triggers
 from tests.store.stories import Story
 from tests.store.test_drift import window
+from tests.store.trigger_samples import find_trigger
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,11 +18,11 @@ from store.log_connection import LogConnection
 from store.predictions import (
     Label,
     RecordedLabels,
-    count_requests,
     delete_before,
     logged_requests,
     record_labels,
 )
+from tests.store.request_counts import count_requests
 from tests.store.stories import Story
 
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)

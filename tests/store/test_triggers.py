@@ -17,7 +17,6 @@ from store.triggers import (
     Answer,
     answer,
     claim,
-    find_trigger,
     last_trained,
     open_triggers,
     postpone,
@@ -27,7 +26,7 @@ from store.triggers import (
     trained_since,
     triggers,
 )
-from tests.store.trigger_samples import AT, webhook
+from tests.store.trigger_samples import AT, find_trigger, webhook
 
 DONE = Answer("promoted", "it is better", trained=True, data_version="d", version=2)
 LATER = AT + timedelta(minutes=1)

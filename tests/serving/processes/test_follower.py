@@ -19,11 +19,11 @@ from serving.processes.follower import Fetch, Follower, Wanted
 from store.champions import roll_back
 from store.database import open_database
 from store.log_connection import LogConnection
-from store.predictions import count_requests
 from tasks.serving.bring_bundle import Question, bring_bundle
 from tasks.serving.keys import create_key, revoke
 from tests.factories import make_project
 from tests.serving.service_processes import Version, crown, register_version
+from tests.store.request_counts import count_requests
 
 Installation = tuple[Settings, list[Version]]
 

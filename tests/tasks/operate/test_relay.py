@@ -17,11 +17,11 @@ from core.errors import ConfigError
 from core.operate.trigger import Trigger
 from store.alerts import newest_alerts
 from store.database import open_database
-from store.triggers import claim, find_trigger, postpone, receive, submitted
+from store.triggers import claim, postpone, receive, submitted
 from tasks.operate.relay import Relay, relay
 from tasks.runs.api import prefect_client
 from tasks.runs.heartbeat import beat_path
-from tests.store.trigger_samples import webhook
+from tests.store.trigger_samples import find_trigger, webhook
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

@@ -13,8 +13,8 @@ from core.operate.trigger import Trigger
 from core.outcome import TrainOutcome
 from store.database import open_database
 from store.events import unsent_events
-from store.triggers import find_trigger
 from tasks.operate.retraining import Claim, FlowRun, already, answered, claim_trigger, conclude
+from tests.store.trigger_samples import find_trigger
 
 SLOT = datetime(2026, 3, 2, 3, tzinfo=UTC)
 

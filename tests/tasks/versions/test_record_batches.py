@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -10,11 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import Column, DateTime, Engine, Float, Integer, MetaData, String, Table, create_engine, insert, select
 
 import tasks.versions.record_batches
 from core.errors import StorageError
-from store.database import open_database
 from tasks.versions.record_batches import (
     RECORD_BATCH_ROWS,
     StoredRecordBatch,
@@ -24,7 +21,6 @@ from tasks.versions.record_batches import (
     group_record_batches,
     holds_contract_types,
     plain_texts,
-    query_record_batches,
 )
 from tests.factories import credit_config
 from tests.postgres import call_with_driver, postgres_address  # noqa: F401 - a fixture
@@ -138,65 +134,6 @@ def test_a_file_that_vanishes_between_footer_and_rows_is_named(tmp_path: Path) -
     path.unlink()
     with pytest.raises(StorageError, match=r"0001-.*cannot be read"):
         next(group_record_batches(group, COLUMNS))
-
-
-LOG = Table(
-    "log",
-    MetaData(),
-    Column("id", Integer, primary_key=True),
-    Column("at", DateTime),
-    Column("income", Float),
-    Column("region", String),
-)
-LOG_TYPES = pa.schema([("at", pa.timestamp("us")), ("income", pa.float64()), ("region", pa.string())])
-
-
-def _logged(engine: Engine, n_rows: int) -> list[dict[str, object]]:
-    LOG.metadata.create_all(engine)
-    rows: list[dict[str, object]] = [
-        {
-            "at": datetime(2024, 1, 1) + timedelta(seconds=place),
-            "income": None if place % 7 == 0 else place / 3,
-            "region": None if place % 5 == 0 else f"r{place % 3}",
-        }
-        for place in range(n_rows)
-    ]
-    with engine.begin() as connection:
-        connection.execute(insert(LOG), rows)
-    return rows
-
-
-def _queried(engine: Engine, rows: int) -> list[StoredRecordBatch]:
-    statement = select(LOG.c.at, LOG.c.income, LOG.c.region).order_by(LOG.c.id)
-    with engine.connect() as connection:
-        return [*query_record_batches(connection, statement, LOG_TYPES, rows=rows)]
-
-
-def test_rows_of_sqlite_are_streamed_in_record_batches(tmp_path: Path) -> None:
-    """A query's rows come in the order and the types asked for; one without rows gives no record batch."""
-    engine = create_engine(f"sqlite:///{tmp_path / 'log.db'}")
-    rows = _logged(engine, 1_000)
-    record_batches = _queried(engine, 300)
-    assert [record_batch.batch.num_rows for record_batch in record_batches] == [300, 300, 300, 100]
-    assert joined(record_batches).to_pylist() == rows
-    with engine.connect() as connection:
-        assert not [*query_record_batches(connection, select(LOG.c.income).where(LOG.c.id < 0), LOG_TYPES)]
-    engine.dispose()
-
-
-def test_rows_of_postgresql_are_streamed_in_record_batches(postgres_address: str) -> None:  # noqa: F811 - a fixture
-    """Through a cursor on the server's side the same rows come in the same record batches."""
-
-    def check() -> None:
-        engine = open_database(postgres_address)
-        rows = _logged(engine, 1_000)
-        record_batches = _queried(engine, 300)
-        assert [record_batch.batch.num_rows for record_batch in record_batches] == [300, 300, 300, 100]
-        assert joined(record_batches).to_pylist() == rows
-        LOG.metadata.drop_all(engine)
-        engine.dispose()
-
-    call_with_driver(check)
 
 
 def test_arrow_types_are_those_of_the_stored_contract(tmp_path: Path) -> None:
