@@ -50,15 +50,15 @@ OTHER_ENDINGS = (".json", ".jsonl", ".xls", ".xlsx", ".ods", ".feather", ".arrow
 COMPRESSED = re.compile(r"\.(gz|bz2|xz|zst|zip)$")
 
 MAX_SINGLE_FEATURE = Leakage().max_single_feature - 0.005
-"""A little below the bound that blocks a training: this is a sample, and what is inferred must train."""
+"""Slightly below the bound that blocks a training: it is computed on a sample, and the model file must train."""
 
 MIN_LEAK_ROWS = 100
-"""Rows below which an honest feature may well predict all of them."""
+"""With fewer rows than this, a legitimate feature may predict every row by chance."""
 
 
 @dataclass(frozen=True)
 class InitResult:
-    """What was written.
+    """The files that were written, and the inferred configuration.
 
     Parameters
     ----------
@@ -67,9 +67,9 @@ class InitResult:
     paths
         The model file, the suite and the JSON schema that the model file names.
     config
-        The model file as it loads.
+        The model file as loaded after writing.
     notes
-        Sentences for people: what was inferred, and what to look at.
+        Sentences for the user: what was inferred, and what to check.
     """
 
     model: str
@@ -102,18 +102,18 @@ def init_model(
     time, key
         Column that orders the rows; column that names the entity.
     name
-        Name of the model; from the file's name where left out.
+        Name of the model; derived from the file's name by default.
     force
-        Replace a model file of that name.
+        Replace an existing model file of that name.
 
     Raises
     ------
     ConfigError
-        The name is taken or not a model's name, a column does not exist or cannot play its part.
+        The name is in use or is not a valid model name, or a column does not exist or does not suit its role.
     SourceError
-        The rows cannot be read, or are none.
+        The rows cannot be read, or there are none.
     SchemaError
-        The target or the columns cannot be learnt from.
+        The target cannot be learnt, or no feature is left.
     """
     source = source_section(data, settings.root)
     chosen = _free_name(name or model_name(data), settings, force)
@@ -128,13 +128,13 @@ def init_model(
 
 
 def source_section(data: str, root: Path) -> dict[str, Any]:
-    """Find out what kind of source an address is.
+    """Return the section ``source`` of the model file for an address.
 
     Returns
     -------
     dict
-        ``kind``, ``uri`` (relative to the project where it lies inside, else absolute) and, for text, ``encoding``
-        where it is not UTF-8.
+        ``kind``, ``uri`` (relative to the project if it is inside, else absolute) and, for text, ``encoding`` if it is
+        not UTF-8.
 
     Raises
     ------
@@ -156,8 +156,8 @@ def source_section(data: str, root: Path) -> dict[str, Any]:
 def _remote_kind(address: str) -> str:
     if urlsplit(address).password:
         raise ConfigError(
-            "--data: the address holds a password and would stand in the model file; "
-            "take it out and give it by the environment variables of the storage"
+            "--data: the address contains a password, which would be written into the model file; "
+            "remove it and set the storage's environment variables instead"
         )
     return _ending_kind(address.split("?")[0]) or "parquet"
 
@@ -168,7 +168,7 @@ def _files(path: Path) -> list[Path]:
     if path.is_dir():
         inside = sorted(file for file in path.rglob("*") if file.is_file() and _ending_kind(file.name))
         if not inside:
-            raise SourceError(f"{path} holds no CSV or Parquet file")
+            raise SourceError(f"--data: the folder {path} contains no CSV or Parquet file")
         return inside
     matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207 - absolute patterns
     if not matches:
@@ -191,12 +191,12 @@ def _kind(file: Path) -> str:
         raise SourceError(f"--data: {file} is neither CSV nor Parquet; save the table as one of them")
     with file.open("rb") as stream:
         is_parquet = stream.read(4) == b"PAR1"
-    # A wrong ending is common, the first bytes of Parquet are not.
+    # File names often have a wrong suffix; the first bytes of a Parquet file are unambiguous.
     return "parquet" if is_parquet else _ending_kind(file.name) or "csv"
 
 
 def _encoding(path: Path) -> str:
-    """Find the encoding of a text file: the first of those the schema knows in which all of it reads."""
+    """Return the first of the schema's encodings in which the whole text file can be decoded."""
     import codecs
 
     import fsspec
@@ -242,7 +242,9 @@ def _check_columns(columns: list[str], roles: Mapping[str, str | None]) -> None:
         if column not in columns:
             raise ConfigError(_unknown_column(option, column, columns))
         if not 0 < len(column) <= MAX_COLUMN_NAME:
-            raise ConfigError(f"{option}: a model file takes column names of 1 to {MAX_COLUMN_NAME:,} characters")
+            raise ConfigError(
+                f"{option}: expected a column name of 1 to {MAX_COLUMN_NAME:,} characters, found {len(column):,}"
+            )
     if len(set(named.values())) < len(named):
         raise ConfigError(
             f"{', '.join(named)} must name different columns, found {', '.join(map(short, named.values()))}"
@@ -261,7 +263,7 @@ def _findings(
     inspection: Inspection, source: dict[str, Any], name: str, target: str, time: str | None, key: str | None
 ) -> Findings:
     if not inspection.n_rows:
-        raise SourceError("--data holds no rows, only a header; bring some")
+        raise SourceError("--data: expected rows, found only a header; choose a file with at least one row")
     columns = {column.name: column for column in inspection.columns if 0 < len(column.name) <= MAX_COLUMN_NAME}
     goal = target_decision(columns[target])
     if time is not None:
@@ -271,7 +273,9 @@ def _findings(
     kinds |= _leaks(inspection, kinds, target, goal)
     if all(decision.kind == "ignored" for decision in kinds.values()):
         reasons = "; ".join(f"{short(column)}: {decision.why}" for column, decision in list(kinds.items())[:10])
-        raise SchemaError(f"no column is left to learn {short(target)} from ({reasons or 'there is no other column'})")
+        raise SchemaError(
+            f"no column is left as a feature to predict {short(target)} ({reasons or 'there is no other column'})"
+        )
     n_keys = distinct_values(inspection.table, key) if key is not None else 0
     found = Findings(
         name=name,
@@ -301,14 +305,14 @@ def _check_time(inspection: Inspection, time: str) -> None:
     strange = f", not for {short(column.strange[0][0])}" if column.strange else ""
     raise ConfigError(
         f"--time {short(time)}: expected dates such as 2026-01-31 or 2026-01-31 18:30:00{strange}; found {shown}. "
-        "Rewrite the column, or leave --time out"
+        "Rewrite the column, or omit --time"
     )
 
 
 def _leaks(
     inspection: Inspection, kinds: Mapping[str, Decision], target: str, goal: TargetDecision
 ) -> dict[str, Decision]:
-    """Columns that give the target away: alone, or as a weighted sum."""
+    """Return the columns that leak the target: alone, or as a weighted sum."""
     names = [name for name, decision in kinds.items() if decision.kind != "ignored"]
     columns, y = sampled_columns(inspection.table, names, target, goal.classes)
     if len(y) < MIN_LEAK_ROWS:
@@ -316,7 +320,7 @@ def _leaks(
     measure = "R²" if goal.task == "regression" else "AUC"
     scores = {name: single_feature_score(x, y, goal.task) for name, x in columns.items()}
     leaks = {
-        name: Decision("ignored", f"gives the target away: alone it reaches {measure} {score:.3f}")
+        name: Decision("ignored", f"leaks the target: alone it reaches {measure} {score:.3f}")
         for name, score in scores.items()
         if score >= MAX_SINGLE_FEATURE
     }
@@ -326,7 +330,7 @@ def _leaks(
         if not parts:
             break
         formula = " and ".join(short(name, 20) for name in parts[:4])
-        leaks |= {name: Decision("ignored", f"gives the target away: {formula} add up to it") for name in parts}
+        leaks |= {name: Decision("ignored", f"leaks the target: {formula} add up to it") for name in parts}
         numbers = [name for name in numbers if name not in parts]
     return leaks
 
@@ -336,10 +340,10 @@ def _written(found: Findings, settings: Settings) -> InitResult:
     config = ModelConfig.model_validate(content)
     origin = short(without_credentials(str(found.source["uri"])), 200)
     headline = (
-        # Relative to the model file. The project has its own copy: where the package lies differs between machines.
+        # Relative to the model file. The project has its own copy because the package's path differs between machines.
         "yaml-language-server: $schema=../model.schema.json",
         f"Written by 'perennial init' from {found.n_rows:,} rows of {origin}.",
-        "Every value was inferred, the comment beside it says why. Change what you know better.",
+        "Every value was inferred; the comment beside it gives the reason. Correct what is wrong.",
     )
     text = model_text(content, why, headline)
     suite = json.dumps(suite_content(found, config), indent=2, ensure_ascii=False) + "\n"
@@ -355,7 +359,7 @@ def _written(found: Findings, settings: Settings) -> InitResult:
 
 
 def _replace_files(contents: Mapping[Path, str], name: str, config: ModelConfig) -> None:
-    """Write under temporary names, see that the model file reads back, then rename, the model file last."""
+    """Write under temporary names, check that the model file loads, then rename, the model file last."""
     if any(len(text.encode()) > MAX_BYTES for path, text in contents.items() if path.suffix == ".yaml"):
         raise ConfigError(f"the model file would exceed {MAX_BYTES:,} bytes: the rows have too many columns; drop some")
     try:
@@ -364,7 +368,7 @@ def _replace_files(contents: Mapping[Path, str], name: str, config: ModelConfig)
             trial.parent.mkdir(parents=True)
             trial.write_text(next(text for path, text in contents.items() if path.suffix == ".yaml"), encoding="utf-8")
             if load_model_config(Path(folder), name) != config:
-                raise PerennialError(f"the model file of {name} does not read back as it was meant; please report this")
+                raise PerennialError(f"the model file of {name} does not load as it was inferred; please report this")
         _rename_into_place(contents)
     except OSError as error:
         raise StorageError(f"cannot write {', '.join(map(str, contents))}: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""Gather statistics of a data set's columns, in DuckDB: one pass per question, memory bounded by the engine's limit."""
+"""Compute statistics of a data set's columns in DuckDB: one pass per query, memory bounded by the engine's limit."""
 
 from __future__ import annotations
 
@@ -36,30 +36,30 @@ MARKER_LENGTH = 16
 MAX_LISTED_STRANGE = len(MISSING_MARKERS) + MAX_STRANGE_TEXTS
 MAX_FLOAT32 = 3.4028235e38
 MIN_PARSED = 0.02
-"""Share of a text column's values that must read as numbers (or dates) for it to be looked at as one."""
+"""Minimum share of a text column's values that parse as numbers (or dates) for the column to be treated as such."""
 
 
 Strange = list[tuple[str, int]]
-"""Values with their rows."""
+"""Values with their numbers of rows."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the inspected table: ``alias`` in SQL, whatever its name in the source is."""
+    """One column of the inspected table; ``alias`` is its name in SQL, independent of its name in the source."""
 
     name: str
     alias: str
     type_name: str
     form: str
-    """``number``, ``date``, ``boolean``, ``text`` or ``nested``: as what its values are read."""
+    """How its values are read: ``number``, ``date``, ``boolean``, ``text`` or ``nested``."""
 
     @property
     def is_text(self) -> bool:
-        """Whether the source holds it as text."""
+        """Whether the source stores it as text."""
         return self.type_name == "VARCHAR"
 
     def read_as(self, kind: str, *, is_label: bool = False) -> str:
-        """Return SQL of its value as the ingestion reads it into a column of that DuckDB type; NULL where it cannot."""
+        """Return SQL that casts its value to a DuckDB type as the ingestion does; NULL if the cast fails."""
         return Cast(self.alias, self.type_name, kind, is_label=is_label).value
 
 
@@ -74,7 +74,7 @@ class Inspection:
     n_rows
         Rows of the source.
     missing
-        Texts that mean no value, with why.
+        Texts that mean no value, with the reason.
     """
 
     columns: tuple[ColumnStatistics, ...]
@@ -89,7 +89,7 @@ class Inspection:
 
 @dataclass(frozen=True)
 class InspectedTable:
-    """The rows under inspection: a temporary table of typed columns with harmless names."""
+    """The rows under inspection: a temporary table of typed columns with generated names."""
 
     connection: duckdb.DuckDBPyConnection
     columns: tuple[Column, ...]
@@ -106,7 +106,7 @@ class InspectedTable:
 def inspect_rows(
     connection: duckdb.DuckDBPyConnection, rows: duckdb.DuckDBPyRelation, target: str, time: str | None = None
 ) -> Inspection:
-    """Take statistics of every column.
+    """Compute statistics of every column.
 
     The rows are copied into temporary tables (a CSV is parsed once, not once per question); the engine spills them to
     disk where they exceed the memory limit.
@@ -118,7 +118,7 @@ def inspect_rows(
     target
         Its values are counted as canonical labels.
     time
-        Numbers are correlated with it, where given and a date.
+        Time column; if given and a date, each column of numbers is correlated with it.
     """
     for old in (RAW_TABLE, TABLE):
         connection.execute(f"DROP TABLE IF EXISTS {old}")
@@ -140,11 +140,11 @@ def inspect_rows(
 def _read_forms(
     connection: duckdb.DuckDBPyConnection, raw: Sequence[Column]
 ) -> tuple[tuple[Column, ...], dict[str, str], dict[str, Strange]]:
-    """Find out as what each text column's values read, and which texts mean no value."""
+    """Determine how each text column's values are read, and which texts mean no value."""
     texts = [column for column in raw if column.is_text]
-    leanings = _leanings(connection, texts)
-    strange = {column.name: _strange(connection, column, leanings[column.name]) for column in texts}
-    forms = {column.name: _settled(connection, column, leanings[column.name], strange[column.name]) for column in texts}
+    likely = _likely_forms(connection, texts)
+    strange = {text.name: _strange(connection, text, likely[text.name]) for text in texts}
+    forms = {text.name: _final_form(connection, text, likely[text.name], strange[text.name]) for text in texts}
     missing = missing_texts(strange, [name for name, form in forms.items() if form != "text"])
     return tuple(replace(column, form=forms.get(column.name, column.form)) for column in raw), missing, strange
 
@@ -162,9 +162,9 @@ def _form_of(type_name: str) -> str:
 def _make_typed(
     connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], missing: Iterable[str], target: str
 ) -> None:
-    """Build the table of typed values, NULL where there is none, with the target's label beside them.
+    """Build the table of typed values, NULL if there is none, with the target's label beside them.
 
-    The raw table loses the texts that mean no value: what is counted there is what the ingestion will store.
+    In the raw table, texts that mean no value become NULL, so that it counts what the ingestion will store.
     """
     marks = ", ".join(literal(text) for text in missing)
     for column in columns if marks else ():
@@ -177,7 +177,7 @@ def _make_typed(
 
 
 def _typed(column: Column) -> str:
-    """Return the SQL of a raw column's value: DOUBLE, TIMESTAMP, BOOLEAN or text, NULL where it means none."""
+    """Return the SQL of a raw column's value: DOUBLE, TIMESTAMP, BOOLEAN or text, NULL if it means no value."""
     if column.form == "nested":
         return f"CASE WHEN {column.alias} IS NOT NULL THEN true END"
     if column.form == "number":
@@ -185,30 +185,30 @@ def _typed(column: Column) -> str:
     return column.read_as({"date": "TIMESTAMP", "boolean": "BOOLEAN", "text": "VARCHAR"}[column.form])
 
 
-def _leanings(connection: duckdb.DuckDBPyConnection, texts: Sequence[Column]) -> dict[str, str]:
-    """For each text column, the form it may have by a few rows of it; reading all rows as dates costs most."""
+def _likely_forms(connection: duckdb.DuckDBPyConnection, texts: Sequence[Column]) -> dict[str, str]:
+    """Return each text column's likely form from a few of its rows, because parsing all rows as dates is slow."""
     if not texts:
         return {}
     counts = ", ".join(
         f"count({column.alias}), count({column.read_as('DOUBLE')}), count({column.read_as('TIMESTAMP')})"
         for column in texts
     )
-    # Spread over the file, so that a run of blanks at its head decides nothing.
+    # Rows from the whole file, because the first rows may all be blank.
     step = f"SELECT greatest(count(*) // {PREVIEW_ROWS}, 1) FROM {RAW_TABLE}"  # noqa: S608
     sql = f"SELECT {counts} FROM {RAW_TABLE} WHERE rowid % ({step}) = 0"  # noqa: S608
     found = connection.execute(sql).fetchall()[0]
-    return {column.name: _leaning(*found[3 * i : 3 * i + 3]) for i, column in enumerate(texts)}
+    return {column.name: _likely_form(*found[3 * i : 3 * i + 3]) for i, column in enumerate(texts)}
 
 
-def _leaning(n_values: int, n_numbers: int, n_dates: int) -> str:
+def _likely_form(n_values: int, n_numbers: int, n_dates: int) -> str:
     if max(n_numbers, n_dates) <= MIN_PARSED * n_values:
         return "text"
     return "number" if n_numbers >= n_dates else "date"
 
 
-def _strange(connection: duckdb.DuckDBPyConnection, column: Column, leaning: str) -> Strange:
-    """Values that do not read as the leaning says; of text, the known markers only."""
-    wanted = {"number": "DOUBLE", "date": "TIMESTAMP"}.get(leaning)
+def _strange(connection: duckdb.DuckDBPyConnection, column: Column, likely: str) -> Strange:
+    """Return the values that do not parse as the likely form; for text, only the known markers of missing values."""
+    wanted = {"number": "DOUBLE", "date": "TIMESTAMP"}.get(likely)
     marks = ", ".join(literal(text) for text in sorted(MISSING_MARKERS))
     marked = f"length({column.alias}) <= {MARKER_LENGTH} AND lower({column.alias}) IN ({marks})"
     where = f"{column.read_as(wanted)} IS NULL" if wanted else marked
@@ -219,11 +219,11 @@ def _strange(connection: duckdb.DuckDBPyConnection, column: Column, leaning: str
     return connection.execute(sql).fetchall()
 
 
-def _settled(connection: duckdb.DuckDBPyConnection, column: Column, leaning: str, strange: Strange) -> str:
-    if leaning == "text" or len(strange) > MAX_LISTED_STRANGE:
+def _final_form(connection: duckdb.DuckDBPyConnection, column: Column, likely: str, strange: Strange) -> str:
+    if likely == "text" or len(strange) > MAX_LISTED_STRANGE:
         return "text"
     n_values = connection.execute(f"SELECT count({column.alias}) FROM {RAW_TABLE}").fetchall()[0][0]  # noqa: S608
-    return leaning if reads_as_one(n_values - sum(n for _, n in strange), strange) else "text"
+    return likely if reads_as_one(n_values - sum(n for _, n in strange), strange) else "text"
 
 
 def _statistics(
@@ -243,11 +243,11 @@ def _statistics(
 
 
 def _measures(column: Column, clock: str | None) -> dict[str, str]:
-    """Return SQL aggregates of one column; the keys are fields of :class:`ColumnStatistics`, but for ``n_values``."""
+    """Return SQL aggregates of one column; the keys are fields of :class:`ColumnStatistics`, except ``n_values``."""
     value = column.alias
     measures = {"n_values": f"count({value})", "n_distinct": f"approx_count_distinct({value})"}
     if column.form == "number":
-        # Beyond float32 a number is infinite to the models, which compute in it.
+        # Models compute in float32, in which a larger number is infinite.
         finite = f"CASE WHEN abs({value}) <= {MAX_FLOAT32} THEN {value} END"
         measures |= {
             "n_numbers": f"count({finite})",
@@ -274,7 +274,7 @@ def _column_statistics(
     if column.form != "number" and 0 < len(levels) <= LISTED_LEVELS:
         about = len(levels)
     elif column.form == "number" or about > 0.8 * n_values:
-        # The estimate errs by a few percent; whether a column holds each value once needs the count itself.
+        # The estimate is off by a few percent; whether all values are distinct needs an exact count.
         about = _distinct(table, column, n_values, about, bool(levels))
     others = [(text, n) for text, n in strange if text.strip().lower() not in MISSING_MARKERS]
     return ColumnStatistics(
@@ -291,7 +291,7 @@ def _column_statistics(
 
 
 def _levels(table: InspectedTable, column: Column, is_target: bool) -> Strange:
-    """Values as the text that will be stored, with their rows; of the target, its labels."""
+    """Return values as the text that will be stored, with their numbers of rows; for the target, its labels."""
     text = column.read_as("VARCHAR", is_label=is_target)
     rest = f"WHERE {text} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {LISTED_LEVELS + 1}"
     return table.connection.execute(f"SELECT {text}, count(*) FROM {RAW_TABLE} {rest}").fetchall()  # noqa: S608
@@ -304,7 +304,7 @@ def _distinct(table: InspectedTable, column: Column, n_values: int, about: int, 
 
 
 def _rank_correlation(table: InspectedTable, column: Column) -> float | None:
-    """Spearman's correlation of different numbers with the row's position."""
+    """Return Spearman's correlation of a column of distinct numbers with the row number."""
     ranked = f"SELECT rowid AS place, rank() OVER (ORDER BY {column.alias}) AS rank FROM {TABLE}"  # noqa: S608
     found = table.connection.execute(
         f"SELECT corr(place, rank) FROM ({ranked} WHERE {column.alias} IS NOT NULL)"  # noqa: S608
@@ -319,13 +319,13 @@ def repeated_rows(table: InspectedTable, names: Iterable[str]) -> int:
 
 
 def distinct_values(table: InspectedTable, name: str) -> int:
-    """Count a column's different values as the source has them, exactly: as doubles, long identifiers would merge."""
+    """Count a column's distinct values exactly, in the source's type: as doubles, long identifiers would merge."""
     sql = f"SELECT count(DISTINCT {table.one(name).alias}) FROM {RAW_TABLE}"  # noqa: S608
     return int(table.connection.execute(sql).fetchall()[0][0])
 
 
 def examples(table: InspectedTable, name: str, limit: int = 3) -> list[str]:
-    """First values of a column as text."""
+    """Return the first values of a column as text."""
     alias = table.one(name).alias
     sql = f"SELECT {alias}::VARCHAR FROM {RAW_TABLE} WHERE {alias} IS NOT NULL ORDER BY rowid LIMIT {limit}"  # noqa: S608
     return [str(text) for (text,) in table.connection.execute(sql).fetchall()]
@@ -334,21 +334,21 @@ def examples(table: InspectedTable, name: str, limit: int = 3) -> list[str]:
 def sampled_columns(
     table: InspectedTable, names: Iterable[str], target: str, classes: Sequence[tuple[str, int]]
 ) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[Any]]:
-    """Take a deterministic sample of labelled rows, about ``SAMPLE_ROWS`` at most.
+    """Draw a deterministic sample of labelled rows, about ``SAMPLE_ROWS`` at most.
 
-    Classes are drawn in equal numbers as far as they go: a class of 1 row in 500 still has hundreds in the sample.
+    Each class gives the same number of rows, or all it has: a class with 1 row in 500 still has hundreds in the sample.
 
     Parameters
     ----------
     classes
-        The target's labels with their rows; none for regression.
+        The target's labels with their numbers of rows; empty for regression.
 
     Returns
     -------
     columns
         Name: shape (n,), float64 (dates as seconds, booleans as 0 and 1) with NaN, or text levels as objects.
     y
-        Codes in the order of ``classes``, or the numbers themselves where there are none.
+        Codes in the order of ``classes``; for regression, the numbers themselves.
     """
     wanted = [table.one(name) for name in names]
     goal = table.one(target)
@@ -383,9 +383,10 @@ def _as_array(values: Any, column: Column) -> npt.NDArray[Any]:
 
 
 def baseline_error(table: InspectedTable, target: str, time: str | None, holdout: float) -> float:
-    """Root mean squared error of predicting the mean.
+    """Return the root mean squared error of predicting the mean.
 
-    Without a time: the standard deviation. With one: of the older rows' mean, on the newest ``holdout`` share.
+    Without a time column, this is the standard deviation. With one, the mean of the older rows predicts the newest
+    ``holdout`` share of rows.
     """
     value = table.one(target).alias
     if time is None:

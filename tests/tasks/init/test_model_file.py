@@ -101,7 +101,7 @@ def test_a_model_file_and_a_suite_are_inferred(name: str, project: Settings) -> 
     assert result.config.source.missing == ("", "?")
     assert result.config.source.model_dump()["uri"] == name
     assert "not year first" in reason(result, "born")
-    assert "gives the target away" in reason(result, "closed_reason")
+    assert "leaks the target" in reason(result, "closed_reason")
     assert [path.exists() for path in result.paths] == [True, True, True]
     assert json.loads(result.paths[1].read_text())["name"] == "mixed_rows"
 
