@@ -1,8 +1,8 @@
 """The rows, the split and the fitted pipeline of a run, loaded once per process.
 
-Steps hand each other references. What a reference names is cached here, so that fitting, evaluating and reporting do
-not read and prepare the same rows three times. In another process, all of it is read again: the rows from the
-snapshot, the results of the steps before from their files.
+Steps pass references to each other. The objects behind a reference are cached here, so that fitting, evaluating and
+reporting do not read and prepare the same rows three times. Another process reads all of it again: the rows from the
+snapshot, the results of earlier steps from their files.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ if TYPE_CHECKING:
 
 
 class Bench:
-    """What one training run works on; everything is derived from the run's reference when first asked for."""
+    """Rows, split, contract and pipeline of one training run; each is loaded or computed at its first use."""
 
     def __init__(self, run: TrainingRun) -> None:
         self.run = run
         self._rehearsal: Rehearsal | None = None
 
     def prepare_rehearsal(self) -> None:
-        """Start the process that will rehearse serving: its imports take seconds, beside whatever is done here."""
+        """Start the process that will rehearse serving; its imports take seconds and run in parallel to this one."""
         from tasks.serving.rehearse import Rehearsal
 
         self._rehearsal = Rehearsal()
 
     def take_rehearsal(self) -> Rehearsal:
-        """Hand out the process that was prepared, or a new one."""
+        """Return the prepared process, or a new one; the caller closes it."""
         from tasks.serving.rehearse import Rehearsal
 
         taken, self._rehearsal = self._rehearsal or Rehearsal(), None
         return taken
 
     def close(self) -> None:
-        """End a process that was prepared and not handed out."""
+        """End a prepared process that was not taken."""
         if self._rehearsal is not None:
             with self._rehearsal:
                 self._rehearsal = None
@@ -84,12 +84,12 @@ class Bench:
 
     @cached_property
     def contract(self) -> FeatureContract:
-        """Feature contract with the classes these rows hold.
+        """Feature contract with the classes of these rows.
 
         Raises
         ------
         TrainingError
-            The target cannot be learnt: no label, one class, a class with a single row.
+            The target cannot be learnt: there is no label, only one class, or a class with a single row.
         """
         from core.data.columns import target_problem
         from core.feature_contract import FeatureContract
@@ -117,7 +117,7 @@ class Bench:
 
     @cached_property
     def leakage(self) -> LeakageReport:
-        """What the leakage checks found."""
+        """Findings of the leakage checks."""
         from core.train.leakage import leakage_report
 
         return leakage_report(self.rows, self.split, self.y, self.contract, self.run.config)
@@ -134,7 +134,7 @@ class Bench:
 
 
 def _label_counts(target: pd.Series[Any], config: ModelConfig) -> dict[str, int]:
-    """Rows per label; of numbers, two different ones are enough to know."""
+    """Return the number of rows per label; for regression, two distinct values are enough."""
     if config.task == "regression":
         return dict.fromkeys(map(str, target.unique()[:2]), 1)
     return {str(label): n for label, n in target.value_counts().items()}
@@ -144,7 +144,7 @@ _open: dict[str, Bench] = {}
 
 
 def open_bench(run: TrainingRun) -> Bench:
-    """Bench of a run; that of an earlier run is let go, so that memory holds one."""
+    """Return the bench of a run; the bench of an earlier run is released, so that memory holds only one."""
     bench = _open.get(run.lineage.run_key)
     if bench is None:
         close_bench()
@@ -153,7 +153,7 @@ def open_bench(run: TrainingRun) -> Bench:
 
 
 def close_bench() -> None:
-    """Let the rows and the pipeline of the last run go."""
+    """Release the rows and the pipeline of the last run."""
     for bench in _open.values():
         bench.close()
     _open.clear()

@@ -1,4 +1,4 @@
-"""Hashes of the code and of the pinned libraries a model is made with."""
+"""Hashes of the code and of the pinned libraries that determine a model."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from config.settings import PACKAGES
 # Where this package was installed, which need not be the user's project.
 INSTALLED = PACKAGES
 
-# Packages that decide a model. `flows` and `cli` only call them, `store` records what came out.
+# Packages that determine a model. `flows` and `cli` only call them; `store` records the results.
 DECIDING = ("config", "core", "serving", "tasks")
 
 # Sources, and the templates that a bundle's card is rendered from.
 PATTERNS = ("*.py", "*.j2", "*.css")
 
-# Folders and files of those packages on which neither a model nor a file of its bundle depends, by the reason. What is
-# not listed counts: a new folder makes every model train again until it is listed here.
+# Folders and files of those packages on which neither a model nor a file of its bundle depends, grouped by the reason.
+# Everything else counts: a new folder makes every model train again until it is listed here.
 LEFT_OUT = {
     "before a data version, which covers the rows": (
         "core/data/delimited.py",
@@ -75,7 +75,7 @@ LEFT_OUT = {
         "tasks/monitor",
         "tasks/versions/record_batches.py",
     ),
-    "pages that are no file of the bundle (the model card is one and counts)": (
+    "pages that are not in the bundle (the model card is in it and counts)": (
         "tasks/reports/drawing.py",
         "tasks/reports/drift.py",
         "tasks/reports/drift_page.py",
@@ -89,7 +89,7 @@ LEFT_OUT = {
         "tasks/reports/validation.py",
         "tasks/train/drift_report.py",
     ),
-    "around a run: when it starts, where it runs, who is told": (
+    "around a run: its start, its place and its notifications": (
         "config/platform.py",
         "config/prefect_file.py",
         "core/operate",
@@ -104,11 +104,11 @@ _LEFT_OUT = tuple(name for names in LEFT_OUT.values() for name in names)
 
 
 def code_version(root: Path, config: ModelConfig) -> str:
-    """Hash of the sources that decide a model (64 hex digits).
+    """Return the hash of the sources that determine a model (64 hex digits).
 
-    These are our own packages but for :data:`LEFT_OUT` and, where the estimator is defined inside the project,
-    everything in the top-level module or package it comes from: an estimator may import its neighbours. Libraries are
-    told apart by :func:`lock_hash`.
+    These are our own packages except :data:`LEFT_OUT` and, if the estimator is defined inside the project, its whole
+    top-level module or package, because an estimator may import other modules of it. Libraries are covered by
+    :func:`lock_hash`.
     """
     digest = hashlib.sha256()
     for name, path in sorted([*_own_sources(), *_estimator_sources(root, config.training.estimator)]):
@@ -117,7 +117,7 @@ def code_version(root: Path, config: ModelConfig) -> str:
 
 
 def lock_hash(root: Path) -> str:
-    """Hash of the project's ``requirements.lock`` (64 hex digits); empty where there is none."""
+    """Return the hash of the project's ``requirements.lock`` (64 hex digits); empty if there is none."""
     path = root / "requirements.lock"
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 

@@ -13,7 +13,7 @@ from tasks.train.bench import Bench
 
 
 def training_report(bench: Bench, folder: Path) -> DriftReport:
-    """Start the page of the holdout beside the training rows; nothing is decided from it."""
+    """Start the page that compares the holdout with the training rows; no decision uses it."""
     config = bench.run.config
     reference = feature_profiles(bench.train_frame, bench.contract)
     current = frame_counts(reference, bench.holdout_frame)
@@ -26,8 +26,8 @@ def training_report(bench: Bench, folder: Path) -> DriftReport:
         folder,
         config.training.seed,
         notes=[
-            f"{len(bench.train_frame):,} training rows beside the {len(bench.holdout_frame):,} rows of the holdout "
-            f"({bench.split.rule}). Nothing is decided from this page."
+            f"Reference: {len(bench.train_frame):,} training rows. Current: {len(bench.holdout_frame):,} holdout rows "
+            f"({bench.split.rule}). No decision uses this page."
         ],
-        title=f"{config.model}: the holdout beside the training rows",
+        title=f"{config.model}: holdout rows against training rows",
     )

@@ -14,7 +14,7 @@ _logger = logging.getLogger("perennial.evaluate")
 
 
 def evaluate_run(fitted: FittedRun) -> EvaluatedRun:
-    """Evaluate a fitted pipeline on the rows set aside for it.
+    """Evaluate a fitted pipeline on its holdout.
 
     Raises
     ------

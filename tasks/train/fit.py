@@ -1,4 +1,4 @@
-"""Cross-validate, search where a search is configured, and fit on all training rows."""
+"""Cross-validate, search hyper-parameters if configured, and fit on all training rows."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ from tasks.train.search import Params, Scores, SearchSummary, search_params
 logger = logging.getLogger("perennial.fit")
 
 SEARCH_FOLDS = 3
-"""Folds a search is judged by where the model file asks for no cross-validation."""
+"""Folds that score a search's candidates if the model file configures no cross-validation."""
 
 
 @dataclass(frozen=True, eq=False)
 class FittedModel:
-    """A pipeline fitted on all training rows, and how it came about.
+    """A pipeline fitted on all training rows, with its parameters, scores and search.
 
     Parameters
     ----------
     pipeline
         Steps ``prepare``, ``encode``, ``model``; takes raw columns.
     contract
-        What those columns are.
+        The raw columns and their kinds.
     params
-        Parameters of the estimator as configured, with what the search found.
+        Parameters of the estimator as configured, with the values that the search found.
     cv_scores
         The gate's metric and a few more, one value per fold; empty without cross-validation.
     search
-        None where none is configured.
+        None if no search is configured.
     fit_seconds
-        Time of the last fit, on all training rows.
+        Duration of the last fit, on all training rows.
     """
 
     pipeline: Pipeline
@@ -70,22 +70,22 @@ def fit_model(
     settings: Settings,
     run_key: str,
 ) -> FittedModel:
-    """Train on the split's training rows; the holdout is not looked at.
+    """Train on the split's training rows; the holdout is not used.
 
-    A repeat gives the same model, bit for bit; a search goes on where it was interrupted (see
+    A repeat gives the same model, bit for bit; an interrupted search is resumed (see
     :func:`tasks.train.search.search_params`).
 
     Raises
     ------
     ConfigError
-        The estimator or the search space is not what it should be.
+        The estimator or the search space is invalid.
     TrainingError
-        These rows cannot train this estimator.
+        The estimator cannot be fitted on these rows.
     """
     dimensions = search_space(config.training.search.space) if config.training.search else ()
     estimator = _estimator(config, dimensions)
     frame = rows.frame.take(split.train)
-    with np.errstate(over="ignore"):  # what does not fit into 32 bits becomes infinite, and is refused below by name
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite; they are refused below by column name
         prepared, y = prepare(frame, contract), encode_target(frame[config.target], contract)
     check_trainable(prepared, y, contract)
     pipeline = build_pipeline(config, contract, prepared, estimator)
@@ -118,11 +118,13 @@ def _pairs(
     pairs = folds(config, frame, y, row_ids, wanted)
     if config.training.search is not None and not pairs:
         raise TrainingError(
-            f"a search needs cross-validation, and {len(y):,} training rows give no fold that holds every class on "
-            "both sides; remove training.search or bring more rows"
+            f"a search needs cross-validation, but {len(y):,} training rows give no fold with every class on both "
+            "sides; remove training.search or add rows"
         )
     if wanted >= 2 and len(pairs) < wanted:
-        logger.warning("cross-validation has %d folds, not %d: the rows allow no more", len(pairs), wanted)
+        logger.warning(
+            "cross-validation uses %d folds instead of %d: there are too few rows for more", len(pairs), wanted
+        )
     return pairs
 
 
@@ -164,7 +166,7 @@ def _metrics(config: ModelConfig) -> tuple[str, ...]:
 
 
 def _fit(pipeline: Pipeline, prepared: pd.DataFrame, y: npt.NDArray[Any]) -> float:
-    """Fit the steps one by one: the rows are prepared already."""
+    """Fit the steps after ``prepare`` one by one, because the rows are already prepared."""
     began = time.monotonic()
     encoded = pipeline["encode"].fit_transform(prepared, y)
     _log_warnings(fit_estimator(pipeline["model"], encoded, y))

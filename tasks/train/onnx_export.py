@@ -1,4 +1,4 @@
-"""Convert a fitted pipeline to ONNX, and keep the graph only where it computes what the pipeline computes."""
+"""Convert a fitted pipeline to ONNX, and keep the graph only if its outputs equal the pipeline's."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from serving.bundle.graph import Graph
 logger = logging.getLogger("perennial.onnx_export")
 
 MAX_TREE_NODES = 1_500_000
-"""Beyond this a graph is not tried: a node costs 40 bytes of graph, 7 µs and 1 kB of memory to convert."""
+"""Trees with more nodes are not converted: a node costs 40 bytes of graph, 7 µs and 1 kB of memory to convert."""
 
 MAX_STORED_ROWS = 2_000
-"""Beyond this neighbours and kernel machines are not tried: a graph compares each row with every stored one."""
+"""Neighbour and kernel models with more stored rows are not converted: the graph compares each row with all of them."""
 
 MAX_GRAPH_BYTES = 200_000_000
 MAX_ROWS = 20_000
@@ -35,8 +35,8 @@ PROBED_ROWS = 32
 PROBED_COLUMNS = 200
 UNKNOWN_LEVEL = "(a level no training row had)"
 
-# What skl2onnx and ONNX raise for a pipeline they cannot express (read from their sources at 1.20 and 1.23): their own
-# classes are RuntimeErrors, and unforeseen input ends in the built-in errors below.
+# Errors of skl2onnx 1.20 and ONNX 1.23 for a pipeline they cannot express, from their sources: their own classes are
+# RuntimeErrors, and unforeseen input raises the built-in errors below.
 CONVERSION_ERRORS = (
     RuntimeError,
     ValueError,
@@ -53,21 +53,21 @@ _conversion = threading.Lock()
 
 @dataclass(frozen=True)
 class OnnxResult:
-    """Whether a graph was kept, and what the comparison found.
+    """Whether a graph was kept, and the result of the comparison.
 
     Parameters
     ----------
     path
-        The graph; None where none was kept.
+        The graph; None if none was kept.
     max_abs_diff
-        Largest absolute difference between graph and pipeline; None where the graph did not run.
+        Largest absolute difference between graph and pipeline; None if the graph did not run.
     n_rows
         Rows compared.
     reason
-        Why no graph was kept; None where one was.
+        Why no graph was kept; None if one was kept.
     inputs
-        The graph's input names, in the order of ``contract.prepared_columns``: skl2onnx cleans names of odd
-        characters and numbers those that then collide, so columns and inputs are paired by place.
+        The graph's input names, in the order of ``contract.prepared_columns``: skl2onnx replaces special characters
+        in names and numbers duplicates, so columns and inputs are paired by position.
     output
         Name of the output that holds probabilities (n, k) or values (n, 1).
     """
@@ -100,9 +100,9 @@ def export_onnx(
 ) -> OnnxResult:
     """Write ``folder/model.onnx`` if the pipeline converts and the graph's outputs equal the pipeline's.
 
-    A conversion that raises nothing can still be wrong (native categorical features, forests with gaps), so only the
-    comparison decides: on the holdout's rows, on all its rows with gaps, and on rows made for the purpose with one
-    column emptied or given an unknown level.
+    A conversion that raises nothing can still be wrong (native categorical features, forests with missing values), so
+    the comparison decides: on holdout rows, on all holdout rows with missing values, and on probes, in which one column
+    is empty or has an unknown level.
 
     Parameters
     ----------
@@ -111,9 +111,9 @@ def export_onnx(
     holdout_prepared
         Rows as ``prepare`` returns them.
     expected_output
-        What the pipeline says of them: probabilities (n, k) or values (n,).
+        The pipeline's outputs for them: probabilities (n, k) or values (n,).
     folder
-        Where the graph goes; a repeat replaces it.
+        Folder of the graph; a repeat replaces it.
     """
     body = Pipeline(pipeline.steps[1:])
     if reason := _too_large(body):
@@ -121,9 +121,9 @@ def export_onnx(
     try:
         graph = _convert(body, contract)
     except CONVERSION_ERRORS as error:
-        return _refused(f"the pipeline does not convert: {_first_line(error)}")
+        return _refused(f"the pipeline cannot be converted: {_first_line(error)}")
     if len(graph) > MAX_GRAPH_BYTES:
-        return _refused(f"the graph would take {len(graph) / 1e6:.0f} MB, at most {MAX_GRAPH_BYTES / 1e6:.0f} are kept")
+        return _refused(f"the graph has {len(graph) / 1e6:.0f} MB, the limit is {MAX_GRAPH_BYTES / 1e6:.0f} MB")
     rows, expected = _compared_rows(body, contract, holdout_prepared, expected_output)
     result = _compare(graph, rows, expected, contract)
     if result.reason is not None:
@@ -148,9 +148,9 @@ def _kept(graph: bytes, result: OnnxResult, path: Path) -> OnnxResult:
 def _too_large(body: Pipeline) -> str | None:
     model = body.steps[-1][1]
     if (nodes := _tree_nodes(model)) > MAX_TREE_NODES:
-        return f"the trees have {nodes:,} nodes, graphs are tried up to {MAX_TREE_NODES:,}"
+        return f"the trees have {nodes:,} nodes, the limit for a conversion is {MAX_TREE_NODES:,}"
     if (stored := _stored_rows(model)) > MAX_STORED_ROWS:
-        return f"the estimator keeps {stored:,} training rows, graphs are tried up to {MAX_STORED_ROWS:,}"
+        return f"the estimator keeps {stored:,} training rows, the limit for a conversion is {MAX_STORED_ROWS:,}"
     return None
 
 
@@ -179,7 +179,7 @@ def _convert(body: Pipeline, contract: FeatureContract) -> bytes:
     texts = [(name, StringTensorType([None, 1])) for name in contract.categorical]
     options = {id(body): {"zipmap": False}} if contract.classes else None
     with _integer_attributes():
-        # A fixed name: the default is drawn anew each time, and equal models shall give equal graphs.
+        # A fixed name: the default name is random, but equal models must give equal graphs.
         model = convert_sklearn(body, name="pipeline", initial_types=numbers + texts, options=options)
     graph: bytes = model.SerializeToString()
     return graph
@@ -189,9 +189,9 @@ def _convert(body: Pipeline, contract: FeatureContract) -> bytes:
 def _integer_attributes() -> Iterator[None]:
     """Let skl2onnx 1.20 convert histogram gradient boosting under protobuf 7.
 
-    It passes booleans where ONNX declares integers, which protobuf took until version 6 ("Field
-    onnx.AttributeProto.ints: Expected an int, got a boolean"; the same in https://github.com/onnx/ir-py/pull/175). Only
-    while converting, one thread at a time, the function that builds nodes gets integers instead.
+    It passes booleans where ONNX declares integers, which protobuf accepted until version 6 ("Field
+    onnx.AttributeProto.ints: Expected an int, got a boolean"; the same in https://github.com/onnx/ir-py/pull/175).
+    During a conversion, one thread at a time, the function that builds nodes receives integers instead.
     """
     from skl2onnx.common import _container
 
@@ -223,7 +223,7 @@ def _compared_rows(
     try:
         answers = _pipeline_output(body, contract, probes)
     except ValueError:
-        # The estimator itself refuses gaps that no training row had, so no graph can be asked to equal it there.
+        # The estimator refuses missing values in columns that had none in training, so there is nothing to compare.
         return rows, values
     return pd.concat([rows, probes], ignore_index=True), np.concatenate([values, answers])
 

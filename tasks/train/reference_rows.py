@@ -1,4 +1,4 @@
-"""A sample of a model's training rows as a file of its bundle: what reports draw beside later rows."""
+"""A sample of a model's training rows as a file of its bundle: the reference rows that drift reports draw."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from core.feature_contract import FeatureContract
 
 REFERENCE_ROWS = "reference.parquet"
 CBPE = "cbpe.json"
-"""What the performance of a classifier is estimated by without labels, see :mod:`core.performance.cbpe`."""
+"""Statistics for estimating a classifier's performance without labels, see :mod:`core.performance.cbpe`."""
 
 MAX_ROWS = 5_000
-"""Rows kept: enough to draw a distribution; the profile beside them has counted all."""
+"""Rows kept: enough to draw a distribution; the profile in the bundle counts all rows."""
 
 
 def reference_rows(frame: pd.DataFrame, contract: FeatureContract, seed: int) -> pd.DataFrame:
@@ -43,7 +43,7 @@ def read_reference_rows(folder: Path, contract: FeatureContract) -> pd.DataFrame
     Raises
     ------
     BundleError
-        The bundle is older than monitoring, or the file holds something else.
+        The bundle is older than monitoring, or the file has other content.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -56,7 +56,7 @@ def read_reference_rows(folder: Path, contract: FeatureContract) -> pd.DataFrame
         with pq.ParquetFile(path) as parquet:
             found, n_rows = parquet.schema_arrow.names, parquet.metadata.num_rows
             if found != _columns(contract) or n_rows > MAX_ROWS:
-                raise BundleError(f"{path.name} holds other rows than training keeps there; {remedy}")
+                raise BundleError(f"{path.name} has other columns than the contract, or too many rows; {remedy}")
         return pd.read_parquet(path)
     except (OSError, pa.ArrowException) as error:
         cause = str(error).partition("\n")[0]

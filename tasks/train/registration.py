@@ -1,4 +1,4 @@
-"""Everything a fitted pipeline is registered with: card, drift report, ONNX graph, profile, training rows, lineage."""
+"""Register a fitted pipeline with its card, drift report, ONNX graph, profile, training rows and lineage."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tasks.validation.results import batch_results, newest_page
 def register_run(evaluated: EvaluatedRun, settings: Settings) -> TrainOutcome:
     """Write the reports, build the bundle and register it; a repeat rewrites the same files and registers once.
 
-    The version is not judged yet: that takes the bundle as the registry gives it back.
+    The version is not judged yet: judging reads the bundle back from the registry.
     """
     run = evaluated.run
     bench = open_bench(run)

@@ -1,4 +1,4 @@
-"""Search hyper-parameters by Optuna, so that a killed search goes on as if nothing had happened."""
+"""Search hyper-parameters by Optuna; a killed search is resumed with the same result."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Scores = dict[str, tuple[float, ...]]
 
 @dataclass(frozen=True)
 class SearchSummary:
-    """What a search found.
+    """Result of a search.
 
     Parameters
     ----------
     metric
         The gate's metric, which was optimised.
     n_trials
-        Candidates tried, those that could not be fitted among them.
+        Candidates tried, including those that could not be fitted.
     n_failed
         Candidates that could not be fitted.
     params
@@ -45,7 +45,7 @@ class SearchSummary:
     scores
         The best candidate's scores, by metric, one per fold.
     seconds
-        Time spent on candidates, over all interrupted runs.
+        Time spent on candidates, summed over all interrupted runs.
     """
 
     metric: str
@@ -70,18 +70,18 @@ def search_params(
     """Try candidates until the budget is spent.
 
     Candidate k depends on the seed, on k and on the candidates before it, not on the process: a search that was
-    killed and started again with the same journal tries exactly what it would have tried. That holds for a budget in
-    trials; one in minutes ends where the clock says, after one candidate at least.
+    killed and restarted with the same journal tries the same candidates as an uninterrupted one. This holds for a
+    budget in trials. A budget in minutes ends by the clock, after at least one candidate.
 
     Parameters
     ----------
     score
-        Scores of a candidate by metric, one per fold; raises TrainingError where it cannot be fitted.
+        Scores of a candidate by metric, one per fold; raises TrainingError if it cannot be fitted.
     start
-        The configured values; where they lie in the space they are the first candidate, so that the search never
-        returns worse.
+        The configured values; if they lie in the space, they are the first candidate, so that the search never returns
+        a worse one.
     journal
-        File of the candidates tried; made where it is missing.
+        File of the candidates tried; created if it is missing.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def search_params(
         began = time.monotonic()
         scores, refused = _scored(score, _values(dimensions, params))
         refusal = refused or refusal
-        # One line of the journal per candidate, written when it is done: a kill leaves no half-known candidate.
+        # One line of the journal per candidate, written when it is done: a kill leaves no partial candidate.
         study.add_trial(_finished_trial(dimensions, params, scores, metric, time.monotonic() - began))
     return _summary(study, dimensions, metric, refusal)
 
@@ -114,7 +114,7 @@ def _open_study(journal: Path, greater_is_better: bool) -> Study:
 
     journal.parent.mkdir(parents=True, exist_ok=True)
     _cut_torn_line(journal)
-    # Optuna's own locks outlive a killed process by 30 s; the operating system frees this one at once.
+    # Optuna's own locks stay for 30 s after a process is killed; the operating system releases this one at once.
     lock: Any = FileLock(f"{journal}.lock")
     return optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(journal), lock)),
@@ -125,7 +125,7 @@ def _open_study(journal: Path, greater_is_better: bool) -> Study:
 
 
 def _cut_torn_line(journal: Path) -> None:
-    """Drop what a killed process wrote of its last line; Optuna would append to it and never read the file again."""
+    """Remove an incomplete last line of a killed process; Optuna would append to it and then fail to read the file."""
     if journal.exists():
         content = journal.read_bytes()
         if not content.endswith(b"\n"):
@@ -144,7 +144,7 @@ def _seconds(trials: Sequence[FrozenTrial]) -> float:
 
 
 def _start(dimensions: Sequence[Dimension], start: Params) -> Params | None:
-    """Return the configured values as the study knows them, or None where one is outside the space."""
+    """Return the configured values in the study's form, or None if one is outside the space."""
     if not all(dimension.name in start and dimension.holds(start[dimension.name]) for dimension in dimensions):
         return None
     return {
@@ -156,7 +156,7 @@ def _start(dimensions: Sequence[Dimension], start: Params) -> Params | None:
 
 
 def _suggestion(study: Study, dimensions: Sequence[Dimension], search: Search, seed: int, number: int) -> Params:
-    """Ask a study of this candidate's own, so that the generator's state never depends on what ran before."""
+    """Suggest a candidate from a study of its own, so that the generator's state does not depend on earlier calls."""
     import optuna
 
     own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
@@ -178,7 +178,7 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if dimension.kind == "choice":
-        # Positions, not values: Optuna stores scalars only, and a choice may be a list.
+        # Indices instead of values: Optuna stores only scalars, and a choice may be a list.
         return CategoricalDistribution(range(len(dimension.choices)))
     if dimension.kind == "int":
         return IntDistribution(
@@ -200,7 +200,7 @@ def _scored(score: Callable[[Params], Scores], params: Params) -> tuple[Scores, 
     try:
         return score(params), ""
     except TrainingError as error:
-        logger.warning("candidate %s is passed over: %s", params, error)
+        logger.warning("skipped candidate %s: %s", params, error)
         return {}, str(error)
 
 

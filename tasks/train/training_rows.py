@@ -25,8 +25,8 @@ FLAGS = {b"true": True, b"false": False}
 def training_rows_file(seen: SeenRows) -> bytes:
     """Write hashes as Parquet: one column of ascending 64-bit integers, each as the difference to the one before.
 
-    With contents 6.8 bytes per training row at 30,000 rows, 5.5 at a million; without 3.5 and 2.9. The same hashes give
-    the same bytes.
+    Size per training row: with content hashes 6.8 bytes at 30,000 rows and 5.5 at a million; without them 3.5 and 2.9.
+    The same hashes give the same bytes.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -37,7 +37,7 @@ def training_rows_file(seen: SeenRows) -> bytes:
     pq.write_table(
         table,
         buffer,
-        compression="none",  # differences of hashes are noise
+        compression="none",  # differences of hashes cannot be compressed
         use_dictionary=False,
         column_encoding={COLUMN: "DELTA_BINARY_PACKED"},
     )
@@ -45,12 +45,12 @@ def training_rows_file(seen: SeenRows) -> bytes:
 
 
 def read_training_rows(path: Path) -> SeenRows:
-    """Read what :func:`training_rows_file` wrote, trusting nothing.
+    """Read a file of :func:`training_rows_file`, after checking its schema, size and values.
 
     Raises
     ------
     BundleError
-        The file is absent or broken, or holds something else.
+        The file is absent or broken, or has other content.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -74,12 +74,14 @@ def _schema() -> pa.Schema:
 
 
 def _checked(path: Path, parquet: pq.ParquetFile) -> bool:
-    """Look at the footer before a value is read: it says how much memory the values will take."""
+    """Check the footer before a value is read: it states how much memory the values will take."""
     if not parquet.schema_arrow.remove_metadata().equals(_schema()):
         raise _broken(path, f"the columns {', '.join(parquet.schema_arrow.names)[:200]}")
-    # A difference of hashes takes more than a byte, so an honest file has more bytes than rows.
+    # A difference of hashes takes more than a byte, so a valid file has more bytes than rows.
     if parquet.metadata.num_rows > path.stat().st_size:
-        raise _broken(path, f"{parquet.metadata.num_rows:,} rows announced in {path.stat().st_size:,} bytes")
+        raise _broken(
+            path, f"a footer that announces {parquet.metadata.num_rows:,} rows in {path.stat().st_size:,} bytes"
+        )
     flag = FLAGS.get((parquet.metadata.metadata or {}).get(BY_CONTENT, b""))
     if flag is None:
         raise _broken(path, f"no 'true' or 'false' under {BY_CONTENT.decode()!r} in its metadata")

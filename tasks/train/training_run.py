@@ -1,4 +1,4 @@
-"""What a training run is: its configuration, its snapshot, and the key of everything that decides its result."""
+"""Create a training run: its configuration, its snapshot, and the run key, which covers all that determines a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.versions.working_copy import pointer
 
 
 def training_run(config: ModelConfig, data_version: str, trigger: str, settings: Settings) -> TrainingRun:
-    """Lay the snapshot out and name the run; a repeat finds the snapshot there. The caller holds the model."""
+    """Lay the snapshot out and compute the run key; a repeat reuses the snapshot. The caller holds the model."""
     snapshot = lay_out_snapshot(config.model, data_version, settings)
     code = code_version(settings.root, config)
     key = run_key(config.model, snapshot.version, config_hash(config), code)

@@ -83,7 +83,7 @@ def test_file_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     write(path, [7] * 1_000_000, compression="zstd")
     assert path.stat().st_size < 10_000
-    with pytest.raises(BundleError, match="1,000,000 rows announced in"):
+    with pytest.raises(BundleError, match="announces 1,000,000 rows in"):
         read_training_rows(path)
 
 
