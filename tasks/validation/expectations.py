@@ -1,4 +1,4 @@
-"""Read a model's suite of expectations and check what Great Expectations would pass over in silence."""
+"""Read a model's suite of expectations, and refuse errors that Great Expectations ignores silently."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Expected:
     Parameters
     ----------
     place
-        How messages name it: the suite's file, its index and type.
+        Its name in messages: the suite's file, its index and type.
     kind
         ``expect_...`` or ``unexpected_rows_expectation``.
     kwargs
@@ -37,9 +37,9 @@ class Expected:
     level
         ``schema``, ``row`` or ``warning``.
     severity
-        Great Expectations' word for it.
+        The corresponding severity of Great Expectations.
     why
-        The suite's own reason, for the page.
+        The reason given in the suite, shown on the page.
     """
 
     place: str
@@ -51,13 +51,13 @@ class Expected:
 
     @property
     def column(self) -> str | None:
-        """The one column it speaks of; None for several, or for the table."""
+        """Its column; None for an expectation on several columns or on the table."""
         column = self.kwargs.get("column")
         return column if isinstance(column, str) else None
 
     @property
     def columns(self) -> Iterator[str]:
-        """Every column it names."""
+        """All columns it names."""
         for key in _ONE_COLUMN:
             if key in self.kwargs:
                 yield self.kwargs[key]
@@ -66,19 +66,19 @@ class Expected:
 
 
 def read_suite(config: ModelConfig, settings: Settings) -> tuple[Expected, ...]:
-    """Read the model's suite, in its order, led by "at least one row" where it does not ask for that.
+    """Read the model's suite in its order; "at least one row" comes first unless the suite has it.
 
-    The types and arguments themselves are checked by Great Expectations when they are built.
+    Great Expectations checks the types and arguments when it builds the expectations.
 
     Raises
     ------
     ConfigError
-        No such file, not a suite, an unknown level, or a column that the model file does not declare.
+        There is no such file, it is not a suite, a level is unknown, or a column is not declared in the model file.
     """
     path = settings.root / config.validation.suite
     content = _parsed(path, config.validation.suite)
     if not isinstance(content, dict) or not isinstance(content.get("expectations"), list):
-        raise ConfigError(f"{path}: expected an object with a list 'expectations', as Great Expectations writes it")
+        raise ConfigError(f"{path}: expected an object with a list 'expectations', in Great Expectations' format")
     items = enumerate(content["expectations"])
     expected = tuple(_expected(item, f"{config.validation.suite}: expectations[{index}]") for index, item in items)
     for one in expected:
@@ -93,10 +93,12 @@ def _parsed(path: Path, shown: str) -> Any:
     if not path.is_file():
         raise ConfigError(
             f"no suite {path}; validation.suite is {shown!r}, relative to the project's folder. "
-            "'perennial init' writes one from data"
+            "Correct the path, or create a suite from data with 'perennial init'"
         )
     if path.stat().st_size > MAX_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_BYTES:,} bytes; a suite is a list of expectations, not of data")
+        raise ConfigError(
+            f"{path}: larger than {MAX_BYTES:,} bytes; expected a suite, which lists expectations and no data"
+        )
     try:
         return json.loads(path.read_bytes())
     except json.JSONDecodeError as error:
@@ -111,7 +113,9 @@ def _expected(item: Any, place: str) -> Expected:
     place = f"{place} ({readable(item['type'])})"
     unknown = sorted(set(item) - _KEYS)
     if unknown:
-        raise ConfigError(f"{place}: unknown keys {unknown}; arguments stand under 'kwargs', ours under 'meta'")
+        raise ConfigError(
+            f"{place}: unknown keys {unknown}; put arguments under 'kwargs' and Perennial's keys under 'meta'"
+        )
     kwargs, meta = item.get("kwargs") or {}, item.get("meta") or {}
     if not isinstance(kwargs, dict) or not isinstance(meta, dict):
         raise ConfigError(f"{place}: 'kwargs' and 'meta' must be objects")
@@ -120,7 +124,7 @@ def _expected(item: Any, place: str) -> Expected:
     if level not in LEVELS:
         raise ConfigError(f"{place}: meta.level is {readable(level)!r}, expected one of {', '.join(LEVELS)}")
     if item["type"] == QUERY and "{batch}" not in str(kwargs.get("unexpected_rows_query")):
-        raise ConfigError(f"{place}: the query must read from {{batch}}, the rows looked at, and nothing else")
+        raise ConfigError(f"{place}: the query must read from {{batch}}, the rows to validate, and nothing else")
     return Expected(place, item["type"], kwargs, level, severity, str(meta.get("why") or ""))
 
 
@@ -128,10 +132,10 @@ def _refuse_undeclared(expected: Expected, config: ModelConfig) -> None:
     for key in _MANY_COLUMNS:
         if not isinstance(expected.kwargs.get(key) or [], list):
             raise ConfigError(f"{expected.place}: {key} must be a list of column names")
-    # "Exactly these columns" is a statement about the declared ones too.
+    # An expectation on exactly these columns concerns the declared ones too.
     for column in expected.columns:
         if column not in config.columns:
             raise ConfigError(
                 f"{expected.place}: column {readable(column)!r} is not declared in the model file of {config.model!r}; "
-                "declare it under features (or features.ignored), or take the expectation out"
+                "declare it under features (or features.ignored), or remove the expectation"
             )

@@ -1,6 +1,6 @@
 """Great Expectations pushed down to DuckDB: the expectations become queries over a view of the staged Parquet file.
 
-Nothing of the rows passes through Python, so memory is DuckDB's and bounded, whatever the number of rows.
+No row passes through Python, so memory is bounded by DuckDB's limit, whatever the number of rows.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FAILING = "failing_rows"
 _REASONS = "reasons"
 _UNIQUE = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")
 _POSITION = "position"
-"""Where an expectation's index travels: results come back in another order, and two may have equal arguments."""
+"""Key for an expectation's index: results come back in another order, and two may have equal arguments."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Pushdown:
     row
         Name of the column that numbers the rows of the view for failing rows, from 0.
     name
-        What messages call the rows.
+        Name of the rows in messages.
     """
 
     engine: Any
@@ -60,19 +60,19 @@ class Pushdown:
     name: str
 
     def execute(self, sql: str) -> list[Any]:
-        """Rows of a statement of our own."""
+        """Execute one of our own statements and return its rows."""
         with self.failures(), self.engine.engine.begin() as connection:
             found = connection.exec_driver_sql(sql)
             return list(found.fetchall()) if found.returns_rows else []
 
     def table(self, sql: str) -> pa.Table:
-        """Rows of a statement of our own, as Arrow."""
+        """Execute one of our own statements and return its rows as Arrow."""
         with self.failures(), self.engine.engine.connect() as connection:
             return connection.connection.driver_connection.sql(sql).to_arrow_table()
 
     @contextmanager
     def failures(self) -> Iterator[None]:
-        """Turn what DuckDB says into our errors."""
+        """Turn DuckDB's errors into ours."""
         with reading(self.name):
             try:
                 yield
@@ -93,14 +93,15 @@ def pushed_down(staged: Path, columns: Sequence[str], name: str, settings: Setti
     """
     source = _source()
     engine = source.get_execution_engine()
-    # Great Expectations closes the connection before the rows are fetched, which DuckDB takes at its word: "list index
-    # out of range" in every expectation (https://github.com/great-expectations/great_expectations/issues/11579). This
-    # instance fetches first; nothing else in the process is changed.
+    # Great Expectations closes the connection before it fetches the rows; DuckDB then returns none, so that every
+    # expectation fails with "list index out of range":
+    # https://github.com/great-expectations/great_expectations/issues/11579
+    # This instance fetches first; no other code is changed.
     engine.execute_query = MethodType(_execute_and_fetch, engine)
     row = _free_name("__row__", columns)
     pushdown = Pushdown(engine, source, row, name)
     try:
-        # Held open: a database in memory ends with its last connection.
+        # Kept open: a database in memory is dropped with its last connection.
         with engine.engine.connect():
             for statement in _preparation(staged, row, settings, work):
                 pushdown.execute(statement)
@@ -108,28 +109,28 @@ def pushed_down(staged: Path, columns: Sequence[str], name: str, settings: Setti
     finally:
         for opened in (engine.engine, source.get_engine()):
             opened.dispose()
-            # SQLAlchemy remembers DuckDB's types to the interpreter's end, and has no public way to forget them; the
-            # binding then prints a page about leaks (https://nanobind.readthedocs.io/en/latest/refleaks.html).
+            # SQLAlchemy keeps DuckDB's types until the interpreter ends and has no public function to release them, so
+            # that the binding prints a page about leaks (https://nanobind.readthedocs.io/en/latest/refleaks.html).
             opened.dialect._type_memos.clear()
         shutil.rmtree(work / SPILL, ignore_errors=True)
 
 
 def built(expected: Sequence[Expected]) -> list[Any]:
-    """Great Expectations' objects, in order, after checks it leaves out.
+    """Return Great Expectations' objects in order, after checks that it omits.
 
     Raises
     ------
     ConfigError
-        An unknown type (the library would drop it silently), a wrong argument, or the level ``row`` for an expectation
-        that does not speak of rows.
+        A type is unknown (the library would drop it silently), an argument is wrong, or an expectation at the level
+        ``row`` does not judge single rows.
     """
     great_expectations()
     expectations = [_built(one, position) for position, one in enumerate(expected)]
     for one, expectation in zip(expected, expectations, strict=True):
         if one.level == "row" and not speaks_of_rows(expectation):
             raise ConfigError(
-                f"{one.place}: meta.level is 'row', but this type judges the batch as a whole and names no rows; "
-                "make it 'schema' or 'warning'"
+                f"{one.place}: meta.level is 'row', but this type judges the batch as a whole; "
+                "set the level to 'schema' or 'warning'"
             )
     return expectations
 
@@ -140,14 +141,14 @@ def validated(pushdown: Pushdown, expectations: Sequence[Any]) -> list[Any]:
     suite = gx.ExpectationSuite(name="suite", expectations=list(expectations))
     if len(suite.expectations) != len(expectations):
         raise PerennialError(
-            f"of {len(expectations)} expectations {len(suite.expectations)} reached Great Expectations"
+            f"Great Expectations kept {len(suite.expectations)} of {len(expectations)} expectations; please report it"
         )
     batch = pushdown.source.add_table_asset(ROWS, table_name=ROWS).add_batch_definition_whole_table("all").get_batch()
     with pushdown.failures():
         results = batch.validate(suite, result_format="BASIC").results
     by_position = {result.expectation_config.meta[_POSITION]: result for result in results}
     if len(by_position) != len(expectations):
-        raise PerennialError(f"of {len(expectations)} expectations {len(by_position)} came back with a result")
+        raise PerennialError(f"{len(by_position)} of {len(expectations)} expectations have a result; please report it")
     return [by_position[position] for position in range(len(expectations))]
 
 
@@ -157,14 +158,15 @@ def speaks_of_rows(expectation: Any) -> bool:
 
 
 def is_uniqueness(expected: Expected) -> bool:
-    """Whether rows fail together, as copies of each other."""
+    """Whether it requires unique values, so that rows fail as copies of each other."""
     return expected.kind in _UNIQUE
 
 
 def collect_failing_rows(pushdown: Pushdown, failed: dict[int, tuple[Expected, Any, Any]]) -> int:
-    """Note in the engine which rows failed which expectations, and count the rows.
+    """Record in the engine which rows failed which expectations, and return the number of failing rows.
 
-    Of copies that fail a uniqueness, the last one that fails nothing else is spared (``docs/decisions/validation.md``).
+    Of the copies that violate uniqueness, the last one that fails no other expectation is kept
+    (``docs/decisions/validation.md``).
 
     Parameters
     ----------
@@ -174,16 +176,16 @@ def collect_failing_rows(pushdown: Pushdown, failed: dict[int, tuple[Expected, A
     Raises
     ------
     ConfigError
-        An expectation at the level ``row`` cannot say which rows failed.
+        An expectation at the level ``row`` does not return which rows failed.
     PerennialError
-        Another number of rows failed than Great Expectations counted.
+        The number of failing rows differs from Great Expectations' count.
     """
     pushdown.execute(f"CREATE OR REPLACE TABLE {_FAILING} (row BIGINT, position INTEGER)")
     from great_expectations.execution_engine.sqlalchemy_batch_data import SqlAlchemyBatchData
 
     numbered = SqlAlchemyBatchData(pushdown.engine, table_name=_NUMBERED, create_temp_table=False)
     pushdown.engine.load_batch_data(_NUMBERED, numbered)
-    # Uniqueness last: which copy is spared depends on what else speaks against each.
+    # Uniqueness last: which copy is kept depends on the other expectations that each fails.
     for position, (expected, expectation, result) in sorted(failed.items(), key=lambda item: is_uniqueness(item[1][0])):
         _insert(pushdown, position, expected, expectation)
         _check_count(pushdown, position, expected, result)
@@ -192,7 +194,7 @@ def collect_failing_rows(pushdown: Pushdown, failed: dict[int, tuple[Expected, A
 
 
 def name_reasons(pushdown: Pushdown, reasons: Mapping[int, str]) -> None:
-    """Give each expectation, by its position, the words in which it speaks against a row."""
+    """Store the text of each expectation, by its position, for the reasons of failing rows."""
     rows = ", ".join(f"({position:d}, {literal(text)})" for position, text in reasons.items())
     pushdown.execute(f"CREATE OR REPLACE TABLE {_REASONS} (position INTEGER, text VARCHAR)")
     pushdown.execute(f"INSERT INTO {_REASONS} VALUES {rows}")  # noqa: S608 - our own name, numbers, quoted text
@@ -208,14 +210,14 @@ def failing_rows(pushdown: Pushdown, start: int, stop: int) -> pa.Table:
 
 
 def failing_row_numbers(pushdown: Pushdown, start: int, stop: int) -> pa.Table:
-    """Numbers alone of the failing rows in ``[start, stop)``."""
+    """Numbers of the failing rows in ``[start, stop)``, without reasons."""
     where = f"row >= {start:d} AND row < {stop:d}"
     return pushdown.table(f"SELECT DISTINCT row FROM {_FAILING} WHERE {where}")  # noqa: S608 - our own name, numbers
 
 
 @cache
 def great_expectations() -> Any:
-    """Import Great Expectations (2.5 CPU seconds) when it is needed, before anything else of it is imported."""
+    """Import Great Expectations (2.5 CPU seconds) when it is needed; call it before other imports from the library."""
     import duckdb_engine
 
     with warnings.catch_warnings():
@@ -223,7 +225,7 @@ def great_expectations() -> Any:
         warnings.filterwarnings("ignore", r"module 'sre_\w+' is deprecated", DeprecationWarning)
         import great_expectations
 
-    # Together the two keep DuckDB's types alive past the interpreter's end, and nanobind prints forty lines about it.
+    # Together the two keep DuckDB's types past the interpreter's end, so that nanobind prints forty lines about leaks.
     atexit.register(vars(duckdb_engine).clear)
     return great_expectations
 
@@ -236,10 +238,10 @@ def _source() -> Any:
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     return context.data_sources.add_sql(
         "staged",
-        # Shared under a name of its own, because Great Expectations opens two engines on the address.
+        # A shared database with a unique name, because Great Expectations opens two engines on the address.
         connection_string=f"duckdb:///:memory:{uuid4().hex}",
         create_temp_table=False,
-        # PostgreSQL's 63 characters are no limit of DuckDB; beyond it SQLAlchemy would write other column names.
+        # DuckDB does not have PostgreSQL's limit of 63 characters, above which SQLAlchemy would shorten column names.
         kwargs={"max_identifier_length": 1_000_000},
     )
 
@@ -310,24 +312,24 @@ def _insert_by_query(pushdown: Pushdown, position: int, expected: Expected) -> N
         except sa.exc.ProgrammingError as error:
             raise ConfigError(
                 f"{expected.place}: at the level 'row' the query must read {{batch}} and return all its columns (*), "
-                f"so that it says which rows failed ({readable(error.orig, 300)})"
+                f"so that the failing rows are known ({readable(error.orig, 300)})"
             ) from error
 
 
 def _unexpected_rows(pushdown: Pushdown, expectation: Any, *columns: Any) -> Any:
-    """Rows of the numbered view that fail, by the very condition Great Expectations counted with."""
+    """Return the failing rows of the numbered view, by the condition with which Great Expectations counted them."""
     condition, domain = _condition(pushdown, expectation)
     return sa.select(*columns).select_from(_records(pushdown, domain)).where(condition).subquery()
 
 
 def _repeated_rows(pushdown: Pushdown, expectation: Any) -> Any:
-    """All copies but the last sound one. Great Expectations' own condition marks them all and can spare none."""
+    """Return all copies except the last valid one; Great Expectations' own condition marks all of them."""
     domain = {**_count_metric(expectation).metric_domain_kwargs, "batch_id": _NUMBERED}
     names = [domain["column"]] if "column" in domain else domain["column_list"]
     keys: list[sa.ColumnElement[Any]] = [sa.column(name) for name in names]
     row: sa.ColumnElement[int] = sa.column(pushdown.row)
     failing: sa.Select[Any] = sa.select(sa.column("row")).select_from(sa.table(_FAILING))
-    # A single column without a value is no copy; of several columns, ``ignore_row_if`` has decided in the records.
+    # A missing value in a single column is no copy; for several columns, ``ignore_row_if`` has filtered the records.
     present = sa.true() if len(keys) > 1 else keys[0].is_not(None)
     marked = sa.select(*keys, row.label("row"), row.in_(failing).label("fails"))
     copies = marked.select_from(_records(pushdown, domain)).where(present).subquery()
@@ -370,4 +372,6 @@ def _check_count(pushdown: Pushdown, position: int, expected: Expected, result: 
     )
     counted = result.result.get("unexpected_count", result.result.get("observed_value"))
     if n_found != counted:
-        raise PerennialError(f"{expected.place}: {counted} rows failed, {n_found} were found again; please report this")
+        raise PerennialError(
+            f"{expected.place}: {counted} rows failed, but the query for them found {n_found}; please report it"
+        )

@@ -1,4 +1,4 @@
-"""Part a staged file into the rows that go on and the rows set aside, each of these with the reasons."""
+"""Split a staged file into accepted rows, and rows set aside with their reasons."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REASON = "reason"
 def write_quarantine(
     pushdown: Pushdown, staged: Path, path: Path, reasons: Mapping[int, str], config: ModelConfig
 ) -> None:
-    """Write the failing rows, in their order, with the column ``reason``: all that speaks against the row.
+    """Write the failing rows, in their order, with the column ``reason``: all expectations that the row fails.
 
     Parameters
     ----------
@@ -38,14 +38,14 @@ def write_quarantine(
 
 
 def write_accepted(pushdown: Pushdown, staged: Path, path: Path, config: ModelConfig) -> None:
-    """Write the rows that did not fail, in their order, as if the source had held them alone."""
+    """Write the rows that did not fail, in their order; the file equals that of a source with only these rows."""
     import pyarrow.parquet as pq
 
     _write(_kept(pushdown, staged), pq.read_schema(staged), path, config)
 
 
 def reason_column(config: ModelConfig) -> str:
-    """Name of the column with the reasons; a declared column of that name keeps it."""
+    """Name of the column with the reasons; it differs from all declared columns."""
     name = REASON
     while name in config.columns:
         name += "_"
@@ -100,7 +100,7 @@ def _write(parts: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path, confi
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Give a name beside ``path`` to write under; the file takes its place at the end, or nothing is left of it.
+    """Yield a temporary path beside ``path``; it is renamed to ``path`` at the end, or removed after an error.
 
     Raises
     ------

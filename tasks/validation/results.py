@@ -1,4 +1,4 @@
-"""What validations said, kept beside their pages so that later trainings can tell it on."""
+"""Results of validations, kept beside their pages for the model cards of later trainings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def keep_result(result: ValidationResult) -> None:
 
 
 def batch_results(snapshot: Snapshot, settings: Settings) -> list[dict[str, Any]]:
-    """Return the result of every batch of a snapshot; a batch that was ingested elsewhere says so."""
+    """Return the result of every batch of a snapshot; the result of a batch ingested elsewhere states that."""
     results = []
     for batch in _batches(snapshot):
         path = _folder(batch, snapshot, settings) / RESULT

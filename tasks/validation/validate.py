@@ -36,7 +36,7 @@ _logger = logging.getLogger("perennial.validate")
 
 @dataclass(frozen=True)
 class _Findings:
-    """What a suite found in a batch, and the answer."""
+    """Results of a suite on a batch, and the verdict."""
 
     expected: tuple[Expected, ...]
     outcomes: tuple[ExpectationOutcome, ...]
@@ -51,18 +51,18 @@ class _Findings:
 
 
 def validate_rows(rows: StagedRows, config: ModelConfig, settings: Settings, work: Path) -> ValidationResult:
-    """Judge staged rows by the model's suite; set failing rows aside; write the page.
+    """Validate staged rows by the model's suite, set failing rows aside, and write the page.
 
-    Failing rows and the page lie in ``var/reports/<model>/validation/<fingerprint>/`` and outlive ``work``, where the
-    remaining rows are written. They keep the fingerprint of the source's rows, so that the same source is recognised.
-    A repeat writes the same files again; whatever is interrupted leaves nothing under a final name.
+    Failing rows and the page are written to ``var/reports/<model>/validation/<fingerprint>/``, the accepted rows to
+    ``work``. The accepted rows keep the fingerprint of the source's rows, so that the same source is recognised. A
+    repeat writes the same files again; an interrupted call leaves no file under a final name.
 
     Raises
     ------
     ConfigError
-        The suite is missing, malformed, names an undeclared column, or asks what the engine cannot evaluate.
+        The suite is missing or malformed, names an undeclared column, or has an expectation the engine cannot evaluate.
     SchemaError
-        Two columns differ in upper and lower case only.
+        Two columns differ only in upper and lower case.
     StorageError
         The disk is full or the memory limit too small.
     """
@@ -77,7 +77,7 @@ def validate_rows(rows: StagedRows, config: ModelConfig, settings: Settings, wor
         quarantine = _keep_quarantine(pushdown, rows, folder, found, config)
         remaining = _remaining(pushdown, rows, found, work, config)
     page = _write_page(rows, found, quarantine, folder, config)
-    _logger.info("%s", _told(rows, found))
+    _logger.info("%s", _log_line(rows, found))
     return ValidationResult(
         accepted=found.verdict.accepted,
         reasons=found.verdict.reasons,
@@ -98,13 +98,13 @@ def report_folder(model: str, fingerprint: str, settings: Settings) -> Path:
 def _refuse_names_alike(rows: StagedRows) -> None:
     import pyarrow.parquet as pq
 
-    # DuckDB does not tell "Age" from "age" and would judge the one in the other's place.
+    # DuckDB does not distinguish "Age" from "age" and would validate the wrong column.
     seen: dict[str, str] = {}
     for column in pq.read_schema(rows.path).names:
         other = seen.setdefault(column.lower(), column)
         if other != column:
             raise SchemaError(
-                f"{rows.source}: columns {other!r} and {column!r} differ in upper and lower case only; rename one"
+                f"{rows.source}: columns {other!r} and {column!r} differ only in upper and lower case; rename one"
             )
 
 
@@ -131,13 +131,13 @@ def _findings(
 
 def _outcome(expected: Expected, expectation: Any, result: Any, n_rows: int) -> ExpectationOutcome:
     if raised(result):
-        _refuse_what_is_no_finding(expected, result)
+        _raise_other_failures(expected, result)
     counts_rows = speaks_of_rows(expectation) and not raised(result)
     return ExpectationOutcome(
         description=sentence(expected, result),
         kind=expected.kind,
         column=expected.column,
-        # What could not be evaluated says nothing about single rows: the batch is not what the suite was written for.
+        # An expectation that could not be evaluated gives no failing rows: the suite does not fit the batch.
         level="schema" if raised(result) else expected.level,
         passed=bool(result.success),
         n_unexpected=n_unexpected(result) if counts_rows else 0,
@@ -145,8 +145,8 @@ def _outcome(expected: Expected, expectation: Any, result: Any, n_rows: int) -> 
     )
 
 
-def _refuse_what_is_no_finding(expected: Expected, result: Any) -> None:
-    """Raise where the suite or the machine is to blame, not the rows."""
+def _raise_other_failures(expected: Expected, result: Any) -> None:
+    """Raise an error if the cause is the suite or the machine, not the rows."""
     message, details = raised(result), traceback(result)
     if "OutOfMemoryException" in details:
         raise StorageError(
@@ -157,12 +157,12 @@ def _refuse_what_is_no_finding(expected: Expected, result: Any) -> None:
     if "not supported for dialect" in message or "No provider found" in message:
         raise ConfigError(
             f"{expected.place} cannot be evaluated on DuckDB ({message}); write it as an unexpected_rows_expectation, "
-            "with a query like: FROM {batch} WHERE NOT regexp_matches(column, 'pattern')"
+            "for example with the query: FROM {batch} WHERE NOT regexp_matches(column, 'pattern')"
         )
 
 
 def _reason(expected: Expected, outcome: ExpectationOutcome) -> str:
-    return f"{outcome.description} (another copy stays)" if is_uniqueness(expected) else outcome.description
+    return f"{outcome.description} (another copy is kept)" if is_uniqueness(expected) else outcome.description
 
 
 def _keep_quarantine(
@@ -194,7 +194,7 @@ def _write_page(rows: StagedRows, found: _Findings, quarantine: Path | None, fol
     return page
 
 
-def _told(rows: StagedRows, found: _Findings) -> str:
+def _log_line(rows: StagedRows, found: _Findings) -> str:
     if not found.verdict.accepted:
         return f"refused {rows.n_rows:,} rows: {found.verdict.reasons[0]}"
     return f"validated {rows.n_rows:,} rows: {found.n_failing:,} set aside"

@@ -1,7 +1,7 @@
-"""What an expectation asks and what it found, in words for people.
+"""Describe an expectation and its result in plain sentences.
 
-The usual kinds have sentences of our own; Great Expectations' renderers take a millisecond per member of a set, and
-speak for the rest.
+The common types have sentences of our own, because Great Expectations' renderers take a millisecond per member of a
+set; the renderers describe all other types.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MEMBER = re.compile(r"(v|ov|exp|column_list)__?\d+$")
 
 
 def sentence(expected: Expected, result: Any) -> str:
-    """Say what the expectation asks, as one plain sentence."""
+    """Return what the expectation requires, as one plain sentence."""
     own = _SENTENCES.get(expected.kind) if expected.kwargs.get("row_condition") is None else None
     text = own(expected.kwargs) if own else _rendered(result, "prescriptive").strip().removesuffix(".")
     arguments = ", ".join(f"{name} = {value}" for name, value in expected.kwargs.items())
@@ -30,7 +30,7 @@ def sentence(expected: Expected, result: Any) -> str:
 
 
 def observed(result: Any, counts_rows: bool, n_rows: int) -> str:
-    """Say what was seen, as short text."""
+    """Return what was observed, as short text."""
     if raised(result):
         return f"could not be evaluated: {readable(raised(result), 200)}"
     if counts_rows:
@@ -42,7 +42,7 @@ def observed(result: Any, counts_rows: bool, n_rows: int) -> str:
 
 
 def n_unexpected(result: Any) -> int:
-    """Rows that failed."""
+    """Return the number of rows that failed."""
     found = result.result
     return int(found.get("unexpected_count", found.get("observed_value", 0)) or 0)
 
@@ -55,12 +55,12 @@ def raised(result: Any) -> str:
 
 
 def traceback(result: Any) -> str:
-    """Everything the library kept of what was raised."""
+    """All tracebacks that the library kept."""
     return "\n".join(str(one.get("exception_traceback") or "") for one in _exceptions(result))
 
 
 def _exceptions(result: Any) -> list[dict[str, Any]]:
-    # Two shapes: the exception itself, or one exception per metric.
+    # There are two forms: the exception itself, or one exception per metric.
     info = result.exception_info or {}
     return [info] if "raised_exception" in info else [one for one in info.values() if isinstance(one, dict)]
 
@@ -107,7 +107,7 @@ def _of_column(what: str) -> Callable[[dict[str, Any]], str]:
 
 _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     ROW_COUNT: lambda arguments: f"the number of rows must be {_range(arguments)}",
-    QUERY: lambda arguments: f"no row may come back from: {arguments['unexpected_rows_query']}",
+    QUERY: lambda arguments: f"this query must return no row: {arguments['unexpected_rows_query']}",
     "expect_table_columns_to_match_set": lambda arguments: (
         f"the columns must {'be exactly' if arguments.get('exact_match', True) else 'include'} "
         f"{_members(arguments.get('column_set') or [])}"
@@ -164,7 +164,7 @@ def _filled(template: str, value: dict[str, Any]) -> str:
 
 
 def _param(name: str, value: Any) -> str:
-    # Members of a set stand side by side; without quotes nobody sees where one ends.
+    # Members of a set are listed; quotes show where each ends.
     return repr(value) if _MEMBER.match(name) and isinstance(value, str) else _plain(value)
 
 

@@ -219,7 +219,7 @@ def test_wrong_input_is_named_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a,b\n", "no rows"),
+        ("a,b\n", "found only a header"),
         ("a,b\n1,2\n3\n", "line 3"),
         ("a,a\n1,2\n", "same name"),
         ("", "empty"),

@@ -182,7 +182,7 @@ def test_an_estimator_without_converter_is_refused_with_its_reason(tmp_path: Pat
     assert result.path is None
     assert result.max_abs_diff is None
     assert result.reason is not None
-    assert "does not convert" in result.reason
+    assert "cannot be converted" in result.reason
     assert result.to_dict()["kept"] is False
 
 

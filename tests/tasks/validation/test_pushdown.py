@@ -102,7 +102,7 @@ def test_an_unknown_type_is_refused() -> None:
 def test_an_expectation_of_the_whole_batch_names_no_rows() -> None:
     """A mean cannot set rows aside, so the level that would is refused."""
     mean = Expected("suite[1]", "expect_column_mean_to_be_between", {"column": "age", "min_value": 1}, "row")
-    with pytest.raises(ConfigError, match=r"suite\[1\].*names no rows"):
+    with pytest.raises(ConfigError, match=r"suite\[1\].*judges the batch as a whole"):
         built([mean])
     [expectation] = built([Expected("suite[1]", mean.kind, mean.kwargs, "warning")])
     assert not speaks_of_rows(expectation)

@@ -287,7 +287,7 @@ def test_names_that_differ_in_case_only_are_refused(bench: Bench) -> None:
     """DuckDB would judge one column in the other's place."""
     bench.config = credit_config(features={"ignored": ["Age"]})
     bench.suite(between("age"))
-    with pytest.raises(SchemaError, match="'age' and 'Age' differ in upper and lower case only"):
+    with pytest.raises(SchemaError, match="'age' and 'Age' differ only in upper and lower case"):
         bench.validate(applications().assign(Age="x"))
 
 
