@@ -35,7 +35,7 @@ STORING_ERRORS = (AttributeError, NotImplementedError, RecursionError, TypeError
 """What skops raises for an object that it cannot store without pickle."""
 
 Document = Mapping[str, Any] | Sequence[Any] | str | bytes | Path
-"""Content of a bundle's file: JSON-able values, text, bytes, or a file to copy."""
+"""Content of a bundle's file: values for JSON, text, bytes, or the path of a file to copy."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Bundle:
     Parameters
     ----------
     folder
-        Holds MLflow's model files, the documents and ``manifest.json``.
+        Contains MLflow's model files, the documents and ``manifest.json``.
     manifest_sha256
-        Hash of the manifest, which holds the hash of every other file.
+        Hash of the manifest, which contains the hash of every other file.
     files
         Names relative to the folder, sorted, the manifest included.
     """
@@ -73,7 +73,7 @@ def build_bundle(
     Parameters
     ----------
     folder
-        Made under a temporary name and renamed when complete.
+        Created under a temporary name and renamed when complete.
     fitted_pipeline
         Takes raw rows: its first step is ``prepare``.
     example
@@ -81,14 +81,14 @@ def build_bundle(
     documents
         File name (``card.md``, ``plots/roc.svg``) and content; ``contract.json`` and ``lineage.json`` are added.
     trusted
-        Types the stored pipeline may hold, see :func:`core.train.trust.trusted_types`.
+        Types the stored pipeline may contain, see :func:`core.train.trust.trusted_types`.
     model, lineage
-        Written into the manifest, so that no bundle can stand in another's place.
+        Written into the manifest, so that a bundle cannot be exchanged for another.
 
     Raises
     ------
     TrainingError
-        The pipeline holds types that are not trusted, or cannot be stored without pickle.
+        The pipeline contains types that are not trusted, or cannot be stored without pickle.
     StorageError
         The disk is full or not writable.
     """
@@ -104,7 +104,9 @@ def build_bundle(
         _write(part, MANIFEST, _manifest(part, model, lineage))
         part.replace(folder)
     except OSError as error:
-        raise StorageError(f"the bundle cannot be written to {folder}: {error}; free the disk and run again") from error
+        raise StorageError(
+            f"the bundle cannot be written to {folder}: {error}; free disk space and run again"
+        ) from error
     return _described(folder)
 
 
@@ -142,7 +144,7 @@ def _storing_error(pipeline: Pipeline, trusted: Sequence[str], error: Exception)
 
     cause = error.__cause__ or error.__context__
     if isinstance(cause, OSError):
-        return StorageError(f"the pipeline cannot be written: {cause}; free the disk and run again")
+        return StorageError(f"the pipeline cannot be written: {cause}; free disk space and run again")
     if cause is not None and type(cause).__name__ == "UntrustedTypesFoundException":
         names = skops.io.get_untrusted_types(data=skops.io.dumps(pipeline))
         return TrainingError(untrusted_message(set(names) - set(trusted)))
@@ -153,12 +155,12 @@ def not_storable(pipeline: Pipeline, cause: BaseException | None) -> TrainingErr
     """Return the error of a pipeline that skops cannot store."""
     return TrainingError(
         f"the fitted {type(pipeline.steps[-1][1]).__name__} cannot be stored without pickle "
-        f"({type(cause).__name__}: {cause}); parameters that are functions or live objects are the usual reason"
+        f"({type(cause).__name__}: {cause}); the usual reason is a parameter that is a function or an object"
     )
 
 
 def signature(contract: FeatureContract) -> ModelSignature:
-    """MLflow's signature of the raw contract columns; every column must be there, any value may be absent."""
+    """Return MLflow's signature of the raw contract columns: every column is required, every value may be missing."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
@@ -170,9 +172,9 @@ def signature(contract: FeatureContract) -> ModelSignature:
 
 
 def requirements(pipeline: Pipeline) -> list[str]:
-    """Pin what loading the pipeline needs to what is installed.
+    """Return the packages that loading the pipeline needs, pinned to the installed versions.
 
-    MLflow's own inference starts a process that imports the model: 5 s, and a list with much that is not needed.
+    MLflow's own inference starts a process that imports the model: it takes 5 s and lists packages that are not needed.
     """
     module = type(pipeline.steps[-1][1]).__module__.split(".", maxsplit=1)[0]
     owners = [] if module == "sklearn" else packages_distributions().get(module, [])
@@ -181,11 +183,11 @@ def requirements(pipeline: Pipeline) -> list[str]:
 
 
 def example_rows(rows: pd.DataFrame, contract: FeatureContract) -> pd.DataFrame:
-    """Pick up to 5 raw rows, the most complete ones, in the types MLflow takes as an input example."""
+    """Return up to 5 raw rows, the most complete ones, in the types MLflow accepts in an input example."""
     raw = rows[list(contract.raw_columns)]
     gaps = raw.isna().sum(axis=1).to_numpy()
     some = raw.iloc[np.argsort(gaps, kind="stable")[:EXAMPLE_ROWS]]
-    # MLflow takes a boolean with gaps as object only.
+    # MLflow accepts a boolean with missing values only as object.
     return some.astype({**dict.fromkeys(contract.numeric, "float64"), **dict.fromkeys(contract.boolean, object)})
 
 

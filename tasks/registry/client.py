@@ -1,4 +1,4 @@
-"""MLflow as Perennial uses it: quiet, without telemetry, with its failures as our errors."""
+"""MLflow as Perennial uses it: without console output and telemetry, and with its failures as our errors."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 
 SQLITE = "sqlite:///"
 
-# Read by MLflow when it is imported. Whoever sets them otherwise keeps what they set.
+# Read by MLflow when it is imported. Values that the user's environment sets take precedence.
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # Where there is a server, the end of a run would be announced on standard output, in between our JSON.
+    # With a server, MLflow would print the end of a run to standard output, between our JSON.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # A server that is away is reported after seconds; MLflow's own 7 tries with growing pauses take minutes.
+    # Report an unavailable server after seconds; MLflow's default of 7 retries with growing pauses takes minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
 }
 
 
 def import_mlflow() -> None:
-    """Import MLflow quietly; to be called before any other import of it."""
+    """Import MLflow without its warnings; call this before any other import of it."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():
-        # MLflow warns of its own type hints while it is imported (mlflow.types.responses at 3.17).
+        # MLflow warns about its own type hints while it is imported (mlflow.types.responses at 3.17).
         warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType", category=UserWarning)
         importlib.import_module("mlflow.pyfunc")
-    # It logs a traceback for a database that is away or locked, and raises; the error that reaches people is ours.
+    # For an unavailable or locked database, MLflow logs a traceback and raises; the user sees only our error.
     logging.getLogger("mlflow.store.db.utils").addFilter(_without_traceback)
 
 
@@ -54,12 +54,12 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 
 
 def mlflow_client(settings: Settings) -> MlflowClient:
-    """Return a client of the configured registry; makes the SQLite database where there is none.
+    """Return a client of the configured registry; create the SQLite database if there is none.
 
     Raises
     ------
     StorageError
-        The database or the server is away.
+        The database or the server is unavailable.
     """
     import_mlflow()
     from mlflow import MlflowClient
@@ -81,14 +81,14 @@ def mlflow_failures(settings: Settings) -> Iterator[None]:
     except (MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise _failed(error, settings) from _shown_cause(error, settings)
     except ValueError as error:
-        # When the server goes away during an upload, urllib3 tries again with the file that MLflow has closed.
+        # If the server stops during an upload, urllib3 retries with the file, which MLflow has closed.
         if "closed file" not in str(error):
             raise
         raise _failed(error, settings) from _shown_cause(error, settings)
 
 
 def artifact_store(uri: str, settings: Settings) -> ArtifactRepository:
-    """Return the store of an artifact address; left to itself MLflow asks its process-wide server for it."""
+    """Return the store of an artifact address; by default, MLflow would ask its process-wide server for it."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     return get_artifact_repository(uri, settings.mlflow_uri, settings.mlflow_uri)
@@ -97,12 +97,12 @@ def artifact_store(uri: str, settings: Settings) -> ArtifactRepository:
 def _failed(error: Exception, settings: Settings) -> StorageError:
     return StorageError(
         f"MLflow at {address(settings)} failed: {_first_line(error)}\n"
-        "Check that it is reachable and writable (PERENNIAL_MLFLOW_URI names it), then run the same command again"
+        "Check that it is reachable and writable (PERENNIAL_MLFLOW_URI is its address), then run the command again"
     )
 
 
 def _shown_cause(error: Exception, settings: Settings) -> Exception | None:
-    # The cause may quote an address with its password, and Prefect logs causes.
+    # The cause may contain an address with its password, and Prefect logs causes.
     return None if urlsplit(settings.mlflow_uri).password is not None else error
 
 
@@ -112,21 +112,21 @@ def _first_line(error: Exception) -> str:
 
 
 def address(settings: Settings) -> str:
-    """MLflow's address as it may be shown: without user and password."""
+    """Return MLflow's address without user and password."""
     return re.sub(r"//[^/@\s]*@", "//***@", settings.mlflow_uri)
 
 
 def artifact_root(settings: Settings) -> str | None:
-    """Where artifacts go that no server keeps; None where a server decides."""
+    """Return the folder of artifacts when no server is used; None if a server decides."""
     if settings.mlflow_uri.startswith("http"):
         return None
     return (settings.var / "mlruns").resolve().as_uri()
 
 
 def _make_database(settings: Settings) -> None:
-    """Make a SQLite database under a temporary name, then rename it.
+    """Create a SQLite database under a temporary name, then rename it.
 
-    MLflow's migrations commit one by one: killed in the middle, they leave a database that it refuses for ever.
+    MLflow's migrations commit one by one: if they are killed, they leave a database that MLflow refuses permanently.
     """
     if not settings.mlflow_uri.startswith(SQLITE):
         return
@@ -141,7 +141,7 @@ def _make_database(settings: Settings) -> None:
 
 
 def _check_database(path: Path) -> None:
-    # MLflow tries a file that is no database ten times, for 100 seconds.
+    # MLflow would try to open a file that is no database ten times, for 100 seconds.
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA schema_version")
 

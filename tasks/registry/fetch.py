@@ -1,4 +1,4 @@
-"""Fetch the bundle of a registered version, to read it without trusting where it lay."""
+"""Fetch the bundle of a registered version and verify it, because its storage is not trusted."""
 
 from __future__ import annotations
 
@@ -48,22 +48,24 @@ class Fetched:
 
 @contextmanager
 def fetched(model: str, version: int, settings: Settings) -> Iterator[Fetched]:
-    """Copy a version's bundle into a private folder and verify it; the folder goes with the block.
+    """Copy a version's bundle into a private folder and verify it; the folder is removed at the end of the block.
 
     Raises
     ------
     ModelNotFoundError
         There is no such version.
     BundleError
-        Its files are gone, or not those that were registered.
+        Its files are missing, or are not those that were registered.
     StorageError
-        MLflow or the artifact store is away, or the disk is full.
+        MLflow or the artifact store is unavailable, or the disk is full.
     """
     client = mlflow_client(settings)
     found = registered_version(client, model, version, settings)
     digest = found.tags.get(MANIFEST_TAG)
     if digest is None:
-        raise BundleError(f"version {version} of {model!r} was not registered by Perennial: train one")
+        raise BundleError(
+            f"version {version} of {model!r} was not registered by Perennial; train one: perennial train {model}"
+        )
     folder = _private_folder(settings.var / "work")
     try:
         _copy(found, digest, folder, settings)
@@ -74,7 +76,7 @@ def fetched(model: str, version: int, settings: Settings) -> Iterator[Fetched]:
 
 
 def registered_version(client: MlflowClient, model: str, version: int, settings: Settings) -> ModelVersion:
-    """Look a version up.
+    """Return a version from MLflow.
 
     Raises
     ------
@@ -89,7 +91,7 @@ def registered_version(client: MlflowClient, model: str, version: int, settings:
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-    raise ModelNotFoundError(f"{model!r} has no version {version}; 'perennial models' lists what there is")
+    raise ModelNotFoundError(f"{model!r} has no version {version}; 'perennial models' lists the versions")
 
 
 def _private_folder(parent: Path) -> Path:
@@ -98,19 +100,19 @@ def _private_folder(parent: Path) -> Path:
         remove_stale(parent, PREFIX)
         return Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     except OSError as error:
-        raise StorageError(f"no folder can be made in {parent}: {error}; free the disk and run again") from error
+        raise StorageError(f"no folder can be created in {parent}: {error}; free disk space and run again") from error
 
 
 def _copy(version: ModelVersion, digest: str, folder: Path, settings: Settings) -> None:
-    """Copy the manifest, then what it names, once the listing shows these files in these sizes and no others."""
+    """Copy the manifest, check the store's file names and sizes against it, then copy the files."""
     with mlflow_failures(settings):
         store = artifact_store(str(version.source), settings)
         listed = _listed(store, "")
     where = f"the bundle of {version.name!r} version {version.version}"
     if MANIFEST not in listed:
-        raise BundleError(f"{where} has no {MANIFEST} any more; bring its files back from a backup, or train again")
+        raise BundleError(f"{where} has no {MANIFEST}; restore its files from a backup, or train again")
     if (listed[MANIFEST] or 0) > MAX_DOCUMENT_BYTES:
-        raise BundleError(f"{where} has a {MANIFEST} of {listed[MANIFEST]:,} bytes; {REMEDY}")
+        raise BundleError(f"{where} has a {MANIFEST} of {listed[MANIFEST]:,} bytes, which is too large; {REMEDY}")
     with mlflow_failures(settings):
         store.download_artifacts(MANIFEST, str(folder))  # type: ignore[no-untyped-call] # not typed
     manifest = read_manifest(folder, digest)
@@ -123,18 +125,18 @@ def _copy(version: ModelVersion, digest: str, folder: Path, settings: Settings) 
 
 
 def _problem(store: ArtifactRepository, manifest: Manifest) -> str | None:
-    """Compare names and sizes in the store with the manifest; only folders the manifest knows are looked into."""
+    """Compare names and sizes in the store with the manifest; only folders in the manifest are listed."""
     wanted: dict[str, int | None] = {file.path: file.size for file in manifest.files}
     folders = {str(parent) for path in wanted for parent in PurePosixPath(path).parents} - {"."}
     found = {path: size for folder in ["", *sorted(folders)] for path, size in _listed(store, folder).items()}
     strange = sorted(found.keys() - wanted.keys() - folders - {MANIFEST})
     if strange:
-        return f"holds {strange[0]!r}, which its manifest does not name"
+        return f"contains {strange[0]!r}, which its manifest does not name"
     for path, size in wanted.items():
         if path not in found:
             return f"lacks {path!r}"
         if found[path] not in (None, size):
-            return f"holds {path!r} with {found[path]:,} bytes, expected {size:,}"
+            return f"contains {path!r} with {found[path]:,} bytes, expected {size:,}"
     return None
 
 
@@ -145,6 +147,6 @@ def _listed(store: ArtifactRepository, folder: str) -> dict[str, int | None]:
 def _check_belonging(manifest: Manifest, version: ModelVersion) -> None:
     if (manifest.model, manifest.run_key) != (version.name, version.tags.get(RUN_KEY)):
         raise BundleError(
-            f"the bundle of {version.name!r} version {version.version} is that of model {manifest.model!r}, run "
+            f"the bundle of {version.name!r} version {version.version} belongs to model {manifest.model!r}, run "
             f"{manifest.run_key[:12]}…; {REMEDY}"
         )

@@ -37,7 +37,7 @@ CHALLENGER = "challenger"
 PREVIOUS = "previous"
 REPORTS = "reports"
 
-# MLflow 3.17's own bounds; what is longer is cut here rather than refused there.
+# Limits of MLflow 3.17; longer values are truncated here, because MLflow would refuse them.
 MAX_NAME = 250
 MAX_PARAM = 6_000
 MAX_TAG = 8_000
@@ -57,7 +57,7 @@ class Registered:
     alias
         ``champion``, ``challenger``, ``previous`` or None.
     created
-        False when the same run key was registered before.
+        False if the same run key was registered before.
     manifest
         SHA-256 of the bundle's manifest.
     """
@@ -81,17 +81,17 @@ def register_bundle(
 ) -> Registered:
     """Register a bundle as the next version of the model, or return the version its run key already has.
 
-    The version gets no alias: who is champion is the gate's to say. A repeat is harmless. The run carries the key from
-    its creation on, and everything is logged before the version is created, in one call with its key: so a version is
-    either absent (what an attempt left is marked as killed and removed) or complete but for the end of its run and its
-    event, which :func:`complete` makes up for.
+    The version gets no alias, because the gate decides about the champion. A repeat is harmless: the run has the key
+    from its creation on, and everything is logged before the version is created, in one call with its key. So after a
+    kill, a version is either absent (the leftovers are marked as killed and removed at the next attempt) or complete
+    except for the end of its run and its event, which :func:`complete` adds.
 
     Parameters
     ----------
     metrics
-        Name and value on the holdout; what is not finite is left out.
+        Name and value on the holdout; values that are not finite are omitted.
     params
-        Of the estimator; shown on the run.
+        Parameters of the estimator, shown on the run.
     artifacts
         Name and file or folder, logged on the run under ``reports/``.
 
@@ -119,14 +119,14 @@ def register_bundle(
 
 
 def version_of(client: MlflowClient, model: str, run_key: str) -> ModelVersion | None:
-    """Find the version registered under a run key; the lowest, should two machines ever have made two at once."""
+    """Return the version registered under a run key; the lowest if two machines registered it at the same time."""
     found = client.search_model_versions(f"name = '{model}' and tags.`{RUN_KEY}` = '{run_key}'")
     lowest = min(found, key=lambda version: int(version.version), default=None)
-    return lowest and client.get_model_version(model, lowest.version)  # a search knows no aliases
+    return lowest and client.get_model_version(model, lowest.version)  # a search returns no aliases
 
 
 def complete(client: MlflowClient, version: ModelVersion, settings: Settings, *, created: bool) -> Registered:
-    """End a version's run and put its event into the outbox, unless that was done before."""
+    """End a version's run and write its event to the outbox, unless this was done before."""
     name, number, run_id = version.name, int(version.version), str(version.run_id)
     if _is_running(client, run_id):
         client.set_terminated(run_id, "FINISHED")
@@ -136,11 +136,11 @@ def complete(client: MlflowClient, version: ModelVersion, settings: Settings, *,
 
 
 def log_registration(registered: Registered) -> None:
-    """Say whether a run made a version or found it."""
+    """Log whether a version was registered now or before."""
     if registered.created:
         logger.info("registered %s version %d", registered.model, registered.version)
     else:
-        text = "%s version %d was registered from the same data, config and code before"
+        text = "%s version %d was registered before from the same data, configuration and code"
         logger.info(text, registered.model, registered.version)
 
 
@@ -169,7 +169,7 @@ def _is_running(client: MlflowClient, run_id: str) -> bool:
 
 
 def experiment_of(client: MlflowClient, name: str, settings: Settings) -> str:
-    """Find the experiment of a model, or make it."""
+    """Return the experiment of a model; create it if there is none."""
     from mlflow.exceptions import MlflowException
 
     if experiment := client.get_experiment_by_name(name):
@@ -178,19 +178,20 @@ def experiment_of(client: MlflowClient, name: str, settings: Settings) -> str:
     try:
         return str(client.create_experiment(name, artifact_location=root and f"{root}/{name}"))
     except MlflowException as error:
-        if error.error_code == "RESOURCE_ALREADY_EXISTS":  # another machine was faster
+        if error.error_code == "RESOURCE_ALREADY_EXISTS":  # another machine created it first
             return experiment_of(client, name, settings)
         raise
 
 
 def _drop_leftovers(client: MlflowClient, experiment: str, run_key: str, settings: Settings) -> None:
-    """Mark the runs of killed attempts as killed, delete them and the models they logged."""
+    """Mark the runs of killed attempts as killed, and delete them with the models they logged."""
     same_key = f"tags.`{RUN_KEY}` = '{run_key}'"
     runs = client.search_runs([experiment], f"{same_key} and attributes.status = 'RUNNING'")
     models = client.search_logged_models([experiment], same_key) if runs else []
     for run in runs:
         logger.info(
-            "an earlier attempt was killed while registering; its run %s is marked and deleted", run.info.run_id
+            "an earlier attempt was killed while registering; its run %s is marked as killed and deleted",
+            run.info.run_id,
         )
         for model in models:
             if model.source_run_id == run.info.run_id:
@@ -202,7 +203,7 @@ def _drop_leftovers(client: MlflowClient, experiment: str, run_key: str, setting
 
 
 def _start_run(client: MlflowClient, experiment: str, config: ModelConfig, lineage: Lineage) -> str:
-    # The tags come with the run in one transaction: no run is ever without its key.
+    # MLflow creates the run and its tags in one transaction, so that no run is without its key.
     name = f"{config.model}-{lineage.trigger[:100]}-{lineage.run_key[:8]}"
     return str(client.create_run(experiment, tags=_run_tags(config, lineage), run_name=name).info.run_id)
 
@@ -259,14 +260,14 @@ def _log_facts(
 
 
 def _batches(metrics: list[Metric], params: list[Param]) -> Iterator[tuple[list[Metric], list[Param]]]:
-    """One call for nearly every model; MLflow takes 100 parameters in one."""
+    """Split metrics and parameters into calls of at most 100 parameters; most models need one call."""
     starts = range(0, max(len(metrics), len(params)), MAX_PER_BATCH)
     for start in starts:
         yield metrics[start : start + MAX_PER_BATCH], params[start : start + MAX_PER_BATCH]
 
 
 def named_for_mlflow(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values under names MLflow takes: slices and parameters may bear any character of the data's columns."""
+    """Return values under names MLflow accepts; names of slices and parameters may contain any character."""
     clean = {posixpath.normpath(re.sub(r"[^\w.\-/ ]", "_", name)).lstrip("./")[:MAX_NAME]: name for name in values}
     return {name or "_": values[original] for name, original in clean.items()}
 
@@ -274,7 +275,7 @@ def named_for_mlflow(values: Mapping[str, Any]) -> dict[str, Any]:
 def _log_data(client: MlflowClient, run_id: str, lineage: Lineage) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    # Built directly: MLflow's own digest looks at a sample of the rows and misses changes.
+    # Built directly, because MLflow's own digest covers only a sample of the rows and misses changes.
     source = f'{{"data_version": "{lineage.data_version}"}}'
     data = Dataset(name="training rows", digest=lineage.data_version, source_type="dvc", source=source)
     client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
@@ -303,7 +304,7 @@ def _create_version(
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         _create_registered_model(client, config)
-    # The place of the files, not models:/<id>: without a server MLflow looks an id up at its process-wide address.
+    # The path of the files, not models:/<id>: without a server, MLflow resolves an id at its process-wide address.
     created = client.create_model_version(
         config.model,
         model.artifact_location,
@@ -321,12 +322,12 @@ def _create_registered_model(client: MlflowClient, config: ModelConfig) -> None:
     try:
         client.create_registered_model(config.model, tags={"perennial.task": config.task})
     except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another machine was faster
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another machine created it first
             raise
 
 
 def _only(client: MlflowClient, created: ModelVersion, run_key: str) -> ModelVersion:
-    """Keep the lowest version of a key: two machines that train the same at once end with one."""
+    """Keep the lowest version of a key, so that two machines that train it at the same time end with one version."""
     lowest = version_of(client, created.name, run_key)
     if lowest is None or int(lowest.version) == int(created.version):
         return created

@@ -1,4 +1,4 @@
-"""Read MLflow's registry: which models there are, and everything about one version."""
+"""Read MLflow's registry: list models and describe versions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ LINEAGE = (
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """One line about a model.
+    """Summary of a model, one line of ``perennial models``.
 
     Parameters
     ----------
@@ -61,11 +61,11 @@ class ModelSummary:
     n_versions
         Registered versions; 0 for a model file that was never trained.
     champion, challenger
-        The versions that bear these aliases, or None.
+        The versions with these aliases, or None.
     newest
         The highest version, or None.
     metric, value
-        The gate's metric and its holdout value, of the champion or else the newest version.
+        The gate's metric and its holdout value, for the champion, or for the newest version if there is none.
     created_at
         When the newest version was registered, ISO 8601 in UTC.
     """
@@ -86,20 +86,20 @@ class ModelSummary:
 
 @dataclass(frozen=True)
 class VersionDetail:
-    """Everything people ask about one version.
+    """Description of one version.
 
     Parameters
     ----------
     model, version, aliases
-        What it is called.
+        Its name, number and aliases.
     run_id
         The MLflow run that made it.
     created_at
         ISO 8601 in UTC.
     data_version, gate
-        What it was made from; ``passed``, ``refused``, ``undecided`` or ``not judged``.
+        The data version it was trained on; ``passed``, ``refused``, ``undecided`` or ``not judged``.
     gate_metric, gate_value, gate_floor, reasons
-        What the gate looked at, and its sentences.
+        The gate's metric, its value and floor, and the verdict's reasons.
     metrics, params
         As logged on the run.
     lineage
@@ -107,7 +107,7 @@ class VersionDetail:
     files
         Names in the bundle.
     links
-        Title and path (or address) of what there is to look at.
+        Title and path (or address) of its pages.
     """
 
     model: str
@@ -133,7 +133,7 @@ class VersionDetail:
 
 
 def find_registered(model: str, run_key: str, settings: Settings) -> Registered | None:
-    """Find the version a run key has, and end its run where a killed registration did not."""
+    """Return the version of a run key, if any; end its run if a killed registration did not."""
     if is_empty(settings):
         return None
     client = mlflow_client(settings)
@@ -147,7 +147,7 @@ def find_registered(model: str, run_key: str, settings: Settings) -> Registered 
 
 
 def list_models(settings: Settings) -> list[ModelSummary]:
-    """Summarise every model that has a file in the project or a version in the registry, by name."""
+    """Summarise every model with a model file or a registered version, sorted by name."""
     known = {name: ModelSummary(name, 0) for name in model_names(settings.root)}
     if not is_empty(settings):
         client = mlflow_client(settings)
@@ -157,17 +157,18 @@ def list_models(settings: Settings) -> list[ModelSummary]:
 
 
 def show_model(model: str, selector: str | None, settings: Settings) -> VersionDetail:
-    """Everything about one version.
+    """Describe one version.
 
     Parameters
     ----------
     selector
-        A version number, ``champion``, ``challenger``, or None for the champion or else the newest version.
+        A version number, ``champion`` or ``challenger``; None for the champion, or for the newest version if there is
+        none.
 
     Raises
     ------
     ModelNotFoundError
-        No such model, version or alias; the message lists what there is.
+        No such model, version or alias; the message lists the existing ones.
     """
     client = _client_for(model, settings)
     with mlflow_failures(settings):
@@ -186,12 +187,12 @@ def champion_before_history(model: str, settings: Settings) -> int | None:
 
 
 def version_number(model: str, selector: str, settings: Settings) -> int:
-    """Return the number of the version that a number or an alias means.
+    """Return the version number for a number or an alias.
 
     Raises
     ------
     ModelNotFoundError
-        No such model, version or alias; the message lists what there is.
+        No such model, version or alias; the message lists the existing ones.
     """
     client = _client_for(model, settings)
     with mlflow_failures(settings):
@@ -199,12 +200,12 @@ def version_number(model: str, selector: str, settings: Settings) -> int:
 
 
 def registered_version(model: str, version: int, settings: Settings) -> Registered:
-    """Return what a version is registered as, and end its run where a killed registration did not.
+    """Return a registered version; end its run if a killed registration did not.
 
     Raises
     ------
     ModelNotFoundError
-        Nothing was registered yet.
+        Nothing is registered yet.
     """
     client = _client_for(model, settings)
     with mlflow_failures(settings):
@@ -212,7 +213,7 @@ def registered_version(model: str, version: int, settings: Settings) -> Register
 
 
 def data_version_of(model: str, version: int, settings: Settings) -> str:
-    """Return the data version that a registered version was trained on; empty where Perennial did not register it.
+    """Return the data version that a version was trained on; empty if Perennial did not register the version.
 
     Raises
     ------
@@ -250,27 +251,27 @@ def serve_mlflow(settings: Settings, port: int) -> None:
     Raises
     ------
     ConfigError
-        MLflow runs elsewhere already.
+        MLflow's address is that of a running server.
     """
     if settings.mlflow_uri.startswith("http"):
-        raise ConfigError(f"MLflow is served already: open {address(settings)}")
-    mlflow_client(settings)  # makes the database where there is none
+        raise ConfigError(f"MLflow's server is already running: open {address(settings)}")
+    mlflow_client(settings)  # creates the database if there is none
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", settings.mlflow_uri, "--default-artifact-root", str(artifact_root(settings))]
-    # MLflow's server runs jobs for its callers unless told not to; people only look here.
+    # MLflow's jobs execute code for any client; this server is only for its pages.
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     subprocess.run(command, env=environment, check=False)  # noqa: S603 - our own interpreter, our own settings
 
 
 def is_empty(settings: Settings) -> bool:
-    """Whether nothing was registered yet, as far as that is known without MLflow."""
-    # Known without MLflow, whose import takes a second and a half.
+    """Return whether the registry is certainly empty; False if only MLflow can tell."""
+    # MLflow is not imported for this, because its import takes a second and a half.
     return settings.mlflow_uri.startswith(SQLITE) and not Path(settings.mlflow_uri.removeprefix(SQLITE)).exists()
 
 
 def _registered_names(client: MlflowClient) -> list[str]:
     pages = _pages(lambda token: client.search_registered_models(max_results=500, page_token=token))
-    # What others registered under other kinds of names is not ours.
+    # Models with names that Perennial does not allow were registered by other tools.
     return [model.name for model in pages if re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", model.name)]
 
 
@@ -341,7 +342,7 @@ def _selected(model: str, selector: str | None, versions: Sequence[int], aliases
     held = ", ".join(f"{model}@{alias} (version {number})" for alias, number in sorted(aliases.items()))
     numbers = ", ".join(map(str, versions)) if len(versions) <= 10 else f"{versions[0]} to {versions[-1]}"
     raise ModelNotFoundError(
-        f"{model!r} has no version or alias {selector!r}; there are: versions {numbers}; {held or 'no aliases'}"
+        f"{model!r} has no version or alias {selector!r}; it has versions {numbers}; {held or 'no aliases'}"
     )
 
 
@@ -403,7 +404,7 @@ def _links(version: ModelVersion, run: Run | None, files: Sequence[str], setting
         links = {"model card": f"{links['bundle']}/card.html", **links}
     if run is not None:
         links["reports"] = f"{_place(run.info.artifact_uri)}/{REPORTS}"
-        if "perennial.gate" in version.tags:  # the card among the reports was completed with the verdict
+        if "perennial.gate" in version.tags:  # the card in the reports includes the verdict
             links["model card"] = f"{links['reports']}/card.html"
     if settings.mlflow_uri.startswith("http"):
         links["MLflow"] = f"{address(settings).rstrip('/')}/#/models/{version.name}/versions/{version.version}"
@@ -413,7 +414,7 @@ def _links(version: ModelVersion, run: Run | None, files: Sequence[str], setting
 
 
 def _place(uri: str) -> str:
-    """Return a path where the files lie on this machine, the address elsewhere."""
+    """Return a path if the files are on this machine, else the address."""
     parts = urlsplit(uri)
     return unquote(parts.path) if parts.scheme in {"", "file"} else uri
 

@@ -1,8 +1,8 @@
-"""Bring the bundle of a champion to where the prediction service reads it.
+"""Fetch the bundle of a champion into the folder that the prediction service reads.
 
 ``python -m tasks.serving.bring_bundle`` reads one line of JSON, a :class:`Question`, and prints one:
-``{"manifest": …}``, or ``{"error": …, "kind": "bundle" | "storage"}``. It is a process of its own because
-the service imports no MLflow, and because what is read here for the first time may be anything.
+``{"manifest": …}``, or ``{"error": …, "kind": "bundle" | "storage"}``. It is a separate process
+because the service imports no MLflow, and because a bundle that is not yet verified may contain anything.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tasks.registry.fetch import fetched
 
 @dataclass(frozen=True)
 class Question:
-    """Which bundle to bring, see :class:`serving.processes.follower.Wanted`."""
+    """The bundle to fetch, see :class:`serving.processes.follower.Wanted`."""
 
     model: str
     version: int
@@ -34,30 +34,30 @@ class Question:
 
 
 def bring_bundle(question: Question, settings: Settings) -> str:
-    """Fetch a bundle, check that it is what the gate judged and that it answers, and put it in its place.
+    """Fetch a bundle, check that it is the one the gate judged and that it predicts, and move it into place.
 
-    A repeat is harmless: the place is named by the bundle's content.
+    A repeat is harmless: the folder is named by the hash of the bundle's manifest.
 
     Returns
     -------
     str
-        SHA-256 of its manifest, the name of its folder.
+        SHA-256 of its manifest, which is the name of its folder.
 
     Raises
     ------
     BundleError
-        It is not what was judged, or does not load.
+        It is not the bundle that was judged, or does not load.
     ModelNotFoundError
         The registry has no such version.
     StorageError
-        MLflow or the artifact store is away, or the disk is full.
+        MLflow or the artifact store is unavailable, or the disk is full.
     """
     with fetched(question.model, question.version, settings) as found:
         if question.manifest not in (None, found.manifest_sha256):
             raise BundleError(
                 f"version {question.version} of {question.model!r} in the registry has another manifest "
                 f"({found.manifest_sha256[:12]}…) than the one the gate judged ({str(question.manifest)[:12]}…): "
-                "somebody changed the registry; train again, or bring it back from a backup"
+                "the registry was changed; train again, or restore it from a backup"
             )
         load_model(
             found.folder,
@@ -72,7 +72,7 @@ def bring_bundle(question: Question, settings: Settings) -> str:
             shutil.rmtree(place, ignore_errors=True)
             found.folder.replace(place)
         except OSError as error:
-            raise StorageError(f"the bundle cannot be put into {place}: {error}; free the disk") from error
+            raise StorageError(f"the bundle cannot be moved to {place}: {error}; free disk space") from error
         return found.manifest_sha256
 
 

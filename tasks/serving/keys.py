@@ -1,4 +1,4 @@
-"""Give, list and take back keys to the prediction service."""
+"""Create, list and revoke API keys of the prediction service."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from store.database import open_database
 from store.key_text import PREFIX, SCOPES, key_parts, key_state, new_key
 
 SHOWN_ONCE = (
-    "The key is shown only now: Perennial keeps a hash of it. Send it as 'Authorization: Bearer KEY'.\n"
-    "To take it back: perennial keys revoke {id}"
+    "The key is shown only once: Perennial stores its hash. Send it as 'Authorization: Bearer KEY'.\n"
+    "To revoke it: perennial keys revoke {id}"
 )
 _MAX_NAME = 255
 
@@ -29,27 +29,27 @@ def create_key(
     days: int | None = None,
     rate: float | None = None,
 ) -> tuple[ApiKey, str]:
-    """Make a key, keep it without its secret, and return it with its text.
+    """Create a key, store it without its secret, and return it with its text.
 
     Parameters
     ----------
     name
-        Whose it is; several keys may bear one name.
+        Its owner; several keys may have one name.
     scopes
-        What it may do.
+        Its permissions.
     models
-        Models it is for; empty for all.
+        Models it gives access to; empty for all.
     settings
         Names the database.
     days
-        Until it ends; None for never.
+        Days until it expires; None for never.
     rate
-        Requests per second; None for no bound.
+        Maximum requests per second; None for no limit.
 
     Raises
     ------
     ConfigError
-        The name cannot be printed on a line, a scope is none, or a model is not in the project.
+        The name is empty, too long or not printable, a scope is unknown, or a model name is invalid.
     """
     _check_name(name)
     _check_scopes(scopes)
@@ -67,12 +67,12 @@ def list_keys(settings: Settings) -> list[ApiKey]:
 
 
 def revoke(text: str, settings: Settings) -> ApiKey:
-    """Take a key back. Harmless where it was taken back before: the first moment stays.
+    """Revoke a key. A repeat changes nothing: the time of the first revocation is kept.
 
     Parameters
     ----------
     text
-        Its id, or the whole key, which is what somebody has who finds one where it should not be.
+        Its id or the whole key, so that a leaked key can be revoked.
     settings
         Names the database.
 
@@ -85,12 +85,12 @@ def revoke(text: str, settings: Settings) -> ApiKey:
     key_id = parts[0] if parts else text.removeprefix(PREFIX)
     engine = open_database(settings.database_url)
     if not revoke_key(engine, key_id, datetime.now(UTC)):
-        raise ConfigError(f"there is no key {key_id!r}; 'perennial keys list' shows the ids")
+        raise ConfigError(f"no API key {key_id!r}; 'perennial keys list' shows the ids")
     return next(key for key in api_keys(engine) if key.id == key_id)
 
 
 def key_document(key: ApiKey) -> dict[str, Any]:
-    """Return a key as a document for machines, without the hash of its secret."""
+    """Return a key as content for JSON, without the hash of its secret."""
     return {
         "id": key.id,
         "name": key.name,
@@ -106,20 +106,20 @@ def key_document(key: ApiKey) -> dict[str, Any]:
 
 def _check_name(name: str) -> None:
     if not (name.strip() and len(name) <= _MAX_NAME and name.isprintable()):
-        raise ConfigError(f"the name of a key has 1 to {_MAX_NAME} characters that can be printed, found {name!r}")
+        raise ConfigError(f"expected a key name of 1 to {_MAX_NAME} printable characters, found {name!r}")
 
 
 def _check_scopes(scopes: Sequence[str]) -> None:
     strangers = [scope for scope in scopes if scope not in SCOPES]
     if strangers or not scopes:
         found = ", ".join(map(repr, strangers)) or "none"
-        raise ConfigError(f"a key needs at least one scope of {', '.join(SCOPES)}, found {found}")
+        raise ConfigError(f"expected at least one of the scopes {', '.join(SCOPES)}, found {found}")
 
 
 def _check_model(model: str, settings: Settings) -> None:
     if model not in model_names(settings.root):
         existing_model_path(settings.root, model)
-        raise ConfigError(f"{model!r} is not the name of a model")
+        raise ConfigError(f"{model!r} is not a valid model name")
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Rehearse a bundle's serving: rows to ask are kept at training time, a fresh process asks them at judging time."""
+"""Rehearse a bundle's serving: training stores rows and outputs; at judging, a fresh process predicts them again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tasks.registry.bundle import example_rows
 COMMAND = (sys.executable, "-m", "serving.rehearsal.rehearse")
 TIMEOUT_SECONDS = 300.0
 
-# All that the process is given of the environment: a bundle that is not what it should be finds no secret there.
+# The only environment variables of the process, so that a malicious bundle finds no secret.
 PASSED_ON = (
     "LANG",
     "LC_ALL",
@@ -46,12 +46,12 @@ PASSED_ON = (
 
 
 def rehearsal_table(frame: pd.DataFrame, output: npt.NDArray[Any], contract: FeatureContract) -> bytes:
-    """Parquet file of the rows that a rehearsal asks, with the training pipeline's answers.
+    """Return a Parquet file of the rows that a rehearsal predicts, with the training pipeline's outputs.
 
     Parameters
     ----------
     frame, output
-        Raw rows of the holdout, and the pipeline's answers: probabilities (n, k) or values (n,).
+        Raw rows of the holdout, and the pipeline's outputs: probabilities (n, k) or values (n,).
 
     Returns
     -------
@@ -66,23 +66,23 @@ def rehearsal_table(frame: pd.DataFrame, output: npt.NDArray[Any], contract: Fea
 
 
 class Rehearsal:
-    """A rehearsal in a process of its own, which imports at once what serving needs and then waits to be asked.
+    """A rehearsal in a separate process, which imports serving's libraries at once and then waits for a bundle.
 
-    Leaving the block ends it; so does the end of this process.
+    The process ends with the block, or with this process.
 
     Parameters
     ----------
     command
-        Reads a question and prints a :class:`~core.gate.decision.ServingVerdict` as its last line.
-        :data:`COMMAND` where empty.
+        Reads a question and prints a :class:`~core.gate.decision.ServingVerdict` as its last line; :data:`COMMAND` if
+        empty.
     timeout_seconds
-        From the question; a process that takes longer is ended.
+        Maximum time from the question to the verdict; a process that takes longer is killed.
     """
 
     def __init__(self, command: Sequence[str] = (), timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._timeout_seconds = timeout_seconds
         self._deadline = time.monotonic() + timeout_seconds
-        # Files, not pipes: nobody reads while the gate computes, and a full pipe would stop the process.
+        # Files, not pipes: a pipe is not read while the gate computes, and a full pipe would block the process.
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the block is left
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the block is left
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -104,18 +104,18 @@ class Rehearsal:
         self._errors.close()
 
     def ask(self, folder: Path, manifest_sha256: str, trusted: Sequence[str], gate: Gate) -> None:
-        """Let the process rehearse a bundle.
+        """Start the rehearsal of a bundle.
 
         Parameters
         ----------
         folder
-            A private copy of the bundle; stays until the rehearsal has finished.
+            A private copy of the bundle, kept until the rehearsal has finished.
         manifest_sha256
             Hash of its manifest as it was registered.
         trusted
-            Types the stored pipeline may hold, see :func:`core.train.trust.trusted_types`.
+            Types the stored pipeline may contain, see :func:`core.train.trust.trusted_types`.
         gate
-            Names the bound of the latency.
+            Section of the model file with the latency limit.
         """
         question = {
             "folder": str(folder.resolve()),
@@ -124,7 +124,7 @@ class Rehearsal:
             "max_latency_ms": gate.max_latency_ms,
         }
         self._deadline = time.monotonic() + self._timeout_seconds
-        # A process that is gone already is told by its missing verdict.
+        # If the process has already ended, :meth:`finish` reports the missing verdict.
         with suppress(BrokenPipeError), cast("IO[bytes]", self._process.stdin) as asked:
             asked.write(json.dumps(question).encode() + b"\n")
 
@@ -133,18 +133,18 @@ class Rehearsal:
         try:
             status = self._process.wait(max(0.0, self._deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            return _failed(f"the rehearsal of serving took longer than {self._timeout_seconds:g} s and was ended")
+            return _failed(f"the rehearsal of serving took longer than {self._timeout_seconds:g} s and was stopped")
         lines = _lines(self._printed)
         try:
             return TypeAdapter(ServingVerdict).validate_json(lines[-1] if status == 0 and lines else "")
         except ValidationError:
-            last = "; ".join(_lines(self._errors)[-1:]) or "it printed nothing"
-            return _failed(f"the process that rehearsed serving broke off (exit {status}): {last[:500]}")
+            last = "; ".join(_lines(self._errors)[-1:]) or "no output"
+            return _failed(f"the process of the serving rehearsal failed (exit {status}): {last[:500]}")
 
 
 def _environment() -> dict[str, str]:
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    # OpenMP threads that spin while they wait would make the answers look slow beside the gate's own computations.
+    # OpenMP threads that spin while they wait would increase the measured latency beside the gate's computations.
     return {**passed_on, "OMP_WAIT_POLICY": "PASSIVE"}
 
 

@@ -1,4 +1,4 @@
-"""Sign deliveries of webhooks as their senders do, and send them: to try a set-up out."""
+"""Sign and send webhook deliveries as their senders do, to test a configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SECRET_BYTES = 32
 TIMEOUT_SECONDS = 30.0
-"""The service answers within ten."""
+"""The service answers within 10 s."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Delivery:
     Parameters
     ----------
     headers
-        With the signature.
+        Headers with the signature.
     body
-        As it is signed.
+        The signed body.
     """
 
     headers: dict[str, str]
@@ -41,12 +41,12 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the service said to a delivery.
+    """The service's answer to a delivery.
 
     Parameters
     ----------
     status_code
-        200 where it asks for nothing, 202 where it is kept.
+        200 if the delivery requests nothing, 202 if its trigger is stored.
     status, id, reason
         Of the delivery; the trigger's id, and why.
     """
@@ -61,27 +61,27 @@ class Answer:
         return dict(vars(self))
 
     def lines(self) -> list[str]:
-        """Return the answer for people."""
+        """Return the answer as lines of text."""
         meaning = {
-            "accepted": "it is in the inbox",
-            "known": "it came before and starts nothing",
-            "ignored": "it asks for nothing",
+            "accepted": "the trigger is in the inbox",
+            "known": "the delivery was received before; it starts nothing",
+            "ignored": "the delivery requests nothing",
         }
         return [f"{self.status_code} {self.status}: {meaning.get(self.status, '')} ({self.id})", f"  {self.reason}"]
 
 
 def new_secret() -> str:
-    """Return a fresh secret in the form of Standard Webhooks; the other conventions take it as a text."""
+    """Return a new secret in the format of Standard Webhooks; the other conventions use it as plain text."""
     return f"whsec_{b64encode(secrets.token_bytes(SECRET_BYTES)).decode()}"
 
 
 def hook_key(settings: HookSettings, model: str, *, sender: str | None, convention: str | None) -> HookKey:
-    """Return the first key that fits.
+    """Return the first matching key.
 
     Raises
     ------
     ConfigError
-        None does; the message says how to set one.
+        There is none; the message says how to set one.
     """
     for key in settings.keys:
         if key.allows(model) and sender in (None, key.sender) and convention in (None, key.convention):
@@ -89,20 +89,20 @@ def hook_key(settings: HookSettings, model: str, *, sender: str | None, conventi
     variables = [f"PERENNIAL_HOOKS_{name.upper()}" for name in HOOK_CONVENTIONS if convention in (None, name)]
     whose = f" of {sender!r}" if sender else ""
     raise ConfigError(
-        f"there is no secret{whose} for {model!r} in {' or '.join(variables)}; set one, for the service too: "
+        f"no secret{whose} for {model!r} in {' or '.join(variables)}; set one here and for the service: "
         f'{variables[0]}="{sender or "ci"}=$(perennial hooks secret)"'
     )
 
 
 def signed_delivery(key: HookKey, model: str, delivery_id: str, reason: str, at: datetime) -> Delivery:
-    """Return a delivery that asks for a retraining, in the convention of a key.
+    """Return a delivery that requests a retraining, in the convention of a key.
 
     Parameters
     ----------
     delivery_id
-        Names it. The same one with the same reason is the same delivery.
+        Its id. The same id with the same reason is the same delivery.
     at
-        When it is signed.
+        Time of the signature.
     """
     if key.convention == "github":
         return _of_github(key, delivery_id, reason)
@@ -130,7 +130,7 @@ def _of_github(key: HookKey, delivery_id: str, reason: str) -> Delivery:
     repository = {"full_name": f"{key.sender}/test", "default_branch": "main"}
     content = {
         "ref": "refs/heads/main",
-        # What a delivery is known by is its body, so the id has to be in it.
+        # A delivery is identified by its body, so the body contains the id.
         "after": delivery_id,
         "repository": repository,
         "pusher": {"name": "perennial hooks send"},
@@ -149,18 +149,18 @@ def send_delivery(key: HookKey, model: str, url: str, *, delivery_id: str | None
     Parameters
     ----------
     key
-        Signs it.
+        Key that signs it.
     url
-        Of the service.
+        Address of the service.
     delivery_id
-        A new one where None is given.
+        Id of the delivery; a new one if None.
 
     Raises
     ------
     ConfigError
         The service refuses it.
     StorageError
-        The service cannot be reached, or cannot keep it now.
+        The service is unreachable, or cannot store the trigger now.
     """
     import httpx
 
@@ -184,7 +184,9 @@ def _answer(found: httpx.Response, key: HookKey, address: str) -> Answer:
             return Answer(found.status_code, content["status"], content["id"], content["reason"])
         detail = str(content["detail"])
     except (ValueError, TypeError, LookupError):
-        raise ConfigError(f"{address} answered {found.status_code}, and not as the prediction service does") from None
+        raise ConfigError(
+            f"{address} answered {found.status_code}, but not as Perennial's prediction service; check --url"
+        ) from None
     kind = StorageError if found.status_code >= 500 else ConfigError
     raise kind(
         f"the service answered {found.status_code}: {detail} (signed as {key.sender!r}, {key.convention}). "
@@ -193,6 +195,6 @@ def _answer(found: httpx.Response, key: HookKey, address: str) -> Answer:
 
 
 _ADVICE = {
-    401: "The service knows the secrets it was started with: start it with the same PERENNIAL_HOOKS_… variables.",
-    404: "docs/webhooks.md has the address.",
+    401: "The service uses the secrets of its start: restart it with the same PERENNIAL_HOOKS_… variables.",
+    404: "See docs/webhooks.md for the address.",
 }

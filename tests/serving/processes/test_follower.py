@@ -119,7 +119,7 @@ def test_a_bundle_that_was_changed_leaves_the_old_version_in_place(installation:
     found = watch.look()
     assert found is not None
     assert (found.version, found.sequence) == (1, 1)
-    assert "somebody changed the registry" in (found.trouble or "")
+    assert "the registry was changed" in (found.trouble or "")
     assert watch.failures == [("credit", "bundle")]
     watch.look()
     assert watch.fetched == [1, 2]

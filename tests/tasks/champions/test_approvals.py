@@ -342,7 +342,7 @@ def test_a_rollback_needs_its_target(installation: Settings, client: MlflowClien
 def test_what_is_not_there_is_named(installation: Settings) -> None:
     """Unknown models and versions, and empty reasons, are the caller's to correct."""
     for ask in (approve, reject):
-        with pytest.raises(ModelNotFoundError, match="no version or alias '9'; there are: versions 1, 2, 3, 4"):
+        with pytest.raises(ModelNotFoundError, match="no version or alias '9'; it has versions 1, 2, 3, 4"):
             ask("credit", "9", "why not", installation)
         with pytest.raises(ModelNotFoundError, match=r"no model '\.\./credit'"):
             ask("../credit", "1", "why not", installation)

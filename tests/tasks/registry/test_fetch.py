@@ -78,17 +78,17 @@ def _loop(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        pytest.param(shutil.rmtree, "has no manifest.json any more", id="gone"),
-        pytest.param(lambda folder: (folder / MANIFEST).unlink(), "has no manifest.json any more", id="no manifest"),
+        pytest.param(shutil.rmtree, "has no manifest.json", id="gone"),
+        pytest.param(lambda folder: (folder / MANIFEST).unlink(), "has no manifest.json", id="no manifest"),
         pytest.param(
             lambda folder: (folder / MANIFEST).write_text("{}"), "not the one that was registered", id="other"
         ),
         pytest.param(reseal, "not the one that was registered", id="resealed"),
         pytest.param(lambda folder: (folder / "MLmodel").unlink(), "lacks 'MLmodel'", id="deleted"),
-        pytest.param(lambda folder: (folder / "code.py").write_text(""), "holds 'code.py'", id="added"),
-        pytest.param(lambda folder: (folder / "plots" / "x").write_text(""), "holds 'plots/x'", id="added below"),
-        pytest.param(lambda folder: (folder / "code").mkdir(), "holds 'code'", id="folder added"),
-        pytest.param(_loop, "holds 'again'", id="endless"),
+        pytest.param(lambda folder: (folder / "code.py").write_text(""), "contains 'code.py'", id="added"),
+        pytest.param(lambda folder: (folder / "plots" / "x").write_text(""), "contains 'plots/x'", id="added below"),
+        pytest.param(lambda folder: (folder / "code").mkdir(), "contains 'code'", id="folder added"),
+        pytest.param(_loop, "contains 'again'", id="endless"),
         pytest.param(_grow, "'contract.json' with 1,099,511,627,776 bytes", id="a terabyte"),
         pytest.param(
             lambda folder: (folder / "model.skops").write_bytes(b"x" * (folder / "model.skops").stat().st_size),
@@ -122,7 +122,7 @@ def test_another_version_in_its_place_is_refused(registry: Settings, client: Mlf
     older = client.get_model_version("credit", "1").tags["perennial.manifest"]
     client.set_model_version_tag("credit", "2", "perennial.manifest", older)
     with (
-        pytest.raises(BundleError, match="'credit' version 2 is that of model 'credit', run aaaa"),
+        pytest.raises(BundleError, match="'credit' version 2 belongs to model 'credit', run aaaa"),
         fetched("credit", 2, registry),
     ):
         pass
@@ -154,5 +154,5 @@ def test_a_folder_that_cannot_be_made_is_named(registry: Settings) -> None:
     registered(registry)
     shutil.rmtree(registry.var / "work")
     (registry.var / "work").write_text("")
-    with pytest.raises(StorageError, match="no folder can be made"), fetched("credit", 1, registry):
+    with pytest.raises(StorageError, match="no folder can be created"), fetched("credit", 1, registry):
         pass

@@ -128,7 +128,7 @@ def test_a_project_with_odd_characters_in_its_path(tmp_path: Path, empty_databas
 @pytest.mark.parametrize(
     ("model", "selector", "message"),
     [
-        ("credit", "7", r"no version or alias '7'; there are: versions 1; credit@champion \(version 1\)"),
+        ("credit", "7", r"no version or alias '7'; it has versions 1; credit@champion \(version 1\)"),
         ("credit", "latest", "no version or alias 'latest'"),
         ("bikes", None, "train it with 'perennial train bikes'"),
         ("nothing", None, "there is no model 'nothing'; models here: bikes, credit"),

@@ -67,6 +67,6 @@ def test_another_model_in_its_place_is_refused(registry: Settings, client: Mlflo
     for tag in (MANIFEST, RUN_KEY):
         value = client.get_model_version("credit", "1").tags[tag]
         client.set_model_version_tag("fraud", "1", tag, value)
-    with pytest.raises(BundleError, match="'fraud' version 1 is that of model 'credit'"):
+    with pytest.raises(BundleError, match="'fraud' version 1 belongs to model 'credit'"):
         bring_bundle(_question(registry, 1, None, "fraud"), registry)
     assert _brought(registry) == []

@@ -36,7 +36,7 @@ def test_a_key_is_printed_once(project: Settings) -> None:
     """Alone on standard output, for a pipe; the words about it go to standard error."""
     result = _invoke("create", "shop", "--scope", "predict", "--scope", "label", "--days", "30", "--rate", "5")
     assert re.fullmatch(r"pk_[0-9a-f]{12}_[A-Za-z0-9_-]{43}\n", result.stdout)
-    assert "shown only now" in result.stderr
+    assert "shown only once" in result.stderr
     (key,) = api_keys(open_database(project.database_url))
     assert (key.name, key.scopes, key.models, key.rate) == ("shop", ("predict", "label"), (), 5.0)
     assert key.expires_at == key.created_at + timedelta(days=30)
@@ -101,7 +101,7 @@ def test_a_key_is_taken_back_for_good(project: Settings) -> None:
         (("create", "shop"), "Missing option '--scope'"),
         (("create", "shop", "--scope", "admin"), "'admin' is not one of"),
         (("create", "shop", "--scope", "predict", "--model", "gone"), "no model file"),
-        (("create", "shop", "--scope", "predict", "--model", "../models/credit"), "not the name of a model"),
+        (("create", "shop", "--scope", "predict", "--model", "../models/credit"), "not a valid model name"),
         (("create", " ", "--scope", "predict"), "can be printed"),
         (("create", "a\x1b[2Jb", "--scope", "predict"), "can be printed"),
         (("create", "x" * 256, "--scope", "predict"), "1 to 255"),

@@ -63,11 +63,11 @@ def test_a_bundle_that_is_not_the_registered_one_fails(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "says"),
     [
-        ("import os; os.abort()", "broke off (exit -6): it printed nothing"),
-        ("raise ValueError('tree of no leaves')", "broke off (exit 1): ValueError: tree of no leaves"),
-        ("print('no verdict')", "broke off (exit 0)"),
-        ("print('{\"passed\": true}')", "broke off (exit 0)"),
-        ("", "broke off (exit 0): it printed nothing"),
+        ("import os; os.abort()", "failed (exit -6): no output"),
+        ("raise ValueError('tree of no leaves')", "failed (exit 1): ValueError: tree of no leaves"),
+        ("print('no verdict')", "failed (exit 0)"),
+        ("print('{\"passed\": true}')", "failed (exit 0)"),
+        ("", "failed (exit 0): no output"),
     ],
 )
 def test_a_process_that_breaks_off_has_failed(code: str, says: str) -> None:

@@ -53,7 +53,7 @@ def test_a_delivery_in_each_convention(service: Running, convention: str) -> Non
     assert (first[0], second[0]) == (0, 0)
     answer = json.loads(first[1])
     assert (answer["status_code"], answer["status"]) == (202, "accepted")
-    assert second[1].startswith("202 known: it came before and starts nothing")
+    assert second[1].startswith("202 known: the delivery was received before; it starts nothing")
     (kept,) = triggers(open_database(service.database_url))
     assert kept.id == answer["id"]
 
@@ -107,7 +107,7 @@ def test_another_service_is_told_from_ours() -> None:
     with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:
         thread = threading.Thread(target=other.handle_request)
         thread.start()
-        with pytest.raises(ConfigError, match="answered 501, and not as the prediction service does"):
+        with pytest.raises(ConfigError, match="answered 501, but not as Perennial's prediction service"):
             send_delivery(key, "credit", f"http://127.0.0.1:{other.server_port}", delivery_id=None, reason="")
         thread.join()
     with pytest.raises(StorageError):
@@ -116,6 +116,6 @@ def test_another_service_is_told_from_ours() -> None:
 
 def test_a_key_for_another_model_is_not_taken() -> None:
     """The service would refuse it."""
-    with pytest.raises(ConfigError, match="there is no secret of 'other' for 'credit'"):
+    with pytest.raises(ConfigError, match="no secret of 'other' for 'credit'"):
         hook_key(hook_settings(), "credit", sender="other", convention=None)
     assert hook_key(hook_settings(), "bike", sender="other", convention=None).sender == "other"
