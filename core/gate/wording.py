@@ -49,7 +49,7 @@ def check_badge(check: Check) -> Badge:
     if check.passed is None:
         return Badge("– no answer", "none")
     if check.passed:
-        return Badge("✓ held", "good")
+        return Badge("✓ passed", "good")
     return Badge("✗ failed", "bad") if check.counts else Badge("? not enough", "warn")
 
 

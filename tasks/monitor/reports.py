@@ -1,11 +1,11 @@
-"""The two drift reports: a training's holdout, and a window, each beside the training rows."""
+"""The drift report of a window against its reference."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from core.drift.columns import ColumnDrift
-from core.drift.monitored_window import MonitoredWindow
+from core.drift.monitored_window import CHAMPION, MonitoredWindow
 from core.drift.verdict import DriftEvidence
 from core.text import percent
 from tasks.monitor.reference import Reference
@@ -15,7 +15,7 @@ from tasks.reports.drift import DriftReport, report_column
 def window_report(
     window: MonitoredWindow, reference: Reference, sample: pd.DataFrame, evidence: DriftEvidence
 ) -> DriftReport:
-    """Start the page of a window beside the rows it is held against."""
+    """Start the page that compares a window with its reference rows."""
     target = reference.contract.target
     columns = [
         report_column(column, target if column.role == "target" else column.name, _weight(column))
@@ -29,8 +29,14 @@ def window_report(
         window.folder,
         window.config.training.seed,
         notes=_window_notes(evidence),
-        title=f"{evidence.model}: the rows of now beside those champion {evidence.champion} was trained on",
+        title=f"{evidence.model}: current rows against {_reference_text(evidence)}",
     )
+
+
+def _reference_text(evidence: DriftEvidence) -> str:
+    if evidence.against == CHAMPION:
+        return f"the training rows of version {evidence.champion}"
+    return f"data version {evidence.against.removesuffix('.dir')[:12]}"
 
 
 def _weight(column: ColumnDrift) -> str:
@@ -39,7 +45,7 @@ def _weight(column: ColumnDrift) -> str:
 
 def _window_notes(evidence: DriftEvidence) -> list[str]:
     rows = evidence.window
-    notes = [f"Scores are those of all {rows.n_rows:,} rows, counted in bins that were fixed at training."]
+    notes = [f"Scores are computed from all {rows.n_rows:,} current rows, in bins fixed at training."]
     if rows.first_time and rows.last_time:
-        notes.append(f"Rows from {rows.first_time:%Y-%m-%d %H:%M} to {rows.last_time:%Y-%m-%d %H:%M}.")
+        notes.append(f"Current rows are from {rows.first_time:%Y-%m-%d %H:%M} to {rows.last_time:%Y-%m-%d %H:%M}.")
     return [*notes, *(performance.reason for performance in evidence.performance), *rows.notes]

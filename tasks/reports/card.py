@@ -32,7 +32,7 @@ class Card:
 
 
 def render_card(facts: CardFacts) -> Card:
-    """Render the card from facts alone; every value of data is escaped for the form it goes into."""
+    """Render the card from its facts; every value from data is escaped for its format."""
     content = {name: getattr(facts, name) for name in facts.__dataclass_fields__}
     content |= {
         "limits": facts.limits,
@@ -49,12 +49,12 @@ def render_card(facts: CardFacts) -> Card:
 
 
 def template_environment() -> jinja2.Environment:
-    """Jinja with HTML escaping on and the formats of our pages."""
+    """Return a Jinja environment with HTML escaping and the number formats of our pages."""
     import jinja2
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
-        # Markdown has no autoescaping: its templates put every value of data through the filter ``md``.
+        # Markdown has no autoescaping: its templates pass every value from data through the filter ``md``.
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),
         undefined=jinja2.StrictUndefined,
     )
@@ -108,6 +108,6 @@ def _spread(scores: Sequence[float] | None) -> str:
 
 
 def _md(value: object) -> str:
-    """Escape what Markdown or HTML inside Markdown would read as markup, and what cannot be seen."""
+    """Escape Markdown and HTML markup, and invisible characters."""
     flat = readable(re.sub(r"\s+", " ", str(value)), MARKDOWN_LENGTH)
     return re.sub(r"([\\`*_\[\]{}|#!])", r"\\\1", html.escape(flat, quote=False))

@@ -1,6 +1,6 @@
-"""Columns of two samples made fit to be drawn: whatever they hold, their plots are legible and can be made.
+"""Prepare columns of two samples for drawing, so that plots of extreme or unusual values are legible.
 
-Only what is drawn changes here; scores and verdicts come from the rows as they are.
+Only the drawn values change; scores and verdicts are computed from the original rows.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from core.feature_contract import MISSING
 from core.text import readable
 
 MAX_LEVELS = 30
-"""Levels drawn as bars of their own; a plot of more says nothing, and Evidently's time grows with their square."""
+"""Levels with a bar each; a plot of more levels is not legible, and Evidently's time grows with their square."""
 
 LABEL_LENGTH = 30
 SPARK_BINS = 24
 SPARK_SIZE = (150, 30)
 TAIL = 0.01
-"""Beyond these quantiles, and further out than the range between them, values are drawn at the end of the plot."""
+"""Values outside these quantiles by more than the range between them are drawn at the end of the plot."""
 
 LARGEST = 1e300
 STEPS = 10_000
-"""Values are drawn to this part of their range: closer ones could make bins that floating point cannot tell apart."""
+"""Values are rounded to this part of their range: closer values could give bins with equal floating-point edges."""
 
-# Text for Evidently and plotly has no character that could begin markup: plotly reads some tags even in labels.
+# Text for Evidently and plotly has no character that could begin markup: plotly interprets some tags even in labels.
 _LOOKALIKES = str.maketrans({"<": "\u2039", ">": "\u203a", "&": "\uff06"})
 
 Floats = npt.NDArray[np.float64]
@@ -46,7 +46,7 @@ class Drawing:
     reference, current
         float64 with NaN, or text without any; empty where the column cannot be drawn.
     remarks
-        What the drawing leaves out or changes, as sentences without a full stop.
+        What the drawing omits or changes, as sentences without a full stop.
     """
 
     kind: str
@@ -56,12 +56,12 @@ class Drawing:
 
     @property
     def drawable(self) -> bool:
-        """Whether both sides hold a value."""
+        """Whether both samples have a value."""
         return len(self.reference) > 0 and len(self.current) > 0
 
 
 def number_drawing(reference: Floats, current: Floats) -> Drawing:
-    """Draw numbers: infinite ones left out, wild ones at the ends, extreme magnitudes in a unit of their own."""
+    """Draw numbers: infinite values are omitted, outliers drawn at the ends, extreme magnitudes scaled."""
     finite = [np.where(np.isfinite(side), side, np.nan) for side in (reference, current)]
     remarks = _infinite_remark(reference, current)
     bare = _bare_sides(np.isfinite(side).any() for side in finite)
@@ -79,7 +79,7 @@ def number_drawing(reference: Floats, current: Floats) -> Drawing:
 
 
 def level_drawing(reference: pd.Series, current: pd.Series) -> Drawing:
-    """Draw levels: missing as one of them, the most frequent by name and the rest together, each fit for a page.
+    """Draw levels: missing values as a level, the most frequent levels by name, and all others together.
 
     Parameters
     ----------
@@ -101,14 +101,14 @@ def level_drawing(reference: pd.Series, current: pd.Series) -> Drawing:
 
 
 def shown_names(names: Sequence[str], limit: int) -> list[str]:
-    """Give each name a form of its own that holds no markup, nothing unseen and at most about `limit` characters.
+    """Return distinct names without markup and invisible characters, each of at most about `limit` characters.
 
     Examples
     --------
     >>> shown_names(["age", "x" * 9, "x" * 8, "a b"], limit=6)
     ['age', 'xxxxx…', 'xxxxx… (2)', 'a b']
     """
-    # Evidently makes columns of its own by these names beside the one it draws.
+    # Evidently creates columns with these names beside the one it draws.
     taken = {"", "index", "per"}
     shown = []
     for name in names:
@@ -123,12 +123,12 @@ def shown_names(names: Sequence[str], limit: int) -> list[str]:
 
 
 def spark_svg(drawing: Drawing) -> str:
-    """Draw both distributions in the size of a word: the reference as an area, the current rows as a line.
+    """Draw both distributions as a sparkline: the reference as an area, the current rows as a line.
 
     Returns
     -------
     str
-        An SVG element made of numbers alone; empty for a column that cannot be drawn.
+        An SVG element without text; empty for a column that cannot be drawn.
     """
     if not drawing.drawable:
         return ""
@@ -157,17 +157,17 @@ def _infinite_remark(reference: Floats, current: Floats) -> tuple[str, ...]:
 
 
 def _unit(sides: Sequence[Floats]) -> float:
-    """Power of ten that brings extreme numbers near one; 1.0 for all others."""
+    """Return the power of ten that scales extreme numbers to about one; 1.0 for all others."""
     largest = max(float(np.nanmax(np.abs(side))) for side in sides)
     if largest == 0.0 or 1e-6 < largest < 1e9:
         return 1.0
-    # Powers of ten below it lose their digits.
+    # Smaller powers of ten lose digits.
     return 10.0 ** max(floor(log10(largest)), -300)
 
 
 def _fenced(reference: Floats, current: Floats) -> tuple[list[Floats], tuple[str, ...]]:
-    """Clip both sides to the same fences and say how many values lie outside."""
-    # With these bounds no difference or square further on leaves the range of floating point.
+    """Clip both samples to the same limits, and remark how many values are outside."""
+    # Within these bounds, later differences and squares do not overflow.
     sides = [np.clip(side, -LARGEST, LARGEST) for side in (reference, current)]
     tails = np.array([np.nanquantile(side, (TAIL, 1 - TAIL)) for side in sides])
     low, high = float(tails[:, 0].min()), float(tails[:, 1].max())
@@ -177,11 +177,11 @@ def _fenced(reference: Floats, current: Floats) -> tuple[list[Floats], tuple[str
     both = np.concatenate((reference, current))
     outside = {f"below {_short(low)}": both < low, f"above {_short(high)}": both > high} if high > low else {}
     counts = {where: int(mask.sum()) for where, mask in outside.items()}
-    return sides, tuple(f"values {where} are drawn there ({n:,})" for where, n in counts.items() if n)
+    return sides, tuple(f"values {where} are drawn at that value ({n:,})" for where, n in counts.items() if n)
 
 
 def _short(number: float) -> str:
-    """Three digits of a number.
+    """Format a number with three significant digits.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""A drift report for people: Evidently's plots under Perennial's scores, made by a process of its own.
+"""A drift report: Perennial's scores above Evidently's plots, made by a separate process.
 
-Evidently takes some three seconds and 280 MB to import; on a second core they cost the work beside it nothing.
+Importing Evidently takes about three seconds and 280 MB; a separate process can use a second core.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ PREFIX = ".drift-"
 
 @dataclass(frozen=True)
 class ReportColumn:
-    """What the engine says of a column, for the report to repeat.
+    """The measured drift of a column, as the report shows it.
 
     Parameters
     ----------
     name
-        A column of the rows given to :class:`DriftReport`; one that a side lacks counts as without values there.
+        A column of the rows given to :class:`DriftReport`; a sample without this column counts as having no values.
     kind
-        Categories, booleans and classes are ``levels``. ``dates`` stand in the table and have no plot below.
+        Categories, booleans and classes are ``levels``. ``dates`` are in the table, but are not plotted.
     score, threshold
-        PSI and what it must exceed here; a score that is not known is NaN.
+        PSI, and the value it must exceed to count as drift; an unknown score is NaN.
     drifted
-        The verdict; the report takes it as it is.
+        The verdict.
     note
         A short remark for the table, such as the column's importance.
     missing_reference, missing
-        Shares of all rows without a value, 0 to 1; where None, the shares of the drawn rows are shown.
+        Shares of all rows without a value, 0 to 1; if None, the shares among the drawn rows are shown.
     """
 
     name: str
@@ -61,12 +61,12 @@ class ReportColumn:
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """Where a report lies.
+    """The files of a report.
 
     Parameters
     ----------
     html
-        One page that needs nothing beside it and loads nothing.
+        A self-contained page that loads nothing.
     json
         Evidently's own JSON, and under ``perennial`` the title, the notes and the table of the page.
     """
@@ -76,21 +76,21 @@ class ReportFiles:
 
 
 class DriftReport:
-    """A report being made; :meth:`finish` waits for its files.
+    """A report that is being made; :meth:`finish` waits for its files.
 
     Parameters
     ----------
     reference, current
-        Rows to draw; above 20,000 a sample by the seed, and the page says so. No decision is taken from them, and
-        either may be empty.
+        Rows to draw; of more than 20,000, a sample by the seed is drawn, as the page states. No decision uses them,
+        and either may be empty.
     columns
-        What is shown, drifted columns first whatever their order here.
+        Columns to show; drifted columns come first, whatever their order here.
     folder
-        Where ``drift.html`` and ``drift.json`` go, under temporary names first; made if need be.
+        Folder for ``drift.html`` and ``drift.json``, which are written under temporary names first; created if missing.
     notes
-        Sentences for the head of the page: rows, periods, reasons.
+        Sentences at the top of the page: rows, periods, reasons.
     title
-        Of the page.
+        Title of the page.
     """
 
     def __init__(
@@ -125,16 +125,16 @@ class DriftReport:
         )
 
     def finish(self) -> ReportFiles:
-        """Wait for the report and say where it lies.
+        """Wait for the report and return its files.
 
         Raises
         ------
         PerennialError
-            The report could not be made; the message holds the end of what its process printed.
+            The report could not be made; the message contains the end of the process's error output.
         """
         status = self._process.wait()
         self._errors.seek(0)
-        # A binding that Evidently imports may print pages about its own teardown after the error; they say nothing.
+        # A binding that Evidently imports may print pages about its own teardown after the error; they are dropped.
         printed, _, _ = self._errors.read().decode(errors="replace").partition("\nnanobind: leaked")
         self._errors.close()
         self._work.cleanup()
@@ -144,7 +144,7 @@ class DriftReport:
 
 
 def _sampled(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
-    # In the order of the rows: one of the plots goes along them.
+    # In the order of the rows, because one of the plots depends on it.
     return frame if len(frame) <= SAMPLE_ROWS else frame.iloc[_positions(len(frame), seed)]
 
 
@@ -153,7 +153,7 @@ def _positions(n_rows: int, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[n
 
 
 def _portable(frame: pd.DataFrame, columns: Sequence[ReportColumn]) -> pd.DataFrame:
-    """Columns by their position, as float64 or text: no name and no type of the rows can break their way."""
+    """Return columns named by position, as float64 or text, so that no name or type fails in the file format."""
     content = {}
     for position, column in enumerate(columns):
         values = frame[column.name] if column.name in frame else pd.Series(None, index=frame.index, dtype=object)
@@ -173,7 +173,7 @@ KINDS: dict[str, Literal["numeric", "levels", "dates"]] = {"numeric": "numeric",
 
 
 def report_column(column: ColumnDrift, name: str, note: str) -> ReportColumn:
-    """Return what the report says of a column, from what the engine measured."""
+    """Return a column of the report from its measured drift."""
     return ReportColumn(
         name=name,
         kind=KINDS[column.kind],

@@ -24,7 +24,7 @@ from tasks.reports.drawing import Drawing, level_drawing, number_drawing, shown_
 from tasks.reports.evidently import TEST_LABEL, EvidentlyReport, Verdict, evidently_report
 
 MAX_PLOTS = 60
-"""Columns with a plot, the drifted ones first: a browser draws two figures for each. The table holds them all."""
+"""Maximum columns with a plot, drifted ones first: a browser draws two figures for each. The table has all columns."""
 
 NAME_LENGTH = 60
 PAGE, CONTENT = "drift.html", "drift.json"
@@ -38,13 +38,13 @@ class Row:
     Parameters
     ----------
     name, shown
-        As it is, and as Evidently may see it.
+        The original name, and the form given to Evidently.
     kind, score, threshold, drifted, note
-        As the caller said.
+        As given by the caller.
     missing_reference, missing
-        Shares of the rows, 0 to 1; None without rows.
+        Shares of rows without a value, 0 to 1; None without rows.
     plotted
-        Whether Evidently draws it.
+        Whether Evidently plots it.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Row:
 
     @property
     def remarks(self) -> list[str]:
-        """What is to be said of the column beside its numbers."""
+        """Remarks on the column, shown beside its numbers."""
         said = [self.note, *self.drawing.remarks]
         unplotted = self.drawing.drawable and not self.plotted
         reason = "dates are not plotted below" if self.kind == "dates" else "not plotted below"
@@ -74,7 +74,7 @@ class Row:
 
 
 def write_report(work: Path, target: Path) -> None:
-    """Write ``drift.html`` and ``drift.json`` into the folder `target` from what lies in the folder `work`."""
+    """Write ``drift.html`` and ``drift.json`` into the folder `target` from the files in the folder `work`."""
     facts = json.loads((work / "facts.json").read_text(encoding="utf-8"))
     rows = _rows(facts["columns"], *(pd.read_parquet(work / f"{side}.parquet") for side in ("reference", "current")))
     plotted = {row.shown: row for row in rows if row.plotted}
@@ -84,7 +84,7 @@ def write_report(work: Path, target: Path) -> None:
             {shown: row.drawing for shown, row in plotted.items()},
             {shown: Verdict(row.score, row.threshold, row.drifted) for shown, row in plotted.items()},
         )
-    # "<" has no place in JSON outside of a text, and there it may be written so.
+    # In JSON, "<" occurs only inside strings, where this escape is equivalent.
     content = json.dumps(jsonable(_content(facts, rows, report))).replace("<", "\\u003c")
     (work / CONTENT).write_text(content, encoding="utf-8")
     (work / PAGE).write_text(_page(facts, rows, report), encoding="utf-8")
@@ -112,7 +112,7 @@ def _missing(column: dict[str, Any], reference: pd.Series, current: pd.Series) -
 
 
 def _rank(column: dict[str, Any]) -> tuple[bool, float]:
-    """Order: drifted columns first, then by score; those without a score last."""
+    """Sort key: drifted columns first, then by score; columns without a score last."""
     score = column["score"]
     return not column["drifted"], math.inf if math.isnan(score) else -score
 
@@ -124,7 +124,7 @@ def _drawing(kind: str, reference: pd.Series, current: pd.Series) -> Drawing:
 
 
 def _content(facts: dict[str, Any], rows: list[Row], report: EvidentlyReport | None) -> dict[str, Any]:
-    """Evidently's own JSON with the columns' true names, and what the table of the page says."""
+    """Return Evidently's JSON with the columns' original names, and the content of the page's table."""
     content = dict(report.content) if report else {"metrics": [], "tests": []}
     names = {row.shown: row.name for row in rows}
     for metric in content["metrics"]:
@@ -146,7 +146,7 @@ def _page(facts: dict[str, Any], rows: list[Row], report: EvidentlyReport | None
         css=(TEMPLATES / "page.css").read_text(encoding="utf-8").replace(":root", "&"),
         font=report.font if report else "",
         scripts=scripts,
-        # Only these very scripts may run: a word of data that became one would not be among them.
+        # Only scripts with these hashes may run, so that no text from the data can be executed.
         allowed=" ".join(_digest(script) for script in scripts) or "'none'",
     )
 

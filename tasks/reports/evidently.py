@@ -1,6 +1,6 @@
 """Evidently's report of two samples, with Perennial's scores and verdicts in it.
 
-It is the only module that knows Evidently; importing that takes some three seconds, so it runs in a process of its own.
+Only this module imports Evidently. The import takes about three seconds, so it runs in a separate process.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _TABS = {"DATA DISTRIBUTION": "Distribution", "DATA DRIFT": "In the order of the
 
 @dataclass(frozen=True)
 class Verdict:
-    """What Perennial's engine says of a column.
+    """Perennial's score and verdict for a column.
 
     Parameters
     ----------
     score, threshold
-        PSI, and what it must exceed.
+        PSI, and the value it must exceed to count as drift.
     """
 
     score: float
@@ -42,15 +42,15 @@ class Verdict:
 
 @dataclass(frozen=True)
 class EvidentlyReport:
-    """What Evidently made.
+    """Content and page parts of Evidently's report.
 
     Parameters
     ----------
     content
         Its JSON: ``metrics`` and ``tests``.
     data, library, font
-        Parts of its page: two JavaScript statements that define ``dashboard`` and ``details``, its program, its
-        style sheet. No ``<`` is in the data.
+        Parts of its page: two JavaScript statements that define ``dashboard`` and ``details``, its program, and its
+        style sheet. The data contains no ``<``.
     """
 
     content: Mapping[str, Any]
@@ -69,10 +69,10 @@ def evidently_report(drawings: Mapping[str, Drawing], verdicts: Mapping[str, Ver
 
     Notes
     -----
-    One metric per column is asked for instead of Evidently's preset, which computes every column three times.
+    One metric per column is requested instead of Evidently's preset, which computes every column three times.
     """
     with warnings.catch_warnings():
-        # Evidently 0.7.23 uses what NumPy 2, pandas 3 and plotly deprecate; nobody here can change that.
+        # Evidently 0.7.23 uses functions that NumPy 2, pandas 3 and plotly deprecate.
         warnings.simplefilter("ignore")
         from evidently import Report
         from evidently.metrics import ValueDrift
@@ -85,7 +85,7 @@ def evidently_report(drawings: Mapping[str, Drawing], verdicts: Mapping[str, Ver
 
 
 def _register(verdicts: Mapping[str, Verdict]) -> None:
-    """Register a statistical test that looks a column's verdict up: report and decision cannot disagree."""
+    """Register a statistical test that returns a column's verdict, so that report and decision cannot disagree."""
     from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest
     from evidently.legacy.core import ColumnType
 
@@ -108,13 +108,13 @@ def _dataset(drawings: Mapping[str, Drawing], side: str) -> Any:
 
 
 def _parts(page: str) -> tuple[str, str, str]:
-    """Take Evidently's page apart; one that is not made as expected is refused, not passed on."""
-    # Names without "<" cannot add a script: a fifth one would be an Evidently we do not know.
+    """Split Evidently's page into its parts; raise an error if it has another structure than expected."""
+    # Names without "<" cannot add a script, so a fifth script means an unknown version of Evidently.
     data, _, library, _ = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
-    # The first one: Evidently's program has others in its texts.
+    # Only the first match: Evidently's program contains others in its strings.
     font = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)[0]
     dashboard, details = (json.loads(line.partition(" = ")[2].rstrip(";")) for line in data.strip().splitlines())
-    # The other widgets are the tests: what they say stands in our table.
+    # The other widgets are the tests, whose results are in our table.
     dashboard["widgets"] = dashboard["widgets"][:1]
     _restyle(dashboard["widgets"][0]["widgets"])
     statements = f"var dashboard = {json.dumps(dashboard)};\nvar details = {json.dumps(details)};"
@@ -138,10 +138,10 @@ def _restyle_figure(figure: dict[str, Any]) -> None:
     layout["xaxis"]["gridcolor"] = SPREAD_COLOR
     for menu in layout.get("updatemenus", ()):
         _open_with_percent(figure, menu)
-    # Each side's levels come most frequent first; the reference's traces are the last ones.
+    # Each sample's levels are sorted by frequency; the reference's traces are the last ones.
     levels = dict.fromkeys(value for trace in figure["data"][::-1] for value in trace["x"] if isinstance(value, str))
     if levels:
-        # Levels that look like numbers or dates would else be drawn on an axis of numbers or dates.
+        # Otherwise levels that look like numbers or dates would be drawn on an axis of numbers or dates.
         layout["xaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": list(levels)}
 
 
@@ -153,7 +153,7 @@ def _recolor(trace: dict[str, Any]) -> None:
 
 
 def _open_with_percent(figure: dict[str, Any], menu: dict[str, Any]) -> None:
-    """Show shares at first, for the samples differ in size; the buttons for it stand where no other ones do."""
+    """Show shares first, because the samples differ in size; move the buttons away from the other ones."""
     menu |= {"active": 1, "x": 0, "xanchor": "left", "y": 1.04, "yanchor": "bottom"}
     menu["buttons"][0]["label"], menu["buttons"][1]["label"] = "rows", "percent"
     traces, axes = menu["buttons"][1]["args"]

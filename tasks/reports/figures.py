@@ -1,4 +1,4 @@
-"""Figures of an evaluation as SVG text: where people would rather look than read."""
+"""Figures of an evaluation as SVG text."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ STYLE = {
     "text.color": INK,
     "xtick.color": INK,
     "ytick.color": INK,
-    # The same figure has the same bytes: ids in the file come from this, not from a random number.
+    # The same figure gives the same bytes: ids in the file derive from this instead of a random number.
     "svg.hashsalt": "perennial",
-    # Names from data are drawn as they are, never read as TeX.
+    # Names from data are drawn literally, not as TeX.
     "text.parse_math": False,
 }
 
 
 def draw_figures(evaluation: Evaluation) -> dict[str, str]:
-    """Draw what the evaluation holds.
+    """Draw all figures of an evaluation.
 
     Returns
     -------
     dict
-        Title: SVG element. Empty parts of the evaluation give no figure.
+        SVG elements by title. Empty parts of the evaluation give no figure.
     """
     curves = evaluation.curves
     drawings: dict[str, tuple[bool, tuple[float, float], Callable[[Any], None]]] = {
@@ -69,7 +69,7 @@ def svg_text(size: tuple[float, float], draw: Callable[[Any], None]) -> str:
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    # Matplotlib repeats each label as a comment: a feature named "gate" would look like the mark of a card's section.
+    # Matplotlib writes each label as a comment too: a feature named "gate" would match the mark of the card's section.
     return re.sub(r"<!--.*?-->\n?", "", text[text.index("<svg") :], flags=re.DOTALL)
 
 
@@ -117,7 +117,7 @@ def _bars(evaluation: Evaluation) -> Callable[[Any], None]:
         axes = figure.add_subplot()
         axes.barh(range(len(shown)), [item.mean for item in shown], xerr=[item.std for item in shown], color=ACCENT)
         label_rows(axes, [shortened(item.feature) for item in shown])
-        axes.set_xlabel(f"loss of {evaluation.metric} when permuted")
+        axes.set_xlabel(f"permutation importance, in {evaluation.metric}")
 
     return draw
 
@@ -146,18 +146,18 @@ def _shown_slices(evaluation: Evaluation) -> list[Any]:
 
 
 def slice_label(column: str, level: str, n_rows: int) -> str:
-    """Name a slice so that long columns and levels leave room for each other and for the count."""
+    """Return the label of a slice, with long columns and levels shortened."""
     return f"{shortened(column, 18)} = {shortened(level, 22)}  ({n_rows:,})"
 
 
 def label_rows(axes: Axes, labels: list[str]) -> None:
-    """Name the rows of a horizontal figure, the lowest first; the names are short already."""
+    """Label the rows of a horizontal figure, the lowest first; the labels are already short."""
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(-0.6, len(labels) - 0.4)
 
 
 def shortened(label: str, length: int = 40) -> str:
-    """Cut long names and drop characters a font cannot draw or XML cannot hold."""
+    """Shorten a long name and drop characters that the font or XML does not support."""
     clean = "".join(letter if letter.isprintable() and ord(letter) < 0x2000 else "�" for letter in label)
     return clean if len(clean) <= length else f"{clean[: length - 1]}…"
 

@@ -1,7 +1,7 @@
 """The gate's verdict as a section of the model card.
 
-A card is made and registered before its version is judged, and the bundle that holds it never changes. So the card
-leaves a place for the verdict, between two marks, and a copy of it is completed later from the bundle alone.
+A card is registered before its version is judged, and its bundle never changes. So the card has a placeholder for the
+verdict between two marks, and a copy of the card is completed after judging.
 """
 
 from __future__ import annotations
@@ -40,36 +40,36 @@ END = "<!-- /gate -->"
 
 
 def with_verdict(card_html: str, verdict: GateVerdict, gate: Gate | None = None) -> str:
-    """Put a verdict in the place that a card leaves for it, or in place of an earlier verdict.
+    """Put a verdict into a card, in place of the placeholder or of an earlier verdict.
 
     Parameters
     ----------
     card_html
-        A page of :func:`tasks.reports.card.render_card`. One that leaves no place gets the verdict at its end.
+        A page of :func:`tasks.reports.card.render_card`. Without a placeholder, the verdict is added at its end.
     gate
-        Adds the margins to the figure.
+        Section of the model file; adds the margins to the figure.
     """
     return _filled(card_html, gate_html(verdict, gate))
 
 
 def with_verdict_md(card_markdown: str, verdict: GateVerdict) -> str:
-    """Put a verdict in the place that a card in Markdown leaves for it; see :func:`with_verdict`."""
+    """Put a verdict into a card in Markdown, see :func:`with_verdict`."""
     return _filled(card_markdown, gate_markdown(verdict))
 
 
 def gate_html(verdict: GateVerdict, gate: Gate | None = None) -> str:
-    """Render a verdict as a part of a page; every value of data is escaped."""
+    """Render a verdict as a part of a page; every value from data is escaped."""
     figure = forest_plot(verdict.comparison, gate) if verdict.comparison else ""
     return _environment().get_template("gate.html.j2").render(_content(verdict), figure=figure, shaded=gate is not None)
 
 
 def gate_markdown(verdict: GateVerdict) -> str:
-    """Render a verdict as Markdown; every value of data is escaped."""
+    """Render a verdict as Markdown; every value from data is escaped."""
     return _environment().get_template("gate.md.j2").render(_content(verdict))
 
 
 def _filled(card: str, section: str) -> str:
-    # The first marks count: they stand before anything on the card that comes from data.
+    # The first marks count: they precede all text on the card that comes from data.
     before, begin, rest = card.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:

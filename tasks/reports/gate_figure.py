@@ -1,4 +1,4 @@
-"""The gain of a challenger and its interval, over all rows and on every slice, as a forest plot."""
+"""Forest plot of a challenger's gain and its interval, over all rows and on every slice."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 ROW_INCHES = 0.27
 WIDTH_INCHES = 7.4
 GAP = 0.5
-"""Rows between the whole and its slices."""
+"""Space between all rows and the slices, in rows of the plot."""
 
 WIDEST = 4.0
-"""Slices' intervals are cut at this multiple of what else is on the axis: one tiny slice would flatten all others."""
+"""Slices' intervals are cut at this multiple of the remaining range: a tiny slice would flatten all others."""
 
 Limits = tuple[float, float]
 
 
 class Look(NamedTuple):
-    """Colour and form of an interval; the form tells the kinds apart in black and white."""
+    """Colour and marker of an interval; the marker distinguishes the kinds in black and white."""
 
     color: str
     marker: str
@@ -40,7 +40,7 @@ WORSE = Look("#b23a48", "X", 8, 1.5)
 
 
 def forest_plot(comparison: Comparison, gate: Gate | None = None) -> str:
-    """Draw a comparison as an SVG element; an empty text where the gain is not defined.
+    """Draw a comparison as an SVG element; return an empty text if the gain is undefined.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def forest_plot(comparison: Comparison, gate: Gate | None = None) -> str:
 
 
 def shown_slices(comparison: Comparison) -> list[SliceGain]:
-    """Slices with a gain, in their order; of too many those that look worst."""
+    """Return the slices with a gain, in their order; if there are too many, the worst ones."""
     known = [part for part in comparison.slices if part.difference is not None and part.difference.gain is not None]
     worst_first = sorted(known, key=lambda part: (not part.worse, 1.0 if part.p_value is None else part.p_value))
     kept = {id(part) for part in worst_first[:SHOWN_SLICES]}
@@ -81,7 +81,7 @@ def _draw(figure: Figure, comparison: Comparison, slices: list[SliceGain], gate:
 
 
 def _lines(axes: Axes, gate: Gate | None, limits: Limits, top: float, n_slices: int) -> None:
-    """Where nothing changes, and what is tolerated: of the whole in its own row, of slices in theirs."""
+    """Draw the line of no change, and the margins: for all rows in their row, for slices in theirs."""
     axes.axvline(0, color=MUTED, linewidth=1, zorder=0)
     if gate is None:
         return
@@ -107,7 +107,7 @@ def _interval(axes: Axes, difference: Difference, row: float, limits: Limits, lo
 
 
 def _limits(difference: Difference, slices: list[SliceGain], gate: Gate | None) -> Limits:
-    """Span everything but what slices' intervals have beyond a few times the rest."""
+    """Return axis limits that span all values; slices' intervals are cut at a multiple of the remaining range."""
     fixed = [0.0, -(gate.margin if gate else 0.0), *_numbers(difference.gain, difference.low, difference.high)]
     fixed += [gain for part in slices if part.difference for gain in _numbers(part.difference.gain)]
     reach = WIDEST * (max(fixed) - min(fixed))

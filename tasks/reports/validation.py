@@ -1,7 +1,7 @@
-"""The page of one validation: self-contained HTML, readable offline, every word of data escaped.
+"""The page of one validation: self-contained HTML, readable offline, every value from data escaped.
 
-Great Expectations' own Data Docs are not used: they load scripts and an image beacon from elsewhere, write error texts
-(and with them column names) unescaped, and cannot be built for every expectation. See ``docs/decisions/validation.md``.
+Great Expectations' own Data Docs are not used: they load scripts and a tracking image from other hosts, write error
+texts (with column names) unescaped, and cannot be built for every expectation. See ``docs/decisions/validation.md``.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ SAMPLE_ROWS = 20
 
 @dataclass(frozen=True)
 class PageFacts:
-    """What the page tells.
+    """Content of the page.
 
     Parameters
     ----------
     config, rows, verdict, outcomes
-        The model, the rows looked at, the decision and what it rests on.
+        The model file, the validated rows, the verdict and its outcomes.
     whys
-        The suite's own reason per outcome, or an empty text.
+        The suite's reason per outcome, or an empty text.
     n_quarantined
         Rows that failed an expectation at the level ``row``.
     quarantine
@@ -46,7 +46,7 @@ class PageFacts:
 
 
 def validation_page(facts: PageFacts) -> str:
-    """Render the page. The same facts give the same text: it carries no clock."""
+    """Render the page. The same facts give the same text: it contains no time."""
     columns, sample = _sample(facts.quarantine) if facts.quarantine else ([], [])
     page: str = _template().render(
         facts=facts,
@@ -61,7 +61,7 @@ def validation_page(facts: PageFacts) -> str:
 
 
 def _sample(quarantine: Path) -> tuple[list[str], list[list[Any]]]:
-    """Columns and first rows of a quarantine; the reason, its last column, ends each row but is not among the names."""
+    """Return the column names without the reason, and the first rows, each with the reason as its last value."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(quarantine) as file:

@@ -182,7 +182,7 @@ def test_a_page_tells_all_there_is() -> None:
         "requests 10.0/s",
         "last minute: 3 × 401, 1,200 × 503",
         "Drift of the last window ▲ watch",
-        "62% of what the model leans on drifted, on 2,000 rows.",
+        "Columns with 62% of the feature importance drifted, on 2,000 rows.",
         "4 May 2026, 09:30 UTC ( 3 h ago ) , when version 2 was in production",
         "income 0.410",
         "roc_auc, realised 0.731 0.792",
