@@ -1,4 +1,4 @@
-"""Who a change is recorded under."""
+"""The actor under which a change is recorded."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from core.text import readable
 
 
 def actor() -> str:
-    """Return who runs this process, as ``user@host``."""
+    """Return the user and host of this process, as ``user@host``."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
+    except (KeyError, OSError):  # a container's user may have no name
         user = f"uid {os.getuid()}"
     return readable(f"{user}@{socket.gethostname()}", 200)

@@ -1,4 +1,4 @@
-"""Prefect's API, reached by its own client, with failures turned into ours."""
+"""Prefect's API through its own client, with its failures as our errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 15.0
 
 
 def known_api(settings: Settings) -> str | None:
-    """Return the address of the Prefect API: the configured one, or the running local server's; None without either."""
+    """Return the address of the configured Prefect API, or of the running local server; None if there is neither."""
     if settings.prefect_api_url:
         return settings.prefect_api_url
     server = running_server(settings)
@@ -31,27 +31,29 @@ def api_address(settings: Settings) -> str:
     Raises
     ------
     StorageError
-        There is none.
+        No address is configured and no local server runs.
     """
     address = known_api(settings)
     if address is None:
-        raise StorageError("there is no Prefect API: set PREFECT_API_URL, or start everything with 'perennial up'")
+        raise StorageError(
+            "no Prefect API is configured or running: set PREFECT_API_URL, or start the platform with 'perennial up'"
+        )
     return address
 
 
 @contextmanager
 def prefect_client(settings: Settings, seconds: float = TIMEOUT_SECONDS) -> Iterator[SyncPrefectClient]:
-    """Give a client for some calls; whoever calls tries again by itself, so the client does not.
+    """Yield a client without retries; callers retry on their own.
 
     Parameters
     ----------
     seconds
-        Longest time of one call.
+        Timeout of one call.
 
     Raises
     ------
     StorageError
-        There is no API, it does not answer, or it answers that it cannot.
+        There is no API, it does not answer, or it answers with an error.
     """
     from httpx import HTTPError, HTTPStatusError, InvalidURL
     from prefect.client.orchestration import get_client
@@ -67,15 +69,17 @@ def prefect_client(settings: Settings, seconds: float = TIMEOUT_SECONDS) -> Iter
     except HTTPStatusError as error:
         raise _failed(address, f"it answers {error.response.status_code}: {error.response.text[:300]}") from error
     except (HTTPError, InvalidURL, OSError, RuntimeError) as error:
-        # The client raises RuntimeError where an address answers that is no Prefect API.
+        # The client raises RuntimeError if the address is not that of a Prefect API.
         raise _failed(address, str(error) or type(error).__name__) from error
 
 
 def shown_address(address: str) -> str:
-    """Return an address without what stands before its host: it may be a password."""
+    """Return an address without user and password."""
     return re.sub(r"//[^/@\s]*@", "//***@", address)
 
 
 def _failed(address: str, why: str) -> StorageError:
     where = shown_address(address)
-    return StorageError(f"Prefect at {where} failed: {why}. Check that it runs (PREFECT_API_URL), then try again")
+    return StorageError(
+        f"Prefect at {where} failed: {why}. Check that it runs and that PREFECT_API_URL is correct, then try again"
+    )

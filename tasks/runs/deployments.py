@@ -1,4 +1,4 @@
-"""Put the flows of every model on a Prefect server: ``prefect.yaml`` rendered, and Prefect's own deploy."""
+"""Deploy the flows of every model to a Prefect server: render ``prefect.yaml`` and call Prefect's own deploy."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 PAGE = 200
-"""Most deployments that Prefect's API returns at once."""
+"""Maximum deployments per response of Prefect's API."""
 
 Known = dict[str, "DeploymentResponse"]
 
@@ -55,24 +55,24 @@ def deploy_models(
     branch: str | None = None,
     prune: bool = False,
 ) -> list[DeployedFlow]:
-    """Make the server's deployments those of the model files; a repeat changes nothing.
+    """Update the server's deployments to those of the model files; a repeat changes nothing.
 
-    Only what differs is given to Prefect's deploy: it would take a deployment's automation away and bring it back
-    under another id, and events that come meanwhile would start nothing.
+    Only deployments that differ are deployed: Prefect's deploy would delete a deployment's automation and create it
+    again under another id, and events that arrive in between would start nothing.
 
     Parameters
     ----------
     models
-        Names; all when empty.
+        Names of models; all if empty.
     pool, repository, branch
-        In place of the settings.
+        Replace the values of the settings.
     prune
-        Remove the deployments of models that are gone, and their automations.
+        Remove the deployments of models that no longer exist, and their automations.
 
     Raises
     ------
     ConfigError
-        No server is named or runs, ``prefect.yaml`` or a model file is not valid, or Prefect refuses a deployment.
+        No server is configured or running, ``prefect.yaml`` or a model file is invalid, or Prefect refuses one.
     StorageError
         The server does not answer.
     """
@@ -94,13 +94,13 @@ def deploy_models(
 
 
 def render(models: Sequence[str], settings: Settings, site: Site) -> PrefectFile:
-    """Return the project's ``prefect.yaml``, or that of the package, filled in for models."""
+    """Return the project's ``prefect.yaml``, or that of the package, rendered for models."""
     ours = settings.root / "prefect.yaml"
     pattern = load_prefect_file(ours if ours.is_file() else PACKAGES / "prefect.yaml")
     configs = [load_model_config(settings.root, model) for model in models or model_names(settings.root)]
     if not configs:
         raise ConfigError(
-            f"{settings.root} describes no model; write one with 'perennial init --data FILE --target COLUMN'"
+            f"{settings.root} has no model file; create one with 'perennial init --data FILE --target COLUMN'"
         )
     hashes = {deployment.flow: _flow_hash(deployment) for deployment in pattern.deployments}
     return rendered(pattern, configs, site, hashes)
@@ -122,7 +122,7 @@ def _flow_hash(deployment: Deployment) -> str:
     path = PACKAGES / deployment.entrypoint.partition(":")[0]
     if not path.is_file():
         raise ConfigError(
-            f"prefect.yaml: the entrypoint {deployment.entrypoint} names a file that is not in {PACKAGES}"
+            f"prefect.yaml: the file of the entrypoint {deployment.entrypoint} does not exist in {PACKAGES}"
         )
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -162,8 +162,8 @@ def _api_url(settings: Settings) -> str:
     address = known_api(settings)
     if address is None:
         raise ConfigError(
-            "no Prefect server to deploy to: set PREFECT_API_URL to yours (and PREFECT_API_KEY for Prefect Cloud), "
-            "or start the whole platform on this machine with 'perennial up'"
+            "no Prefect server to deploy to: set PREFECT_API_URL (and PREFECT_API_KEY for Prefect Cloud), "
+            "or start the platform on this machine with 'perennial up'"
         )
     return address
 
@@ -171,7 +171,7 @@ def _api_url(settings: Settings) -> str:
 def _environment(settings: Settings) -> dict[str, str]:
     ours = prefect_environment(settings)
     if settings.prefect_api_url:
-        # Who is logged in to somebody's server or to Prefect Cloud keeps the profile that says so.
+        # A user who is logged in to a server or to Prefect Cloud keeps the profile.
         del ours["PREFECT_HOME"]
     return ours
 
@@ -187,7 +187,7 @@ def _ensure_pool(client: SyncPrefectClient, name: str) -> None:
 
 
 def _deployments(client: SyncPrefectClient) -> Known:
-    """Return the deployments on the server that have our tag, by name."""
+    """Return the server's deployments with our tag, by name."""
     from prefect.client.schemas.filters import DeploymentFilter
 
     ours = DeploymentFilter.model_validate({"tags": {"all_": [TAG]}})
@@ -216,21 +216,21 @@ def _is_there(client: SyncPrefectClient, deployment: Deployment, known: Known) -
 
 
 def _run_prefect(path: Path, changed: Sequence[Deployment], settings: Settings) -> None:
-    """Call Prefect's deploy from the folder of the code; what it prints is told where it fails."""
+    """Call Prefect's deploy in the folder of the code; if it fails, the error contains its output."""
     names = [part for deployment in changed for part in ("--name", deployment.full_name)]
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", *names, "--prefect-file", str(path)]
     environment = {**_environment(settings), **os.environ, "PREFECT_API_URL": os.environ["PREFECT_API_URL"]}
-    # With PYTHONDONTWRITEBYTECODE every start would compile Prefect again.
+    # With PYTHONDONTWRITEBYTECODE, every start would compile Prefect again.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    done = subprocess.run(  # noqa: S603 - our own words, names of the rendered file and a path of ours
+    done = subprocess.run(  # noqa: S603 - fixed arguments, names from the rendered file and our own path
         command, cwd=PACKAGES, env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise ConfigError(f"Prefect did not take {path}:\n{(done.stdout + done.stderr).strip()[-4000:]}")
+        raise ConfigError(f"Prefect refused {path}:\n{(done.stdout + done.stderr).strip()[-4000:]}")
 
 
 def _drop_schedules(client: SyncPrefectClient, file: PrefectFile) -> None:
-    """Remove the schedules that left the model files: Prefect's deploy only adds and changes them."""
+    """Delete the schedules that are no longer in the model files: Prefect's deploy only adds and changes schedules."""
     known = _deployments(client)
     for deployment in file.deployments:
         wanted = {schedule.slug for schedule in deployment.schedules}
@@ -241,7 +241,7 @@ def _drop_schedules(client: SyncPrefectClient, file: PrefectFile) -> None:
 
 
 def _ensure_automation(client: SyncPrefectClient, definition: dict[str, Any]) -> None:
-    """Make an automation, or change the one of that name in place."""
+    """Create an automation, or update the one with its name in place."""
     from prefect.events.schemas.automations import AutomationCore
 
     wanted = AutomationCore.model_validate(definition)
@@ -255,7 +255,7 @@ def _ensure_automation(client: SyncPrefectClient, definition: dict[str, Any]) ->
 
 
 def _essence(automation: AutomationCore) -> dict[str, Any]:
-    """Content but for the ids that the server gives and for the switch that people turn."""
+    """Return the content without server-side ids and without ``enabled``, which users may change."""
     ours = {"name", "description", "trigger", "actions"}
     return automation.model_dump(include=ours, exclude={"trigger": {"id": True}})
 
@@ -269,9 +269,9 @@ def _change(deployment: Deployment, changed: Sequence[Deployment], known: Known)
 def _left_over(
     client: SyncPrefectClient, settings: Settings, site: Site, known: Known, prune: bool
 ) -> list[DeployedFlow]:
-    """Find the deployments of models that are gone; remove them where told.
+    """Find the deployments of models that no longer exist; delete them if ``prune``.
 
-    Only those that name a model and are in the same work pool: another project may use the same server.
+    Only deployments with a model in the same work pool count, because another project may use the same server.
     """
     ours = {None, *model_names(settings.root)}
     gone = {
@@ -280,7 +280,7 @@ def _left_over(
         if found.work_pool_name == site.work_pool and model_of(found.tags) not in ours
     }
     for found in gone.values() if prune else ():
-        # Prefect leaves the automations of a deployment that is deleted.
+        # Prefect keeps the automations of a deleted deployment.
         client.delete_resource_owned_automations(f"prefect.deployment.{found.id}")
         client.delete_deployment(found.id)
     return [DeployedFlow(name, "removed" if prune else "left over") for name in sorted(gone)]

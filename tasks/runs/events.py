@@ -23,26 +23,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger("perennial.events")
 
 BATCH = 50
-"""Events in one request: some hundred kB where each says as much as it may."""
+"""Maximum events per request: some hundred kB if each has the maximum size."""
 
 
 def send_events(settings: Settings, limit: int = 200, seconds: float = 10.0) -> int:
-    """Send the oldest events that Prefect has not taken, and return how many it took.
+    """Send the oldest events of the outbox to Prefect, and return how many it accepted.
 
-    An event is marked as sent only after the answer. A repeat is harmless: Prefect knows an event by its id. Prefect is
-    not imported where there is nothing to send.
+    An event is marked as sent only after the answer. A repeat is harmless: Prefect identifies an event by its id.
+    Prefect is not imported if there is nothing to send.
 
     Parameters
     ----------
     limit
-        Only so many.
+        Maximum number of events.
     seconds
-        Longest time; what is not sent by then stays in the outbox.
+        Maximum time; events not sent by then stay in the outbox.
 
     Raises
     ------
     StorageError
-        There is no Prefect API, it did not take the events in time, or the database failed. Nothing is lost.
+        There is no Prefect API, it did not accept the events in time, or the database failed. No event is lost.
     """
     engine, deadline, sent = open_database(settings.database_url), time.monotonic() + seconds, 0
     while sent < limit and (events := unsent_events(engine, min(BATCH, limit - sent))):
@@ -56,7 +56,7 @@ def send_events(settings: Settings, limit: int = 200, seconds: float = 10.0) -> 
 
 
 def _give(events: Sequence[dict[str, Any]], settings: Settings, seconds: float) -> None:
-    """Hand events over together, or one by one where there is one among them that Prefect refuses for good."""
+    """Send events together; if Prefect refuses the request permanently, send them one by one."""
     address = api_address(settings)
     refusal = _refusal(events, address, seconds)
     if refusal is None:
@@ -66,7 +66,7 @@ def _give(events: Sequence[dict[str, Any]], settings: Settings, seconds: float) 
             _give([event], settings, seconds)
         return
     logger.error(
-        "Prefect at %s will never take the event %s (%s): %s. It stays in the table 'events' and is not sent again",
+        "Prefect at %s permanently refuses the event %s (%s): %s. It stays in the table 'events' and is not sent again",
         shown_address(address),
         events[0]["id"],
         events[0]["event"],
@@ -75,7 +75,7 @@ def _give(events: Sequence[dict[str, Any]], settings: Settings, seconds: float) 
 
 
 def _refusal(events: Sequence[dict[str, Any]], address: str, seconds: float) -> str | None:
-    """Post events; None where they were taken, else why they never will be."""
+    """Post events; return None if they were accepted, else the reason of a permanent refusal."""
     from httpx import HTTPError, HTTPStatusError, InvalidURL
 
     try:
@@ -86,7 +86,7 @@ def _refusal(events: Sequence[dict[str, Any]], address: str, seconds: float) -> 
         raise _away(address, f"it answers {error.response.status_code}") from error
     except TimeoutError as error:
         raise _away(address, f"no answer within {seconds:.0f} s") from error
-    except (HTTPError, InvalidURL, OSError, ValueError) as error:  # a ValueError: somebody who is no Prefect answers
+    except (HTTPError, InvalidURL, OSError, ValueError) as error:  # a ValueError: the server is no Prefect server
         raise _away(address, str(error) or type(error).__name__) from error
     return None
 
@@ -95,18 +95,20 @@ async def _post(events: Sequence[dict[str, Any]], address: str, seconds: float) 
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-    # Prefect's client would try again for a minute, and for ever during maintenance; the outbox is our retry.
+    # Prefect's client would retry for a minute, and without end during maintenance; the outbox is our retry.
     with temporary_settings({PREFECT_API_URL: address, PREFECT_CLIENT_MAX_RETRIES: 0}):
         async with asyncio.timeout(seconds), get_client(httpx_settings={"timeout": seconds}) as client:
             answer = await client.request("POST", "/events", json=list(events))
     if answer.request.method != "POST":
-        raise ValueError(f"it leads to {answer.url.host}, which is no Prefect API")
+        raise ValueError(f"it redirects to {answer.url.host}, which is not a Prefect API")
 
 
 def _is_about_events(answer: Response) -> bool:
-    """Say whether Prefect's own validation speaks: the same again will not be taken either."""
+    """Return whether the answer comes from Prefect's validation, so that a repeat would fail too."""
     return answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY and "exception_detail" in answer.text
 
 
 def _away(address: str, why: str) -> StorageError:
-    return StorageError(f"Prefect at {shown_address(address)} takes no events: {why}. They wait in the outbox")
+    return StorageError(
+        f"Prefect at {shown_address(address)} does not accept events: {why}. They stay in the outbox and are sent later"
+    )

@@ -1,4 +1,4 @@
-"""File by which the relay shows that it runs."""
+"""The relay's heartbeat file."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from config.settings import Settings
 
 
 def beat_path(settings: Settings) -> Path:
-    """File that is touched in every round: the relay lives while it is young."""
+    """Return the file that the relay touches in every round; a recent file means that it runs."""
     return settings.var / "relay" / "beat"

@@ -1,8 +1,8 @@
-"""A Prefect server of the project's own: started once in the background, reused, gone when idle.
+"""The project's local Prefect server: started once in the background, reused, and stopped when idle.
 
-A flow run needs an API. Prefect's ephemeral one is started anew by every process (8 to 18 s); this one is paid once,
-while the command imports its libraries, and then answers every later run. ``PREFECT_API_URL`` in the environment
-(a self-hosted server, Prefect Cloud) takes its place altogether.
+A flow run needs an API. Every process would start an ephemeral API of Prefect in 8 to 18 s. This server starts once,
+while the command imports its libraries, and serves all later runs. It is not used if ``PREFECT_API_URL`` is set
+(a self-hosted server or Prefect Cloud).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class LocalServer:
 
 
 def prefect_environment(settings: Settings) -> dict[str, str]:
-    """Environment of a local run: Prefect's home under ``var``, no telemetry, JSON results, our own console."""
+    """Return the environment of a local run: Prefect's home in ``var``, no telemetry, JSON results, our console."""
     return {
         "PREFECT_HOME": str(settings.var / "prefect"),
         "DO_NOT_TRACK": "1",
@@ -67,7 +67,7 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
 
 
 def running_server(settings: Settings) -> LocalServer | None:
-    """Find the project's server if it answers."""
+    """Return the project's server if it answers, else None."""
     try:
         server = LocalServer(**json.loads(_state_file(settings).read_text()))
     except (OSError, ValueError, TypeError):
@@ -78,7 +78,7 @@ def running_server(settings: Settings) -> LocalServer | None:
 def start_server(settings: Settings) -> None:
     """Start the server in the background unless it runs; do not wait for it.
 
-    Two commands at once start two processes; the one that finds the lock taken ends at once.
+    Two concurrent commands start two processes; the process that finds the lock held ends immediately.
     """
     if running_server(settings):
         return
@@ -86,10 +86,10 @@ def start_server(settings: Settings) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, **prefect_environment(settings), "PERENNIAL_ROOT": str(settings.root)}
     environment |= {"PERENNIAL_VAR": str(settings.var), "PYTHONPATH": str(PACKAGES)}
-    # With PYTHONDONTWRITEBYTECODE every start would compile Prefect's server again.
+    # With PYTHONDONTWRITEBYTECODE, every start would compile Prefect's server again.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with log.open("ab") as output:
-        # A shell in between leaves the server to init: no zombie here, and it outlives this command.
+        # The shell ends at once, so that init adopts the server: it becomes no zombie and outlives this command.
         subprocess.run(
             ["/bin/sh", "-c", '"$0" "$@" &', sys.executable, "-m", "tasks.runs.local_server"],
             stdin=subprocess.DEVNULL,
@@ -117,19 +117,19 @@ def await_server(settings: Settings, seconds: float = START_SECONDS) -> LocalSer
         time.sleep(0.05)
     raise StorageError(
         f"the local Prefect server did not answer within {seconds:.0f} s; "
-        f"its log is {settings.var / 'log' / 'prefect-server.log'}. Or set PREFECT_API_URL to a server of yours"
+        f"read its log {settings.var / 'log' / 'prefect-server.log'}, or set PREFECT_API_URL to another server"
     )
 
 
 def await_platform(settings: Settings, seconds: float = START_SECONDS) -> None:
-    """Wait while the platform of the project is being started or stopped: its server works on the same database."""
+    """Wait while the project's platform is starting or stopping, because its server uses the same database."""
     deadline = time.monotonic() + seconds
     while (platform := read_platform(settings.var)) is not None and not platform.ready and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
 def stop_server(settings: Settings) -> bool:
-    """Stop the project's server; False when none runs."""
+    """Stop the project's server; return False if none runs."""
     server = running_server(settings)
     if server is None:
         return False
@@ -156,7 +156,7 @@ def serve(settings: Settings) -> None:
     app = _ActivityRecorder(create_app(final=True))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
     listener = _bind()
-    # Prefect's page asks the API at this address; it is only known now.
+    # Prefect's page calls the API at this address, which is known only now.
     threading.Thread(target=_publish, args=(settings, server, listener), daemon=True).start()
     threading.Thread(target=_end_when_idle, args=(server, app, settings), daemon=True).start()
     try:
@@ -167,7 +167,7 @@ def serve(settings: Settings) -> None:
 
 
 class _ActivityRecorder:
-    """ASGI wrapper that knows when the last request ended and whether one is being answered."""
+    """ASGI wrapper that records the end of the last request and the number of open requests."""
 
     def __init__(self, app: Application) -> None:
         self._app = app
@@ -183,12 +183,12 @@ class _ActivityRecorder:
             self._last = time.monotonic()
 
     def begin(self) -> None:
-        """Count idle time from now."""
+        """Start to count idle time."""
         self._last = time.monotonic()
 
     def idle_seconds(self) -> float:
-        """Seconds since the last answer; 0 while one is being given."""
-        # The lifespan call is in flight for as long as the server lives.
+        """Return the seconds since the last answer; 0 during a request."""
+        # The lifespan call is open for as long as the server runs.
         return 0.0 if self._in_flight > 1 else time.monotonic() - self._last
 
 
@@ -211,19 +211,21 @@ def _publish(settings: Settings, server: Any, listener: socket.socket) -> None:
 
 
 def _bind() -> socket.socket:
-    """Take Prefect's usual port where it is free, else any; loopback only."""
+    """Bind Prefect's usual port if it is free, else any port; loopback only."""
     for port in (PREFERRED_PORT, 0):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))
-            # At once: two servers that start together can both bind the port, but only one can listen.
+            # Listen immediately: two servers that start together can both bind the port, but only one can listen.
             listener.listen(2048)
         except OSError:
             listener.close()
             continue
         return listener
-    raise StorageError("no free port on 127.0.0.1 for the local Prefect server")
+    raise StorageError(
+        "no port is free on 127.0.0.1 for the local Prefect server; end other servers, or set PREFECT_API_URL"
+    )
 
 
 def _answers(server: LocalServer) -> bool:

@@ -1,4 +1,4 @@
-"""What a person sees of a running flow: which step runs, and one line for each that is done."""
+"""Progress of a running flow on the terminal: the current step, and one line for each completed step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _logger = logging.getLogger("perennial.progress")
 
 @contextmanager
 def step(title: str) -> Iterator[None]:
-    """Say that a step begins; the step's own log line says what came of it."""
+    """Report that a step begins; the step itself logs its result."""
     _logger.debug(title, extra={"begins": True})
     yield
 
@@ -25,9 +25,9 @@ class ProgressHandler(logging.Handler):
     Parameters
     ----------
     stream
-        Where to write; progress belongs on standard error, results on standard output.
+        Stream to write to; standard error by default, because standard output is for results.
     began
-        When the command began, by ``time.monotonic``; now when left out.
+        Start of the command, by ``time.monotonic``; now by default.
     """
 
     def __init__(self, stream: TextIO | None = None, began: float | None = None) -> None:
@@ -37,7 +37,7 @@ class ProgressHandler(logging.Handler):
         self._start = time.monotonic() if began is None else began
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record; a step's beginning shows on terminals only."""
+        """Write one record; the beginning of a step is shown only on terminals."""
         begins = getattr(record, "begins", False)
         if begins and self._live:
             self._stream.write(f"\r\x1b[2K\x1b[2m{self._elapsed()}  {record.getMessage()} …\x1b[0m")

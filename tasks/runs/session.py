@@ -1,4 +1,4 @@
-"""What surrounds a flow run started by hand: a Prefect API, settings that suit a terminal, progress lines."""
+"""Environment of a flow run that a user starts: a Prefect API, settings for a terminal, and progress lines."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ HEAVY_IMPORTS = (
 )
 
 NUMERICS = {
-    # OpenMP threads that spin while they wait make histogram gradient boosting up to ten times slower on a machine
-    # that does anything else; read when the library is loaded.
+    # OpenMP threads that spin while they wait make histogram gradient boosting up to ten times slower on a busy
+    # machine. The variable is read when the library is loaded.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 
 
 @contextmanager
 def computation(show_progress: bool = True) -> Iterator[None]:
-    """Prepare the process for heavy work without a flow."""
+    """Prepare the process for a computation without a flow."""
     for name, value in NUMERICS.items():
         os.environ.setdefault(name, value)
     with shown() if show_progress else nullcontext():
@@ -40,11 +40,11 @@ def computation(show_progress: bool = True) -> Iterator[None]:
 
 @contextmanager
 def flow_session(show_progress: bool = True) -> Iterator[None]:
-    """Prepare the process for flow runs; importing Prefect before this block would miss its environment.
+    """Prepare the process for flow runs; Prefect must not be imported before, because it reads the environment.
 
-    With ``PREFECT_API_URL`` set, that server is used as it is; while ``perennial up`` runs, the platform's is.
-    Otherwise the project's local server is started in the background, and the libraries every training needs are
-    imported while it comes up.
+    If ``PREFECT_API_URL`` is set, that server is used; while ``perennial up`` runs, the platform's server is used.
+    Otherwise the project's local server is started in the background, and the libraries that every training needs are
+    imported in the meantime.
     """
     began = time.monotonic()
     await_platform(load_settings())
@@ -52,14 +52,14 @@ def flow_session(show_progress: bool = True) -> Iterator[None]:
     settings.var.mkdir(parents=True, exist_ok=True)
     for name, value in {**prefect_environment(settings), **NUMERICS}.items():
         os.environ.setdefault(name, value)
-    # Half a million objects are imported that live to the end; the collector need not look at them every time.
+    # The imports create half a million permanent objects, which the garbage collector need not scan each time.
     gc.set_threshold(100_000, 50, 1000)
     with ExitStack() as stack:
         if settings.prefect_api_url is None:
             start_server(settings)
             if running_server(settings) is None:
                 with shown(began=began) if show_progress else nullcontext():
-                    _logger.info("starting the local Prefect server; it stays for later commands")
+                    _logger.info("starting the local Prefect server; it keeps running for later commands")
                     _preload()
         os.environ["PREFECT_API_URL"] = settings.prefect_api_url or await_server(settings).api_url
         import prefect  # noqa: F401 - configures logging, which would remove a handler added before
@@ -74,9 +74,9 @@ def flow_session(show_progress: bool = True) -> Iterator[None]:
 
 @contextmanager
 def _without_heartbeat() -> Iterator[None]:
-    """Spare runs that a person watches the heartbeat.
+    """Disable heartbeats for runs that a user starts.
 
-    Nothing looks for zombies on the local server, and each flow would wait 1 s for its heartbeat thread to end.
+    Nothing evaluates them on the local server, and each flow would wait 1 s for its heartbeat thread to end.
     """
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 

@@ -1,4 +1,4 @@
-"""Leave what a newer run of the same schedule does anyway."""
+"""Skip a scheduled run if a newer run of the same schedule is due."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ STATES_THAT_COUNT = ("SCHEDULED", "PENDING", "RUNNING", "COMPLETED")
 Outcome = TypeVar("Outcome")
 
 MANY = 200
-"""Most runs that Prefect's API returns at once."""
+"""Maximum runs per response of Prefect's API."""
 
 
 def superseded() -> str | None:
-    """Say why the present flow run has nothing to do; None where it has.
+    """Return why the present flow run is skipped; None if it is not.
 
-    After a time without worker, a run waits for every slot that passed. The newest of them does the work of all, since
-    each would read the same newest rows. Only runs that a schedule asked for are left, and only before they began: a
-    run that is started again after a crash goes on.
+    After a time without a worker, there is a waiting run for every slot that passed. The newest run does the work of
+    all, because each would read the same newest rows. Only runs of a schedule are skipped, and only before their first
+    start: a run that is restarted after a crash continues.
     """
     run = _scheduled_run()
     if run is None or run.expected_start_time is None:
@@ -34,17 +34,19 @@ def superseded() -> str | None:
     slots = [other.expected_start_time for other in due if other.auto_scheduled and other.expected_start_time]
     newer = newer_slot(run.expected_start_time, slots, now)
     return (
-        None if newer is None else f"the run for {newer:%Y-%m-%d %H:%M:%S %Z} is due already and does this one's work"
+        None
+        if newer is None
+        else f"a newer run of this schedule, for {newer:%Y-%m-%d %H:%M:%S %Z}, is due and does the same work"
     )
 
 
-def skipped(reason: str, in_place_of: type[Outcome]) -> Outcome:  # noqa: ARG001 - tells the type
-    """Return what a flow that was superseded answers: a final state, which Prefect's pages show as *Skipped*.
+def skipped(reason: str, in_place_of: type[Outcome]) -> Outcome:  # noqa: ARG001 - gives the return type
+    """Return the result of a skipped flow run: a final state, which Prefect's pages show as *Skipped*.
 
     Parameters
     ----------
     in_place_of
-        What the flow returns else. Only runs of deployments are superseded, and nobody waits for their answer.
+        Type that the flow otherwise returns. Only runs of deployments are skipped, and their result is not used.
     """
     from prefect.states import Completed
 

@@ -63,5 +63,5 @@ def test_a_flow_may_call_a_flow_that_holds_the_same_model(tmp_path: Path) -> Non
 def test_a_lock_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     """A file where the folder should be is the user's to repair."""
     (tmp_path / "var").write_text("")
-    with pytest.raises(StorageError, match="cannot be taken"), hold_model("credit", Settings(var=tmp_path / "var")):
+    with pytest.raises(StorageError, match="cannot be acquired"), hold_model("credit", Settings(var=tmp_path / "var")):
         pass
