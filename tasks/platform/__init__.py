@@ -1,4 +1,4 @@
-"""`perennial up`, `down` and `doctor`: the processes of the platform on this machine, and what is wrong with them.
+"""`perennial up`, `down` and `doctor`: the platform's processes on this machine, and diagnosis of an installation.
 
 May import `tasks.registry`, `tasks.runs`, `tasks.validation`, `tasks.versions`, `store`, `core` and `config`.
 """

@@ -1,4 +1,4 @@
-"""Look at everything an installation needs, at once, and say what to do about what is wrong."""
+"""Check everything an installation needs, concurrently, and advise on each problem."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tasks.platform.doctor_machine import (
 from tasks.platform.doctor_services import check_database, check_mlflow, check_prefect, check_relay, check_remote
 
 CHECK_SECONDS = 10.0
-"""For one check; each bounds its own questions by less."""
+"""Time limit of a check; its requests have shorter timeouts."""
 
 Check = Callable[[], list[Finding]]
 
 
 def examine(settings: Settings, platform: PlatformSettings, serving: ServingSettings) -> list[Finding]:
-    """Run every check, each in a thread of its own, and return what they found in a fixed order."""
+    """Run every check in its own thread, and return the findings in a fixed order."""
     checks: dict[str, Check] = {
         "python": check_python,
         "libraries": lambda: check_libraries(settings),
@@ -50,10 +50,10 @@ def examine(settings: Settings, platform: PlatformSettings, serving: ServingSett
 
 
 def run_checks(checks: dict[str, Check], seconds: float = CHECK_SECONDS) -> list[Finding]:
-    """Run checks at once; one that does not end in time, or that fails itself, is a problem like any other."""
+    """Run checks concurrently; a check that exceeds the time limit or raises an error is reported as a problem."""
     found: dict[str, list[Finding]] = {}
     threads = [
-        # A daemon: what hangs in a system call must not keep the command from ending.
+        # Daemon threads: a check that hangs in a system call must not prevent the command from ending.
         threading.Thread(target=_run, args=(name, check, found), name=name, daemon=True)
         for name, check in checks.items()
     ]
@@ -63,7 +63,7 @@ def run_checks(checks: dict[str, Check], seconds: float = CHECK_SECONDS) -> list
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     late = f"the check did not end within {seconds:.0f} s"
-    advice = "what it looks at hangs; look at that first"
+    advice = "its disk or service does not respond; check that first"
     return [finding for name in checks for finding in found.get(name, [Finding(name, "problem", late, advice)])]
 
 

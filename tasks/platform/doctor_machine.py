@@ -1,4 +1,4 @@
-"""Checks of this machine and of what is configured on it."""
+"""Checks of this machine and its configuration."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tasks.runs.local_server import running_server
 from tasks.validation.expectations import read_suite
 
 SUPPORTED = ((3, 11), (3, 14))
-"""First version that is supported, and first that is not."""
+"""The first supported version, and the first unsupported version after it."""
 
 GIB = 1024**3
 LOW_DISK, FULL_DISK = 5 * GIB, 1 * GIB
@@ -43,7 +43,7 @@ SECONDS = 3.0
 
 
 def check_python() -> list[Finding]:
-    """Look at the interpreter."""
+    """Check the version of Python."""
     says = f"Python {machine.python_version()} ({sys.executable})"
     if SUPPORTED[0] <= sys.version_info[:2] < SUPPORTED[1]:
         return [Finding("python", "ok", says)]
@@ -51,36 +51,36 @@ def check_python() -> list[Finding]:
 
 
 def check_libraries(settings: Settings) -> list[Finding]:
-    """Compare what is installed with what is known to break, and with the lock file."""
+    """Compare the installed libraries with the versions known to work, and with the lock file."""
     installed = {plain_name(found.metadata["Name"]): found.version for found in distributions()}
     if broken := broken_bounds(installed):
-        advice = "install what the lock file says: pip install --require-hashes -r requirements.lock"
+        advice = "install the pinned versions: pip install --require-hashes -r requirements.lock"
         return [Finding("libraries", "problem", f"these versions do not work: {_some(broken)}", advice)]
     lock = next((path for path in _locks(settings) if path.is_file()), None)
     if lock is None:
-        return [Finding("libraries", "ok", f"{len(installed)} are installed, none outside its bounds")]
+        return [Finding("libraries", "ok", f"{len(installed)} installed, all within the supported versions")]
     pinned = pinned_versions(lock.read_text(encoding="utf-8"))
     if other := differing_pins(installed, pinned):
-        says = f"{len(other)} of {len(pinned)} are not what requirements.lock says: {_some(other)}"
+        says = f"{len(other)} of {len(pinned)} differ from requirements.lock: {_some(other)}"
         advice = "they may work; to be sure: pip install --require-hashes -r requirements.lock"
         return [Finding("libraries", "warning", says, advice)]
-    return [Finding("libraries", "ok", f"{len(pinned)} are pinned, and what is installed is what is pinned")]
+    return [Finding("libraries", "ok", f"all {len(pinned)} installed as pinned in requirements.lock")]
 
 
 def check_disk(settings: Settings) -> list[Finding]:
-    """Look at the space that is left where a run writes."""
+    """Check the free disk space under the folder that runs write to."""
     folder = next(path for path in (settings.var, *settings.var.parents) if path.exists())
     free = shutil.disk_usage(folder).free
-    says = f"{free / GIB:,.1f} GiB are free under {folder}"
+    says = f"{free / GIB:,.1f} GiB free under {folder}"
     if free < FULL_DISK:
-        return [Finding("disk", "problem", says, "free some; runs end with 'disk full' and are not lost")]
+        return [Finding("disk", "problem", says, "free disk space; runs fail with 'disk full' and can be repeated")]
     if free < LOW_DISK:
-        return [Finding("disk", "warning", says, "free some soon; old snapshots and reports are in var")]
+        return [Finding("disk", "warning", says, "free disk space soon; var contains old snapshots and reports")]
     return [Finding("disk", "ok", says)]
 
 
 def check_folder(settings: Settings) -> list[Finding]:
-    """Write, read and remove a file in the folder of everything a run writes."""
+    """Write and remove a file in the folder that runs write to."""
     try:
         settings.var.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=settings.var, prefix=".doctor-") as file:
@@ -88,12 +88,14 @@ def check_folder(settings: Settings) -> list[Finding]:
             file.flush()
     except OSError as error:
         says = f"{settings.var} cannot be written: {error.strerror or error}"
-        return [Finding("var", "problem", says, "give this user the right to, or name another folder: PERENNIAL_VAR")]
-    return [Finding("var", "ok", f"{settings.var} can be written")]
+        return [
+            Finding("var", "problem", says, "give this user write permission, or set PERENNIAL_VAR to another folder")
+        ]
+    return [Finding("var", "ok", f"{settings.var} is writable")]
 
 
 def check_clock(settings: Settings, platform: PlatformSettings) -> list[Finding]:
-    """Compare the clock with that of another machine, where one is known."""
+    """Compare the clock with that of another machine, if one is configured."""
     for url in (platform.clock_url, settings.prefect_api_url, settings.mlflow_uri):
         if url is None or not url.startswith("http"):
             continue
@@ -103,14 +105,14 @@ def check_clock(settings: Settings, platform: PlatformSettings) -> list[Finding]
         answer = ask(url, headers=prefect_headers() if url == settings.prefect_api_url else {}, seconds=SECONDS)
         date = answer.headers.get("date") if answer else None
         if date:
-            # The header knows whole seconds, and was written somewhen during the question.
+            # The header has whole seconds, and was written between request and response.
             here = begun + (datetime.now(UTC) - begun) / 2 - timedelta(seconds=0.5)
             return [clock_finding(here, parsedate_to_datetime(date), str(urlsplit(url).hostname))]
     if is_postgres(settings.database_url):
         now = probe_database(settings.database_url, SECONDS).now
         if now is not None:
             return [clock_finding(datetime.now(UTC), now, "the database server")]
-    says = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC; no other machine to compare with (PERENNIAL_CLOCK_URL)"
+    says = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC; not compared with another machine (set PERENNIAL_CLOCK_URL)"
     return [Finding("clock", "ok", says)]
 
 
@@ -125,16 +127,16 @@ def check_models(settings: Settings) -> list[Finding]:
             says = " ".join(str(error).split())
             findings.append(Finding("models", "problem", says, f"correct config/models/{name}.yaml or its suite"))
     if not names:
-        advice = "write one with: perennial init --data FILE --target COLUMN"
-        return [Finding("models", "warning", "no model is described here", advice)]
-    return findings or [Finding("models", "ok", f"{len(names)} described and valid: {_some(names)}")]
+        advice = "create one with: perennial init --data FILE --target COLUMN"
+        return [Finding("models", "warning", "the project has no model file", advice)]
+    return findings or [Finding("models", "ok", f"{len(names)} valid model files: {_some(names)}")]
 
 
 def check_ports(settings: Settings, platform: PlatformSettings, serving: ServingSettings) -> list[Finding]:
-    """Say who holds the ports of the platform, where it does not run itself."""
+    """Check that the platform's ports are free, unless the platform runs."""
     if (state := read_platform(settings.var)) is not None:
         ports = [port for port in (state.prefect_port, state.mlflow_port, state.serving_port) if port is not None]
-        return [Finding("ports", "ok", f"the platform holds {', '.join(map(str, ports))}")]
+        return [Finding("ports", "ok", f"the running platform uses {', '.join(map(str, ports))}")]
     own = running_server(settings)
     wanted = {
         platform.prefect_port: ("--prefect-port", "Prefect"),
@@ -145,26 +147,29 @@ def check_ports(settings: Settings, platform: PlatformSettings, serving: Serving
     for port, (option, title) in wanted.items():
         if port == 0 or is_free(port) or (own is not None and own.port == port):
             continue
-        says = f"{port}, for {title}, is held by {holder(port) or 'a process of another user'}"
-        findings.append(Finding("ports", "warning", says, f"end that, or: perennial up {option} PORT"))
-    return findings or [Finding("ports", "ok", f"{', '.join(map(str, wanted))} are free for the platform")]
+        says = f"port {port}, for {title}, is in use by {holder(port) or 'a process of another user'}"
+        advice = f"end that process, or choose another port: perennial up {option} PORT"
+        findings.append(Finding("ports", "warning", says, advice))
+    return findings or [Finding("ports", "ok", f"{', '.join(map(str, wanted))} are free")]
 
 
 def check_hooks() -> list[Finding]:
-    """Say for whom webhooks have keys; never what those are."""
+    """Report the senders that have webhook keys, without the keys."""
     settings = load_section(HookSettings)
     senders = sorted({f"{key.sender} ({key.convention})" for key in settings.keys})
     if not senders:
-        return [Finding("webhooks", "ok", "nobody has a key, so nobody can ask for a retraining by webhook")]
-    return [Finding("webhooks", "ok", f"{len(settings.keys)} keys are set, of {_some(senders)}")]
+        return [Finding("webhooks", "ok", "no keys are set, so webhooks cannot request a retraining")]
+    plural = "s" if len(settings.keys) > 1 else ""
+    return [Finding("webhooks", "ok", f"{len(settings.keys)} key{plural} set, for {_some(senders)}")]
 
 
 def check_alerts() -> list[Finding]:
-    """Say to how many destinations alerts go; never which those are, for their addresses are secrets."""
+    """Report the number of alert destinations, without their addresses, which are secrets."""
     count = len(load_section(AlertSettings).destinations)
     if count == 0:
-        return [Finding("alerts", "warning", "nobody is told when something fails", "set PERENNIAL_ALERTS_URLS")]
-    return [Finding("alerts", "ok", f"they go to {count} destination{'s' if count > 1 else ''}")]
+        says = "no destination is configured, so failures send no alert"
+        return [Finding("alerts", "warning", says, "set PERENNIAL_ALERTS_URLS")]
+    return [Finding("alerts", "ok", f"sent to {count} destination{'s' if count > 1 else ''}")]
 
 
 def _locks(settings: Settings) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Checks of the databases, servers and processes around us."""
+"""Checks of databases, servers and processes."""
 
 from __future__ import annotations
 
@@ -35,40 +35,44 @@ N_PAGE = 200
 
 
 def check_database(settings: Settings) -> list[Finding]:
-    """Reach the operational database, take its write lock for a moment, and read its schema's version."""
+    """Connect to the operational database, acquire its write lock briefly, and read its schema version."""
     probe = probe_database(settings.database_url, SECONDS)
     said = f"{probe.address} answers in {probe.seconds * 1000:,.0f} ms"
     if probe.version is None:
-        return [Finding("database", "ok", f"{probe.address} has no tables yet; the first command makes them")]
+        return [Finding("database", "ok", f"{probe.address} has no tables yet; the first command creates them")]
     if not probe.is_at_head:
         if probe.version > HEAD:
-            says = f"{said}, but a newer release has changed its schema ({probe.version}; this one knows {HEAD})"
+            says = f"{said}, but has the schema of a newer release ({probe.version}; this release has {HEAD})"
             return [Finding("database", "problem", says, "upgrade Perennial")]
-        return [Finding("database", "ok", f"{said}; the next command brings its schema from {probe.version} to {HEAD}")]
+        return [
+            Finding("database", "ok", f"{said}; the next command migrates its schema from {probe.version} to {HEAD}")
+        ]
     if probe.seconds > SLOW_SECONDS:
-        return [Finding("database", "warning", said, "every step of a run waits for it; bring it nearer")]
-    return [Finding("database", "ok", f"{said}; its schema is the newest ({HEAD})")]
+        return [
+            Finding("database", "warning", said, "every step of a run waits for it; use a database with lower latency")
+        ]
+    return [Finding("database", "ok", f"{said}; its schema is current ({HEAD})")]
 
 
 def check_prefect(settings: Settings) -> list[Finding]:
-    """Ask the server for its readiness and version, and for our pool, worker and deployments."""
+    """Check the server's readiness and version, and our work pool, worker and deployments."""
     url = settings.prefect_api_url
     if url is None:
         return [_local_server(settings)]
     shown = _shown(url)
     ready = _ask(f"{url}/ready")
-    if ready is not None and ready.status == 404:  # Prefect Cloud has only this
+    if ready is not None and ready.status == 404:  # Prefect Cloud has only this endpoint
         ready = _ask(f"{url}/health")
     if ready is None or ready.status != 200:
         what = "does not answer" if ready is None else f"answers {ready.status}"
-        what = "refuses the key" if ready is not None and ready.status in (401, 403) else what
-        advice = "look at its log (var/log/prefect.log), or correct PREFECT_API_URL and PREFECT_API_KEY"
+        what = "rejects the API key" if ready is not None and ready.status in (401, 403) else what
+        advice = "read its log (var/log/prefect.log), or correct PREFECT_API_URL and PREFECT_API_KEY"
         return [Finding("prefect", "problem", f"{shown} {what}", advice)]
     return [_prefect_version(url, shown), *_prefect_content(url, settings)]
 
 
 def check_mlflow(settings: Settings) -> list[Finding]:
-    """Reach MLflow's server, or the database that takes its place."""
+    """Check MLflow's server, or the database that is used without a server."""
     uri, shown = settings.mlflow_uri, address(settings)
     if is_postgres(uri):
         probe_database(uri, SECONDS)
@@ -78,11 +82,18 @@ def check_mlflow(settings: Settings) -> list[Finding]:
     answer = _ask(f"{uri.rstrip('/')}/version", prefect=False)
     if answer is None or answer.status != 200:
         what = "does not answer" if answer is None else f"answers {answer.status}"
-        advice = "look at its log (var/log/mlflow.log), or correct PERENNIAL_MLFLOW_URI"
+        advice = "read its log (var/log/mlflow.log), or correct PERENNIAL_MLFLOW_URI"
         return [Finding("mlflow", "problem", f"{shown} {what}", advice)]
     there, here = answer.body.decode(errors="replace").strip(), version("mlflow")
     if there != here:
-        return [Finding("mlflow", "warning", f"{shown} runs {there}, the client is {here}", "run the same on both")]
+        return [
+            Finding(
+                "mlflow",
+                "warning",
+                f"{shown} runs version {there}, the client is {here}",
+                "use the same version on both",
+            )
+        ]
     return [Finding("mlflow", "ok", f"{shown} answers; version {there}")]
 
 
@@ -90,46 +101,46 @@ def check_remote(settings: Settings) -> list[Finding]:
     """Write a small file to the data remote and remove it again."""
     remote = configured_remote(settings)
     if remote is None:
-        advice = "dvc remote add --default NAME ADDRESS, or PERENNIAL_DATA_REMOTE"
-        return [Finding("data remote", "problem", "no data remote is named in .dvc/config", advice)]
+        advice = "run dvc remote add --default NAME ADDRESS, or set PERENNIAL_DATA_REMOTE"
+        return [Finding("data remote", "problem", ".dvc/config names no data remote", advice)]
     if remote.folder is not None:
         return [_folder_remote(remote, remote.folder, settings)]
     return [_far_remote(remote, settings)]
 
 
 def check_relay(settings: Settings) -> list[Finding]:
-    """Look for the relay's sign of life, and for what waits for it."""
+    """Check the relay's heartbeat and the triggers that wait for it."""
     beat = relay_beat(settings)
     age = None if beat is None else time.time() - beat
     if age is not None and age < BEAT_SECONDS:
-        return [Finding("relay", "ok", f"it went round {max(age, 0):.0f} s ago")]
+        return [Finding("relay", "ok", f"last round {max(age, 0):.0f} s ago")]
     waiting = _waiting_triggers(settings)
-    said = "it has never run here" if age is None else f"it last went round {_since(age)} ago"
+    said = "it has never run here" if age is None else f"last round {_since(age)} ago"
     if waiting:
-        says = f"{said}, and {waiting} trigger{'s wait' if waiting > 1 else ' waits'} for it"
-        return [Finding("relay", "problem", says, "start it: perennial up, or perennial relay")]
+        says = f"{said}; {waiting} trigger{'s wait' if waiting > 1 else ' waits'} for it"
+        return [Finding("relay", "problem", says, "start it with: perennial up, or perennial relay")]
     if read_platform(settings.var) is not None:
-        return [Finding("relay", "problem", f"{said}, though the platform is up", "read var/log/relay.log")]
-    return [Finding("relay", "ok", f"{said}, and nothing waits for it")]
+        return [Finding("relay", "problem", f"{said}, although the platform is running", "read var/log/relay.log")]
+    return [Finding("relay", "ok", f"{said}; no trigger waits for it")]
 
 
 def _local_server(settings: Settings) -> Finding:
     remains = last_platform(settings.var)
     if remains is not None and read_platform(settings.var) is None:
         says = "the platform was killed and its processes may still run"
-        return Finding("prefect", "problem", says, "clear up: perennial down")
+        return Finding("prefect", "problem", says, "end them with: perennial down")
     own = running_server(settings)
-    said = f"the local server runs at {own.url}" if own else "no server runs; the next run starts a local one"
-    return Finding("prefect", "ok", f"{said}; schedules and webhooks need: perennial up")
+    said = f"the local server runs at {own.url}" if own else "no server is running; the next run starts a local one"
+    return Finding("prefect", "ok", f"{said}; for schedules and webhooks, start: perennial up")
 
 
 def _prefect_version(url: str, shown: str) -> Finding:
     answer, here = _ask(f"{url}/admin/version"), version("prefect")
     there = answer.json() if answer is not None and answer.status == 200 else None
     if isinstance(there, str) and there != here:
-        says = f"{shown} runs {there}, the client is {here}"
+        says = f"{shown} runs version {there}, the client is {here}"
         level_is_same = there.split(".")[:2] == here.split(".")[:2]
-        return Finding("prefect", "warning" if level_is_same else "problem", says, "run the same version on both")
+        return Finding("prefect", "warning" if level_is_same else "problem", says, "use the same version on both")
     return Finding("prefect", "ok", f"{shown} is ready{f'; version {there}' if there else ''}")
 
 
@@ -138,10 +149,10 @@ def _prefect_content(url: str, settings: Settings) -> list[Finding]:
     found = _ask(f"{url}/work_pools/{pool}")
     if found is None or found.status != 200:
         says = f"the work pool {pool!r} does not exist"
-        return [Finding("work pool", "problem", says, "make it and deploy into it: perennial deploy")]
+        return [Finding("work pool", "problem", says, "create it and deploy with: perennial deploy")]
     document = found.json() or {}
-    paused = Finding("work pool", "problem", f"{pool!r} is paused", f"prefect work-pool resume {pool}")
-    here = paused if document.get("is_paused") else Finding("work pool", "ok", f"{pool!r} takes runs")
+    paused = Finding("work pool", "problem", f"{pool!r} is paused", f"resume it with: prefect work-pool resume {pool}")
+    here = paused if document.get("is_paused") else Finding("work pool", "ok", f"{pool!r} accepts runs")
     return [here, _worker(url, pool), _deployments(url, settings)]
 
 
@@ -150,8 +161,8 @@ def _worker(url: str, pool: str) -> Finding:
     online = [worker["name"] for worker in workers if worker.get("status") == "ONLINE"]
     if online:
         return Finding("worker", "ok", f"{', '.join(online[:4])} {'is' if len(online) == 1 else 'are'} online")
-    advice = f"start one: perennial up, or prefect worker start --pool {pool}"
-    return Finding("worker", "problem", f"no worker of the pool {pool!r} is online, so no run begins", advice)
+    advice = f"start one with: perennial up, or prefect worker start --pool {pool}"
+    return Finding("worker", "problem", f"no worker of the pool {pool!r} is online, so no run starts", advice)
 
 
 def _deployments(url: str, settings: Settings) -> Finding:
@@ -160,54 +171,52 @@ def _deployments(url: str, settings: Settings) -> Finding:
     there, wanted = {deployment["name"] for deployment in found}, model_names(settings.root)
     missing = [name for name in wanted if name not in there]
     if missing:
-        says = f"{len(found)} of ours are there, none of {', '.join(missing[:4])}"
-        return Finding("deployments", "problem", says, "perennial deploy")
-    return Finding(
-        "deployments", "ok", f"{len(found)} are there, of {len(wanted)} model{'s' if len(wanted) != 1 else ''}"
-    )
+        says = f"{len(found)} deployments of this project, none for {', '.join(missing[:4])}"
+        return Finding("deployments", "problem", says, "create them with: perennial deploy")
+    return Finding("deployments", "ok", f"{len(found)} for {len(wanted)} model{'s' if len(wanted) != 1 else ''}")
 
 
 def _mlflow_file(path: Path, settings: Settings) -> Finding:
     if not path.exists():
-        return Finding("mlflow", "ok", f"{path} is not there yet; the first training makes it")
+        return Finding("mlflow", "ok", f"{path} does not exist yet; the first training creates it")
     try:
         with closing(sqlite3.connect(path, timeout=SECONDS)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("SELECT count(*) FROM registered_models")
     except sqlite3.Error as error:
-        advice = "end who holds it, or bring back a backup (docs/platform.md)"
+        advice = "end the process that locks it, or restore a backup (docs/platform.md)"
         return Finding("mlflow", "problem", f"{address(settings)}: {error}", advice)
-    return Finding("mlflow", "ok", f"{address(settings)} can be read and written; no server is needed")
+    return Finding("mlflow", "ok", f"{address(settings)} is readable and writable; no server is needed")
 
 
 def _folder_remote(remote: Remote, folder: Path, settings: Settings) -> Finding:
-    advice = "mount it again, or name another one: PERENNIAL_DATA_REMOTE"
+    advice = "mount it again, or set PERENNIAL_DATA_REMOTE to another remote"
     if not folder.is_dir():
         if _was_pushed_to(remote, settings) or not folder.parent.is_dir():
-            return Finding("data remote", "problem", f"there is no folder {folder}", advice)
-        return Finding("data remote", "ok", f"{folder} is not there yet; the first ingest makes it")
+            return Finding("data remote", "problem", f"no folder {folder}", advice)
+        return Finding("data remote", "ok", f"{folder} does not exist yet; the first ingestion creates it")
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
             file.write(b"probe")
             file.flush()
     except OSError as error:
         says = f"{folder} cannot be written: {error.strerror or error}"
-        return Finding("data remote", "problem", says, "give this user the right to, or free the disk")
-    return Finding("data remote", "ok", f"{folder} can be written")
+        return Finding("data remote", "problem", says, "give this user write permission, or free disk space")
+    return Finding("data remote", "ok", f"{folder} is writable")
 
 
 def _far_remote(remote: Remote, settings: Settings) -> Finding:
     if not probe_database(settings.database_url, SECONDS).is_at_head:
-        # Opening the stores would bring the database up to date, and here one only looks.
-        says = f"{remote.address} is not looked at before a command has brought the database up to date"
+        # Opening the stores would migrate the database, but the doctor changes nothing.
+        says = f"{remote.address} is checked only after another command has migrated the database"
         return Finding("data remote", "ok", says)
-    # Its libraries report failures by classes of their own; whatever they raise is told by the caller.
+    # Its libraries raise errors of their own classes; the caller reports any of them.
     stores = open_stores(settings, open_database(settings.database_url))
     files = stores.remote_store.fs
     path = files.join(stores.remote_store.path, f".doctor-{uuid4().hex}")
     files.fs.pipe_file(path, b"probe")
     files.fs.rm_file(path)
-    return Finding("data remote", "ok", f"{remote.address} can be written")
+    return Finding("data remote", "ok", f"{remote.address} is writable")
 
 
 def _was_pushed_to(remote: Remote, settings: Settings) -> bool:

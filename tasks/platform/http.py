@@ -1,4 +1,4 @@
-"""Short questions over HTTP whose answer may stay away."""
+"""Short HTTP requests that may get no answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Answer:
     body: bytes
 
     def json(self) -> Any:
-        """Return the document in the body; None where it is none."""
+        """Return the JSON document in the body; None if the body is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -29,10 +29,10 @@ class Answer:
 
 
 def ask(url: str, *, body: Any = None, headers: Mapping[str, str] | None = None, seconds: float) -> Answer | None:
-    """Ask with GET, or with POST where there is a body; None where no answer comes in time."""
+    """Send a GET request, or a POST request if there is a body; return None if no answer comes in time."""
     import httpx
 
-    # A proxy of the environment does not know this machine's loopback addresses.
+    # Proxies from the environment cannot reach this machine's loopback addresses.
     direct = is_loopback_host(urlsplit(url).hostname or "")
     try:
         with httpx.Client(trust_env=not direct, timeout=seconds, headers=dict(headers or {})) as client:
@@ -43,7 +43,7 @@ def ask(url: str, *, body: Any = None, headers: Mapping[str, str] | None = None,
 
 
 def prefect_headers() -> dict[str, str]:
-    """Return what Prefect Cloud, or a server with a password, wants to see."""
+    """Return the authorization header for Prefect Cloud or a server with a password."""
     key, password = secret("PREFECT_API_KEY"), secret("PREFECT_API_AUTH_STRING")
     if key:
         return {"Authorization": f"Bearer {key}"}

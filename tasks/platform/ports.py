@@ -1,4 +1,4 @@
-"""Ports of this machine's loopback address: whether they are free, and who holds them."""
+"""Ports of this machine's loopback address: whether they are free, and which process uses them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that listens at a port."""
+    """The process that listens on a port."""
 
     pid: int
     command: str
     folder: str
 
     def __str__(self) -> str:
-        """Return who it is, for a message."""
+        """Describe the process for a message."""
         return f"process {self.pid} ({self.command}{f', in {self.folder}' if self.folder else ''})"
 
 
 def is_free(port: int) -> bool:
-    """Whether a server may listen at a port of 127.0.0.1."""
+    """Return whether a server can listen on a port of 127.0.0.1."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -31,19 +31,19 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a port that is free at the moment."""
+    """Return a currently free port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def holder(port: int) -> Holder | None:
-    """Return the process that listens at a port; None where there is none or it is another user's."""
+    """Return the process that listens on a port; None if there is none or it belongs to another user."""
     import psutil
 
     try:
         open_sockets = psutil.net_connections(kind="inet")
-    except psutil.AccessDenied:  # macOS shows them to root alone
+    except psutil.AccessDenied:  # macOS shows them only to root
         return None
     for found in open_sockets:
         if found.status == psutil.CONN_LISTEN and found.laddr and found.laddr.port == port and found.pid:
@@ -62,5 +62,5 @@ def _holder(pid: int) -> Holder | None:
         return None
     try:
         return Holder(pid, shown[:80], process.cwd())
-    except psutil.Error:  # another user's
+    except psutil.Error:  # it belongs to another user
         return Holder(pid, shown[:80], "")

@@ -266,7 +266,7 @@ def _marked(process: Any, platform_id: str) -> bool:
 
     try:
         return bool(process.pid != os.getpid() and process.environ().get(MARK) == platform_id)
-    except (psutil.Error, OSError):  # it ended, or is another user's
+    except (psutil.Error, OSError):  # it ended, or belongs to another user
         return False
 
 

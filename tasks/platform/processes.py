@@ -83,7 +83,7 @@ def is_healthy(service: Service, state: PlatformState, started: float, settings:
 
 
 def relay_beat(settings: Settings) -> float | None:
-    """Return when the relay last went round, seconds of the epoch."""
+    """Return when the relay last completed a round, in seconds since the epoch; None if it never did."""
     try:
         return beat_path(settings).stat().st_mtime
     except OSError:
@@ -91,7 +91,7 @@ def relay_beat(settings: Settings) -> float | None:
 
 
 def worker_seen(api_url: str, pool: str, name: str | None = None) -> datetime | None:
-    """Return when a worker last told Prefect that it lives; the platform's own where no name is given."""
+    """Return the time of a worker's last heartbeat; of the platform's own worker if no name is given."""
     url = f"{api_url}/work_pools/{pool}/workers/filter"
     answer = ask(url, body={}, headers=prefect_headers(), seconds=HEALTH_SECONDS)
     workers = answer.json() if answer is not None and answer.status == 200 else []
@@ -100,7 +100,7 @@ def worker_seen(api_url: str, pool: str, name: str | None = None) -> datetime | 
 
 
 def worker_name() -> str:
-    """Return the name this machine's worker has in the pool."""
+    """Return the name of this machine's worker in the pool."""
     return f"perennial-{socket.gethostname()}"
 
 
@@ -124,16 +124,16 @@ def environment(name: str, state: PlatformState, settings: Settings, given: Mapp
     if name == "prefect":
         found |= _server_environment(state)
     if name == "worker":
-        # Seconds: how often it looks for runs, and how often a run says that it lives.
+        # In seconds: how often the worker polls for runs, and how often a run sends a heartbeat.
         found = {"PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", **NUMERICS} | found
     return found
 
 
 def common_environment(state: PlatformState, settings: Settings) -> dict[str, str]:
-    """Return what every process of the platform is told by its environment."""
+    """Return the environment variables common to all processes of the platform."""
     path = os.environ.get("PYTHONPATH")
     prefect = prefect_environment(settings)
-    # Written for terminals in which a command prints its own lines; here Prefect's lines are the log.
+    # Those settings suit terminals in which a command prints its own lines; here Prefect's lines are the log.
     del prefect["PREFECT_LOGGING_SETTINGS_PATH"]
     return prefect | {
         MARK: state.id,
@@ -154,10 +154,10 @@ def _server_environment(state: PlatformState) -> dict[str, str]:
     found = {
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(state.prefect_port),
-        # A run's turn is a lease that it renews. In memory, as by default, a server that was started anew knows none,
-        # and ends every run at its next renewal.
+        # A run holds its concurrency slot by a lease that it renews. By default leases are kept in memory: a restarted
+        # server has none, and ends every run at its next renewal.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-        # Seconds until a run that waits for its turn asks again; with Prefect's 30 the next one begins 20 s late.
+        # Seconds until a run that waits for a slot retries; with Prefect's 30 s, the next run starts 20 s late.
         "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
     }
     if is_postgres(state.database_url):
@@ -167,7 +167,7 @@ def _server_environment(state: PlatformState) -> dict[str, str]:
 
 
 def become(name: str) -> None:
-    """Become a process of the platform.
+    """Replace this process by a process of the platform.
 
     Raises
     ------
@@ -177,9 +177,9 @@ def become(name: str) -> None:
     settings = load_settings()
     state = last_platform(settings.var)
     if state is None:
-        raise ConfigError(f"there is no platform in {settings.var}; start it with: perennial up")
+        raise ConfigError(f"no platform was started in {settings.var}; start it with: perennial up")
     line, told = command(name, state), environment(name, state, settings, os.environ)
-    # With it, every start would compile the libraries again.
+    # With this variable, every start would compile the libraries again.
     told.pop("PYTHONDONTWRITEBYTECODE", None)
     os.execve(line[0], line, told)  # noqa: S606 - our own interpreter, no shell
 

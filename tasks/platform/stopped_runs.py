@@ -1,7 +1,7 @@
-"""Flow runs whose processes the platform ends: Prefect is told that they crashed, because nobody else tells it.
+"""Report flow runs as crashed to Prefect when the platform ends their processes.
 
-A worker that is told to stop leaves its runs ``Running``, and a run that is told leaves the telling to its worker. Both
-would hold their slots until the missing heartbeat is noticed, and the relay starts again only what it sees ended.
+A worker that is stopped leaves its runs ``Running``, and a run that is stopped relies on its worker to report it. Such
+runs would hold their slots until the missing heartbeat is detected, and the relay restarts only runs that have ended.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tasks.platform.processes import MARK
 _logger = logging.getLogger("perennial.platform")
 
 RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
-"""Variable that Prefect gives the process of a flow run: its id."""
+"""Environment variable in which Prefect passes the flow run's id to its process."""
 
 SECONDS = 10.0
 MESSAGE = "the platform was stopped"
@@ -24,14 +24,14 @@ UNFINISHED = ("PENDING", "RUNNING", "CANCELLING")
 
 
 def flow_runs_in_work(state: PlatformState) -> set[str]:
-    """Return the ids of the flow runs that have a process of the platform."""
+    """Return the ids of the flow runs that run in a process of the platform."""
     import psutil
 
     found = set()
     for process in psutil.process_iter():
         try:
             environment = process.environ()
-        except (psutil.Error, OSError):  # it ended, or is another user's
+        except (psutil.Error, OSError):  # it ended, or belongs to another user
             continue
         if environment.get(MARK) == state.id and RUN_VARIABLE in environment:
             found.add(environment[RUN_VARIABLE])
@@ -39,7 +39,7 @@ def flow_runs_in_work(state: PlatformState) -> set[str]:
 
 
 def tell_crashed(runs: set[str], state: PlatformState) -> None:
-    """Set runs and their subflows to Crashed where they have not ended; to be called once their processes are gone."""
+    """Set runs and their subflows to Crashed unless they have ended; call this after their processes have ended."""
     family, newest = set(runs), set(runs)
     while newest:
         children = _find({"parent_flow_run_id": {"any_": sorted(newest)}}, state)
@@ -49,7 +49,7 @@ def tell_crashed(runs: set[str], state: PlatformState) -> None:
         if run["state_type"] in UNFINISHED:
             body = {"state": {"type": "CRASHED", "name": "Crashed", "message": MESSAGE}, "force": True}
             _post(f"flow_runs/{run['id']}/set_state", body, state)
-            _logger.info("run %s was in work and is ended: %s", run["name"], MESSAGE)
+            _logger.info("run %s was running and is set to Crashed: %s", run["name"], MESSAGE)
 
 
 def _find(chosen: dict[str, Any], state: PlatformState) -> list[dict[str, Any]]:

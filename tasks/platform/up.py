@@ -432,7 +432,7 @@ def _deploy(state: PlatformState, settings: Settings) -> None:
         os.environ.setdefault("PREFECT_HOME", str(settings.var / "prefect"))
     deployed = deploy_models([], settings.model_copy(update={"prefect_api_url": state.prefect_api_url}))
     n_changed = sum(flow.change in ("created", "updated") for flow in deployed)
-    _logger.info("%d deployments, %d of them new or changed", len(deployed), n_changed)
+    _logger.info("%d deployments, of which %d are new or changed", len(deployed), n_changed)
 
 
 def _state_of(service: Service, process: Process, state: PlatformState, settings: Settings) -> ServiceStatus:

@@ -46,5 +46,5 @@ if __name__ == "__main__":
     found = load_settings()
     platform = last_platform(found.var)
     if platform is None:
-        raise ConfigError(f"there is no platform in {found.var}; start it with: perennial up")
+        raise ConfigError(f"no platform was started in {found.var}; start it with: perennial up")
     serve(found, platform)
