@@ -1,4 +1,4 @@
-"""Measure a window, decide, and keep what was found: report, MLflow run, and last of all the history."""
+"""Measure a window, decide, and store the results: the report, the MLflow run and, last, the history."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from tasks.versions.working_copy import batch_facts
 _log = logging.getLogger("perennial.monitor")
 
 SAMPLE_ROWS = 50_000
-"""Rows of a window that the champion scores; an AUC of so many has an interval of ±0.005."""
+"""Maximum rows of a window that the champion scores; the AUC of this many rows has an interval of ±0.005."""
 
 EVERY_ROW = 2**62
 
@@ -51,17 +51,17 @@ REPORT_JSON = "drift.json"
 VERDICT = "verdict.json"
 
 _reports: dict[str, DriftReport] = {}
-"""Reports being made while the decision is taken, by the decision's id; the steps of a flow run share a process."""
+"""Reports that are being made, by decision id; the steps of a flow run share a process."""
 
 
 def recorded_verdict(window: MonitoredWindow, settings: Settings) -> DriftVerdict | None:
-    """Return what was decided about the same rows by the same rules."""
+    """Return the recorded decision about the same rows by the same rules; None if there is none."""
     found = find_window(open_database(settings.database_url), window.id)
     return None if found is None else _verdict(found)
 
 
 def recorded_verdicts(model: str, settings: Settings, limit: int | None = None) -> list[DriftVerdict]:
-    """Return the newest decisions about a model, oldest first."""
+    """Return the newest decisions on a model, oldest first."""
     return [_verdict(found) for found in drift_windows(open_database(settings.database_url), model, limit)]
 
 
@@ -72,20 +72,20 @@ def newest_report(verdicts: Sequence[DriftVerdict], settings: Settings) -> str |
 
 
 def report_links(verdict: DriftVerdict, settings: Settings) -> dict[str, str]:
-    """Return title and path of what there is to look at."""
+    """Return titles and paths of the decision's pages."""
     page = report_folder(verdict.model, verdict.id, settings) / REPORT
     return {"drift report": str(page)} if page.is_file() else {}
 
 
 def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
-    """Count a window's rows against the reference, let the champion answer a sample of them, and start the report.
+    """Count a window's rows in the reference's bins, predict a sample of them with the champion, and start the report.
 
     Raises
     ------
     BundleError
         The champion's bundle cannot be read, or is older than monitoring.
     SchemaError, StorageError
-        The rows are not what the champion takes, or cannot be read.
+        The rows do not fit the champion's feature contract, or cannot be read.
     """
     with fetched(window.config.model, window.champion, settings) as files:
         champion = champion_reference(files, window.config)
@@ -93,7 +93,7 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
         counted = _counted(window, reference)
         _log.info("counted %s rows of %d batches", f"{counted.n_rows:,}", len(window.paths))
         output = reference.predictor.predict(counted.sample)
-        _log.info("champion %d answered %s of them", window.champion, f"{len(output):,}")
+        _log.info("champion %d predicted %s of them", window.champion, f"{len(output):,}")
     known, n_young = _known_labels(counted.sample, reference, datetime.now(UTC))
     y = encode_target(counted.sample.loc[known, window.config.target], reference.contract)
     pairs = _pairs(reference, counted, output, n_young)
@@ -115,17 +115,18 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
 
 
 def decided(window: MonitoredWindow, evidence: DriftEvidence, settings: Settings) -> DriftVerdict:
-    """Decide by the evidence and the decisions before this one."""
+    """Decide from the evidence and the earlier decisions."""
     before = [entry.as_earlier() for entry in drift_windows(open_database(settings.database_url), evidence.model)]
     return decide(evidence, before, window.config.drift, datetime.now(UTC))
 
 
 def keep(window: MonitoredWindow, verdict: DriftVerdict, settings: Settings) -> DriftVerdict:
-    """Finish the report, log it to MLflow, then record the decision; of two runs at once the first decision stands.
+    """Finish the report, log it to MLflow, then record the decision; of two concurrent runs the first decision is kept.
 
-    Drift is told with the record: an event into the outbox, and into the inbox why to retrain where that is advised.
+    The same transaction writes an event to the outbox if there is drift, and a trigger to the inbox if a retraining is
+    recommended.
 
-    A run that was killed before its decision is on record starts again; all it left is replaced.
+    A run that was killed before it recorded its decision is repeated; its leftovers are replaced.
 
     Raises
     ------
@@ -133,7 +134,7 @@ def keep(window: MonitoredWindow, verdict: DriftVerdict, settings: Settings) -> 
         A disk, MLflow or the operational database failed.
     """
     files = _reports.pop(window.id).finish()
-    _log.info("drew the report")
+    _log.info("finished the report")
     document = json.dumps(verdict.to_dict(), indent=2, ensure_ascii=False)
     path = window.folder / VERDICT
     path.write_text(document, encoding="utf-8")
@@ -171,7 +172,7 @@ def _entry(verdict: DriftVerdict, document: str) -> DriftWindow:
 
 
 def _trigger(verdict: DriftVerdict) -> Trigger:
-    """Ask for the retraining that the automation on the event asks for, under the same id."""
+    """Return the trigger of a retraining, with the id that the automation on the event uses."""
     document = json.dumps({"decision_id": verdict.id, "reasons": list(verdict.reasons)})
     return Trigger(verdict.model, f"drift:{verdict.id}", "drift", "monitor", document, verdict.measured_at)
 
@@ -193,14 +194,14 @@ def _pairs(reference: Reference, counted: Window, output: Floats, n_young: int) 
     profile = reference.profile
     sides = zip(map(_comparable, profile.columns), map(_comparable, counted.columns), strict=True)
     pairs: list[Pair] = [("feature", *both) for both in sides]
-    # Where one class is labelled sooner than another, labels that still come in would read as drift of the target.
+    # If one class gets its labels sooner than another, incomplete labels would look like drift of the target.
     if not n_young:
         pairs.append(("target", profile.target, counted.target))
     return [*pairs, ("prediction", profile.prediction, _prediction_counts(profile.prediction, output))]
 
 
 def _comparable(column: ColumnProfile) -> ColumnProfile:
-    """Of dates, only whether there is one: later rows have later dates."""
+    """Reduce dates to whether there is one, because later rows have later dates."""
     if not isinstance(column, BinnedProfile) or column.kind != "date":
         return column
     return replace(column, edges=(), counts=(sum(column.counts),))
@@ -216,7 +217,7 @@ def _prediction_counts(bins: ColumnProfile, output: Floats) -> ColumnProfile:
 
 
 def _known_labels(sample: pd.DataFrame, reference: Reference, now: datetime) -> tuple[npt.NDArray[np.bool_], int]:
-    """Rows whose label counts, and how many have one that is too young to."""
+    """Return which rows have a label that counts, and how many have one that is too recent."""
     config, classes = reference.config, reference.contract.classes
     target = sample[config.target]
     known = (target.isin(classes) if classes else target.notna()).to_numpy(dtype=bool)
@@ -249,7 +250,7 @@ def _performance(reference: Reference, y: npt.NDArray[Any], labelled: Floats, ou
 
 
 def _notes(window: MonitoredWindow, reference: Reference) -> tuple[str, ...]:
-    """Say what is to be said about the choice of rows, and about columns that are there and not compared."""
+    """Return notes on the choice of rows, and on columns that exist but are not compared."""
     strange = dict.fromkeys(column for path in window.paths for column in batch_facts(path).undeclared)
     contract = contract_notes(window.config.features.used, reference.contract.raw_columns)
     return (*window.notes, *undeclared_notes(list(strange)), *contract)
@@ -268,7 +269,7 @@ def _bias(reference: Reference, y: npt.NDArray[Any], labelled: Floats) -> Predic
 
 
 def _harm_confidence(reference: Reference) -> float:
-    """Three things can be harmed where classes are predicted: realised and estimated performance, and the level."""
+    """Return the confidence per test; for classes there are three: realised and estimated performance, and level."""
     return performance_confidence(reference.config.drift, kinds=3 if reference.contract.classes else 1)
 
 

@@ -1,4 +1,4 @@
-"""Keep a drift verdict in MLflow: one run per decision, beside the trainings of its model."""
+"""Log a drift verdict to MLflow: one run per decision, in the experiment of its model."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ KIND = "perennial.kind"
 
 
 def log_verdict(verdict: DriftVerdict, files: Mapping[str, Path], settings: Settings) -> str:
-    """Log a verdict's numbers and reports on a run of its own and return the run's id; a repeat finds that run.
+    """Log a verdict's numbers and reports to a new run and return the run's id; a repeat finds that run.
 
     Parameters
     ----------
     files
-        Name and file, logged under ``reports/``.
+        Files by name, logged under ``reports/``.
 
     Raises
     ------

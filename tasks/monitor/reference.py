@@ -1,4 +1,4 @@
-"""What a window is compared with: the champion as its bundle holds it, or the rows of a data version."""
+"""The reference of a window: the champion's profile from its bundle, or the rows of a data version."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ REMEDY = "train the model again, then monitor the new version"
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """A champion, and the distribution that later rows are held against.
+    """A champion, and the distribution with which later rows are compared.
 
     Parameters
     ----------
     predictor
-        Answers raw rows as serving does.
+        Predicts raw rows as serving does.
     config
-        The model file with the champion's features in place of today's.
+        The model file, with the champion's features in place of the present ones.
     profile
         Bins and counts of features, target and predictions.
     rows
-        A sample of the rows behind the profile, to draw: the contract's raw columns and the target.
+        A sample of the profile's rows, for plots: the contract's raw columns and the target.
     seen
         The rows the champion has trained on.
     importance
-        Of each feature by permutation, in units of the gate's metric.
+        Permutation importance of each feature, in units of the gate's metric.
     performance, confidence
         The gate's metric on the champion's holdout, and the confidence of its interval.
     bias
-        Of its probabilities on the holdout; None for numbers.
+        Bias of its probabilities on the holdout; None for regression.
     cbpe
-        What its performance is estimated by without labels; None for numbers.
+        Statistics for estimating its performance without labels; None for regression.
     """
 
     predictor: Predictor
@@ -74,7 +74,7 @@ class Reference:
 
     @property
     def contract(self) -> FeatureContract:
-        """The champion's."""
+        """The champion's feature contract."""
         return self.predictor.contract
 
 
@@ -84,7 +84,7 @@ def champion_reference(files: Fetched, config: ModelConfig) -> Reference:
     Raises
     ------
     BundleError
-        A file is not what it should be, or the bundle is older than monitoring.
+        A file is invalid, or the bundle is older than monitoring.
     """
     trusted = trusted_types(config.training.trusted_types)
     predictor = load_predictor(files.folder, files.manifest_sha256, trusted)
@@ -104,12 +104,12 @@ def champion_reference(files: Fetched, config: ModelConfig) -> Reference:
 
 
 def against_version(champion: Reference, version: str, settings: Settings) -> Reference:
-    """Put the labelled rows of a data version in the place of the rows the champion was trained on.
+    """Replace the champion's training rows by the labelled rows of a data version.
 
     Raises
     ------
     DataVersionError, SchemaError, StorageError
-        There is no such version, or its rows are not what the champion takes.
+        There is no such version, or its rows do not fit the champion's feature contract.
     """
     config, contract = champion.config, champion.contract
     rows = load_rows(lay_out_snapshot(config.model, version, settings), config)
@@ -123,7 +123,7 @@ def against_version(champion: Reference, version: str, settings: Settings) -> Re
 
 
 def exact_rows(reference: Reference, window: MonitoredWindow, settings: Settings) -> pd.DataFrame:
-    """Every row behind the reference's profile: of a data version its labelled rows, of a champion those it saw."""
+    """Return all rows of the reference's profile: a data version's labelled rows, or the champion's training rows."""
     config, manifest = reference.config, reference.predictor.manifest
     version = manifest.data_version if window.against == CHAMPION else window.against
     rows = load_rows(lay_out_snapshot(config.model, version, settings), config)
@@ -133,9 +133,9 @@ def exact_rows(reference: Reference, window: MonitoredWindow, settings: Settings
 
 
 def with_features(config: ModelConfig, contract: FeatureContract) -> ModelConfig:
-    """Give a model file the features that a version takes; today's other columns are stored, not looked at."""
+    """Return the model file with a version's features; other present columns are declared, but not used."""
     used = {kind: getattr(contract, kind) for kind in KINDS}
-    # They stay declared: without a key, a row is known by all declared columns.
+    # They stay declared, because without a key a row is identified by all declared columns.
     declared = config.features.used + config.features.ignored
     ignored = tuple(column for column in declared if column not in contract.raw_columns)
     return config.model_copy(update={"features": Features(**used, ignored=ignored)})
@@ -145,18 +145,18 @@ def _document(folder: Path, name: str, parsed: Callable[[dict[str, Any]], Conten
     try:
         return parsed(json.loads(read_document(folder, name)))
     except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{name} is not what this version of Perennial reads: {error}; {REMEDY}") from error
+        raise BundleError(f"this version of Perennial cannot read {name} of the bundle: {error}; {REMEDY}") from error
 
 
 def _cbpe(folder: Path, config: ModelConfig) -> CbpeReference | None:
     found = _document(folder, CBPE, CbpeReference.from_dict)
-    # Of another metric it says nothing; the gate's may have been changed since.
+    # It applies to one metric only, and gate.metric may have been changed since.
     return found if found.metric == config.gate.metric else None
 
 
 def _performance(evaluation: Mapping[str, Any], metric: str) -> Estimate:
     measured = evaluation["metrics"].get(metric)
     if measured is None:
-        raise BundleError(f"evaluation.json lacks {metric}, which is gate.metric now; {REMEDY}")
+        raise BundleError(f"evaluation.json has no value of {metric}, the present gate.metric; {REMEDY}")
     value = float("nan") if measured["value"] is None else measured["value"]
     return Estimate(value, measured["low"], measured["high"])

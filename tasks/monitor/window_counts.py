@@ -1,4 +1,4 @@
-"""Count a window: one pass over its batches gives the counts of every column and a sample of the rows."""
+"""Count a window: one pass over its batches returns the counts of every column and a sample of the rows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_THREADS = 4
-"""Readers at once: each takes the memory of a few record batches."""
+"""Concurrent readers; each uses the memory of a few record batches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,22 +52,22 @@ class Window:
     columns
         Counts over the reference's bins, in its order.
     target
-        The same of the target, named ``target``: an unknown class is ``other``, a row without a label is missing.
+        Counts of the target, named ``target``: an unknown class is ``other``, a row without a label is missing.
     n_rows
         Rows counted.
     n_outside
-        Rows left out: their time is outside the range.
+        Excluded rows whose time is outside the range.
     n_without_time
-        Rows without a time; left out where a range is given, as they cannot be said to lie in it.
+        Rows without a time; they are excluded if a range is given.
     n_seen
-        Rows left out: the champion has trained on them.
+        Excluded rows that the champion was trained on.
     n_out_of_order
-        Rows counted whose time is earlier than that of the row before, batches taken in the order given.
+        Counted rows whose time is earlier than that of the row before, in the given order of batches.
     first_time, last_time
         Earliest and latest time among the rows counted, UTC without zone; None where no row has one.
     sample
-        Rows drawn by chance from those counted, RangeIndex, in the order of the batches; typed as by
-        :func:`tasks.versions.rows.load_rows`: the time, the target, the features and the further columns asked for.
+        Random sample of the counted rows, RangeIndex, in the order of the batches; typed as by
+        :func:`tasks.versions.rows.load_rows`: the time, the target, the features and the requested extra columns.
     """
 
     columns: tuple[ColumnProfile, ...]
@@ -97,20 +97,20 @@ def count_window(
     """Count the rows of some batches against the reference's bins and draw a sample of them, in one pass.
 
     Memory is bounded by the sample and a few record batches per thread, whatever the number of rows. The result depends
-    the rows and the seed alone, not on threads or on how the files are stored.
+    only on the rows and the seed, not on threads or on the layout of the files.
 
     Parameters
     ----------
     paths
         Parquet files, in order. A batch older than the contract is cast to it, which is slower.
     config
-        With the features the reference describes.
+        Model file with the features that the reference describes.
     since, until
-        Rows with ``since <= time < until`` count; a moment without zone is UTC.
+        Rows with ``since <= time < until`` are counted; a moment without a time zone is UTC.
     seen
-        What the champion has trained on; None: nothing is left out, which is faster.
+        Rows that the champion was trained on, which are excluded; None excludes no rows, which is faster.
     extra_columns
-        Declared columns the sample has besides.
+        Further declared columns for the sample.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def count_window(
     """
     times = TimeRange(since, until)
     if config.time is None and not times.is_open:
-        raise ValueError("expected a model file with a time column to go with a range of time, found none")
+        raise ValueError("a range of time needs a time column, but the model file has none")
     plan = _Plan(reference, RowRule(config, times, seen), seed, BottomK(sample_rows), tuple(extra_columns))
     total = _Part(plan.counts())
     with ExitStack() as opened:
@@ -136,7 +136,7 @@ def count_window(
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """What all threads share."""
+    """Inputs shared by all threads."""
 
     reference: Profile
     rule: RowRule
@@ -153,7 +153,7 @@ class _Plan:
 
     @cached_property
     def profiles(self) -> tuple[ColumnProfile, ...]:
-        """The reference's columns under the names they are stored by."""
+        """The reference's columns under their stored names."""
         return (*self.reference.columns, replace(self.reference.target, name=self.rule.config.target))
 
     @cached_property
@@ -177,7 +177,7 @@ class _Stream:
 
 @dataclass(eq=False)
 class _Part:
-    """What one stream has come to."""
+    """Result of one stream so far."""
 
     counts: WindowCounts
     n_outside: int = 0
@@ -197,7 +197,7 @@ class _Part:
 
 
 def _streams(paths: Sequence[Path], plan: _Plan, opened: ExitStack) -> Iterator[_Stream]:
-    """Streams in the order of the rows: row by group where nothing is to be cast or identified, else file by file."""
+    """Return streams in row order: one per row group if no cell needs a cast and no row an id, else one per file."""
     config = plan.rule.config
     engine: duckdb.DuckDBPyConnection | None = None
     for source, path in enumerate(paths):
@@ -231,7 +231,7 @@ def _draw(plan: _Plan, source: int, record_batch: StoredRecordBatch, chosen: Cho
     keys = row_keys(plan.seed, source, record_batch.first_row, record_batch.batch.num_rows)
     if len(keys) != chosen.batch.num_rows:
         keys = keys[chosen.kept]
-    # Another thread may lower the bound meanwhile: then some rows are taken in vain, and none is lost.
+    # Another thread may lower the bound in the meantime: then some rows are read in vain, but none is lost.
     places = plan.sample.places(keys)
     if len(places):
         rows = plain_texts(chosen.batch.take(_arrow(places)))
@@ -261,7 +261,7 @@ def _coded(column: pa.Array) -> pa.DictionaryArray:
 
 
 def _level_counts(column: pa.DictionaryArray, levels: pa.Array) -> npt.NDArray[np.int64]:
-    """Count rows per reference level, with another level, and without one; levels of the batch stay in Arrow."""
+    """Count rows per reference level, with another level, and without a level; the batch's levels stay in Arrow."""
     import pyarrow.compute as pc
 
     n_codes = len(column.dictionary)

@@ -1,4 +1,4 @@
-"""Which rows of a stored batch belong to a window."""
+"""Select the rows of a stored batch that belong to a window."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class ChosenRows:
-    """Rows of a record batch that belong to the window, and why others do not.
+    """Rows of a record batch that belong to the window, and the numbers of excluded rows.
 
     Parameters
     ----------
     batch
         The rows, in order.
     kept
-        Which rows of the record batch they are, shape (n_rows of the record batch,).
+        Mask of these rows in the record batch, shape (n_rows of the record batch,).
     n_outside, n_without_time, n_seen
         As in :class:`tasks.monitor.window_counts.Window`.
     order
-        Times of the rows; None where none has one.
+        Times of the rows; None if no row has one.
     """
 
     batch: pa.RecordBatch
@@ -47,16 +47,16 @@ class ChosenRows:
 
 @dataclass(frozen=True)
 class RowRule:
-    """Rows in a range of time that the champion has not trained on.
+    """Selects rows in a range of time that the champion was not trained on.
 
     Parameters
     ----------
     config
-        With the champion's features.
+        Model file with the champion's features.
     times
-        Needs a time column, unless open at both ends.
+        Range of time; needs a time column unless it is open at both ends.
     seen
-        Needs record batches with row ids; None: nothing is left out.
+        The champion's training rows, which are excluded; needs record batches with row ids. None excludes no rows.
     """
 
     config: ModelConfig
@@ -65,15 +65,15 @@ class RowRule:
 
     @property
     def needs_row_ids(self) -> bool:
-        """Whether record batches must bring row ids.
+        """Whether record batches must have row ids.
 
-        Without a key they are hashes of the content, which are dear; where the model's contents are known, rows of
-        equal identity have equal features, so that contents alone find them all.
+        Without a key, row ids are hashes of the content, which are slow to compute. They are not needed if content
+        hashes of the training rows are known, because rows with equal ids have equal features.
         """
         return self.seen is not None and not (self.seen.by_content and self.config.key is None)
 
     def chosen(self, record_batch: StoredRecordBatch) -> ChosenRows:
-        """Choose among the rows of a record batch."""
+        """Select rows of a record batch."""
         everything = np.ones(record_batch.batch.num_rows, dtype=bool)
         moments, has_time = _moments(record_batch.batch, self.config.time)
         inside = everything if self.times.is_open else has_time & self.times.holds(moments)

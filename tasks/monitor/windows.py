@@ -1,4 +1,4 @@
-"""Choose the rows of a window, and name the decision about them."""
+"""Choose the batches of a window, and compute the id of the decision on it."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ DATA_VERSION = "perennial.data_version"
 
 @dataclass(frozen=True)
 class Asked:
-    """What somebody asks to be looked at, as they wrote it.
+    """The requested window, as the user wrote it.
 
     Parameters
     ----------
     batches
-        Names; none: the newest, or all that meet the range.
+        Names of batches; if empty, the newest batches, or all that overlap the range.
     since, until
-        ISO 8601, as the time column has them.
+        Times in ISO 8601, in the time zone of the time column.
     against
         ``champion`` or a data version.
     exact
-        Whether distances of the values themselves are wanted.
+        Whether distances are also computed from the exact values.
     """
 
     batches: tuple[str, ...] = ()
@@ -58,16 +58,16 @@ class Asked:
 def monitored_window(
     config: ModelConfig, asked: Asked, settings: Settings, wait_seconds: float = 0.0
 ) -> MonitoredWindow:
-    """Choose batches for what was asked and name the decision about them; no row is read.
+    """Choose the batches of a requested window, and compute the decision's id; no row is read.
 
     Raises
     ------
     ModelNotFoundError
         The model has no champion.
     ConfigError
-        What was asked for makes no sense: an unknown batch, an empty range, no time column.
+        The request is invalid: an unknown batch, an empty range, or a range without a time column.
     DataVersionError, StorageError
-        ``against`` is no data version; the champion's data is not known any more; a remote or a database is away.
+        ``against`` is no data version, the champion's data version is lost, or a remote or a database is unavailable.
     """
     engine = open_database(settings.database_url)
     champion = _champion(config.model, settings, engine)
@@ -88,7 +88,7 @@ def monitored_window(
         champion=champion.version,
         manifest=champion.manifest,
         against=against,
-        batches=[batch.name for batch in choice.batches],  # a batch's name holds its fingerprint
+        batches=[batch.name for batch in choice.batches],  # a batch's name contains its fingerprint
         since=request.since,
         until=request.until,
         drift=config.drift,
@@ -114,7 +114,7 @@ def monitored_window(
 
 
 def report_folder(model: str, decision: str, settings: Settings) -> Path:
-    """Where the report of a decision lies."""
+    """Return the folder of a decision's report."""
     return settings.var / "reports" / model / "drift" / decision[:12]
 
 
@@ -132,12 +132,14 @@ def _champion(model: str, settings: Settings, engine: Engine) -> _Champion:
         raise ModelNotFoundError(f"{model!r} has no champion to monitor; train one with: perennial train {model}")
     tags = registered_version(mlflow_client(settings), model, number, settings).tags
     if not {MANIFEST, DATA_VERSION} <= tags.keys():
-        raise BundleError(f"version {number} of {model!r} was not registered by Perennial: train one")
+        raise BundleError(
+            f"version {number} of {model!r} was not registered by Perennial; train one: perennial train {model}"
+        )
     return _Champion(number, tags[MANIFEST], tags[DATA_VERSION])
 
 
 def _batches_of(version: str, model: str, settings: Settings, engine: Engine) -> dict[str, str]:
-    """File names of a data version's batches, with their hashes."""
+    """Return the file names of a data version's batches, with their hashes."""
     return version_files(model, version, open_stores(settings, engine), settings, engine)
 
 
@@ -151,7 +153,7 @@ def _moment(option: str, text: str | None) -> datetime | None:
 
 
 def _labels(entries: Sequence[BatchEntry], config: ModelConfig, now: datetime) -> str:
-    """Tell days on which labels still come in apart: the same rows are judged again once more of them count."""
+    """Return a text that changes daily while labels are incomplete, so that the rows are judged again later."""
     times = [entry.last_time for entry in entries if entry.last_time is not None]
     if not config.drift.label_delay_days or not times:
         return ""
