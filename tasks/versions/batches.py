@@ -1,4 +1,4 @@
-"""Land rows as immutable batches ``data/<model>/<number>-<fingerprint>.parquet``."""
+"""Write rows as immutable batches ``data/<model>/<number>-<fingerprint>.parquet``."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ _PLACE = '"perennial place"'
 
 
 def known_batch(rows: StagedRows, config: ModelConfig, settings: Settings) -> Batch | None:
-    """Return the batch that these very rows were offered as before, or None.
+    """Return the batch that was written from exactly these rows, or None.
 
-    With a unique key only the newest batch counts: after A and then B, offering A again may turn changed rows back,
-    so it has to be looked at row by row.
+    With a unique key, only the newest batch counts: after A and then B, ingesting A again may revert changed rows, so
+    the rows have to be compared one by one.
     """
     bring_back_missing(config.model, settings)
     paths = batch_paths(data_folder(config.model, settings))
     for path in paths[-1:] if _supersedes(config) else paths:
-        # The file's name is the quick check, its footer the whole one.
+        # The file's name is a quick check; the footer has the whole fingerprint.
         if path.name.partition("-")[2] == f"{rows.fingerprint[:12]}.parquet":
             facts = batch_facts(path)
             if facts.fingerprint == rows.fingerprint:
@@ -54,12 +54,12 @@ def known_batch(rows: StagedRows, config: ModelConfig, settings: Settings) -> Ba
 
 
 def write_batch(rows: StagedRows, config: ModelConfig, settings: Settings, n_quarantined: int = 0) -> Batch:
-    """Land staged rows as an immutable batch, unless they are there already.
+    """Write staged rows as an immutable batch, unless they are already stored.
 
-    With a unique key (``key`` and ``key_is_unique``) rows that equal the newest stored row of their key are left out,
-    so a file that grew gives a batch of its new and changed rows; a changed row supersedes the old one when rows are
-    loaded. Without one only the whole set of rows is recognised: two equal rows may be two observations, and leaving
-    one out would lose it.
+    With a unique key (``key`` and ``key_is_unique``), rows that equal the newest stored row of their key are omitted:
+    a file that grew gives a batch of its new and changed rows, and a changed row supersedes the old one when rows are
+    loaded. Without a unique key, only the whole set of rows is recognised: two equal rows may be two observations, so
+    none may be omitted.
 
     A repeat is harmless: the same rows make no second batch, and a run killed at any moment leaves at most a temporary
     file that the next call removes. The bytes depend on the rows alone. The caller holds the model
@@ -68,20 +68,20 @@ def write_batch(rows: StagedRows, config: ModelConfig, settings: Settings, n_qua
     Parameters
     ----------
     n_quarantined
-        Rows that validation set aside, for the history.
+        Number of rows that validation set aside, for the history.
 
     Returns
     -------
     Batch
-        ``is_new`` is False where nothing was written: the batch is then the one that holds the rows (or the newest one,
-        where they are spread over several).
+        ``is_new`` is False if nothing was written: the batch is then the one with these rows, or the newest one if the
+        rows are spread over several.
 
     Raises
     ------
     StorageError
         The disk is full or a stored batch cannot be read.
     SchemaError
-        A stored batch does not fit the contract any more.
+        A stored batch no longer fits the contract.
     """
     folder = data_folder(config.model, settings)
     with disk_errors(folder):
@@ -89,16 +89,16 @@ def write_batch(rows: StagedRows, config: ModelConfig, settings: Settings, n_qua
         remove_leftovers(folder)
     batch = known_batch(rows, config, settings) or _written(rows, config, settings)
     record_files([folder / f"{batch.name}.parquet"], config.model, settings, n_quarantined)
-    what = "added" if batch.is_new else "nothing new, kept"
+    what = "wrote" if batch.is_new else "no new rows, kept"
     _log.info("%s batch %s with %s rows", what, batch.name, f"{batch.n_rows:,}")
     return batch
 
 
 def record_files(paths: Iterable[Path], model: str, settings: Settings, n_quarantined: int | None) -> None:
-    """Record batches in the operational database where they are not recorded yet.
+    """Record batches in the operational database unless they are recorded.
 
-    A file's time of modification is when it was ingested, even where the run that did was killed before recording it.
-    ``n_quarantined`` is None where the batches were ingested elsewhere; their time is unknown then too.
+    A file's modification time is the time of its ingestion, even if the run was killed before it recorded the batch.
+    ``n_quarantined`` is None if the batches were ingested elsewhere; then their time is unknown too.
     """
     from store.data import batches, record_batches
     from store.database import open_database
@@ -147,7 +147,7 @@ def _written(rows: StagedRows, config: ModelConfig, settings: Settings) -> Batch
         temporary.unlink(missing_ok=True)
         raise StorageError(
             f"the batch {path} cannot be written: {str(error).splitlines()[0]}. Free space or repair the disk, "
-            "then run the same command again; nothing half written is left"
+            "then run the same command again; no partial file was left"
         ) from error
     if n_rows == 0:
         return Batch(config.model, stored[-1].stem, batch_facts(stored[-1]).n_rows, rows.fingerprint, is_new=False)
@@ -158,9 +158,9 @@ def _written(rows: StagedRows, config: ModelConfig, settings: Settings) -> Batch
 
 
 def _new_rows(engine: duckdb.DuckDBPyConnection, offered: str, stored: list[Path], config: ModelConfig) -> str:
-    """Make a table of the offered rows whose key is new or whose content differs from the newest stored row of the key.
+    """Create a table of the offered rows whose key is new or whose content differs from the key's newest stored row.
 
-    A key offered more than once counts by its last row, and all its rows go in or none.
+    A key that is offered more than once is compared by its last row; either all its rows are included, or none.
     """
     _hash_rows(engine, "offered", [(offered, "*")], config)
     files = [(f"read_parquet({literal(str(path))})", batch_columns(engine, path, config)) for path in stored]
@@ -179,7 +179,7 @@ def _hash_rows(
 ) -> None:
     assert config.key is not None, "only rows with a key are compared"  # noqa: S101 - tells mypy what holds
     columns = ", ".join(quoted(column) for column in config.columns)
-    # DuckDB's own hash will do: both sides are computed now, by one release. A row without a key stands for itself.
+    # DuckDB's hash suffices, because both sides are hashed now, by one release. A row without a key has its own key.
     key = f"coalesce({quoted(config.key)}, chr(0) || hash({columns})::VARCHAR)"
     engine.execute(f"CREATE TEMP TABLE {table} (k VARCHAR, h UBIGINT, place BIGINT)")
     for number, (source, chosen) in enumerate(sources):
@@ -189,7 +189,7 @@ def _hash_rows(
 
 
 def _copy(engine: duckdb.DuckDBPyConnection, fresh: str, target: Path, rows: StagedRows, config: ModelConfig) -> int:
-    """Copy rows into a Parquet file and return their number; none at all are not written."""
+    """Copy rows into a Parquet file and return their number; without rows, no file is written."""
     time = f"min({quoted(config.time)}), max({quoted(config.time)})" if config.time else "NULL, NULL"
     n_rows, first, last = engine.execute(f"SELECT count(*), {time} FROM {fresh}").fetchall()[0]  # noqa: S608 - quoted
     notes = {"fingerprint": rows.fingerprint, "source": without_credentials(rows.source)}
@@ -197,7 +197,7 @@ def _copy(engine: duckdb.DuckDBPyConnection, fresh: str, target: Path, rows: Sta
         notes["undeclared"] = json.dumps(rows.undeclared)
     notes |= {name: at.isoformat() for name, at in (("first_time", first), ("last_time", last)) if at is not None}
     if n_rows:
-        # Nothing here depends on the moment or the machine: a clone that ingests the same rows has the same bytes.
+        # Nothing here depends on the time or the machine: a clone that ingests the same rows writes the same bytes.
         metadata = ", ".join(f"{quoted(f'perennial.{name}')}: {literal(text)}" for name, text in notes.items())
         engine.execute(f"COPY (FROM {fresh}) TO {literal(str(target))} (FORMAT parquet, KV_METADATA {{{metadata}}})")
     return int(n_rows)

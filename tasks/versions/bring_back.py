@@ -1,4 +1,4 @@
-"""Bring the bytes of batches back from DVC's cache and remote."""
+"""Restore the bytes of batches from DVC's cache and remote."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _log = logging.getLogger("perennial.data")
 
 
 def make_sound(stores: DvcStores, files: Mapping[str, str], version: str) -> None:
-    """See to it that the cache has each file with the right content: a damaged one is fetched again.
+    """Ensure that the cache has each file with the right content; missing and damaged files are fetched.
 
     Raises
     ------
     DataVersionError
-        Neither cache nor remote has the right content.
+        Neither the cache nor the remote has the right content.
     StorageError
         The remote does not answer, or the disk is full.
     """
@@ -46,14 +46,14 @@ def make_sound(stores: DvcStores, files: Mapping[str, str], version: str) -> Non
     if missing:
         names = ", ".join(sorted(name for name, md5 in files.items() if md5 in missing)[:5])
         raise DataVersionError(
-            f"data version {version} cannot be brought back: {len(missing)} of its {len(files)} batches ({names}) are "
+            f"data version {version} cannot be restored: {len(missing)} of its {len(files)} batches ({names}) are "
             f"missing or damaged in DVC's cache and in the remote {stores.remote.name!r} ({stores.remote.address}). "
             "Push them from a clone that still has them, or choose another version"
         )
 
 
 def bring_back(stores: DvcStores, files: Mapping[str, str], folder: Path) -> None:
-    """Copy sound objects of the cache into a folder, each at once; never links, since people edit that folder."""
+    """Copy verified objects of the cache into a folder, each atomically; no links, because users edit that folder."""
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
@@ -62,10 +62,10 @@ def bring_back(stores: DvcStores, files: Mapping[str, str], folder: Path) -> Non
 
 
 def bring_back_missing(model: str, settings: Settings) -> None:
-    """Bring a model's batches back where ``data.dvc`` names some and the working copy has none (a fresh clone).
+    """Restore a model's batches if ``data.dvc`` names some and the working copy has none (a fresh clone).
 
-    Without this the next ingestion would start an empty history, and the commit after it would drop the old one. Where
-    the bytes are nowhere any more a warning says so, and the history starts afresh.
+    Otherwise the next ingestion would start an empty history, and the commit after it would drop the old one. If the
+    bytes no longer exist, a warning is logged, and a new history starts.
     """
     version = pointed_version(settings)
     if version in (None, EMPTY) or batch_paths(data_folder(model, settings)):
@@ -77,8 +77,8 @@ def bring_back_missing(model: str, settings: Settings) -> None:
     tree = stores.tree(str(version))
     files = {} if tree is None else model_files(tree, model)
     if tree is None or stores.fetch(files.values()):
-        _log.warning("neither DVC's cache nor the remote has the batches that data.dvc names; starting without them")
+        _log.warning("neither DVC's cache nor the remote has the batches named in data.dvc; continuing without them")
     elif files:
         make_sound(stores, files, tree_version(files))
         bring_back(stores, files, data_folder(model, settings))
-        _log.info("brought %d batches back that data.dvc names", len(files))
+        _log.info("restored %d batches named in data.dvc", len(files))

@@ -1,7 +1,7 @@
 """DVC's cache and remote as two stores of objects named by their MD5.
 
-Only DVC's object stores are used, never its commands: those would stage and write into the user's git tree, print, and
-check out over the working copy. DVC is imported when a :class:`DvcStores` is opened, not before.
+Only DVC's object stores are used, not its commands, which would stage files in the user's git tree, print, and
+overwrite the working copy. DVC is imported only when a :class:`DvcStores` is opened.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ERRORS_OF_CLOUDS = (
     ("google.auth.exceptions", "GoogleAuthError"),
     ("asyncssh", "Error"),
 )
-"""Errors of the clouds' own libraries that are no OSError; looked up only where a remote has loaded the library."""
+"""Errors of the cloud libraries that are no OSError; looked up only if a remote has loaded the library."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Remote:
 def configured_remote(settings: Settings) -> Remote | None:
     """Read the remote from ``.dvc/config`` and ``.dvc/config.local`` without importing DVC.
 
-    None where these files do not say (it may stand in the user's or the machine's DVC configuration).
+    None if these files name none (the user's or the machine's DVC configuration may).
     """
     sections = _dvc_config(settings.root / ".dvc")
     name = sections.get("core", {}).get("remote")
@@ -77,9 +77,9 @@ class DvcStores:
     repo, cache, remote_store
         Objects of DVC; ``remote_store`` holds files by MD5.
     remote
-        What the remote is called.
+        The remote's name and address.
     was_pushed_to
-        Whether something of this project is known to have reached this remote.
+        Whether data of this project is known to have been pushed to this remote.
     """
 
     repo: Any
@@ -94,11 +94,11 @@ class DvcStores:
         return self.repo.lock
 
     def cached(self, md5: str) -> Path:
-        """Path of an object in the cache, there or not."""
+        """Path of an object in the cache; it need not exist."""
         return Path(self.cache.oid_to_path(md5))
 
     def tree(self, version: str) -> dict[str, str] | None:
-        """Entries of a tree object from the cache, else from the remote; None where it is nowhere or damaged.
+        """Entries of a tree object from the cache, else from the remote; None if it is missing or damaged.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class DvcStores:
         return found
 
     def fetch(self, md5s: Iterable[str]) -> set[str]:
-        """Copy objects the cache lacks from the remote; return those that are in neither.
+        """Copy objects that the cache lacks from the remote; return those that are in neither.
 
         Raises
         ------
@@ -140,7 +140,7 @@ class DvcStores:
             return set(self.remote_store.oids_exist(list(md5s))) if self._remote_is_there() else set()
 
     def add(self, files: Mapping[str, Path]) -> None:
-        """Put files into the cache under their MD5; an object of another size than its file is replaced.
+        """Add files to the cache under their MD5; an object whose size differs from its file is replaced.
 
         Raises
         ------
@@ -156,7 +156,7 @@ class DvcStores:
             self._copy([str(files[md5]) for md5 in missing], self.repo.fs, self.cache, missing)
 
     def add_tree(self, files: Mapping[str, str]) -> str:
-        """Put a tree object into the cache and return its version."""
+        """Add a tree object to the cache and return its version."""
         version = tree_version(files)
         if self._cached_tree(version) is None:
             target = self.cached(version)
@@ -169,15 +169,14 @@ class DvcStores:
         return version
 
     def push(self, files: Mapping[str, Path]) -> None:
-        """Copy objects (path to read each from, by MD5) to the remote where it lacks them.
+        """Copy the objects that the remote lacks to it; ``files`` maps an MD5 to the path to read.
 
-        Whoever names objects (a tree) is pushed after them, by a later call: a remote never holds a tree without its
-        files.
+        A tree must be pushed after its files, by a later call, so that a remote never has a tree without its files.
 
         Raises
         ------
         StorageError
-            The remote is gone, refuses to be written or is full.
+            The remote is missing, read-only or full.
         """
         self._refuse_lost_folder()
         with self._remote_errors("write to"):
@@ -207,8 +206,8 @@ class DvcStores:
     ) -> None:
         failures: list[BaseException] = []
         if md5s:
-            # 'verify' of DVC's configuration would read every object back from the remote; what is laid out or
-            # restored is verified against its hash anyway, whatever it came from.
+            # 'verify' of DVC's configuration would read every object back from the remote. Objects are verified against
+            # their hashes anyway when they are laid out or restored.
             store.add(paths, source, md5s, verify=False, on_error=lambda _md5, error: failures.append(error))
         for failure in failures:
             if tolerate is None or not isinstance(failure, tolerate):
@@ -224,11 +223,11 @@ class DvcStores:
         folder = self.remote.folder
         if folder is None or folder.is_dir():
             return
-        # A folder on a disk that is not mounted would be made again on the disk below it, without anyone noticing.
+        # If the disk is not mounted, DVC would create the folder on the disk below without an error.
         if self.was_pushed_to or not folder.parent.is_dir():
             raise StorageError(
-                f"the data remote {self.remote.name!r} is gone: there is no folder {folder}. Mount it again, or make "
-                "an empty folder there to start afresh (PERENNIAL_DATA_REMOTE names another one), "
+                f"the data remote {self.remote.name!r} is missing: there is no folder {folder}. Mount it again, create "
+                "an empty folder there to start a new remote, or set PERENNIAL_DATA_REMOTE to another one, "
                 "then run the same command again; the batches are kept in data/"
             )
 
@@ -267,8 +266,8 @@ def open_stores(settings: Settings, engine: Engine) -> DvcStores:
     """
     if not (settings.root / ".dvc" / "config").is_file():
         raise ConfigError(
-            f"{settings.root} has no .dvc/config, so there is nowhere to version data; "
-            "bring it back from git, or run 'dvc init' and 'dvc remote add --default NAME ADDRESS' there"
+            f"{settings.root} has no .dvc/config, which data versions need; "
+            "restore it from git, or run 'dvc init' and 'dvc remote add --default NAME ADDRESS' there"
         )
     from dvc.config import ConfigError as DvcConfigError
     from dvc.exceptions import DvcException
@@ -287,13 +286,15 @@ def open_stores(settings: Settings, engine: Engine) -> DvcStores:
     except DvcConfigError as error:
         raise ConfigError(f"DVC's configuration under {settings.root / '.dvc'} is not valid: {error}") from error
     except ImportError as error:
-        raise ConfigError(f"the data remote cannot be used: {error} (see the extras s3, gcs, azure and ssh)") from error
+        raise ConfigError(
+            f"the data remote cannot be used: {error}; remotes need the extra s3, gcs, azure or ssh"
+        ) from error
     except DvcException as error:
         raise StorageError(f"the data remote cannot be opened: {error}") from error
 
 
 def place(source: Path, target: Path, *, link: bool) -> None:
-    """Put an object of the cache at a path, read-only: at once, as a hard link or a copy."""
+    """Place an object of the cache at a path, read-only and atomically, as a hard link or a copy."""
     import shutil
 
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
@@ -319,7 +320,7 @@ def _linked(source: Path, target: Path) -> bool:
 
 
 def without_credentials(address: str) -> str:
-    """Address without user and password."""
+    """Return an address without user and password."""
     return re.sub(r"(\w+://)[^/@\s]*@", r"\1", address)
 
 
@@ -354,7 +355,9 @@ def _remote_of(repo: Any, settings: Settings) -> Remote:
         )
     options = repo.config["remote"].get(name)
     if options is None:
-        raise ConfigError(f"DVC's default remote is {name!r}, but no remote of that name is configured")
+        raise ConfigError(
+            f"DVC's default remote is {name!r}, but no remote has that name; add it with 'dvc remote add'"
+        )
     return _remote(name, {key: str(value) for key, value in options.items()})
 
 

@@ -1,4 +1,4 @@
-"""What people call a data version, and which one they mean."""
+"""Resolve the names of data versions."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from tasks.versions.dvc_stores import DvcStores, open_stores
 from tasks.versions.working_copy import batch_hashes, cached_tree, pointed_version
 
 LATEST = "latest"
-"""Word for the newest version."""
+"""Name of the newest version."""
 
 
 def latest_version(model: str, settings: Settings, engine: Engine, stores: DvcStores) -> str | None:
-    """Whole name of the newest version: the last that was recorded, else the one that ``data.dvc`` points at.
+    """Return the full name of the newest version: the last recorded one, else the one in ``data.dvc``.
 
-    None where the model has no data yet. What is committed to git comes second, because runs version data without
-    committing anything.
+    None if the model has no data yet. ``data.dvc`` comes second, because runs version data without committing to git.
     """
     recorded = versions(engine, model)
     if recorded:
@@ -31,12 +30,12 @@ def latest_version(model: str, settings: Settings, engine: Engine, stores: DvcSt
 
 
 def resolved_version(model: str, text: str, settings: Settings, engine: Engine, stores: DvcStores | None = None) -> str:
-    """Whole name of the version that people called ``text``; looks at what is known here before it asks a remote.
+    """Return the full name of the version given as ``text``; versions known here are searched before the remote.
 
     Raises
     ------
     DataVersionError
-        It is no version, none that is known, or may be several.
+        The text is malformed, or matches no version or several.
     StorageError
         The remote does not answer.
     """
@@ -55,25 +54,27 @@ def resolved_version(model: str, text: str, settings: Settings, engine: Engine, 
     if len(found) == 1:
         return found.pop()
     if found:
-        raise DataVersionError(f"{text!r} may be any of {', '.join(sorted(found))}; give more digits")
+        raise DataVersionError(f"{text!r} matches {', '.join(sorted(found))}; give more digits")
     raise DataVersionError(
         f"no data version of {model!r} starts with {prefix!r}; {_known_text(model, settings, engine)}"
     )
 
 
 def version_files(model: str, version: str, stores: DvcStores, settings: Settings, engine: Engine) -> dict[str, str]:
-    """Batches of a data version by name, refused where it is not this model's.
+    """Return the batches of a data version by name, after a check that they belong to this model.
 
     Raises
     ------
     DataVersionError
-        It is nowhere, or other data.
+        The version does not exist, or belongs to another model.
     StorageError
         The remote does not answer.
     """
     others = owners(engine, version)
     if others and model not in others:
-        raise DataVersionError(f"{version} is data of the model {', '.join(sorted(others))!r}, not of {model!r}")
+        raise DataVersionError(
+            f"data version {version} belongs to the model {', '.join(sorted(others))!r}, not to {model!r}"
+        )
     files = stores.tree(version)
     if files is None:
         raise DataVersionError(
@@ -82,7 +83,7 @@ def version_files(model: str, version: str, stores: DvcStores, settings: Setting
         )
     if not all("/" not in name and name.endswith(".parquet") for name in files):
         raise DataVersionError(
-            f"{version} names other files than a model's batches; {_known_text(model, settings, engine)}"
+            f"data version {version} contains files that are no batches; {_known_text(model, settings, engine)}"
         )
     return files
 
@@ -100,5 +101,5 @@ def _known_versions(model: str, settings: Settings, engine: Engine) -> list[str]
 def _known_text(model: str, settings: Settings, engine: Engine) -> str:
     known = _known_versions(model, settings, engine)[-10:]
     if not known:
-        return "no version is known here; 'git log data.dvc' tells what was committed"
+        return "no version is known here; 'git log data.dvc' lists the committed ones"
     return f"known here, newest last: {', '.join(version.removesuffix('.dir') for version in known)}"

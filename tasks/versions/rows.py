@@ -32,8 +32,8 @@ ROW_ID = "perennial row id"
 def load_rows(snapshot: Snapshot, config: ModelConfig) -> Rows:
     """Load the labelled rows of a snapshot.
 
-    Batches written under an older contract are cast to the present one. With a unique key the last row of each key
-    counts (a row without a key stands for itself); the last row decides even where it has no label.
+    Batches written under an older contract are cast to the present one. With a unique key, the last row of each key
+    is used, even if it has no label; all rows without a key are used.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def load_rows(snapshot: Snapshot, config: ModelConfig) -> Rows:
     Raises
     ------
     SchemaError
-        A stored value does not fit the type the model file declares now, or no row has a label.
+        A stored value does not fit the type that the model file declares now, or no row has a label.
     StorageError
         A file of the snapshot cannot be read.
     """
@@ -55,7 +55,7 @@ def load_rows(snapshot: Snapshot, config: ModelConfig) -> Rows:
     with _engine(snapshot.path) as engine:
         tables = [_batch(engine, path, config) for path in paths]
     if not tables:
-        raise SchemaError(f"data version {snapshot.version} of {snapshot.model!r} holds no batch")
+        raise SchemaError(f"data version {snapshot.version} of {snapshot.model!r} contains no batch; ingest rows first")
     table = pa.concat_tables(tables)
     row_ids = table.column(ROW_ID).to_numpy()
     table = table.drop_columns([ROW_ID])
@@ -63,7 +63,9 @@ def load_rows(snapshot: Snapshot, config: ModelConfig) -> Rows:
     labelled = np.asarray(table.column(config.target).is_valid())
     kept = current & labelled
     if not kept.any():
-        raise SchemaError(f"no row of data version {snapshot.version} has a value in the target {config.target!r}")
+        raise SchemaError(
+            f"no row of data version {snapshot.version} has a value in the target {config.target!r}; add labelled rows"
+        )
     if not kept.all():
         table, row_ids = table.filter(pa.array(kept)), row_ids[kept]
     rows = Rows(
@@ -77,15 +79,15 @@ def load_rows(snapshot: Snapshot, config: ModelConfig) -> Rows:
 
 
 def batch_columns(engine: duckdb.DuckDBPyConnection, path: Path, config: ModelConfig) -> str:
-    """Select list (SQL) that gives a batch's rows the contract's columns and types of today.
+    """Return the SQL select list that converts a batch's rows to the present contract's columns and types.
 
-    A batch may be older than the contract: a column it lacks is NULL, one that is no longer declared is left behind,
-    another kind is cast, after looking that every value takes the cast.
+    A batch may be older than the contract: a column that it lacks is NULL, one that is no longer declared is dropped,
+    and one of another kind is cast, after a check that the cast succeeds for every value.
 
     Raises
     ------
     SchemaError
-        A value does not.
+        A value cannot be cast.
     """
     described = engine.execute("DESCRIBE SELECT * FROM read_parquet(?)", [str(path)]).fetchall()
     stored = {str(row[0]): str(row[1]) for row in described}
@@ -113,7 +115,7 @@ def row_id_sql(config: ModelConfig) -> str:
     of_content = row_hash_sql(content, column_types(config))
     if config.key is None:
         return of_content
-    # A key is canonical text whatever the contract says of other columns, so its plain MD5 will do, in half the time.
+    # A key is canonical text, whatever the contract declares for other columns, so its MD5 suffices, in half the time.
     return f"CASE WHEN {quoted(config.key)} IS NULL THEN {of_content} ELSE md5_number_lower({quoted(config.key)}) END"
 
 
@@ -128,8 +130,8 @@ def _check_cells(engine: duckdb.DuckDBPyConnection, path: Path, cast: Cast) -> N
     n_rejected, example = engine.execute(query, [str(path)]).fetchall()[0]
     if n_rejected:
         raise SchemaError(
-            f"column {cast.column!r} is declared as {cast.kind} now, but the batch {path.name} holds {n_rejected:,} "
-            f"values that are not, such as {example!r}; {advice}"
+            f"column {cast.column!r} is now declared as {cast.kind}, but the batch {path.name} has {n_rejected:,} "
+            f"other values, such as {example!r}; {advice}"
         )
 
 
@@ -150,15 +152,15 @@ def _batch(engine: duckdb.DuckDBPyConnection, path: Path, config: ModelConfig) -
 def _current(table: Any, row_ids: npt.NDArray[np.uint64], config: ModelConfig) -> npt.NDArray[np.bool_]:
     if config.key is None or not config.key_is_unique:
         return np.ones(len(row_ids), dtype=bool)
-    # The id is the key's 64-bit hash: comparing ids is twenty times faster than comparing texts, and two keys of a
-    # hundred million share one with probability 3e-4.
+    # The id is the key's 64-bit hash: comparing ids is twenty times faster than comparing texts. Among a hundred
+    # million keys, two have the same id with probability 3e-4.
     superseded = pd.Series(row_ids).duplicated(keep="last").to_numpy(dtype=bool)
     has_key: npt.NDArray[np.bool_] = np.asarray(table.column(config.key).is_valid())
     return ~(superseded & has_key)
 
 
 def table_frame(table: Any) -> pd.DataFrame:
-    """Frame of an Arrow table, typed as by :func:`load_rows`; the table is used up."""
+    """Return the frame of an Arrow table, typed as by :func:`load_rows`; the table is consumed."""
     import pyarrow as pa
 
     nullable: Mapping[Any, Any] = {pa.bool_(): pd.BooleanDtype()}
@@ -172,7 +174,7 @@ def _engine(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
     engine = duckdb.connect(config={"temp_directory": str(folder.parent / ".spill")})
     try:
-        # As at ingestion: a text date without offset is UTC wherever the machine stands.
+        # As at ingestion: a text date without offset is UTC, whatever the machine's time zone.
         engine.execute("SET TimeZone = 'UTC'")
         yield engine
     finally:

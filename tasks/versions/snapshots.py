@@ -20,7 +20,7 @@ from tasks.versions.known_versions import resolved_version, version_files
 from tasks.versions.working_copy import batch_facts, batch_paths, disk_errors
 
 SNAPSHOTS_KEPT = 3
-"""Snapshots of a model that stay laid out; older ones come back from DVC's cache when asked for."""
+"""Snapshots of a model that are kept; older ones are laid out again from DVC's cache when needed."""
 
 _CONTENTS = ".contents.json"
 
@@ -30,19 +30,18 @@ _log = logging.getLogger("perennial.data")
 def lay_out_snapshot(model: str, version: str, settings: Settings) -> Snapshot:
     """Lay a data version out read-only under ``<var>/snapshots``, apart from the working copy.
 
-    The files are hard links to DVC's cache where the disk can do that. A snapshot appears complete or not at all: it is
-    verified against its hashes and then renamed into place. One that is there already is used again. The caller holds
-    the model.
+    The files are hard links to DVC's cache if the disk supports them. A snapshot is complete or absent: it is verified
+    against its hashes and then renamed into place. An existing snapshot is used again. The caller holds the model.
 
     Parameters
     ----------
     version
-        32 hex digits, or the first 6 or more of them where these are unambiguous; with or without ``.dir``.
+        32 hex digits, or the first 6 or more of them if they are unambiguous; with or without ``.dir``.
 
     Raises
     ------
     DataVersionError
-        No such version, or neither cache nor remote has its bytes any more.
+        There is no such version, or neither the cache nor the remote still has its bytes.
     StorageError
         The remote does not answer, or the disk is full.
     """
@@ -84,7 +83,7 @@ def _entry(path: Path, md5: str) -> dict[str, object]:
 
 
 def _complete_snapshot(model: str, version: str, folder: Path) -> Snapshot | None:
-    """Snapshot of a folder whose contents are those of the version, by names and sizes; None where they are not."""
+    """Return the snapshot of a folder if its files are those of the version, by names and sizes; else None."""
     try:
         contents = json.loads((folder / _CONTENTS).read_text())
         sizes = {path.name: path.stat().st_size for path in batch_paths(folder)}

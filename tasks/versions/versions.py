@@ -1,4 +1,4 @@
-"""Version a model's data with DVC, lay versions out, bring them back, tell their history."""
+"""Version a model's data with DVC, restore versions, and list their history."""
 
 from __future__ import annotations
 
@@ -57,25 +57,23 @@ _log = logging.getLogger("perennial.data")
 def version_data(config: ModelConfig, settings: Settings) -> DataVersion:
     """Add the working copy's batches of a model to DVC's cache, push them and point ``data.dvc`` at them.
 
-    The user's git tree is not touched: nothing is staged, committed or checked out, only ``data.dvc`` is rewritten, and
-    only once everything it names has reached the remote. Entries of other models stay as they are, so a clone that
-    never pulled them does not lose them. A repeat with nothing new does not even import DVC.
+    Nothing is staged, committed or checked out in the user's git tree; only ``data.dvc`` is rewritten, after everything
+    it names has been pushed to the remote. Entries of other models are kept, so that a clone that never pulled them
+    does not lose them. A repeat without new data does not import DVC.
 
     Raises
     ------
     DataVersionError
         The model has no batch yet.
     StorageError
-        The remote is gone, refuses to be written or is full; the batches stay and the next call pushes them.
+        The remote is missing, read-only or full; the batches are kept, and the next call pushes them.
     ConfigError
         DVC has no remote.
     """
     model, engine = config.model, open_database(settings.database_url)
     hashes = batch_hashes(model, settings, engine)
     if not hashes:
-        raise DataVersionError(
-            f"the model {model!r} has no batch under {data_folder(model, settings)}; ingest rows first"
-        )
+        raise DataVersionError(f"the model {model!r} has no batch in {data_folder(model, settings)}; ingest rows first")
     if not _is_published(model, hashes, settings, engine):
         _publish(model, hashes, settings, engine)
     version = _described(model, hashes, settings)
@@ -84,16 +82,16 @@ def version_data(config: ModelConfig, settings: Settings) -> DataVersion:
 
 
 def restore_data(model: str, version: str, settings: Settings, *, force: bool = False) -> list[Path]:
-    """Bring the exact bytes of a data version back into ``data/<model>`` and point ``data.dvc`` at them.
+    """Restore the exact bytes of a data version to ``data/<model>`` and write the version into ``data.dvc``.
 
-    Works in a fresh clone that has nothing but git and the remote. The caller holds the model.
+    Works in a fresh clone that has only git and the remote. The caller holds the model.
 
     Parameters
     ----------
     version
-        ``latest`` is the newest; nothing is restored where there is none yet.
+        ``latest`` is the newest version; if there is none yet, nothing is restored.
     force
-        Give up files of the working copy that neither cache nor remote holds.
+        Delete files of the working copy that are in neither the cache nor the remote.
 
     Returns
     -------
@@ -103,7 +101,7 @@ def restore_data(model: str, version: str, settings: Settings, *, force: bool = 
     Raises
     ------
     DataVersionError
-        No such version, its bytes are nowhere, or files would be lost and ``force`` is not given.
+        There is no such version, its bytes are lost, or files would be lost and ``force`` is not given.
     StorageError
         The remote does not answer, or the disk is full.
     """
@@ -137,7 +135,7 @@ def restore_data(model: str, version: str, settings: Settings, *, force: bool = 
 def data_history(model: str, settings: Settings) -> DataHistory:
     """Return a model's data versions, oldest first, and the batches of the working copy.
 
-    In a fresh clone: what the files, ``data.dvc`` and the remote tell by themselves.
+    In a fresh clone, the history contains what the files, ``data.dvc`` and the remote record.
     """
     engine = open_database(settings.database_url)
     current = _current_version(model, settings, engine)
@@ -171,7 +169,7 @@ def _described(model: str, hashes: Mapping[str, str], settings: Settings) -> Dat
 
 
 def _is_published(model: str, hashes: Mapping[str, str], settings: Settings, engine: Engine) -> bool:
-    """Whether ``data.dvc`` names these batches and all of them reached the remote, found out without DVC."""
+    """Return whether ``data.dvc`` names these batches and all of them were pushed, without importing DVC."""
     remote, version = configured_remote(settings), pointed_version(settings)
     tree = None if version is None else cached_tree(version, settings)
     if remote is None or version is None or tree is None or with_model_files(tree, model, hashes) != tree:
@@ -179,7 +177,7 @@ def _is_published(model: str, hashes: Mapping[str, str], settings: Settings, eng
     objects = {version, tree_version(hashes)}
     if not objects <= pushed_trees(engine, remote.address):
         return False
-    # A folder is looked at again, for it is cheap; what a cloud was seen to take is taken as kept.
+    # A folder is checked again, which is fast; objects that were once pushed to a cloud are assumed to be there.
     store = remote.folder and remote.folder / "files" / "md5"
     return store is None or all((store / md5[:2] / md5[2:]).is_file() for md5 in objects | set(hashes.values()))
 
@@ -190,7 +188,7 @@ def _publish(model: str, hashes: Mapping[str, str], settings: Settings, engine: 
     stores = open_stores(settings, engine)
     stores.add(files)
     version = stores.add_tree(hashes)
-    # From the working copy, not from the cache: its hashes have just been computed.
+    # Pushed from the working copy, not from the cache, because its hashes have just been computed.
     stores.push(files)
     stores.push({version: stores.cached(version)})
     data_version = _point_at(model, hashes, stores, settings)
@@ -208,7 +206,7 @@ def _point_at(model: str, hashes: Mapping[str, str], stores: DvcStores, settings
 
 
 def _point_at_restored(model: str, files: Mapping[str, str], stores: DvcStores, settings: Settings) -> None:
-    """Point ``data.dvc`` at restored batches; a remote that may only be read is no reason to refuse them."""
+    """Write restored batches into ``data.dvc``; if the remote is read-only, only a warning is logged."""
     with stores.lock:
         tree = with_model_files(_tree_before(model, stores, settings), model, files)
         version = stores.add_tree(tree)
@@ -216,13 +214,13 @@ def _point_at_restored(model: str, files: Mapping[str, str], stores: DvcStores, 
             _push_whole(version, tree, stores)
         except StorageError as error:
             _log.warning(
-                "data.dvc names %s, which the remote does not have before the next ingestion: %s", version, error
+                "data.dvc names %s, which the remote will have only after the next ingestion: %s", version, error
             )
         write_pointer(_pointer_to(version, tree, stores), settings)
 
 
 def _push_whole(version: str, tree: Mapping[str, str], stores: DvcStores) -> None:
-    """Push what the cache has of a tree, then the tree; other models may have moved to another remote since."""
+    """Push the tree's objects in the cache, then the tree; other models may have been pushed to another remote."""
     files = {md5: stores.cached(md5) for md5 in tree.values()}
     stores.push({md5: path for md5, path in files.items() if path.exists()})
     stores.push({version: stores.cached(version)})
@@ -242,8 +240,8 @@ def _tree_before(model: str, stores: DvcStores, settings: Settings) -> dict[str,
     if tree is not None:
         return tree
     _log.warning(
-        "neither DVC's cache nor the remote has %s, which data.dvc names; the data of other models is taken from the "
-        "working copy, and what is not there leaves data.dvc",
+        "neither DVC's cache nor the remote has %s, which data.dvc names; the entries of other models are read from "
+        "the working copy, and models without files there are removed from data.dvc",
         version,
     )
     paths = [path for path in sorted((settings.root / "data").glob("*/*.parquet")) if path.parent.name != model]
@@ -281,7 +279,7 @@ def _refuse_loss(folder: Path, surplus: Mapping[str, str], stores: DvcStores) ->
     if lost:
         raise DataVersionError(
             f"{len(lost)} files in {folder} are in no cache or remote and would be lost: {', '.join(lost[:5])}. "
-            "Move them away or version them first, or give them up with --force"
+            "Move them or version them first, or delete them with --force"
         )
 
 
@@ -295,7 +293,7 @@ def _current_version(model: str, settings: Settings, engine: Engine) -> VersionE
 
 
 def _pointed_files(model: str, settings: Settings, engine: Engine) -> dict[str, str]:
-    """Batches that ``data.dvc`` names for a model, from the remote where this clone has never seen them."""
+    """Return the batches that ``data.dvc`` names for a model; they are read from the remote if not known here."""
     version = pointed_version(settings)
     if version in (None, EMPTY):
         return {}

@@ -30,12 +30,12 @@ _log = logging.getLogger("perennial.data")
 
 @dataclass(frozen=True)
 class BatchFacts:
-    """What the footer of a batch file says, known in every clone.
+    """Facts from the footer of a batch file, which is the same in every clone.
 
     Parameters
     ----------
     undeclared
-        Columns its source had and the model file did not name.
+        Columns of its source that the model file did not declare.
     """
 
     fingerprint: str
@@ -47,12 +47,12 @@ class BatchFacts:
 
 
 def data_folder(model: str, settings: Settings) -> Path:
-    """Folder of a model's batches."""
+    """Return the folder of a model's batches."""
     return settings.root / "data" / model
 
 
 def batch_paths(folder: Path) -> list[Path]:
-    """Parquet files of a folder in batch order; files without a number come last, by name."""
+    """Return the Parquet files of a folder in batch order; files without a number come last, by name."""
     if not folder.is_dir():
         return []
     paths = [path for path in folder.glob("*.parquet") if not path.name.startswith(".")]
@@ -66,19 +66,19 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def remove_stale(folder: Path, prefix: str) -> None:
-    """Remove folders that killed processes left there a day ago or more; what is younger may be in use."""
+    """Remove folders of killed processes that are older than a day; younger ones may be in use."""
     for leftover in folder.glob(f"{prefix}*"):
         if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
 def batch_facts(path: Path) -> BatchFacts:
-    """Facts from a batch file's footer.
+    """Read the facts in a batch file's footer.
 
     Raises
     ------
     SourceError
-        The file is no Parquet file (damaged, or not ours).
+        The file is no Parquet file (damaged, or not written by Perennial).
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -88,7 +88,7 @@ def batch_facts(path: Path) -> BatchFacts:
     except (pa.ArrowInvalid, OSError) as error:
         raise SourceError(
             f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}); "
-            "remove it, or bring the data back with 'perennial data restore'"
+            "remove it, or restore the data with 'perennial data restore'"
         ) from error
     notes = footer.metadata or {}
     return BatchFacts(
@@ -102,13 +102,13 @@ def batch_facts(path: Path) -> BatchFacts:
 
 
 def file_md5(path: Path) -> str:
-    """MD5 of a file's bytes, 32 hex digits."""
+    """Return the MD5 of a file's bytes, 32 hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def batch_hashes(model: str, settings: Settings, engine: Engine) -> dict[str, str]:
-    """MD5 by file name of a model's batches; a file that has not changed since it was hashed is not read again."""
+    """Return the MD5 of a model's batches by file name; a file that is unchanged since it was hashed is not read."""
     from store.data import batches, record_hashes
 
     known = batches(engine, model)
@@ -128,18 +128,18 @@ def batch_hashes(model: str, settings: Settings, engine: Engine) -> dict[str, st
 
 
 def pointer(settings: Settings) -> str:
-    """Text of ``data.dvc``; empty where there is none."""
+    """Return the text of ``data.dvc``; empty if there is no such file."""
     path = settings.root / "data.dvc"
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError as error:
-        raise StorageError(f"{path} is not text; bring it back with 'git checkout data.dvc'") from error
+        raise StorageError(f"{path} is not text; restore it with 'git checkout data.dvc'") from error
 
 
 def write_pointer(text: str, settings: Settings) -> None:
-    """Replace ``data.dvc`` at once; nothing is written when it says the same already."""
+    """Replace ``data.dvc`` atomically; a file with the same text is not written."""
     if pointer(settings) == text:
         return
     path = settings.root / "data.dvc"
@@ -150,7 +150,7 @@ def write_pointer(text: str, settings: Settings) -> None:
 
 
 def cached_tree(version: str, settings: Settings) -> dict[str, str] | None:
-    """Tree object from DVC's cache at its usual place, without importing DVC; None where it is not there."""
+    """Return a tree object from DVC's cache in its usual folder, without importing DVC; None if it is missing."""
     path = settings.root / ".dvc" / "cache" / "files" / "md5" / version[:2] / version[2:]
     try:
         files = tree_files(path.read_bytes())
@@ -160,28 +160,28 @@ def cached_tree(version: str, settings: Settings) -> dict[str, str] | None:
 
 
 def pointed_version(settings: Settings) -> str | None:
-    """Version of ``data/`` that ``data.dvc`` names; None where there is no such file.
+    """Return the version of ``data/`` that ``data.dvc`` names; None if there is no such file.
 
     Raises
     ------
     DataVersionError
-        The file names none, or several (a merge with conflicts).
+        The file names no version, or several (a merge with conflicts).
     """
     text = pointer(settings)
     version = pointer_version(text)
     if version is None and text.strip():
         raise DataVersionError(
-            f"{settings.root / 'data.dvc'} does not name one data version; resolve the merge that left it so, "
-            "or bring it back with 'git checkout data.dvc'"
+            f"{settings.root / 'data.dvc'} must name exactly one data version; resolve the merge conflict, "
+            "or restore it with 'git checkout data.dvc'"
         )
     return version
 
 
 def git_state(root: Path) -> tuple[str, bool]:
-    """Return the commit that is checked out and whether anything but ``data.dvc`` differs from it.
+    """Return the commit that is checked out, and whether any file except ``data.dvc`` differs from it.
 
-    ``data.dvc`` is left out because every ingestion changes it and its content is recorded by itself; counting it would
-    call every run dirty. Git is only read, its index is not refreshed. Outside a repository: ``('', False)``.
+    ``data.dvc`` is excluded because every ingestion changes it and its content is recorded separately; otherwise every
+    run would be dirty. Git is only read; its index is not refreshed. Outside a repository: ``('', False)``.
     """
     commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     if commit is None:
@@ -192,13 +192,13 @@ def git_state(root: Path) -> tuple[str, bool]:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a failing disk into a :class:`StorageError` that names the place."""
+    """Turn disk errors into a :class:`StorageError` that names the path."""
     try:
         yield
     except OSError as error:
         raise StorageError(
             f"{path} cannot be written: {error.strerror or error}. Free space or repair the disk, "
-            "then run the same command again; nothing half written is left"
+            "then run the same command again; no partial file was left"
         ) from error
 
 

@@ -99,7 +99,7 @@ def test_a_value_of_another_type_stops_the_count(tmp_path: Path) -> None:
     place = table.schema.get_field_index("income")
     wrong = table.set_column(place, "income", pa.array(["12.5"] * 49 + ["plenty"]))
     paths = write_batches(tmp_path, [table, wrong])
-    with pytest.raises(SchemaError, match=r"'income' is declared as a number now.*0002.*'plenty'"):
+    with pytest.raises(SchemaError, match=r"'income' is now declared as a number.*0002.*'plenty'"):
         count_window(paths, REFERENCE, TIMED, sample_rows=10, seed=1)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("window")]
 

@@ -88,7 +88,7 @@ def test_a_lost_remote_folder_is_not_made_again(project: Settings, tmp_path: Pat
     away = project.model_copy(update={"data_remote": str(tmp_path / "disk" / "store")})
     stores = open_stores(away, open_database(away.database_url))
     md5, path = _file(tmp_path, b"rows")
-    with pytest.raises(StorageError, match=r"is gone: there is no folder .*disk/store"):
+    with pytest.raises(StorageError, match=r"is missing: there is no folder .*disk/store"):
         stores.push({md5: path})
     assert not (tmp_path / "disk").exists()
 

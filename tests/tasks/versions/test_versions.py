@@ -220,14 +220,14 @@ def test_a_version_of_another_model_is_refused(settings: Settings, ingest: Inges
     """A model is not trained on another one's data by a mistaken paste."""
     other = ingest(0, 30, CHURN)
     ingest(0, 50)
-    with pytest.raises(DataVersionError, match="data of the model 'churn'"):
+    with pytest.raises(DataVersionError, match="belongs to the model 'churn'"):
         restore_data("credit", other.version, settings)
 
 
 def test_the_tree_of_all_models_is_no_version_of_one(settings: Settings, ingest: Ingest) -> None:
     """The hash in ``data.dvc`` names all models' data: it is refused with the versions that fit."""
     pointed = pointer_version(ingest(0, 50).pointer)
-    with pytest.raises(DataVersionError, match="other files than a model's batches"):
+    with pytest.raises(DataVersionError, match="contains files that are no batches"):
         lay_out_snapshot("credit", str(pointed), settings)
 
 
@@ -239,7 +239,7 @@ def test_a_lost_remote_keeps_the_batch_and_the_next_run_pushes_it(
     remote = settings.var / "dvc-remote"
     remote.rename(tmp_path / "unmounted")
     before = (settings.root / "data.dvc").read_text()
-    with pytest.raises(StorageError, match="'local' is gone"):
+    with pytest.raises(StorageError, match="'local' is missing"):
         ingest(0, 60)
     assert len(batch_files(settings)) == 2
     assert (settings.root / "data.dvc").read_text() == before, "data.dvc never names what the remote lacks"
