@@ -44,7 +44,7 @@ def buffered(source: StreamedSource, settings: Settings, work: Path) -> list[Sou
     SourceError
         The source cannot be reached or read.
     SourceTooLargeError
-        It yields more rows than ``settings.max_rows``; the rest is not read.
+        It has more rows than ``settings.max_rows``; the rest is not read.
     """
     name = source_name(source)
     # Closed here, because the garbage collector may close a cursor's connection before the cursor.
@@ -158,7 +158,7 @@ def _capped(tables: Iterable[pa.Table], name: str, settings: Settings) -> Iterat
     for table in tables:
         n_rows += table.num_rows
         if n_rows > settings.max_rows:
-            raise too_many_rows(name, f"yields {n_rows:,} rows or more", settings)
+            raise too_many_rows(name, f"has {n_rows:,} rows or more", settings)
         yield table
 
 

@@ -1,4 +1,4 @@
-"""DuckDB as the ingestion engine: bounded in memory, cut off from the network, its failures in our words."""
+"""DuckDB as the ingestion engine: with a memory limit, without network access, and with its failures as our errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CSV_WIDTH = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 
 @contextmanager
 def ingestion_engine(settings: Settings, work: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB in memory that keeps to ``settings.memory_limit_mb`` and spills under ``work``."""
+    """Open an in-memory DuckDB limited to ``settings.memory_limit_mb``, which spills under ``work``."""
     import duckdb
 
     options: dict[str, str | bool | int | float | list[str]] = {
@@ -37,7 +37,7 @@ def ingestion_engine(settings: Settings, work: Path) -> Iterator[duckdb.DuckDBPy
     }
     connection = duckdb.connect(config=options)
     try:
-        # Text dates without offset are UTC wherever the machine stands.
+        # Text dates without offset are UTC, whatever the machine's time zone.
         connection.execute("SET TimeZone = 'UTC'")
         yield connection
     finally:
@@ -46,12 +46,12 @@ def ingestion_engine(settings: Settings, work: Path) -> Iterator[duckdb.DuckDBPy
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Turn whatever the engine says while rows of ``name`` are read into one of our errors.
+    """Turn the engine's errors while rows of ``name`` are read into ours.
 
     Raises
     ------
     SourceError
-        The rows cannot be read; for CSV with the file, the line and the reason.
+        The rows cannot be read; for CSV, the message names the file, the line and the reason.
     StorageError
         The memory limit or the disk is too small.
     """
@@ -67,7 +67,7 @@ def reading(name: str) -> Iterator[None]:
 
 @contextmanager
 def disk_failures() -> Iterator[None]:
-    """Turn a full disk into a :class:`StorageError`; other errors pass."""
+    """Turn the error of a full disk into a :class:`StorageError`; other errors are not changed."""
     try:
         yield
     except OSError as error:
@@ -92,7 +92,7 @@ def _failure(error: Exception, name: str) -> SourceError | StorageError:
 def _disk_full(error: Exception) -> StorageError:
     return StorageError(
         f"the disk is full while rows are written ({_line(str(error))}); free space or set PERENNIAL_VAR to a larger "
-        "disk, then run the same command again; nothing half written is left"
+        "disk, then run the same command again; no partial file was left"
     )
 
 
@@ -103,16 +103,16 @@ def _csv_failure(message: str, name: str) -> str:
         expected, found = width.groups()
         return (
             f"{place}: expected {expected} values as in the first line, found {found}; "
-            "repair the line (a value that holds the delimiter or a line break stands in double quotes)"
+            "correct the line (put a value with a delimiter or a line break in double quotes)"
         )
     if "unterminated quote" in message:
-        return f"{place}: a value opens with a double quote that does not close it; double the quotes inside values"
+        return f"{place}: a value starts with a double quote that is never closed; double the quotes inside values"
     if "not utf-8" in message:
         return f"{place}: not utf-8 text; set source.encoding to latin-1 or utf-16, or save it as UTF-8"
     if "invalid state" in message:
-        return f"{place}: not regular CSV: lines end in different ways (CRLF and LF), or text follows a closing quote"
+        return f"{place}: invalid CSV: lines end in different ways (CRLF and LF), or text follows a closing quote"
     if "Maximum line size" in message:
-        return f"{place}: longer than 2,000,000 bytes; is a double quote never closed?"
+        return f"{place}: longer than 2,000,000 bytes; check for a double quote that is never closed"
     return f"{place}: {_line(message)}"
 
 

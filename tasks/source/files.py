@@ -1,7 +1,6 @@
-"""The files behind an address: local paths as they are, everything else copied beside the run first.
+"""Local files of a source: local paths are used directly, remote files and other encodings are copied first.
 
-A copy makes what follows the same for every origin: the engine reads a local UTF-8 file, as often as it needs to, and
-nobody changes it meanwhile.
+With the copy, the engine can read a local UTF-8 file repeatedly, and no other process changes it in the meantime.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ _FOREIGN = {
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A local file and what messages call it."""
+    """A local file, and its name in messages."""
 
     path: Path
     shown: str
@@ -52,19 +51,19 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Footer:
-    """What a Parquet file says of itself."""
+    """Facts from a Parquet file's footer."""
 
     n_rows: int
     names: tuple[str, ...]
 
 
 def is_remote(uri: str) -> bool:
-    """Whether an address is for fsspec."""
+    """Return whether an address is read by fsspec."""
     return "://" in uri or "::" in uri
 
 
 def without_credentials(uri: str) -> str:
-    """Address that may stand in a log: user, password and query are left out."""
+    """Return an address for logs: without user, password and query."""
     if not is_remote(uri):
         return uri
     parts = urlsplit(uri)
@@ -72,12 +71,12 @@ def without_credentials(uri: str) -> str:
 
 
 def csv_files(source: CsvSource, settings: Settings, work: Path) -> list[SourceFile]:
-    """Local UTF-8 files of a CSV source, in the order of their names.
+    """Return the local UTF-8 files of a CSV source, in the order of their names.
 
     Raises
     ------
     SourceError
-        There is none, or one cannot be read or is not in the declared encoding.
+        There is no file, or one cannot be read or is not in the declared encoding.
     """
     if not is_remote(source.uri):
         plain = [SourceFile(path, str(path)) for path in local_paths(source.uri, settings.root, ".csv")]
@@ -92,14 +91,14 @@ def csv_files(source: CsvSource, settings: Settings, work: Path) -> list[SourceF
 
 
 def parquet_files(source: ParquetSource, settings: Settings, work: Path) -> list[SourceFile]:
-    """Local Parquet files of a source, in the order of their names; footers are read before remote ones are copied.
+    """Return the local Parquet files of a source, in the order of their names; remote footers are read before copying.
 
     Raises
     ------
     SourceError
-        There is none, or one cannot be read or is not Parquet.
+        There is no file, or one cannot be read or is not Parquet.
     SourceTooLargeError
-        The footers announce more rows than ``settings.max_rows``.
+        The footers state more rows than ``settings.max_rows``.
     """
     if not is_remote(source.uri):
         files = [SourceFile(path, str(path)) for path in local_paths(source.uri, settings.root, ".parquet")]
@@ -115,12 +114,12 @@ def parquet_files(source: ParquetSource, settings: Settings, work: Path) -> list
 
 
 def local_paths(uri: str, root: Path, suffix: str) -> list[Path]:
-    """Files that a path relative to the project names: itself, a folder's content or a glob's matches, sorted.
+    """Return the files of a path relative to the project, sorted: a file, a folder's files or a glob's matches.
 
     Raises
     ------
     SourceError
-        No such file.
+        There is no such file.
     """
     path = root / Path(uri).expanduser()
     if path.is_file():
@@ -140,7 +139,7 @@ def local_paths(uri: str, root: Path, suffix: str) -> list[Path]:
 
 
 def text_sample(file: SourceFile) -> str:
-    """Beginning of a UTF-8 file as text.
+    """Return the beginning of a UTF-8 file as text.
 
     Raises
     ------
@@ -157,7 +156,7 @@ def text_sample(file: SourceFile) -> str:
 
 
 def read_footer(file: Path | IO[bytes], shown: str) -> Footer:
-    """Read what a Parquet file announces, without its rows.
+    """Read a Parquet file's footer, without its rows.
 
     Raises
     ------
@@ -176,13 +175,13 @@ def read_footer(file: Path | IO[bytes], shown: str) -> Footer:
         reason = str(error).splitlines()[0]
         raise SourceError(f"{shown} is truncated or not a Parquet file ({reason}); fetch or write it again") from error
     if n_rows < 0:
-        raise SourceError(f"{shown} announces {n_rows} rows: it is damaged; fetch or write it again")
+        raise SourceError(f"{shown} states {n_rows} rows, so it is damaged; fetch or write it again")
     return Footer(n_rows, names)
 
 
 @contextmanager
 def remote_failures(shown: str) -> Iterator[None]:
-    """Turn what a remote file system raises into a :class:`SourceError`."""
+    """Turn errors of a remote file system into a :class:`SourceError`."""
     try:
         with disk_failures():
             yield
@@ -218,7 +217,7 @@ def _remote_paths(uri: str, suffix: str) -> tuple[Any, list[str]]:
     shown = without_credentials(uri)
     with remote_failures(shown):
         filesystem, path = fsspec.core.url_to_fs(uri)
-        # Listings are cached per process; a worker that lives for weeks would never see a new file.
+        # Listings are cached per process; a worker that runs for weeks would never see a new file.
         filesystem.invalidate_cache()
         if glob.has_magic(path):
             paths = sorted(filesystem.glob(path))
@@ -239,13 +238,13 @@ def _remote_footer(filesystem: Any, path: str) -> int:
 def _refuse_too_many(counts: Iterator[int], uri: str, settings: Settings) -> None:
     n_rows = sum(counts)
     if n_rows > settings.max_rows:
-        raise too_many_rows(without_credentials(uri), f"announces {n_rows:,} rows", settings)
+        raise too_many_rows(without_credentials(uri), f"has {n_rows:,} rows", settings)
 
 
 def too_many_rows(shown: str, found: str, settings: Settings) -> SourceTooLargeError:
-    """Build the error for a source above the cap."""
+    """Build the error for a source above the limit."""
     return SourceTooLargeError(
-        f"{shown} {found}, the cap is {settings.max_rows:,}; take fewer rows, or set PERENNIAL_MAX_ROWS if it is right"
+        f"{shown} {found}, the limit is {settings.max_rows:,}; use fewer rows, or raise PERENNIAL_MAX_ROWS"
     )
 
 
@@ -307,7 +306,7 @@ def _codec(encoding: str) -> str:
 
 
 def _read_errors() -> tuple[type[Exception], ...]:
-    """OSError, ValueError, and what decompression and the cloud clients in use raise beside them."""
+    """Return OSError, ValueError, and the other errors of decompression and of the loaded cloud clients."""
     known = {
         "botocore.exceptions": ("BotoCoreError", "ClientError"),
         "aiohttp": ("ClientError",),

@@ -1,4 +1,4 @@
-"""The rows of a source as it has them: every column, text stripped, texts that mean *no value* made NULL."""
+"""Raw rows of a source: every column, text stripped, texts that mean *no value* as NULL."""
 
 from __future__ import annotations
 
@@ -30,33 +30,33 @@ _FLOATS = ("FLOAT", "DOUBLE")
 
 
 def shown_source(source: Source) -> str:
-    """Name a source for people: a path, an address without credentials, a data set's name."""
+    """Return a source's name for messages: a path, an address without credentials, or a data set's name."""
     return without_credentials(source.uri) if isinstance(source, CsvSource | ParquetSource) else source_name(source)
 
 
 def raw_rows(
     connection: duckdb.DuckDBPyConnection, source: Source, settings: Settings, work: Path
 ) -> duckdb.DuckDBPyRelation:
-    """Rows of a source with all its columns, in the source's order; nothing is read yet but names and footers.
+    """Return the rows of a source with all its columns, in the source's order; only names and footers are read yet.
 
-    CSV: every column is text. Elsewhere the types are the source's. Text is stripped, ``source.missing`` and
-    not-a-number are NULL. What the engine raises when rows are taken belongs into :func:`tasks.source.engine.reading`.
+    From CSV, every column is text; other sources keep their types. Text is stripped, ``source.missing`` and NaN become
+    NULL. Rows must be consumed within :func:`tasks.source.engine.reading`, which converts the engine's errors.
 
     Parameters
     ----------
     connection
         From :func:`tasks.source.engine.ingestion_engine`.
     work
-        Folder of this run; sources that are no local files are copied beneath it and must outlive the relation.
+        Folder of this run; sources that are not local files are copied into it. It must outlive the relation.
 
     Raises
     ------
     SourceError
-        No such file, not readable, no rows at all.
+        There is no such file, it is not readable, or it has no rows.
     SchemaError
-        Column names that are repeated or differ between files.
+        Column names are repeated or differ between files.
     SourceTooLargeError
-        More rows are announced than ``settings.max_rows``.
+        The source has more rows than ``settings.max_rows``.
     """
     with reading(shown_source(source)):
         if isinstance(source, CsvSource):
@@ -65,7 +65,7 @@ def raw_rows(
             return _parquet_rows(connection, parquet_files(source, settings, work), source.missing)
         files = buffered(source, settings, work)
         if not files:
-            raise SourceError(f"{source_name(source)} yields no rows; at least one is needed")
+            raise SourceError(f"{source_name(source)} has no rows; at least one is needed")
         return _parquet_rows(connection, files, source.missing)
 
 
@@ -81,7 +81,7 @@ def _csv_rows(
 
 
 def _csv_select(header: Header, paths: Sequence[Path], names: Sequence[str], source: CsvSource) -> str:
-    # Under names of our own: the engine renames columns it does not like without a word.
+    # With generated names, because the engine silently renames some columns.
     columns = ", ".join(f"'c{position}': 'VARCHAR'" for position in range(len(header.names)))
     cells = ", ".join(
         f"{text_or_null(f'c{header.names.index(name)}', source.missing)} AS {quoted(name)}" for name in names
@@ -116,12 +116,12 @@ def _parquet_cell(name: str, kind: str, missing: Iterable[str]) -> str:
 
 
 def refuse_other_columns(names: Sequence[Sequence[str]], files: Sequence[SourceFile]) -> None:
-    """Refuse files of one source that do not have the same columns (their order is free).
+    """Refuse files of one source that do not have the same columns (their order may differ).
 
     Raises
     ------
     SchemaError
-        Naming the first file that differs and how.
+        The columns differ; the message names the first such file and its differences.
     """
     expected = set(names[0])
     for found, file in zip(names, files, strict=True):
@@ -135,6 +135,6 @@ def refuse_other_columns(names: Sequence[Sequence[str]], files: Sequence[SourceF
 
 
 def _path_list(paths: Iterable[Path]) -> str:
-    # The engine would take brackets and stars in a file's name for a glob.
+    # The engine would interpret brackets and asterisks in a file's name as a glob.
     escaped = ("".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path)) for path in paths)
     return f"[{', '.join(map(literal, escaped))}]"

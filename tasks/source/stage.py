@@ -1,4 +1,4 @@
-"""Stage a source: its declared columns, in the contract's types, as one Parquet file outside the versioned data."""
+"""Stage a source: write its declared columns, in the contract's types, to a Parquet file outside the versioned data."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ _log = logging.getLogger("perennial.source")
 
 
 def stage_rows(config: ModelConfig, settings: Settings, work: Path) -> StagedRows:
-    """Read a source into ``work/staged.parquet``: the contract's columns, order and types; the source's row order.
+    """Write a source to ``work/staged.parquet``: the contract's columns in its order and types, rows in source order.
 
     The same rows give the same bytes. Rows are streamed; memory is bounded by ``settings.memory_limit_mb``. A repeat
-    replaces the file; a failure leaves nothing new behind.
+    replaces the file; a failure leaves no new file.
 
     Raises
     ------
     SourceError
         The rows cannot be read, or there are none.
     SchemaError
-        The rows are not what the model file declares: columns, types, values, a column that holds nothing.
+        The rows do not fit the model file: columns, types or values differ, or a column has no values.
     SourceTooLargeError
         There are more rows than ``settings.max_rows``.
     StorageError
@@ -72,19 +72,19 @@ def stage_rows(config: ModelConfig, settings: Settings, work: Path) -> StagedRow
 
 
 def contract_casts(config: ModelConfig, found: dict[str, str], name: str) -> list[Cast]:
-    """One cast per declared column, in order.
+    """Return one cast per declared column, in order.
 
     Parameters
     ----------
     found
         The source's columns and their DuckDB types.
     name
-        What messages call the source.
+        Name of the source in messages.
 
     Raises
     ------
     SchemaError
-        A column is missing or of a type that cannot hold what is declared.
+        A column is missing, or its type cannot be cast to the declared kind.
     """
     problem = columns_problem(list(found), config)
     if problem:
@@ -133,7 +133,7 @@ def _write(
 
 
 def _batches(reader: pa.RecordBatchReader, name: str) -> Iterator[pa.RecordBatch]:
-    # The engine's errors arrive as OSError, which would be taken for the writer's were it raised further out.
+    # The engine's errors arrive as OSError; raised further out, they would be mistaken for errors of the writer.
     while True:
         with reading(name):
             batch = next(reader, None)
@@ -143,7 +143,7 @@ def _batches(reader: pa.RecordBatchReader, name: str) -> Iterator[pa.RecordBatch
 
 
 def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Cut a stream into tables of equal size without seams: where the engine cuts it depends on its threads."""
+    """Regroup a stream into tables of equal size, because the engine's batches depend on its threads."""
     import pyarrow as pa
 
     waiting: list[pa.RecordBatch] = []
@@ -165,28 +165,28 @@ def _write_groups(
 ) -> int:
     import pyarrow.parquet as pq
 
-    # Numbers, dates and keys repeat too little for a dictionary to pay: without it writing takes half the time.
+    # Numbers, dates and keys repeat too rarely for a dictionary; without it, writing takes half the time.
     repeated = [column for column, kind in column_types(config).items() if kind == "VARCHAR" and column != config.key]
     n_rows = 0
     with disk_failures(), pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=repeated) as writer:
         for group in groups:
             n_rows += group.num_rows
             if n_rows > settings.max_rows:
-                raise too_many_rows(shown_source(config.source), f"holds {n_rows:,} rows or more", settings)
+                raise too_many_rows(shown_source(config.source), f"has {n_rows:,} rows or more", settings)
             writer.write_table(group, row_group_size=ROW_GROUP)
     return n_rows
 
 
 def _refuse_empty(path: Path, n_rows: int, config: ModelConfig, name: str) -> None:
     if n_rows == 0:
-        raise SourceError(f"{name} holds no rows; at least one is needed below the line of column names")
+        raise SourceError(f"{name} has no rows; at least one is needed below the line of column names")
     problem = empty_columns_problem(_n_values(path), config)
     if problem:
         raise SchemaError(f"{name}: {problem}")
 
 
 def _n_values(path: Path) -> Counter[str]:
-    """Rows with a value per column, from the statistics the writer left in the footer."""
+    """Return the number of rows with a value per column, from the statistics in the footer."""
     import pyarrow.parquet as pq
 
     counts: Counter[str] = Counter()
@@ -199,10 +199,10 @@ def _n_values(path: Path) -> Counter[str]:
 
 
 def _fingerprint(connection: duckdb.DuckDBPyConnection, path: Path, types: dict[str, str]) -> str:
-    """Sum of the rows' hashes, and their number: neither depends on the order of rows or columns."""
+    """Return a hash of the rows' hash sum and number, which does not depend on the order of rows or columns."""
     with reading(str(path)):
         row_hash = row_hash_sql(types, types)
         rows = connection.from_parquet(str(path))
         (total, n_rows), *_ = rows.aggregate(f"sum({row_hash}::HUGEINT), count(*)").fetchall()
-    # Hashed once more: the first digits name the batch, and those of a sum are mostly zeros.
+    # The sum is hashed again, because its first digits, which name the batch, are mostly zeros.
     return hashlib.sha256(f"{total} {n_rows}".encode()).hexdigest()[:32]

@@ -53,10 +53,10 @@ def _refused(config: ModelConfig, settings: Settings, error: type[PerennialError
     ("content", "error", "match"),
     [
         (b"", SourceError, r"rows\.csv is empty"),
-        (HEADER.encode(), SourceError, "rows.csv holds no rows"),
+        (HEADER.encode(), SourceError, "rows.csv has no rows"),
         (f"{HEADER}{ROW}8,1,2\n{ROW}".encode(), SourceError, r"rows\.csv, line 3: expected 6 values .* found 3"),
         (f"{HEADER}{ROW}8,1,2,a,b,c,d\n".encode(), SourceError, r"rows\.csv, line 3: expected 6 values .* found 7"),
-        (f'{HEADER}{ROW}8,1,2,"north,t,0\n'.encode(), SourceError, "line 3: a value opens with a double quote"),
+        (f'{HEADER}{ROW}8,1,2,"north,t,0\n'.encode(), SourceError, "line 3: a value starts with a double quote"),
         (f'{HEADER}{ROW}8,1,2,"no"rth,t,0\n'.encode(), SourceError, "line 3: "),
         (f"{HEADER}{ROW}".replace("\n", "\r\n").encode() + ROW.encode() * 2, SourceError, "end in different ways"),
         (f"{HEADER}8,1,2,Z\xfcrich,t,0\n".encode("latin-1"), SourceError, "line 2: not utf-8 .* latin-1 or utf-16"),
@@ -117,7 +117,7 @@ def test_rows_above_the_cap_are_refused_while_streaming(settings: Settings) -> N
     """Nothing but reading tells how long a CSV is; reading stops at the cap."""
     credit_rows(30).to_csv(settings.root / "rows.csv", index=False)
     capped = settings.model_copy(update={"max_rows": 29})
-    _refused(_csv(), capped, SourceTooLargeError, r"rows\.csv holds 30 rows or more, the cap is 29")
+    _refused(_csv(), capped, SourceTooLargeError, r"rows\.csv has 30 rows or more, the limit is 29")
 
 
 def test_a_footer_above_the_cap_is_refused_unread(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_a_footer_above_the_cap_is_refused_unread(settings: Settings, monkeypatc
         credit_rows(20).to_parquet(settings.root / f"{name}.parquet")
     capped = settings.model_copy(update={"max_rows": 39})
     monkeypatch.setattr("tasks.source.read._parquet_rows", lambda *_: pytest.fail("the rows were read"))
-    _refused(_parquet("*.parquet"), capped, SourceTooLargeError, "announces 40 rows, the cap is 39")
+    _refused(_parquet("*.parquet"), capped, SourceTooLargeError, "has 40 rows, the limit is 39")
 
 
 @pytest.mark.parametrize(

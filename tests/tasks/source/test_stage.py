@@ -268,7 +268,7 @@ def test_an_announced_remote_size_is_refused_before_copying(settings: Settings) 
     with memory.open("/bucket/big.parquet", "wb") as stream:
         credit_rows(30).to_parquet(stream)
     try:
-        with pytest.raises(SourceTooLargeError, match=r"memory://bucket/big.parquet announces 30 rows, the cap is 10"):
+        with pytest.raises(SourceTooLargeError, match=r"memory://bucket/big.parquet has 30 rows, the limit is 10"):
             _stage(_parquet("memory://bucket/big.parquet"), settings.model_copy(update={"max_rows": 10}))
     finally:
         memory.rm("/bucket", recursive=True)
@@ -310,7 +310,7 @@ def test_a_query_stops_at_the_cap(settings: Settings, monkeypatch: pytest.Monkey
     monkeypatch.setattr(buffer, "SQL_CHUNK_ROWS", 10)
     monkeypatch.setenv("CREDIT_DATABASE", _database(settings.root / "rows.db", credit_rows(100)))
     source = {"kind": "sql", "uri_env": "CREDIT_DATABASE", "query": "SELECT * FROM applications"}
-    with pytest.raises(SourceTooLargeError, match="the query against CREDIT_DATABASE yields 30 rows or more"):
+    with pytest.raises(SourceTooLargeError, match="the query against CREDIT_DATABASE has 30 rows or more"):
         _stage(_config(source), settings.model_copy(update={"max_rows": 25}))
     assert list((settings.var / "work").iterdir()) == []
 
@@ -325,7 +325,7 @@ def test_a_query_stops_at_the_cap(settings: Settings, monkeypatch: pytest.Monkey
         ("sqlite:////no/such/folder/x.db", "SELECT 1", SourceError, "unable to open database file"),
         ("sqlite://", "SELEKT 1", SourceError, "syntax error"),
         ("sqlite://", "SELECT 1 AS a, 2 AS a", SourceError, "columns of the same name"),
-        ("sqlite://", "SELECT 1 AS a WHERE 1 = 0", SourceError, "yields no rows"),
+        ("sqlite://", "SELECT 1 AS a WHERE 1 = 0", SourceError, "has no rows"),
         ("sqlite://", "CREATE TABLE t (a)", SourceError, "does not return rows"),
     ],
 )
