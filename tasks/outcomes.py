@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger("perennial.publish")
 
 TELL_SECONDS = 5.0
-"""Longest time that a run waits at its end for Prefect to take its events."""
+"""Maximum time that a run waits at its end for Prefect to accept its events."""
 
 
 def refused(config: ModelConfig, validation: ValidationResult) -> IngestOutcome:
-    """Answer for rows that the validation refused."""
+    """Return the outcome of rows that the validation refused."""
     _validation_artifact(config, validation)
     return IngestOutcome(
         model=config.model,
@@ -55,7 +55,7 @@ def accepted(
     validation: ValidationResult | None,
     data_version: DataVersion,
 ) -> IngestOutcome:
-    """Answer for rows that are in a data version now; without a validation they were there before."""
+    """Return the outcome of rows that are in a data version; without a validation, they were there before."""
     if validation is not None:
         _validation_artifact(config, validation)
     return IngestOutcome(
@@ -67,7 +67,7 @@ def accepted(
         n_rows=rows.n_rows,
         n_quarantined=validation.n_quarantined if validation else 0,
         reasons=(
-            *(validation.reasons if validation else (f"these rows are in batch {batch.name} already",)),
+            *(validation.reasons if validation else (f"these rows are already in batch {batch.name}",)),
             *undeclared_notes(rows.undeclared),
         ),
         links=_validation_links(validation) if validation else {},
@@ -75,7 +75,7 @@ def accepted(
 
 
 def refused_by_validation(ingestion: IngestOutcome) -> TrainOutcome:
-    """Answer for a training whose rows were refused."""
+    """Return the outcome of a training whose rows were refused."""
     return TrainOutcome(
         model=ingestion.model,
         status="refused",
@@ -86,7 +86,7 @@ def refused_by_validation(ingestion: IngestOutcome) -> TrainOutcome:
 
 
 def refused_by_leakage(run: TrainingRun, reasons: tuple[str, ...]) -> TrainOutcome:
-    """Answer for a training that would have learnt from what it must not know."""
+    """Return the outcome of a training that the leakage checks refused."""
     create_markdown_artifact(_listed(reasons), key=_key(run.config.model, "leakage"), description="Leakage checks")
     return TrainOutcome(
         model=run.config.model,
@@ -98,12 +98,12 @@ def refused_by_leakage(run: TrainingRun, reasons: tuple[str, ...]) -> TrainOutco
 
 
 def trained(run: TrainingRun, version: TrainOutcome, verdict: GateVerdict) -> TrainOutcome:
-    """Answer for a version that was registered and judged; put verdict, metrics and links on the run page.
+    """Return the outcome of a registered and judged version; show verdict, metrics and links on the run page.
 
     Parameters
     ----------
     version
-        What the registration answered; one that an earlier run registered has no metrics and links.
+        Outcome of the registration; a version that an earlier run registered has no metrics and links.
     """
     from tasks.gate.judge import judged
 
@@ -111,30 +111,30 @@ def trained(run: TrainingRun, version: TrainOutcome, verdict: GateVerdict) -> Tr
     rows = [{"metric": name, **estimate} for name, estimate in outcome.metrics.items()]
     create_table_artifact(rows, key=_key(outcome.model, "metrics"), description=" ".join(outcome.reasons))
     links = "\n".join(f"- {title}: `{place}`" for title, place in outcome.links.items())
-    create_markdown_artifact(links, key=_key(outcome.model, "links"), description="Where to look")
+    create_markdown_artifact(links, key=_key(outcome.model, "links"), description="Links")
     gate_artifact(outcome.model, verdict)
     return outcome
 
 
 def gate_artifact(model: str, verdict: GateVerdict) -> None:
-    """Put a verdict on the run page: headline, checks and the numbers behind them."""
+    """Show a verdict on the run page: its headline, checks and numbers."""
     from tasks.reports.gate import gate_markdown
 
     create_markdown_artifact(gate_markdown(verdict), key=_key(model, "gate"), description=verdict.reasons[0])
 
 
 def retrained(outcome: RetrainOutcome) -> RetrainOutcome:
-    """Put on the run page what came of a trigger."""
+    """Show the outcome of a trigger on the run page."""
     create_markdown_artifact(
         f"**{outcome.status}**\n\n{_listed(outcome.reasons)}\n\n- trigger: `{outcome.trigger_id}`",
         key=_key(outcome.model, "retrain"),
-        description="What came of the trigger",
+        description="Outcome of the trigger",
     )
     return outcome
 
 
 def tell(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - Prefect's names
-    """Send Prefect the events of a run at its end; what it does not take within seconds is left to the relay."""
+    """Send a run's events to Prefect at its end; the relay sends those not accepted within some seconds."""
     try:
         send_events(load_settings(), seconds=TELL_SECONDS)
     except StorageError as error:
@@ -142,13 +142,13 @@ def tell(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  #
 
 
 def watched(window: MonitoredWindow, verdict: DriftVerdict) -> DriftVerdict:
-    """Put a verdict on drift on the run page."""
+    """Show a drift verdict on the run page."""
     rows = [_column_row(column) for column in verdict.columns]
     create_table_artifact(rows, key=_key(verdict.model, "drift"), description=" ".join(verdict.reasons))
     create_markdown_artifact(
         f"**{verdict.status}**\n\n{_listed(verdict.reasons)}\n\n- report: `{window.folder / 'drift.html'}`",
         key=_key(verdict.model, "drift-report"),
-        description="Whether the rows are still those the champion was trained on",
+        description="Drift of the current rows against the reference",
     )
     return verdict
 
@@ -188,7 +188,7 @@ def _validation_links(validation: ValidationResult) -> dict[str, str]:
 
 
 def _key(model: str, what: str) -> str:
-    """Artifact keys are lower case letters, digits and dashes."""
+    """Return an artifact key, which consists of lower-case letters, digits and dashes."""
     return re.sub(r"[^a-z0-9-]", "-", f"{model}-{what}")
 
 

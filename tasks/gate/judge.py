@@ -61,7 +61,7 @@ def judge(run: TrainingRun, version: int, settings: Settings) -> GateVerdict:
     recorded = find_verdict(engine, run.config.model, version, baseline.sequence)
     if recorded is None or recorded.rules != rules:
         made = judgement(run, version, baseline, settings)
-        while recorded is None or recorded.rules != rules:  # another machine may take a number for its own rules
+        while recorded is None or recorded.rules != rules:  # another machine may use a number for its own rules
             recorded = record_verdict(engine, _record(made, rules, recorded.number + 1 if recorded else 1))
     verdict = GateVerdict.from_dict(json.loads(recorded.document))
     publish_verdict(verdict, rules, run.config.gate, run.folder, settings)
@@ -70,12 +70,12 @@ def judge(run: TrainingRun, version: int, settings: Settings) -> GateVerdict:
 
 
 def promote(run: TrainingRun, verdict: GateVerdict, settings: Settings, command: str = "train") -> bool:
-    """Do what a verdict says; False where the champion moved meanwhile, so that the version must be judged again.
+    """Promote a version if its verdict says so; return False if the champion changed, so that it must be judged again.
 
     Parameters
     ----------
     command
-        Named in the champion's history beside who ran it.
+        Command that the champion's history names beside the actor.
     """
     engine = open_database(settings.database_url)
     if verdict.passed and verdict.mode == "enabled":
@@ -99,11 +99,11 @@ def promote(run: TrainingRun, verdict: GateVerdict, settings: Settings, command:
 
 
 def is_settled(config: ModelConfig, version: int, manifest: str, settings: Settings) -> bool:
-    """Whether nothing is left to do for a version that was registered before.
+    """Return whether nothing is left to do for a version that was registered before.
 
-    It was champion once, or a person reviewed it, or it was judged by the present rules and its verdict led to all that
-    it can lead to. A version whose run was killed before that is not settled; nor is one that other rules judged, or
-    that waits for approval while the champion it was judged against is gone.
+    A settled version was champion, or was reviewed by a person, or was judged by the present rules and its verdict was
+    carried out. A version is not settled if its run was killed before that, if it was judged by other rules, or if it
+    waits for approval and the champion has changed since its verdict.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def is_settled(config: ModelConfig, version: int, manifest: str, settings: Setti
         return True
     if reviews(engine, config.model, version):
         return True
-    return verdict is not None and verdict.rules == rules_hash(config) and _has_run_its_course(engine, verdict)
+    return verdict is not None and verdict.rules == rules_hash(config) and _is_carried_out(engine, verdict)
 
 
 def check_bundle(verdict: RecordedVerdict, manifest: str) -> None:
@@ -136,7 +136,7 @@ def check_bundle(verdict: RecordedVerdict, manifest: str) -> None:
     Raises
     ------
     StorageError
-        The registry was replaced.
+        The bundle differs, because the registry was replaced.
     """
     if verdict.manifest != manifest:
         raise StorageError(
@@ -147,14 +147,14 @@ def check_bundle(verdict: RecordedVerdict, manifest: str) -> None:
 
 
 def judged(version: TrainOutcome, verdict: GateVerdict, folder: Path | None) -> TrainOutcome:
-    """Turn a registered version's outcome into that of the gate, where promotion followed a ``promote``.
+    """Return the outcome of a judged version from the outcome of its registration and its verdict.
 
     Parameters
     ----------
     version
-        One that an earlier run registered has no metrics and links.
+        Outcome of the registration; a version that an earlier run registered has no metrics and links.
     folder
-        Where the completed model card is; None where it is not on this machine.
+        Folder of the completed model card; None if it is not on this machine.
     """
     status = verdict.status
     alias = {"promoted": "champion", "waiting": "challenger"}.get(status)
@@ -174,13 +174,13 @@ def judged(version: TrainOutcome, verdict: GateVerdict, folder: Path | None) -> 
 
 
 def alias_and_champion(model: str, version: int, settings: Settings) -> tuple[str | None, int | None]:
-    """Return a version's alias (``champion``, ``challenger``, ``previous`` or None) and who is champion."""
+    """Return a version's alias (``champion``, ``challenger``, ``previous`` or None) and the champion's version."""
     now = standing(open_database(settings.database_url), model)
     held = {"champion": now.champion, "challenger": now.challenger, "previous": now.previous}
     return next((alias for alias, number in held.items() if number == version), None), now.champion
 
 
-def _has_run_its_course(engine: Engine, verdict: RecordedVerdict) -> bool:
+def _is_carried_out(engine: Engine, verdict: RecordedVerdict) -> bool:
     if verdict.decision != "promote" or verdict.mode == "dry_run":
         return True
     champion = current_champion(engine, verdict.model)
@@ -193,7 +193,7 @@ def _baseline(engine: Engine, model: str, version: int) -> Baseline:
     champion = current_champion(engine, model)
     if champion is None:
         return Baseline(None)
-    # By version: to judge the same challenger again by other rules is no further look at the rows.
+    # Counted by version: judging the same challenger again by other rules is no further look at the rows.
     looks = {look.version: look.sketch for look in verdicts_against(engine, model, champion.sequence) if look.sketch}
     earlier = [HoldoutSketch.from_json(sketch) for number, sketch in looks.items() if number != version]
     return Baseline(champion.version, champion.sequence, earlier)

@@ -1,4 +1,4 @@
-"""Judge a registered version by name: one that was not judged yet, or that other rules judged."""
+"""Judge a registered version by name: one that was not judged yet, or was judged by other rules."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def judge_version(
     overrides
         Dotted paths and values for the model file, see :func:`config.load.load_model_config`.
     wait_seconds
-        Longest time to wait for another run of the model.
+        Maximum time to wait for another run of the model.
 
     Raises
     ------
@@ -83,13 +83,13 @@ def _judged_now(engine: Engine, config: ModelConfig, found: Registered, settings
         run = training_run(config, data_version, "manual", settings)
     with step("Judging"):
         verdict = judge(run, found.version, settings)
-        while not promote(run, verdict, settings, command="judge"):  # the champion moved meanwhile
+        while not promote(run, verdict, settings, command="judge"):  # the champion changed in the meantime
             verdict = judge(run, found.version, settings)
     return judged(_registered(found, run.snapshot.version), verdict, run.folder)
 
 
 def _check_reviews(engine: Engine, found: Registered) -> None:
-    """Refuse to let the gate overrule a person."""
+    """Raise an error if a person rejected the version or rolled it back: the gate does not override a person."""
     said = reviews(engine, found.model, found.version)
     entries = champion_history(engine, found.model)
     places = [place for place, entry in enumerate(entries) if entry.version == found.version]
@@ -101,7 +101,7 @@ def _check_reviews(engine: Engine, found: Registered) -> None:
     else:
         return
     raise PromotionError(
-        f"version {found.version} of {found.model!r} was {what} by {by} ({reason}), which the gate does not overrule. "
+        f"version {found.version} of {found.model!r} was {what} by {by} ({reason}), which the gate cannot override. "
         f"To make it champion: perennial approve {found.model}@{found.version} --reason …"
     )
 

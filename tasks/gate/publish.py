@@ -26,12 +26,12 @@ WORDS = {"promote": "passed", "keep": "refused", "undecided": "undecided"}
 def publish_verdict(verdict: GateVerdict, rules: str, gate: Gate, folder: Path, settings: Settings) -> None:
     """Write a version's verdict as ``reports/gate.json``, into its card and as tags; a repeat writes the same.
 
-    The tag with the hash of the rules is removed first and written last: where it stands, the rest does.
+    The tag with the hash of the rules is removed first and written last: if it is present, all other parts are too.
 
     Parameters
     ----------
     rules
-        Hash of the rules the verdict was made by.
+        Hash of the rules of the verdict.
     gate
         The gate's section of the model file; its margins are drawn in the card.
     folder
