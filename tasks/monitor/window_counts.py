@@ -64,7 +64,7 @@ class Window:
     n_out_of_order
         Counted rows whose time is earlier than that of the row before, in the given order of batches.
     first_time, last_time
-        Earliest and latest time among the rows counted, UTC without zone; None where no row has one.
+        Earliest and latest time among the rows counted, UTC without zone; None if no row has one.
     sample
         Random sample of the counted rows, RangeIndex, in the order of the batches; typed as by
         :func:`tasks.versions.rows.load_rows`: the time, the target, the features and the requested extra columns.

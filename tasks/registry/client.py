@@ -71,7 +71,7 @@ def mlflow_client(settings: Settings) -> MlflowClient:
 
 @contextmanager
 def mlflow_failures(settings: Settings) -> Iterator[None]:
-    """Turn what MLflow raises when its database, server or artifact store fails into :class:`StorageError`."""
+    """Turn MLflow's errors about its database, server or artifact store into :class:`StorageError`."""
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
     from sqlalchemy.exc import SQLAlchemyError

@@ -264,7 +264,7 @@ def serve_mlflow(settings: Settings, port: int) -> None:
 
 
 def is_empty(settings: Settings) -> bool:
-    """Return whether the registry is certainly empty; False if only MLflow can tell."""
+    """Return whether the registry is certainly empty; False if MLflow has to be asked."""
     # MLflow is not imported for this, because its import takes a second and a half.
     return settings.mlflow_uri.startswith(SQLITE) and not Path(settings.mlflow_uri.removeprefix(SQLITE)).exists()
 

@@ -71,7 +71,7 @@
     return answer;
   }
 
-  // What is served, its drift or the log changed: the server writes that part anew.
+  // The served models, their drift or the log changed: fetch that part of the page again.
   async function renew() {
     const page = new DOMParser().parseFromString(await (await fetched("./")).text(), "text/html");
     named("main").replaceWith(document.importNode(page.getElementById("main"), true));
