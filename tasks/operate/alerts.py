@@ -173,7 +173,7 @@ def list_alerts(settings: Settings, limit: int) -> list[StoredAlert]:
 
 
 def deliver(url: str, messages: Sequence[Alert | StoredAlert], given: AlertSettings) -> list[str | None]:
-    """Hand messages to a destination, in a process of its own; see :mod:`tasks.operate.alert_delivery`.
+    """Hand messages to a destination, in a separate process; see :mod:`tasks.operate.alert_delivery`.
 
     Returns
     -------

@@ -11,7 +11,7 @@ from tasks.train.step_files import keep_fitted
 
 
 def fit_run(run: TrainingRun, settings: Settings) -> FittedRun:
-    """Fit on the run's training rows, while a process of its own draws the drift report.
+    """Fit on the run's training rows, while a separate process draws the drift report.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Files in which a step of a training hands its result to the next, which may run in another process.
 
 A step returns a reference to its files. The process that wrote them keeps the result in memory (see ``bench.py``), so
-that they are read only where the steps of one run do not share a process.
+that they are read only if the steps of one run do not share a process.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ OUTPUT = "output.npy"
 
 @dataclass(frozen=True)
 class _Fit:
-    """How a pipeline was fitted; a score may be NaN."""
+    """Facts about the fit of a pipeline; a score may be NaN."""
 
     cv_scores: Scores
     search: SearchSummary | None
@@ -50,7 +50,7 @@ class _Fit:
 
 @dataclass(frozen=True, eq=False)
 class Evaluated:
-    """What the pipeline returns for its holdout, and how good that is.
+    """Output of the pipeline on its holdout, and the evaluation of it.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def read_evaluation(run: TrainingRun) -> Evaluated:
 
 
 def forget_steps(run: TrainingRun) -> None:
-    """Remove the files; the registered bundle holds all of it."""
+    """Remove the files; the registered bundle contains their content."""
     shutil.rmtree(_folder(run), ignore_errors=True)
 
 
@@ -146,7 +146,7 @@ def _stored(pipeline: Pipeline) -> bytes:
 
 
 def _json(facts: _Fit | Evaluation) -> bytes:
-    """JSON with NaN as a constant: what is read back is what was written."""
+    """Return JSON with NaN as a constant, so that reading returns the written values."""
     return json.dumps(asdict(facts), default=lambda number: number.item()).encode()
 
 
@@ -156,7 +156,7 @@ def _writing(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise StorageError(f"{folder} cannot be written: {error}; free the disk and run again") from error
+        raise StorageError(f"{folder} cannot be written: {error}; free disk space and run again") from error
 
 
 def _write(path: Path, content: bytes) -> None:
