@@ -175,9 +175,9 @@ def _fenced(reference: Floats, current: Floats) -> tuple[list[Floats], tuple[str
         low, high = low - (high - low), high + (high - low)
         sides = [np.clip(side, low, high) for side in sides]
     both = np.concatenate((reference, current))
-    outside = {f"below {_short(low)}": both < low, f"above {_short(high)}": both > high} if high > low else {}
-    counts = {where: int(mask.sum()) for where, mask in outside.items()}
-    return sides, tuple(f"values {where} are drawn at that value ({n:,})" for where, n in counts.items() if n)
+    outside = (("below", low, both < low), ("above", high, both > high)) if high > low else ()
+    counts = [(side, _short(limit), int(mask.sum())) for side, limit, mask in outside]
+    return sides, tuple(f"values {side} {limit} are drawn at {limit} ({n:,})" for side, limit, n in counts if n)
 
 
 def _short(number: float) -> str:

@@ -110,9 +110,14 @@ def test_names_and_values_from_data_cannot_become_markup() -> None:
 def test_the_card_leaves_a_place_for_the_verdict(card: Card, form: str, complete: Callable[..., str]) -> None:
     """Before anything that comes from rows; where the verdict stands, the promise of one does not."""
     text = getattr(card, form)
-    assert text.index(BEGIN) < text.index("after registration") < text.index(END) < text.index("Metrics on the holdout")
+    assert (
+        text.index(BEGIN)
+        < text.index("after its registration")
+        < text.index(END)
+        < text.index("Metrics on the holdout")
+    )
     completed = complete(text, promoted())
-    assert "after registration" not in completed
+    assert "after its registration" not in completed
     assert promoted().reasons[0] in completed
     assert completed.split(END, 1)[1] == text.split(END, 1)[1]
 

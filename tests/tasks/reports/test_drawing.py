@@ -31,7 +31,7 @@ def test_one_wild_value_does_not_flatten_the_plot() -> None:
     """It is drawn at the end of a range that the other values set, and the remark counts it."""
     drawing = number_drawing(NORMAL, np.append(NORMAL, 1e9))
     assert drawing.current.max() < 200
-    assert drawing.remarks == ("values above 122 are drawn at that value (1)",)
+    assert drawing.remarks == ("values above 122 are drawn at 122 (1)",)
 
 
 def test_infinite_values_are_left_out_and_counted() -> None:

@@ -187,7 +187,7 @@ def test_an_empty_window_has_a_page_and_a_sample_is_owned_up_to(tmp_path: Path) 
     files = DriftReport(reference, reference[:0], columns, tmp_path, 0, ["The window is empty."], "credit").finish()
     text = Elements(files.html.read_text(encoding="utf-8")).text
     assert "20,000 of 20,001 reference rows (sampled with a fixed seed) and 0 current rows" in text
-    assert "there is nothing to plot" in text
+    assert "No plots: no column has values in both" in text
     assert "The window is empty." in text
     assert "<script" not in files.html.read_text(encoding="utf-8")
     assert _content(files)["metrics"] == []
