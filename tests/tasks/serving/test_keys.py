@@ -97,13 +97,13 @@ def test_a_key_is_taken_back_for_good(project: Settings) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("revoke", "0123456789ab"), "there is no key '0123456789ab'"),
+        (("revoke", "0123456789ab"), "no API key '0123456789ab'"),
         (("create", "shop"), "Missing option '--scope'"),
         (("create", "shop", "--scope", "admin"), "'admin' is not one of"),
         (("create", "shop", "--scope", "predict", "--model", "gone"), "no model file"),
         (("create", "shop", "--scope", "predict", "--model", "../models/credit"), "not a valid model name"),
-        (("create", " ", "--scope", "predict"), "can be printed"),
-        (("create", "a\x1b[2Jb", "--scope", "predict"), "can be printed"),
+        (("create", " ", "--scope", "predict"), "printable characters"),
+        (("create", "a\x1b[2Jb", "--scope", "predict"), "printable characters"),
         (("create", "x" * 256, "--scope", "predict"), "1 to 255"),
         (("create", "shop", "--scope", "predict", "--rate", "0"), "--rate"),
         (("create", "shop", "--scope", "predict", "--days", "0"), "--days"),

@@ -144,7 +144,7 @@ def test_labels_are_the_same_whatever_held_them(tmp_path: Path) -> None:
 def test_a_value_that_does_not_cast_is_named(tmp_path: Path) -> None:
     """The message names column, batch, count and an example."""
     schema = with_type("age", pa.string())
-    with pytest.raises(SchemaError, match=r"'age'.*0001-.*2 values.*'old'"):
+    with pytest.raises(SchemaError, match=r"'age'.*0001-.*2 other values.*'old'"):
         load(tmp_path, credit_rows(0, 2, age="old"), schemas=(schema,))
     with pytest.raises(SchemaError, match="'age'"):
         load(tmp_path, credit_rows(0, 2, age=datetime(2024, 1, 1)), schemas=(with_type("age", pa.timestamp("us")),))

@@ -102,11 +102,11 @@ def test_a_missing_bucket_is_named(settings: Settings, tmp_path: Path, endpoint:
 
 
 def test_the_doctor_tries_the_bucket_and_leaves_nothing_there(settings: Settings, endpoint: str) -> None:
-    """Before there is a database it only says that it did not look."""
+    """Before there is a database the finding says when it is checked."""
     [unknown] = check_remote(settings)
-    assert (unknown.level, "not looked at" in unknown.says) == ("ok", True)
+    assert (unknown.level, "checked only after" in unknown.says) == ("ok", True)
     open_database(settings.database_url)
     [found] = check_remote(settings)
-    assert (found.level, "can be written" in found.says) == ("ok", True)
+    assert (found.level, "is writable" in found.says) == ("ok", True)
     bucket = settings.root.parent.name.replace("_", "-").lower()
     assert "Contents" not in client_of(endpoint).list_objects_v2(Bucket=bucket)
