@@ -178,7 +178,7 @@ def show_model(model: str, selector: str | None, settings: Settings) -> VersionD
 
 
 def champion_before_history(model: str, settings: Settings) -> int | None:
-    """Return the version with MLflow's alias champion; that counts where the database has no champion yet."""
+    """Return the version with MLflow's alias champion; it is used if the database has no champion yet."""
     if is_empty(settings):
         return None
     client = mlflow_client(settings)
@@ -304,11 +304,11 @@ def _numbers(client: MlflowClient, model: str, settings: Settings) -> tuple[list
 
 
 def _aliases(client: MlflowClient, model: str, settings: Settings) -> dict[str, int]:
-    """Aliases of a model: ours as the database has them, for MLflow's may be out of date; others as MLflow has them."""
+    """Return a model's aliases: ours from the database, because MLflow's may be out of date; others from MLflow."""
     held = {name: int(number) for name, number in client.get_registered_model(model).aliases.items()}
     known = standing(open_database(settings.database_url), model)
     ours = {CHALLENGER: known.challenger} if known.sequence or known.challenger else {}
-    if known.sequence:  # otherwise its champion is from before the history, and in MLflow alone
+    if known.sequence:  # otherwise only MLflow has its champion, from before the history
         ours |= {CHAMPION: known.champion, PREVIOUS: known.previous}
     others = {name: number for name, number in held.items() if name not in ours}
     return others | {name: number for name, number in ours.items() if number is not None}
