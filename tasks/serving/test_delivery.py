@@ -48,7 +48,7 @@ class Answer:
     status_code
         200 if the delivery requests nothing, 202 if its trigger is stored.
     status, id, reason
-        Of the delivery; the trigger's id, and why.
+        Result of the delivery, the trigger's id, and the reason.
     """
 
     status_code: int
