@@ -79,10 +79,12 @@ CROSSINGS: dict[tuple[str, str], str] = {
     ("config.settings", "config.platform"): "addresses of services that 'perennial up' started",
     ("tasks.registry.register", "core.operate.events"): "the event that a version was registered",
     ("tasks.serving.rehearse", "core.gate.decision"): "the type of a rehearsal's answer; training only writes its rows",
+    ("tasks.train.bench", "tasks.train.drift_report"): "a page of the run's reports, which is no file of the bundle",
+    ("tasks.train.fit_run", "tasks.train.drift_report"): "a page of the run's reports, which is no file of the bundle",
     ("tasks.validation.results", "tasks.validation.validate"): "where the results of a validation were kept",
     ("tasks.versions.batches", "tasks.source.engine"): "writes batches; the data version covers them",
 }
-TRAINING = tuple(f"tasks.train.{name}" for name in ("training_run", "fit", "evaluate", "registration"))
+TRAINING = tuple(f"tasks.train.{name}" for name in ("training_run", "fit_run", "evaluate", "registration"))
 
 
 def test_what_a_training_reaches_counts_or_is_listed_with_a_reason() -> None:
