@@ -1,4 +1,7 @@
-"""Run by ``test_kill.py``: kill ``train`` before and after each stage, each run a fork that has imported everything."""
+"""Run by ``test_kill.py``: kill ``train`` around each stage, each run a fork that has imported everything.
+
+After a stage is before the next one, so only the first is killed before.
+"""
 
 from __future__ import annotations
 
@@ -41,10 +44,11 @@ def main(folder: Path) -> None:
     add_credit_model(warm)
     import_what(partial(train, "credit"))
     os.environ["PERENNIAL_ROOT"] = str(project.root)
+    add_credit_model(project, training={"cv": 0, "seed": 0})
+    say(f"before {POINTS[0]}", in_fork(partial(killed, POINTS[0], "before")))
     for number, point in enumerate(POINTS):
         add_credit_model(project, training={"cv": 0, "seed": number})
-        for when in ("before", "after"):
-            say(f"{when} {point}", in_fork(partial(killed, point, when)))
+        say(f"after {point}", in_fork(partial(killed, point, "after")))
     say("undisturbed", in_fork(partial(train, "credit")))
 
 
