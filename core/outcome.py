@@ -100,8 +100,9 @@ class TrainOutcome:
 
     @property
     def refused(self) -> bool:
-        """Whether a decision said no, or could not say yes."""
-        return self.status in {"refused", "undecided"}
+        """Whether a decision was negative or undecided; a repeat gives the decision on record."""
+        repeated = self.status == "unchanged" and self.decision in {"keep", "undecided"}
+        return repeated or self.status in {"refused", "undecided"}
 
     def to_dict(self) -> dict[str, Any]:
         """Content that JSON can hold."""

@@ -121,7 +121,7 @@ def prepare_run(config: ModelConfig, data_version: str, trigger: str) -> Trainin
 def find_version(run: TrainingRun) -> TrainOutcome | None:
     """Find the version that the same run registered before, and whether it is settled."""
     from tasks.champions.aliases import repair
-    from tasks.gate.judge import alias_and_champion, is_settled
+    from tasks.gate.judge import alias_and_champion, is_settled, refusal_on_record
     from tasks.registry.versions import find_registered
 
     settings = load_settings()
@@ -130,16 +130,21 @@ def find_version(run: TrainingRun) -> TrainOutcome | None:
         return None
     repair(run.config.model, settings, thorough=True)
     settled = is_settled(run.config, found.version, found.manifest, settings)
+    refusal = refusal_on_record(run.config.model, found.version, settings) if settled else None
     alias, champion = alias_and_champion(run.config.model, found.version, settings)
     return TrainOutcome(
         model=run.config.model,
         status="unchanged" if settled else "registered",
-        stage="registry",
-        reasons=("data, configuration and code are those of this version",),
+        stage="gate" if refusal else "registry",
+        reasons=(
+            "data, configuration and code are those of this version",
+            *(refusal.reasons if refusal else ()),
+        ),
         data_version=run.snapshot.version,
         version=found.version,
         run_id=found.run_id,
         alias=alias,
+        decision=refusal.decision if refusal else None,
         champion=champion,
     )
 

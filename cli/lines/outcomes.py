@@ -37,6 +37,10 @@ def _training_headline(outcome: TrainOutcome) -> str:
     stays = f"; version {outcome.champion} remains champion" if outcome.champion else ""
     ask = f"perennial approve {outcome.model}@{outcome.version} --reason TEXT"
     what = "is not promoted" if outcome.version else "was not trained"
+    if outcome.status == "unchanged" and outcome.refused:
+        return (
+            f"{'undecided' if outcome.decision == 'undecided' else 'refused'} as before: {name} is not promoted{stays}"
+        )
     return {
         "promoted": f"promoted {name}: it is now champion",
         "waiting": f"{name} waits for approval: {ask} (or reject)",

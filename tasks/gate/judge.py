@@ -173,6 +173,17 @@ def judged(version: TrainOutcome, verdict: GateVerdict, folder: Path | None) -> 
     )
 
 
+def refusal_on_record(model: str, version: int, settings: Settings) -> GateVerdict | None:
+    """Return the last verdict on a version if it was not positive and no person made the version champion since."""
+    engine = open_database(settings.database_url)
+    recorded = find_verdict(engine, model, version)
+    if recorded is None or recorded.decision == "promote":
+        return None
+    if any(entry.version == version for entry in champion_history(engine, model)):
+        return None
+    return GateVerdict.from_dict(json.loads(recorded.document))
+
+
 def alias_and_champion(model: str, version: int, settings: Settings) -> tuple[str | None, int | None]:
     """Return a version's alias (``champion``, ``challenger``, ``previous`` or None) and the champion's version."""
     now = standing(open_database(settings.database_url), model)

@@ -100,6 +100,8 @@ def test_the_same_key_gives_the_same_version(train: Train, project: Settings) ->
     assert (other.decision, other.champion) == ("keep", 1)
     repeated = train("credit", overrides={"training.params.max_iter": "2"})
     assert (repeated.status, repeated.version) == ("unchanged", 2)
+    assert (repeated.refused, repeated.decision, repeated.reasons[1:]) == (True, "keep", other.reasons)
+    assert not again.refused
 
 
 def test_an_older_data_version_can_be_trained_on_while_the_data_moves_on(train: Train, project: Settings) -> None:

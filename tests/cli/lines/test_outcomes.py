@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -77,6 +78,14 @@ def test_rows_that_were_refused_were_not_trained_on() -> None:
     """Without a version nobody can stay or be promoted."""
     outcome = TrainOutcome("credit", "refused", "validation", ("too many rows failed",))
     assert training_lines(outcome)[1] == "refused (validation): credit was not trained"
+
+
+@pytest.mark.parametrize(("decision", "said"), [("keep", "refused as before"), ("undecided", "undecided as before")])
+def test_a_repeat_of_a_refusal_is_a_refusal(decision: Literal["keep", "undecided"], said: str) -> None:
+    """The command that a pipeline tries again gives the decision on record, not that all is well."""
+    outcome = TrainOutcome("credit", "unchanged", "gate", ("too bad",), version=4, decision=decision, champion=3)
+    assert outcome.refused
+    assert training_lines(outcome)[1] == f"{said}: credit version 4 is not promoted; version 3 remains champion"
 
 
 def test_a_comparison_is_one_table_and_the_gates_answer() -> None:
