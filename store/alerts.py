@@ -1,4 +1,4 @@
-"""Messages to people: which were decided on, and which reached their destination."""
+"""Alerts: which were decided on, and which reached their destination."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ class StoredAlert:
     Parameters
     ----------
     id
-        Its own.
+        UUID of the alert.
     key, level, title, body
         As in :class:`core.operate.alerts.Alert`.
     destination
         Name of the destination, without its secrets.
     created_at
-        When it was decided on.
+        When the alert was created.
     n_more
-        How many of the same key followed in the quiet hours and were not sent; the next one says so.
+        Number of alerts with the same key that were suppressed in the quiet hours; the next alert states it.
     attempts
-        How often it was tried in vain, or is being tried.
+        Number of delivery attempts, including one that is under way.
     next_at
-        When it may be tried; None where it was sent or given up.
+        Earliest time of the next attempt; None once it is sent or given up.
     sent_at
-        When it was sent.
+        When it was delivered; None if it was not.
     """
 
     id: str
@@ -60,7 +60,7 @@ class StoredAlert:
         return "given up" if self.next_at is None else "waiting"
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold."""
+        """Return the fields as values that JSON can hold, times in ISO 8601."""
         moments = ("created_at", "next_at", "sent_at")
         texts = ("id", "key", "destination", "level", "title", "body", "n_more", "attempts", "status")
         return {
@@ -71,32 +71,36 @@ class StoredAlert:
 
 def decide_alerts(
     engine: Engine,
-    told: Callable[[Mapping[str, Any]], Alert | None],
+    alert_of: Callable[[Mapping[str, Any]], Alert | None],
     destinations: Sequence[str],
     quiet: timedelta,
     at: datetime,
     limit: int = 200,
 ) -> int:
-    """Decide about the oldest events nobody decided about, and return about how many.
+    """Create the alerts of the oldest unprocessed events and return how many events were processed.
 
-    The decision and its alerts are one transaction: an event is told once, whoever is killed meanwhile. Two processes
-    at once decide about different events.
+    The events are marked and the alerts inserted in one transaction, so each event is processed exactly once even if
+    the process is killed. Two processes at once take different events.
 
     Parameters
     ----------
-    told
-        What people are told of an event; None for nothing.
+    alert_of
+        Returns the alert of an event; None if the event needs none.
     destinations
-        Names of all; where there are none, nothing is told, now or later.
+        Names of all destinations. If there are none, the events are marked as processed without an alert.
     quiet
-        See :func:`put_alert`.
+        Time in which a further alert of the same key is only counted, see :func:`put_alert`.
+    at
+        The present time, with time zone.
+    limit
+        Maximum number of events.
     """
     chosen = select(EventRow.id, EventRow.document).where(EventRow.alerted_at.is_(None))
     chosen = chosen.order_by(EventRow.occurred_at, EventRow.id).limit(limit).with_for_update(skip_locked=True)
     with writing(engine) as connection:
         events = connection.execute(chosen).all()
         for event in events:
-            message = told(json.loads(event.document))
+            message = alert_of(json.loads(event.document))
             if message is not None:
                 put_alert(connection, message, destinations, quiet, at)
         ids = [event.id for event in events]
@@ -107,7 +111,7 @@ def decide_alerts(
 def put_alert(
     connection: Connection, message: Alert, destinations: Iterable[str], quiet: timedelta, at: datetime
 ) -> None:
-    """Put an alert up for each destination, or count it where one of its key is not older than the quiet time."""
+    """Insert an alert for each destination; if its newest alert of the same key is within ``quiet``, only count it."""
     for destination in destinations:
         newest = _newest(connection, message.key, destination)
         if newest is not None and newest.created_at > at - quiet:
@@ -121,9 +125,9 @@ def put_alert(
 
 
 def claim_alerts(engine: Engine, at: datetime, until: datetime, limit: int = 50) -> list[StoredAlert]:
-    """Take alerts that are to be tried now, oldest first; nobody else takes them before a moment.
+    """Claim the alerts that are due at ``at``, oldest first; no other process claims them before ``until``.
 
-    Whoever dies with them leaves them to be taken again after that moment, with one attempt more.
+    If the process dies, its alerts are due again after ``until``, with one attempt more.
     """
     due = select(AlertRow.__table__).where(AlertRow.sent_at.is_(None), AlertRow.next_at <= at)
     due = due.order_by(AlertRow.created_at, AlertRow.id).limit(limit).with_for_update(skip_locked=True)
@@ -135,12 +139,12 @@ def claim_alerts(engine: Engine, at: datetime, until: datetime, limit: int = 50)
 
 
 def mark_delivered(engine: Engine, alert_id: str, at: datetime) -> None:
-    """Remember that an alert reached its destination."""
+    """Record that an alert was delivered."""
     _change(engine, alert_id, {"sent_at": at, "next_at": None})
 
 
 def postpone_alert(engine: Engine, alert_id: str, attempts: int, until: datetime | None) -> None:
-    """Remember how often an alert was tried in vain and when it is tried again; None for never."""
+    """Record the failed attempts of an alert and the time of the next one; None gives it up."""
     _change(engine, alert_id, {"attempts": attempts, "next_at": until})
 
 

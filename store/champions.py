@@ -1,8 +1,9 @@
-"""Who is champion, what the gate and people said of versions. History is only ever added to.
+"""Champions, verdicts of the gate and reviews by people. The history is append-only.
 
-Promotion is a compare-and-set: whoever inserts the entry after the one it saw is next, everybody else is told that the
-champion changed. MLflow's aliases are a projection of this; what they were last set to is remembered beside it. Every
-move is put into the outbox of events with it, but for an adoption, which only records what was so already.
+Promotion is a compare-and-set: a process inserts the entry after the one it read; if another process was first, it
+gets a :class:`~core.errors.StaleChampionError`. MLflow's aliases are a projection of this history, and what they were
+last set to is recorded here. Every change of champion puts an event into the outbox in the same transaction, except an
+adoption, which records a champion that existed before the history.
 """
 
 from __future__ import annotations
@@ -40,13 +41,13 @@ class Champion:
     version
         The version that became champion.
     below
-        Sequence of the entry that a rollback returns to; None where there is none.
+        Sequence of the entry that a rollback returns to; None if there is none.
     kind
-        By what: ``gate``, ``approval`` of a person, ``rollback``, or ``adopted`` from a registry older than the gate.
+        Cause: ``gate``, ``approval`` by a person, ``rollback``, or ``adopted`` from a registry older than the gate.
     reason, actor
-        Why, and by whose hand.
+        Why the champion changed, and who changed it.
     at
-        When; never before the entry below it in the sequence.
+        Time with time zone; never before that of the preceding entry.
     """
 
     model: str
@@ -59,35 +60,36 @@ class Champion:
     at: datetime
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold."""
+        """Return the fields as values that JSON can hold, the time in ISO 8601."""
         return {**asdict(self), "at": self.at.isoformat()}
 
 
 @dataclass(frozen=True)
 class RecordedVerdict:
-    """What the gate said of a version against the champion of that time.
+    """The gate's verdict on a version against the champion of that time.
 
     Parameters
     ----------
     model, version
         The version judged.
     champion_sequence, champion
-        Entry and version it was compared with; 0 and None where there was no champion yet.
+        Entry and version it was compared with; 0 and None if there was no champion yet.
     decision, mode
-        ``promote``, ``keep`` or ``undecided``; the gate's mode then.
+        ``promote``, ``keep`` or ``undecided``; the gate's mode at that time.
     n_rows, holdout, sketch
-        Rows compared on, their fingerprint, and the JSON text that repeated looks are counted with; 0 and empty where
-        nothing was compared.
+        Number of rows compared, their fingerprint, and the JSON text from which repeated looks are counted; 0 and empty
+        if nothing was compared.
     manifest
-        SHA-256 of the manifest of the bundle judged: the same number in a registry made anew is another version.
+        SHA-256 of the manifest of the judged bundle: it distinguishes versions with the same number after the registry
+        was recreated.
     document
         JSON text of the whole verdict.
     judged_at
-        When.
+        Time with time zone.
     number
-        1, 2, … of the verdicts on this version against this champion; the last one stands.
+        1, 2, … of the verdicts on this version against this champion; the highest number is in force.
     rules
-        Hash of the rules it was made by, see :func:`config.load.rules_hash`; empty where they were not recorded.
+        Hash of the rules that were applied, see :func:`config.load.rules_hash`; empty if they were not recorded.
     """
 
     model: str
@@ -108,7 +110,7 @@ class RecordedVerdict:
 
 @dataclass(frozen=True)
 class Review:
-    """What a person said of a version, when and why."""
+    """A person's approval or rejection of a version."""
 
     model: str
     version: int
@@ -118,7 +120,7 @@ class Review:
     at: datetime
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold."""
+        """Return the fields as values that JSON can hold, the time in ISO 8601."""
         return {**asdict(self), "at": self.at.isoformat()}
 
 
@@ -129,9 +131,9 @@ class Standing:
     Parameters
     ----------
     sequence
-        Of the present champion's entry; 0 where there is none.
+        Sequence of the current champion's entry; 0 if there is none.
     champion, previous, challenger
-        The champion, the version a rollback returns to, the version that waits for a person; each may be None.
+        The champion, the version a rollback returns to, the version that waits for a review; each may be None.
     """
 
     sequence: int
@@ -141,7 +143,7 @@ class Standing:
 
 
 def current_champion(engine: Engine, model: str) -> Champion | None:
-    """Return the present champion's entry."""
+    """Return the current champion's entry; None if the model has no champion."""
     with reading(engine) as connection:
         return _newest(connection, model)
 
@@ -154,7 +156,7 @@ def judged_models(engine: Engine) -> list[str]:
 
 
 def current_champions(engine: Engine) -> list[Champion]:
-    """Return the present champion's entry of every model, in the order of their names."""
+    """Return the current champion's entry of every model, sorted by model name."""
     newest = select(ChampionRow.model, func.max(ChampionRow.sequence)).group_by(ChampionRow.model)
     chosen = select(ChampionRow.__table__).where(tuple_(ChampionRow.model, ChampionRow.sequence).in_(newest))
     with reading(engine) as connection:
@@ -163,13 +165,13 @@ def current_champions(engine: Engine) -> list[Champion]:
 
 
 def champion_history(engine: Engine, model: str) -> list[Champion]:
-    """Return every entry, oldest first."""
+    """Return a model's entries, oldest first."""
     with reading(engine) as connection:
         return [Champion(**row) for row in connection.execute(_entries(model)).mappings()]
 
 
 def champion_at(engine: Engine, model: str, moment: datetime) -> Champion | None:
-    """Return the entry of who was champion at a moment; the moment of a move belongs to the new champion."""
+    """Return the entry that was current at a time; the time of a change belongs to the new champion."""
     chosen = _entries(model).where(ChampionRow.at <= moment).order_by(None).order_by(ChampionRow.sequence.desc())
     with reading(engine) as connection:
         row = connection.execute(chosen.limit(1)).mappings().first()
@@ -187,15 +189,17 @@ def start_tenure(
     actor: str,
     at: datetime,
 ) -> Champion:
-    """Make a version champion, provided that the champion is still the one the caller saw.
+    """Make a version champion if the champion is still the one that the caller read.
 
-    A repeat is harmless: a version that is champion already is returned as it is, and so is the entry that the same
-    call made before it was killed. With ``kind`` ``approval``, the review is recorded in the same transaction.
+    A repeat is harmless: if the version is champion already, or the same call inserted its entry before it was killed,
+    that entry is returned. With ``kind`` ``approval``, the review is recorded in the same transaction.
 
     Parameters
     ----------
     expected_sequence
-        Sequence of the entry the decision was made against; 0 for none.
+        Sequence of the entry the decision was made against; 0 for no champion.
+    kind, reason, actor, at
+        As in :class:`Champion`.
 
     Raises
     ------
@@ -210,7 +214,7 @@ def start_tenure(
         if seen == expected_sequence:
             below = present.sequence if present else None
             entry = Champion(model, seen + 1, version, below, kind, reason, actor, _not_before(present, at))
-            present = _entered(connection, entry, present)
+            present = _inserted(connection, entry, present)
         if present is None or not _is_repeat(present, version, expected_sequence, kind):
             raise StaleChampionError(_changed(model, expected_sequence, present))
         return present
@@ -219,22 +223,24 @@ def start_tenure(
 def roll_back(
     engine: Engine, model: str, *, reason: str, actor: str, at: datetime, expected_sequence: int | None = None
 ) -> Champion:
-    """Return to the champion before the present one, as a new entry.
+    """Return to the champion before the current one, as a new entry.
 
-    After v1, v2, v3 the first call returns to v2 and the next to v1: what was rolled back is not returned to.
+    After v1, v2, v3 the first call returns to v2 and the next to v1: a version that was rolled back is skipped.
 
     Parameters
     ----------
+    reason, actor, at
+        As in :class:`Champion`.
     expected_sequence
-        Entry that is to be rolled back, so that two people who do it at once go back one step and not two; None for
-        whichever is the present one.
+        Sequence of the entry to roll back, so that two simultaneous calls go back one step and not two; None for the
+        current entry.
 
     Raises
     ------
     PromotionError
         There is no predecessor.
     StaleChampionError
-        The present entry is not the expected one.
+        The current entry is not the expected one.
     """
     with writing(engine) as connection:
         present = _newest(connection, model)
@@ -253,20 +259,20 @@ def roll_back(
             actor,
             _not_before(present, at),
         )
-        if (found := _entered(connection, entry, present)) != entry:
+        if (found := _inserted(connection, entry, present)) != entry:
             raise StaleChampionError(_changed(model, present.sequence, found))
         return found
 
 
 def predecessor(engine: Engine, model: str) -> Champion | None:
-    """Return the entry a rollback would return to."""
+    """Return the entry that a rollback would return to; None if there is none."""
     with reading(engine) as connection:
         present = _newest(connection, model)
         return None if present is None or present.below is None else _entry(connection, model, present.below)
 
 
 def record_verdict(engine: Engine, verdict: RecordedVerdict) -> RecordedVerdict:
-    """Record a verdict and return the one of its number: of two with the same number the first stays."""
+    """Record a verdict and return the stored one: of two verdicts with the same number the first is kept."""
     with writing(engine) as connection:
         upsert(connection, VerdictRow, [asdict(verdict)], replace=())
         chosen = _verdicts(verdict.model).where(
@@ -280,7 +286,7 @@ def record_verdict(engine: Engine, verdict: RecordedVerdict) -> RecordedVerdict:
 def find_verdict(
     engine: Engine, model: str, version: int, champion_sequence: int | None = None
 ) -> RecordedVerdict | None:
-    """Return the verdict that stands on a version against a champion's entry; by default the newest entry it met."""
+    """Return the verdict in force on a version against a champion's entry; by default the newest entry it met."""
     chosen = _verdicts(model).where(VerdictRow.version == version)
     if champion_sequence is not None:
         chosen = chosen.where(VerdictRow.champion_sequence == champion_sequence)
@@ -291,7 +297,7 @@ def find_verdict(
 
 
 def verdicts_against(engine: Engine, model: str, champion_sequence: int) -> list[RecordedVerdict]:
-    """Return the verdicts against one champion's entry, oldest first: the looks at the holdout during its tenure."""
+    """Return the verdicts against one champion's entry, oldest first. Each is a look at the holdout in its tenure."""
     chosen = _verdicts(model).where(VerdictRow.champion_sequence == champion_sequence)
     with reading(engine) as connection:
         order = (VerdictRow.judged_at, VerdictRow.version, VerdictRow.number)
@@ -300,28 +306,28 @@ def verdicts_against(engine: Engine, model: str, champion_sequence: int) -> list
 
 
 def record_review(engine: Engine, review: Review) -> None:
-    """Record what a person said; the same said again, with nothing else said since, is not recorded twice."""
+    """Record a review, unless it repeats the version's newest review."""
     with writing(engine) as connection:
         _record_review(connection, review)
 
 
 def reviews(engine: Engine, model: str, version: int | None = None) -> list[Review]:
-    """Return what people said of a model's versions, or of one, oldest first."""
+    """Return the reviews of a model's versions, or of one version, oldest first."""
     with reading(engine) as connection:
         return _reviews(connection, model, version)
 
 
 def waiting_version(engine: Engine, model: str) -> int | None:
-    """Return the newest version that waits for a person.
+    """Return the newest version that waits for a review; None if none does.
 
-    The gate would promote it over the present champion, its mode was ``manual``, and nobody reviewed it yet.
+    The gate decided ``promote`` against the current champion in mode ``manual``, and the version has no review.
     """
     with reading(engine) as connection:
         return _waiting(connection, model, _newest(connection, model))
 
 
 def standing(engine: Engine, model: str) -> Standing:
-    """Return what MLflow's aliases should say."""
+    """Return the versions that MLflow's aliases should name."""
     with reading(engine) as connection:
         present = _newest(connection, model)
         challenger = _waiting(connection, model, present)
@@ -332,20 +338,20 @@ def standing(engine: Engine, model: str) -> Standing:
 
 
 def is_projected(engine: Engine, model: str, wanted: Standing) -> bool:
-    """Say whether MLflow's aliases were set to this, as far as is known."""
+    """Return whether MLflow's aliases are recorded as set to this."""
     chosen = select(ProjectionRow.sequence, ProjectionRow.challenger).where(ProjectionRow.model == model)
     with reading(engine) as connection:
         return connection.execute(chosen).one_or_none() == (wanted.sequence, wanted.challenger)
 
 
 def forget_projection(engine: Engine, model: str) -> None:
-    """Say that MLflow's aliases are about to be set: whoever dies meanwhile leaves that on record."""
+    """Delete the record of MLflow's aliases before they are set: if the process dies, their state is unknown."""
     with writing(engine) as connection:
         connection.execute(delete(ProjectionRow).where(ProjectionRow.model == model))
 
 
 def record_projection(engine: Engine, model: str, projected: Standing, at: datetime) -> None:
-    """Remember what MLflow's aliases were set to."""
+    """Record what MLflow's aliases were set to."""
     row = {"model": model, "sequence": projected.sequence, "challenger": projected.challenger, "at": at}
     with writing(engine) as connection:
         upsert(connection, ProjectionRow, [row], replace=("sequence", "challenger", "at"))
@@ -369,13 +375,13 @@ def _entry(connection: Connection, model: str, sequence: int) -> Champion:
     return Champion(**connection.execute(_entries(model).where(ChampionRow.sequence == sequence)).mappings().one())
 
 
-def _entered(connection: Connection, entry: Champion, before: Champion | None) -> Champion:
-    """Insert an entry after the one before, unless its sequence is taken, and return the newest one."""
+def _inserted(connection: Connection, entry: Champion, before: Champion | None) -> Champion:
+    """Insert an entry unless its sequence is taken, and return the entry stored at that sequence."""
     upsert(connection, ChampionRow, [asdict(entry)], replace=())
     found = _entry(connection, entry.model, entry.sequence)
     if found == entry and entry.kind == "approval":
-        said = Review(entry.model, entry.version, "approved", entry.reason, entry.actor, entry.at)
-        _record_review(connection, said)
+        review = Review(entry.model, entry.version, "approved", entry.reason, entry.actor, entry.at)
+        _record_review(connection, review)
     if found == entry and entry.kind != "adopted":
         facts = {name: getattr(entry, name) for name in ("sequence", "version", "kind", "reason", "actor", "at")}
         record_event(connection, champion_changed(entry.model, previous=before.version if before else None, **facts))
@@ -387,13 +393,13 @@ def _is_repeat(present: Champion, version: int, expected_sequence: int, kind: Ki
 
 
 def _not_before(present: Champion | None, at: datetime) -> datetime:
-    # Clocks of two machines differ; the history is ordered by its sequence, and its moments follow it.
+    # Clocks of two machines differ; the history is ordered by its sequence, and its times must not contradict it.
     return max(at, present.at) if present else at
 
 
 def _record_review(connection: Connection, review: Review) -> None:
-    said = _reviews(connection, review.model, review.version)
-    if said and (said[-1].action, said[-1].reason, said[-1].actor) == (review.action, review.reason, review.actor):
+    known = _reviews(connection, review.model, review.version)
+    if known and (known[-1].action, known[-1].reason, known[-1].actor) == (review.action, review.reason, review.actor):
         return
     connection.execute(insert(ReviewRow).values(asdict(review)))
 
@@ -422,11 +428,11 @@ def _waiting(connection: Connection, model: str, present: Champion | None) -> in
 
 
 def _changed(model: str, expected_sequence: int, present: Champion | None) -> str:
-    seen = f"entry {expected_sequence} of its history" if expected_sequence else "no champion yet"
-    now = f"version {present.version} is (entry {present.sequence}, by {present.actor})" if present else "nobody is"
+    seen = f"entry {expected_sequence} of its history" if expected_sequence else "no champion"
+    now = f"version {present.version} (entry {present.sequence}, by {present.actor})" if present else "none"
     return (
-        f"the champion of {model!r} changed meanwhile: the decision was made against {seen}, and now {now}. "
-        f"See 'perennial history {model}', then run the same command again"
+        f"the champion of {model!r} changed meanwhile: the decision was made against {seen}, "
+        f"but the champion is now {now}. See 'perennial history {model}', then run the same command again"
     )
 
 
@@ -435,5 +441,5 @@ def _no_predecessor(model: str, present: Champion | None) -> str:
         return f"{model!r} has no champion, so there is nothing to roll back; see 'perennial history {model}'"
     return (
         f"{model!r} has no champion before version {present.version} to return to; "
-        f"to put another version in its place: perennial approve {model}@VERSION --reason … --override"
+        f"to make another version champion, run: perennial approve {model}@VERSION --reason … --override"
     )

@@ -1,4 +1,4 @@
-"""Open the operational database, bringing its schema up to date first."""
+"""Open the operational database, migrate its schema, and run transactions on it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ HEAD = "0006"
 """The newest migration. Kept here so that a database that is up to date is opened without importing Alembic."""
 
 BUSY_TIMEOUT_MS = 30_000
-"""How long a writer of SQLite waits for another one."""
+"""How long a writer of SQLite waits for the write lock."""
 
 CONNECT_SECONDS = 10
-"""How long a server that does not answer is waited for."""
+"""Timeout of a connection to a PostgreSQL server."""
 
 _MIGRATION_LOCK = 0x7065_7265_6E6E  # any fixed number: PostgreSQL's advisory locks are named by integers
 
 
 def open_database(address: str) -> Engine:
-    """Open the database at an SQLAlchemy address and migrate it to :data:`HEAD` where it is not there yet.
+    """Open the database at an SQLAlchemy address and migrate it to :data:`HEAD` if its schema is older.
 
     Opening twice, or from two processes at once, is harmless: the migration runs in one transaction that holds the
-    write lock, and looks again once it has it.
+    write lock, and reads the schema's version again once it has the lock.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def open_database(address: str) -> Engine:
     Raises
     ------
     ConfigError
-        The address is none, or its driver is not installed.
+        The address is not valid, or its driver is not installed.
     StorageError
         The database cannot be reached, or was written by a newer release.
     """
@@ -57,12 +57,12 @@ def open_database(address: str) -> Engine:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """Run a transaction that writes; SQLite's write lock is taken at its start, so it never fails half way for it.
+    """Run a transaction that writes; it takes SQLite's write lock at its start, so it cannot fail later for the lock.
 
     Raises
     ------
     StorageError
-        The database is gone, full or locked for longer than :data:`BUSY_TIMEOUT_MS`.
+        The database is unreachable, full, or locked for longer than :data:`BUSY_TIMEOUT_MS`.
     """
     try:
         with engine.execution_options(sqlite_begin="BEGIN IMMEDIATE").begin() as connection:
@@ -78,7 +78,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
     Raises
     ------
     StorageError
-        The database is gone.
+        The database is unreachable.
     """
     try:
         with engine.connect() as connection:
@@ -90,7 +90,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
 def upsert(
     connection: Connection, table: type[DeclarativeBase], rows: Iterable[Mapping[str, Any]], replace: Iterable[str]
 ) -> None:
-    """Insert rows; where the primary key is there already, replace the named columns and keep the others."""
+    """Insert rows; if a primary key exists already, replace the columns named in ``replace`` and keep the others."""
     values = [dict(row) for row in rows]
     if not values:
         return
@@ -104,10 +104,10 @@ def upsert(
 
 
 def insert_new(connection: Connection, table: type[DeclarativeBase], row: Mapping[str, Any]) -> bool:
-    """Insert a row; False where its primary key is there already. Of two at once, one alone inserts."""
+    """Insert a row; return False if its primary key exists already. Of two concurrent calls only one inserts."""
     keys = list(inspect(table).primary_key)
     statement = _insert(connection, table).values(dict(row)).on_conflict_do_nothing(index_elements=keys)
-    # By what the database returns, and not by a look before; drivers do not count inserted rows alike.
+    # RETURNING, because drivers count inserted rows differently and a SELECT before the INSERT would be a race.
     return connection.execute(statement.returning(keys[0])).first() is not None
 
 
@@ -117,12 +117,12 @@ def _insert(connection: Connection, table: type[DeclarativeBase]) -> Any:
 
 
 def storage_error(url: URL, error: BaseException) -> StorageError:
-    """Say which database failed, without its password."""
+    """Return an error that names the failed database, without its password."""
     cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines() or [type(error).__name__]
     where = url.render_as_string(hide_password=True)
     return StorageError(
-        f"the operational database {where} failed: {cause[0]}. "
-        "Check that it runs, has space and may be written (PERENNIAL_DATABASE_URL), then run the same command again"
+        f"the operational database {where} failed: {cause[0]}. Check that it is running, has free space and is "
+        "writable (PERENNIAL_DATABASE_URL), then run the same command again"
     )
 
 
@@ -131,12 +131,15 @@ def _url(address: str) -> URL:
         url = make_url(address)
     except ArgumentError as error:
         raise ConfigError(
-            "PERENNIAL_DATABASE_URL is not an address such as sqlite:///file or postgresql://…"
+            "PERENNIAL_DATABASE_URL must be an address such as sqlite:///file or postgresql://user@host/database; "
+            "its value cannot be parsed"
         ) from error
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise ConfigError(f"the operational database is SQLite or PostgreSQL, found {url.get_backend_name()!r}")
+        raise ConfigError(
+            f"PERENNIAL_DATABASE_URL must name a SQLite or PostgreSQL database, found {url.get_backend_name()!r}"
+        )
     return url
 
 
@@ -144,7 +147,7 @@ def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url)
     try:
-        # Commands are short and open a connection per transaction; nothing is left to a pool when they end.
+        # Commands are short and open a connection per transaction; a pool would keep connections open after them.
         given = {"connect_timeout": CONNECT_SECONDS} if url.get_driver_name() == "psycopg" else {}
         return create_engine(url, poolclass=NullPool, connect_args=given)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
@@ -155,7 +158,10 @@ def _engine(url: URL) -> Engine:
 
 def _sqlite_engine(url: URL) -> Engine:
     if not url.database or url.database == ":memory:":
-        raise ConfigError("PERENNIAL_DATABASE_URL needs a file: sqlite:////absolute/path/perennial.db")
+        raise ConfigError(
+            "PERENNIAL_DATABASE_URL must name a file, found an in-memory database; "
+            "set it to, for example, sqlite:////absolute/path/perennial.db"
+        )
     Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
     event.listen(engine, "connect", _prepare_sqlite)
@@ -164,10 +170,10 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
-    # The driver's own BEGIN comes late and not before DDL, so a killed migration would leave half its tables.
+    # The driver sends no BEGIN before DDL, so a killed migration would leave half its tables; we send BEGIN ourselves.
     connection.isolation_level = None
     cursor = connection.cursor()
-    # Without recursive triggers, INSERT OR REPLACE would delete a row of an append-only table unseen.
+    # Without recursive triggers, INSERT OR REPLACE would delete rows of append-only tables without an error.
     pragmas = ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "recursive_triggers = ON")
     for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")

@@ -1,4 +1,4 @@
-"""Which windows were compared with their reference, and what came of it. History is only ever added to."""
+"""Windows that were compared with their reference, and the verdicts on them. The history is append-only."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ class DriftWindow:
     Parameters
     ----------
     id
-        Of the decision, 64 hex digits: the same rows judged by the same rules against the same reference.
+        Id of the decision, 64 hex digits: equal for the same rows judged by the same rules against the same reference.
     model, champion
         Name of the model, and the version that was champion.
     against
-        ``champion`` or a data version: what the window was compared with.
+        What the window was compared with: ``champion`` or a data version.
     status
         ``ok``, ``watch``, ``drift`` or ``insufficient``.
     drifted
-        Whether the window by itself was a signal, persistent or not.
+        Whether this window alone shows drift, whether or not earlier windows did.
     retrain
         Whether retraining was recommended.
     n_rows
-        Rows measured.
+        Number of rows measured.
     first_time, last_time
-        Earliest and latest time of the rows, without zone as in the data; None where the model has no time column.
+        Earliest and latest time of the rows, without time zone as in the data; None if the model has no time column.
     since, until
-        Range that was asked for, the second exclusive; None where none was.
+        Requested range of times, ``until`` exclusive; None if no range was requested.
     batches
-        Names of the batches the rows came from.
+        Names of the batches that the rows came from.
     document
         JSON text of the whole verdict.
     measured_at
-        When.
+        Time of the measurement, with time zone.
     """
 
     id: str
@@ -67,30 +67,31 @@ class DriftWindow:
     measured_at: datetime
 
     def to_row(self) -> dict[str, Any]:
-        """Values of the table's columns."""
+        """Return the values of the table's columns."""
         return {**asdict(self), "batches": json.dumps(self.batches)}
 
     def as_earlier(self) -> EarlierWindow:
-        """Return what later decisions need of it; the document need not be read for that."""
+        """Return the fields that later decisions need, without parsing the document."""
         return EarlierWindow(**{field.name: getattr(self, field.name) for field in fields(EarlierWindow)})
 
     @classmethod
     def from_row(cls, row: RowMapping) -> Self:
-        """Entry of a row of the table."""
+        """Build an entry from a row of the table."""
         return cls(**{**row, "batches": tuple(json.loads(row["batches"]))})
 
 
 def record_window(
     engine: Engine, window: DriftWindow, event: Event | None = None, trigger: Trigger | None = None
 ) -> DriftWindow:
-    """Record a window and return the entry that stands: the first of its id stays, whatever a repeat found.
+    """Record a window and return the stored entry: of two entries with the same id the first is kept.
 
     Parameters
     ----------
     event
-        Put into the outbox in the same transaction, unless another entry stands.
+        Put into the outbox in the same transaction, unless another entry is stored under this id.
     trigger
-        Put into the inbox with it: an automation can be lost with the Prefect server that should have run it.
+        Put into the inbox of triggers in the same transaction, because an automation can be lost with its Prefect
+        server.
     """
     with writing(engine) as connection:
         upsert(connection, DriftWindowRow, [window.to_row()], replace=())
@@ -103,7 +104,7 @@ def record_window(
 
 
 def find_window(engine: Engine, decision_id: str) -> DriftWindow | None:
-    """Return the entry of a decision."""
+    """Return the entry of a decision; None if there is none."""
     with reading(engine) as connection:
         row = connection.execute(_entry(decision_id)).mappings().first()
         return None if row is None else DriftWindow.from_row(row)
@@ -115,7 +116,7 @@ def drift_windows(engine: Engine, model: str, limit: int | None = None) -> list[
     Parameters
     ----------
     limit
-        Only so many, the newest; None for all.
+        Return only the newest ``limit`` windows; None for all.
     """
     newest_first = (
         select(DriftWindowRow.__table__)

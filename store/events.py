@@ -1,4 +1,4 @@
-"""The outbox: what happened to models, until Prefect and people have been told."""
+"""The outbox: events of models until they are sent to Prefect and turned into alerts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from store.tables import EventRow
 
 
 def record_event(connection: Connection, event: Event) -> None:
-    """Put an event into the outbox, in the transaction of what happened; a repeat keeps the first."""
+    """Put an event into the outbox, in the transaction of the change that it reports; a repeat keeps the first."""
     row = {
         "id": str(event.id),
         "name": event.name,
@@ -27,13 +27,13 @@ def record_event(connection: Connection, event: Event) -> None:
 
 
 def unsent_events(engine: Engine, limit: int = 100) -> list[dict[str, Any]]:
-    """Return the events that Prefect has not taken yet, oldest first, as its API takes them."""
+    """Return the events that were not sent to Prefect yet, oldest first, in the format of its API."""
     chosen = select(EventRow.document).where(EventRow.sent_at.is_(None)).order_by(EventRow.occurred_at, EventRow.id)
     with reading(engine) as connection:
         return [json.loads(text) for text in connection.scalars(chosen.limit(limit))]
 
 
 def mark_sent(engine: Engine, ids: Iterable[str], at: datetime) -> None:
-    """Remember that Prefect took events."""
+    """Record that events were sent to Prefect."""
     with writing(engine) as connection:
         connection.execute(update(EventRow).where(EventRow.id.in_(list(ids))).values(sent_at=at))

@@ -1,4 +1,4 @@
-"""The inbox of webhooks: what was answered with 202 is in it, whatever happens next."""
+"""The inbox of webhooks: a trigger is stored durably in it before the sender gets 202."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy.pool import NullPool
 from store.database import open_database
 
 WAIT_SECONDS = 4
-"""For a lock, a connection or a statement: GitHub gives up after ten seconds, and one delivery may wait for another."""
+"""Timeout of a lock, a connection or a statement: GitHub times out after 10 s, and deliveries may queue for a lock."""
 
 _SERVER_OPTIONS = {
     "connect_timeout": WAIT_SECONDS,
@@ -20,10 +20,10 @@ _SERVER_OPTIONS = {
 
 
 def open_inbox(address: str) -> Engine:
-    """Open the operational database for triggers that somebody is promised will be kept.
+    """Open the operational database for triggers whose senders get a 202.
 
-    A transaction outlives a power cut, on SQLite too, where others outlive a crash of the process only. Nothing waits
-    longer than :data:`WAIT_SECONDS` for a lock or an answer: the sender would be gone.
+    A committed transaction survives a power cut, also on SQLite, where other connections only survive a crash of the
+    process. A lock or an answer is waited for at most :data:`WAIT_SECONDS`, so that the sender has not timed out.
 
     Raises
     ------
@@ -32,12 +32,12 @@ def open_inbox(address: str) -> Engine:
     """
     engine = open_database(address)
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _keep)
+        event.listen(engine, "connect", _make_durable)
         return engine
     return create_engine(engine.url, poolclass=NullPool, connect_args=_SERVER_OPTIONS)
 
 
-def _keep(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
+def _make_durable(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
     cursor = connection.cursor()
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute(f"PRAGMA busy_timeout = {1000 * WAIT_SECONDS}")

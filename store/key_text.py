@@ -1,4 +1,4 @@
-"""Make keys, and read their text: ``pk_``, the public id, ``_``, the secret."""
+"""Make API keys, and parse their text: ``pk_``, the public id, ``_``, the secret."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Literal
 from store.api_keys import ApiKey
 
 SCOPES = ("predict", "label", "operate")
-"""What a caller of the prediction service may be allowed: ask, tell the truth afterwards, look after it."""
+"""Permissions of a caller: request predictions, send labels, operate the service."""
 
 PREFIX = "pk_"
 _PATTERN = re.compile(rf"{PREFIX}([0-9a-f]{{12}})_([A-Za-z0-9_-]{{43}})")
@@ -26,20 +26,20 @@ def new_key(
     at: datetime,
     expires_at: datetime | None,
 ) -> tuple[ApiKey, str]:
-    """Make a key and its text. The text is kept nowhere; who loses it needs another key.
+    """Make a key and its text. The text is not stored; if it is lost, a new key is needed.
 
     Parameters
     ----------
     name
-        Whose it is.
+        Name of the key's owner.
     scopes
-        Of :data:`SCOPES`.
+        Some of :data:`SCOPES`.
     models
-        Models it is for; empty for all.
+        Names of the models it gives access to; empty for all.
     rate
-        Requests per second; None for no bound.
+        Maximum requests per second; None for no limit.
     at, expires_at
-        Now, and when it ends.
+        The present time, and when the key expires; None for never.
     """
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     scopes, models = tuple(dict.fromkeys(scopes)), tuple(dict.fromkeys(models))
@@ -48,7 +48,7 @@ def new_key(
 
 
 def key_parts(text: str) -> tuple[str, str] | None:
-    """Return the id and the secret of a key's text; None where it is none.
+    """Return the id and the secret in a key's text; None if the text is not a key.
 
     Examples
     --------
@@ -60,12 +60,12 @@ def key_parts(text: str) -> tuple[str, str] | None:
 
 
 def key_state(key: ApiKey, at: datetime) -> Literal["active", "expired", "revoked"]:
-    """Say whether a key opens anything at a moment."""
+    """Return the state of a key at a time."""
     if key.revoked_at is not None:
         return "revoked"
     return "expired" if key.expires_at is not None and key.expires_at <= at else "active"
 
 
 def secret_hash(secret: str) -> str:
-    """Hash of a secret, 64 hex digits. It has 256 random bits, so a slow hash would protect nothing."""
+    """Return the SHA-256 of a secret, 64 hex digits. A slow hash would add nothing: the secret has 256 random bits."""
     return sha256(secret.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""One connection that stays open and writes the prediction log, group by group."""
+"""A connection that stays open and writes the prediction log, one transaction per group of requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from store.database import open_database, storage_error
 from store.tables import PredictionRequestRow, UtcDateTime
 
 WAIT_SECONDS = 5
-"""For a lock, a connection or a statement; whoever waits for an answer would not wait longer."""
+"""Timeout of a lock, a connection or a statement, about as long as a caller waits for a prediction."""
 
 _SERVER_OPTIONS = {
     "connect_timeout": WAIT_SECONDS,
@@ -29,9 +29,9 @@ class LogConnection:
     Parameters
     ----------
     address
-        Of the operational database; it is migrated where it is not up to date.
+        SQLAlchemy address of the operational database; the schema is migrated if it is not up to date.
     durable
-        SQLite: whether a transaction outlives a power cut, and not only a crash of the process.
+        SQLite: whether a committed transaction survives a power cut, and not only a crash of the process.
 
     Raises
     ------
@@ -46,12 +46,12 @@ class LogConnection:
         except (SQLAlchemyError, OSError) as error:
             raise storage_error(engine.url, error) from error
         dialect = sqlite if engine.dialect.name == "sqlite" else postgresql
-        # A transaction whose end nobody saw may be there already: the same ids again change nothing.
+        # A transaction may have been committed although its answer was lost: inserting the same ids again is harmless.
         insert = dialect.insert(PredictionRequestRow).on_conflict_do_nothing(index_elements=["id"])
-        # Compiled once and given to the driver: half of the time of a row would go into its parameters otherwise.
+        # Compiled once and given to the driver: otherwise half of the time per row is spent on its parameters.
         compiled = insert.compile(dialect=engine.dialect)
         self._statement, self._order = str(compiled), compiled.positiontup
-        # The dialect's own form: SQLite compares moments as texts, so every one has to be written alike.
+        # The dialect's own format: SQLite compares times as texts, so all must be written in the same format.
         self._moment = UtcDateTime().dialect_impl(engine.dialect).bind_processor(engine.dialect)
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -60,7 +60,7 @@ class LogConnection:
         Raises
         ------
         StorageError
-            The database failed; whether the rows are in it is not known. The connection is of no use any more.
+            The database failed; whether the rows were committed is unknown. The connection cannot be used again.
         """
         try:
             with self._connection.begin():

@@ -1,4 +1,4 @@
-"""One PostgreSQL database for all: ours in its default schema, Prefect's and MLflow's each in one of their own."""
+"""One PostgreSQL database for Perennial (default schema), Prefect and MLflow (a schema each)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ MLFLOW_SCHEMA = "mlflow"
 _STATEMENTS = (
     f"CREATE SCHEMA IF NOT EXISTS {PREFECT_SCHEMA}",
     f"CREATE SCHEMA IF NOT EXISTS {MLFLOW_SCHEMA}",
-    # Prefect indexes names by trigrams, and has to find the extension on its search path.
+    # Prefect indexes names by trigrams, so the extension must be on its search path.
     f"CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA {PREFECT_SCHEMA}",
-    # Its migrations look for this table along the search path; where ours is on it, they would take that for theirs.
+    # Prefect's migrations look for this table along the search path; without one in its schema they would use ours.
     f"CREATE TABLE IF NOT EXISTS {PREFECT_SCHEMA}.alembic_version (version_num VARCHAR(32) NOT NULL, "
     "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))",
 )
@@ -29,7 +29,7 @@ _TRIGRAMS = (
 
 
 def is_postgres(address: str) -> bool:
-    """Whether an address is a PostgreSQL database's."""
+    """Return whether an address names a PostgreSQL database."""
     return address.startswith(("postgresql:", "postgresql+", "postgres:"))
 
 
@@ -39,22 +39,24 @@ def postgres_url(address: str) -> URL:
     Raises
     ------
     ConfigError
-        It is none, or no driver is installed.
+        The address is not that of a PostgreSQL database, or the driver is not installed.
     """
     if importlib.util.find_spec("psycopg") is None:
-        raise ConfigError("the driver of PostgreSQL is not installed; run: pip install 'perennial[postgres]'")
+        raise ConfigError("the PostgreSQL driver is not installed; run: pip install 'perennial[postgres]'")
     try:
         url = make_url(address)
     except (ArgumentError, ValueError):
-        # Without its cause, which quotes the address and with it perhaps a password.
-        raise ConfigError("the address of the database is not like postgresql://user@host/database") from None
+        # Without its cause, which quotes the address and could show a password.
+        raise ConfigError(
+            "expected a database address such as postgresql://user@host/database; the address given cannot be parsed"
+        ) from None
     if not is_postgres(address):
         raise ConfigError(f"expected the address of a PostgreSQL database, found {url.get_backend_name()!r}")
     return url
 
 
 def prefect_database(address: str) -> str:
-    """Return the address as Prefect's server takes it; its driver calls ``sslmode`` ``ssl``.
+    """Return the address in the form of Prefect's server, whose driver has ``ssl`` in place of ``sslmode``.
 
     >>> prefect_database("postgresql://ada:pw@db/perennial?sslmode=require")
     'postgresql+asyncpg://ada:pw@db/perennial?ssl=require'
@@ -65,7 +67,7 @@ def prefect_database(address: str) -> str:
 
 
 def mlflow_database(address: str) -> str:
-    """Return the address as MLflow takes it, with the schema it is to use.
+    """Return the address in the form of MLflow, with its schema as search path.
 
     >>> mlflow_database("postgresql://ada:pw@db/perennial")
     'postgresql+psycopg://ada:pw@db/perennial?options=-csearch_path%3Dmlflow'
@@ -77,19 +79,19 @@ def mlflow_database(address: str) -> str:
 
 
 def prepare_postgres(address: str) -> str:
-    """Bring our tables up to date and make the schemas of the others; a repeat changes nothing.
+    """Migrate our tables and create the schemas of Prefect and MLflow; a repeat changes nothing.
 
     Returns
     -------
     str
-        Search path for Prefect: its schema, and the one that the trigram extension is in where that is another one.
+        Search path for Prefect: its schema, and the schema of the trigram extension if that is another one.
 
     Raises
     ------
     ConfigError
-        The address is none, or no driver is installed.
+        The address is not that of a PostgreSQL database, or the driver is not installed.
     StorageError
-        The database cannot be reached, or the role may not do that.
+        The database cannot be reached, or the role lacks privileges.
     """
     url = postgres_url(address)
     engine = open_database(url.render_as_string(hide_password=False))
@@ -102,8 +104,8 @@ def prepare_postgres(address: str) -> str:
         if getattr(error.orig, "sqlstate", "") != "42501":
             raise storage_error(url, error) from error
         raise StorageError(
-            f"the role {url.username!r} may not make what Prefect and MLflow need in {engine.url.database!r}. "
-            f"Let an owner of the database run once: {'; '.join(_STATEMENTS[:3])}; "
+            f"the role {url.username!r} may not create the schemas of Prefect and MLflow in {engine.url.database!r}. "
+            f"As an owner of the database, run once: {'; '.join(_STATEMENTS[:3])}; "
             f"GRANT ALL ON SCHEMA {PREFECT_SCHEMA}, {MLFLOW_SCHEMA} TO {url.username}"
         ) from error
     except DBAPIError as error:

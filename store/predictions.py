@@ -1,4 +1,4 @@
-"""What the prediction service answered, and what really happened."""
+"""The prediction log, and the labels that arrived for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from store.database import reading, upsert, writing
 from store.tables import LabelRow, PredictionRequestRow
 
 ROWS_PER_DELETE = 5_000
-"""Requests deleted in one transaction, so that nobody waits long for the lock."""
+"""Requests deleted in one transaction, so that other writers wait for the lock only briefly."""
 
 
 LabelKind = Literal["id", "key"]
@@ -21,16 +21,16 @@ LabelKind = Literal["id", "key"]
 
 @dataclass(frozen=True)
 class Label:
-    """What really happened, of one prediction or of an entity.
+    """The true outcome of a prediction or of an entity.
 
     Parameters
     ----------
     kind
-        ``id``: the reference is a prediction's id; ``key``: it is an entity's key.
+        ``id``: ``reference`` is the id of a prediction; ``key``: it is the key of an entity.
     reference
-        Which prediction or entity.
+        Id of the prediction or key of the entity.
     label
-        Name of the class, or the number as a text.
+        Name of the class, or the number as text.
     """
 
     kind: LabelKind
@@ -40,7 +40,7 @@ class Label:
 
 @dataclass(frozen=True)
 class RecordedLabels:
-    """How many labels were new, the same as before, or replaced another one."""
+    """Number of labels that were added, were unchanged, or replaced another value."""
 
     added: int
     unchanged: int
@@ -48,7 +48,7 @@ class RecordedLabels:
 
 
 def delete_before(engine: Engine, first_kept_id: str) -> int:
-    """Delete the requests whose ids are less than one, some thousands at a time; return how many."""
+    """Delete the requests with ids below ``first_kept_id``, :data:`ROWS_PER_DELETE` a transaction; return how many."""
     old = (
         select(PredictionRequestRow.id)
         .where(PredictionRequestRow.id < first_kept_id)
@@ -67,7 +67,7 @@ def delete_before(engine: Engine, first_kept_id: str) -> int:
 
 
 def logged_requests(engine: Engine, model: str, ids: Sequence[str]) -> dict[str, int]:
-    """Return how many rows those of the requests hold that a model answered and that are in the log."""
+    """Return the number of rows by request id, for those of ``ids`` that are in the log for this model."""
     chosen = select(PredictionRequestRow.id, PredictionRequestRow.n_rows).where(
         PredictionRequestRow.id.in_(ids), PredictionRequestRow.model == model
     )
@@ -76,12 +76,12 @@ def logged_requests(engine: Engine, model: str, ids: Sequence[str]) -> dict[str,
 
 
 def record_labels(engine: Engine, model: str, labels: Sequence[Label], sender: str, at: datetime) -> RecordedLabels:
-    """Record labels, the last one of a reference where it occurs again; a repeat changes nothing.
+    """Record labels; if a reference occurs twice the last label counts. A repeat changes nothing.
 
     Parameters
     ----------
     sender
-        Who sent them: the name of a key or of a user.
+        Who sent the labels: the name of an API key or of a user.
     """
     wanted = {(label.kind, label.reference): label.label for label in labels}
     with writing(engine) as connection:
@@ -96,7 +96,7 @@ def record_labels(engine: Engine, model: str, labels: Sequence[Label], sender: s
                 "sender": sender,
                 "received_at": at,
             }
-            # In one order, so that of two senders of the same references neither has what the other waits for.
+            # Sorted, so that two senders of the same references lock rows in the same order and cannot deadlock.
             for (kind, reference), label in sorted(changed.items())
         ]
         for start in range(0, len(rows), 1000):

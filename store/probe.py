@@ -1,4 +1,4 @@
-"""Look at the operational database without changing it, and without waiting long."""
+"""Check the operational database without changing it, and with a short timeout."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from store.postgres import is_postgres, postgres_url
 
 @dataclass(frozen=True)
 class Probe:
-    """What a database answered.
+    """Result of a check of the database.
 
     Parameters
     ----------
     address
-        Without its password.
+        Address without its password.
     version
-        The schema's; None where there are no tables yet.
+        Version of the schema; None if there are no tables yet.
     seconds
-        How long it took to connect and to ask.
+        Time to connect and to query, in seconds.
     now
-        The server's clock; None for a file.
+        Time on the server's clock; None for SQLite.
     """
 
     address: str
@@ -42,24 +42,24 @@ class Probe:
 
     @property
     def is_at_head(self) -> bool:
-        """Whether the schema is what this release expects."""
+        """Whether the schema has the version that this release expects."""
         return self.version == HEAD
 
 
 def probe_database(address: str, seconds: float) -> Probe:
-    """Connect, take the right to write for a moment, and read the schema's version.
+    """Connect, take and release SQLite's write lock, and read the schema's version.
 
     Parameters
     ----------
     seconds
-        How long to wait for an answer, or for somebody who holds the lock.
+        Timeout of the connection, the lock and each statement, in seconds.
 
     Raises
     ------
     ConfigError
-        The address is none, or its driver is not installed.
+        The address is not valid, or its driver is not installed.
     StorageError
-        The database cannot be reached, is locked or is none.
+        The database cannot be reached or is locked, or the file is not a database.
     """
     url = postgres_url(address) if is_postgres(address) else make_url(address)
     shown = url.render_as_string(hide_password=True)

@@ -9,49 +9,49 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment: aware UTC in Python, naive UTC in the database (SQLite keeps no zone)."""
+    """A time: aware UTC in Python, naive UTC in the database (SQLite stores no time zone)."""
 
     impl = DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Refuse naive moments: nobody knows where they are."""
+        """Convert to naive UTC; refuse naive times, whose zone is unknown."""
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError(f"a moment needs a time zone, found {value!r}")
+            raise ValueError(f"expected a time with a time zone, found {value!r}")
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Say that it is UTC."""
+        """Add the UTC time zone."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
 class DataTime(TypeDecorator[datetime]):
-    """A time of the data: without zone in Python as in the database, as columns of the data keep it.
+    """A time from the data: naive in Python and in the database, as in the columns of the data.
 
-    One that has a zone becomes UTC, as it does on ingestion.
+    An aware time is converted to UTC, as on ingestion.
     """
 
     impl = DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Take a zone off; drivers would each do it their own way."""
+        """Convert to naive UTC; each driver would convert in its own way."""
         if value is None or value.tzinfo is None:
             return value
         return value.astimezone(UTC).replace(tzinfo=None)
 
 
 class Base(DeclarativeBase):
-    """All tables."""
+    """Base of all tables."""
 
 
 class BatchRow(Base):
-    """What is known of one batch beyond the bytes of its file; none of it is needed to restore the data.
+    """Facts about one batch besides the bytes of its file; none of them is needed to restore the data.
 
-    ``file_state`` is size, modification time and inode when ``md5`` was computed; as long as they are the same, so is
-    the hash. ``ingested_at`` and ``n_quarantined`` are unknown of a batch that another clone ingested.
+    ``file_state`` is size, modification time and inode when ``md5`` was computed; while they are unchanged, the hash is
+    valid. ``ingested_at`` and ``n_quarantined`` are null for a batch that another clone ingested.
     """
 
     __tablename__ = "batches"
@@ -69,7 +69,7 @@ class BatchRow(Base):
 
 
 class DataVersionRow(Base):
-    """A data version of a model and the commit it was first made at."""
+    """A data version of a model and the commit at which it was first created."""
 
     __tablename__ = "data_versions"
     __table_args__ = (Index("ix_data_versions_version", "version"),)
@@ -84,7 +84,7 @@ class DataVersionRow(Base):
 
 
 class DataPushRow(Base):
-    """A tree (of ``data/`` or of one model) that reached a remote with all its files."""
+    """A tree (of ``data/`` or of one model) that was pushed to a remote with all its files."""
 
     __tablename__ = "data_pushes"
 
@@ -94,10 +94,10 @@ class DataPushRow(Base):
 
 
 class ChampionRow(Base):
-    """Who became champion: one row per move, never changed or deleted (triggers refuse it).
+    """History of champions: one row per change, append-only (triggers refuse updates and deletes).
 
-    The primary key is the compare-and-set: of two who both saw sequence n, only one inserts n + 1. ``below`` is the
-    sequence a rollback returns to; None where there is nothing to return to.
+    The primary key is the compare-and-set: of two processes that read sequence n, only one inserts n + 1. ``below`` is
+    the sequence that a rollback returns to; null if there is none.
     """
 
     __tablename__ = "champions"
@@ -113,12 +113,12 @@ class ChampionRow(Base):
 
 
 class VerdictRow(Base):
-    """What the gate said of a version against the champion of that time, never changed or deleted.
+    """The gate's verdict on a version against the champion of that time; append-only.
 
-    ``champion_sequence`` is 0 where there was no champion yet. ``holdout`` is the fingerprint of the rows compared on,
-    ``sketch`` what is needed to count repeated looks at them, ``document`` the whole verdict as JSON. ``number`` counts
-    the verdicts on a version against one champion: the version is judged again when the rules change. ``rules`` is the
-    hash of the rules, empty for verdicts from before it was recorded.
+    ``champion_sequence`` is 0 if there was no champion yet. ``holdout`` is the fingerprint of the rows compared,
+    ``sketch`` the data from which repeated looks at them are counted, ``document`` the whole verdict as JSON.
+    ``number`` counts the verdicts on a version against one champion: the version is judged again when the rules change.
+    ``rules`` is the hash of the rules, empty for verdicts from before it was recorded.
     """
 
     __tablename__ = "verdicts"
@@ -140,7 +140,7 @@ class VerdictRow(Base):
 
 
 class ReviewRow(Base):
-    """What a person said of a version, never changed or deleted."""
+    """A person's approval or rejection of a version; append-only."""
 
     __tablename__ = "reviews"
     __table_args__ = (Index("ix_reviews_model_version", "model", "version"),)
@@ -155,9 +155,9 @@ class ReviewRow(Base):
 
 
 class ProjectionRow(Base):
-    """What MLflow's aliases of a model were last set to; no row while that is not known.
+    """The last known state of MLflow's aliases of a model; no row while it is unknown.
 
-    ``sequence`` is 0 where there was no champion, ``challenger`` the version that waited for a person.
+    ``sequence`` is 0 if there was no champion, ``challenger`` the version that waited for a review.
     """
 
     __tablename__ = "projections"
@@ -169,10 +169,10 @@ class ProjectionRow(Base):
 
 
 class DriftWindowRow(Base):
-    """How a window of rows compared with a reference, and what was decided; never changed or deleted.
+    """A window of rows that was compared with a reference, and the verdict; append-only.
 
-    ``id`` is made of the question (rows, champion, reference, thresholds), so that the same window is on record once.
-    ``batches`` is a JSON list of their names, ``document`` the whole verdict as JSON.
+    ``id`` is a hash of what was compared (rows, champion, reference, thresholds), so that the same window is recorded
+    once. ``batches`` is a JSON list of batch names, ``document`` the whole verdict as JSON.
     """
 
     __tablename__ = "drift_windows"
@@ -196,11 +196,11 @@ class DriftWindowRow(Base):
 
 
 class PredictionRequestRow(Base):
-    """An answered request: one row, whatever number of predictions it holds; the view ``predictions`` has one for each.
+    """An answered request with one or more predictions; the view ``predictions`` has a row per prediction.
 
-    ``id`` is the first prediction's, a UUID of version 7, so ids are in the order of their times and old rows are a
-    range of the primary key. Prediction i has the same id with i in the last four digits. ``rows`` is a JSON list of
-    features by name, ``outputs`` one of answers, ``entity_keys`` one of texts or null; null where no row had a key.
+    ``id`` is the first prediction's id, a UUID of version 7, so ids sort by time and old rows are a range of ids.
+    Prediction i has the same id with i in the last four hex digits. ``rows`` is a JSON list of features by name,
+    ``outputs`` one of predictions, ``entity_keys`` one of texts or null; the column is null if no row had a key.
     """
 
     __tablename__ = "prediction_requests"
@@ -219,7 +219,7 @@ class PredictionRequestRow(Base):
 
 
 class LabelRow(Base):
-    """What really happened: of one prediction (``kind`` is ``id``) or of an entity (``key``)."""
+    """The true outcome of a prediction (``kind`` is ``id``) or of an entity (``kind`` is ``key``)."""
 
     __tablename__ = "labels"
 
@@ -232,10 +232,10 @@ class LabelRow(Base):
 
 
 class ApiKeyRow(Base):
-    """A key to the prediction service: what it may do, and the hash of its secret.
+    """An API key of the prediction service: its permissions, and the hash of its secret.
 
-    ``scopes`` and ``models`` are JSON lists of names; no models means all of them. ``rate`` is requests per second,
-    null for no bound.
+    ``scopes`` and ``models`` are JSON lists of names; an empty ``models`` means all. ``rate`` is the maximum number of
+    requests per second, null for no limit.
     """
 
     __tablename__ = "api_keys"
@@ -252,11 +252,11 @@ class ApiKeyRow(Base):
 
 
 class TriggerRow(Base):
-    """Why a retraining was asked for, by whom, and what came of it; the inbox of webhooks among others.
+    """A trigger of a retraining: its cause, its sender and its outcome. The inbox of webhooks is part of it.
 
-    ``status`` is ``waiting``, ``submitted`` (a Prefect run was asked for), ``running``, ``merged`` (answered by the run
-    of the trigger ``leader``), ``answered`` or ``failed``. ``deployed`` says that the run belongs to a deployment, so
-    that Prefect can start it again. ``document`` is a JSON object with what the sender said.
+    ``status`` is ``waiting``, ``submitted`` (a Prefect run was created), ``running``, ``merged`` (answered by the run
+    of the trigger ``leader``), ``answered`` or ``failed``. ``deployed`` is true if the run belongs to a deployment, so
+    that Prefect can start it again. ``document`` is a JSON object with the sender's data.
     """
 
     __tablename__ = "triggers"
@@ -287,10 +287,10 @@ class TriggerRow(Base):
 
 
 class EventRow(Base):
-    """What happened to a model, for Prefect's automations and for people: an outbox.
+    """An event of a model, for Prefect's automations and for alerts: an outbox.
 
-    Written in the transaction of what happened; ``sent_at`` is when Prefect took it, ``alerted_at`` when it was decided
-    whom to tell. ``document`` is JSON as Prefect's API takes it.
+    Inserted in the transaction of the change that it reports; ``sent_at`` is when it was sent to Prefect,
+    ``alerted_at`` when its alerts were created. ``document`` is JSON in the format of Prefect's API.
     """
 
     __tablename__ = "events"
@@ -306,10 +306,10 @@ class EventRow(Base):
 
 
 class AlertRow(Base):
-    """A message to people, for one destination.
+    """An alert for one destination.
 
-    ``key`` says what it is about; ``n_more`` counts what was not worth another message. ``next_at`` is when it may be
-    tried; null with no ``sent_at`` where it was given up.
+    ``key`` identifies the subject; ``n_more`` counts alerts of the same key that were suppressed. ``next_at`` is the
+    earliest time of the next attempt; null together with a null ``sent_at`` if it was given up.
     """
 
     __tablename__ = "alerts"

@@ -1,7 +1,7 @@
-"""Why retrainings were asked for, and what came of each: the inbox of webhooks, drift, schedules and people.
+"""Triggers of retrainings from webhooks, drift, schedules and people, and their outcomes.
 
-One trigger has one answer. A run claims its trigger before it reads anything, and with it all others of the model that
-wait: it reads the source after they came, so it answers them too.
+One trigger has one answer. A run claims its trigger before it reads the source, and with it all other waiting triggers
+of the model: it reads the source after they arrived, so it answers them too.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from store.events import record_event
 from store.tables import TriggerRow
 
 OPEN = ("waiting", "submitted", "running")
-"""What still has to be done for a trigger; merged ones follow their leader."""
+"""Statuses of a trigger that has no answer yet; a merged trigger follows its leader."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a trigger; see :class:`core.operate.trigger.Trigger` for the fields."""
+    """The outcome of a trigger; see :class:`core.operate.trigger.Trigger` for the fields."""
 
     outcome: Outcome
     reason: str
@@ -34,33 +34,37 @@ class Answer:
 
 
 def receive(engine: Engine, trigger: Trigger) -> bool:
-    """Put a trigger into the inbox; False where it is there already, which a repeat finds."""
+    """Put a trigger into the inbox; return False if it is there already, so a repeat is harmless."""
     with writing(engine) as connection:
         return receive_in(connection, trigger)
 
 
 def receive_in(connection: Connection, trigger: Trigger) -> bool:
-    """Do what :func:`receive` does, in somebody's transaction."""
+    """Do what :func:`receive` does, in the caller's transaction."""
     return insert_new(connection, TriggerRow, asdict(trigger))
 
 
 def claim(engine: Engine, trigger: Trigger, flow_run: str, *, deployed: bool, at: datetime) -> tuple[Trigger, bool]:
-    """Begin the work for a trigger, unless another run has begun or ended it.
+    """Claim a trigger for a run, unless another run claimed or answered it.
 
-    The same run may claim again: it was killed and goes on. A run of a deployment takes the model's other waiting
-    triggers along; any other run does not, for nobody would start it again.
+    The same run may claim again, for example after it was killed and restarted. A run of a deployment also claims the
+    model's other waiting triggers; any other run does not, because Prefect would not start it again.
 
     Parameters
     ----------
     trigger
-        Put into the inbox where it is not there.
+        Put into the inbox if it is not there.
     flow_run
         Id of the Prefect run.
+    deployed
+        Whether the run belongs to a deployment.
+    at
+        The present time, with time zone.
 
     Returns
     -------
     Trigger, bool
-        The trigger as it stands, and whether the work is the caller's.
+        The stored trigger, and whether the caller holds the claim.
     """
     with writing(engine) as connection:
         receive_in(connection, trigger)
@@ -70,8 +74,10 @@ def claim(engine: Engine, trigger: Trigger, flow_run: str, *, deployed: bool, at
             found.status == "running" and found.flow_run != flow_run
         ):
             return found, False
-        mine = replace(found, status="running", flow_run=flow_run, deployed=deployed, started_at=found.started_at or at)
-        connection.execute(_change(mine).values(asdict(mine)))
+        claimed = replace(
+            found, status="running", flow_run=flow_run, deployed=deployed, started_at=found.started_at or at
+        )
+        connection.execute(_change(claimed).values(asdict(claimed)))
         if deployed:
             others = update(TriggerRow).where(
                 TriggerRow.model == trigger.model,
@@ -79,16 +85,16 @@ def claim(engine: Engine, trigger: Trigger, flow_run: str, *, deployed: bool, at
                 TriggerRow.status.in_(("waiting", "submitted")),
             )
             connection.execute(others.values(status="merged", leader=trigger.id))
-        return mine, True
+        return claimed, True
 
 
 def answer(engine: Engine, trigger: Trigger, given: Answer, at: datetime, event: Event | None = None) -> Trigger:
-    """Record what came of a trigger and of those merged into it; the first answer stays.
+    """Record the outcome of a trigger and of those merged into it; the first answer is kept.
 
     Parameters
     ----------
     event
-        Told in the same transaction.
+        Put into the outbox in the same transaction.
     """
     status: Status = "failed" if given.outcome == "failed" else "answered"
     with writing(engine) as connection:
@@ -107,7 +113,7 @@ def answer(engine: Engine, trigger: Trigger, given: Answer, at: datetime, event:
 
 
 def submitted(engine: Engine, trigger: Trigger, flow_run: str) -> bool:
-    """Remember the Prefect run that was made for a waiting trigger; False where a run has claimed it meanwhile."""
+    """Record the Prefect run of a waiting trigger; return False if a run has claimed the trigger meanwhile."""
     chosen = _change(trigger).where(TriggerRow.status == "waiting")
     values = {"status": "submitted", "flow_run": flow_run, "deployed": True, "next_at": None}
     with writing(engine) as connection:
@@ -115,7 +121,7 @@ def submitted(engine: Engine, trigger: Trigger, flow_run: str) -> bool:
 
 
 def reopen(engine: Engine, trigger: Trigger) -> None:
-    """Let a trigger wait again whose Prefect run is gone; those merged into it stay so."""
+    """Set a trigger back to ``waiting`` after its Prefect run was lost; triggers merged into it stay merged."""
     chosen = _change(trigger).where(
         TriggerRow.flow_run == trigger.flow_run, TriggerRow.status.in_(("submitted", "running"))
     )
@@ -124,14 +130,14 @@ def reopen(engine: Engine, trigger: Trigger) -> None:
 
 
 def postpone(engine: Engine, trigger: Trigger, until: datetime | None, *, attempts: int) -> None:
-    """Remember that nothing is to be done for an open trigger before a moment; None takes that back."""
+    """Postpone the next step of an open trigger until a time; None removes the delay."""
     chosen = _change(trigger).where(TriggerRow.status.in_(OPEN))
     with writing(engine) as connection:
         connection.execute(chosen.values(next_at=until, attempts=attempts))
 
 
 def open_triggers(engine: Engine) -> list[Trigger]:
-    """Return the triggers of all models for which something is to be done or awaited, in the order they came."""
+    """Return the open triggers of all models, in the order they arrived."""
     chosen = select(TriggerRow.__table__).where(TriggerRow.status.in_(OPEN))
     with reading(engine) as connection:
         found = connection.execute(chosen.order_by(TriggerRow.received_at, TriggerRow.id)).mappings()
@@ -148,7 +154,7 @@ def triggers(engine: Engine, model: str | None = None, limit: int = 50) -> list[
 
 
 def trained_since(engine: Engine, model: str, since: datetime) -> int:
-    """Count the retrainings of a model that began after a moment and fitted something."""
+    """Count the retrainings of a model that began after a time and fitted a model."""
     chosen = select(func.count()).where(
         TriggerRow.model == model, TriggerRow.trained, TriggerRow.started_at > since, TriggerRow.leader.is_(None)
     )
@@ -157,7 +163,7 @@ def trained_since(engine: Engine, model: str, since: datetime) -> int:
 
 
 def last_trained(engine: Engine, model: str) -> datetime | None:
-    """Return when the newest retraining of a model that fitted something began."""
+    """Return when the model's newest retraining that fitted a model began; None if there was none."""
     chosen = select(TriggerRow.started_at).where(
         TriggerRow.model == model, TriggerRow.trained, TriggerRow.started_at.is_not(None)
     )

@@ -1,4 +1,4 @@
-"""How Alembic runs our migrations: on the connection and in the transaction that ``store.database`` gives it."""
+"""Alembic's environment: migrations run on the connection and in the transaction of ``store.database``."""
 
 from alembic import context
 

@@ -161,8 +161,8 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "match"),
     [
-        ("not an address", "not an address"),
-        ("sqlite://", "needs a file"),
+        ("not an address", "must be an address such as sqlite"),
+        ("sqlite://", "must name a file"),
         ("mysql://root@host/db", "SQLite or PostgreSQL"),
     ],
 )

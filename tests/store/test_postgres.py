@@ -26,7 +26,7 @@ def test_other_databases_are_told_apart() -> None:
     assert not is_postgres("sqlite:////x.db")
     with pytest.raises(ConfigError, match="found 'sqlite'"):
         postgres_url("sqlite:////x.db")
-    with pytest.raises(ConfigError, match="not like postgresql") as caught:
+    with pytest.raises(ConfigError, match="such as postgresql") as caught:
         postgres_url("postgresql://ada:secret@db:port/x")
     assert "secret" not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""Who is champion, what the gate and people said, and what MLflow was told of it."""
+"""Champions, verdicts of the gate, reviews by people, and the last known state of MLflow's aliases."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ APPEND_ONLY = ("champions", "verdicts", "reviews")
 
 
 def upgrade() -> None:
-    """Create the tables of the gate; those that are history refuse to be changed."""
+    """Create the tables of the gate; triggers make those that hold history append-only."""
     op.create_table(
         "champions",
         sa.Column("model", sa.String(63), primary_key=True),

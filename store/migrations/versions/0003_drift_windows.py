@@ -1,4 +1,4 @@
-"""How windows of rows compared with their reference, and what was decided."""
+"""Windows that were compared with their reference, and the verdicts on them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Create the history of drift, which refuses to be changed."""
+    """Create the history of drift; triggers make it append-only."""
     op.create_table(
         "drift_windows",
         sa.Column("id", sa.String(64), primary_key=True),
@@ -39,7 +39,7 @@ def _refuse_changes() -> None:
                 "BEGIN SELECT RAISE(ABORT, 'drift_windows is append-only'); END"
             )
         return
-    # The function is the one that guards the history of champions.
+    # Migration 0002 created the function.
     op.execute(
         "CREATE TRIGGER drift_windows_refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON drift_windows "
         "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"

@@ -1,4 +1,4 @@
-"""What the prediction service answered, what really happened, and who may ask."""
+"""The prediction log, the labels, and the API keys."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,7 +6,7 @@ from alembic import op
 revision = "0004"
 down_revision = "0003"
 
-# One row for each prediction, for people and for tools that read SQL. The id is built as serving/ids.py does.
+# One row per prediction, for people and tools that read SQL. The id is built in the same way as in serving/ids.py.
 SQLITE_VIEW = """
 CREATE VIEW predictions AS
 SELECT substr(r.id, 1, 32) || printf('%04x', e.key) AS id, r.model, r.version, r.variant, r.at, r.latency_ms,
@@ -24,7 +24,7 @@ FROM prediction_requests AS r, json_array_elements(r.rows::json) WITH ORDINALITY
 
 
 def upgrade() -> None:
-    """Create the log of predictions with its view, the labels, and the keys."""
+    """Create the prediction log with its view, the labels, and the API keys."""
     op.create_table(
         "prediction_requests",
         sa.Column("id", sa.String(36), primary_key=True),

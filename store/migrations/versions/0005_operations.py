@@ -1,4 +1,4 @@
-"""Why retrainings were asked for, what happened to models, and what people were told."""
+"""Triggers of retrainings, events of models, and alerts."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""By which rules a verdict was made, so that a version can be judged again by other rules."""
+"""The rules that a verdict was made by, so that a version can be judged again when the rules change."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,7 +24,7 @@ KEPT = ", ".join(column.name for column in COLUMNS)
 
 
 def upgrade() -> None:
-    """Add ``number`` to the key of verdicts, and ``rules``; of the verdicts so far the rules are unknown."""
+    """Add ``number`` to the key of verdicts, and ``rules``; the rules of existing verdicts are unknown."""
     if op.get_bind().dialect.name == "sqlite":
         _rebuild()
         return
@@ -37,7 +37,7 @@ def upgrade() -> None:
 
 
 def _rebuild() -> None:
-    """Copy the table: SQLite cannot change a key, and its triggers refuse changes of rows."""
+    """Copy the table: SQLite cannot change a primary key, and the table's triggers refuse changes of rows."""
     op.create_table(
         "verdicts_by_rules",
         *COLUMNS,
