@@ -1,6 +1,6 @@
-"""The stateless step that turns the raw columns of a feature contract into what a model computes with.
+"""The stateless step that turns the raw columns of a feature contract into the inputs of a model.
 
-Training, batch scoring and serving all go through :func:`prepare`, so a row means the same everywhere.
+Training, batch scoring and serving all call :func:`prepare`, so a row is prepared in the same way everywhere.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from core.feature_contract import DATE_PARTS, MISSING, FeatureContract
 
 
 def prepare(frame: pd.DataFrame, contract: FeatureContract) -> pd.DataFrame:
-    """Turn raw contract columns into what the fitted pipeline and the ONNX graph take.
+    """Turn raw contract columns into the inputs of the fitted pipeline and of the ONNX graph.
 
     Numbers become float32 (an ONNX graph computes in float32; training on the same rounding makes both agree at
-    every tree threshold), booleans 0/1/NaN, dates their calendar parts, absent categories the level ``(missing)``.
+    every tree threshold), booleans 0/1/NaN, dates their calendar parts, missing categories the level ``(missing)``.
 
     Parameters
     ----------
     frame
-        n rows with at least the columns ``contract.raw_columns``; further columns are left behind.
+        n rows with at least the columns ``contract.raw_columns``; other columns are dropped.
+    contract
+        Names of the raw columns by kind.
 
     Returns
     -------
@@ -43,17 +45,17 @@ def prepare(frame: pd.DataFrame, contract: FeatureContract) -> pd.DataFrame:
 
 
 class PrepareColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
-    """:func:`prepare` as the first step of a scikit-learn pipeline; holds the contract, learns nothing."""
+    """:func:`prepare` as the first step of a scikit-learn pipeline; it has the contract and no fitted state."""
 
     def __init__(self, contract: dict[str, Any]) -> None:
         self.contract = contract
 
     def fit(self, X: pd.DataFrame, y: object = None) -> Self:  # noqa: ARG002 - the signature scikit-learn calls
-        """Do nothing: preparing is stateless."""
+        """Do nothing: the step is stateless."""
         return self
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Return the prepared columns, shape (n_rows, n_prepared)."""
+        """Return the prepared columns, shape (n_rows, n_prepared): float32, then object (str)."""
         return prepare(X, FeatureContract.from_dict(self.contract))
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -61,19 +63,34 @@ class PrepareColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc] # s
 
 
 def encode_target(target: pd.Series[Any], contract: FeatureContract) -> npt.NDArray[Any]:
-    """Codes of the classes (int64) or the numbers themselves (float64), shape (n_rows,).
+    """Return the target as a model takes it.
+
+    Parameters
+    ----------
+    target
+        Shape (n_rows,), labels as text; regression: numbers.
+    contract
+        Task and classes.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n_rows,): class codes from 0, int64; regression: the numbers, float64.
 
     Raises
     ------
     TrainingError
-        A label is none of the contract's classes.
+        A label is not one of the contract's classes.
     """
     if contract.task == "regression":
         return target.to_numpy(dtype="float64")
     codes = pd.Index(contract.classes).get_indexer(pd.Index(target)).astype("int64")
     if (codes < 0).any():
-        strange = sorted(set(target.dropna()) - set(contract.classes))[:5]
-        raise TrainingError(f"target {contract.target!r} holds labels unknown to the model: {strange or 'no value'}")
+        unknown = sorted(set(target.dropna()) - set(contract.classes))[:5]
+        raise TrainingError(
+            f"target {contract.target!r}: expected labels of the model's classes, found {unknown or 'no label'}; "
+            "correct these labels, or train a version with the new classes"
+        )
     return codes
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    PerennialError                  the command ends with exit code 1: our fault
+    PerennialError                  exit code 1: a fault in Perennial
     └── UserError                   exit code 2: the caller can fix it
         ├── ConfigError             a model file, a setting or an option is wrong
         ├── SourceError             the rows cannot be read
@@ -17,19 +17,19 @@
         ├── RunInProgressError      another run holds the model
         └── StorageError            a disk, a database or a remote failed: repair it, run again
 
-A *no* of the validation, of a leakage check or of the gate is not an error: it is a value with
+A refusal by the validation, by a leakage check or by the gate is not an error: it is a value with
 reasons, and the command ends with exit code 3.
 """
 
 
 class PerennialError(Exception):
-    """Something went wrong that the caller cannot fix by changing an input."""
+    """A failure that the caller cannot fix by changing an input."""
 
     exit_code = 1
 
 
 class UserError(PerennialError):
-    """The caller can fix it; the message says how."""
+    """A failure that the caller can fix; the message says how."""
 
     exit_code = 2
 
@@ -59,7 +59,7 @@ class TrainingError(UserError):
 
 
 class ModelNotFoundError(UserError):
-    """No such model, version or alias."""
+    """The model, version or alias does not exist."""
 
 
 class BundleError(UserError):
@@ -71,7 +71,7 @@ class PromotionError(UserError):
 
 
 class StaleChampionError(PromotionError):
-    """The champion changed meanwhile: decide again, against the present one."""
+    """The champion changed meanwhile: decide again, against the current champion."""
 
 
 class RunInProgressError(UserError):

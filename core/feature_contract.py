@@ -1,4 +1,7 @@
-"""The feature contract: which raw columns a model takes and what it answers. Needs neither pandas nor scikit-learn."""
+"""The feature contract: a model's raw input columns, its target and its classes.
+
+It imports neither pandas nor scikit-learn.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,13 @@ from config.schema import ModelConfig
 from core.errors import TrainingError
 
 MISSING = "(missing)"
-"""The level a categorical feature takes where it has no value."""
+"""The level of a categorical feature that has no value."""
 
 KINDS = ("numeric", "categorical", "boolean", "dates")
 """Fields of a contract that name raw columns, in the order of the columns."""
 
 DATE_PARTS = ("month", "day", "weekday", "hour")
-"""Calendar parts a date becomes. The year is left out: a later year is unknown to every trained model."""
+"""Calendar parts that replace a date. The year is omitted: a trained model has not seen later years."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class FeatureContract:
     numeric, categorical, boolean, dates
         Raw columns: float64, str or None, bool or None, datetime64.
     key
-        Column that names a row's entity; None where there is none, or the bundle is older than this field.
+        Column with the key of a row's entity; None if there is none, or if the bundle is older than this field.
     """
 
     task: str
@@ -50,12 +53,19 @@ class FeatureContract:
 
     @classmethod
     def of(cls, config: ModelConfig, labels: Sequence[str] = ()) -> Self:
-        """Contract of a model file and the labels its training rows hold (empty for regression).
+        """Build the contract of a model file and of the labels in its training rows.
+
+        Parameters
+        ----------
+        config
+            The model file.
+        labels
+            Labels in any order, repeated or not; empty for regression.
 
         Raises
         ------
         TrainingError
-            Fewer than two classes, not two for a binary task, or the positive class never occurs.
+            Fewer than two classes, more than two for a binary task, or the positive class never occurs.
         """
         features = config.features
         return cls(
@@ -71,19 +81,19 @@ class FeatureContract:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
-        """Contract from :meth:`to_dict`, tuples restored."""
+        """Build a contract from :meth:`to_dict`, with lists converted to tuples."""
         fields: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in content.items()
         }
         return cls(**fields)
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold."""
+        """Return the fields as values that JSON can hold."""
         return asdict(self)
 
     @property
     def raw_columns(self) -> tuple[str, ...]:
-        """Columns a row must bring, in order."""
+        """Columns that a row must have, in order."""
         return self.numeric + self.categorical + self.boolean + self.dates
 
     @property
@@ -94,7 +104,7 @@ class FeatureContract:
 
     @property
     def prepared_columns(self) -> tuple[str, ...]:
-        """Names of all prepared columns, numbers first."""
+        """Names of all prepared columns, in order: numeric, then categorical."""
         return self.prepared_numeric + self.categorical
 
 
@@ -104,16 +114,22 @@ def _class_order(config: ModelConfig, labels: Sequence[str]) -> tuple[str, ...]:
     found = sorted(set(labels), key=_label_order)
     shown = ", ".join(repr(label) for label in found[:6])
     if len(found) < 2:
-        raise TrainingError(f"target {config.target!r} is constant ({shown}); a classifier needs two classes")
+        raise TrainingError(
+            f"target {config.target!r} is constant ({shown}); a classifier needs at least two classes: "
+            "add rows of another class"
+        )
     if config.task == "multiclass":
         return tuple(found)
     if len(found) > 2:
         raise TrainingError(
-            f"target {config.target!r} has {len(found)} classes ({shown}), a binary task has two; "
+            f"target {config.target!r}: a binary task needs exactly two classes, found {len(found)} ({shown}); "
             "set 'task: multiclass' or clean the labels"
         )
     if config.positive not in found:
-        raise TrainingError(f"'positive' is {config.positive!r} but target {config.target!r} holds {shown}")
+        raise TrainingError(
+            f"'positive' is {config.positive!r}, but target {config.target!r} has only {shown}; "
+            "set 'positive' in the model file to one of them"
+        )
     return (next(label for label in found if label != config.positive), config.positive)
 
 
@@ -125,7 +141,7 @@ def _label_order(label: str) -> tuple[int, float, str]:
 
 
 def level_text(level: object) -> str:
-    """Canonical text of a category or a boolean.
+    """Return the canonical text of a category or a boolean.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Values as strict JSON can hold them."""
+"""Conversion of values to strict JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def jsonable(value: Any) -> Any:
-    """Values strict JSON can hold: NumPy scalars and arrays become Python's, numbers that are not finite None.
+    """Convert a value for strict JSON: NumPy scalars and arrays to Python's, NaN and infinite numbers to None.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a flow answers: done or a *no* with reasons. Errors are raised; these are values."""
+"""Results of flows: done, or refused with reasons. Errors are raised instead."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ TrainStage = Literal["validation", "leakage", "registry", "gate"]
 
 @dataclass(frozen=True)
 class IngestOutcome:
-    """Answer of the flow ``ingest``.
+    """Result of the flow ``ingest``.
 
     Parameters
     ----------
     model
         Name of the model.
     accepted
-        False when the validation refused the rows.
+        False if the validation refused the rows.
     data_version
-        The version that holds the rows; None when refused.
+        The data version that contains the rows; None if refused.
     batch
-        Name of the batch the rows are in; None when refused.
+        Name of the batch that contains the rows; None if refused.
     is_new
         Whether this run wrote the batch.
     n_rows, n_quarantined
-        Rows read and rows set aside.
+        Number of rows read, and number of rows set aside.
     reasons
         Sentences for people.
     links
-        Title: path of what there is to look at.
+        Paths of pages by title.
     """
 
     model: str
@@ -44,45 +44,45 @@ class IngestOutcome:
     links: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold."""
+        """Return the fields as values that JSON can hold."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class TrainOutcome:
-    """Answer of the flow ``train``.
+    """Result of the flow ``train``.
 
     Parameters
     ----------
     model
         Name of the model.
     status
-        What the training led to::
+        Result of the training::
 
-            promoted    the version is champion now
-            waiting     the gate says yes, the model's mode is manual: a person approves or rejects
-            recorded    the gate says yes, the model's mode is dry_run: nothing moves
-            refused     validation, the leakage checks or the gate said no
-            undecided   the gate could not tell
+            promoted    the version is the champion now
+            waiting     the gate decided to promote; its mode is manual: a person approves or rejects
+            recorded    the gate decided to promote; its mode is dry_run: the champion does not change
+            refused     the validation, a leakage check or the gate refused
+            undecided   the gate had not enough evidence to decide
             unchanged   the same run was registered and judged before
-            registered  the version is registered and not judged yet
+            registered  the version is registered, but not judged yet
 
     stage
-        What decided it; ``registry`` where the version was registered or found there.
+        What decided: ``validation``, ``leakage``, ``gate``, or ``registry`` if the version was registered or found there.
     reasons
         Sentences for people.
     data_version
-        Trained on; None when validation refused the rows.
+        The data version trained on; None if the validation refused the rows.
     version, run_id, alias
-        In MLflow's registry; None when nothing was registered.
+        Version, run and alias in MLflow's registry; None if nothing was registered.
     metrics
-        Name: value, low, high on the holdout.
+        ``value``, ``low`` and ``high`` on the holdout, by name of the metric.
     links
-        Title: address or path of what there is to look at.
+        Addresses or paths of pages by title.
     decision
-        The gate's: ``promote``, ``keep`` or ``undecided``; None where it was not asked.
+        The gate's decision: ``promote``, ``keep`` or ``undecided``; None if the gate did not judge the version.
     champion
-        The version that is champion after the run; None where there is none.
+        The champion's version after the run; None if there is none.
     """
 
     model: str
@@ -105,5 +105,5 @@ class TrainOutcome:
         return repeated or self.status in {"refused", "undecided"}
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold."""
+        """Return the fields as values that JSON can hold."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""What travels between tasks: small frozen values that name things, never the things themselves."""
+"""References that tasks pass to each other: small frozen values that name files and versions, never frames."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class StagedRows:
     n_rows
         Number of rows, at least 1.
     source
-        What people call the origin (a path, an address without credentials, a data set's name).
+        Name of the origin for people: a path, an address without credentials, or the name of a data set.
     fingerprint
-        Order-insensitive hash of the rows' content, hex.
+        Hash of the rows' content in hex, independent of their order.
     undeclared
-        Columns the source has and the contract does not name; they were left behind.
+        Columns of the source that the contract does not declare; they were dropped.
     """
 
     path: Path
@@ -37,7 +37,7 @@ class StagedRows:
 
 @dataclass(frozen=True)
 class ExpectationOutcome:
-    """What one expectation found.
+    """Outcome of one expectation.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ class ExpectationOutcome:
     level
         ``schema`` (a failure refuses the batch), ``row`` (failing rows are set aside) or ``warning``.
     passed
-        Whether it held.
+        Whether the expectation was met.
     n_unexpected
-        Rows that failed it, 0 where it does not speak of rows.
+        Number of rows that failed it; 0 for an expectation about the table.
     observed
-        What was seen, as short text.
+        The observed value, as short text.
     """
 
     description: str
@@ -75,15 +75,15 @@ class ValidationResult:
     accepted
         False refuses the batch; ``reasons`` say why.
     reasons
-        Sentences for people: why refused, or what was set aside.
+        Sentences for people: why the batch was refused, or which rows were set aside.
     n_rows
-        Rows looked at.
+        Number of rows validated.
     n_quarantined
-        Rows set aside.
+        Number of rows set aside.
     rows
-        The rows that remain (the staged file itself where none was set aside).
+        The remaining rows (the staged file itself if none was set aside).
     quarantine
-        The Parquet file of rows set aside, with a column ``reason``; None where there are none.
+        The Parquet file of rows set aside, with a column ``reason``; None if there are none.
     docs
         The HTML page of this validation.
     outcomes
@@ -102,7 +102,21 @@ class ValidationResult:
 
 @dataclass(frozen=True)
 class Batch:
-    """One immutable file of a model's data, ``data/<model>/<name>.parquet``."""
+    """One immutable file of a model's data, ``data/<model>/<name>.parquet``.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    name
+        Name of the batch.
+    n_rows
+        Number of rows, at least 1.
+    fingerprint
+        Hash of the rows' content in hex, independent of their order.
+    is_new
+        Whether this run wrote the file.
+    """
 
     model: str
     name: str
@@ -113,7 +127,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class DataVersion:
-    """The DVC hash of a model's data at one moment.
+    """The DVC hash of a model's data at one time.
 
     Parameters
     ----------
@@ -122,7 +136,7 @@ class DataVersion:
     version
         Hash of the folder ``data/<model>`` as DVC computes it: 32 hex digits and ``.dir``.
     n_rows, n_batches, size_bytes
-        What it holds.
+        Number of rows, number of batches and size of all files.
     pointer
         Text of ``data.dvc`` after this version was added.
     """
@@ -137,7 +151,19 @@ class DataVersion:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A data version laid out read-only for a run, never the working copy."""
+    """A read-only copy of a data version for a run, never the working copy.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    version
+        The data version: 32 hex digits and ``.dir``.
+    path
+        Folder with the batches.
+    n_rows, n_batches
+        Number of rows and number of batches.
+    """
 
     model: str
     version: str
@@ -148,7 +174,23 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Lineage:
-    """What a model was made from, as recorded with its version."""
+    """What a model was trained from, as recorded with its version.
+
+    Parameters
+    ----------
+    run_key
+        Hash of everything that decides the model, see :func:`core.train.run_key.run_key`.
+    data_version
+        The data version trained on: 32 hex digits and ``.dir``.
+    config_hash, code_version, lock_hash
+        Hashes of the model file's sections that decide the model, of the code, and of the locked requirements.
+    git_commit, git_dirty
+        Commit that was checked out, and whether the working copy had changes.
+    data_pointer
+        Text of ``data.dvc`` for the data version.
+    trigger
+        What started the training.
+    """
 
     run_key: str
     data_version: str

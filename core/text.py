@@ -1,4 +1,4 @@
-"""Foreign text, made fit for a line of a page, a log or a message."""
+"""Formatting of untrusted text, numbers and shares for a line of a page, a log or a message."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import unicodedata
 from collections.abc import Sequence
 
 _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-"""Unicode categories that steer a terminal or a reader's eye instead of being read: controls, direction marks and the
-like, halves of pairs, line separators."""
+"""Unicode categories of characters that are not visible or control a terminal: control and format characters (such as
+direction marks), surrogates, private and unassigned characters, line separators."""
 
 
 def readable(value: object, limit: int = 120) -> str:
-    r"""Text of a value on one line: what cannot be seen is written as an escape, what is too long is cut.
+    r"""Return the text of a value on one line: invisible characters as escapes, cut at ``limit`` characters.
 
-    Escaping for HTML is not done here; it is the template's.
+    It does not escape for HTML; the template does.
 
     Examples
     --------
@@ -27,7 +27,7 @@ def readable(value: object, limit: int = 120) -> str:
 
 
 def listed(names: Sequence[object], limit: int = 5) -> str:
-    """Names for a sentence: the first ones, each readable, and how many more there are.
+    """Return the first names for a sentence, each readable, and the number of further names.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def _seen(character: str) -> str:
 
 
 def is_number(text: str) -> bool:
-    """Say whether Python reads the text as a number."""
+    """Return whether Python parses the text as a number."""
     try:
         float(text)
     except ValueError:
@@ -54,7 +54,7 @@ def is_number(text: str) -> bool:
 
 
 def short(text: str, limit: int = 40) -> str:
-    r"""Quote a text from the data for one line of a message or comment: printable, at most ``limit`` characters.
+    r"""Quote a text from the data for one line of a message or comment: printable, cut at ``limit`` characters.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def short(text: str, limit: int = 40) -> str:
 
 
 def percent(share: float) -> str:
-    """Share as people write it.
+    """Format a share (0 to 1) in percent, with at most one decimal.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def percent(share: float) -> str:
 
 
 def number(value: float) -> str:
-    """Write a number for a sentence: no decimals it does not have, six digits at most.
+    """Format a number for a sentence: whole numbers without decimals, others with six significant digits at most.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def number(value: float) -> str:
 
 
 def percent_text(share: float) -> str:
-    """Write a confidence in percent, with digits enough that it is not 100.
+    """Format a confidence (below 1) in percent, with enough digits that it is not shown as 100.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Whether a batch may land: the decision over what its expectations found."""
+"""The verdict on a batch: whether its rows are accepted, from the outcomes of its expectations."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from core.references import ExpectationOutcome
 
 SHOWN = 5
-"""Failed expectations a verdict names."""
+"""Maximum number of failed expectations that a verdict names."""
 
 
 @dataclass(frozen=True)
 class BatchVerdict:
-    """Answer on one batch.
+    """Verdict on one batch.
 
     Parameters
     ----------
     accepted
         False refuses the batch as a whole.
     reasons
-        Sentences for people: why refused, what was set aside, what to look at.
+        Sentences for people: why the batch was refused, which rows were set aside, which warnings there are.
     """
 
     accepted: bool
@@ -32,20 +32,20 @@ def batch_verdict(
 ) -> BatchVerdict:
     """Judge a batch by its outcomes and by the share of rows to set aside.
 
-    A failure at the level ``schema`` refuses the batch whatever its rows are like. Rows that failed at the level
-    ``row`` are set aside while their share is at most ``max_quarantine`` and one row at least remains. Warnings are
-    only told.
+    A failure at the level ``schema`` refuses the batch. Rows that fail at the level ``row`` are set aside (quarantined)
+    if their share is at most ``max_quarantine`` and at least one row remains; otherwise the batch is refused. Warnings
+    are only reported.
 
     Parameters
     ----------
     outcomes
         One per expectation.
     n_rows
-        Rows looked at.
+        Rows validated, at least 1.
     n_quarantined
         Rows that failed at least one expectation at the level ``row``; a row counts once.
     max_quarantine
-        Share of rows, 0 to 1.
+        Maximum share of quarantined rows, 0 to 1.
 
     Examples
     --------
@@ -54,10 +54,10 @@ def batch_verdict(
     """
     schema = [outcome for outcome in outcomes if outcome.level == "schema" and not outcome.passed]
     warnings = tuple(
-        f"warning: {_told(outcome)}" for outcome in outcomes if outcome.level == "warning" and not outcome.passed
+        f"warning: {_finding(outcome)}" for outcome in outcomes if outcome.level == "warning" and not outcome.passed
     )
     if schema:
-        reasons = (*_shown([f"refused: {_told(outcome)}" for outcome in schema]), *warnings)
+        reasons = (*_shown([f"refused: {_finding(outcome)}" for outcome in schema]), *warnings)
         return BatchVerdict(False, reasons)
     if n_quarantined == 0:
         return BatchVerdict(True, (f"all {_rows(n_rows)} passed" if n_rows > 1 else "the one row passed", *warnings))
@@ -71,7 +71,7 @@ def batch_verdict(
     return BatchVerdict(True, (f"{aside} set aside: {worst}", *warnings))
 
 
-def _told(outcome: ExpectationOutcome) -> str:
+def _finding(outcome: ExpectationOutcome) -> str:
     return f"{outcome.description} (found: {outcome.observed})"
 
 
@@ -91,7 +91,7 @@ def _rows(n: int) -> str:
 
 
 def _percent(share: float) -> str:
-    """Share in percent, with digits enough that a small one is not zero and a high one not all.
+    """Format a share in percent with three significant digits, so that a small share is not shown as zero.
 
     >>> _percent(0.02), _percent(0.000123), _percent(0.0204)
     ('2%', '0.0123%', '2.04%')

@@ -1,4 +1,4 @@
-"""What the contract says of stored columns: their types, their labels, and what speaks against a source."""
+"""Types of the declared columns, and checks of a source against the model file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from config.schema import ModelConfig
 
 
 def column_types(config: ModelConfig) -> dict[str, str]:
-    """DuckDB type of every declared column, in the contract's order.
+    """Return the DuckDB type of every declared column, in the contract's order.
 
     A column that is declared twice (the time column may also be a date feature) has the type of its role.
     """
@@ -27,7 +27,7 @@ def column_types(config: ModelConfig) -> dict[str, str]:
 
 
 def columns_problem(found: Sequence[str], config: ModelConfig) -> str | None:
-    """Say which declared columns a source lacks, and which of its names comes closest; None if it has them all."""
+    """Return a message with the declared columns that a source lacks and the closest names; None if it has them all."""
     missing = [column for column in config.columns if column not in found]
     if not missing:
         return None
@@ -35,49 +35,62 @@ def columns_problem(found: Sequence[str], config: ModelConfig) -> str | None:
     more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
     names = ", ".join(repr(column) for column in found[:40]) + (" …" if len(found) > 40 else "")
     return (
-        f"the model file declares columns that are not there: {shown}{more}; found: {names}. "
+        f"the model file declares columns that the source lacks: {shown}{more}; found: {names}. "
         "Correct the names in the model file or in the source"
     )
 
 
 def target_problem(counts: Mapping[str, int], config: ModelConfig) -> str | None:
-    """Say why the target of the training rows cannot be learnt; None if it can.
+    """Return why the target of the training rows cannot be learnt, and what to do; None if it can.
 
     Parameters
     ----------
     counts
-        Rows per label; regression: rows per value as text.
+        Number of rows per label; regression: number of rows per value, the value as text.
+    config
+        The model file.
     """
     labels = {label: n for label, n in counts.items() if n > 0}
     if not labels:
-        return f"target {config.target!r} has no value in any row; labelled rows are needed to train"
+        return f"target {config.target!r} has no value in any row; add labelled rows to train"
     if len(labels) == 1:
-        return f"target {config.target!r} is constant: every labelled row holds {next(iter(labels))!r}"
+        return (
+            f"target {config.target!r} is constant: every labelled row has {next(iter(labels))!r}; "
+            "training needs at least two different values: add rows with another value"
+        )
     if config.task == "regression":
         return None
     alone = sorted(label for label, n in labels.items() if n == 1)
     if alone:
         shown = ", ".join(repr(label) for label in alone[:5])
         return (
-            f"target {config.target!r} has one row only of {shown}; a class needs at least two rows, one to learn "
-            "from and one to be judged on: add rows, merge the class with another, or leave the row out"
+            f"target {config.target!r} has only one row of {shown}; a class needs at least two rows, one for training "
+            "and one for the holdout: add rows, merge the class with another, or remove the row"
         )
     return None
 
 
 def empty_columns_problem(n_values: Mapping[str, int], config: ModelConfig) -> str | None:
-    """Say which declared columns hold no value at all though they must; None if all do.
+    """Return a message with the declared columns that have no value in any row, and what to do; None if there are none.
 
     Parameters
     ----------
     n_values
-        Rows with a value, per declared column.
+        Number of rows with a value, by declared column.
+    config
+        The model file.
     """
     if n_values[config.target] == 0:
-        return f"target {config.target!r} has no value in any row; is it the right column, and is source.missing right?"
+        return (
+            f"target {config.target!r} has no value in any row; check 'target' and 'source.missing' in the model file"
+        )
     for column in (config.key, config.time):
         if column is not None and n_values[column] == 0:
-            return f"column {column!r} (the {'key' if column == config.key else 'time'}) has no value in any row"
+            role = "key" if column == config.key else "time"
+            return (
+                f"column {column!r} (the {role}) has no value in any row; "
+                f"check {role!r} and 'source.missing' in the model file"
+            )
     empty = [column for column in config.features.used if n_values[column] == 0]
     if empty:
         names = ", ".join(repr(column) for column in empty)

@@ -34,16 +34,17 @@ def read_header(sample: str, where: str, delimiter: str | None = None) -> Header
     sample
         Beginning of the text, at least the whole first line.
     where
-        What messages call the file.
+        Name of the file in messages.
     delimiter
-        Sniffed where left out: the one by which most of the first rows have as many values as the first line.
+        One character; None to detect the delimiter with which most of the first rows have as many values as the first
+        line.
 
     Raises
     ------
     SourceError
-        The file is empty or its first line is no list of names.
+        The file is empty or its first line is not a list of names.
     SchemaError
-        A name occurs twice (also in another case: the engine's names have none).
+        A name occurs twice, ignoring case: DuckDB's names are case-insensitive.
 
     Examples
     --------
@@ -57,7 +58,9 @@ def read_header(sample: str, where: str, delimiter: str | None = None) -> Header
     if not any(first):
         raise SourceError(f"{where}, line 1: expected column names, found an empty line; remove it")
     if any("\0" in name for name in first):
-        raise SourceError(f"{where} holds zero bytes: it is UTF-16 (set source.encoding: utf-16) or no text at all")
+        raise SourceError(
+            f"{where}: expected text, found zero bytes; if the file is UTF-16, set source.encoding: utf-16"
+        )
     names = _named(first)
     refuse_data_as_names(names, where)
     refuse_repeated_names(names, where)
@@ -65,12 +68,12 @@ def read_header(sample: str, where: str, delimiter: str | None = None) -> Header
 
 
 def refuse_repeated_names(names: Sequence[str], where: str) -> None:
-    """Refuse column names that are equal, also when only their case differs.
+    """Refuse column names that are equal, ignoring case.
 
     Raises
     ------
     SchemaError
-        Naming them.
+        Names are equal; the message lists them.
     """
     counts = Counter(name.lower() for name in names)
     repeated = list(dict.fromkeys(name for name in names if counts[name.lower()] > 1))
@@ -78,25 +81,23 @@ def refuse_repeated_names(names: Sequence[str], where: str) -> None:
         return
     shown = ", ".join(repr(name) for name in repeated[:6])
     hint = "; if the file has no line of column names, add one" if any(is_number(name) for name in repeated) else ""
-    raise SchemaError(
-        f"{where} has columns of the same name (upper and lower case count as one): {shown}; rename{hint}"
-    )
+    raise SchemaError(f"{where}: expected distinct column names (case is ignored), found {shown}; rename them{hint}")
 
 
 def refuse_data_as_names(names: Sequence[str], where: str) -> None:
-    """Refuse a first line that is a row: mostly numbers, and not a list of different whole ones such as years.
+    """Refuse a first line that looks like a row: mostly numbers, and not a list of distinct integers such as years.
 
     Raises
     ------
     SourceError
-        Showing the line's beginning.
+        The line looks like a row; the message shows its beginning.
     """
     numbers = [name for name in names if is_number(name)]
     distinct_integers = len(set(numbers)) == len(numbers) and all(name.strip().isdigit() for name in numbers)
     if len(numbers) * 2 >= len(names) and numbers and (not distinct_integers or numbers == list(names[:1])):
         shown = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
         raise SourceError(
-            f"{where}: the first line looks like a row, not like column names ({shown}); add a line of column names"
+            f"{where}, line 1: expected column names, found what looks like a row ({shown}); add a line of column names"
         )
 
 

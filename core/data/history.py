@@ -1,4 +1,4 @@
-"""What is known of a model's data: its versions and the batches in the working copy."""
+"""History of a model's data: its versions, and the batches in the working copy."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class VersionEntry:
     version
         32 hex digits and ``.dir``.
     created_at
-        When it was made here; None in a clone that only knows its name.
+        When it was created in this clone; None in a clone that only fetched its name.
     n_rows, n_batches, size_bytes
-        What it holds; rows and size are None where only its name has been fetched.
+        Number of rows, number of batches and size; rows and size are None if only the name was fetched.
     git_commit
-        Commit that was checked out when it was made; empty where unknown.
+        Commit that was checked out when it was created; empty if unknown.
     is_current
-        Whether the working copy holds this version now.
+        Whether the working copy holds this version.
     """
 
     version: str
@@ -40,10 +40,16 @@ class BatchEntry:
 
     Parameters
     ----------
+    name
+        Name of the batch.
+    n_rows, size_bytes
+        Number of rows and size of the file.
+    source
+        Where the rows came from.
     first_time, last_time
-        Earliest and latest value of the model's time column; None where there is none.
+        Earliest and latest value of the model's time column; None if there is none.
     ingested_at, n_quarantined
-        None in a clone that did not ingest it.
+        Time of ingestion and number of rows set aside; None in a clone that did not ingest the batch.
     """
 
     name: str
@@ -58,7 +64,17 @@ class BatchEntry:
 
 @dataclass(frozen=True)
 class DataHistory:
-    """Versions (oldest first) and batches (in order) of one model."""
+    """Data versions and batches of one model.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    versions
+        Data versions, oldest first.
+    batches
+        Batches of the working copy, in order of ingestion.
+    """
 
     model: str
     versions: tuple[VersionEntry, ...]
@@ -66,11 +82,11 @@ class DataHistory:
 
     @property
     def current(self) -> str | None:
-        """Version of the working copy; None where it holds no batch."""
+        """Version of the working copy; None if it has no batch."""
         return next((entry.version for entry in self.versions if entry.is_current), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold; moments in ISO 8601."""
+        """Return the fields as values that JSON can hold, times in ISO 8601."""
         content: dict[str, Any] = _plain(asdict(self))
         return content
 

@@ -1,4 +1,4 @@
-"""The labelled rows of one snapshot, as training takes them."""
+"""The labelled rows of one snapshot, as training reads them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pandas as pd
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Labelled rows and who they are.
+    """Labelled rows and their ids.
 
     Parameters
     ----------
     frame
-        Columns of the model file, RangeIndex; batch order, then row order.
+        n_rows rows with the columns of the model file, RangeIndex; batch order, then row order.
     row_ids
-        Shape (n_rows,), hash of the key, or of the content where there is no key.
+        Shape (n_rows,), uint64: hash of the key, or of the row's content if there is no key.
     n_unlabelled
         Rows left out because they have no target.
     n_superseded

@@ -1,4 +1,4 @@
-"""What a model has trained on, as a compact set of hashes that its bundle keeps."""
+"""The rows that a model was trained on, as a compact set of hashes in its bundle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.data.rows import Rows
 from core.data.split import Hashes, Split, feature_hashes, repeats_by_chance, scattered
 
 HASH_BITS = 40
-"""Bits kept of a hash: 64 cost twice the space; with 32, one new row in 500 would pass for seen after two million."""
+"""Bits kept of a hash: 64 take twice the space; with 32, one new row in 500 would match after two million rows."""
 
 IDENTITY_SALT = np.uint64(0x1D)
 CONTENT_SALT = np.uint64(0xC0)
@@ -20,32 +20,38 @@ CONTENT_SALT = np.uint64(0xC0)
 
 @dataclass(frozen=True, eq=False)
 class SeenRows:
-    """Hashes of the rows a model has trained on.
+    """Hashes of the rows that a model was trained on.
 
-    A row is known by its identity and, unless features repeat by chance, by its content: a copy under another key is
-    no new row. A row that was not trained on is taken for one that was with a chance of about 4·n/2**40 after n
-    training rows (two hashes looked up among 2·n), n/2**40 where content is left out: 4 in a million after a million.
+    A row is recognised by its identity and, unless features repeat by chance, by its content: a copy under another key
+    is not a new row. After n training rows, a row that was not trained on matches with a probability of about 4·n/2**40
+    (two hashes looked up among 2·n), or n/2**40 without content: 4 in a million after a million rows.
 
     Parameters
     ----------
     hashes
-        Sorted, distinct, below 2**40; identities and contents together, shape (n_hashes,).
+        Shape (n_hashes,), uint64: sorted, distinct, below 2**40; identities and contents together.
     by_content
-        Whether contents are among them.
+        Whether ``hashes`` includes contents.
     """
 
     hashes: Hashes
     by_content: bool
 
     def holds(self, row_ids: Hashes, contents: Hashes | None) -> npt.NDArray[np.bool_]:
-        """Tell which rows were trained on, shape (n_rows,).
+        """Return which rows were trained on.
 
         Parameters
         ----------
         row_ids
-            From :func:`identities`, shape (n_rows,).
+            From :func:`identities`, shape (n_rows,), uint64.
         contents
-            Hashes of the same rows over the features of the model that has trained; None: identity alone decides.
+            Hashes of the same rows over the features of the trained model, shape (n_rows,), uint64; None to compare
+            identities only.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n_rows,), bool.
         """
         found = self._has(_cut(row_ids, IDENTITY_SALT))
         if self.by_content and contents is not None:
@@ -55,7 +61,7 @@ class SeenRows:
     def _has(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
         found = np.zeros(len(hashes), dtype=bool)
         if len(self.hashes):
-            # Looked up in order, memory is read in order: ten times faster among twenty million.
+            # Sorted look-ups read memory in order: ten times faster among twenty million hashes.
             order = np.argsort(hashes)
             wanted = hashes[order]
             places = np.searchsorted(self.hashes, wanted)
@@ -69,9 +75,10 @@ def seen_rows(row_ids: Hashes, contents: Hashes | None) -> SeenRows:
     Parameters
     ----------
     row_ids
-        Identities of the training rows, shape (n_rows,).
+        Identities of the training rows, shape (n_rows,), uint64.
     contents
-        Hashes of their features; None where rows repeat by chance, so that equal features prove nothing.
+        Hashes of their features, shape (n_rows,), uint64; None if rows repeat by chance, so that equal features do not
+        identify a row.
     """
     known = [_cut(row_ids, IDENTITY_SALT)]
     if contents is not None:
@@ -80,7 +87,17 @@ def seen_rows(row_ids: Hashes, contents: Hashes | None) -> SeenRows:
 
 
 def rows_trained_on(rows: Rows, split: Split, config: ModelConfig) -> SeenRows:
-    """Collect the hashes of a split's training rows, content left out where the split takes repeats for chance."""
+    """Collect the hashes of a split's training rows, without contents if rows repeat by chance.
+
+    Parameters
+    ----------
+    rows
+        The labelled rows that were split.
+    split
+        Positions of the training rows.
+    config
+        The model file: key, time, target and features.
+    """
     frame = rows.frame.take(split.train)
     contents = feature_hashes(frame, config.features.used)
     by_chance = repeats_by_chance(contents, frame[config.target].to_numpy())
@@ -88,9 +105,10 @@ def rows_trained_on(rows: Rows, split: Split, config: ModelConfig) -> SeenRows:
 
 
 def identities(rows: Rows, config: ModelConfig) -> Hashes:
-    """Hash of who each row is, shape (n_rows,): its row id; with a time and a key that repeats, both together.
+    """Return the hash of each row's identity, shape (n_rows,), uint64: its row id, or row id and time.
 
-    There the split lets one key stand on either side of the boundary: a customer's newest month is a row of its own.
+    Time is included if the model has a time column and its keys repeat. In this case the split may place rows of one
+    key on both sides of the boundary: a customer's newest month is a row of its own.
     """
     if config.key is None or config.key_is_unique or config.time is None:
         return rows.row_ids
@@ -98,11 +116,11 @@ def identities(rows: Rows, config: ModelConfig) -> Hashes:
 
 
 def _distinct(hashes: Hashes) -> Hashes:
-    # numpy.unique goes through a hash table, which takes twenty times as long.
+    # numpy.unique uses a hash table, which takes twenty times as long.
     ordered = np.sort(hashes)
     return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 
 
 def _cut(hashes: Hashes, salt: np.uint64) -> Hashes:
-    # Scattered anew under a salt: an identity must not be confused with a content, and the leading bits must be even.
+    # Hashed again with a salt: an identity must not match a content, and the leading bits must be uniform.
     return scattered(hashes ^ scattered(np.array([salt], dtype=np.uint64))) >> np.uint64(64 - HASH_BITS)

@@ -1,10 +1,10 @@
-"""Credit applications from a known world, with drift at known places; the equations stand in docs/simulator.md.
+"""Simulated credit applications with a known distribution and known drift; docs/simulator.md has the equations.
 
-Equal to the last bit on every machine: a value is built from PCG64's uniform draws by + - * / and comparisons alone,
-which IEEE 754 rounds the same everywhere, one NumPy call each, so no compiler can fuse two of them. Where the model
-needs a curved function (the normal quantile, exp) it reads a table whose knots are rounded far above the last bits
-in which two mathematical libraries differ. Only the label's probability is left to such a library: a difference in
-its last bits turns about one label in 10**15.
+The data is bit-identical on every machine: values are computed from PCG64's uniform draws by + - * / and comparisons
+only, which IEEE 754 rounds in the same way everywhere, one NumPy call each, so that no compiler fuses two of them.
+Nonlinear functions (the normal quantile, exp) are tables whose knots are rounded far above the last bits, in which
+mathematical libraries differ. Only the label's probability uses such a library: a difference in its last bits changes
+about one label in 10**15.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from config.schema import SimulatedDrift, SimulatedSource
 
 Floats = npt.NDArray[np.float64]
 Columns = Mapping[str, npt.NDArray[Any]]
-"""Columns by name; a categorical one as codes into its :data:`LEVELS`, -1 where missing."""
+"""Columns by name; a categorical column as codes into its :data:`LEVELS`, -1 for missing."""
 
 TARGET = "default_next_month"
 LEVELS: dict[str, tuple[str, ...]] = {
@@ -50,7 +50,7 @@ NUMERIC = (
 )
 COLUMNS = ("application_id", "application_date", *NUMERIC, *LEVELS, "has_guarantor", TARGET)
 
-# Part of the definition of the data, not a tuning knob: each block has its own random stream.
+# Part of the definition of the data, not a tuning parameter: each block has its own random stream.
 BLOCK_ROWS = 65_536
 
 # Shares of the levels in percent (docs/simulator.md has the rest of P(x)); they sum to 100.
@@ -63,7 +63,7 @@ INCOME_FACTOR = np.array([0.55, 0.8, 1.0, 1.1, 0.75])  # by employment
 TERMS_MONTHS = np.array([12, 24, 36, 48, 60, 72, 84])
 SAVINGS_MISSING = np.array([0.03, 0.07, 0.20])  # by channel: brokers' forms skip the question
 
-# Effects on the log-odds of default; the last entry of each is that of a missing value.
+# Effects on the log-odds of default; the last entry of each array is the effect of a missing value.
 INTERCEPT = -2.34
 UTILISATION_SLOPE = 0.6
 REGION_EFFECT = np.array([0.10, 0.05, 0.0, -0.10, -0.05, 0.0, -0.05, 0.15, 0.0])
@@ -74,12 +74,12 @@ CHANNEL_EFFECT = np.array([0.0, -0.05, 0.20, 0.0])
 
 
 def simulate(source: SimulatedSource) -> Iterator[pd.DataFrame]:
-    """Yield one frame per month, oldest first, so that memory holds one month whatever their number.
+    """Yield one frame per month, oldest first, so that memory holds one month at a time.
 
     Parameters
     ----------
     source
-        Where the world starts, how long and large it is, and which drifts befall it.
+        First month, number of months, rows per month, seed, and the drifts.
     """
     return (simulate_month(source, month) for month in range(source.months))
 
@@ -90,7 +90,7 @@ def simulate_month(source: SimulatedSource, month: int) -> pd.DataFrame:
     Parameters
     ----------
     source
-        The world.
+        Parameters of the simulation.
     month
         Index of the month, 0 for the calendar month that holds ``source.start``.
 
@@ -120,17 +120,17 @@ def default_probability(frame: pd.DataFrame, month: int, drifts: Sequence[Simula
     Parameters
     ----------
     frame
-        n rows with the feature columns as :func:`simulate_month` makes them, or as read back from storage; a level
-        the world does not know counts as missing.
+        n rows with the feature columns of :func:`simulate_month`, or as read back from storage; a level that is not
+        in :data:`LEVELS` counts as missing.
     month
-        Index of the month whose world judges the rows.
+        Index of the month, from 0, at which the probability is computed.
     drifts
-        The drifts of that world. A covariate drift is accepted and changes nothing: it moves features only.
+        The drifts of the simulation. A covariate drift has no effect here: it changes features only.
 
     Returns
     -------
     numpy.ndarray
-        Shape (n,), between 0 and 1.
+        Shape (n,), float64, between 0 and 1.
     """
     columns: dict[str, npt.NDArray[Any]] = {
         name: frame[name].to_numpy(dtype="float64", na_value=np.nan) for name in (*NUMERIC, "has_guarantor")
@@ -141,7 +141,7 @@ def default_probability(frame: pd.DataFrame, month: int, drifts: Sequence[Simula
 
 
 def drift_size(drift: SimulatedDrift, month: int) -> float:
-    """Size a drift has in a month: 0 before it, then growing linearly, full ``over_months`` months after its first.
+    """Return the size of a drift in a month: 0 before ``drift.month``, full size ``over_months`` later, linear between.
 
     Examples
     --------
@@ -158,7 +158,7 @@ def _total_size(drifts: Sequence[SimulatedDrift], kind: str, month: int) -> floa
 
 
 def _accepted_rows(source: SimulatedSource, month: int) -> Columns:
-    """Blocks of labelled candidates, thinned for the prior drift, until the month is full."""
+    """Draw blocks of labelled rows, thinned for the prior drift, until the month has its number of rows."""
     blocks: list[Columns] = []
     n_accepted = 0
     while n_accepted < source.rows_per_month:
@@ -175,13 +175,13 @@ def _block(source: SimulatedSource, month: int, number: int) -> Columns:
     log_odds = _log_odds(columns, _total_size(source.drifts, "concept", month))
     default = draws.uniform() < expit(log_odds)
     prior = _total_size(source.drifts, "prior", month)
-    # Thinning one class by exp(-|prior|) multiplies the odds of default by exp(prior) and leaves P(x | y) untouched.
+    # Thinning one class by exp(-|prior|) multiplies the odds of default by exp(prior) and does not change P(x | y).
     keep = (default == (prior > 0)) | (draws.uniform() < math.exp(-abs(prior)))
     return {name: values[keep] for name, values in {**columns, TARGET: default.astype("int64")}.items()}
 
 
 class _Draws:
-    """Columns of independent draws from one stream; the order of the calls is part of the data's definition."""
+    """Columns of independent draws from one stream; the order of the calls is part of the definition of the data."""
 
     def __init__(self, stream: np.random.Generator, n_rows: int) -> None:
         self._stream = stream
@@ -203,7 +203,7 @@ class _Draws:
 
 
 def _features(draws: _Draws, covariate: float) -> dict[str, npt.NDArray[Any]]:
-    credit = draws.normal()  # the latent factor: how sound the applicant's finances are
+    credit = draws.normal()  # the latent factor: the applicant's creditworthiness
     columns = _person(draws, credit)
     columns |= _loan(draws, credit, columns)
     columns |= _history(draws, credit, covariate)
@@ -269,7 +269,7 @@ def _means(draws: _Draws, credit: Floats, covariate: float, known: Columns) -> d
     earned = draws.correlated(credit)
     scale = 36_000 * INCOME_FACTOR[known["employment"]] * np.where(known["age"] < 25, 0.8, 1.0)
     income = np.round(scale * _exponential()(0.45 * (earned - covariate)), -1)
-    # Debts were taken on before the drift, so they follow the income as it would have been without it.
+    # Existing debts were taken on before the drift, so they depend on the income without drift.
     other_debts = 0.14 * (scale / 12) * _exponential()(0.45 * earned + 0.6 * draws.normal())
     instalment = known["loan_amount"] / known["loan_term_months"]
     instalment = instalment + known["loan_amount"] * known["interest_rate"] / 2_400
@@ -280,7 +280,7 @@ def _means(draws: _Draws, credit: Floats, covariate: float, known: Columns) -> d
 
 
 def _log_odds(columns: Columns, concept: float) -> Floats:
-    """Log-odds of default before any prior drift: the equation of docs/simulator.md, line by line."""
+    """Compute the log-odds of default without prior drift: the equation of docs/simulator.md, line by line."""
     total = INTERCEPT + _means_effect(columns) + _loan_effect(columns) + _person_effect(columns)
     return total + _history_effect(columns, UTILISATION_SLOPE - concept)
 
@@ -320,7 +320,7 @@ def _history_effect(columns: Columns, slope: float) -> Floats:
 
 
 def _arrivals(stream: np.random.Generator, calendar: np.datetime64, n_rows: int) -> npt.NDArray[np.datetime64]:
-    """Sorted times of a month, to the second, denser in the day than in the night."""
+    """Draw sorted times within a month, to the second, more by day than by night."""
     first = calendar.astype("datetime64[s]")
     n_days = ((calendar + 1).astype("datetime64[s]") - first) // np.timedelta64(1, "D")
     draws = _Draws(stream, n_rows)
@@ -331,7 +331,7 @@ def _arrivals(stream: np.random.Generator, calendar: np.datetime64, n_rows: int)
 
 def _identifiers(calendar: np.datetime64, n_rows: int) -> Any:
     number = np.arange(1, n_rows + 1)
-    # Joining two short tables of texts is ten times as fast as formatting every number.
+    # Concatenating entries of two short tables is ten times as fast as formatting every number.
     thousands: Any = pd.array([f"A-{calendar}-{k:03d}" for k in range(n_rows // 1_000 + 1)], dtype="str")
     ones: Any = pd.array([f"{k:03d}" for k in range(1_000)], dtype="str")
     return thousands.take(number // 1_000) + ones.take(number % 1_000)
@@ -343,7 +343,7 @@ def _stream(seed: int, month: int, part: int) -> np.random.Generator:
 
 @dataclass(frozen=True, eq=False)
 class _Curve:
-    """A function by equally spaced knots: linear between them, constant beyond them."""
+    """A function given by equally spaced knots: linear between them, constant beyond them."""
 
     low: float
     per_unit: int
@@ -364,7 +364,7 @@ class _Curve:
 
 @cache
 def _normal_quantile() -> _Curve:
-    """Quantile of the standard normal; the two outermost cells end at ±4, which keeps their mean."""
+    """Return the quantile function of the standard normal; its outermost cells end at ±4, which keeps their mean."""
     return _Curve.of(lambda share: np.clip(ndtri(share), -4.0, 4.0), 0, 1, per_unit=4096, decimals=6)
 
 

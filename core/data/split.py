@@ -1,4 +1,4 @@
-"""Which rows train and which judge: the holdout, and the folds of cross-validation."""
+"""The split into training and holdout rows, and the folds of cross-validation."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ Hashes = npt.NDArray[np.uint64]
 Fold = tuple[Indices, Indices]
 
 MIN_PER_CLASS = 2
-"""Rows of each class on either side: one tells nothing of a class, neither to a model nor to a metric."""
+"""Minimum rows of each class on each side: neither a model nor a metric can use a single row of a class."""
 
 NATURAL_CONFLICTS = 0.05
-"""Share of repeated rows with another target than their twin from which repeats are chance, not copies."""
+"""If at least this share of repeated rows differs in the target from the first such row, repeats count as chance."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Rows to train on and rows to judge by.
+    """Positions of the training rows and of the holdout rows.
 
     Parameters
     ----------
     train, holdout
-        Positions in the frame, ascending, disjoint.
+        Positions in the frame, shapes (n_train,) and (n_holdout,), int64: ascending, disjoint.
     rule
-        One sentence for people: how the sides were told apart.
+        One sentence for people: how the rows were split.
     n_duplicates_removed
-        Holdout rows on neither side, because a training row has the same features.
+        Number of rows removed from the holdout because a training row has the same features.
     boundary
         With a time column: the holdout's first time, ISO 8601; without: None.
     n_repeats_kept
-        Holdout rows that repeat a training row's features by chance and stay: see :func:`holdout_split`.
+        Number of holdout rows that repeat a training row's features by chance and were kept, see :func:`holdout_split`.
     """
 
     train: Indices
@@ -52,16 +52,16 @@ class Split:
 
 
 def holdout_split(rows: Rows, config: ModelConfig) -> Split:
-    """Set the holdout aside.
+    """Split the rows into training and holdout.
 
-    With a time column the newest ``training.holdout`` share, cut at the distinct time that comes closest; equal times
-    stay together, rows without a time stay in training. Without one, rows fall by a hash of their identity: equal rows
-    and equal keys stay together, and a row keeps its side as the data grows. A class that the hash leaves nearly
-    empty on one side is evened out (see :func:`_topped_up`).
+    With a time column, the holdout is the newest ``training.holdout`` share, cut at the closest distinct time: rows of
+    equal time stay together, rows without a time are in training. Without one, a hash of each row's identity decides:
+    equal rows and equal keys stay together, and a row keeps its side as the data grows. A class with too few rows on
+    one side gets more there, see :func:`_topped_up`.
 
-    Holdout rows whose features also occur in training are removed: a model would be praised for remembering them.
-    Unless rows with equal features disagree on the target often (5 % of them): then few or coarse features repeat by
-    chance, new data will repeat them too, and a holdout without them would be no sample of it.
+    Holdout rows whose features also occur in training are removed, because a model could memorise them. They are kept
+    if rows with equal features often (5 % of them) differ in the target: then few or coarse features repeat by chance,
+    new data will repeat them too, and a holdout without them would not represent it.
 
     Raises
     ------
@@ -87,30 +87,38 @@ def holdout_split(rows: Rows, config: ModelConfig) -> Split:
 
 
 def feature_hashes(frame: pd.DataFrame, columns: tuple[str, ...]) -> Hashes:
-    """Hash of each row's content in the given columns, shape (n_rows,); missing equals missing, 0.0 equals -0.0."""
+    """Hash each row's content in some columns, shape (n_rows,), uint64; missing equals missing, 0.0 equals -0.0."""
     total = np.zeros(len(frame), dtype=np.uint64)
     for column in columns:
-        # A chain, not a sum: a value must not be confused with the same value in another column.
+        # Chained, not summed: a value must not hash like the same value in another column.
         total = scattered(total ^ _value_hashes(frame[column]))
     return total
 
 
 def folds(config: ModelConfig, frame: pd.DataFrame, y: npt.NDArray[Any], row_ids: Hashes, n_folds: int) -> list[Fold]:
-    """Cut the training rows into folds.
+    """Divide the training rows into folds of cross-validation.
 
-    Without a time column: shuffled by the seed, stratified for a classifier, rows of one key together where keys
-    repeat. With one: an expanding window, each fold trained on what came before it; equal times stay together.
+    Without a time column: shuffled by the seed, stratified for a classifier, rows of one key together if keys repeat.
+    With one: an expanding window, each fold trained on the rows before it; rows of equal time stay together.
 
     Parameters
     ----------
-    frame, y, row_ids
-        The training rows alone, shape (n_rows, ...).
+    config
+        The model file: task, key, time and seed.
+    frame
+        The training rows, n_rows of them; only the time column is read.
+    y
+        Target, shape (n_rows,): class codes, int64; regression: numbers, float64.
+    row_ids
+        Ids of the rows (see :class:`~core.data.rows.Rows`), shape (n_rows,), uint64.
+    n_folds
+        Number of folds wanted.
 
     Returns
     -------
     list of (train, test)
-        Positions in ``frame``. Fewer than asked where a class or the distinct times do not suffice; empty where
-        fewer than two were asked for or not a single one is possible.
+        Positions in ``frame``, int64. Fewer than ``n_folds`` if a class has too few rows or there are too few distinct
+        times; empty if fewer than two folds are wanted or possible.
     """
     n_folds = min(n_folds, _most_folds(config, y))
     if n_folds < 2:
@@ -121,7 +129,7 @@ def folds(config: ModelConfig, frame: pd.DataFrame, y: npt.NDArray[Any], row_ids
         pairs = (
             (train.astype(np.int64), test.astype(np.int64)) for train, test in _shuffled(config, y, row_ids, n_folds)
         )
-    return [fold for fold in pairs if _both_sides_speak(config, y, *fold)]
+    return [fold for fold in pairs if _has_enough_rows(config, y, *fold)]
 
 
 def _newest(time: pd.Series[Any], share: float) -> tuple[npt.NDArray[np.bool_], str]:
@@ -129,10 +137,10 @@ def _newest(time: pd.Series[Any], share: float) -> tuple[npt.NDArray[np.bool_], 
     moments, counts = np.unique(known, return_counts=True)
     if len(moments) < 2:
         raise TrainingError(
-            f"time column {time.name!r} holds {len(moments)} distinct time(s); a holdout of the newest rows needs two. "
-            "Remove 'time' from the model file to split by a hash of the rows"
+            f"time column {time.name!r} has {len(moments)} distinct time(s); a holdout of the newest rows needs at "
+            "least two. Remove 'time' from the model file to split by a hash of the rows"
         )
-    # The first moment cannot open the holdout: nothing would be left to train on.
+    # The holdout cannot start at the first time: no row would be left to train on.
     newer = counts[::-1].cumsum()[::-1][1:]
     boundary = moments[1:][np.argmin(np.abs(newer / len(known) - share))]
     in_holdout = time.to_numpy(dtype="datetime64[us]") >= boundary  # NaT compares false: it stays in training
@@ -151,9 +159,9 @@ def _hashed_side(rows: Rows, config: ModelConfig) -> npt.NDArray[np.bool_]:
 def _topped_up(
     in_holdout: npt.NDArray[np.bool_], place: npt.NDArray[np.float64], labels: npt.NDArray[np.object_]
 ) -> npt.NDArray[np.bool_]:
-    """Give each side two rows of a rare class: the ones whose hash lies closest to that side.
+    """Give each side two rows of a rare class: those whose hash is closest to that side.
 
-    All rows of one identity share a place and move together.
+    All rows of one identity have the same hash and move together.
     """
     sides = in_holdout.copy()
     codes, classes = pd.factorize(labels)
@@ -169,9 +177,16 @@ def _topped_up(
 
 
 def repeats_by_chance(hashes: Hashes, target: npt.NDArray[Any]) -> bool:
-    """Whether training rows with equal features often have different targets.
+    """Return whether rows with equal features often differ in the target.
 
-    Copies carry their target with them; coincidences do not.
+    Copies of a row have its target; rows that repeat by chance often do not.
+
+    Parameters
+    ----------
+    hashes
+        From :func:`feature_hashes`, shape (n_rows,), uint64.
+    target
+        Labels or numbers, shape (n_rows,).
     """
     seen = pd.DataFrame({"features": hashes, "target": pd.factorize(target)[0]})
     repeated = seen[seen.duplicated("features", keep=False)]
@@ -188,7 +203,7 @@ def _check_sides(frame: pd.DataFrame, config: ModelConfig, train: Indices, holdo
         if len(side) < MIN_PER_CLASS:
             raise TrainingError(
                 f"{name} has {len(side)} row(s){removed}; at least {MIN_PER_CLASS} are needed. "
-                "Bring more distinct rows or change training.holdout"
+                "Add more distinct rows or change training.holdout"
             )
     if config.task != "regression":
         _check_classes(frame[config.target], config, train, holdout, removed)
@@ -202,17 +217,17 @@ def _check_classes(target: pd.Series[Any], config: ModelConfig, train: Indices, 
         for code in np.flatnonzero(found < MIN_PER_CLASS).tolist():
             raise TrainingError(
                 f"class {labels[code]!r} of target {config.target!r} has {found[code]} row(s) in {name}{removed} "
-                f"({totals[code]} in all); at least {MIN_PER_CLASS} are needed on either side. "
+                f"({totals[code]} in all); at least {MIN_PER_CLASS} are needed on each side. "
                 f"{_what_to_do(config, int(totals[code]))}"
             )
 
 
 def _what_to_do(config: ModelConfig, total: int) -> str:
     if total < 2 * MIN_PER_CLASS:
-        return "Bring more rows of it, merge it into another class, or leave its target empty (such rows are set aside)"
+        return "Add rows of this class, merge it into another, or leave its target empty (such rows are not trained on)"
     if config.time is not None:
         return "Change training.holdout so that the newest rows hold every class, or remove 'time' from the model file"
-    return "Change training.holdout or training.seed, or bring more rows of it"
+    return "Change training.holdout or training.seed, or add rows of this class"
 
 
 def _most_folds(config: ModelConfig, y: npt.NDArray[Any]) -> int:
@@ -252,7 +267,7 @@ def _expanding_windows(time: pd.Series[Any], n_folds: int) -> Iterator[Fold]:
         yield np.flatnonzero(stamps < start), np.flatnonzero(tested)
 
 
-def _both_sides_speak(config: ModelConfig, y: npt.NDArray[Any], train: Indices, test: Indices) -> bool:
+def _has_enough_rows(config: ModelConfig, y: npt.NDArray[Any], train: Indices, test: Indices) -> bool:
     if config.task == "regression":
         return len(train) >= MIN_PER_CLASS and len(test) >= MIN_PER_CLASS
     return set(np.unique(y[train])) == set(np.unique(y[test])) == set(np.unique(y))
@@ -267,11 +282,11 @@ def _value_hashes(column: pd.Series[Any]) -> Hashes:
         return scattered(column.to_numpy(dtype="datetime64[us]").view(np.uint64))
     codes, levels = pd.factorize(column)
     known = pd.util.hash_array(np.array([str(level) for level in levels], dtype=object), categorize=False)
-    return np.append(known, np.uint64(0))[codes]  # code -1, missing, takes the last
+    return np.append(known, np.uint64(0))[codes]  # code -1 (missing) indexes the last entry
 
 
 def scattered(values: Hashes) -> Hashes:
-    """Scatter 64-bit integers so that every bit of the result depends on every bit given.
+    """Mix 64-bit integers so that every bit of the result depends on every bit of the input, uint64 of the same shape.
 
     References
     ----------

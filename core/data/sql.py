@@ -1,7 +1,7 @@
 """SQL text for DuckDB: identifiers, literals, casts to the contract's types, and the hash of a row.
 
-Every cast follows one pattern: an expression that is NULL where the cell cannot be read, wrapped so that such a cell
-stops the query. The rows are then read again, once, to say which cells they were; a good source is read only once.
+Every cast is an expression that is NULL for a cell that cannot be read, wrapped so that such a cell stops the query.
+The rows are then read a second time to find the rejected cells; a source without such cells is read only once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 UNREADABLE = "a cell does not fit its column"
-"""What DuckDB says when a checked cast meets a cell it cannot read."""
+"""DuckDB's error message when a checked cast cannot read a cell."""
 
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
 _TRUE = "['true', 't', 'yes', 'y', '1', '1.0']"
@@ -22,19 +22,19 @@ _NO_VALUE = "chr(30)"
 
 
 def quoted(name: str) -> str:
-    """Name as an SQL identifier, whatever it contains."""
+    """Quote a name as an SQL identifier; it may contain any character."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """Text as an SQL string."""
+    """Quote a text as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def text_or_null(expression: str, missing: Iterable[str]) -> str:
-    """Build an expression: stripped text, NULL where nothing is left or it is one of ``missing``.
+    """Build an expression: the trimmed text, NULL if it is empty or one of ``missing``.
 
-    DuckDB's ``trim`` without a set of characters takes every Unicode space; with a set it is five times slower.
+    DuckDB's ``trim`` without a set of characters removes every Unicode space; with a set it is five times slower.
     """
     absent = sorted({"", *(text.strip() for text in missing)})
     if absent == [""]:
@@ -44,13 +44,13 @@ def text_or_null(expression: str, missing: Iterable[str]) -> str:
 
 
 def _is_among(expression: str, texts: str) -> str:
-    # Neither IN nor list_contains: the engine makes them a join, and a join of two threads forgets the rows' order.
+    # Neither IN nor list_contains: DuckDB turns them into a join, and a parallel join does not preserve row order.
     return f"list_position({texts}, {expression}) > 0"
 
 
 @dataclass(frozen=True)
 class Cast:
-    """How one raw column becomes a contract column.
+    """The cast of one raw column to a contract column.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class Cast:
 
     @property
     def problem(self) -> str | None:
-        """Say why no cell of the column can be read; None if some can."""
+        """Why no cell of the column can be read; None if cells can be read."""
         readable = {
             "VARCHAR": not self.found.startswith(("BLOB", "BIT", "STRUCT", "MAP", "UNION")) and "[" not in self.found,
             "DOUBLE": self._is_number or self.found in ("VARCHAR", "BOOLEAN"),
@@ -83,16 +83,16 @@ class Cast:
         }[self.wanted] or self._is_null
         if readable:
             return None
-        return f"column {self.column!r} holds {self.found} values and the model file declares {self.kind}"
+        return f"column {self.column!r}: the model file declares {self.kind}, the source has {self.found} values"
 
     @property
     def kind(self) -> str:
-        """What people call the wanted type."""
+        """Name of the wanted type for people."""
         return {"VARCHAR": "text", "DOUBLE": "a number", "BOOLEAN": "true or false", "TIMESTAMP": "a date"}[self.wanted]
 
     @property
     def value(self) -> str:
-        """Expression: the cell in the contract's type, NULL where it has no value or cannot be read."""
+        """Expression: the cell in the contract's type, NULL if it has no value or cannot be read."""
         name = quoted(self.column)
         if self._is_null:
             return f"NULL::{self.wanted}"
@@ -102,7 +102,7 @@ class Cast:
 
     @property
     def fits(self) -> str:
-        """Condition over :attr:`value` (bound as the column ``"=<column>"``): it is one the contract can hold."""
+        """Condition on :attr:`value` (bound as the column ``"=<column>"``): it is valid in the contract's type."""
         value = quoted(f"={self.column}")
         if self.wanted == "DOUBLE":
             return f"isfinite({value})"
@@ -112,13 +112,13 @@ class Cast:
 
     @property
     def absent(self) -> str:
-        """Condition: the cell has no value (not-a-number is none)."""
+        """Condition: the cell has no value; NaN counts as no value."""
         empty = f"{quoted(self.column)} IS NULL"
         return f"({empty} OR isnan({quoted(f'={self.column}')}))" if self.wanted == "DOUBLE" else empty
 
     @property
     def checked(self) -> str:
-        """Expression: the value, NULL where absent; stops the query at any other cell."""
+        """Expression: the value, NULL if the cell has none; any other cell stops the query with an error."""
         value = quoted(f"={self.column}")
         if self.wanted == "VARCHAR":
             return value
@@ -126,7 +126,7 @@ class Cast:
 
     @property
     def refused(self) -> str:
-        """Condition: the cell is the reason why a checked cast stops."""
+        """Condition: the cell stops a checked cast."""
         return f"(NOT coalesce({self.fits}, false) AND NOT coalesce({self.absent}, false))"
 
     @property
@@ -171,36 +171,46 @@ class Cast:
 
 
 def bound_sql(casts: Sequence[Cast], rows: str, *further: str) -> str:
-    """Query: of the relation ``rows`` each column as it is, and as its cast reads it, bound as ``"=<column>"``.
+    """Build a query of each column as it is in ``rows``, and its cast value bound as ``"=<column>"``.
 
-    Bound in a query of its own because DuckDB computes an expression twice that stands twice in a CASE.
+    The values are bound in a query of their own, because DuckDB computes an expression that occurs twice in a CASE
+    twice.
+
+    Parameters
+    ----------
+    casts
+        One per column.
+    rows
+        SQL of a relation with the raw columns.
+    further
+        SQL of further columns, added as they are.
     """
     columns = (f"{quoted(cast.column)}, {cast.value} AS {quoted(f'={cast.column}')}" for cast in casts)
     return f"SELECT {', '.join([*columns, *further])} FROM {rows}"  # noqa: S608 - every name is quoted
 
 
 def staged_sql(casts: Sequence[Cast], rows: str) -> str:
-    """Query: the relation ``rows`` with exactly the contract's columns, in order and type."""
+    """Build a query of the relation ``rows`` with exactly the contract's columns, in their order and types."""
     checked = ", ".join(f"{cast.checked} AS {quoted(cast.column)}" for cast in casts)
     return f"SELECT {checked} FROM ({bound_sql(casts, rows)})"  # noqa: S608 - every name is quoted
 
 
 def row_hash_sql(columns: Iterable[str], types: Mapping[str, str] | None = None) -> str:
-    """Expression: a UBIGINT per row of a staged file, over the given columns in any order.
+    """Build an expression: a hash (UBIGINT) per row of a staged file, independent of the order of the columns.
 
-    A cell counts by its content, not by its type, so that the hash survives a move between the contract's kinds:
-    numbers (also as text) by the 64 bits of the double, words for true and false as 1 and 0, dates (also as text
-    without offset) as microseconds, all else as stripped text. Whole numbers of 16 digits and more are text, since a
-    double cannot tell neighbours apart. The bits are written out in place of the number because DuckDB needs half the
-    time for it; md5 is used because DuckDB promises nothing about its ``hash`` from release to release.
+    A cell is hashed by its content, not by its type, so that the hash does not change when a column changes its kind in
+    the contract: numbers (also as text) by the 64 bits of the double, words for true and false as 1 and 0, dates (also
+    as text without offset) as microseconds, other cells as trimmed text. Integers of 16 digits and more are hashed as
+    text, because a double cannot represent all of them. The bits are formatted instead of the number because this takes
+    DuckDB half the time; md5 is used because DuckDB's ``hash`` may change between releases.
 
     Parameters
     ----------
     columns
         At least one column of the file.
     types
-        Their DuckDB types (:func:`core.data.columns.column_types`). Without them the hash is the same and takes twice
-        as long.
+        DuckDB types by column (:func:`core.data.columns.column_types`). Without them the hash is the same and takes
+        twice as long.
     """
     known = types or {}
     cells = (_cell_sql(quoted(name), known.get(name, "VARCHAR")) for name in sorted(columns))
@@ -214,7 +224,7 @@ def _cell_sql(name: str, kind: str) -> str:
         return _bits(name)
     if kind == "BOOLEAN":
         return _bits(f"{name}::TINYINT")
-    # Correct for every type, which is what lets the types be left out.
+    # Correct for every type, so the types are optional.
     text = f"{name}::VARCHAR"
     long = f"length({text}) > 15 AND regexp_full_match({text}, '[+-]?\\d{{16,}}')"
     number = _bits(f"nullif(try_cast({name} AS DOUBLE), 'nan'::DOUBLE)")
@@ -226,5 +236,5 @@ def _cell_sql(name: str, kind: str) -> str:
 
 
 def _bits(number: str) -> str:
-    # Adding zero makes minus zero plus zero.
+    # Adding 0.0 turns -0.0 into 0.0.
     return f"({number}::DOUBLE + 0.0)::BIT::UBIGINT::VARCHAR"

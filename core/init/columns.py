@@ -1,7 +1,7 @@
 """Infer a model file from statistics of a data set's columns.
 
-Everything here is a pure decision over :class:`ColumnStatistics`. Each decision carries the sentence that justifies it;
-the sentences become the comments of the model file.
+Every function is a pure decision on :class:`ColumnStatistics`. Each decision has a sentence with its reason, which
+becomes a comment of the model file.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from core.text import number, percent, short
 
 Kind = Literal["numeric", "categorical", "boolean", "dates", "ignored"]
 Why = dict[tuple[str, ...], str]
-"""Reason per place of the model file: ``("features", "numeric", "age")``."""
+"""Reason by place in the model file, such as ``("features", "numeric", "age")``."""
 
 MISSING_MARKERS = frozenset(
     {"", "?", "na", "n/a", "#n/a", "null", "nan", "none", "nil", "-", "--", ".", "unknown", "missing"}
 )
-"""Texts (lower case, trimmed) that mean *no value* among numbers and dates."""
+"""Texts (lower case, trimmed) that mean *no value* in a column of numbers or dates."""
 
 LEVEL_MARKERS = frozenset({"?", "na", "n/a", "#n/a", "null", "nan"})
-"""The ones that mean it among words too; ``unknown``, ``none`` and ``-`` may be answers, they stay levels."""
+"""Texts that mean *no value* in a text column too; ``unknown``, ``none`` and ``-`` may be answers and stay levels."""
 
 MAX_STRANGE_TEXTS = 10
-"""Different other texts a column of numbers or dates may hold and still be one."""
+"""Maximum number of distinct other texts in a column that still counts as one of numbers or dates."""
 
 MAX_CLASSES = 50
 MAX_CODED_CLASSES = 20
 FEW_LEVELS = 30
 MAX_CATEGORY_LEVELS = 1000
 MIN_ROWS_PER_LEVEL = 10
-"""On average, where there are more than ``FEW_LEVELS``: rarer levels teach a model the rows, not the world."""
+"""Minimum mean rows per level in a column of more than ``FEW_LEVELS`` levels: a model overfits rarer levels."""
 
 SLICE_LEVELS = range(2, 11)
 MAX_SLICES = 3
@@ -55,7 +55,7 @@ IDENTIFIER_WORDS = frozenset({"id", "ids", "uuid", "guid", "pk", "rowid", "index
 
 @dataclass(frozen=True)
 class ColumnStatistics:
-    """What is known of one column, over all rows.
+    """Statistics of one column over all rows.
 
     Parameters
     ----------
@@ -64,27 +64,28 @@ class ColumnStatistics:
     type_name
         Type in the source (DuckDB's name).
     n_rows, n_missing
-        All rows, and those with no value: NULL, or one of ``markers``.
+        Number of all rows, and of rows without a value: NULL, or a text that means no value.
     n_distinct
-        Different values; exact where it decides something, else within a few percent.
+        Number of distinct values; exact if a decision depends on it, otherwise within a few percent.
     n_numbers, n_integers, n_infinite, n_dates
-        Rows whose value reads as a finite number, as a whole one, as an infinite one, as a date.
+        Number of rows whose value parses as a finite number, as an integer, as an infinite number, as a date.
     minimum, maximum, mean, std
-        Of the finite numbers; None where there are none.
+        Statistics of the finite numbers; None if there are none.
     earliest, latest
-        Of the dates.
+        Range of the dates; None if there are none.
     levels
-        Values with their rows, the most frequent first; empty where there are too many to matter.
+        Values with their number of rows, the most frequent first; empty if there are too many for a category.
     mean_length, n_with_space
-        Of the values as text.
+        Mean number of characters of the values as text, and number of rows whose text has a space.
     row_correlation
-        Whole numbers that are all different: Spearman's correlation with the row's position.
+        Distinct integers: Spearman's correlation with the row's position, -1 to 1.
     time_correlation
-        Numbers: Pearson's correlation with the declared time.
+        Numbers: Pearson's correlation with the declared time, -1 to 1.
     example
         Text columns: one of the values.
     strange
-        Values with their rows that keep the column from being one of numbers or dates, the most frequent first.
+        Values that do not parse in a column that could otherwise be one of numbers or dates, with their number of rows,
+        the most frequent first.
     """
 
     name: str
@@ -112,17 +113,17 @@ class ColumnStatistics:
 
     @property
     def n_values(self) -> int:
-        """Rows that hold a value."""
+        """Number of rows with a value."""
         return self.n_rows - self.n_missing
 
     @property
     def missing_share(self) -> float:
-        """Share of rows without a value."""
+        """Share of rows without a value, 0 to 1."""
         return self.n_missing / self.n_rows if self.n_rows else 0.0
 
     @property
     def is_boolean_type(self) -> bool:
-        """Whether the source itself says boolean."""
+        """Whether the source's type is boolean."""
         return self.type_name == "BOOLEAN"
 
     @property
@@ -137,23 +138,23 @@ class ColumnStatistics:
 
     @property
     def is_integer(self) -> bool:
-        """Whether every value is a whole number."""
+        """Whether every value is an integer."""
         return 0 < self.n_values == self.n_integers
 
     @property
     def is_nested(self) -> bool:
-        """Whether the source holds lists, records or bytes in it."""
+        """Whether the source's type is a list, a record or bytes."""
         return bool(re.search(r"\[|STRUCT|MAP|BLOB|UNION|BIT|VARIANT", self.type_name))
 
     @property
     def spells_boolean(self) -> bool:
-        """Whether it holds exactly two values that read as yes and no."""
+        """Whether the column has exactly two values that mean yes and no."""
         return frozenset(text.strip().lower() for text, _ in self.levels) in BOOLEAN_PAIRS and self.n_distinct == 2
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A kind of column and why."""
+    """The kind of a column, and the reason for it."""
 
     kind: Kind
     why: str
@@ -161,16 +162,20 @@ class Decision:
 
 @dataclass(frozen=True)
 class TargetDecision:
-    """What is to be predicted.
+    """The task, inferred from the target.
 
     Parameters
     ----------
     task
         ``binary``, ``multiclass`` or ``regression``.
+    why
+        Reason for the task.
     positive
-        Binary: the class whose probability is predicted.
+        Binary: the class whose probability is predicted; otherwise None.
+    why_positive
+        Reason for the positive class; empty if there is none.
     classes
-        Labels with their rows, the most frequent first; empty for regression.
+        Labels with their number of rows, the most frequent first; empty for regression.
     """
 
     task: Literal["binary", "multiclass", "regression"]
@@ -181,20 +186,20 @@ class TargetDecision:
 
 
 def missing_texts(texts: Mapping[str, Iterable[tuple[str, int]]], numbers: Iterable[str]) -> dict[str, str]:
-    """Texts that mean *no value*, with why.
+    """Return the texts that mean *no value*, each with the reason.
 
     Parameters
     ----------
     texts
-        Column: values with their rows that read neither as a number nor as a date.
+        By column: values that parse neither as a number nor as a date, with their number of rows.
     numbers
-        Columns that are numbers or dates but for these values: there, every one of them means no value. In the
-        other columns only the classic markers do.
+        Columns of numbers or dates apart from these values: there, each of the values means no value. In other columns
+        only :data:`LEVEL_MARKERS` do.
 
     Examples
     --------
     >>> missing_texts({"age": [("?", 3)], "job": [("unknown", 9)]}, numbers=["age"])
-    {'?': "keeps 'age' from being a number or a date (3 rows)"}
+    {'?': "the other values of 'age' are numbers or dates (3 rows)"}
     """
     found: dict[str, str] = {}
     clean = set(numbers)
@@ -203,16 +208,23 @@ def missing_texts(texts: Mapping[str, Iterable[tuple[str, int]]], numbers: Itera
             if text in found:
                 continue
             if column in clean:
-                found[text] = f"keeps {short(column)} from being a number or a date ({_rows(n_rows)})"
+                found[text] = f"the other values of {short(column)} are numbers or dates ({_rows(n_rows)})"
             elif text.strip().lower() in LEVEL_MARKERS:
-                found[text] = f"a usual sign of no value, in {short(column)} ({_rows(n_rows)})"
+                found[text] = f"a common marker of a missing value, in {short(column)} ({_rows(n_rows)})"
     return found
 
 
 def reads_as_one(n_parsed: int, strange: Iterable[tuple[str, int]]) -> bool:
-    """Whether a column is one of numbers (or dates) but for texts that mean no value.
+    """Return whether a column is one of numbers (or dates) apart from texts that mean no value.
 
-    Known markers may be many; other texts only few, and rare.
+    Any number of rows may have a text of :data:`MISSING_MARKERS`; other texts must be few and rare.
+
+    Parameters
+    ----------
+    n_parsed
+        Number of rows that parse as a number (or as a date).
+    strange
+        The other values with their number of rows.
 
     Examples
     --------
@@ -229,18 +241,21 @@ def target_decision(target: ColumnStatistics) -> TargetDecision:
     Raises
     ------
     SchemaError
-        The target holds no value, one value, dates, infinite numbers, too many texts, or a class of one row.
+        The target has no value, one value, dates, infinite numbers, too many texts, or a class with one row.
     """
     name = short(target.name)
     if not target.n_values:
-        raise SchemaError(f"target {name} holds no value in any of {_rows(target.n_rows)}; name another --target")
+        raise SchemaError(f"target {name} has no value in any of {_rows(target.n_rows)}; choose another --target")
     if target.n_distinct < 2:
         raise SchemaError(
             f"target {name} is constant ({short(target.levels[0][0])} in all {_rows(target.n_values)}); "
-            "a model needs at least two different values: name another --target or bring more rows"
+            "a model needs at least two different values: choose another --target or add rows with another value"
         )
     if target.n_infinite:
-        raise SchemaError(f"target {name} is infinite in {_rows(target.n_infinite)}; remove or correct them")
+        raise SchemaError(
+            f"target {name} must be finite, found infinite values in {_rows(target.n_infinite)}; "
+            "remove or correct these rows"
+        )
     if target.n_distinct == 2:
         return _binary_decision(target)
     if target.is_number:
@@ -249,18 +264,18 @@ def target_decision(target: ColumnStatistics) -> TargetDecision:
 
 
 def column_decision(column: ColumnStatistics) -> Decision:
-    """Decide what kind of feature a column is, by itself.
+    """Decide what kind of feature a column is, from its own statistics only.
 
     Raises
     ------
     SchemaError
-        It holds infinite numbers.
+        The column has infinite numbers.
     """
     decision = _unusable(column) or _boolean(column) or _date(column) or _number(column) or _text(column)
     if decision.kind == "numeric" and column.n_infinite:
         raise SchemaError(
-            f"column {short(column.name)} is infinite in {_rows(column.n_infinite)}; a model needs finite numbers: "
-            "replace them by the true value or leave them empty"
+            f"column {short(column.name)} must be finite, found infinite values in {_rows(column.n_infinite)}; "
+            "correct them or leave them empty"
         )
     return decision
 
@@ -276,23 +291,23 @@ def _shares(classes: Iterable[tuple[str, int]], total: int, limit: int = 4) -> s
 
 
 def _binary_decision(target: ColumnStatistics) -> TargetDecision:
-    _refuse_lonely_classes(target)
+    _refuse_single_row_classes(target)
     classes = target.levels
-    word = _sign_of_yes([text for text, _ in classes])
+    word = _positive_word([text for text, _ in classes])
     rarer = min(classes, key=lambda level: (level[1], level[0]))[0]
-    why = "the usual sign of yes" if word is not None else "the rarer class"
+    why = "the usual label of the positive class" if word is not None else "the rarer class"
     return TargetDecision(
         task="binary",
-        why=f"{short(target.name)} holds two values: {_shares(classes, target.n_values)}",
+        why=f"{short(target.name)} has two values: {_shares(classes, target.n_values)}",
         positive=word if word is not None else rarer,
-        why_positive=f"{why}: the model gives its probability",
+        why_positive=f"{why}: the model predicts its probability",
         classes=classes,
     )
 
 
-def _sign_of_yes(labels: list[str]) -> str | None:
+def _positive_word(labels: list[str]) -> str | None:
     lower = [label.strip().lower() for label in labels]
-    # Beside a 2 or a 7, a 1 is only a code.
+    # A 1 means yes only together with a 0 or a -1; together with a 2 it is a code.
     words = set(POSITIVE_WORDS) - (set() if {"0", "-1"} & set(lower) else {"1"})
     return next((label for label, word in zip(labels, lower, strict=True) if word in words), None)
 
@@ -308,43 +323,48 @@ def _number_decision(target: ColumnStatistics) -> TargetDecision:
     )
     span = f"from {number(low)} to {number(high)}"
     if coded:
-        why = f"{target.n_distinct} whole numbers {span} read as classes; for amounts: regression (estimator, gate too)"
+        why = (
+            f"{target.n_distinct} whole numbers {span}, taken as classes; if they are amounts, set regression "
+            "(and estimator, gate)"
+        )
         return TargetDecision(task="multiclass", why=why, classes=target.levels)
     about = "about " if target.n_distinct > 1000 else ""
     return TargetDecision(
-        task="regression", why=f"{short(target.name)} holds {about}{target.n_distinct:,} different numbers {span}"
+        task="regression", why=f"{short(target.name)} has {about}{target.n_distinct:,} different numbers {span}"
     )
 
 
 def _text_decision(target: ColumnStatistics) -> TargetDecision:
     name = short(target.name)
     if target.is_date:
-        raise SchemaError(f"target {name} holds dates; predict a number or a class derived from it instead")
+        raise SchemaError(
+            f"target {name}: expected numbers or classes, found dates; derive a number or a class from them"
+        )
     if target.n_distinct > MAX_CLASSES:
         example = f" (such as {short(target.example)})" if target.example else ""
         raise SchemaError(
-            f"target {name} holds {target.n_distinct:,} different texts{example}; expected numbers, or at most "
-            f"{MAX_CLASSES} classes: clean it or name another --target"
+            f"target {name} has {target.n_distinct:,} different texts{example}; expected numbers, or at most "
+            f"{MAX_CLASSES} classes: merge its classes or choose another --target"
         )
-    _refuse_lonely_classes(target)
+    _refuse_single_row_classes(target)
     why = f"{target.n_distinct} classes: {_shares(target.levels, target.n_values)}"
     return TargetDecision(task="multiclass", why=why, classes=target.levels)
 
 
-def _refuse_lonely_classes(target: ColumnStatistics) -> None:
-    lonely = [short(text) for text, n in target.levels if n < 2]
-    if lonely:
+def _refuse_single_row_classes(target: ColumnStatistics) -> None:
+    single = [short(text) for text, n in target.levels if n < 2]
+    if single:
         raise SchemaError(
-            f"target {short(target.name)}: {len(lonely)} of its classes have one row only ({', '.join(lonely[:5])}); "
-            "each class needs at least two, to learn from and to be judged on: merge or remove them"
+            f"target {short(target.name)}: {len(single)} of its classes have only one row ({', '.join(single[:5])}); "
+            "each class needs at least two, one for training and one for the holdout: merge or remove these classes"
         )
 
 
 def _unusable(column: ColumnStatistics) -> Decision | None:
     if column.is_nested:
-        return Decision("ignored", f"holds {column.type_name.lower()[:40]}, not single values")
+        return Decision("ignored", f"has values of type {column.type_name.lower()[:40]}, not single values")
     if not column.n_values:
-        return Decision("ignored", "holds no value in any row")
+        return Decision("ignored", "no value in any row")
     if column.n_distinct == 1 and not column.n_missing:
         return Decision("ignored", "the same value in every row")
     return None
@@ -373,8 +393,8 @@ def _number(column: ColumnStatistics) -> Decision | None:
     stored_alike = len(column.levels) == column.n_distinct  # '1' and '1.0' would be two levels
     if named_id and (_has_too_many_levels(column) or not stored_alike):
         return Decision("ignored", f"named like an identifier, {column.n_distinct:,} different numbers")
-    # Other codes stay numbers: trees cut them apart anyway, and their order is often worth something (seasons 1 to 4
-    # as levels cost 8 % RMSE on bike rentals).
+    # Other codes stay numbers: trees can split them, and their order is often informative (seasons 1 to 4 as levels
+    # raised the RMSE by 8 % on bike rentals).
     if named_id or (stored_alike and column.is_integer and column.n_distinct == 2):
         return Decision("categorical", f"a code: {_levels(column)}{_missing(column)}")
     what = "whole numbers" if column.is_integer else "numbers"
@@ -384,14 +404,13 @@ def _number(column: ColumnStatistics) -> Decision | None:
 
 def _text(column: ColumnStatistics) -> Decision:
     if column.n_distinct >= 0.95 * column.n_values and column.n_values >= 20:
-        wordy = column.mean_length > 40 or column.n_with_space > 0.5 * column.n_values
-        what = "free text" if wordy else "an identifier"
-        return Decision(
-            "ignored", _unread(column) or f"{what}: {column.n_distinct:,} different values in {_rows(column.n_values)}"
-        )
+        is_prose = column.mean_length > 40 or column.n_with_space > 0.5 * column.n_values
+        what = "free text" if is_prose else "an identifier"
+        count = f"{column.n_distinct:,} different values in {_rows(column.n_values)}"
+        return Decision("ignored", _notation_advice(column) or f"{what}: {count}")
     if _has_too_many_levels(column):
         too_many = f"text with {column.n_distinct:,} different values, too many to learn from"
-        return Decision("ignored", _unread(column) or f"{too_many}; such as {short(column.example, 20)}")
+        return Decision("ignored", _notation_advice(column) or f"{too_many}; such as {short(column.example, 20)}")
     return Decision("categorical", f"{_levels(column)}{_missing(column)}")
 
 
@@ -400,8 +419,8 @@ def _has_too_many_levels(column: ColumnStatistics) -> bool:
     return thin or column.n_distinct > MAX_CATEGORY_LEVELS or len(column.levels) > MAX_CATEGORY_LEVELS
 
 
-def _unread(column: ColumnStatistics) -> str | None:
-    """Say how to rewrite a column of dates or numbers in a notation that is not read; None where it is neither."""
+def _notation_advice(column: ColumnStatistics) -> str | None:
+    """Return how to rewrite dates or numbers in an unsupported notation; None if the values are neither."""
     example = short(column.example, 24)
     if re.fullmatch(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}.*", column.example):
         return f"dates, but not year first ({example}); rewrite as 2026-01-31 to learn from them"
@@ -411,7 +430,7 @@ def _unread(column: ColumnStatistics) -> str | None:
 
 
 def _is_row_number(column: ColumnStatistics) -> bool:
-    """Whether whole numbers only count the rows: each once, and without wide gaps or in the file's order."""
+    """Return whether integers only number the rows: each occurs once, without wide gaps or in the order of the file."""
     if not column.is_integer or column.n_distinct < column.n_values or column.n_values < 20:
         return False
     span = (column.maximum or 0.0) - (column.minimum or 0.0) + 1
@@ -419,7 +438,7 @@ def _is_row_number(column: ColumnStatistics) -> bool:
 
 
 def name_words(name: str) -> list[str]:
-    """Words of a column's name, lower case.
+    """Return the words of a column's name, lower case.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Put the inferred decisions together into a model file, and write it as YAML with a comment beside each of them."""
+"""Assemble the inferred decisions into a model file, and write it as YAML with the reason of each as a comment."""
 
 from __future__ import annotations
 
@@ -17,45 +17,49 @@ KINDS = ("numeric", "categorical", "boolean", "dates", "ignored")
 COMMENT_COLUMN = 44
 MAX_COMMENT = 110
 ROWS_TO_JUDGE_BY = 200_000
-"""Holdout rows beyond which a larger holdout tells nothing more: the interval of an AUC is ±0.002 there."""
+"""Maximum holdout rows: here the interval of an AUC is ±0.002, and a larger holdout hardly narrows it."""
 
 LARGE_LEAF = 50
 MIN_ROWS_TO_STOP_EARLY = 1000
 MIN_CLASS_TO_STOP_EARLY = 50
-"""Rows (of the smallest class) from which a tenth of them can say when to stop."""
+"""Minimum rows (in all, of the smallest class) for early stopping, which validates on a tenth of the rows."""
 
 
 USUAL_MIN_ROWS = 100
 LEAST_MIN_ROWS = 30
-"""Clean holdout rows the gate asks for: its default, and the fewest that a model file can ask for."""
+"""Clean holdout rows that the gate requires: its default, and the minimum that a model file can set."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that was found out about a data set.
+    """Everything that was inferred about a data set.
 
     Parameters
     ----------
     name
-        The model's.
+        Name of the model.
     source
         Section ``source`` without ``missing``.
     columns
         Statistics of each column that a model file can name.
+    target
+        Name of the target column.
     goal
-        What is predicted.
+        The task.
     kinds
-        Kind of each feature and of each ignored column, with why.
+        Kind of each feature and of each ignored column, with the reason.
     missing
-        Texts that mean no value, with why.
+        Texts that mean no value, with the reason.
+    time, key
+        Names of the time column and of the key column; None if there is none.
     key_is_unique
-        Whether each key stands in one row; meaningless without a key.
+        Whether each key occurs in one row; without meaning if there is no key.
     n_keys
-        Different keys.
+        Number of distinct keys.
     baseline
-        Regression: root mean squared error of predicting the mean.
+        Regression: root mean squared error of predicting the mean, in units of the target.
     n_repeats
-        Rows with the same features as an earlier row.
+        Number of rows with the same features as an earlier row.
     """
 
     name: str
@@ -74,19 +78,19 @@ class Findings:
 
     @property
     def n_rows(self) -> int:
-        """Rows of the source."""
+        """Number of rows of the source."""
         return self.columns[self.target].n_rows
 
 
 def model_content(found: Findings) -> tuple[dict[str, Any], Why]:
-    """Content of the model file, and the reason of each inferred value.
+    """Return the content of the model file, and the reason for each inferred value.
 
     Returns
     -------
     content
         Plain values, valid for :class:`config.schema.ModelConfig`.
     why
-        Reason per place: ``("gate", "floor")``; an item of a list is named by its value.
+        Reason by place, such as ``("gate", "floor")``; the place of a list item ends with its value.
     """
     why: Why = {}
     content: dict[str, Any] = {"model": found.name, "task": found.goal.task, "source": _source(found, why)}
@@ -94,13 +98,13 @@ def model_content(found: Findings) -> tuple[dict[str, Any], Why]:
     content |= _roles(found, why)
     content["features"] = _features(found, why)
     content["validation"] = {"suite": f"config/expectations/{found.name}.json", "max_quarantine": 0.02}
-    why[("validation", "max_quarantine")] = "share of rows that may be set aside; above it the batch is refused"
+    why[("validation", "max_quarantine")] = "maximum share of rows to set aside; above it the batch is refused"
     content["training"] = _training(found, why)
     slices = _slices(found)
     if slices:
         content["evaluation"] = {"slices": slices}
         why[("evaluation", "slices")] = (
-            "metrics per level of these columns; the gate refuses a version that gets worse on one"
+            "metrics per level of these columns; the gate refuses a version that is worse on one of them"
         )
     content["gate"] = _gate(found, content["training"]["holdout"], why)
     content["drift"] = _drift(found, why)
@@ -110,22 +114,24 @@ def model_content(found: Findings) -> tuple[dict[str, Any], Why]:
 
 
 def model_text(content: Mapping[str, Any], why: Why, headline: Sequence[str]) -> str:
-    """YAML of a model file, one list item a line, each reason as a comment at its line's end.
+    """Write a model file as YAML, one list item per line, with each reason as a comment at the end of its line.
 
     Parameters
     ----------
-    content, why
-        From :func:`model_content`.
+    content
+        Values of the model file, from :func:`model_content`.
+    why
+        Reason by place, from :func:`model_content`.
     headline
-        Comment lines at the top.
+        Comment lines at the top, without ``#``.
     """
     from ruamel.yaml import YAML
 
     yaml = YAML()
-    yaml.width = 1 << 30  # a folded line would leave its comment behind
+    yaml.width = 1 << 30  # no line breaks inside a value: its comment would be at another line
     yaml.allow_unicode = True
     yaml.indent(mapping=2, sequence=4, offset=2)
-    # Left out, as the library does, it would read as forgotten.
+    # The library writes None as an empty value, which looks like a forgotten one.
     yaml.representer.add_representer(type(None), _null)
     tree = _annotated(content, (), why)
     stream = io.StringIO()
@@ -153,7 +159,7 @@ def _annotated(node: Any, path: tuple[str, ...], why: Why) -> Any:
         items = CommentedSeq(_annotated(value, (*path, str(value)), why) for value in node)
         _comment(items, ((place, (*path, str(value))) for place, value in enumerate(node)), why)
         if node and all(isinstance(value, int) for value in node):
-            items.fa.set_flow_style()  # [2, 3] is one setting, not a list of things
+            items.fa.set_flow_style()  # numbers such as [2, 3] are one setting and fit on one line
         return items
     return _scalar(node)
 
@@ -165,13 +171,13 @@ def _comment(tree: Any, places: Iterable[tuple[Any, tuple[str, ...]]], why: Why)
 
 
 def _one_line(reason: str) -> str:
-    """Comment text without anything that would end the comment or the terminal's line."""
+    """Return a reason as comment text without line breaks and control characters, at most ``MAX_COMMENT`` long."""
     clean = "".join(character if character.isprintable() else "�" for character in reason)
     return clean if len(clean) <= MAX_COMMENT else clean[: MAX_COMMENT - 1] + "…"
 
 
 def _scalar(value: Any) -> Any:
-    """Quote every text that is no plain word: readers of YAML 1.1 take ``no``, ``1`` or ``12:30`` for other things."""
+    """Quote every text that is not a plain word: YAML 1.1 parses ``no``, ``1`` and ``12:30`` as other types."""
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString, SingleQuotedScalarString
 
     if not isinstance(value, str):
@@ -184,7 +190,7 @@ def _scalar(value: Any) -> Any:
 
 def _source(found: Findings, why: Why) -> dict[str, Any]:
     why |= {("source", "missing", text): reason for text, reason in found.missing.items()}
-    why[("source", "missing")] = "texts that mean: no value"
+    why[("source", "missing")] = "texts that mean 'no value'"
     return {**found.source, "missing": ["", *found.missing]}
 
 
@@ -192,19 +198,19 @@ def _roles(found: Findings, why: Why) -> dict[str, Any]:
     content: dict[str, Any] = {"target": found.target}
     unlabelled = found.columns[found.target].n_missing
     if unlabelled:
-        why[("target",)] = f"{unlabelled:,} rows have none; they are stored, not trained on"
+        why[("target",)] = f"{unlabelled:,} rows have no target; they are stored, but not trained on"
     if found.goal.positive is not None:
         content["positive"] = found.goal.positive
         why[("positive",)] = found.goal.why_positive
     if found.time is not None:
         content["time"] = found.time
-        why[("time",)] = "orders the rows: the newest judge; list it under features.dates too if seasons matter"
+        why[("time",)] = "the newest rows are the holdout; list it under features.dates too if seasons matter"
     if found.key is not None:
         content |= {"key": found.key, "key_is_unique": found.key_is_unique}
         why[("key_is_unique",)] = (
-            "each key stands in one row; a later row with it replaces the earlier"
+            "each key occurs in one row; a later row with the same key replaces the earlier one"
             if found.key_is_unique
-            else f"{found.n_keys:,} keys in {found.n_rows:,} rows: they repeat, every row counts"
+            else f"{found.n_keys:,} keys in {found.n_rows:,} rows: keys repeat, and every row is used"
         )
     return content
 
@@ -217,7 +223,7 @@ def _features(found: Findings, why: Why) -> dict[str, list[str]]:
             features[kind] = names
         why |= {("features", kind, name): found.kinds[name].why for name in names}
     if "ignored" in features:
-        why[("features", "ignored")] = "stored with the data, never learnt from"
+        why[("features", "ignored")] = "stored with the data, not used as features"
     return features
 
 
@@ -226,13 +232,13 @@ def _training(found: Findings, why: Why) -> dict[str, Any]:
     n_labelled = found.columns[found.target].n_values
     holdout = holdout_share(n_labelled)
     place = ("training",)
-    why[(*place, "estimator")] = "takes missing values, needs no scaling, fast on many rows"
-    why[(*place, "params")] = "a good start for this number of rows; 'search' beside it would tune them"
-    why[(*place, "holdout")] = "share of rows set aside to judge the model, never trained on"
+    why[(*place, "estimator")] = "accepts missing values, needs no scaling, is fast on many rows"
+    why[(*place, "params")] = "defaults for this number of rows; add a section 'search' beside 'params' to tune them"
+    why[(*place, "holdout")] = "share of rows that evaluate the model and are never trained on"
     smallest = min((n for _, n in found.goal.classes), default=n_labelled)
     cv = _folds(n_labelled, smallest)
     why[(*place, "cv")] = "folds of cross-validation" + (
-        "" if cv == 5 else ": fewer than the usual 5, " + _fewer(n_labelled)
+        "" if cv == 5 else ": fewer than the usual 5, because " + _fewer(n_labelled)
     )
     return {
         "estimator": f"sklearn.ensemble.HistGradientBoosting{family}",
@@ -243,7 +249,7 @@ def _training(found: Findings, why: Why) -> dict[str, Any]:
 
 
 def holdout_share(n_labelled: int) -> float:
-    """Share of rows that judge.
+    """Return the share of rows for the holdout, 0.01 to 0.2, so that it has at most :data:`ROWS_TO_JUDGE_BY` rows.
 
     Examples
     --------
@@ -254,12 +260,23 @@ def holdout_share(n_labelled: int) -> float:
 
 
 def boosting_params(task: str, n_labelled: int, smallest_class: int, *, in_time_order: bool = False) -> dict[str, Any]:
-    """Parameters of histogram gradient boosting by the task and the number of rows.
+    """Return parameters of histogram gradient boosting for a task and a number of rows.
 
-    Slow learning with some of the columns per split, stopped early, was chosen on the four public sets of
-    ``benchmarks/quality.py``, where it beats hand-written boosting on random holdouts. For classes, larger leaves hold
-    better when the world drifts; numbers judged on the newest rows do better with fewer leaves. Few rows are not cut
-    once more to stop by; with many, larger steps save time.
+    A low learning rate with a share of the columns per split and early stopping was chosen on the four public data sets
+    of ``benchmarks/quality.py``, where it beats hand-tuned boosting on random holdouts. For classes, larger leaves are
+    more robust to drift; for regression judged on the newest rows, fewer leaves are better. With few rows there is no
+    early stopping, because its validation rows would be too few; with many rows, a higher learning rate saves time.
+
+    Parameters
+    ----------
+    task
+        ``binary``, ``multiclass`` or ``regression``.
+    n_labelled
+        Number of labelled rows.
+    smallest_class
+        Number of rows of the smallest class; regression: ``n_labelled``.
+    in_time_order
+        Whether the holdout is the newest rows.
     """
     basis: dict[str, Any] = {"learning_rate": 0.05, "max_features": 0.75 if task == "regression" else 0.5}
     if n_labelled < MIN_ROWS_TO_STOP_EARLY or smallest_class < MIN_CLASS_TO_STOP_EARLY:
@@ -278,11 +295,11 @@ def _folds(n_labelled: int, smallest: int) -> int:
 
 
 def _fewer(n_labelled: int) -> str:
-    return "each sees enough rows" if n_labelled > ROWS_TO_JUDGE_BY else "the smallest class has few rows"
+    return "each fold has enough rows" if n_labelled > ROWS_TO_JUDGE_BY else "the smallest class has few rows"
 
 
 def _slices(found: Findings) -> list[str]:
-    """Columns with a few levels, those whose smallest level has the most rows first."""
+    """Choose columns with a few levels, preferring those whose smallest level has the most rows."""
     candidates = [
         (min(n for _, n in column.levels), name)
         for name, decision in found.kinds.items()
@@ -299,7 +316,7 @@ def _gate(found: Findings, holdout: float, why: Why) -> dict[str, Any]:
     metric, floor, reason = _floor(found, holdout)
     why[("gate", "floor")] = reason
     why[("gate", "mode")] = (
-        "a better version takes over; 'manual' waits for 'perennial approve', 'dry_run' only records"
+        "promotes a better version; 'manual' waits for 'perennial approve', 'dry_run' only records the verdict"
     )
     return {"metric": metric, "floor": floor, **_min_rows(found, holdout, why), "mode": "enabled"}
 
@@ -307,13 +324,13 @@ def _gate(found: Findings, holdout: float, why: Why) -> dict[str, Any]:
 def _drift(found: Findings, why: Why) -> dict[str, Any]:
     content: dict[str, Any] = {"psi": 0.1, "window_rows": 1000, "min_rows": 200, "persistence": [2, 3]}
     reasons = {
-        "psi": "a column drifts above this, where chance alone would not make it so large",
-        "window_rows": "the newest batches that hold this many rows are compared with the training rows",
-        "min_rows": "fewer rows say nothing",
-        "persistence": "drift in 2 of the last 3 windows counts; one may pass",
-        "cooldown_hours": "after a recommended retraining none is recommended for so long",
-        "label_delay_days": "labels of younger rows are not complete and not judged by",
-        "retrain_on": "drift that harms the performance; 'drift': any drift, 'never': only tell",
+        "psi": "a column drifts if its PSI is above this and above what chance explains",
+        "window_rows": "a window is the newest batches with at least this many rows; compared with the training rows",
+        "min_rows": "a window with fewer rows is not judged",
+        "persistence": "drift counts if 2 of the last 3 windows show it",
+        "cooldown_hours": "minimum hours between two recommended retrainings",
+        "label_delay_days": "rows younger than this are not evaluated: their labels are incomplete",
+        "retrain_on": "retrain on drift that harms performance; 'drift': on any drift, 'never': only report",
     }
     content["cooldown_hours"] = 24
     if found.time is not None:
@@ -325,9 +342,9 @@ def _drift(found: Findings, why: Why) -> dict[str, Any]:
 
 def _retrain(why: Why) -> dict[str, Any]:
     reasons = {
-        "cooldown_hours": "after a retraining began none begins for so long, whoever asks",
-        "per_week": "retrainings in any seven days",
-        "min_new_labels": "labelled rows the champion has not seen; with fewer there is nothing to learn",
+        "cooldown_hours": "minimum hours between two retrainings, whatever the trigger",
+        "per_week": "maximum retrainings in any seven days",
+        "min_new_labels": "minimum labelled rows that the champion was not trained on",
     }
     why |= {("retrain", name): reason for name, reason in reasons.items()}
     return {"cooldown_hours": 1, "per_week": 20, "min_new_labels": 1}
@@ -335,10 +352,10 @@ def _retrain(why: Why) -> dict[str, Any]:
 
 def _schedule(why: Why) -> dict[str, Any]:
     reasons = {
-        "ingest": "when flows run by themselves, as cron: minute, hour, day, month, weekday; null: never",
-        "monitor": "new data is looked at anyway, as soon as it is versioned",
-        "retrain": "e.g. 0 3 * * 1, each Monday at three",
-        "timezone": "of these times",
+        "ingest": "when the flow runs, as cron: minute, hour, day, month, weekday; null: never",
+        "monitor": "new data is also monitored as soon as it is versioned",
+        "retrain": "for example '0 3 * * 1': every Monday at 03:00",
+        "timezone": "time zone of these schedules",
     }
     why |= {("schedule", name): reason for name, reason in reasons.items()}
     return {"ingest": None, "monitor": None, "retrain": None, "timezone": "UTC"}
@@ -362,23 +379,28 @@ def _floor(found: Findings, holdout: float) -> tuple[str, float, str]:
         return (
             "rmse",
             _three_digits(found.baseline),
-            f"what predicting the mean reaches on {where}: a model must beat it",
+            f"RMSE of predicting the mean on {where}: a model must be better",
         )
     total = sum(n for _, n in found.goal.classes)
     if found.goal.task == "multiclass":
         entropy = -sum(n / total * math.log(n / total) for _, n in found.goal.classes)
-        return "log_loss", _three_digits(entropy), "what predicting the classes' shares reaches: a model must beat it"
+        return "log_loss", _three_digits(entropy), "log loss of predicting the class shares: a model must be better"
     n_holdout = min(n for _, n in found.goal.classes) * holdout
     floor = chance_bound(n_holdout, total * holdout - n_holdout)
     return (
         "roc_auc",
         floor,
-        f"chance is 0.5 and rarely {floor:g} on {total * holdout:,.0f} holdout rows; raise it to what you need",
+        f"chance gives 0.5, rarely {floor:g} on {total * holdout:,.0f} holdout rows; raise it to what you need",
     )
 
 
 def chance_bound(n_positive: float, n_negative: float) -> float:
-    """AUC that a model no better than chance reaches in about one case of a thousand, 0.55 to 0.7.
+    """Return the AUC that a model no better than chance reaches in about one case of a thousand, 0.55 to 0.7.
+
+    Parameters
+    ----------
+    n_positive, n_negative
+        Numbers of holdout rows of each class.
 
     Examples
     --------
@@ -398,42 +420,43 @@ def _three_digits(value: float) -> float:
 
 
 def notes(found: Findings, config: ModelConfig) -> list[str]:
-    """Sentences for the terminal: what was inferred, and what to look at."""
+    """Return sentences for the terminal: what was inferred, and what to check."""
     features = config.features
     counts = ", ".join(f"{len(getattr(features, kind))} {kind}" for kind in KINDS[:4] if getattr(features, kind))
-    said = [f"{config.task}: {found.goal.why}", f"learns from {len(features.used)} columns: {counts}"]
+    lines = [f"{config.task}: {found.goal.why}", f"learns from {len(features.used)} columns: {counts}"]
     if found.goal.positive is not None:
-        said.append(
+        lines.append(
             f"predicts the probability of {short(found.goal.positive)}, {found.goal.why_positive.split(':')[0]}"
         )
-    said += [f"left out {short(name)}: {found.kinds[name].why}" for name in features.ignored]
-    said += [f"{short(text)} means no value: {reason}" for text, reason in found.missing.items()]
-    said += [*_key_notes(found), *_time_notes(found), *_imbalance_notes(found), *_gate_notes(found, config)]
+    lines += [f"ignored {short(name)}: {found.kinds[name].why}" for name in features.ignored]
+    lines += [f"{short(text)} means no value: {reason}" for text, reason in found.missing.items()]
+    lines += [*_key_notes(found), *_time_notes(found), *_imbalance_notes(found), *_gate_notes(found, config)]
     if found.n_repeats > 0.01 * found.n_rows:
         share = percent(found.n_repeats / found.n_rows)
-        said.append(f"look: {share} of the rows repeat the features of another: are they copies, or few coarse values?")
-    return said
+        lines.append(
+            f"check: {share} of the rows have the same features as an earlier row; remove them if they are copies"
+        )
+    return lines
 
 
 def _key_notes(found: Findings) -> list[str]:
     if found.key is not None:
-        return [] if found.key_is_unique else [f"look: key {short(found.key)} repeats; every row counts as its own"]
+        return [] if found.key_is_unique else [f"check: key {short(found.key)} repeats; every row is used"]
     unique = [
         name
         for name, column in found.columns.items()
         if name in found.kinds and found.kinds[name].kind == "ignored" and column.n_distinct == column.n_rows > 1
     ]
-    return [f"look: {short(unique[0])} is different in every row; '--key' would name it the key"] if unique else []
+    return [f"check: {short(unique[0])} is different in every row; if it is the key, use --key"] if unique else []
 
 
 def _time_notes(found: Findings) -> list[str]:
     dates = [name for name, decision in found.kinds.items() if decision.kind == "dates"]
     if found.time is not None:
         missing = found.columns[found.time].n_missing
-        return [f"look: {missing:,} rows have no {short(found.time)}"] if missing else []
-    return (
-        [f"look: if {short(dates[0])} orders the rows, '--time' would judge the model on the newest"] if dates else []
-    )
+        return [f"check: {missing:,} rows have no {short(found.time)}; they are always trained on"] if missing else []
+    advice = f"check: if {short(dates[0])} orders the rows, use --time to evaluate on the newest rows" if dates else ""
+    return [advice] if advice else []
 
 
 def _imbalance_notes(found: Findings) -> list[str]:
@@ -443,7 +466,7 @@ def _imbalance_notes(found: Findings) -> list[str]:
     few = n_rows < 100
     share = percent(n_rows / sum(n for _, n in found.goal.classes))
     return (
-        [f"look: class {short(label)} has only {number(n_rows)} rows ({share}); its metrics will be uncertain"]
+        [f"check: class {short(label)} has only {number(n_rows)} rows ({share}); its metrics will be uncertain"]
         if few
         else []
     )
@@ -454,6 +477,6 @@ def _gate_notes(found: Findings, config: ModelConfig) -> list[str]:
     if n_holdout >= config.gate.min_rows:
         return []
     return [
-        f"look: the holdout has about {number(n_holdout)} rows and the gate needs {config.gate.min_rows} to compare "
-        "two versions: bring more rows, or raise training.holdout"
+        f"check: the holdout has about {number(n_holdout)} rows, but the gate needs {config.gate.min_rows} to compare "
+        "two versions: add rows, or raise training.holdout"
     ]

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 
 def model_name(address: str) -> str:
-    """Name of a model for the data at an address: the file's stem in letters, digits and underscores.
+    """Return a model name for the data at an address: the file's stem in lower-case letters, digits and underscores.
 
     Examples
     --------

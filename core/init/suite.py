@@ -1,11 +1,11 @@
 """Infer a Great Expectations suite from statistics of a data set's columns.
 
-How strict each expectation is follows from what a surprise of its kind means in production:
+The level of each expectation follows from what a failure means in production:
 
-- ``schema``: the file is not what it was (a column went empty, most levels are unknown): the batch is refused.
-- ``row``: single values are impossible (a number far outside, an unknown label): these rows are set aside.
-- ``warning``: the world may have moved (a new level, a number that follows time): reported, nothing more. The encoders
-  take unknown levels, so a new one is no reason to lose its rows.
+- ``schema``: the file has changed (a column is empty, most levels are unknown): the batch is refused.
+- ``row``: single values are impossible (a number far out of range, an unknown label): these rows are set aside.
+- ``warning``: the data may have drifted (a new level, a number that follows time): it is only reported. The encoders
+  accept unknown levels, so the rows of a new level are kept.
 """
 
 from __future__ import annotations
@@ -33,16 +33,18 @@ Expectation = dict[str, Any]
 
 
 def suite_content(found: Findings, config: ModelConfig) -> dict[str, Any]:
-    """Content of ``config/expectations/<model>.json``."""
+    """Return the content of ``config/expectations/<model>.json``."""
     return {"name": config.model, "expectations": list(_expectations(found, config))}
 
 
 def _expectations(found: Findings, config: ModelConfig) -> Iterator[Expectation]:
-    yield _expectation("table_row_count_to_be_between", "schema", "an empty batch means a broken export", min_value=1)
+    yield _expectation(
+        "table_row_count_to_be_between", "schema", "an empty batch indicates a broken export", min_value=1
+    )
     yield _expectation(
         "table_columns_to_match_set",
         "schema",
-        "the columns the model file declares",
+        "exactly the columns that the model file declares",
         column_set=list(config.columns),
         exact_match=True,
     )
@@ -78,7 +80,7 @@ def _key(config: ModelConfig) -> Iterator[Expectation]:
     )
     if config.key_is_unique:
         yield _expectation(
-            "column_values_to_be_unique", "row", "each key stood in one row of the first data", column=config.key
+            "column_values_to_be_unique", "row", "each key occurred in one row of the first data", column=config.key
         )
 
 
@@ -87,7 +89,7 @@ def _time(found: Findings, config: ModelConfig) -> Iterator[Expectation]:
         return
     column = found.columns[config.time]
     if not column.n_missing:
-        why = "a row without its time has no place in the order"
+        why = "a row without its time cannot be ordered"
         yield _expectation("column_values_to_not_be_null", "row", why, column=column.name)
     if config.time not in config.features.dates:
         yield from _dates(column)
@@ -99,14 +101,14 @@ def _target(found: Findings, config: ModelConfig) -> Iterator[Expectation]:
     yield _expectation(
         "column_proportion_of_non_null_values_to_be_between",
         "warning",
-        f"{percent(labelled)} of the first rows had a label; half of that is worth a look",
+        f"{percent(labelled)} of the first rows had a label; a share below half of that may be an error",
         column=column.name,
         min_value=round(labelled / 2, 4),
     )
     if config.task == "regression":
         yield _between(column, TARGET_SLACK, "row")
         return
-    why = "a label the model does not know is a mistake, or a new class that needs a decision"
+    why = "an unknown label is an error, or a new class that must be added to the suite"
     labels = sorted(text for text, _ in found.goal.classes)
     yield _expectation("column_values_to_be_in_set", "row", why, column=column.name, value_set=labels)
 
@@ -122,9 +124,9 @@ def _between(column: ColumnStatistics, slack: float, level: str) -> Expectation:
     room = slack * ((high - low) or abs(high) or 1.0)
     lower = max(0.0, low - room) if low >= 0 else low - room
     upper = min(0.0, high + room) if high <= 0 and low < 0 else high + room
-    why = f"seen {low:.6g} to {high:.6g}, with {percent(slack)} of that span as slack"
+    why = f"observed {low:.6g} to {high:.6g}, with {percent(slack)} of that range as tolerance"
     why += "; never negative" if lower == 0 and low >= 0 else ""
-    why += "; it follows the time column, so its range will move" if level == "warning" else ""
+    why += "; correlates with the time column, so its range will shift" if level == "warning" else ""
     bounds = {"min_value": _tidy(lower, room), "max_value": _tidy(upper, room)}
     return _expectation("column_values_to_be_between", level, why, column=column.name, **bounds)
 
@@ -134,24 +136,24 @@ def _categorical(column: ColumnStatistics) -> Iterator[Expectation]:
     yield _expectation(
         "column_values_to_be_in_set",
         "schema",
-        f"over {percent(1 - KNOWN_LEVELS)} of values outside the {len(levels)} known levels: the coding changed",
+        f"over {percent(1 - KNOWN_LEVELS)} of values not among the {len(levels)} known levels means the coding changed",
         column=column.name,
         value_set=levels,
         mostly=KNOWN_LEVELS,
     )
     if len(levels) <= MAX_WATCHED_LEVELS:
-        why = "a level never seen before: the model treats it as unknown"
+        why = "the model treats a new level as unknown"
         yield _expectation("column_values_to_be_in_set", "warning", why, column=column.name, value_set=levels)
     yield from _present(column)
 
 
 def _present(column: ColumnStatistics) -> Iterable[Expectation]:
-    """Share of values, with more slack the more are missing anyway; none where hardly a value is expected."""
+    """Expect a share of values, with more tolerance the more are missing; nothing if few values are expected."""
     present = 1 - column.missing_share
     least = present - NULL_SLACK - 0.25 * column.missing_share
     if least < NULL_SLACK:
         return []
-    why = f"{percent(present)} of the first rows had a value; far fewer mean the column was lost"
+    why = f"{percent(present)} of the first rows had a value; with far fewer, the column was lost"
     kind = "column_proportion_of_non_null_values_to_be_between"
     return [_expectation(kind, "schema", why, column=column.name, min_value=round(least, 4))]
 
@@ -167,7 +169,7 @@ def _dates(column: ColumnStatistics) -> Iterator[Expectation]:
     yield _expectation(
         "column_values_to_be_between",
         "row",
-        f"seen {column.earliest:%Y-%m-%d} to {column.latest:%Y-%m-%d}; far outside it is a default or an error",
+        f"observed {column.earliest:%Y-%m-%d} to {column.latest:%Y-%m-%d}; far outside is a default value or an error",
         column=column.name,
         min_value=f"{first:%Y-%m-%d} 00:00:00",
         max_value=f"{last:%Y-%m-%d} 00:00:00",
@@ -175,5 +177,5 @@ def _dates(column: ColumnStatistics) -> Iterator[Expectation]:
 
 
 def _tidy(value: float, room: float) -> float:
-    """Bound without digits that mean nothing beside its slack."""
+    """Round a bound to the digits that matter beside its tolerance."""
     return round(value, 1 - math.floor(math.log10(room)))

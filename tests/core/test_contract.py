@@ -71,8 +71,8 @@ def test_classes_have_one_order(changes: dict[str, Any], labels: list[str], clas
     ("labels", "message"),
     [
         (["1"], "is constant"),
-        (["0", "1", "2"], "has 3 classes .* set 'task: multiclass'"),
-        (["yes", "no"], "'positive' is '1' but target 'default' holds 'no', 'yes'"),
+        (["0", "1", "2"], "exactly two classes, found 3 .* set 'task: multiclass'"),
+        (["yes", "no"], "'positive' is '1', but target 'default' has only 'no', 'yes'"),
     ],
 )
 def test_labels_that_do_not_fit_the_task_are_refused(labels: list[str], message: str) -> None:
@@ -84,5 +84,5 @@ def test_labels_that_do_not_fit_the_task_are_refused(labels: list[str], message:
 def test_targets_become_codes_in_class_order() -> None:
     """An unknown label is an error, not a silent code."""
     assert encode_target(pd.Series(["1", "0", "1"]), CONTRACT).tolist() == [1, 0, 1]
-    with pytest.raises(TrainingError, match=r"labels unknown to the model: \['2'\]"):
+    with pytest.raises(TrainingError, match=r"expected labels of the model's classes, found \['2'\]"):
         encode_target(pd.Series(["1", "2"]), CONTRACT)

@@ -42,8 +42,8 @@ def test_a_missing_column_is_named_with_the_closest_found() -> None:
     [
         ({"0": 5, "1": 5}, None),
         ({}, "no value in any row"),
-        ({"0": 5}, "constant: every labelled row holds '0'"),
-        ({"0": 5, "1": 1}, "one row only of '1'"),
+        ({"0": 5}, "constant: every labelled row has '0'"),
+        ({"0": 5, "1": 1}, "only one row of '1'"),
         ({"0": 5, "1": 0}, "constant"),
     ],
 )

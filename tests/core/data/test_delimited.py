@@ -35,12 +35,16 @@ def test_a_given_delimiter_is_taken() -> None:
         ("", SourceError, "rows.csv is empty"),
         ("\n\n", SourceError, "is empty"),
         ("\na,b\n1,2\n", SourceError, "line 1: expected column names, found an empty line"),
-        ("a,b,a\n1,2,3\n", SchemaError, "columns of the same name .*: 'a'; rename"),
-        ("Age,age\n1,2\n", SchemaError, "upper and lower case count as one"),
-        ("0,0,0,0.2,Feb,FALSE\n1,0,0,0.2,Feb,TRUE\n", SourceError, "looks like a row, not like column names"),
+        ("a,b,a\n1,2,3\n", SchemaError, "columns of the same name .*: 'a'; rename them"),
+        ("Age,age\n1,2\n", SchemaError, "upper and lower case count as equal"),
+        (
+            "0,0,0,0.2,Feb,FALSE\n1,0,0,0.2,Feb,TRUE\n",
+            SourceError,
+            "line 1: expected column names, found what looks like a row",
+        ),
         ("yes,no,3,3,x,y\n", SchemaError, "if the file has no line of column names, add one"),
         ("7\n8\n9\n", SourceError, "looks like a row"),
-        ("a\0,\0b\n", SourceError, "holds zero bytes"),
+        ("a\0,\0b\n", SourceError, "found zero bytes"),
     ],
 )
 def test_a_first_line_that_names_no_columns_is_refused(sample: str, error: type[Exception], message: str) -> None:

@@ -73,7 +73,7 @@ def test_each_column_gets_the_kind_a_careful_engineer_would_give_it(
 
 def test_infinite_numbers_are_refused_by_name() -> None:
     """A column of numbers that are not finite stops the inference."""
-    with pytest.raises(SchemaError, match="'x' is infinite in 3 rows"):
+    with pytest.raises(SchemaError, match="'x' must be finite, found infinite values in 3 rows"):
         column_decision(integers(distinct=70, n_numbers=997, n_integers=997, n_infinite=3))
 
 
@@ -105,13 +105,13 @@ def test_numbers_are_classes_only_if_whole_few_and_dense() -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (column(n_missing=1000, n_distinct=0), "holds no value"),
+        (column(n_missing=1000, n_distinct=0), "has no value"),
         (texts(levels={"a": 1000}), "constant"),
-        (texts(levels={"a": 999, "b": 1}), "one row only"),
+        (texts(levels={"a": 999, "b": 1}), "only one row"),
         (texts(levels={"a": 500, "b": 499, "c": 1}), "'c'"),
         (column(n_distinct=400, example="31 EUR"), "400 different texts .such as '31 EUR'."),
-        (column(n_dates=1000, earliest=datetime(2024, 1, 1), latest=datetime(2024, 2, 3)), "holds dates"),
-        (integers(distinct=100, n_infinite=2), "infinite in 2 rows"),
+        (column(n_dates=1000, earliest=datetime(2024, 1, 1), latest=datetime(2024, 2, 3)), "found dates"),
+        (integers(distinct=100, n_infinite=2), "infinite values in 2 rows"),
     ],
 )
 def test_a_target_that_cannot_be_learnt_is_refused(target: ColumnStatistics, message: str) -> None:

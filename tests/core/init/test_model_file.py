@@ -58,15 +58,15 @@ def written(found: Findings, folder: Path) -> ModelConfig:
 
 def test_every_inferred_value_has_its_reason_beside_it() -> None:
     """A reader sees why without looking elsewhere."""
-    content, why = model_content(findings(missing={"?": "keeps 'income' from being a number"}))
+    content, why = model_content(findings(missing={"?": "the other values of 'income' are numbers"}))
     lines = model_text(content, why, ["top"]).splitlines()
     assert lines[0] == "# top"
     for value, reason in [
         ("task: binary", "two values"),
         ("- region", "2 levels"),
         ("- id", "a row number"),
-        ("- '?'", "keeps 'income' from being a number"),
-        ("floor: 0.6", "chance is 0.5"),
+        ("- '?'", "the other values of 'income' are numbers"),
+        ("floor: 0.6", "chance gives 0.5"),
     ]:
         line = next(line for line in lines if line.strip().startswith(value))
         assert f"# {reason}" in line
@@ -162,6 +162,6 @@ def test_what_needs_a_look_is_said() -> None:
         kinds={**findings().kinds, "opened": Decision("dates", "dates")},
         n_repeats=900,
     )
-    said = " ".join(notes(found, ModelConfig.model_validate(model_content(found)[0])))
-    for text in ("'--time'", "'--key'", "left out 'id'", "30 % of the rows repeat"):
-        assert text in said
+    lines = " ".join(notes(found, ModelConfig.model_validate(model_content(found)[0])))
+    for text in ("use --time", "use --key", "ignored 'id'", "30 % of the rows have the same features"):
+        assert text in lines

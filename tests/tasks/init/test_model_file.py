@@ -193,12 +193,12 @@ def test_latin_1_text_is_recognised(project: Settings) -> None:
         ({}, {"target": "constant"}, SchemaError, "constant"),
         ({}, {"target": "empty"}, SchemaError, "no value"),
         ({}, {"target": "customer"}, SchemaError, "600 different texts"),
-        ({"churned": ["a"] + ["b"] * (N - 1)}, {}, SchemaError, "one row only"),
+        ({"churned": ["a"] + ["b"] * (N - 1)}, {}, SchemaError, "only one row"),
         ({}, {"time": "when"}, ConfigError, "--time 'when': no such column"),
         ({}, {"time": "born"}, ConfigError, "--time 'born': expected dates such as .* found '01/01/1950'"),
         ({}, {"key": "churned"}, ConfigError, "must name different columns"),
         ({}, {"name": "Not A Name"}, ConfigError, "--name"),
-        ({"age": [np.inf] + [1.5] * (N - 1)}, {}, SchemaError, "'age' is infinite in 1 row"),
+        ({"age": [np.inf] + [1.5] * (N - 1)}, {}, SchemaError, "'age' must be finite, found infinite values in 1 row"),
     ],
 )
 def test_wrong_input_is_named_and_nothing_is_written(
@@ -282,7 +282,7 @@ def test_credit_cards(project: Settings) -> None:
     result = init_model(data, "Y", project, name="cards")
     assert result.config.features.ignored == ("ID",)
     assert (result.config.positive, len(result.config.features.numeric)) == ("1", 22)
-    assert any("'--key'" in note for note in result.notes)
+    assert any("use --key" in note for note in result.notes)
 
 
 def test_bank_marketing(project: Settings) -> None:

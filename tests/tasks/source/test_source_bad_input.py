@@ -61,10 +61,14 @@ def _refused(config: ModelConfig, settings: Settings, error: type[PerennialError
         (f"{HEADER}{ROW}".replace("\n", "\r\n").encode() + ROW.encode() * 2, SourceError, "end in different ways"),
         (f"{HEADER}8,1,2,Z\xfcrich,t,0\n".encode("latin-1"), SourceError, "line 2: not utf-8 .* latin-1 or utf-16"),
         (f"{HEADER}{ROW}".encode("utf-16"), SourceError, "line 1: not utf-8 text"),
-        (f"{HEADER}{ROW}".encode("utf-16-le"), SourceError, "holds zero bytes: it is UTF-16"),
+        (
+            f"{HEADER}{ROW}".encode("utf-16-le"),
+            SourceError,
+            "found zero bytes; if the file is UTF-16, set source.encoding",
+        ),
         ((HEADER + ROW * 20_000).encode() + b"8,1,2,Z\xfcrich,t,0\n", SourceError, "line 20002: not utf-8 text"),
         (b"id,income,income,region,owner,default\n" + ROW.encode(), SchemaError, "same name .*: 'income'"),
-        (ROW.encode() * 3, SourceError, "the first line looks like a row"),
+        (ROW.encode() * 3, SourceError, "line 1: expected column names, found what looks like a row"),
         (b"PAR1\x15\x04\x15", SourceError, "is a Parquet file: set source.kind to parquet"),
         (b"PK\x03\x04\x14\x00", SourceError, "a ZIP archive or an Excel workbook"),
     ],
@@ -157,10 +161,22 @@ def test_repeated_parquet_columns_are_refused(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("column", "values", "match"),
     [
-        ("region", [[1, 2]] * 4, r"column 'region' holds BIGINT\[\] values and the model file declares text"),
-        ("region", [{"a": 1}] * 4, r"column 'region' holds STRUCT\(.*\) values and the model file declares text"),
-        ("income", pd.date_range("2024-01-01", periods=4), "column 'income' holds TIMESTAMP.* declares a number"),
-        ("owner", pd.date_range("2024-01-01", periods=4), "column 'owner' holds TIMESTAMP.* declares true or false"),
+        ("region", [[1, 2]] * 4, r"column 'region': the model file declares text, the source has BIGINT\[\] values"),
+        (
+            "region",
+            [{"a": 1}] * 4,
+            r"column 'region': the model file declares text, the source has STRUCT\(.*\) values",
+        ),
+        (
+            "income",
+            pd.date_range("2024-01-01", periods=4),
+            "column 'income': the model file declares a number, the source has TIMESTAMP",
+        ),
+        (
+            "owner",
+            pd.date_range("2024-01-01", periods=4),
+            "column 'owner': the model file declares true or false, the source has TIMESTAMP",
+        ),
     ],
 )
 def test_types_that_cannot_hold_what_is_declared_are_refused(

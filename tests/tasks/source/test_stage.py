@@ -555,5 +555,5 @@ def test_a_file_inside_an_archive_is_read(settings: Settings) -> None:
 def test_real_rows_without_a_header_are_refused(settings: Settings) -> None:
     """A raw file that begins with a row is told from one that begins with names."""
     uri = str(shared_data("online_shoppers") / "online_shoppers_intention.csv")
-    with pytest.raises(SourceError, match="the first line looks like a row"):
+    with pytest.raises(SourceError, match="expected column names, found what looks like a row"):
         _stage(_shared_config({"kind": "csv", "uri": uri}, SHARED["online_shoppers/ready.parquet"]), settings)
