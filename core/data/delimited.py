@@ -81,7 +81,9 @@ def refuse_repeated_names(names: Sequence[str], where: str) -> None:
         return
     shown = ", ".join(repr(name) for name in repeated[:6])
     hint = "; if the file has no line of column names, add one" if any(is_number(name) for name in repeated) else ""
-    raise SchemaError(f"{where}: expected distinct column names (case is ignored), found {shown}; rename them{hint}")
+    raise SchemaError(
+        f"{where} has columns of the same name (upper and lower case count as equal): {shown}; rename them{hint}"
+    )
 
 
 def refuse_data_as_names(names: Sequence[str], where: str) -> None:

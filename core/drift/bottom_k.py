@@ -1,6 +1,7 @@
-"""A uniform sample of k rows that depends on the seed and the rows' places alone, not on who read them in which order.
+"""A uniform sample of k rows that depends only on the seed and the rows' positions, not on the order of reading.
 
-Every row has a random key; the k smallest keys win. So samples of parts merge to the sample of the whole.
+Every row has a random key; the rows with the k smallest keys are the sample. So samples of parts merge to the sample of
+the whole.
 
 References
 ----------
@@ -19,28 +20,32 @@ from core.data.split import Hashes, scattered
 
 
 class Takes(Protocol):
-    """Rows that can be picked by place: a record batch, a table, a data frame, an array."""
+    """Rows that can be selected by position: a record batch, a table, a data frame, an array."""
 
     def take(self, indices: Any, /) -> Self:
-        """Return the rows at the given places, in that order."""
+        """Return the rows at the given positions, in that order."""
 
 
 Rows = TypeVar("Rows", bound=Takes)
 
 
 def row_keys(seed: int, source: int, first_row: int, n_rows: int) -> Hashes:
-    """Keys of consecutive rows of one source, uniform over 64 bits, shape (n_rows,); no two rows of a source share one.
+    """Return the keys of consecutive rows of one source, shape (n_rows,), uint64: uniform, distinct within a source.
 
     Parameters
     ----------
+    seed
+        Seed of the sample.
     source
         Number of the file or the table, from 0.
     first_row
-        Place of the first row in it, from 0.
+        Position of the first row in it, from 0.
+    n_rows
+        Number of rows.
     """
     start = np.zeros(1, dtype=np.uint64)
     for number in (seed, source):
-        # A chain, so that source 1 under seed 0 is another one than source 0 under seed 1.
+        # Chained, so that source 1 with seed 0 differs from source 0 with seed 1.
         start = scattered(start ^ np.uint64(number % 2**64))
     return scattered(start ^ np.arange(first_row, first_row + n_rows, dtype=np.uint64))
 
@@ -54,12 +59,12 @@ class _Block(Generic[Rows]):
 
 
 class BottomK(Generic[Rows]):
-    """Holds the rows with the k smallest keys, and at most as many again before it drops what has lost.
+    """The rows with the k smallest keys; it holds at most 2 k rows before it drops those with larger keys.
 
     Parameters
     ----------
     k
-        Rows wanted; fewer where fewer are offered.
+        Number of rows in the sample, at least 0; fewer if fewer are offered.
     """
 
     def __init__(self, k: int) -> None:
@@ -69,9 +74,9 @@ class BottomK(Generic[Rows]):
         self._n_rows = 0
 
     def places(self, keys: Hashes) -> npt.NDArray[np.int64]:
-        """Places of the keys that may still belong to the sample, ascending.
+        """Return the positions of the keys that may belong to the sample, ascending, int64.
 
-        Of n rows that come one piece after another about k (1 + ln(n / k)) are taken in all.
+        Of n rows in small record batches, about k (1 + ln(n / k)) are taken in all.
         """
         return np.flatnonzero(keys <= self._bound) if self._k else np.array([], dtype=np.int64)
 
@@ -81,20 +86,22 @@ class BottomK(Generic[Rows]):
         Parameters
         ----------
         keys
-            Theirs, shape (n_rows,).
+            Keys of the rows, shape (n_rows,), uint64.
+        rows
+            The rows, n_rows of them.
         source, first_row
-            Where the piece they were taken from began.
+            Number of the source, and position of the first row of the record batch that the rows were taken from.
         """
         if self._k and len(keys):
             self._blocks.append(_Block(source, first_row, keys, rows))
             self._n_rows += len(keys)
             if self._n_rows > 2 * self._k:
-                self._drop_losers()
+                self._drop_larger()
 
     def blocks(self) -> list[Rows]:
-        """Rows of the sample in the order of their sources and places, in blocks, none of them empty."""
+        """Return the rows of the sample in the order of sources and positions, in blocks that are not empty."""
         if self._n_rows > self._k:
-            self._drop_losers()
+            self._drop_larger()
         return [block.rows for block in sorted(self._blocks, key=lambda block: (block.source, block.first_row))]
 
     def merge(self, other: BottomK[Rows]) -> None:
@@ -103,14 +110,14 @@ class BottomK(Generic[Rows]):
         Raises
         ------
         ValueError
-            It is of another k.
+            The other sample has another k.
         """
         if other._k != self._k:
             raise ValueError(f"expected a sample of {self._k:,} rows, found one of {other._k:,}")
         for block in other._blocks:
             self.keep(block.keys, block.rows, block.source, block.first_row)
 
-    def _drop_losers(self) -> None:
+    def _drop_larger(self) -> None:
         keys = np.concatenate([block.keys for block in self._blocks])
         self._bound = np.partition(keys, self._k - 1)[self._k - 1]
         self._blocks = [cut for block in self._blocks if len((cut := _up_to(block, self._bound)).keys)]

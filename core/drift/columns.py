@@ -1,4 +1,4 @@
-"""Whether each column of a window drifted: by more than is small, and by more than chance makes of all columns."""
+"""Whether each column of a window drifted: its PSI is above a threshold, and above what chance explains."""
 
 from __future__ import annotations
 
@@ -19,45 +19,45 @@ from core.text import percent, readable
 
 Role = Literal["feature", "target", "prediction"]
 Pair = tuple[Role, ColumnProfile, ColumnProfile]
-"""What a column is to the model, its reference and its counts in the window over the same bins."""
+"""Role of a column, its reference profile, and its counts in the window over the same bins."""
 
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """How far a column of the window is from the reference.
+    """Distances of a column of the window from the reference.
 
     Parameters
     ----------
     name, role
-        Column; the target and the predictions are named ``target`` and ``prediction``.
+        Name and role of the column; the target and the predictions are named ``target`` and ``prediction``.
     kind
         ``numeric``, ``date`` or ``levels``.
     psi
-        Population stability index over the reference's bins, missing values as one of them.
+        Population stability index over the reference's bins, with missing values as a bin; at least 0.
     bound
-        PSI up to which a change is small.
+        Threshold of the PSI (``drift.psi`` or ``drift.class_psi``).
     critical
-        PSI that chance alone exceeds as rarely as the correction over all columns allows this one.
+        PSI that chance alone exceeds with the probability that the correction for all columns allows this one.
     p_value, method
-        Probability of such a PSI without drift, before the correction, and how it was found.
+        Probability of such a PSI without drift, 0 to 1, before the correction, and how it was computed.
     jensen_shannon, hellinger
         Distances over the same bins, 0 to 1.
     chi_square
-        Of homogeneity over the same bins.
+        Test of homogeneity over the same bins.
     n_reference, n_current
-        Rows on each side; of the target, rows that have one.
+        Number of rows on each side; for the target, rows with a label.
     missing, missing_reference
         Shares of the rows without a value, 0 to 1.
     other, other_reference
-        Shares of the rows with a level the reference does not name, 0 to 1; None for numbers and dates.
+        Shares of the rows with a level that has no bin in the reference, 0 to 1; None for numbers and dates.
     importance
-        Share of the champion's, 0 to 1; 0 for the target and the predictions.
+        Share of the champion's feature importance, 0 to 1; 0 for the target and the predictions.
     drifted
-        PSI is above its bound and not chance.
+        Whether the PSI is above its threshold and above what chance explains.
     ks, wasserstein
-        On the values themselves; None where nobody asked.
+        Distances of the values themselves; None if they were not requested.
     remark
-        A sentence where the column lost its values, its variation or all its levels; else empty.
+        A sentence if the column lost its values, its variation or all its levels; otherwise empty.
     """
 
     name: str
@@ -87,21 +87,24 @@ class ColumnDrift:
 def column_drifts(
     pairs: Sequence[Pair], importance: Mapping[str, float], drift: Drift, seed: int
 ) -> tuple[ColumnDrift, ...]:
-    """Measure each column and tell which drifted.
+    """Measure each column and decide which drifted.
 
-    A column drifted where its PSI is above ``drift.psi`` (the target's classes: ``drift.class_psi``) and weighted Holm
-    rejects chance at the family level ``(1 - drift.confidence) / 2``, the other half being performance's. Half of the
-    weight is shared evenly, half by importance; target and predictions have the weight of an average feature.
+    A column drifted if its PSI is above ``drift.psi`` (the target's classes: ``drift.class_psi``) and the weighted Holm
+    procedure rejects chance at the family level ``(1 - drift.confidence) / 2``; the other half of the error probability
+    is for performance. Half of the weight is shared evenly, half by importance; target and predictions have the weight
+    of an average feature.
 
     Parameters
     ----------
     pairs
-        Columns without rows on a side (an empty window, a target that nobody knows yet) are left out.
+        Columns without rows on one side (an empty window, a target without labels) are omitted from the result.
     importance
-        Loss per feature as permutation found it; at or below 0 counts as none. Where no feature has any, all have the
-        same.
+        Permutation importance by feature, in units of the metric's loss; a value at or below 0 counts as 0. If no
+        feature is above 0, all have equal shares.
+    drift
+        Thresholds and confidence of the model file.
     seed
-        Of the simulated null distributions.
+        Seed of the simulated null distributions.
 
     Raises
     ------
@@ -125,7 +128,7 @@ def column_drifts(
 
 
 def importance_shares(features: Sequence[str], importance: Mapping[str, float]) -> dict[str, float]:
-    """Share of each feature, 0 to 1, together 1; negative importance is none, and no importance at all is equal shares.
+    """Return the share of each feature in the total importance, 0 to 1; equal shares if no importance is above 0.
 
     Examples
     --------
@@ -140,19 +143,21 @@ def importance_shares(features: Sequence[str], importance: Mapping[str, float]) 
 
 
 def weighted_holm(p_values: Floats, weights: Floats, level: float) -> tuple[npt.NDArray[np.bool_], Floats]:
-    """Reject hypotheses so that one true hypothesis or more is among them with a probability of at most ``level``.
+    """Reject hypotheses by the weighted Holm procedure, with a familywise error rate of at most ``level``.
 
     Parameters
     ----------
     p_values
-        Shape (m,).
+        Shape (m,), float64, 0 to 1.
     weights
-        Above zero, shape (m,); a heavier hypothesis is rejected more easily.
+        Shape (m,), float64, above 0; a hypothesis of larger weight is rejected more easily.
+    level
+        Familywise error rate, 0 to 1.
 
     Returns
     -------
     rejected, levels
-        Which are, and the level each was held against in its step, shape (m,) each.
+        Shape (m,) each: which hypotheses are rejected (bool), and the level of each in its step (float64, 0 to 1).
 
     References
     ----------
@@ -173,7 +178,7 @@ def weighted_holm(p_values: Floats, weights: Floats, level: float) -> tuple[npt.
 
 
 def _bound(pair: Pair, drift: Drift) -> float:
-    # A few classes have fewer bins than a feature: the same shift of their shares is a smaller PSI.
+    # A target has fewer bins than a feature, so the same shift of its shares gives a smaller PSI.
     role, reference, _ = pair
     return drift.class_psi if role == "target" and isinstance(reference, LevelProfile) else drift.psi
 
@@ -187,13 +192,13 @@ def _counts(pair: Pair) -> tuple[Counts, Counts]:
     role, reference, current = pair
     if _bins(reference) != _bins(current):
         raise ValueError(f"expected counts of {reference.name!r} over the reference's bins, found others")
-    # A target without a value is not known yet; that is no drift.
+    # A missing target is a label that has not arrived; that is not drift.
     end = -1 if role == "target" else None
     return all_counts(reference)[:end], all_counts(current)[:end]
 
 
 def _at_its_step(pair: Pair, test: PsiTest, alpha: float, seed: int) -> PsiTest:
-    """Show a rejected column what it was held against: Holm's later steps ask for less than the first."""
+    """Lower the critical value of a rejected column to that of its step: later Holm steps have higher levels."""
     if test.psi > test.critical:
         return test
     return replace(test, critical=min(test.psi, psi_test(*_counts(pair), alpha, seed).critical))
@@ -231,7 +236,7 @@ def _remark(reference: ColumnProfile, current: ColumnProfile) -> str:
     if not (n_before and n_now):
         return _emptiness(name, reference, n_before, n_now)
     if isinstance(current, LevelProfile) and current.other == n_now:
-        return f"no value of {name} is a level that the reference names"
+        return f"no value of {name} is a level of the reference"
     value = _only_value(current)
     if value is None or value == _only_value(reference):
         return ""
@@ -241,7 +246,7 @@ def _remark(reference: ColumnProfile, current: ColumnProfile) -> str:
 
 def _emptiness(name: str, reference: ColumnProfile, n_before: int, n_now: int) -> str:
     if n_now:
-        return f"{name} has values in this window and has none in the reference"
+        return f"{name} has values in this window, but none in the reference"
     return (
         f"{name} has no value in this window ({percent(missing_share(reference))} in the reference)" if n_before else ""
     )

@@ -1,7 +1,7 @@
-"""Counts of a window against the bins of the reference: taken piece by piece, merged without loss.
+"""Counts of a window over the bins of the reference: taken by record batch, merged exactly.
 
-Only whole numbers, least and greatest values are kept, so counting in any order, in any number of parts, gives exactly
-the result of one pass. Means and deviations are left out: sums of floats depend on the order.
+Only integers, minima and maxima are kept, so counting in any order and in any number of parts gives exactly the result
+of one pass. Means and deviations are omitted, because sums of floats depend on the order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Counts = npt.NDArray[np.int64]
 
 
 def all_counts(column: ColumnProfile) -> Counts:
-    """Rows per bin in order, then with another level (levels only), then missing; the sum is the rows.
+    """Return the rows per bin, then those with another level (levels only), then missing: int64, summing to all rows.
 
     Examples
     --------
@@ -32,17 +32,17 @@ def all_counts(column: ColumnProfile) -> Counts:
 
 
 def missing_share(column: ColumnProfile) -> float:
-    """Share of the rows without a value, 0 to 1; 0 where there is no row."""
+    """Return the share of the rows without a value, 0 to 1; 0 if there is no row."""
     return _share(column.missing, column)
 
 
 def other_share(column: ColumnProfile) -> float | None:
-    """Share of the rows with a level that has no bin of its own, 0 to 1; None for numbers and dates."""
+    """Return the share of the rows with a level that has no bin of its own, 0 to 1; None for numbers and dates."""
     return _share(column.other, column) if isinstance(column, LevelProfile) else None
 
 
 def merged(one: ColumnProfile, another: ColumnProfile) -> ColumnProfile:
-    """Add the counts of two parts: exactly what one pass over both gives (mean and std, which do not add up, are None).
+    """Add the counts of two parts; the result equals that of one pass over both, with mean and std None.
 
     Raises
     ------
@@ -58,14 +58,14 @@ def merged(one: ColumnProfile, another: ColumnProfile) -> ColumnProfile:
 
 
 class WindowCounts:
-    """Counts of a window's columns, each over the bins its reference has.
+    """Counts of a window's columns, each over the bins of its reference.
 
-    Every row must be added once to every column. Not safe to share between threads: give each its own and merge.
+    Every row must be added once to every column. Not thread-safe: use one per thread and merge them.
 
     Parameters
     ----------
     reference
-        Profiles that hold the bins; their own counts play no part.
+        Profiles with the bins; their own counts are ignored.
 
     Raises
     ------
@@ -81,12 +81,12 @@ class WindowCounts:
 
     @property
     def n_rows(self) -> int:
-        """Rows added so far.
+        """Number of rows added so far.
 
         Raises
         ------
         ValueError
-            Some columns have been given more rows than others.
+            The columns have different numbers of rows.
         """
         rows = {name: int(column.counts.sum()) for name, column in self._columns.items()}
         if len(set(rows.values())) > 1:
@@ -94,31 +94,45 @@ class WindowCounts:
         return next(iter(rows.values()), 0)
 
     def add_numbers(self, name: str, values: Floats) -> None:
-        """Count numbers; NaN is missing, infinities fall in the outer bins."""
+        """Count numbers, shape (n_rows,), float64; NaN is missing, infinities fall in the outer bins."""
         if not len(values):
             return
         column = self._columns[name]
-        # NaN compares false. Three times faster than to look for NaN and copy the rest.
+        # NaN compares false. This is three times as fast as to find NaN and copy the other values.
         n_missing = len(values) - int(np.count_nonzero(values >= -np.inf))
         counts = np.array([*bin_counts(values, column.bins), n_missing], dtype=np.int64)
         counts[0] -= n_missing
         self.add_counts(name, counts, _finite_extremes(values))
 
     def add_dates(self, name: str, microseconds: npt.NDArray[np.int64], n_missing: int) -> None:
-        """Count dates, given as microseconds since 1970 of the rows that have one."""
+        """Count dates.
+
+        Parameters
+        ----------
+        name
+            Name of the column.
+        microseconds
+            Dates of the rows that have one, in microseconds since 1970, shape (n_values,), int64.
+        n_missing
+            Number of rows without a date.
+        """
         counts = [*bin_counts(microseconds, self._columns[name].bins), n_missing]
         extremes = (int(microseconds.min()), int(microseconds.max())) if len(microseconds) else None
         self.add_counts(name, np.array(counts, dtype=np.int64), extremes)
 
     def add_levels(self, name: str, codes: npt.NDArray[np.integer[Any]], levels: Sequence[str], n_missing: int) -> None:
-        """Count levels that are coded by a dictionary.
+        """Count levels that are encoded by a dictionary.
 
         Parameters
         ----------
+        name
+            Name of the column.
         codes
-            Places in ``levels`` of the rows that have a value.
+            Positions in ``levels`` of the rows that have a value, shape (n_values,), integers from 0.
         levels
-            The dictionary; may hold levels that never occur, or one twice.
+            The dictionary; it may have levels that do not occur, and a level may occur twice.
+        n_missing
+            Number of rows without a value.
         """
         places = self._columns[name].places
         found = np.bincount(codes, minlength=len(levels))
@@ -129,14 +143,16 @@ class WindowCounts:
         self.add_counts(name, counts)
 
     def add_counts(self, name: str, counts: Counts, extremes: tuple[Any, Any] | None = None) -> None:
-        """Add rows that have been counted already.
+        """Add counts of rows.
 
         Parameters
         ----------
+        name
+            Name of the column.
         counts
-            In the order of :func:`all_counts`.
+            Rows per bin in the order of :func:`all_counts`, int64.
         extremes
-            Least and greatest finite number or microsecond; None where there is none.
+            Minimum and maximum of the finite numbers or of the microseconds since 1970; None if there are none.
         """
         column = self._columns[name]
         column.counts += counts
@@ -146,7 +162,7 @@ class WindowCounts:
             column.high = high if column.high is None else max(column.high, high)
 
     def merge(self, other: Self) -> None:
-        """Add the rows of another count over the same bins.
+        """Add the counts of another window over the same bins.
 
         Raises
         ------
@@ -160,12 +176,12 @@ class WindowCounts:
             self.add_counts(name, column.counts, extremes)
 
     def columns(self) -> tuple[ColumnProfile, ...]:
-        """Profile of each column in the reference's order: its bins, the window's counts.
+        """Return a profile of each column in the reference's order, with its bins and the window's counts.
 
         Raises
         ------
         ValueError
-            Some columns have been given more rows than others.
+            The columns have different numbers of rows.
         """
         self.n_rows  # noqa: B018 - raises
         return tuple(_counted(profile, self._columns[profile.name]) for profile in self._reference)
@@ -173,7 +189,7 @@ class WindowCounts:
 
 @dataclass(eq=False)
 class _Column:
-    """Running counts: ``bins`` of numbers and microseconds, ``places`` of levels, ``counts`` as in all_counts."""
+    """Running counts: ``bins`` are edges of numbers or microseconds, ``places`` positions of levels."""
 
     bins: npt.NDArray[Any]
     places: dict[str, int]
@@ -201,14 +217,14 @@ def _counted(profile: ColumnProfile, column: _Column) -> ColumnProfile:
 
 
 def _finite_extremes(values: Floats) -> tuple[float, float] | None:
-    # fmin and fmax pass over NaN and are NaN only where there is nothing else. Infinities are rare: look again.
+    # fmin and fmax ignore NaN and return it only if there is no number. Infinities are rare: filter only then.
     low, high = np.fmin.reduce(values), np.fmax.reduce(values)
     if not (np.isfinite(low) and np.isfinite(high)):
         finite = values[np.isfinite(values)]
         if not len(finite):
             return None
         low, high = finite.min(), finite.max()
-    # Adding zero makes minus zero plus zero, whichever of the two came first.
+    # Adding 0.0 turns -0.0 into 0.0, so that the result does not depend on the order.
     return float(low) + 0.0, float(high) + 0.0
 
 

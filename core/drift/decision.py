@@ -1,4 +1,4 @@
-"""What a window's drift amounts to: whether it matters, lasts, and should lead to a retraining."""
+"""The decision on a window: whether its drift matters, persists, and should lead to a retraining."""
 
 from __future__ import annotations
 
@@ -31,14 +31,21 @@ __all__ = [
 ]
 
 RULE = 1
-"""Version of the rule that decides: another one gives the same window another decision."""
+"""Version of the decision rule: with another version, the same window has another decision id."""
 
 
 def performance_confidence(drift: Drift, kinds: int) -> float:
-    """Confidence of each kind's interval, so that a window without loss is called harmed as rarely as it may be.
+    """Return the confidence of the interval of each kind of performance, 0 to 1.
 
-    Columns have half of the chance of a false alarm, performance the other. Only losses count, so that one end of an
-    interval may have all of this half; kinds (realised, estimated) share it.
+    Columns have half of the error probability ``1 - drift.confidence``, performance has the other half. Only losses
+    count, so one end of the interval may use all of this half; the kinds (realised, estimated) share it.
+
+    Parameters
+    ----------
+    drift
+        Section ``drift`` of the model file.
+    kinds
+        Number of kinds of performance that are judged, 1 or 2.
 
     Examples
     --------
@@ -60,16 +67,27 @@ def decision_id(
     drift: Drift,
     labels: str = "",
 ) -> str:
-    """Name what a decision is made from (64 hex digits): the same window twice is the same decision.
+    """Return the id of a decision, 64 hex digits: a hash of everything that decides it.
 
     Parameters
     ----------
+    model
+        Name of the model.
+    champion
+        The champion's version.
     manifest
-        SHA-256 of the manifest of the champion's bundle: the same number in a registry made anew is another version.
+        SHA-256 of the manifest of the champion's bundle: it distinguishes versions with the same number after the
+        registry was recreated.
+    against
+        What the window is compared with: ``champion`` or a data version.
     batches
-        Fingerprints; their order plays no part.
+        Fingerprints of the batches; their order does not matter.
+    since, until
+        Requested range of times, ``until`` exclusive; None for no bound.
+    drift
+        Section ``drift`` of the model file.
     labels
-        Tells states of the same rows apart where labels come in later; empty where they do not.
+        Text that identifies the state of the labels if they arrive after the rows; otherwise empty.
     """
     ends = [moment.isoformat() if moment else None for moment in (since, until)]
     rule = [RULE, drift.model_dump(mode="json")]
@@ -78,23 +96,27 @@ def decision_id(
 
 
 def decide(evidence: DriftEvidence, earlier: Sequence[EarlierWindow], drift: Drift, now: datetime) -> DriftVerdict:
-    """Decide what a window is and what follows from it.
+    """Decide the status of a window and whether to recommend a retraining.
 
-    A window smaller than ``drift.min_rows`` is insufficient; it neither counts nor breaks a row of signals. A signal
-    in k of the last n disjoint windows, this one among the signals, is drift; less is watched. Performance counts as
-    a signal too: where labels say it fell, no column needs to have drifted.
+    A window smaller than ``drift.min_rows`` is ``insufficient`` and does not count among the last windows. If the
+    window is a signal and k of the last n disjoint windows are signals, the status is ``drift``; a signal with fewer is
+    ``watch``. A loss of performance is a signal too, even if no column drifted.
 
     Parameters
     ----------
+    evidence
+        Measurements of the window.
     earlier
-        Windows of the model judged before, oldest first; those of another champion count for the cool-down alone.
+        Windows of the model judged before, oldest first; those of another champion count only for the cool-down.
+    drift
+        Section ``drift`` of the model file.
     now
-        With its zone.
+        The present time, with time zone.
 
     Raises
     ------
     ValueError
-        Enough rows and not one column measured.
+        The window has enough rows, but no measured column.
     """
     verdict = _judged(evidence, earlier, drift, now)
     cooling = _cooling(evidence.id, earlier, drift, now)

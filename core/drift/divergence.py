@@ -1,7 +1,7 @@
-"""How far two distributions are apart: over counts of the same bins, or over two samples of numbers.
+"""Distances between two distributions: over counts of the same bins, or over two samples of numbers.
 
-Counts are whole numbers, one per bin, of a reference and of current rows. A bin that is empty on both sides says
-nothing and is left out, so that bins a profile only keeps in reserve (``other``, missing) cost nothing.
+Counts are integers, one per bin, of reference rows and of current rows. A bin that is empty on both sides is ignored,
+so reserved bins of a profile (``other``, missing) have no effect.
 """
 
 from __future__ import annotations
@@ -18,12 +18,22 @@ Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
 EMPTY_BIN_ROWS = 0.5
-"""Rows an empty bin counts as in PSI, at most."""
+"""Maximum number of rows that an empty bin counts as in PSI."""
 
 
 @dataclass(frozen=True)
 class ChiSquare:
-    """Test that two samples come from one distribution over the same bins."""
+    """Result of a chi-square test that two samples come from one distribution over the same bins.
+
+    Parameters
+    ----------
+    statistic
+        Chi-square statistic, at least 0.
+    degrees
+        Degrees of freedom: number of occupied bins less one.
+    p_value
+        Probability without a difference of a statistic at least as large, 0 to 1.
+    """
 
     statistic: float
     degrees: int
@@ -32,29 +42,31 @@ class ChiSquare:
 
 @dataclass(frozen=True)
 class KolmogorovSmirnov:
-    """Test that two samples of numbers come from one continuous distribution."""
+    """Result of a test that two samples of numbers come from one continuous distribution: statistic and p, 0 to 1."""
 
     statistic: float
     p_value: float
 
 
 def psi(reference: Counts, current: Counts, zero_share: float | None = None) -> float:
-    """PSI (population stability index) of counts, shape (b,) each; 0 where the shares are equal, without upper bound.
+    """Return the PSI (population stability index) of counts; 0 if the shares are equal, without upper bound.
 
     Parameters
     ----------
+    reference, current
+        Rows per bin, shape (b,) each, int64, at least 0.
     zero_share
-        Share given to a bin that is empty on one side only, where the index would be infinite; published values use
-        1e-4 or 1e-6. By default the share of half a row of the empty side, ``0.5 / n``, or the other side's share
-        where that is less: a bin of which less than half a row is expected says nothing by being empty.
+        Share of a bin that is empty on one side only, because the index would be infinite; published values use 1e-4
+        or 1e-6. By default the share of half a row on the empty side, ``0.5 / n``, or the other side's share if that
+        is less: an empty bin with an expected count below 0.5 contributes nothing.
 
     Notes
     -----
     No constant fits all sizes. In a window of 100 rows 1e-4 is a hundredth of a row: 50 levels of Zipf's law then give
     0.86 on average without any drift (0.29 by default), and levels of squared Zipf 0.33 (0.15). In a window of a
-    million it is 100 rows, so that a level that vanishes would count for less than one of which a single row is left.
-    The price is that the same new level weighs more the more rows prove its novelty: it passes 0.1 from a share of
-    3.0 % where the reference has 500 rows, 1.9 % with 5,000, 1.4 % with 50,000, 1.0 % with a million (1e-4: 1.9 %).
+    million it is 100 rows, so a level that disappears would count less than one with a single row left. The drawback
+    of the default is that the PSI of the same new level grows with the rows: it exceeds 0.1 from a share of 3.0 % if
+    the reference has 500 rows, 1.9 % with 5,000, 1.4 % with 50,000, 1.0 % with a million (1e-4: 1.9 %).
 
     Raises
     ------
@@ -75,7 +87,20 @@ def psi(reference: Counts, current: Counts, zero_share: float | None = None) -> 
 
 
 def psi_of_counts(reference: Counts, current: Counts, zero_share: float | None = None) -> Floats:
-    """PSI along the last axis of many pairs of samples, shapes (..., b) to (...); no bin is empty on both sides."""
+    """Return the PSI of many pairs of samples, along the last axis.
+
+    Parameters
+    ----------
+    reference, current
+        Rows per bin, shapes (..., b), int64, at least 0; no bin is empty on both sides.
+    zero_share
+        As in :func:`psi`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (...), float64, at least 0.
+    """
     n, m = reference.sum(axis=-1, keepdims=True), current.sum(axis=-1, keepdims=True)
     p, q = reference / n, current / m
     of_empty_p, of_empty_q = (
@@ -89,7 +114,12 @@ def psi_of_counts(reference: Counts, current: Counts, zero_share: float | None =
 
 
 def jensen_shannon(reference: Counts, current: Counts) -> float:
-    """Jensen–Shannon distance to base 2, from 0 (equal shares) to 1 (no bin in common).
+    """Return the Jensen–Shannon distance to base 2, from 0 (equal shares) to 1 (no bin in common).
+
+    Parameters
+    ----------
+    reference, current
+        Rows per bin, shape (b,) each, int64, at least 0.
 
     References
     ----------
@@ -99,12 +129,17 @@ def jensen_shannon(reference: Counts, current: Counts) -> float:
     p, q = _shares(*_occupied(reference, current))
     middle = (p + q) / 2
     divergence = (rel_entr(p, middle).sum() + rel_entr(q, middle).sum()) / (2 * np.log(2))
-    # Of nearly equal shares the sum can round to a value just below 0.
+    # For nearly equal shares the sum can round to a value just below 0.
     return float(np.sqrt(max(divergence, 0.0)))
 
 
 def hellinger(reference: Counts, current: Counts) -> float:
-    """Hellinger distance, from 0 (equal shares) to 1 (no bin in common).
+    """Return the Hellinger distance, from 0 (equal shares) to 1 (no bin in common).
+
+    Parameters
+    ----------
+    reference, current
+        Rows per bin, shape (b,) each, int64, at least 0.
 
     References
     ----------
@@ -115,9 +150,15 @@ def hellinger(reference: Counts, current: Counts) -> float:
 
 
 def chi_square(reference: Counts, current: Counts) -> ChiSquare:
-    """Pearson's test of homogeneity of two samples, without continuity correction.
+    """Return Pearson's test of homogeneity of two samples, without continuity correction.
 
-    One bin alone is no evidence: 0 degrees of freedom, p = 1. The p-value is rough where bins expect fewer than 5 rows.
+    With one bin there are 0 degrees of freedom and p = 1. The p-value is inaccurate if bins have expected counts below
+    5.
+
+    Parameters
+    ----------
+    reference, current
+        Rows per bin, shape (b,) each, int64, at least 0.
 
     References
     ----------
@@ -130,9 +171,9 @@ def chi_square(reference: Counts, current: Counts) -> ChiSquare:
 
 
 def kolmogorov_smirnov(reference_values: Floats, current_values: Floats) -> KolmogorovSmirnov:
-    """Two-sided two-sample test on values, shapes (n,) and (m,): NaN is left out, infinities have their place in order.
+    """Return the two-sided two-sample test of values, shapes (n,) and (m,): NaN is ignored, infinities are ordered.
 
-    The p-value is exact up to 10,000 values on each side, and on the safe side where values repeat.
+    The p-value is exact up to 10,000 values on each side, and conservative if values repeat.
 
     Raises
     ------
@@ -144,7 +185,7 @@ def kolmogorov_smirnov(reference_values: Floats, current_values: Floats) -> Kolm
 
 
 def wasserstein(reference_values: Floats, current_values: Floats) -> float:
-    """Earth mover's distance of values, shapes (n,) and (m,), in their unit: NaN and infinities are left out.
+    """Return the earth mover's distance of values, shapes (n,) and (m,), in their unit: NaN and infinities are ignored.
 
     Raises
     ------
@@ -152,7 +193,7 @@ def wasserstein(reference_values: Floats, current_values: Floats) -> float:
         A side has no finite value.
     """
     finite = [_some(values[np.isfinite(values)]) for values in (reference_values, current_values)]
-    # In units of the largest: distances between numbers near the largest a float holds are beyond it.
+    # Scaled by the largest value: distances between numbers near the largest float would overflow.
     largest = max(float(np.abs(values).max()) for values in finite) or 1.0
     return float(stats.wasserstein_distance(*(values / largest for values in finite))) * largest
 
@@ -173,5 +214,5 @@ def _shares(reference: Counts, current: Counts) -> tuple[Floats, Floats]:
 
 def _some(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if not len(values):
-        raise ValueError("expected at least one value on each side, found none; leave this measure out")
+        raise ValueError("expected at least one value on each side, found none; do not compute this distance")
     return values

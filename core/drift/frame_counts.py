@@ -1,4 +1,4 @@
-"""Counts of a frame's rows against the bins of a reference."""
+"""Counts of a frame's rows over the bins of a reference."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from core.feature_contract import level_text
 
 
 def frame_counts(reference: Sequence[ColumnProfile], frame: pd.DataFrame) -> tuple[ColumnProfile, ...]:
-    """Count rows that are in memory already.
+    """Count rows that are in memory.
 
     Parameters
     ----------
     reference
-        Profiles that hold the bins.
+        Profiles with the bins.
     frame
-        n rows with the columns the profiles are named after.
+        n rows with a column for each profile, of the profile's name.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The reference of one look at a model's rows: which rows, against what, decided by which rules."""
+"""A reference to one measurement of drift: the rows, what they are compared with, and the rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHAMPION = "champion"
 
 @dataclass(frozen=True)
 class MonitoredWindow:
-    """Rows of some batches, beside a champion.
+    """Rows of some batches that are compared with a champion's.
 
     Parameters
     ----------
@@ -22,21 +22,21 @@ class MonitoredWindow:
     champion, manifest
         The champion's version and the SHA-256 of its bundle's manifest.
     against
-        ``champion``: the rows it was trained on; or a data version.
+        What the rows are compared with: ``champion`` for the rows that it was trained on, or a data version.
     paths
-        Batches the rows are in.
+        Files of the batches.
     since, until
-        Range of the model's time column, the second exclusive; None: open.
+        Range of the model's time column, ``until`` exclusive; None for no bound.
     known
-        Whether the champion may have trained on some of these rows.
+        Whether the champion may have been trained on some of these rows.
     exact
-        Whether distances of the values themselves are asked for beside those of the bins.
+        Whether to compute distances of the values themselves in addition to those of the bins.
     notes
-        What is to be said about the choice.
+        Sentences about the choice of the batches.
     id
-        Of the decision, 64 hex digits: the same rows, reference and rules have the same.
+        Id of the decision, 64 hex digits: equal for the same rows, reference and rules.
     folder
-        Where the report goes.
+        Folder of the report.
     """
 
     config: ModelConfig

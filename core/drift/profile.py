@@ -1,10 +1,10 @@
-"""The reference profile: how the training rows were distributed, frozen so that later rows can be held against it.
+"""The reference profile: distributions of the training rows, with which later rows are compared.
 
-Bins never change after training. Numbers and dates: with inner edges ``e1 < e2 < ... < em`` there are m + 1 bins, open
-to the right: ``(-inf, e1), [e1, e2), ..., [em, +inf)``. Edges are deciles of the reference. A value that fills two of
-them has a bin of its own, and so has each value of a column that holds few different ones; what lies between or beyond
-such values is a bin that is empty in the reference, so that a value never seen before shows. Missing values are counted
-apart, so the counts of a column and its missing values sum to the rows.
+Bins do not change after training. Numbers and dates: with inner edges ``e1 < e2 < ... < em`` there are m + 1 bins, open
+to the right: ``(-inf, e1), [e1, e2), ..., [em, +inf)``. Edges are deciles of the reference. A value that equals two
+deciles has a bin of its own, and so has each value of a column with few distinct values; the ranges between and beyond
+such values are bins that are empty in the reference, so that new values are visible. Missing values are counted
+separately: the counts of a column and its missing values sum to the number of rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VERSION = 2
 BINS = 10
 MAX_SINGLE_VALUES = 20
 MIN_REPEATS = 5
-"""Rows per value on average from which a column is taken to hold these values only."""
+"""Minimum mean number of rows per value for a column to have a bin for each value."""
 
 MAX_LEVELS = 50
 
@@ -37,17 +37,18 @@ class BinnedProfile:
     Parameters
     ----------
     name
-        Column, or ``target`` / ``prediction``.
+        Name of the column, or ``target`` / ``prediction``.
     kind
         ``numeric`` or ``date``.
     edges
-        Inner edges, rising: numbers, or dates as ISO text without zone.
+        Inner edges, ascending: numbers, or dates as ISO text without time zone.
     counts
-        Rows per bin, one more than edges.
+        Number of rows per bin, one more than edges.
     missing
-        Rows without a value.
+        Number of rows without a value.
     minimum, maximum, mean, std
-        Of the finite values (std: with n - 1); None where there are too few. Dates: the first two only, as ISO text.
+        Statistics of the finite values (std with n - 1); None if there are too few. Dates: minimum and maximum only, as
+        ISO text.
     """
 
     name: str
@@ -68,17 +69,17 @@ class LevelProfile:
     Parameters
     ----------
     name
-        Column, or ``target`` / ``prediction``.
+        Name of the column, or ``target`` / ``prediction``.
     kind
         ``levels``.
     levels
-        The 50 most frequent, most frequent first, equals by name; classes: all, in code order.
+        The 50 most frequent levels, most frequent first, ties by name; classes: all, in code order.
     counts
-        Rows per level.
+        Number of rows per level.
     other
-        Rows with another value.
+        Number of rows with another value.
     missing
-        Rows without a value.
+        Number of rows without a value.
     """
 
     name: str
@@ -99,15 +100,16 @@ class Profile:
     Parameters
     ----------
     version
-        Of this layout.
+        Version of this layout.
     n_rows
-        Rows of the reference.
+        Number of rows of the reference.
     columns
-        In the contract's order.
+        Profiles of the raw feature columns, in the contract's order.
     target
-        Classes or numbers.
+        Profile of the classes or numbers.
     prediction
-        Binary: probability of the positive class; multiclass: most probable class; regression: values.
+        Profile of, binary: the probability of the positive class; multiclass: the most probable class; regression: the
+        predicted values.
     """
 
     version: int
@@ -117,18 +119,18 @@ class Profile:
     prediction: ColumnProfile
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold."""
+        """Return the fields as values that JSON can hold."""
         content = asdict(self)
         return {**content, "columns": list(content["columns"])}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
-        """Profile from :meth:`to_dict`, also after a way through JSON.
+        """Build a profile from :meth:`to_dict`, also after it was written to JSON.
 
         Raises
         ------
         ValueError
-            The layout is of another version.
+            The layout has another version.
         """
         if content["version"] != VERSION:
             raise ValueError(f"expected a reference profile of version {VERSION}, found {content['version']!r}")
@@ -142,24 +144,26 @@ class Profile:
 
 
 def reference_profile(frame: pd.DataFrame, y: npt.NDArray[Any], output: Floats, contract: FeatureContract) -> Profile:
-    """Distributions of the rows a model was trained on, and of its answers to rows it was not.
+    """Compute the profile of a model's training rows, and of its predictions for other rows.
 
     Parameters
     ----------
     frame
-        n rows with at least the contract's raw columns.
+        n training rows with at least the contract's raw columns.
     y
-        Encoded target, shape (n,).
+        Encoded target of the training rows, shape (n,): class codes, int64; regression: numbers, float64.
     output
-        Probabilities (m, k) or values (m,) for other rows, the holdout's: a model is surer of rows it has trained on
-        than it will ever be of later ones.
+        Predictions for the holdout rows: probabilities, shape (m, k), 0 to 1, or values, shape (m,). Predictions for
+        training rows would be too confident to compare later rows with.
+    contract
+        Columns, task and classes.
     """
     columns = feature_profiles(frame, contract)
     return Profile(VERSION, len(frame), columns, _target(y, contract), _prediction(output, contract))
 
 
 def feature_profiles(frame: pd.DataFrame, contract: FeatureContract) -> tuple[ColumnProfile, ...]:
-    """Distributions of the contract's raw columns, in its order."""
+    """Return the profiles of the contract's raw columns, in its order."""
     columns: list[ColumnProfile] = []
     columns += [number_profile(name, frame[name].to_numpy("float64", na_value=np.nan)) for name in contract.numeric]
     columns += [level_profile(name, frame[name]) for name in contract.categorical + contract.boolean]
@@ -168,7 +172,7 @@ def feature_profiles(frame: pd.DataFrame, contract: FeatureContract) -> tuple[Co
 
 
 def number_profile(name: str, values: Floats) -> BinnedProfile:
-    """Distribution of numbers; NaN is missing, infinities fall in the outer bins."""
+    """Return the profile of numbers, shape (n,), float64; NaN is missing, infinities fall in the outer bins."""
     present = values[~np.isnan(values)]
     edges = bin_edges(present)
     finite = present[np.isfinite(present)]
@@ -185,8 +189,8 @@ def number_profile(name: str, values: Floats) -> BinnedProfile:
 
 
 def date_profile(name: str, values: pd.Series[Any]) -> BinnedProfile:
-    """Distribution of dates without zone, to the microsecond."""
-    # NumPy selects and compares whole numbers several times faster than dates.
+    """Return the profile of dates, shape (n,), without time zone, to the microsecond."""
+    # NumPy selects and compares integers several times faster than dates.
     present = values.dropna().to_numpy("datetime64[us]").view("int64")
     edges = bin_edges(present)
     return BinnedProfile(
@@ -200,7 +204,7 @@ def date_profile(name: str, values: pd.Series[Any]) -> BinnedProfile:
 
 
 def level_profile(name: str, values: pd.Series[Any]) -> LevelProfile:
-    """Distribution of categories or booleans."""
+    """Return the profile of categories or booleans, shape (n,)."""
     counts = values.value_counts(dropna=True)
     named = zip(map(level_text, counts.index), counts.tolist(), strict=True)
     largest = sorted(named, key=lambda item: (-item[1], item[0]))[:MAX_LEVELS]
@@ -217,10 +221,10 @@ def level_profile(name: str, values: pd.Series[Any]) -> LevelProfile:
 
 
 def bin_edges(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Inner edges, rising; ``values`` without missing ones.
+    """Return the inner edges, ascending, of the dtype of ``values``; shape (n,), without missing values.
 
-    Deciles are values of the sample (the inverse of its distribution function), each once, above the least value. A
-    value with a bin of its own is edge twice: itself, and the next number that the type can hold.
+    Deciles are values of the sample (the inverse of its distribution function), each once, above the minimum. A value
+    with a bin of its own has two edges: itself, and the next number of the dtype.
 
     Examples
     --------
@@ -235,7 +239,7 @@ def bin_edges(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def bin_counts(values: npt.NDArray[Any], edges: npt.NDArray[Any]) -> tuple[int, ...]:
-    """Rows per bin; ``values`` without missing ones.
+    """Return the number of rows per bin; ``values``, shape (n,), has no missing values.
 
     Examples
     --------
@@ -247,7 +251,7 @@ def bin_counts(values: npt.NDArray[Any], edges: npt.NDArray[Any]) -> tuple[int, 
 
 
 def _mean_and_std(finite: Floats) -> tuple[float | None, float | None]:
-    # Numbers near the largest a float holds overflow in sums and squares: JSON has no infinity for that.
+    # Numbers near the largest float overflow in sums and squares, and JSON has no infinity.
     with np.errstate(over="ignore", invalid="ignore"):
         mean = finite.mean() if len(finite) else np.nan
         std = finite.std(ddof=1) if len(finite) > 1 else np.nan
@@ -262,8 +266,8 @@ def _decile_edges(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _few_distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
-    """Return the values of a column that holds few, each of them often; None of another."""
-    # A sample settles it for most columns at a fraction of the cost of sorting all.
+    """Return the distinct values if there are few and each is frequent; otherwise None."""
+    # A sample decides for most columns at a fraction of the cost of sorting all values.
     if len(np.unique(values[:1000])) > MAX_SINGLE_VALUES:
         return None
     distinct = np.unique(values)
@@ -272,10 +276,10 @@ def _few_distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
 
 
 def _alone(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Edges that give each value a bin of its own."""
+    """Return edges that give each value a bin of its own."""
     if values.dtype.kind != "f":
         return np.union1d(values, values + 1)
-    with np.errstate(over="ignore"):  # nothing comes after the largest number
+    with np.errstate(over="ignore"):  # the largest float has no successor
         edges: npt.NDArray[Any] = np.union1d(values, np.nextafter(values, np.inf))
     return edges
 

@@ -1,19 +1,19 @@
-"""Whether a PSI could be chance: its distribution under no drift for two sample sizes and their bins.
+"""Whether a PSI could be chance: its null distribution for two sample sizes and their bins.
 
-With enough expected rows in every bin, PSI without drift is ``(1/n + 1/m)`` times a chi-square of as many degrees as
-bins less one (Yurdakul and Naranjo). With fewer its tail is another one: at 10 expected rows per bin PSI exceeds the
-chi-square bound of one in 10,000 nine times as often as promised, at 1 or 2 hardly ever, so that real drift would be
-missed. There the rows of both samples are shuffled: a permutation test, right at any size whatever the shares are.
+With enough expected rows in every bin, PSI without drift is ``(1/n + 1/m)`` times a chi-square with one degree of
+freedom less than bins (Yurdakul and Naranjo). With fewer rows its tail differs: at 10 expected rows per bin PSI exceeds
+the chi-square bound of 1 in 10,000 nine times as often as nominal, at 1 or 2 hardly ever, so that real drift would be
+missed. In this case the rows of both samples are permuted: a permutation test is valid at any size and for any shares.
 
 References
 ----------
 Yurdakul, Naranjo (2020), Statistical properties of the population stability index, Journal of Risk Model Validation
 14(4); Yurdakul (2018), thesis of the same name, Western Michigan University: chi-square.
-Besag, Clifford (1991), Sequential Monte Carlo p-values, Biometrika 78(2): draws end once chance is plain.
+Besag, Clifford (1991), Sequential Monte Carlo p-values, Biometrika 78(2): drawing stops early for large p-values.
 Phipson, Smyth (2010), Permutation p-values should never be zero, Statistical Applications in Genetics and Molecular
 Biology 9(1): one is added to both counts.
 Agrawal (2020), Finite-sample concentration of the multinomial in relative entropy, IEEE Transactions on Information
-Theory 66(10): the bound beyond which nothing needs to be drawn.
+Theory 66(10): the upper bound of the p-value below which no draws are needed.
 """
 
 from __future__ import annotations
@@ -29,42 +29,42 @@ from scipy.special import rel_entr
 from core.drift.divergence import Counts, Floats, psi, psi_of_counts
 
 ENOUGH_ROWS = 100
-"""Expected rows of the smallest bin from which chi-square is taken: PSI then exceeds its bound of one in 10,000 at most
-1.2 times as often as promised (at 50 rows 1.4 times, at 20 rows 2.6 times)."""
+"""Minimum expected rows of the smallest bin for chi-square: PSI then exceeds its bound of 1 in 10,000 at most 1.2 times
+as often as nominal (at 50 rows 1.4 times, at 20 rows 2.6 times)."""
 
 FIRST_DRAWS = 300
 DRAWS_BEYOND = 20
-"""Draws beyond the PSI found that end the drawing: p is then right to about a fifth of itself."""
+"""Number of draws beyond the observed PSI after which drawing stops: the relative error of p is then about a fifth."""
 
 DRAWS_AT_LEVEL = 5
-"""Draws expected beyond the critical value in the longest drawing; the p-value is valid with any number."""
+"""Expected number of draws beyond the critical value in the longest simulation; p is valid with any number."""
 
 MOST_DRAWS = 1_000_000
-"""A few seconds of work. A level they cannot resolve is met through the bound only: too strict, never too loose."""
+"""Maximum draws, a few seconds. Levels that they cannot resolve use the upper bound of p only, which is conservative."""
 
 CELLS = 1 << 20
-"""Bins drawn at a time: bounds memory."""
+"""Maximum number of bins drawn at a time, which limits memory."""
 
 MOST_ROWS = 10**9
-"""Limit of NumPy's sampler. In so many rows a bin of fewer than 100 moves PSI by less than a millionth."""
+"""Limit of NumPy's sampler. With so many rows a bin of fewer than 100 changes PSI by less than a millionth."""
 
 
 @dataclass(frozen=True)
 class PsiTest:
-    """PSI beside what chance alone makes of it.
+    """A PSI and its null distribution.
 
     Parameters
     ----------
     psi
-        Of the two samples.
+        PSI of the two samples, at least 0.
     critical
-        Value that PSI exceeds without drift with probability alpha; below ``psi`` exactly where ``p_value`` is at most
-        alpha. Where few draws told the p-value it is that of a gamma distribution with their mean and variance, good
-        to a tenth except where all but one bin are nearly empty.
+        Value that PSI exceeds without drift with probability alpha; it is below ``psi`` if and only if ``p_value`` is
+        at most alpha. If drawing stopped early, it is that of a gamma distribution with the mean and variance of the
+        draws, with a relative error of about a tenth unless all but one bin are nearly empty.
     p_value
-        Probability without drift of a PSI at least as large; where that is far below alpha perhaps only a bound.
+        Probability without drift of a PSI at least as large, 0 to 1; far below alpha it may be only an upper bound.
     method
-        Whether the two come from the chi-square distribution or from shuffled rows.
+        Whether ``critical`` and ``p_value`` come from the chi-square distribution or from permuted rows.
     """
 
     psi: float
@@ -74,14 +74,16 @@ class PsiTest:
 
 
 def psi_test(reference: Counts, current: Counts, alpha: float, seed: int) -> PsiTest:
-    """Test that reference and current counts, shape (b,) each, are samples of one distribution.
+    """Test whether reference and current counts are samples of one distribution.
 
     Parameters
     ----------
+    reference, current
+        Rows per bin, shape (b,) each, int64, at least 0.
     alpha
-        Level at which the answer must be sharp: a simulated p-value resolves a fifth of it.
+        Level of the test, above 0 and below 1: a simulated p-value resolves a fifth of it.
     seed
-        Of the shuffles.
+        Seed of the permutations.
 
     Raises
     ------
@@ -102,7 +104,16 @@ def psi_test(reference: Counts, current: Counts, alpha: float, seed: int) -> Psi
 
 
 def psi_critical(n_reference: int, n_current: int, bins: int, alpha: float) -> float:
-    """Value that PSI exceeds without drift with probability alpha, by chi-square; 0 for one bin.
+    """Return the value that PSI exceeds without drift with probability alpha, by chi-square; 0 for one bin.
+
+    Parameters
+    ----------
+    n_reference, n_current
+        Number of rows of each sample, at least 1.
+    bins
+        Number of occupied bins, at least 1.
+    alpha
+        Probability, above 0 and below 1.
 
     Examples
     --------
@@ -133,7 +144,7 @@ def _simulated(observed: float, reference: Counts, current: Counts, alpha: float
 def _null_psi(observed: float, pooled: Counts, m: int, draws: int, rng: np.random.Generator) -> Floats:
     current = rng.multivariate_hypergeometric(pooled, m, size=draws, method="marginals")
     drawn = psi_of_counts(pooled - current, current)
-    # Equal counts in other bins sum to another last digit; they are ties.
+    # Equal counts in other bins differ in the last digit of the sum; they are ties.
     return np.where(np.isclose(drawn, observed, rtol=1e-9, atol=0), observed, drawn)
 
 
@@ -149,10 +160,10 @@ def _gamma_critical(drawn: Floats, alpha: float) -> float:
 
 
 def _chance_bound(reference: Counts, current: Counts) -> float:
-    """Upper bound of the probability of a likelihood ratio as large as that of the two samples, whatever the shares.
+    """Return an upper bound of the probability of such a likelihood ratio without drift, for any shares.
 
-    The logarithm of each sample's ratio has the moments of a gamma variable of shape b - 1 at most (Agrawal); that of
-    the pooled shares is no larger than that of the true ones. Chernoff's bound of the sum of the two follows.
+    The moments of the logarithm of each sample's ratio are at most those of a gamma variable of shape b - 1 (Agrawal);
+    the ratio for the pooled shares is at most that for the true shares. Chernoff's bound of the sum of the two follows.
     """
     pooled, shape = reference + current, 2 * (len(reference) - 1)
     expected = [pooled * (counts.sum() / pooled.sum()) for counts in (reference, current)]

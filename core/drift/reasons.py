@@ -15,27 +15,29 @@ if TYPE_CHECKING:
     from core.drift.windows import EarlierWindow
 
 SHOWN_COLUMNS = 5
-"""Columns that have a sentence of their own."""
+"""Maximum number of columns with a sentence of their own."""
 
 TOLD_CHANGE = 0.02
-"""Change of the share of missing values, or of levels without a bin, from which a sentence tells it."""
+"""Minimum change of the share of missing values, or of levels without a bin, that a sentence mentions."""
 
 LISTED_COLUMNS = 10
-"""Further columns that are named."""
+"""Maximum number of further columns that are named."""
 
 
 def drift_reasons(verdict: DriftVerdict, drift: Drift, cooling: EarlierWindow | None) -> tuple[str, ...]:
-    """Say why a verdict is what it is, the most telling first.
+    """Return the reasons of a verdict as sentences, the most important first.
 
     Parameters
     ----------
     verdict
-        Its own reasons play no part.
+        The verdict; its own reasons are ignored.
+    drift
+        Section ``drift`` of the model file.
     cooling
-        Latest window that recommended a retraining within the cool-down; None where none did.
+        Latest window that recommended a retraining within the cool-down; None if there is none.
     """
     if verdict.status == "insufficient":
-        return (_too_few(verdict, drift), *verdict.window.notes, *_rows_told(verdict))
+        return (_too_few(verdict, drift), *verdict.window.notes, *_special_rows(verdict))
     performance = tuple(_performance(verdict))
     columns = (*_columns(verdict, drift), *_concept(verdict))
     return (
@@ -44,36 +46,36 @@ def drift_reasons(verdict: DriftVerdict, drift: Drift, cooling: EarlierWindow | 
         *_persistence(verdict, drift),
         *_retraining(verdict, drift, cooling),
         *verdict.window.notes,
-        *_rows_told(verdict),
+        *_special_rows(verdict),
     )
 
 
 def column_reason(column: ColumnDrift) -> str:
-    """Say how far a column drifted and what it means to the champion."""
+    """Return a sentence about how far a column drifted and how important it is to the champion."""
     subject = {"target": "the target", "prediction": "the predictions"}.get(column.role) or readable(column.name, 60)
     size = f"{column.remark or f'{subject} drifted'}: {_psi(column)}"
     changes = [] if column.remark else _changes(column)
-    weight = [f"it carries {percent(column.importance)} of the champion's importance"] * (column.role == "feature")
+    weight = [f"it has {percent(column.importance)} of the champion's feature importance"] * (column.role == "feature")
     return "; ".join([size, *changes, *weight])
 
 
 def _psi(column: ColumnDrift) -> str:
-    psi, large, chance = _told_apart(column.psi, column.bound, column.critical)
-    return f"PSI {psi} ({large} is large, {chance} could be chance at {column.n_current:,} rows)"
+    psi, threshold, chance = _distinct_texts(column.psi, column.bound, column.critical)
+    return f"PSI {psi} (threshold {threshold}; up to {chance} could be chance at {column.n_current:,} rows)"
 
 
 def _changes(column: ColumnDrift) -> Iterator[str]:
     shares = (
         ("no value", column.missing, column.missing_reference),
-        ("a level that the reference does not name", column.other, column.other_reference),
+        ("a level that has no bin in the reference", column.other, column.other_reference),
     )
     for what, now, before in shares:
         if now is not None and before is not None and abs(now - before) >= TOLD_CHANGE:
             yield f"{percent(now)} of the rows have {what} ({percent(before)} in the reference)"
 
 
-def _told_apart(value: float, *others: float) -> list[str]:
-    """Two digits, more where the value would read as one of the others."""
+def _distinct_texts(value: float, *others: float) -> list[str]:
+    """Format numbers with two digits, or with more if the first would otherwise read like one of the others."""
     numbers = (value, *others)
     texts = [[f"{number:.{digits}g}" for number in numbers] for digits in range(2, 7)]
     return next((shown for shown in texts if shown[0] not in shown[1:]), texts[-1])
@@ -97,8 +99,8 @@ def _columns(verdict: DriftVerdict, drift: Drift) -> Iterator[str]:
 
 def _none_drifted(verdict: DriftVerdict) -> str:
     worst = max(verdict.columns, key=lambda column: column.psi / column.bound)
-    psi, large, chance = _told_apart(worst.psi, worst.bound, worst.critical)
-    bound = f"but {chance} could be chance" if worst.psi > worst.bound else f"{large} is large"
+    psi, threshold, chance = _distinct_texts(worst.psi, worst.bound, worst.critical)
+    bound = f"but up to {chance} could be chance" if worst.psi > worst.bound else f"the threshold is {threshold}"
     n_columns = f"none of the {len(verdict.columns):,} columns" if len(verdict.columns) > 1 else "the column has not"
     return (
         f"{n_columns} drifted on {verdict.window.n_rows:,} rows: "
@@ -109,17 +111,17 @@ def _none_drifted(verdict: DriftVerdict) -> str:
 def _importance(verdict: DriftVerdict, drift: Drift, n_features: int) -> Iterator[str]:
     share, needed = percent(verdict.importance_share), percent(drift.min_importance)
     if n_features and not verdict.drifted:
-        carry = "the features that drifted carry" if n_features > 1 else "the feature that drifted carries"
-        yield f"{carry} {share} of the champion's importance: {needed} would be a signal (drift.min_importance)"
+        subject = "the features that drifted have" if n_features > 1 else "the feature that drifted has"
+        yield f"{subject} {share} of the champion's feature importance: a signal needs {needed} (drift.min_importance)"
     elif n_features > 1:
-        yield f"together the features that drifted carry {share} of the champion's importance"
+        yield f"together the features that drifted have {share} of the champion's feature importance"
 
 
 def _performance(verdict: DriftVerdict) -> Iterator[str]:
     if not verdict.performance:
-        yield "how well the champion does on this window was not measured"
+        yield "the champion's performance on this window was not measured"
     if verdict.bias is not None and verdict.bias.harmed:
-        yield f"the probabilities are off: {verdict.bias.reason}"
+        yield f"the probabilities are biased: {verdict.bias.reason}"
     for place, performance in enumerate(verdict.performance):
         harmed = performance.harmed and not place
         yield f"performance is harmed: {performance.reason}" if harmed else performance.reason
@@ -128,7 +130,7 @@ def _performance(verdict: DriftVerdict) -> Iterator[str]:
 def _concept(verdict: DriftVerdict) -> Iterator[str]:
     realised = any(one.harmed and one.kind == "realised" for one in verdict.performance[:1])
     if realised and not any(column.drifted for column in verdict.columns if column.role == "feature"):
-        yield "no feature drifted, so the target may follow from the features in another way (concept drift)"
+        yield "no feature drifted, so the relation of features and target may have changed (concept drift)"
 
 
 def _labels(verdict: DriftVerdict, drift: Drift) -> Iterator[str]:
@@ -137,7 +139,7 @@ def _labels(verdict: DriftVerdict, drift: Drift) -> Iterator[str]:
         days = f"{drift.label_delay_days:g} day" + ("" if drift.label_delay_days == 1 else "s")
         yield (
             f"{window.n_young:,} of the {window.n_sampled:,} rows that were scored are younger than {days}: "
-            "their labels do not count yet (drift.label_delay_days)"
+            "their labels are not used yet (drift.label_delay_days)"
         )
     without = window.n_sampled - window.n_young - window.n_labelled
     if window.n_labelled and without > 0:
@@ -148,12 +150,9 @@ def _persistence(verdict: DriftVerdict, drift: Drift) -> Iterator[str]:
     needed, among = drift.persistence
     if not verdict.drifted or among == 1:
         return
-    windows = (
-        "this window" if verdict.n_windows == 1 else f"{verdict.n_signals} of the last {verdict.n_windows} windows"
-    )
-    told = f"{windows} drifted" if verdict.n_windows > 1 else f"{windows} is the first that is judged"
-    rule = f"{needed} of {among}" if verdict.status == "drift" else f"{needed} of {among} would be drift"
-    yield f"{told}: {rule} (drift.persistence)"
+    signals = f"{verdict.n_signals} of the last {verdict.n_windows} windows drifted"
+    count = signals if verdict.n_windows > 1 else "this is the first window that was judged"
+    yield f"{count}; the status 'drift' needs {needed} of {among} (drift.persistence)"
 
 
 def _retraining(verdict: DriftVerdict, drift: Drift, cooling: EarlierWindow | None) -> Iterator[str]:
@@ -162,7 +161,7 @@ def _retraining(verdict: DriftVerdict, drift: Drift, cooling: EarlierWindow | No
     if drift.retrain_on == "never":
         yield "no retraining is recommended: drift.retrain_on is never"
     elif drift.retrain_on == "harm" and verdict.harmed is False:
-        yield "no retraining is recommended: it does no harm that can be shown (drift.retrain_on is harm)"
+        yield "no retraining is recommended: performance is not harmed (drift.retrain_on is harm)"
     elif cooling is not None:
         end = cooling.measured_at.astimezone(UTC) + timedelta(hours=drift.cooldown_hours)
         yield (
@@ -175,10 +174,10 @@ def _retraining(verdict: DriftVerdict, drift: Drift, cooling: EarlierWindow | No
 
 def _why(verdict: DriftVerdict, drift: Drift) -> str:
     if verdict.harmed:
-        return "the drift lasts and does harm"
+        return "the drift persists and harms performance"
     if drift.retrain_on == "drift":
-        return "the drift lasts, and drift.retrain_on is drift"
-    return "the drift lasts, and whether it does harm cannot be told"
+        return "the drift persists, and drift.retrain_on is drift"
+    return "the drift persists, and whether it harms performance is unknown"
 
 
 def _too_few(verdict: DriftVerdict, drift: Drift) -> str:
@@ -186,18 +185,18 @@ def _too_few(verdict: DriftVerdict, drift: Drift) -> str:
     if not n_rows:
         return f"the window is empty: {drift.min_rows:,} rows are needed to judge (drift.min_rows)"
     rows = "1 row is" if n_rows == 1 else f"{n_rows:,} rows are"
-    wait = f"wait for {drift.min_rows - n_rows:,} more"
-    return f"{rows} too few to judge: {drift.min_rows:,} are needed (drift.min_rows), so {wait}"
+    more = f"{drift.min_rows - n_rows:,} more"
+    return f"{rows} too few to judge: {drift.min_rows:,} are needed (drift.min_rows), so wait for {more}"
 
 
-def _rows_told(verdict: DriftVerdict) -> Iterator[str]:
+def _special_rows(verdict: DriftVerdict) -> Iterator[str]:
     window = verdict.window
-    told = (
-        (window.n_seen, "left out: the champion has trained on them"),
-        (window.n_outside, "left out: they are not in the range of time"),
+    counted = (
+        (window.n_seen, "left out: the champion was trained on them"),
+        (window.n_outside, "left out: outside the time range"),
         (window.n_without_time, "without a time"),
-        (window.n_out_of_order, "earlier than the row before them: the batches are not in the order of time"),
+        (window.n_out_of_order, "earlier than the row before: the batches are not in time order"),
     )
-    for n_rows, what in told:
+    for n_rows, what in counted:
         if n_rows:
             yield f"{n_rows:,} row{'' if n_rows == 1 else 's'} {what}"

@@ -1,4 +1,4 @@
-"""Times of a window's rows: which fall into a range, and whether they come in order."""
+"""Times of a window's rows: whether they are in a range, and whether they are in order."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Moments = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TimeRange:
-    """Moments ``since <= time < until``; None is open. A moment without zone is UTC."""
+    """Times ``since <= time < until``; None is no bound. A time without zone is UTC."""
 
     since: datetime | None = None
     until: datetime | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether every moment lies in it."""
+        """Whether the range has no bounds."""
         return self.since is None and self.until is None
 
     def holds(self, moments: Moments) -> npt.NDArray[np.bool_]:
-        """Tell which moments lie in the range."""
+        """Return which times are in the range, bool of the shape of ``moments``."""
         inside = np.ones(len(moments), dtype=bool)
         if self.since is not None:
             inside &= moments >= _microsecond(self.since)
@@ -37,16 +37,16 @@ class TimeRange:
 
 @dataclass(frozen=True)
 class TimeOrder:
-    """Times of consecutive rows, as little of them as two stretches need to be put together.
+    """Summary of the times of consecutive rows; the summaries of two consecutive parts can be joined.
 
     Parameters
     ----------
     first, last
-        Time of the first and the last row.
+        Time of the first and of the last row, in microseconds since 1970, UTC.
     earliest, latest
-        Of all rows.
+        Earliest and latest time of all rows, in microseconds since 1970, UTC.
     n_descents
-        Rows whose time is earlier than that of the row before.
+        Number of rows whose time is earlier than that of the row before.
     """
 
     first: int
@@ -57,14 +57,14 @@ class TimeOrder:
 
     @classmethod
     def of(cls, moments: Moments) -> Self | None:
-        """Sum up rows that all have a time; None where there is no row."""
+        """Summarise rows that all have a time, in order; None if there is no row."""
         if not len(moments):
             return None
         n_descents = int(np.count_nonzero(moments[1:] < moments[:-1]))
         return cls(int(moments[0]), int(moments[-1]), int(moments.min()), int(moments.max()), n_descents)
 
     def then(self, later: TimeOrder) -> TimeOrder:
-        """Sum up these rows and the ones that come after them."""
+        """Join the summary of these rows with that of the rows after them."""
         return TimeOrder(
             self.first,
             later.last,
@@ -75,12 +75,12 @@ class TimeOrder:
 
 
 def joined_order(one: TimeOrder | None, later: TimeOrder | None) -> TimeOrder | None:
-    """Put two stretches together, either of which may have no row with a time."""
+    """Join the summaries of two consecutive parts, either of which may be None."""
     return one.then(later) if one and later else one or later
 
 
 def moment(microseconds: int) -> datetime:
-    """Moment as UTC without zone.
+    """Return a time, given in microseconds since 1970, as a naive datetime in UTC.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a window showed, and the verdict on it."""
+"""The measurements of a window, and the verdict on it."""
 
 from __future__ import annotations
 
@@ -26,23 +26,24 @@ class WindowFacts:
     Parameters
     ----------
     batches
-        Names, in order; empty where the rows come from elsewhere.
+        Names of the batches, in order; empty if the rows come from elsewhere.
     since, until
-        Range of time asked for; None where none was.
+        Requested range of times, ``until`` exclusive; None for no bound.
     n_rows
-        Rows that were measured.
+        Number of rows measured.
     n_seen, n_outside
-        Rows left out: the champion has trained on them, they lie outside the range (or have no time, with a range).
+        Number of rows left out because the champion was trained on them, and because they are outside the range (or
+        have no time although a range was requested).
     n_without_time, n_out_of_order
-        Rows without a time, and rows that are earlier than the row before them.
+        Number of rows without a time, and of rows that are earlier than the row before.
     n_sampled
-        Of the rows, those the champion scored.
+        Number of the measured rows that the champion scored.
     n_labelled, n_young
-        Of those, rows whose label counts, and rows whose label does not count yet because of their age.
+        Of the scored rows, the number with a label that is used, and the number too young for their label to be used.
     first_time, last_time
-        Of the rows that were measured; None where they have no time.
+        Earliest and latest time of the measured rows; None if they have no time.
     notes
-        What else a person should know, as sentences.
+        Further sentences for people.
     """
 
     batches: tuple[str, ...]
@@ -63,22 +64,22 @@ class WindowFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class DriftEvidence:
-    """Everything the decision looks at.
+    """All inputs of the decision on a window.
 
     Parameters
     ----------
     id
         From :func:`decision_id`.
     model, champion, against
-        Name, version, and what the window is held against: ``champion`` or a data version.
+        Name of the model, the champion's version, and what the window is compared with: ``champion`` or a data version.
     window
-        Its rows.
+        Facts about the window's rows.
     columns
         From :func:`column_drifts`.
     performance
-        Realised, estimated, both or none.
+        Realised performance, estimated performance, both or none.
     bias
-        Of labelled probabilities; None without.
+        Bias of the probabilities, from labelled rows; None if it was not measured.
     """
 
     id: str
@@ -93,7 +94,7 @@ class DriftEvidence:
 
 @dataclass(frozen=True, kw_only=True)
 class DriftVerdict:
-    """What a window is, and every number that led to it.
+    """The verdict on a window, with every number that it depends on.
 
     Parameters
     ----------
@@ -102,25 +103,26 @@ class DriftVerdict:
     status
         See :data:`Status`.
     drifted
-        Whether this window by itself is a signal: enough importance drifted, the target or the predictions did, or
-        the performance is harmed.
+        Whether this window alone is a signal: features with enough importance drifted, the target or the predictions
+        drifted, or performance is harmed.
     retrain
         Whether a retraining is recommended.
     harmed
-        Whether the performance is; None where it is unknown: not measured, too few rows, or a loss above what is
-        tolerated that may be chance.
+        Whether performance is harmed; None if unknown: not measured, too few rows, or a loss above the tolerance that
+        may be chance.
     importance_share
-        Of the features that drifted, 0 to 1.
+        Share of feature importance of the features that drifted, 0 to 1.
     performance
-        The one that decides first: realised where it tells, else estimated.
+        The deciding one first: realised if it is conclusive, otherwise estimated.
     bias
         As in :class:`DriftEvidence`.
     n_signals, n_windows
-        Signals among the last disjoint windows that were large enough, this one included; 0 of 0 where it is not.
+        Number of signals, and number of the last disjoint windows that were large enough, this one included; 0 and 0 if
+        this one is too small.
     reasons
-        Sentences for people, the most telling first.
+        Sentences for people, the most important first.
     measured_at
-        When, with its zone.
+        Time of the measurement, with time zone.
     """
 
     id: str
@@ -142,18 +144,18 @@ class DriftVerdict:
     measured_at: datetime
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold: moments in ISO 8601; NaN and infinities become None."""
+        """Return the fields as values that JSON can hold: times in ISO 8601, NaN and infinities as None."""
         content: dict[str, Any] = json.loads(json.dumps(jsonable(asdict(self)), default=datetime.isoformat))
         return content
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> DriftVerdict:
-        """Verdict from :meth:`to_dict`.
+        """Build a verdict from :meth:`to_dict`.
 
         Raises
         ------
         ValueError
-            The content is no verdict.
+            The content is not a verdict.
         """
         if "performance" not in content:
             raise ValueError(f"expected a verdict on drift, found a document with {sorted(content)[:10]}")
@@ -166,6 +168,6 @@ def _adapter() -> TypeAdapter[DriftVerdict]:
 
 
 def _numbers(performance: Mapping[str, Any]) -> dict[str, Any]:
-    """Undo what JSON does to NaN where a number is always meant."""
+    """Restore NaN, which JSON holds as null, in fields that are always numbers."""
     always = {field.name for field in fields(Performance) if field.type == "float"}
     return {name: nan if value is None and name in always else value for name, value in performance.items()}

@@ -1,4 +1,4 @@
-"""Which batches are a model's window, and whether two windows share rows."""
+"""The choice of the batches of a window, and whether two windows share rows."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from core.errors import ConfigError
 from core.text import listed, readable
 
 Status = Literal["ok", "watch", "drift", "insufficient"]
-"""What a window is: like the reference, changed without need to act, drifted, or too small to be judged."""
+"""Status of a window: like the reference, changed without need to act, drifted, or too small to be judged."""
 
 SHOWN_BATCHES = 3
-"""Batches that a sentence names."""
+"""Maximum number of batches that a sentence names."""
 
 
 class Span(Protocol):
@@ -23,37 +23,37 @@ class Span(Protocol):
 
     @property
     def batches(self) -> tuple[str, ...]:
-        """Names; empty where the rows come from elsewhere (the prediction log)."""
+        """Names of the batches; empty if the rows come from elsewhere (the prediction log)."""
 
     @property
     def first_time(self) -> datetime | None:
-        """Of the earliest row; None where the rows have no time."""
+        """Time of the earliest row; None if the rows have no time."""
 
     @property
     def last_time(self) -> datetime | None:
-        """Of the latest row."""
+        """Time of the latest row; None if the rows have no time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EarlierWindow:
-    """What is remembered of a window that was judged before.
+    """The recorded facts of a window that was judged before.
 
     Parameters
     ----------
     id
-        Of the decision.
+        Id of the decision.
     champion, against
-        Version that was judged, and what the window was held against; other pairs say nothing of the present one.
+        The champion's version, and what the window was compared with; only windows with the same pair are comparable.
     batches, first_time, last_time
-        Its rows, as in :class:`Span`.
+        Rows of the window, as in :class:`Span`.
     drifted
-        Whether this window by itself was a signal, persistent or not.
+        Whether this window alone was a signal, whether or not earlier windows were.
     status
-        As decided then.
+        Status that was decided.
     retrain
-        Whether it recommended a retraining.
+        Whether a retraining was recommended.
     measured_at
-        When it was judged, with its zone.
+        Time of the decision, with time zone.
     """
 
     id: str
@@ -70,14 +70,14 @@ class EarlierWindow:
 
 @dataclass(frozen=True, kw_only=True)
 class WindowRequest:
-    """What somebody asked to be measured; nothing: the newest batches.
+    """The rows that were requested; by default the newest batches.
 
     Parameters
     ----------
     batches
-        Names, with or without ``.parquet``; empty: all there are.
+        Names of batches, with or without ``.parquet``; empty for all.
     since, until
-        Rows with ``since <= time < until``; None: no bound.
+        Rows with ``since <= time < until``, without time zone; None for no bound.
     """
 
     batches: tuple[str, ...] = ()
@@ -86,13 +86,13 @@ class WindowRequest:
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing was asked for."""
+        """Whether neither batches nor a range were requested."""
         return not self.batches and self.since is None and self.until is None
 
 
 @dataclass(frozen=True)
 class WindowChoice:
-    """The batches of a window, in order, and what a person should know of the choice, as sentences."""
+    """The batches of a window, in order, and sentences about the choice."""
 
     batches: tuple[BatchEntry, ...]
     notes: tuple[str, ...]
@@ -107,28 +107,31 @@ def choose_batches(
     *,
     min_rows: int = 0,
 ) -> WindowChoice:
-    """Choose the batches whose rows are the window.
+    """Choose the batches of a window.
 
-    What was asked for is taken as it is, whether the champion was trained on it or not. Where nothing was asked for:
-    the newest batches that the champion was not trained on, whole ones, that come nearest to ``window_rows`` rows: one
-    of 999 rows will do, and need not be joined with the month before. Newest is by their latest time where all have
-    one, else by their order.
+    Requested batches are used whether or not the champion was trained on them. Without a request, the window is the
+    newest whole batches that the champion was not trained on, as many as come closest to ``window_rows`` rows. The
+    newest batches are those with the latest times if all batches have times, otherwise the last in order.
 
     Parameters
     ----------
     batches
-        All there are, in order.
+        All batches of the model, in order.
     trained
-        Names of the batches in the data the champion was made from; with or without ``.parquet``.
+        Names of the batches that the champion was trained on, with or without ``.parquet``.
+    request
+        The requested batches and range of times.
+    window_rows
+        Number of rows wanted.
     time
-        The model's time column; None where it has none.
+        The model's time column; None if it has none.
     min_rows
-        Rows below which a window says nothing: a further batch is taken, however large.
+        Minimum number of rows of a window: below it a further batch is added, whatever its size.
 
     Raises
     ------
     ConfigError
-        A batch is unknown, the range of time is empty or has a zone, or the model has no time column.
+        A batch is unknown, the range of times is empty or has a time zone, or the model has no time column.
     """
     _check(request, time)
     known = frozenset(_stem(name) for name in trained)
@@ -140,10 +143,10 @@ def choose_batches(
 
 
 def overlap(one: Span, another: Span) -> bool:
-    """Whether two windows share rows: a batch and, where both have times, a moment.
+    """Return whether two windows share rows: they have a batch in common and, if both have times, their times overlap.
 
-    Rows of the prediction log have no batch: there times alone tell. Where neither tells, they are taken to overlap,
-    since rows that are counted twice would pass for two windows that agree.
+    Rows of the prediction log have no batch, so only times decide. If neither decides, the windows count as
+    overlapping, because rows that count twice would look like two windows that agree.
     """
     if one.batches and another.batches and not set(one.batches) & set(another.batches):
         return False
@@ -153,17 +156,19 @@ def overlap(one: Span, another: Span) -> bool:
 
 
 def disjoint_before(window: Span, earlier: Sequence[EarlierWindow], limit: int) -> tuple[EarlierWindow, ...]:
-    """Newest windows that share rows neither with the given one nor with each other, newest first.
+    """Return the newest windows that share rows neither with the given one nor with each other, newest first.
 
-    Newest is by the time of the rows where all have one, else by when they were judged. Windows whose rows are all
-    later than the given one's are left out: somebody looks back.
+    Windows are ordered by the time of their rows if all have times, otherwise by when they were judged. Windows whose
+    rows are all later than those of the given one are ignored: the given one may lie in the past.
 
     Parameters
     ----------
+    window
+        The window that is being judged.
     earlier
-        In the order they were judged.
+        Windows in the order they were judged.
     limit
-        Windows to find at most.
+        Maximum number of windows.
     """
     found: list[EarlierWindow] = []
     for candidate in _newest_first([one for one in earlier if not _is_after(one, window)]):
@@ -178,11 +183,11 @@ def _check(request: WindowRequest, time: str | None) -> None:
         return
     if time is None:
         raise ConfigError(
-            "a range of time needs a time column, and the model file names none ('time'): name --batches instead"
+            "--since and --until need a time column, but the model file has no 'time'; use --batches instead"
         )
     if any(moment is not None and moment.tzinfo is not None for moment in (since, until)):
         raise ConfigError(
-            f"the times in column {readable(time, 60)} have no zone: give --since and --until without one"
+            f"the times in column {readable(time, 60)} have no time zone: give --since and --until without one"
         )
     if since is not None and until is not None and since >= until:
         raise ConfigError(
@@ -194,15 +199,15 @@ def _named(batches: Sequence[BatchEntry], names: Iterable[str]) -> tuple[BatchEn
     wanted = {_stem(name): name for name in names}
     unknown = [name for stem, name in wanted.items() if stem not in {batch.name for batch in batches}]
     if unknown:
-        newest = f"the newest are {_list([batch.name for batch in batches[::-1]])}" if batches else "there is none yet"
-        raise ConfigError(f"expected names of batches, found {_list(unknown)}: {newest}")
+        newest = f"the newest are {_list([batch.name for batch in batches[::-1]])}" if batches else "there are none yet"
+        raise ConfigError(f"--batches: expected names of batches, found {_list(unknown)}; {newest}")
     return tuple(batch for batch in batches if batch.name in wanted)
 
 
 def _newest(batches: Sequence[BatchEntry], trained: frozenset[str], window_rows: int, min_rows: int) -> WindowChoice:
     fresh = [batch for batch in batches if batch.name not in trained]
     if not fresh:
-        none = "no batch has come since the champion was trained" if batches else "there is no batch yet"
+        none = "no batch has arrived since the champion was trained" if batches else "there is no batch yet"
         return WindowChoice((), (none,))
     chosen: set[str] = set()
     n_rows = 0
@@ -212,7 +217,7 @@ def _newest(batches: Sequence[BatchEntry], trained: frozenset[str], window_rows:
             break
         chosen.add(batch.name)
         n_rows += batch.n_rows
-    short = f"the champion was trained on all but {n_rows:,} rows; drift.window_rows asks for {window_rows:,}"
+    short = f"only {n_rows:,} rows are new to the champion; drift.window_rows is {window_rows:,}"
     return WindowChoice(
         tuple(batch for batch in batches if batch.name in chosen),
         (short,) if n_rows < window_rows and len(chosen) == len(fresh) else (),
@@ -220,14 +225,14 @@ def _newest(batches: Sequence[BatchEntry], trained: frozenset[str], window_rows:
 
 
 def _by_age(batches: Sequence[BatchEntry]) -> list[BatchEntry]:
-    """Batches, the newest last."""
+    """Sort batches, the newest last."""
     if any(batch.last_time is None for batch in batches):
         return list(batches)
     return sorted(batches, key=lambda batch: batch.last_time or datetime.min)
 
 
 def _meets(batch: BatchEntry, request: WindowRequest) -> bool:
-    """Whether rows of a batch can lie in the range; a batch without times is read, lest rows be lost."""
+    """Return whether rows of a batch can be in the range; a batch without times is read, so that no row is missed."""
     after_start = request.since is None or batch.last_time is None or batch.last_time >= request.since
     return after_start and (request.until is None or batch.first_time is None or batch.first_time < request.until)
 
@@ -247,7 +252,7 @@ def _trained_notes(chosen: Sequence[BatchEntry], trained: frozenset[str]) -> tup
         return ()
     verb = "is" if len(known) == 1 else "are"
     return (
-        f"{len(known):,} of {len(chosen):,} batches {verb} among the data the champion was made from: {_list(known)}",
+        f"{len(known):,} of {len(chosen):,} batches {verb} in the data the champion was trained on: {_list(known)}",
     )
 
 
@@ -271,7 +276,7 @@ def _is_after(one: Span, another: Span) -> bool:
 
 
 def _place(name: str) -> tuple[int, str]:
-    # Names begin with a number of four digits or more: the longer is the later.
+    # Names begin with a number of four digits or more: a longer name is a later batch.
     return len(name), name
 
 

@@ -1,16 +1,16 @@
-"""Performance estimated without labels, from what calibrated scores promise.
+"""Performance estimated without labels, from calibrated scores.
 
-Confidence-based performance estimation: a map fitted on labelled rows turns scores into chances of the classes; of a
-new window, those chances stand for the labels, and every metric has an expected value. It follows changes of the
-features as long as rows with equal scores still come true as often as they did, and is blind where that breaks: to a
-target that depends on the features in a new way.
+Confidence-based performance estimation (CBPE): a map fitted on labelled rows turns scores into probabilities of the
+classes; in a new window, these probabilities replace the labels, and every metric has an expected value. The estimate
+is right under drift of the features while rows with equal scores have events as often as before. It cannot detect
+concept drift, in which the target depends on the features in a new way.
 
-The map knows the rows it was learnt from too well: the ROC AUC of 0.75 of a simulated model is promised as 0.77 by 500
-rows, as 0.754 by 6,000. So a window's estimate is compared with the same estimate on the holdout, made with the same
-map: what the map gets wrong is in both and falls out of the difference. What the map may get wrong by chance matters
-where the window's scores are elsewhere, and is part of the change's error: each step of the map is a share of a known
-number of holdout rows. Simulated with shifted features, 99 % intervals of the change without that part hold the truth
-in as few as 35 % of windows (ROC AUC, 5,000 rows), with it in 96 to 100 % (F1 of 200 rows: 94 %).
+The map overfits the rows it was fitted on: a ROC AUC of 0.75 of a simulated model is estimated as 0.77 with 500 rows,
+as 0.754 with 6,000. So a window's estimate is compared with the same estimate on the holdout, made with the same map:
+the bias of the map is in both and cancels in the difference. The random error of the map matters if the window's scores
+are distributed differently, and is part of the error of the difference: each step of the map is a share of a known
+number of holdout rows. In simulations with shifted features, 99 % intervals of the difference without this part cover
+the truth in as few as 35 % of windows (ROC AUC, 5,000 rows), with it in 96 to 100 % (F1 with 200 rows: 94 %).
 
 References
 ----------
@@ -40,21 +40,21 @@ from core.performance.expected_metrics import ExpectedMetric, expected_metric
 VERSION = 1
 
 ROUNDING = 1e-12
-"""An error below this share of the metric is rounding: all rows score alike."""
+"""A standard error below this share of the metric is a rounding error: all rows have equal scores."""
 
 
 @dataclass(frozen=True)
 class ScoreMap:
-    """A rising map from one class's score to the chance of that class: level steps, joined by straight lines.
+    """A non-decreasing map from a class's score to the probability of the class: constant steps, linear between them.
 
     Parameters
     ----------
     low, high
-        First and last score of each step, rising.
+        First and last score of each step, ascending.
     chance
-        Of the class on each step, rising.
+        Probability of the class on each step, 0 to 1, ascending.
     n_rows
-        Rows that each step was learnt from.
+        Number of rows that each step was fitted on.
     """
 
     low: tuple[float, ...]
@@ -63,13 +63,13 @@ class ScoreMap:
     n_rows: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        """Refuse steps that cannot be read together."""
+        """Check that all fields have the same number of steps."""
         if not len(self.low) == len(self.high) == len(self.chance) == len(self.n_rows) > 0:
             raise ValueError(f"expected steps of equal number, at least one, found {len(self.low)} first scores")
 
     @classmethod
     def fit(cls, score: Floats, event: npt.NDArray[np.bool_]) -> ScoreMap:
-        """Fit by isotonic regression of the events on their scores, shape (n,) each, n at least 1."""
+        """Fit an isotonic regression of events (bool) on scores (float64), shape (n,) each, n at least 1."""
         from scipy.optimize import isotonic_regression
 
         values, place, counts = np.unique(score, return_inverse=True, return_counts=True)
@@ -84,14 +84,25 @@ class ScoreMap:
         )
 
     def chances(self, score: Floats) -> Floats:
-        """Chance of the class by score; beyond the first and last step as on them."""
+        """Return the probability of the class by score, shape (n,) each; constant beyond the first and last step."""
         step, after, share = self.position(score)
         chance = np.asarray(self.chance)
         found: Floats = (1 - share) * chance[step] + share * chance[after]
         return found
 
     def position(self, score: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Floats]:
-        """Step at or before each score, the step after it, and the share of the way between them, [0, 1)."""
+        """Return the step at or before each score, the step after it, and the share of the way between them, [0, 1).
+
+        Parameters
+        ----------
+        score
+            Scores of the class, shape (n,), float64.
+
+        Returns
+        -------
+        step, after, share
+            Shape (n,) each.
+        """
         low, high = np.asarray(self.low), np.asarray(self.high)
         step = np.clip(np.searchsorted(low, score, side="right") - 1, 0, None)
         after = np.minimum(step + 1, len(low) - 1)
@@ -100,9 +111,9 @@ class ScoreMap:
         return step, after, np.clip(share, 0.0, 1.0)
 
     def variance(self) -> Floats:
-        """Variance of each step's chance, as a share of its rows; one row is added that came true by half.
+        """Return the variance of each step's probability as a share of its rows, shape (n_steps,).
 
-        Without it a step that never came true would be known for certain.
+        One row with half an event is added to each step, because a step without events would have no variance.
         """
         n = np.asarray(self.n_rows, dtype="float64")
         chance = (np.asarray(self.chance) * n + 0.5) / (n + 1)
@@ -112,24 +123,24 @@ class ScoreMap:
 
 @dataclass(frozen=True)
 class ScoreCalibration:
-    """Maps from a model's scores to the chances of the classes.
+    """Maps from a model's scores to the probabilities of the classes.
 
     Parameters
     ----------
     maps
-        Binary: of the positive class alone; multiclass: one per class.
+        Binary: one, of the positive class; multiclass: one per class.
     """
 
     maps: tuple[ScoreMap, ...]
 
     @classmethod
     def fit(cls, y: npt.NDArray[Any], output: Floats) -> ScoreCalibration:
-        """Fit on labelled rows: class codes, shape (n,), and what the model says, all finite, shape (n, k)."""
+        """Fit on labelled rows: class codes, shape (n,), int64, and the model's probabilities, shape (n, k), finite."""
         codes = [1] if output.shape[1] == 2 else range(output.shape[1])
         return cls(tuple(ScoreMap.fit(output[:, code], y == code) for code in codes))
 
     def apply(self, output: Floats) -> Floats:
-        """Chances of the classes, shape (n, k), each row summing to 1; of equal size where no map gives any."""
+        """Return probabilities of the classes, shape (n, k), each row summing to 1; equal if all maps give 0."""
         raw = self.raw_chances(output)
         if len(self.maps) == 1:
             return np.column_stack([1 - raw, raw])
@@ -138,13 +149,13 @@ class ScoreCalibration:
         return chances
 
     def raw_chances(self, output: Floats) -> Floats:
-        """Return what each map says, shape (n, maps)."""
+        """Return the output of each map for its class's score, shape (n, n_maps), 0 to 1."""
         return np.column_stack(
             [part.chances(score) for part, score in zip(self.maps, self._scores(output), strict=True)]
         )
 
     def slopes(self, expected: ExpectedMetric, output: Floats) -> list[Floats]:
-        """Change of a metric with the chance of each step, per map, shape (steps,)."""
+        """Return the derivative of a metric by the probability of each step, one array of shape (n_steps,) per map."""
         if len(self.maps) == 1:
             by_chance = expected.influence[:, [1]] - expected.influence[:, [0]]
         else:
@@ -156,7 +167,7 @@ class ScoreCalibration:
         return [_by_step(part, scores[j], by_chance[:, j]) for j, part in enumerate(self.maps)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold."""
+        """Return the fields as values that JSON can hold."""
         content: dict[str, Any] = jsonable({"version": VERSION, **asdict(self)})
         return content
 
@@ -167,7 +178,7 @@ class ScoreCalibration:
         Raises
         ------
         ValueError
-            The content is of another version, or no calibration.
+            The content has another version, or is not a calibration.
         """
         calibration: ScoreCalibration = _read(cls, content)
         return calibration
@@ -178,24 +189,24 @@ class ScoreCalibration:
 
 @dataclass(frozen=True)
 class CbpeReference:
-    """The estimate on the holdout, which a window's estimate is compared with.
+    """The estimate on the holdout, with which a window's estimate is compared.
 
     Parameters
     ----------
     metric
-        Name, as in model files.
+        Name of the metric, as in model files.
     n_rows
-        Rows of the holdout.
+        Number of holdout rows.
     value
-        The metric's estimate on them; NaN where undefined.
+        Estimate of the metric on them; NaN if undefined.
     error
-        Standard error over rows and labels.
+        Standard error over rows and labels, in units of the metric.
     row_error
-        Standard error over rows alone: the chances are taken for certain.
+        Standard error over rows only: the probabilities are taken as exact.
     calibration
-        The maps, fitted on those rows.
+        The maps, fitted on the holdout rows.
     slopes
-        Change of the value with the chance of each step of each map.
+        Derivative of the value by the probability of each step of each map.
     """
 
     metric: str
@@ -207,11 +218,11 @@ class CbpeReference:
     slopes: tuple[tuple[float, ...], ...]
 
     def estimate(self, confidence: float) -> Estimate:
-        """Value with its interval over rows and labels."""
+        """Return the value with its interval over rows and labels, of a confidence between 0 and 1."""
         return interval_of(self.metric, self.value, self.error, self.n_rows, confidence)
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold; NaN becomes None."""
+        """Return the fields as values that JSON can hold, NaN as None."""
         content: dict[str, Any] = jsonable({"version": VERSION, **asdict(self)})
         return content
 
@@ -222,7 +233,7 @@ class CbpeReference:
         Raises
         ------
         ValueError
-            The content is of another version, or no reference.
+            The content has another version, or is not a reference.
         """
         value = content.get("value")
         reference: CbpeReference = _read(cls, {**content, "value": float("nan") if value is None else value})
@@ -231,19 +242,19 @@ class CbpeReference:
 
 @dataclass(frozen=True)
 class CbpeWindow:
-    """The estimate on a window, and what is uncertain in its distance from the holdout's.
+    """The estimate on a window, and the errors of its difference from the estimate on the holdout.
 
     Parameters
     ----------
     value, row_error
         As in :class:`CbpeReference`.
     error
-        Standard error over rows, labels and the maps.
+        Standard error over rows, labels and the maps, in units of the metric.
     n_rows
-        Rows of the window.
+        Number of rows of the window.
     map_error
-        Standard error of the difference to the holdout's value that comes from the maps: near zero where the scores
-        are distributed as they were.
+        Part of the standard error of the difference that comes from the maps: near zero if the scores are distributed
+        as on the holdout.
     """
 
     value: float
@@ -254,16 +265,16 @@ class CbpeWindow:
 
 
 def reference_cbpe(y: npt.NDArray[Any], output: Floats, metric: str) -> CbpeReference:
-    """Learn the maps from a holdout and estimate the metric on it.
+    """Fit the maps on a holdout and estimate the metric on it.
 
     Parameters
     ----------
     y
-        Class codes, shape (n,), n at least 1.
+        Class codes, shape (n,), int64, n at least 1.
     output
-        What the model says of the rows, all finite, shape (n, k).
+        Probabilities predicted by the model, shape (n, k), float64, finite.
     metric
-        One of classification.
+        Name of a classification metric.
     """
     calibration = ScoreCalibration.fit(y, output)
     expected = expected_metric(calibration.apply(output), output, metric)
@@ -284,34 +295,52 @@ def window_cbpe(output: Floats, reference: CbpeReference) -> CbpeWindow:
     Parameters
     ----------
     output
-        What the same model says of the rows, shape (n, k); the value is NaN where it is not finite.
+        Probabilities predicted by the same model, shape (n, k), float64; if one is not finite, the value is NaN.
+    reference
+        The estimate on the holdout, with the maps.
     """
-    expected, slopes = _promise(output, reference.calibration, reference.metric)
+    expected, slopes = _expected_and_slopes(output, reference.calibration, reference.metric)
     error = float(np.hypot(expected.error, _map_error(reference.calibration, slopes)))
-    change = [ours - np.asarray(theirs) for ours, theirs in zip(slopes, reference.slopes, strict=True)]
+    change = [here - np.asarray(there) for here, there in zip(slopes, reference.slopes, strict=True)]
     map_error = _map_error(reference.calibration, change)
     return CbpeWindow(expected.value, error, expected.row_error, len(output), map_error)
 
 
 def estimated(output: Floats, calibration: ScoreCalibration, metric: str, *, confidence: float) -> Estimate:
-    """Estimate a metric on rows without labels; with an interval in closed form over rows, labels and the maps.
+    """Estimate a metric on rows without labels, with an interval in closed form over rows, labels and the maps.
 
     Parameters
     ----------
     output
-        What the model says of the rows, shape (n, k).
+        Probabilities predicted by the model, shape (n, k), float64.
+    calibration
+        The maps, fitted on other rows of the same model.
     metric
-        One of classification.
+        Name of a classification metric.
     confidence
-        Share of windows whose metric, once their labels are known, the interval is to hold.
+        Share of windows, above 0 and below 1, whose metric should be in the interval once their labels are known.
     """
-    expected, slopes = _promise(output, calibration, metric)
+    expected, slopes = _expected_and_slopes(output, calibration, metric)
     error = float(np.hypot(expected.error, _map_error(calibration, slopes)))
     return interval_of(metric, expected.value, error, len(output), confidence)
 
 
 def interval_of(metric: str, value: float, error: float, n_rows: int, confidence: float) -> Estimate:
-    """Estimate from a value and its standard error; without an interval where rows are few or score alike."""
+    """Build an estimate from a value and its standard error, without an interval if rows are few or have equal scores.
+
+    Parameters
+    ----------
+    metric
+        Name of the metric; its scale decides the form of the interval.
+    value
+        Value of the metric; NaN gives no interval.
+    error
+        Standard error, in units of the metric, at least 0.
+    n_rows
+        Number of rows.
+    confidence
+        Confidence of the interval, above 0 and below 1.
+    """
     if not np.isfinite(value) or n_rows < MIN_ROWS or not error > ROUNDING * max(1.0, abs(value)):
         return Estimate(value, None, None)
     scale = METRICS[metric].scale
@@ -321,13 +350,15 @@ def interval_of(metric: str, value: float, error: float, n_rows: int, confidence
     return Estimate(value, *influence_interval(value, error, scale, confidence))
 
 
-def _promise(output: Floats, calibration: ScoreCalibration, metric: str) -> tuple[ExpectedMetric, list[Floats]]:
+def _expected_and_slopes(
+    output: Floats, calibration: ScoreCalibration, metric: str
+) -> tuple[ExpectedMetric, list[Floats]]:
     expected = expected_metric(calibration.apply(output), output, metric)
     return expected, calibration.slopes(expected, output)
 
 
 def _map_error(calibration: ScoreCalibration, slopes: list[Floats]) -> float:
-    """Return the standard error that the steps' own make of a value with these slopes, taken as independent."""
+    """Return the standard error of a value with these slopes from the errors of the steps, taken as independent."""
     parts = zip(calibration.maps, slopes, strict=True)
     return float(np.sqrt(sum(float((slope**2 * part.variance()).sum()) for part, slope in parts)))
 

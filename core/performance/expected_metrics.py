@@ -1,9 +1,9 @@
-"""Metrics of rows whose labels are known as chances alone.
+"""Metrics of rows whose labels are known only as probabilities.
 
-A row with chance p of a class counts as p rows with that label: a metric of weighted rows, as
-:mod:`core.metrics.metrics` has them, needs no draw of labels. Here it is computed directly, because
-the copies of many rows under many classes would not fit in memory, together with the influence of every label that a
-row may have: the spread of the metric over rows and labels, and its change with the chances, follow from it.
+A row with probability p of a class counts as p rows with that label, so the metric is that of weighted rows, see
+:mod:`core.metrics.metrics`, and no labels are drawn. It is computed directly, because a copy of each row per class
+would not fit in memory, together with the influence of each possible label of each row. The standard errors of the
+metric, and its derivative by the probabilities, follow from the influence.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _RANKING_RULES = ("roc_auc", "average_precision")
 
 @dataclass(frozen=True, eq=False)
 class ExpectedMetric:
-    """A metric's value where labels are chances.
+    """Value of a metric with probabilities as labels.
 
     Parameters
     ----------
     value
-        NaN where the chances leave it undefined.
+        Value of the metric; NaN if the probabilities leave it undefined.
     influence
-        First-order change of the metric per row and label it may have, shape (n, k); zero in the mean over rows and
-        their chances.
+        First-order change of the metric per row and possible label, shape (n, k), float64; its mean over rows and
+        probabilities is zero.
     chances
-        Of the labels, shape (n, k), each row summing to 1.
+        Probabilities of the labels, shape (n, k), 0 to 1, each row summing to 1.
     """
 
     value: float
@@ -39,32 +39,32 @@ class ExpectedMetric:
 
     @cached_property
     def by_row(self) -> Floats:
-        """Influence of each row in the mean over its labels, shape (n,)."""
+        """Mean influence of each row over its labels, shape (n,)."""
         mean: Floats = (self.chances * self.influence).sum(axis=1)
         return mean
 
     @property
     def error(self) -> float:
-        """Standard error over rows and labels: how far the metric of such rows, once labelled, is from the value."""
+        """Standard error over rows and labels: of the metric of such rows once they are labelled."""
         return float(np.sqrt((self.chances * self.influence**2).sum()) / max(1, len(self.chances)))
 
     @property
     def row_error(self) -> float:
-        """Standard error over rows alone: how far the expected metric of other such rows is from the value."""
+        """Standard error over rows only: of the expected metric of other such rows."""
         return float(np.sqrt((self.by_row**2).sum()) / max(1, len(self.chances)))
 
 
 def expected_metric(chances: Floats, output: Floats, metric: str) -> ExpectedMetric:
-    """Compute a metric of classification from chances of the labels.
+    """Compute a classification metric from probabilities of the labels.
 
     Parameters
     ----------
     chances
-        Of the labels, shape (n, k), each row summing to 1.
+        Probabilities of the labels, shape (n, k), 0 to 1, each row summing to 1.
     output
-        What the model says, which is what is ranked and what names the predicted class, shape (n, k).
+        Probabilities predicted by the model, shape (n, k), which rank the rows and decide the predicted class.
     metric
-        As in :data:`core.metrics.metrics.METRICS`.
+        Name of a classification metric in :data:`core.metrics.metrics.METRICS`.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def expected_metric(chances: Floats, output: Floats, metric: str) -> ExpectedMet
 
 
 def _label_scores(output: Floats, metric: str) -> Floats:
-    """Return what a row adds to a metric that is a mean over rows, by its label."""
+    """Return the contribution of each row, by label, to a metric that is a mean over rows."""
     if metric == "log_loss":
         smallest = np.finfo(np.float64).eps
         losses: Floats = -np.log(np.clip(output, smallest, 1 - smallest))
@@ -119,7 +119,7 @@ def _expected_f1(chances: Floats, output: Floats) -> tuple[float, Floats]:
 
 
 def _expected_ranking(chances: Floats, output: Floats, metric: str) -> tuple[float, Floats]:
-    """Mean over the classes' rankings; binary: the positive class only."""
+    """Return the mean over the classes' rankings; binary: the positive class only."""
     n_classes = output.shape[1]
     value, defined, influence = 0.0, 0, np.zeros(output.shape)
     for code in [1] if n_classes == 2 else range(n_classes):
@@ -134,12 +134,12 @@ def _expected_ranking(chances: Floats, output: Floats, metric: str) -> tuple[flo
 
 
 class _SoftRanking:
-    """Rows by falling score as in :class:`core.metrics.metrics.Ranking`, where an event has a chance to have come true.
+    """Rows by descending score as in :class:`core.metrics.metrics.Ranking`, with probabilities of events.
 
     Parameters
     ----------
     score, chance
-        Shape (n,).
+        Scores, and probabilities of the event, shape (n,) each.
     """
 
     def __init__(self, score: Floats, chance: Floats) -> None:
@@ -155,11 +155,11 @@ class _SoftRanking:
         self._n_events, self._n_others = events[-1], float((1 - chance).sum())
 
     def defines(self, metric: str) -> bool:
-        """Whether there are events, and for the AUC others."""
+        """Return whether there are events and, for the AUC, other rows."""
         return bool(self._n_events > 0 and (self._n_others > 0 or metric != "roc_auc"))
 
     def auc(self) -> tuple[float, Floats, Floats]:
-        """Value, and influences of each row as event and as other."""
+        """Return the value, and the influence of each row as an event and as no event."""
         in_step, n = self._upto - self._above, len(self._step)
         passed = self._first - self._above + self._last - self._upto
         beaten = 1 - passed / (2 * self._n_others)
@@ -169,7 +169,7 @@ class _SoftRanking:
         return auc, of_event[self._step], of_other[self._step]
 
     def average_precision(self) -> tuple[float, Floats, Floats]:
-        """Value, and influences of each row as event and as other."""
+        """Return the value, and the influence of each row as an event and as no event."""
         in_step, n = self._upto - self._above, len(self._step)
         precision = self._upto / self._last
         gained, lost = (np.cumsum((in_step * share / self._last)[::-1])[::-1] for share in (1 - precision, precision))

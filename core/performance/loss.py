@@ -2,7 +2,7 @@
 
 Window and holdout share no rows, so their values are independent, and the interval of the loss follows from the two
 intervals (MOVER): unlike a normal interval of the difference it keeps their skewness, near 1 and for losses near 0.
-The holdout's part does not shrink with the window's rows: a champion judged on few holdout rows was never known better.
+The holdout's part does not shrink with more rows in the window: with few holdout rows the reference stays uncertain.
 
 References
 ----------
@@ -27,45 +27,45 @@ from core.metrics.metrics import METRICS, Floats
 from core.performance.cbpe import CbpeReference, CbpeWindow, interval_of, window_cbpe
 from core.text import percent_text
 
-NO_ESTIMATE = "performance cannot be estimated without labels: predicted numbers carry no probability to be wrong"
+NO_ESTIMATE = "performance of a regression cannot be estimated without labels: its predictions have no probabilities"
 """Why a regression has no estimated performance."""
 
 NEEDED = {"realised": MIN_ROWS, "estimated": 200}
-"""Rows that can tell a loss. In windows of 100 rows, 1.5 % of those without loss were estimated to have one."""
+"""Minimum rows to judge a loss. In windows of 100 rows, 1.5 % of those without loss were estimated to have one."""
 
 RESAMPLES = (500, 4_000)
-"""Fewest and most bootstrap resamples of a window."""
+"""Minimum and maximum number of bootstrap resamples of a window."""
 
 TAIL = 5
-"""Resamples wanted beyond each end of an interval."""
+"""Number of resamples wanted beyond each end of an interval."""
 
 
 @dataclass(frozen=True)
 class Performance:
-    """How well a champion does on a window, beside how well it did on its holdout.
+    """A champion's performance on a window, compared with its performance on the holdout.
 
     Parameters
     ----------
     kind
         ``realised`` from labels, ``estimated`` from calibrated scores.
     metric
-        Name, as in model files.
+        Name of the metric, as in model files.
     value
-        On the window; NaN where its rows leave the metric undefined.
+        Value on the window; NaN if the metric is undefined on its rows.
     low, high
-        Ends of its interval; None where the rows allow none.
+        Ends of its interval; None if the rows do not allow one.
     reference, reference_low, reference_high
-        The same on the holdout.
+        Value and interval on the holdout.
     loss
-        By how much the window is worse, in units of the metric: positive is worse.
+        By how much the window is worse, in units of the metric; negative if it is better.
     loss_low, loss_high
-        Ends of the loss's interval.
+        Ends of the interval of the loss; None if there is none.
     tolerated
-        Largest loss that counts as none.
+        Largest loss that is tolerated, in units of the metric.
     harmed
-        Whether the loss is above chance and above what is tolerated; None where that cannot be told.
+        Whether the loss is beyond chance and above the tolerance; None if this is unknown.
     n_rows
-        Rows of the window that were judged.
+        Number of rows of the window that were evaluated.
     reason
         One sentence for people.
     """
@@ -98,27 +98,27 @@ def realised_performance(
     confidence: float,
     seed: int | Sequence[int],
 ) -> Performance:
-    """Compare a window's labels with what the champion said of its rows.
+    """Evaluate the champion's predictions on a window with labels, and compare the metric with the holdout's.
 
     Parameters
     ----------
     y
-        Class codes or numbers, shape (n,); n may be 0.
+        Class codes, int64, or numbers, float64, shape (n,); n may be 0.
     output
-        Probabilities (n, k) or values (n,).
+        Predicted probabilities, shape (n, k), or values, shape (n,).
     metric
-        Fits the shape of ``output``.
+        Name of a metric that fits the shape of ``output``.
     reference
         The metric on the holdout.
     reference_confidence
-        Of the reference's interval, which is stretched to ``confidence``.
+        Confidence of the reference's interval, above 0 and below 1; the interval is scaled to ``confidence``.
     max_loss
-        Loss that is tolerated, as a share of the reference's value, at least 0.
+        Tolerated loss as a share of the reference's value, at least 0.
     confidence
-        Of the window's interval and the loss's: with no loss, the lower end is above zero in (1 - confidence) / 2 of
-        the windows.
+        Confidence of the window's interval and of the loss's, above 0 and below 1: without a loss, the lower end is
+        above zero in (1 - confidence) / 2 of the windows.
     seed
-        The same seed gives the same intervals.
+        Seed of the bootstrap; the same seed gives the same intervals.
     """
     found = _realised(y, output, metric, confidence, seed)
     stretched = _stretched(reference, _quantile(confidence) / _quantile(reference_confidence))
@@ -127,33 +127,34 @@ def realised_performance(
 
 
 def estimated_performance(output: Floats, cbpe: CbpeReference, *, max_loss: float, confidence: float) -> Performance:
-    """Compare what the champion's scores promise on a window with what they promised on the holdout.
+    """Compare the estimate of a metric on a window without labels with the same estimate on the holdout.
 
-    ``low`` and ``high`` say where the metric will be once the rows are labelled; the loss's interval is narrower, for
-    it compares two promises and the luck of the labels is in neither.
+    ``low`` and ``high`` are the interval of the metric once the rows are labelled. The interval of the loss is
+    narrower, because it compares two expected values, which do not include the chance of the labels.
 
     Parameters
     ----------
     output
-        What the champion said of the rows, shape (n, k); n may be 0.
+        Probabilities predicted by the champion, shape (n, k); n may be 0.
     cbpe
-        From the champion's bundle.
+        The estimate on the holdout, from the champion's bundle.
     max_loss, confidence
         As in :func:`realised_performance`.
     """
     window, metric = window_cbpe(output, cbpe), cbpe.metric
     shown = interval_of(metric, window.value, window.error, window.n_rows, confidence)
     error = _row_error(window, cbpe)
-    ours = _exact_if_even(interval_of(metric, window.value, error, window.n_rows, confidence), len(output))
-    theirs = _exact_if_even(interval_of(metric, cbpe.value, cbpe.row_error, cbpe.n_rows, confidence), cbpe.n_rows)
-    loss = _loss(metric, theirs, ours, _quantile(confidence) * window.map_error)
+    here = _exact_if_even(interval_of(metric, window.value, error, window.n_rows, confidence), len(output))
+    there = _exact_if_even(interval_of(metric, cbpe.value, cbpe.row_error, cbpe.n_rows, confidence), cbpe.n_rows)
+    loss = _loss(metric, there, here, _quantile(confidence) * window.map_error)
     reference = cbpe.estimate(confidence)
     return _performance("estimated", metric, shown, reference, loss, max_loss, len(output), confidence)
 
 
 def _row_error(window: CbpeWindow, cbpe: CbpeReference) -> float:
-    """Return the standard error over rows; of the average precision pooled with the holdout's, scaled to these rows."""
-    # Its own error is small just where the value is low: 2.6 % of quiet windows of 200 rows were called harmed.
+    """Return the standard error over rows; for average precision, pooled with the holdout's, scaled to these rows."""
+    # Average precision has a small error where its value is low: 2.6 % of windows of 200 rows without loss were called
+    # harmed.
     if cbpe.metric != "average_precision" or not window.row_error:
         return window.row_error
     return math.sqrt((window.row_error**2 + cbpe.row_error**2 * cbpe.n_rows / window.n_rows) / 2)
@@ -193,7 +194,7 @@ def _performance(
 def _realised(
     y: npt.NDArray[Any], output: Floats, metric: str, confidence: float, seed: int | Sequence[int]
 ) -> Estimate:
-    # A ranking would sort NaN to its end and give a number all the same.
+    # A ranking would sort NaN to its end and still return a number.
     if not len(y) or not np.isfinite(output).all():
         return Estimate(math.nan, None, None)
     tries = min(max(RESAMPLES[0], math.ceil(2 * TAIL / (1 - confidence))), RESAMPLES[1])
@@ -203,18 +204,18 @@ def _realised(
 
 
 def _share(y: npt.NDArray[Any], value: float, metric: str, confidence: float) -> Estimate:
-    """Interval of a metric whose rows show no spread (no hit at all, say): that of a share of the rows it hangs on."""
+    """Return the interval of a metric without variation between rows (for example no hit): that of a share of rows."""
     counts = np.unique(y, return_counts=True)[1]
     if metric == "accuracy":
         return Estimate(value, *wilson_interval(value, len(y), confidence))
-    # Without a row of the other class such a metric is what it is for want of rows to find.
+    # With rows of one class only, such a metric is a constant and has no interval.
     return Estimate(
         value, *(wilson_interval(value, int(counts.min()), confidence) if len(counts) > 1 else (None, None))
     )
 
 
 def _exact_if_even(estimate: Estimate, n_rows: int) -> Estimate:
-    """Take an estimate without spread for certain: rows of one score promise one thing, whatever their labels."""
+    """Give an estimate without variation an interval of zero width: rows of one score have one expected value."""
     even = estimate.low is None and n_rows >= MIN_ROWS and math.isfinite(estimate.value)
     return Estimate(estimate.value, estimate.value, estimate.value) if even else estimate
 
@@ -224,12 +225,12 @@ def _harmed(loss: Estimate, tolerated: float, enough: bool) -> bool | None:
         return None
     if not loss.value > tolerated:
         return False
-    # A loss above what is tolerated that may be chance is not known to be none.
+    # A loss above the tolerance that may be chance is neither harm nor no harm.
     return True if loss.low is not None and loss.low > 0 else None
 
 
 def _loss(metric: str, reference: Estimate, found: Estimate, extra: float = 0.0) -> Estimate:
-    """By how much the found value is worse, with its interval; ``extra`` is a half-width that both ends share."""
+    """Return by how much the found value is worse, with its interval; both ends include the half-width ``extra``."""
     loss = METRICS[metric].loss(reference.value, found.value)
     if reference.low is None or reference.high is None or found.low is None or found.high is None:
         return Estimate(loss, None, None)
@@ -256,14 +257,16 @@ def _reason(performance: Performance, confidence: float) -> str:
     if performance.n_rows < (needed := NEEDED[performance.kind]):
         return f"{rows} are too few to judge {label}: {needed} are needed"
     if not math.isfinite(performance.value):
-        return f"{label} is not defined on {rows}: do they hold one class only, or scores that are no numbers?"
+        return (
+            f"{label} is not defined on {rows}: check whether they have only one class, or scores that are not finite"
+        )
     if not math.isfinite(performance.reference):
         return f"{label} is not defined on the holdout, so there is nothing to compare {rows} with"
     verb = "is" if performance.kind == "realised" else "is estimated at"
     value = _number(performance.value) + _ends(performance.low, performance.high, confidence)
-    same = "" if performance.kind == "realised" else "the same way "
-    beside = f"{_number(performance.reference)} {same}on the holdout"
-    return f"{label} {verb} {value} on {rows}, {beside}: {_loss_text(performance, confidence)}"
+    same = "" if performance.kind == "realised" else "estimated in the same way "
+    compared = f"{_number(performance.reference)} {same}on the holdout"
+    return f"{label} {verb} {value} on {rows}, {compared}: {_loss_text(performance, confidence)}"
 
 
 def _loss_text(performance: Performance, confidence: float) -> str:
@@ -275,7 +278,7 @@ def _loss_text(performance: Performance, confidence: float) -> str:
     if performance.loss <= performance.tolerated:
         return f"{loss}, {tolerated}"
     if performance.loss_low is None:
-        return f"{loss}, {tolerated}; these rows do not tell whether it is chance"
+        return f"{loss}, {tolerated}; whether it is chance is unknown"
     return f"{loss}, {tolerated}" if performance.harmed else f"{loss}, which may be chance; {tolerated}"
 
 

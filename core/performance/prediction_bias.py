@@ -1,6 +1,6 @@
-"""Whether predicted probabilities still are as high as what comes true.
+"""Whether predicted probabilities still match the observed frequency of events.
 
-Ranking is blind to it: where five times as many rows come true as before, an AUC can rise while every probability is
+Ranking metrics do not show this: if events become five times as frequent, an AUC can rise although every probability is
 far too low.
 """
 
@@ -19,27 +19,27 @@ from core.metrics.metrics import Floats
 from core.text import percent_text
 
 NEEDED_ROWS = 200
-"""Rows from which the mean of a rare event is nearly normal."""
+"""Minimum rows for the frequency of a rare event to be nearly normal."""
 
 
 @dataclass(frozen=True)
 class PredictionBias:
-    """Mean of what came true beside the mean of what was predicted, of the positive class or of the most probable one.
+    """Observed frequency and mean predicted probability of the positive class (binary) or of the most probable class.
 
     Parameters
     ----------
     observed, predicted
-        Shares, 0 to 1.
+        Observed frequency and mean probability, 0 to 1.
     low, high
-        Ends of the interval of observed minus predicted.
+        Ends of the interval of observed minus predicted, -1 to 1.
     reference
-        The same difference on the holdout.
+        Observed minus predicted on the holdout, -1 to 1.
     tolerated
-        By how much the difference may be larger than on the holdout.
+        By how much the difference may be larger than on the holdout, 0 to 1.
     harmed
-        Whether it is larger by more than that and beyond chance; None where the rows are too few to tell.
+        Whether the difference is larger by more than that and beyond chance; None if there are too few rows.
     n_rows
-        Labelled rows.
+        Number of labelled rows.
     reason
         One sentence for people.
     """
@@ -58,25 +58,25 @@ class PredictionBias:
 def prediction_bias(
     y: npt.NDArray[Any], output: Floats, reference: float, *, tolerated: float, confidence: float
 ) -> PredictionBias | None:
-    """Compare predicted probabilities with what came true; None for numbers and without rows.
+    """Compare predicted probabilities with the observed frequency; None for regression and without rows.
 
     Parameters
     ----------
     y
-        Class codes, shape (n,).
+        Class codes, shape (n,), int64.
     output
-        Probabilities (n, k).
+        Predicted probabilities, shape (n, k), 0 to 1; regression: shape (n,).
     reference
-        From :func:`reference_bias`.
+        Observed minus predicted on the holdout, from :func:`reference_bias`.
     tolerated
-        At least 0.
+        By how much the difference may be larger than on the holdout, at least 0.
     confidence
-        Of the interval.
+        Confidence of the interval, above 0 and below 1.
     """
     if output.ndim == 1 or not len(y):
         return None
     chance, event = event_chance(y, output)
-    # Without bias the spread is that of the chances; with it, that of the rows. The larger one is the safe one.
+    # Without bias the variance is that of the probabilities; with it, that of the rows. The larger is conservative.
     spread = max(float((chance * (1 - chance)).mean()), float((event - chance).var()))
     half = float(ndtri((1 + confidence) / 2)) * float(np.sqrt(spread / len(y)))
     observed, predicted = float(event.mean()), float(chance.mean())
@@ -93,20 +93,20 @@ def prediction_bias(
         harmed=harmed,
         n_rows=len(y),
         reason=(
-            f"{observed:.1%} came true where {predicted:.1%} were predicted, on {len(y):,} labelled rows "
+            f"observed frequency {observed:.1%}, mean probability {predicted:.1%} on {len(y):,} labelled rows "
             f"({percent_text(confidence)} interval of the difference {bias - half:+.1%} to {bias + half:+.1%}); "
-            f"it was {reference:+.1%} on the holdout, and {tolerated:.1%} more are tolerated"
+            f"the difference was {reference:+.1%} on the holdout, and {tolerated:.1%} more is tolerated"
         ),
     )
 
 
 def reference_bias(evaluation: Mapping[str, Any]) -> float | None:
-    """Difference of observed and predicted on the holdout, from the bins that an evaluation's document keeps.
+    """Return observed minus predicted on the holdout, from the calibration bins in an evaluation's document.
 
     Returns
     -------
     float or None
-        None for numbers.
+        -1 to 1; None for regression.
     """
     calibration = evaluation.get("calibration")
     if calibration is None:

@@ -70,7 +70,7 @@ def test_a_column_that_nobody_declared_is_told(ingest: Ingest, project: Settings
     """It is left behind, and both the answer and the batch say so."""
     add_credit_model(project, credit_rows().assign(notes="x"))
     outcome = ingest("credit")
-    assert "left behind, since the model file does not name it: notes" in outcome.reasons
+    assert "dropped, because the model file does not declare it: notes" in outcome.reasons
     assert batch_facts(project.root / "data" / "credit" / f"{outcome.batch}.parquet").undeclared == ("notes",)
 
 

@@ -189,7 +189,7 @@ def test_other_bins_are_refused() -> None:
         (
             number_profile("x", np.full(9, np.nan)),
             number_profile("x", np.array([1.0, 2.0])),
-            "x has values in this window and has none in the reference",
+            "x has values in this window, but none in the reference",
         ),
         (number_profile("x", np.full(9, np.nan)), number_profile("x", np.full(9, np.nan)), ""),
         (
@@ -209,7 +209,7 @@ def test_other_bins_are_refused() -> None:
         (
             levels("x", {"a": 5, "b": 4}),
             levels("x", {"a": 0, "b": 0}, other=9),
-            "no value of x is a level that the reference names",
+            "no value of x is a level of the reference",
         ),
         (levels("x", {"a": 5, "b": 4}), levels("x", {"a": 1, "b": 0}, other=9), ""),
         (

@@ -39,10 +39,10 @@ def reasons(
 def test_drift_without_harm_is_told_with_its_consequence() -> None:
     """The column first, then the performance, then what follows."""
     assert reasons(DRIFTED, QUIET) == (
-        "income drifted: PSI 0.31 (0.1 is large, 0.019 could be chance at 2,000 rows); "
-        "it carries 34 % of the champion's importance",
+        "income drifted: PSI 0.31 (threshold 0.1; up to 0.019 could be chance at 2,000 rows); "
+        "it has 34 % of the champion's feature importance",
         "ROC AUC is estimated at 0.809",
-        "no retraining is recommended: it does no harm that can be shown (drift.retrain_on is harm)",
+        "no retraining is recommended: performance is not harmed (drift.retrain_on is harm)",
     )
 
 
@@ -51,14 +51,16 @@ def test_harm_is_told_first() -> None:
     told = reasons(DRIFTED, performance=(HARMED,))
     assert told[0] == "performance is harmed: ROC AUC is estimated at 0.75, a loss of 0.06"
     assert told[1].startswith("income drifted")
-    assert told[-1] == "retraining is recommended: the drift lasts and does harm"
+    assert told[-1] == "retraining is recommended: the drift persists and harms performance"
 
 
 def test_concept_drift_is_named() -> None:
     """Where labels show harm and no feature drifted; estimates cannot see it."""
     told = reasons(performance=(realised(HARMED), UNHARMED))
-    assert "no feature drifted, so the target may follow from the features in another way (concept drift)" in told
-    assert told[2] == ("none of the 3 columns drifted on 2,000 rows: the largest PSI is 0.012 (age), 0.1 is large")
+    assert "no feature drifted, so the relation of features and target may have changed (concept drift)" in told
+    assert told[2] == (
+        "none of the 3 columns drifted on 2,000 rows: the largest PSI is 0.012 (age), the threshold is 0.1"
+    )
     assert told[1] == "ROC AUC is estimated at 0.809"
     assert not any("concept" in reason for reason in reasons(performance=(HARMED,)))
     assert not any("concept" in reason for reason in reasons(DRIFTED, performance=(realised(HARMED),)))
@@ -67,12 +69,12 @@ def test_concept_drift_is_named() -> None:
 def test_a_quiet_window_names_the_column_that_moved_most() -> None:
     """Also where its PSI is large but may be chance."""
     assert reasons() == (
-        "none of the 3 columns drifted on 2,000 rows: the largest PSI is 0.012 (age), 0.1 is large",
+        "none of the 3 columns drifted on 2,000 rows: the largest PSI is 0.012 (age), the threshold is 0.1",
         "ROC AUC is estimated at 0.809",
     )
     chance = replace(QUIET, psi=0.143, critical=0.24)
     assert reasons(chance, TARGET, n_rows=210)[0] == (
-        "none of the 2 columns drifted on 210 rows: the largest PSI is 0.14 (age), but 0.24 could be chance"
+        "none of the 2 columns drifted on 210 rows: the largest PSI is 0.14 (age), but up to 0.24 could be chance"
     )
     assert reasons(QUIET)[0].startswith("the column has not drifted on 2,000 rows")
 
@@ -87,12 +89,14 @@ def test_a_quiet_window_names_the_column_that_moved_most() -> None:
 )
 def test_too_few_rows_are_told_with_what_became_of_the_others(n_rows: int, sentence: str) -> None:
     """How many are needed, and why there are not more."""
-    told = reasons(n_rows=n_rows, notes=("no batch has come since the champion was trained",), n_seen=1500, n_outside=1)
+    told = reasons(
+        n_rows=n_rows, notes=("no batch has arrived since the champion was trained",), n_seen=1500, n_outside=1
+    )
     assert told == (
         sentence,
-        "no batch has come since the champion was trained",
-        "1,500 rows left out: the champion has trained on them",
-        "1 row left out: they are not in the range of time",
+        "no batch has arrived since the champion was trained",
+        "1,500 rows left out: the champion was trained on them",
+        "1 row left out: outside the time range",
     )
 
 
@@ -102,7 +106,7 @@ def test_rows_that_are_odd_are_told() -> None:
     assert told[-3:] == (
         "a note",
         "12 rows without a time",
-        "3 rows earlier than the row before them: the batches are not in the order of time",
+        "3 rows earlier than the row before: the batches are not in time order",
     )
 
 
@@ -111,30 +115,30 @@ def test_rows_that_are_odd_are_told() -> None:
     [
         (
             replace(DRIFTED, role="target", name="target", importance=0.0),
-            "the target drifted: PSI 0.31 (0.1 is large, 0.019 could be chance at 2,000 rows)",
+            "the target drifted: PSI 0.31 (threshold 0.1; up to 0.019 could be chance at 2,000 rows)",
         ),
         (
             replace(DRIFTED, role="prediction", name="prediction", importance=0.0),
-            "the predictions drifted: PSI 0.31 (0.1 is large, 0.019 could be chance at 2,000 rows)",
+            "the predictions drifted: PSI 0.31 (threshold 0.1; up to 0.019 could be chance at 2,000 rows)",
         ),
         (
             replace(
                 DRIFTED, psi=4.6413, missing=1.0, remark="income has no value in this window (2 % in the reference)"
             ),
-            "income has no value in this window (2 % in the reference): PSI 4.6 (0.1 is large, 0.019 could be "
-            "chance at 2,000 rows); it carries 34 % of the champion's importance",
+            "income has no value in this window (2 % in the reference): PSI 4.6 (threshold 0.1; up to 0.019 could be "
+            "chance at 2,000 rows); it has 34 % of the champion's feature importance",
         ),
         (
             replace(DRIFTED, missing=0.2, missing_reference=0.05, other=0.03, other_reference=0.0),
-            "income drifted: PSI 0.31 (0.1 is large, 0.019 could be chance at 2,000 rows); "
+            "income drifted: PSI 0.31 (threshold 0.1; up to 0.019 could be chance at 2,000 rows); "
             "20 % of the rows have no value (5 % in the reference); "
-            "3 % of the rows have a level that the reference does not name (0 % in the reference); "
-            "it carries 34 % of the champion's importance",
+            "3 % of the rows have a level that has no bin in the reference (0 % in the reference); "
+            "it has 34 % of the champion's feature importance",
         ),
         (
             replace(DRIFTED, psi=0.10041, name="in\x1bcome"),
-            r"in\x1bcome drifted: PSI 0.1004 (0.1 is large, 0.019 could be chance at 2,000 rows); "
-            "it carries 34 % of the champion's importance",
+            r"in\x1bcome drifted: PSI 0.1004 (threshold 0.1; up to 0.019 could be chance at 2,000 rows); "
+            "it has 34 % of the champion's feature importance",
         ),
     ],
 )
@@ -155,28 +159,28 @@ def test_target_and_predictions_come_first_then_the_most_important() -> None:
         "x15",
     ]
     assert told[5] == "14 more drifted: x14, x13, x12, x11, x10, x9, x8, x7, x6, x5 and 4 others"
-    assert told[6] == "together the features that drifted carry 100 % of the champion's importance"
+    assert told[6] == "together the features that drifted have 100 % of the champion's feature importance"
 
 
-@pytest.mark.parametrize(("n_features", "subject"), [(1, "the feature that drifted carries"), (2, "the features that")])
+@pytest.mark.parametrize(("n_features", "subject"), [(1, "the feature that drifted has"), (2, "the features that")])
 def test_drift_that_is_no_signal_says_what_is_missing(n_features: int, subject: str) -> None:
     """The share of importance beside the one that is needed."""
     columns = [replace(DRIFTED, name=f"x{i}", importance=0.02) for i in range(n_features)]
     (told,) = [reason for reason in reasons(*columns) if reason.startswith(subject)]
     assert told.endswith(
-        f"{2 * n_features} % of the champion's importance: 10 % would be a signal (drift.min_importance)"
+        f"{2 * n_features} % of the champion's feature importance: a signal needs 10 % (drift.min_importance)"
     )
 
 
 def test_persistence_is_told() -> None:
     """How many windows agree, and how many are needed."""
     first = reasons(DRIFTED, persistence=(2, 3))
-    assert first[-1] == "this window is the first that is judged: 2 of 3 would be drift (drift.persistence)"
+    assert first[-1] == "this is the first window that was judged; the status 'drift' needs 2 of 3 (drift.persistence)"
     quiet = earlier(8, drifted=False)
     assert reasons(DRIFTED, before=(quiet,), persistence=(2, 3))[-1] == (
-        "1 of the last 2 windows drifted: 2 of 3 would be drift (drift.persistence)"
+        "1 of the last 2 windows drifted; the status 'drift' needs 2 of 3 (drift.persistence)"
     )
-    assert "2 of the last 2 windows drifted: 2 of 3 (drift.persistence)" in reasons(
+    assert "2 of the last 2 windows drifted; the status 'drift' needs 2 of 3 (drift.persistence)" in reasons(
         DRIFTED, before=(earlier(8),), persistence=(2, 3)
     )
 
@@ -188,17 +192,17 @@ def test_persistence_is_told() -> None:
         (
             {"retrain_on": "drift"},
             (UNHARMED,),
-            "retraining is recommended: the drift lasts, and drift.retrain_on is drift",
+            "retraining is recommended: the drift persists, and drift.retrain_on is drift",
         ),
-        ({}, (UNKNOWN,), "retraining is recommended: the drift lasts, and whether it does harm cannot be told"),
-        ({}, (), "retraining is recommended: the drift lasts, and whether it does harm cannot be told"),
+        ({}, (UNKNOWN,), "retraining is recommended: the drift persists, and whether it harms performance is unknown"),
+        ({}, (), "retraining is recommended: the drift persists, and whether it harms performance is unknown"),
     ],
 )
 def test_what_follows_is_told_last(drift: dict[str, Any], performance: tuple[Any, ...], sentence: str) -> None:
     """With the setting that decided."""
     told = reasons(DRIFTED, drift=drift, performance=performance)
     assert told[-1] == sentence
-    assert ("how well the champion does on this window was not measured" in told) == (not performance)
+    assert ("the champion's performance on this window was not measured" in told) == (not performance)
 
 
 def test_the_cool_down_says_until_when() -> None:
@@ -214,7 +218,7 @@ def test_labels_that_are_missing_or_young_are_told() -> None:
     """The label delay is part of the reasons."""
     told = reasons(drift={"label_delay_days": 14}, n_young=800, n_labelled=1150)
     assert (
-        "800 of the 2,000 rows that were scored are younger than 14 days: their labels do not count yet "
+        "800 of the 2,000 rows that were scored are younger than 14 days: their labels are not used yet "
         "(drift.label_delay_days)"
     ) in told
     assert "50 of the 2,000 rows that were scored have no label" in told

@@ -81,14 +81,14 @@ def test_too_few_new_rows_are_all_taken_and_told() -> None:
     """The window is what there is, with a note."""
     choice = choose_batches(monthly(1, 2), {batch(1).name}, WindowRequest(), 1000, "month")
     assert names(choice) == [2]
-    assert choice.notes == ("the champion was trained on all but 500 rows; drift.window_rows asks for 1,000",)
+    assert choice.notes == ("only 500 rows are new to the champion; drift.window_rows is 1,000",)
 
 
 @pytest.mark.parametrize(
     ("batches", "request_", "note"),
     [
         ([], WindowRequest(), "there is no batch yet"),
-        (monthly(1), WindowRequest(), "no batch has come since the champion was trained"),
+        (monthly(1), WindowRequest(), "no batch has arrived since the champion was trained"),
         ([], WindowRequest(since=month(1)), "there is no batch yet"),
         (monthly(1), WindowRequest(since=month(2)), "no batch has rows from 2024-02-01T00:00:00 on"),
         (
@@ -118,7 +118,7 @@ def test_named_batches_are_taken_as_asked() -> None:
     request = WindowRequest(batches=(batch(3).name, f"{batch(1).name}.parquet", batch(3).name))
     choice = choose_batches(monthly(1, 2, 3), {batch(1).name}, request, 9, "month")
     assert names(choice) == [1, 3]
-    assert choice.notes == ("1 of 2 batches is among the data the champion was made from: 0001-000000000001",)
+    assert choice.notes == ("1 of 2 batches is in the data the champion was trained on: 0001-000000000001",)
     ranged = WindowRequest(batches=request.batches, since=month(2))
     assert choose_batches(monthly(1, 2, 3), (), ranged, 9, "month").notes == (
         "0001-000000000001: no rows from 2024-02-01T00:00:00 on",
@@ -130,8 +130,8 @@ def test_named_batches_are_taken_as_asked() -> None:
     [
         (WindowRequest(since=month(1)), None, "needs a time column.*name --batches instead"),
         (WindowRequest(since=month(2), until=month(2)), "month", "expected --since before --until.*is empty"),
-        (WindowRequest(since=JUDGED), "month", "have no zone: give --since and --until without one"),
-        (WindowRequest(until=JUDGED), "month", "have no zone"),
+        (WindowRequest(since=JUDGED), "month", "have no time zone: give --since and --until without one"),
+        (WindowRequest(until=JUDGED), "month", "have no time zone"),
         (WindowRequest(batches=("0009-x", batch(1).name)), None, "found 0009-x: the newest are 0003-.* and 1 more"),
         (WindowRequest(batches=("bad\x1b[31m",)), None, r"found bad\\x1b\[31m"),
     ],
@@ -144,7 +144,7 @@ def test_a_request_that_cannot_be_met_is_refused(request_: WindowRequest, time: 
 
 def test_a_batch_is_unknown_where_there_is_none() -> None:
     """The message does not list what is not there."""
-    with pytest.raises(ConfigError, match="found 0001-a: there is none yet"):
+    with pytest.raises(ConfigError, match="found 0001-a; there are none yet"):
         choose_batches([], (), WindowRequest(batches=("0001-a",)), 9, None)
 
 

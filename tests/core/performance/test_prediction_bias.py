@@ -28,7 +28,7 @@ def test_probabilities_that_are_too_low_are_found_though_the_ranking_is_the_same
     found = _bias(2_000, 1, lowered=0.5)
     assert found.harmed
     assert found.observed - found.predicted == pytest.approx(0.5 * found.observed, abs=0.03)
-    assert "came true where" in found.reason
+    assert "mean probability" in found.reason
 
 
 def test_what_was_so_on_the_holdout_is_no_news() -> None:

@@ -162,8 +162,8 @@ def test_columns_that_are_not_compared_are_told(watched: Watched) -> None:
         config = credit_config(training=LINEAR, features={"numeric": ["income", "age", "savings"]})
         window = monitored_window(config, Asked(batches=("9003-more",)), watched.settings)
         notes = measure(window, watched.settings).window.notes
-        assert "left behind, since the model file does not name it: notes" in notes
-        assert "the champion does not take savings: not compared" in notes
+        assert "dropped, because the model file does not declare it: notes" in notes
+        assert "the champion does not use savings: not compared" in notes
     finally:
         other.unlink()
 
@@ -188,7 +188,7 @@ def test_rows_that_the_champion_was_trained_on_are_left_out(watched: Watched) ->
     evidence = watched.evidence(watched.batches()[0])
     assert evidence.window.n_seen + evidence.window.n_rows == 3_000
     assert evidence.window.n_rows == pytest.approx(600, abs=60)
-    assert "among the data the champion was made from" in " ".join(evidence.window.notes)
+    assert "in the data the champion was trained on" in " ".join(evidence.window.notes)
 
 
 def test_without_a_new_batch_nothing_is_said(watched: Watched) -> None:
