@@ -68,7 +68,7 @@ class TrainOutcome:
             registered  the version is registered, but not judged yet
 
     stage
-        What decided: ``validation``, ``leakage``, ``gate``, or ``registry`` if the version was registered or found there.
+        What decided; ``registry`` if the version was registered or found there.
     reasons
         Sentences for people.
     data_version

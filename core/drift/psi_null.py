@@ -37,10 +37,10 @@ DRAWS_BEYOND = 20
 """Number of draws beyond the observed PSI after which drawing stops: the relative error of p is then about a fifth."""
 
 DRAWS_AT_LEVEL = 5
-"""Expected number of draws beyond the critical value in the longest simulation; p is valid with any number."""
+"""Expected draws beyond the critical value in the longest simulation; p is valid with any number of draws."""
 
 MOST_DRAWS = 1_000_000
-"""Maximum draws, a few seconds. Levels that they cannot resolve use the upper bound of p only, which is conservative."""
+"""Maximum draws, a few seconds. For levels that they cannot resolve, only the upper bound of p counts (conservative)."""
 
 CELLS = 1 << 20
 """Maximum number of bins drawn at a time, which limits memory."""

@@ -1,4 +1,4 @@
-"""Whether two ways of computing a model's answers give the same answers."""
+"""Whether two ways of computing a model's predictions agree."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy.typing as npt
 from core.feature_contract import FeatureContract
 
 TOLERANCE = 1e-5
-"""Largest accepted difference of a probability, or of a value in standard deviations of the output."""
+"""Largest allowed difference of a probability, or of a value in standard deviations of the values."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far answers are from what was expected.
+    """Differences of predictions from the expected ones.
 
     Parameters
     ----------
     n_rows, n_apart
-        Rows compared, and those that differ by more than is allowed; an answer that is NaN differs.
+        Number of rows compared, and of rows that differ by more than ``allowed``; a NaN always differs.
     max_abs_diff
-        Largest absolute difference; None where an answer is not finite.
+        Largest absolute difference; None if a prediction is not finite.
     allowed
-        Largest difference that is none.
+        Largest difference that counts as equal.
     """
 
     n_rows: int
@@ -41,19 +41,19 @@ class Agreement:
     @property
     def sentence(self) -> str:
         """By how much and where: ``by up to 2.0e-03 (allowed 1.0e-05) in 3 of 1,005 rows``."""
-        size = (
-            "infinitely or with no number at all" if self.max_abs_diff is None else f"by up to {self.max_abs_diff:.1e}"
-        )
+        size = "with infinite values or NaN" if self.max_abs_diff is None else f"by up to {self.max_abs_diff:.1e}"
         return f"{size} (allowed {self.allowed:.1e}) in {self.n_apart:,} of {self.n_rows:,} rows"
 
 
 def agreement(found: npt.NDArray[Any], expected: npt.NDArray[Any], contract: FeatureContract) -> Agreement:
-    """Compare answers row by row.
+    """Compare predictions row by row.
 
     Parameters
     ----------
     found, expected
-        Probabilities (n, k) or values (n,), of the same shape.
+        Predictions of equal shape: probabilities, shape (n, k), or values, shape (n,).
+    contract
+        Classes of the model; none for regression.
 
     Examples
     --------
@@ -69,9 +69,9 @@ def agreement(found: npt.NDArray[Any], expected: npt.NDArray[Any], contract: Fea
 
 
 def allowed_difference(expected: npt.NDArray[Any], contract: FeatureContract) -> float:
-    """Largest difference of an answer that counts as none."""
+    """Return the largest difference that counts as equal, for predictions of shape (n, k) or (n,)."""
     if contract.classes:
         return TOLERANCE
-    # A graph answers in float32, so values far from zero are rounded: eight roundings of the largest are no error.
+    # An ONNX graph computes in float32: eight rounding errors of the largest value are allowed.
     rounding = 8 * float(np.finfo(np.float32).eps) * float(np.max(np.abs(expected), initial=0.0))
     return TOLERANCE * float(np.std(expected)) + rounding

@@ -1,12 +1,12 @@
-"""Intervals around the metrics of a holdout: by resampling its rows, or for many rows by their influence.
+"""Intervals of the metrics of a holdout: by resampling its rows, or for many rows by their influence.
 
-Two methods, chosen by size. Up to ``BOOTSTRAP_CELLS`` rows (times classes, where there are more than two) rows are
-drawn with replacement and the interval is the bias-corrected and accelerated one (BCa). The plain percentile interval
-was rejected: at 50 rows it covers 92 % for the average precision and 91 % for F1 where 95 % are due, BCa 94 % and 96 %.
+Two methods, chosen by size. Up to ``BOOTSTRAP_CELLS`` rows (times classes, if there are more than two) rows are drawn
+with replacement and the interval is the bias-corrected and accelerated one (BCa). The percentile interval was rejected:
+at 50 rows a 95 % interval covers 92 % for average precision and 91 % for F1, BCa 94 % and 96 %.
 
-Beyond that the variance comes from each row's influence on the metric (the infinitesimal jackknife; for the AUC this is
-DeLong's variance), and the interval is the normal one on a scale without bounds: the logit for metrics in [0, 1], the
-logarithm for losses. Both methods agree long before the switch; the second costs one sort in place of hundreds.
+With more rows the variance comes from each row's influence on the metric (the infinitesimal jackknife; for the AUC this
+is DeLong's variance), and the interval is the normal one on an unbounded scale: the logit for metrics in [0, 1], the
+logarithm for losses. The methods agree already at smaller sizes; the second needs one sort instead of hundreds.
 
 References
 ----------
@@ -29,16 +29,17 @@ from scipy.special import expit, logit, ndtr, ndtri
 from core.metrics.metrics import METRICS, Floats, Measure, Scale, measures
 
 BOOTSTRAP_CELLS = 10_000
-"""Rows x rankings up to which rows are resampled."""
+"""Maximum rows x rankings for resampling."""
 
 MIN_ROWS = 30
-"""Fewer rows get no interval: it would be too short (at 20 rows 95 % intervals of R² cover 90 %, of RMSE 82 %)."""
+"""Minimum rows for an interval: with fewer it is too narrow (at 20 rows 95 % intervals cover 90 % for R², 82 % for
+RMSE)."""
 
 MIN_DEFINED = 0.9
-"""Share of resamples in which a metric must be defined (a resample can lose a rare class)."""
+"""Minimum share of resamples in which a metric is defined (a resample may have no row of a rare class)."""
 
 CHUNK_NUMBERS = 100_000
-"""Weights held at once: about 1 MB, which stays in a processor's cache (twice as fast as 8 MB)."""
+"""Number of weights in memory at a time: about 1 MB, which fits in a processor's cache (twice as fast as 8 MB)."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ class Estimate:
     Parameters
     ----------
     value
-        NaN where the rows leave the metric undefined (None in JSON).
+        Value of the metric; NaN if it is undefined on the rows (None in JSON).
     low, high
-        Ends of the interval; None where the rows are too few for one or all score alike.
+        Ends of the interval; None if there are too few rows, or if all contribute equally.
     """
 
     value: float
@@ -67,22 +68,22 @@ def estimates(
     confidence: float,
     seed: int | Sequence[int],
 ) -> dict[str, Estimate]:
-    """Values of the named metrics with their intervals.
+    """Compute metrics with their intervals, by name.
 
     Parameters
     ----------
     y
-        Class codes or numbers, shape (n,).
+        Class codes, int64, or numbers, float64, shape (n,).
     output
-        Probabilities (n, k) or values (n,).
+        Predicted probabilities, shape (n, k), or values, shape (n,).
     names
-        Metrics that fit the shape of ``output``.
+        Names of metrics that fit the shape of ``output``.
     resamples
-        Bootstrap resamples, where rows are resampled.
+        Number of bootstrap resamples, if rows are resampled.
     confidence
-        Share of intervals that are to cover the truth.
+        Share of intervals that should cover the truth, above 0 and below 1.
     seed
-        The same seed gives the same intervals.
+        Seed of the resampling; the same seed gives the same intervals.
     """
     prepared = measures(y, output, names)
     values = _merged(measure.scores(np.ones((1, len(y)))) for measure in prepared)
@@ -98,7 +99,7 @@ def _estimate(
     name: str, value: float, influence: Floats | None, resampled: Floats | None, confidence: float
 ) -> Estimate:
     error = 0.0 if influence is None or np.isnan(value) else _standard_error(influence)
-    # Rows that all score alike (no error at all, no event found) say nothing of the spread of others.
+    # If all rows contribute equally (no error, no event found), the variance cannot be estimated.
     if influence is None or not error > 1e-12 * max(1.0, abs(value)):
         return Estimate(value, None, None)
     if resampled is None:
@@ -110,9 +111,20 @@ def _estimate(
 
 
 def bca_interval(value: float, resampled: Floats, influence: Floats, confidence: float) -> tuple[float, float]:
-    """Bias-corrected and accelerated bootstrap interval.
+    """Return the bias-corrected and accelerated (BCa) bootstrap interval.
 
     The acceleration is a sixth of the skewness of the influences; resamples that equal the value count half.
+
+    Parameters
+    ----------
+    value
+        Value of the metric.
+    resampled
+        Values of the metric on the resamples, shape (n_resamples,), float64, without NaN.
+    influence
+        Influence of each row on the metric, shape (n,), float64, with mean zero.
+    confidence
+        Confidence of the interval, above 0 and below 1.
 
     References
     ----------
@@ -122,23 +134,25 @@ def bca_interval(value: float, resampled: Floats, influence: Floats, confidence:
     bias = ndtri(np.clip(below, 0.5 / len(resampled), 1 - 0.5 / len(resampled)))
     acceleration = (influence**3).sum() / (6 * (influence**2).sum() ** 1.5)
     ends = bias + ndtri([(1 - confidence) / 2, (1 + confidence) / 2])
-    # The divisor nears zero only where one row outweighs all others; then the interval ends at the extreme resample.
+    # The divisor is near zero only if one row dominates all others; then the interval ends at the extreme resample.
     levels = ndtr(bias + ends / np.maximum(1 - acceleration * ends, 0.1))
     low, high = np.quantile(resampled, levels)
     return float(low), float(high)
 
 
 def influence_interval(value: float, error: float, scale: Scale, confidence: float) -> tuple[float, float]:
-    """Return the normal interval on the scale where the metric has no bounds, brought back.
+    """Return the normal interval on a scale on which the metric is unbounded, transformed back.
 
     Parameters
     ----------
     value
-        Of the metric.
+        Value of the metric, strictly inside its bounds.
     error
-        Its standard error, above zero.
+        Standard error of the value, above 0, in units of the metric.
     scale
-        Values the metric can take.
+        Bounds of the metric, see :class:`~core.metrics.metrics.Metric`.
+    confidence
+        Confidence of the interval, above 0 and below 1.
     """
     half = float(ndtri((1 + confidence) / 2)) * error
     if scale == "unit":
@@ -173,7 +187,7 @@ def _resampled(prepared: list[Measure], n_rows: int, resamples: int, seed: int |
 
 
 def _draws(generator: np.random.Generator, resamples: int, n_rows: int) -> Floats:
-    """How often each row is drawn: shape (resamples, n_rows), each line summing to n_rows."""
+    """Draw how often each row is in each resample, shape (resamples, n_rows), each resample summing to n_rows."""
     drawn = generator.integers(0, n_rows, (resamples, n_rows)) + np.arange(resamples)[:, None] * n_rows
     return np.bincount(drawn.ravel(), minlength=resamples * n_rows).reshape(resamples, n_rows).astype("float64")
 

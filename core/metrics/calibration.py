@@ -1,4 +1,4 @@
-"""Whether predicted probabilities are as often right as they say."""
+"""Calibration: whether predicted probabilities match observed frequencies."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class CalibrationBin:
     Parameters
     ----------
     low, high
-        Smallest and largest probability predicted for them.
+        Smallest and largest predicted probability, 0 to 1.
     n_rows
-        How many they are.
+        Number of rows.
     mean_predicted
-        Mean of their predicted probabilities.
+        Mean of the predicted probabilities, 0 to 1.
     observed
-        Share of them for which the event came true.
+        Share of the rows with the event, 0 to 1.
     observed_low, observed_high
         Wilson interval of that share.
     """
@@ -49,11 +49,11 @@ class Calibration:
     Parameters
     ----------
     bins
-        By rising probability, of about equal numbers of rows.
+        Bins of about equal numbers of rows, by ascending probability.
     ece
-        Expected calibration error: mean distance of predicted and observed, weighted by rows, in [0, 1].
+        Expected calibration error: mean difference of predicted and observed, weighted by rows, in [0, 1].
     brier
-        Mean squared distance of the probability and what came true (0 or 1), in [0, 1].
+        Mean squared difference of the probability and the outcome (0 or 1), in [0, 1].
     """
 
     bins: tuple[CalibrationBin, ...]
@@ -63,16 +63,16 @@ class Calibration:
 
 @dataclass(frozen=True)
 class CalibrationChange:
-    """How much less a challenger's probabilities can be trusted than a champion's, on the same rows.
+    """Change of the expected calibration error from a champion to a challenger, on the same rows.
 
     Parameters
     ----------
     champion, challenger
         Their expected calibration errors, in [0, 1].
     loss
-        The challenger's error minus the champion's: positive is worse.
+        The challenger's error minus the champion's, in [-1, 1]: positive is worse.
     low, high
-        Ends of the loss's interval.
+        Ends of the interval of the loss.
     """
 
     champion: float
@@ -83,11 +83,25 @@ class CalibrationChange:
 
 
 def calibration(y: npt.NDArray[Any], output: Floats, confidence: float) -> Calibration | None:
-    """Calibration of the positive class (binary) or of the most probable class (multiclass); None for numbers.
+    """Return the calibration of the positive class (binary) or of the most probable class (multiclass).
 
-    Bins hold about equal numbers of rows (at most 10 bins, at least 30 rows each where there are as many); rows of
-    equal probability share a bin. The expected calibration error is biased upwards where bins hold few rows: compare
-    models on the same holdout only.
+    Bins have about equal numbers of rows (at most 10 bins, at least 30 rows each if there are enough rows); rows of
+    equal probability are in one bin. The expected calibration error is biased upwards with few rows per bin, so compare
+    models only on the same holdout.
+
+    Parameters
+    ----------
+    y
+        Class codes, shape (n,), int64.
+    output
+        Predicted probabilities, shape (n, k), 0 to 1; regression: shape (n,).
+    confidence
+        Confidence of the bins' intervals, above 0 and below 1.
+
+    Returns
+    -------
+    Calibration or None
+        None for regression.
 
     References
     ----------
@@ -109,27 +123,26 @@ def calibration(y: npt.NDArray[Any], output: Floats, confidence: float) -> Calib
 def calibration_change(
     y: npt.NDArray[Any], champion: Floats, challenger: Floats, confidence: float
 ) -> CalibrationChange | None:
-    """Change of the expected calibration error from champion to challenger, with its paired interval.
+    """Return the change of the expected calibration error from champion to challenger, with its paired interval.
 
-    Each model keeps its own bins, as in :func:`calibration`. A row adds to the error the distance of its probability
-    and what came true, with the sign of its bin's sum; the interval is the normal one of the rows' differences. Where
-    both models are calibrated those signs are chance, and the interval is too wide rather than too narrow: it is
-    above zero for 1 to 2 of 100 pairs that are calibrated alike. It holds the loss as these bins measure it, with the
-    bias of :func:`calibration`.
+    Each model has its own bins, as in :func:`calibration`. A row contributes the difference of its probability and its
+    outcome, with the sign of its bin's sum; the interval is the normal one of the rows' differences. If both models are
+    calibrated these signs are random, and the interval is conservative: it is above zero for 1 to 2 of 100 pairs that
+    are equally calibrated. The loss has the bias of :func:`calibration`.
 
     Parameters
     ----------
     y
-        Class codes, shape (n,).
+        Class codes, shape (n,), int64.
     champion, challenger
-        Their outputs on the rows: probabilities (n, k).
+        Their predicted probabilities for the rows, shape (n, k), 0 to 1.
     confidence
-        Share of intervals that are to cover the truth, between 0 and 1.
+        Share of intervals that should cover the truth, above 0 and below 1.
 
     Returns
     -------
     CalibrationChange or None
-        None for numbers, for fewer than 30 rows and where a probability is not finite.
+        None for regression, for fewer than 30 rows, and if a probability is not finite.
     """
     if champion.ndim == 1 or len(y) < ROWS_PER_BIN or not (np.isfinite(champion) & np.isfinite(challenger)).all():
         return None
@@ -140,9 +153,16 @@ def calibration_change(
 
 
 def event_chance(y: npt.NDArray[Any], output: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Probability of the event and whether it came true.
+    """Return the probability of the event, shape (n,), float64, and whether it occurred, shape (n,), bool.
 
-    The event of a binary task is the positive class, of a multiclass task that the most probable class is right.
+    Binary: the event is the positive class. Multiclass: the event is that the most probable class is the true one.
+
+    Parameters
+    ----------
+    y
+        Class codes, shape (n,), int64.
+    output
+        Predicted probabilities, shape (n, k), 0 to 1.
     """
     if output.shape[1] == 2:
         return output[:, 1], y == 1
@@ -150,7 +170,16 @@ def event_chance(y: npt.NDArray[Any], output: Floats) -> tuple[Floats, npt.NDArr
 
 
 def wilson_interval(share: float, n: int, confidence: float) -> tuple[float, float]:
-    """Score interval of a share of n independent trials.
+    """Return the score interval of a share of n independent trials.
+
+    Parameters
+    ----------
+    share
+        Observed share, 0 to 1.
+    n
+        Number of trials, at least 1.
+    confidence
+        Confidence of the interval, above 0 and below 1.
 
     Examples
     --------
@@ -164,12 +193,12 @@ def wilson_interval(share: float, n: int, confidence: float) -> tuple[float, flo
     squared = float(ndtri((1 + confidence) / 2)) ** 2
     centre = (share + squared / (2 * n)) / (1 + squared / n)
     half = np.sqrt(squared * (share * (1 - share) / n + squared / (4 * n**2))) / (1 + squared / n)
-    # It holds the share, but for rounding where that is 0 or 1; a figure would not draw an interval beside its point.
+    # The interval contains the share except for rounding at 0 and 1, and a figure needs the point inside its interval.
     return min(share, max(0.0, float(centre - half))), max(share, min(1.0, float(centre + half)))
 
 
 def _shares_of_error(y: npt.NDArray[Any], output: Floats) -> Floats:
-    """Share of each row in the expected calibration error, which is their mean."""
+    """Return each row's contribution to the expected calibration error, which is their mean, shape (n,)."""
     chance, event = event_chance(y, output)
     order = np.argsort(chance, kind="stable")
     distance = chance[order] - event[order]
@@ -181,7 +210,7 @@ def _shares_of_error(y: npt.NDArray[Any], output: Floats) -> Floats:
 
 
 def _bin_starts(rising: Floats) -> npt.NDArray[np.intp]:
-    """Positions where bins begin, moved down to the first row of an equal probability."""
+    """Return the positions at which bins start, moved to the first row of equal probability."""
     n_bins = max(1, min(MAX_BINS, len(rising) // ROWS_PER_BIN))
     wanted = np.linspace(0, len(rising), n_bins, endpoint=False).astype(int)
     return np.unique(np.searchsorted(rising, rising[wanted], side="left"))

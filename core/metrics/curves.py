@@ -1,4 +1,4 @@
-"""Plain lists to draw an evaluation from."""
+"""Data of an evaluation's charts, as plain lists."""
 
 from __future__ import annotations
 
@@ -22,7 +22,24 @@ RESIDUAL_LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 def classification_curves(
     y: npt.NDArray[Any], output: Floats, contract: FeatureContract, reliability: Calibration
 ) -> dict[str, Any]:
-    """Curves of a classifier (layout: ``core.metrics.evaluation.Evaluation``); at most the ten largest classes."""
+    """Return the curves of a classifier, for at most the ten largest classes.
+
+    Parameters
+    ----------
+    y
+        Class codes, shape (n,), int64.
+    output
+        Predicted probabilities, shape (n, k), 0 to 1.
+    contract
+        Labels of the classes.
+    reliability
+        Calibration of the same rows.
+
+    Returns
+    -------
+    dict
+        In the layout of :class:`core.metrics.evaluation.Evaluation`.
+    """
     codes = _drawn_classes(y, output.shape[1])
     steps = {code: _running_counts(output[:, code], y == code) for code in codes}
     return {
@@ -34,7 +51,20 @@ def classification_curves(
 
 
 def regression_curves(y: Floats, output: Floats, seed: int) -> dict[str, Any]:
-    """Curves of a regressor (layout: ``core.metrics.evaluation.Evaluation``); points are a seeded sample."""
+    """Return the curves of a regressor.
+
+    Parameters
+    ----------
+    y, output
+        True and predicted values, shape (n,) each, float64.
+    seed
+        Seed of the sample of points.
+
+    Returns
+    -------
+    dict
+        In the layout of :class:`core.metrics.evaluation.Evaluation`.
+    """
     rows = np.arange(len(y))
     if len(y) > MAX_POINTS:
         rows = np.sort(np.random.default_rng(seed).choice(len(y), MAX_POINTS, replace=False))
@@ -45,12 +75,13 @@ def regression_curves(y: Floats, output: Floats, seed: int) -> dict[str, Any]:
 
 
 def roc_curve(hits: Floats, alarms: Floats) -> dict[str, list[float]]:
-    """Return the rates of true and false positives at no more than 200 thresholds, evenly spread along the curve.
+    """Return the true and false positive rates at up to 200 thresholds, evenly spread along the curve.
 
     Parameters
     ----------
     hits, alarms
-        Events and other rows at or above each threshold, thresholds falling, beginning with 0 and 0.
+        Number of events and of other rows at or above each descending threshold, shape (t,) each, float64, starting
+        with 0 and 0.
     """
     tpr, fpr = hits / hits[-1], alarms / max(alarms[-1], 1.0)
     steps = _spread(tpr + fpr)
@@ -58,7 +89,13 @@ def roc_curve(hits: Floats, alarms: Floats) -> dict[str, list[float]]:
 
 
 def precision_recall_curve(hits: Floats, alarms: Floats) -> dict[str, Any]:
-    """Precision at no more than 200 recalls, evenly spread, and the class's share of the rows."""
+    """Return the precision at up to 200 evenly spread recalls, and the class's share of the rows.
+
+    Parameters
+    ----------
+    hits, alarms
+        As in :func:`roc_curve`.
+    """
     hits, alarms = hits[1:], alarms[1:]
     recall, precision = hits / hits[-1], hits / (hits + alarms)
     steps = _spread(recall)

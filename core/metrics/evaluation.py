@@ -1,4 +1,4 @@
-"""Everything measured of a fitted model on its holdout, as one JSON-able value."""
+"""The evaluation of a fitted model on its holdout, as a value that JSON can hold."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ __all__ = [
 
 @dataclass(frozen=True)
 class SliceResult:
-    """The metrics of one part of the holdout.
+    """The metrics of one slice of the holdout.
 
     Parameters
     ----------
     column
-        The column that cuts the holdout.
+        The column of the slice.
     level
         Its value as text; ``(missing)`` for rows without one, ``(other)`` for all levels beyond the ten largest.
     n_rows
-        Rows of the holdout with this level.
+        Number of holdout rows with this level.
     metrics
-        By name; a metric that the slice leaves undefined (the AUC of rows of one class) has value NaN.
+        Estimates by name; a metric that is undefined on the slice (the AUC of rows of one class) has value NaN.
     note
-        Why intervals or values are absent, in words; empty where nothing is.
+        Sentence about why intervals or values are missing; empty if none are.
     """
 
     column: str
@@ -61,27 +61,27 @@ class SliceResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the holdout says of a model.
+    """Measurements of a model on its holdout.
 
     Parameters
     ----------
     metric
-        The gate's metric.
+        Name of the gate's metric.
     n_rows
-        Rows of the holdout.
+        Number of holdout rows.
     metrics
         Estimates by name, the gate's metric first.
     slices
-        By column in the model file's order, then levels by size, ``(other)`` last.
+        Slices by column in the model file's order, then levels by size, ``(other)`` last.
     calibration
         Binary: of the positive class; multiclass: of the most probable class; regression: None.
     importance
-        By permutation, the most important feature first; empty where it was not measured.
+        Permutation importance, the most important feature first; empty if it was not measured.
     curves
-        Plain lists to draw from. Classification::
+        Data of the charts, as plain lists. Classification::
 
             roc: [{label, fpr: [...], tpr: [...]}]                one entry per class, binary: the positive class only
-            pr: [{label, recall: [...], precision: [...], share}] share: of the class, the precision of a blind guess
+            pr: [{label, recall: [...], precision: [...], share}] share of the class: precision of a random ranking
             reliability: {predicted: [...], observed: [...], low: [...], high: [...], n_rows: [...]}
             scores: {edges: [...], counts: {label: [...]}}        the positive (or top) probability, by true class
 
@@ -91,7 +91,7 @@ class Evaluation:
             residuals: {edges: [...], counts: [...], levels: [...], quantiles: [...]}  actual minus predicted
 
     confidence
-        Of every interval.
+        Confidence of every interval, above 0 and below 1.
     """
 
     metric: str
@@ -104,7 +104,7 @@ class Evaluation:
     confidence: float = 0.95
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold: tuples become lists, NaN and infinities None."""
+        """Return the fields as values that JSON can hold: tuples as lists, NaN and infinities as None."""
         content: dict[str, Any] = jsonable(asdict(self))
         return content
 
@@ -117,18 +117,22 @@ def evaluate(
     config: ModelConfig,
     predict: Predict | None = None,
 ) -> Evaluation:
-    """Measure a model on its holdout.
+    """Evaluate a model on its holdout.
 
     Parameters
     ----------
     y
-        Encoded target, shape (n,).
+        Encoded target, shape (n,): class codes, int64; regression: numbers, float64.
     output
-        What the model says of the same rows: probabilities (n, k) or values (n,), all finite.
+        Predictions for the same rows: probabilities, shape (n, k), or values, shape (n,); finite.
     frame
-        The same rows: the contract's raw columns and the columns of ``config.evaluation.slices``.
+        The same n rows: the contract's raw columns and the columns of ``config.evaluation.slices``.
+    contract
+        Columns, task and classes.
+    config
+        The model file: the gate's metric, slices, seed, resamples and confidence.
     predict
-        From raw columns to such an output; given, permutation importance is measured too.
+        Function from raw columns to such predictions; if given, permutation importance is measured.
     """
     metric, seed = config.gate.metric, config.training.seed
     reliability = calibration(y, output, config.evaluation.confidence)
@@ -147,22 +151,31 @@ def evaluate(
 
 
 def predict_output(pipeline: Any, frame: pd.DataFrame, contract: FeatureContract) -> Floats:
-    """Probabilities of the contract's classes, shape (n, k), or numbers, shape (n,).
+    """Predict probabilities of the contract's classes, shape (n, k), or numbers, shape (n,), float64.
 
-    A class the pipeline never saw in training has probability 0.
+    A class that is not in the pipeline's training rows has probability 0.
+
+    Parameters
+    ----------
+    pipeline
+        Fitted pipeline or estimator with scikit-learn's interface.
+    frame
+        n rows with the columns that the pipeline takes.
+    contract
+        Task and classes.
 
     Raises
     ------
     TrainingError
-        The estimator gives no probabilities, or its output is not finite.
+        The estimator has no ``predict_proba``, or its output is not finite.
     """
     if contract.task == "regression":
         output = np.asarray(pipeline.predict(frame), dtype="float64").reshape(len(frame))
     else:
         output = _probabilities(pipeline, frame, contract)
-    strange = ~np.isfinite(output)
-    if strange.any():
-        rows = int(strange.reshape(len(frame), -1).any(axis=1).sum())
+    invalid = ~np.isfinite(output)
+    if invalid.any():
+        rows = int(invalid.reshape(len(frame), -1).any(axis=1).sum())
         raise TrainingError(
             f"expected finite predictions, found NaN or infinity in {rows:,} of {len(frame):,} rows from "
             f"{_name(pipeline)}; scale the features or change training.params"
@@ -174,7 +187,7 @@ def _probabilities(pipeline: Any, frame: pd.DataFrame, contract: FeatureContract
     if not hasattr(pipeline, "predict_proba"):
         raise TrainingError(
             f"expected an estimator with predict_proba, found {_name(pipeline)}; choose another training.estimator "
-            "or switch its probabilities on in training.params"
+            "or enable its probabilities in training.params"
         )
     output = np.zeros((len(frame), len(contract.classes)))
     output[:, np.asarray(pipeline.classes_, dtype="int64")] = pipeline.predict_proba(frame)

@@ -1,4 +1,4 @@
-"""How much a model leans on each raw column."""
+"""Permutation importance of each raw column."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from core.metrics.metrics import METRICS, Floats, metric_values
 REPEATS = 5
 MAX_ROWS = 5_000
 MAX_PREDICTED = 1_000_000
-"""Predictions over all columns and repeats, to bound the time where there are hundreds of columns."""
+"""Maximum number of predictions over all columns and repeats, to limit the time with hundreds of columns."""
 
 MIN_SAMPLE = 500
 
 Predict = Callable[[pd.DataFrame], Floats]
-"""From raw columns to probabilities (n, k) or values (n,)."""
+"""Function from a frame of raw columns to probabilities, shape (n, k), or values, shape (n,)."""
 
 
 @dataclass(frozen=True)
 class Importance:
-    """What the gate's metric loses when one feature is shuffled.
+    """Loss of the gate's metric when one feature is permuted.
 
     Parameters
     ----------
     feature
-        Raw column.
+        Name of the raw column.
     mean, std
-        Of the loss over the repeats, in the metric's unit; positive: the model leans on the feature.
+        Mean and standard deviation of the loss over the repeats, in units of the metric; a positive mean says that the
+        model uses the feature.
     """
 
     feature: str
@@ -44,21 +45,25 @@ class Importance:
 def permutation_importance(
     predict: Predict, frame: pd.DataFrame, y: npt.NDArray[Any], contract: FeatureContract, metric: str, seed: int
 ) -> tuple[Importance, ...]:
-    """Loss of a metric when a raw column's values are shuffled among the rows, most important first.
+    """Return the loss of a metric when a raw column's values are permuted, the most important column first.
 
-    Columns that say the same share their importance: the model finds in one what was shuffled in the other.
+    Redundant columns share their importance: if one is permuted, the model still has the other.
 
     Parameters
     ----------
     predict
-        Called once, and once per column with all its repeats in one frame (five times the rows).
+        Called once for the sample, and once per column for a frame with all repeats (five times the rows).
     frame
-        Rows with at least the contract's raw columns. At most 5,000 are used (fewer beyond 40 columns, at least 500),
+        n rows with at least the contract's raw columns. At most 5,000 are used (fewer beyond 40 columns, at least 500),
         spread evenly over the target's values.
     y
-        Encoded target, shape (n,).
+        Encoded target, shape (n,): class codes, int64; regression: numbers, float64.
+    contract
+        Names of the raw columns.
+    metric
+        Name of a metric that fits the task.
     seed
-        Of the sample and the shuffles; the shuffles are the same for every column.
+        Seed of the sample and of the permutations; the permutations are the same for every column.
 
     References
     ----------
@@ -89,7 +94,7 @@ def _sample_size(contract: FeatureContract) -> int:
 
 
 def _sample(y: npt.NDArray[Any], size: int, generator: np.random.Generator) -> npt.NDArray[np.intp]:
-    """Rows at even steps along the sorted target: every class keeps its share, the last code at least one row."""
+    """Sample rows at even steps of the sorted target: each class keeps its share, the last code at least one row."""
     mixed = generator.permutation(len(y))
     if len(y) <= size:
         return np.sort(mixed)

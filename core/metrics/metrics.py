@@ -1,10 +1,11 @@
 """The metrics of each task, as functionals of weighted rows.
 
 A metric is computed for one weighting of the rows (its value: every row once) or for many at once (bootstrap
-resamples), and knows its influence function (the interval of many rows). Values equal scikit-learn's.
+resamples), and has an influence function (for intervals with many rows). Values equal scikit-learn's.
 
-Shapes tell the task: probabilities (n, 2) are binary with the positive class second, (n, k) multiclass, values (n,)
-regression. The predicted class is the most probable one, the first of equals: binary, the positive above one half.
+The shape of the predictions decides the task: probabilities (n, 2) are binary with the positive class second, (n, k)
+multiclass, values (n,) regression. The predicted class is the most probable one, the first of equals: in a binary task
+the positive class above one half.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ CLASSIFICATION = ("binary", "multiclass")
 
 @dataclass(frozen=True)
 class Metric:
-    """A way to score predictions against the truth.
+    """A metric of predictions.
 
     Parameters
     ----------
     name
-        As in model files.
+        Name in model files.
     label
-        For people.
+        Name for people.
     greater_is_better
-        Direction.
+        Whether a larger value is better.
     tasks
-        Tasks it fits.
+        Tasks that it fits.
     scale
-        Values it can take: ``unit`` [0, 1], ``positive`` [0, inf), ``below_one`` (-inf, 1].
+        Range of its values: ``unit`` [0, 1], ``positive`` [0, inf), ``below_one`` (-inf, 1].
     """
 
     name: str
@@ -47,23 +48,23 @@ class Metric:
     scale: Scale
 
     def value(self, y: npt.NDArray[Any], output: Floats) -> float:
-        """Score of one set of predictions; NaN where the rows leave it undefined.
+        """Return the value for one set of predictions; NaN if it is undefined on the rows.
 
         Parameters
         ----------
         y
-            Class codes or numbers, shape (n,).
+            Class codes, int64, or numbers, float64, shape (n,).
         output
-            Probabilities (n, k) or values (n,).
+            Predicted probabilities, shape (n, k), or values, shape (n,).
         """
         return metric_values(y, output, (self.name,))[self.name]
 
     def loss(self, better: float, worse: float) -> float:
-        """How much is lost from ``better`` to ``worse``; negative where nothing is."""
+        """Return the loss from ``better`` to ``worse``, in units of the metric; negative if it is a gain."""
         return better - worse if self.greater_is_better else worse - better
 
     def reaches(self, value: float, floor: float) -> bool:
-        """Whether a value is at least as good as a floor."""
+        """Return whether a value is at least as good as a floor."""
         return value >= floor if self.greater_is_better else value <= floor
 
 
@@ -86,12 +87,21 @@ the Brier score is the sum over classes, in [0, 2]."""
 
 
 def task_metrics(task: str) -> tuple[str, ...]:
-    """Names of the metrics that fit a task."""
+    """Return the names of the metrics that fit a task."""
     return tuple(name for name, metric in METRICS.items() if task in metric.tasks)
 
 
 def metric_values(y: npt.NDArray[Any], output: Floats, names: Sequence[str]) -> dict[str, float]:
-    """Values of the named metrics, computed as scikit-learn does; NaN where undefined.
+    """Compute metrics by name, equal to scikit-learn's; NaN if undefined.
+
+    Parameters
+    ----------
+    y
+        Class codes, int64, or numbers, float64, shape (n,).
+    output
+        Predicted probabilities, shape (n, k), or values, shape (n,).
+    names
+        Names of metrics that fit the shape of ``output``.
 
     Examples
     --------
@@ -109,17 +119,27 @@ class Measure(Protocol):
     """Metrics of one sample that share their intermediate results."""
 
     def scores(self, weights: Floats) -> dict[str, Floats]:
-        """Metrics under each weighting, shape (b,) for weights of shape (b, n); NaN where undefined."""
+        """Return each metric by weighting, shape (b,) for weights of shape (b, n), float64; NaN if undefined."""
 
     def influences(self) -> dict[str, Floats]:
-        """First-order change of each metric per row, shape (n,), mean zero.
+        """Return the first-order change of each metric per row, shape (n,), float64, with mean zero.
 
         The variance of a metric is about ``mean(influence ** 2) / n``.
         """
 
 
 def measures(y: npt.NDArray[Any], output: Floats, names: Sequence[str]) -> list[Measure]:
-    """Prepare a sample for the named metrics."""
+    """Prepare a sample for the computation of metrics.
+
+    Parameters
+    ----------
+    y
+        Class codes, int64, or numbers, float64, shape (n,).
+    output
+        Predicted probabilities, shape (n, k), or values, shape (n,).
+    names
+        Names of metrics that fit the shape of ``output``.
+    """
     if output.ndim == 1:
         return [Errors(y, output)]
     prepared: list[Measure] = []
@@ -132,14 +152,14 @@ def measures(y: npt.NDArray[Any], output: Floats, names: Sequence[str]) -> list[
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """A metric that depends on the rows through weighted means alone.
+    """A metric that is a function of weighted means of the rows.
 
     Parameters
     ----------
     columns
-        What is averaged, shape (n, c).
+        Values to average, shape (n, c), float64.
     value
-        From weighted means, shape (b, c), to the metric, shape (b,).
+        Function from weighted means, shape (b, c), to the metric, shape (b,).
     """
 
     columns: Floats
@@ -147,7 +167,7 @@ class Terms:
 
 
 class Errors:
-    """RMSE, MAE and R² of numbers; R² is undefined where the truth is constant."""
+    """RMSE, MAE and R² of values, shape (n,); R² is undefined if the target is constant."""
 
     def __init__(self, y: npt.NDArray[Any], output: Floats) -> None:
         error = y - output
@@ -155,7 +175,7 @@ class Errors:
         self._columns = np.column_stack([error**2, np.abs(error), centred, centred**2])
 
     def terms(self) -> dict[str, Terms]:
-        """Name what each metric averages."""
+        """Return the terms of each metric."""
         return {
             "rmse": Terms(self._columns[:, :1], lambda means: np.sqrt(means[:, 0])),
             "mae": Terms(self._columns[:, 1:2], lambda means: means[:, 0]),
@@ -178,7 +198,7 @@ class Errors:
 
 
 class Labels:
-    """Log loss, Brier score, accuracy and F1 of probabilities."""
+    """Log loss, Brier score, accuracy and F1 of probabilities, shape (n, k)."""
 
     def __init__(self, y: npt.NDArray[Any], output: Floats) -> None:
         n_classes = output.shape[1]
@@ -193,7 +213,7 @@ class Labels:
         self._calls = (truth + chosen)[:, judged]
 
     def terms(self) -> dict[str, Terms]:
-        """Name what each metric averages."""
+        """Return the terms of each metric."""
         names = ("log_loss", "brier", "accuracy")
         plain = {name: Terms(self._means[:, [column]], lambda means: means[:, 0]) for column, name in enumerate(names)}
         return {**plain, "f1": Terms(np.column_stack([self._hits, self._calls]), _mean_f1)}
@@ -211,7 +231,7 @@ class Labels:
 
 
 class Rankings:
-    """ROC AUC and average precision; multiclass: one ranking per class, averaged."""
+    """ROC AUC and average precision of probabilities, shape (n, k); multiclass: the mean over one ranking per class."""
 
     def __init__(self, y: npt.NDArray[Any], output: Floats) -> None:
         codes = [1] if output.shape[1] == 2 else range(output.shape[1])
@@ -231,19 +251,19 @@ class Rankings:
         return {"roc_auc": _mean_of_defined(auc), "average_precision": _mean_of_defined(precision)}
 
     def _rankings(self) -> Iterator[Ranking]:
-        # Sorted anew at each use: a hundred classes' sorted rows would take more memory than their probabilities.
+        # Sorted again at each use: the sorted rows of a hundred classes would take more memory than the probabilities.
         return (Ranking(self._output[:, code], self._y == code) for code in self._codes)
 
 
 class Ranking:
-    """Rows by falling score, equal scores as one step, with the running counts at the steps.
+    """Rows by descending score, with equal scores as one step, and cumulative counts at the steps.
 
     Parameters
     ----------
     score
-        Shape (n,).
+        Scores, shape (n,), float64.
     event
-        Whether the event came true, shape (n,), True at least once.
+        Whether the row is an event, shape (n,), bool, with at least one True.
     """
 
     def __init__(self, score: Floats, event: npt.NDArray[np.bool_]) -> None:
@@ -256,9 +276,9 @@ class Ranking:
         self._ends = np.append(self._starts[1:], len(score))
 
     def scores(self, weights: Floats) -> tuple[Floats, Floats]:
-        """AUC and average precision under each weighting, shape (b,) each.
+        """Return AUC and average precision under each weighting, shape (b,) each for weights of shape (b, n).
 
-        Only steps with events add to the sums, so the running counts are read at those steps alone.
+        Only steps with events contribute to the sums, so the cumulative counts are read only at these steps.
         """
         with_event = np.unique(self._step[self._event])
         starts, ends = self._starts[with_event], self._ends[with_event]
@@ -274,7 +294,7 @@ class Ranking:
         return _ratio(wins, n_events * others), precision
 
     def auc_influence(self) -> Floats:
-        """Influence of each row on the AUC, scaled so that the variance is DeLong's, shape (n,).
+        """Return the influence of each row on the AUC, scaled so that the variance is DeLong's, shape (n,), float64.
 
         References
         ----------
@@ -292,10 +312,10 @@ class Ranking:
         return self._by_row((placement - auc) * n / np.sqrt(size * np.maximum(size - 1.0, 1.0)))
 
     def precision_influence(self) -> Floats:
-        """Influence of each row on the average precision, shape (n,).
+        """Return the influence of each row on the average precision, shape (n,), float64.
 
-        A row counts at its own step (if an event) and changes the precision at every step below; the derivative of
-        ``sum(events * precision) / n_events`` under a small extra weight on the row.
+        It is the derivative of ``sum(events * precision) / n_events`` by the row's weight: a row contributes at its own
+        step (if it is an event) and changes the precision at every step below.
         """
         rows, above, upto = self._steps()
         n_events, in_step, precision = upto[-1], upto - above, upto / rows
@@ -333,9 +353,10 @@ def _weighted(terms: dict[str, Terms], weights: Floats) -> dict[str, Floats]:
 
 
 def weighted_sums(weights: Floats, columns: Floats) -> Floats:
-    """Sum columns (n, c) under each of the weightings (b, n), to shape (b, c).
+    """Sum columns, shape (n, c), under each weighting, shape (b, n), to shape (b, c).
 
-    By ``einsum`` and not a matrix product: the same bits whatever the number of BLAS threads, and no fight over cores.
+    ``einsum`` instead of a matrix product: its result does not depend on the number of BLAS threads, and it does not
+    compete for cores.
     """
     sums: Floats = np.einsum("bn,cn->bc", weights, np.ascontiguousarray(columns.T))
     return sums
@@ -353,7 +374,7 @@ def _ratio(numerator: Any, denominator: Any, empty: float = np.nan) -> Any:
 
 
 def _mean_of_defined(values: Floats) -> Floats:
-    """Mean over the last axis without its NaN; NaN where nothing else is there, without NumPy's warning."""
+    """Return the mean over the last axis ignoring NaN; NaN if there is nothing else, without NumPy's warning."""
     defined = ~np.isnan(values)
     mean: Floats = _ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
     return mean

@@ -1,16 +1,16 @@
-"""How much better one model is than another on the same rows, with the interval of the difference.
+"""The difference of two models on the same rows, with its interval.
 
-Two models judged on the same rows err on the same hard rows. Their difference is known far better than either of the
-two values, so it gets an interval of its own, from each row's share in the difference:
+Two models that are evaluated on the same rows make errors on the same difficult rows. So their difference is known far
+more precisely than either value, and it has an interval of its own, from each row's influence on the difference:
 
 - ROC AUC: DeLong's paired test. Several classes: the mean over the classes' one-vs-rest rankings.
 - average precision, and every metric on slices: Student's interval from the rows' influences on the difference.
-- all others depend on the rows through weighted means alone, so rows are resampled: each row counts Poisson(1) times,
-  the same number for every model. Unlike drawing n rows out of n, a row's count then depends on no other row's: blocks
-  of rows are weighted one after the other while they are in the processor's cache. The interval is BCa, with Student's
-  quantile in place of the normal one: without it 95 % intervals cover 91 % (F1) to 93 % (RMSE) at 100 rows. That of F1
-  is symmetric, from the resamples' spread: a gain that hangs on a dozen rows moves in jumps. BCa reads its corrections
-  off those jumps and covers 91 to 93 % at 200 rows, where the symmetric interval covers 95 %.
+- all other metrics are functions of weighted means, so rows are resampled: each row counts Poisson(1) times, the same
+  number for every model. Unlike in drawing n rows out of n, the counts of rows are independent, so blocks of rows are
+  weighted one after the other while they are in the processor's cache. The interval is BCa with Student's quantile
+  instead of the normal one: without it 95 % intervals cover 91 % (F1) to 93 % (RMSE) at 100 rows. The interval of F1 is
+  symmetric, from the standard deviation of the resamples: a gain that depends on a dozen rows takes few distinct
+  values, from which BCa gets wrong corrections. At 200 rows BCa covers 91 to 93 %, the symmetric interval 95 %.
 
 References
 ----------
@@ -42,20 +42,20 @@ from core.metrics.bootstrap import CHUNK_NUMBERS, MIN_DEFINED, MIN_ROWS, bca_int
 from core.metrics.metrics import METRICS, Errors, Floats, Labels, Terms, measures, weighted_sums
 
 BLOCK_ROWS = 2_000
-"""Rows weighted at once, small enough that a block's weights stay in the processor's cache."""
+"""Number of rows weighted at a time, so that their weights fit in the processor's cache."""
 
 COUNTS_OF_256 = (94, 95, 46, 16, 4, 1)
-"""Of 256 equally likely counts, how many are 0 to 5: Poisson(1) rounded so that mean and variance are exactly 1; the
-third central moment, on which the interval's second order rests, is 0.98."""
+"""How many of 256 equally likely counts are 0 to 5: Poisson(1) rounded so that mean and variance are exactly 1; the
+third central moment, which the second-order correction of the interval uses, is 0.98."""
 
 MIN_TAIL = 5
-"""Resamples expected beyond each end of an interval; with fewer the normal interval is surer than the resamples."""
+"""Minimum expected resamples beyond each end of an interval; with fewer the symmetric interval is more reliable."""
 
 MIN_FREEDOM = 5
-"""Degrees of freedom below which a slice's noise is itself too little known to judge by."""
+"""Minimum degrees of freedom of a slice: with fewer its standard error is too uncertain for an interval."""
 
 ROUNDING = 1e-12
-"""A gain and its noise below this share of the metric are rounding: two models that say the same."""
+"""A gain and a standard error below this share of the metric are rounding errors: the models' outputs are equal."""
 
 _RARE_CLASS_RULES = ("roc_auc", "average_precision", "f1")
 
@@ -69,21 +69,21 @@ class Difference:
     metric
         Name of the metric.
     champion, challenger
-        Its values on the same rows; None where the rows leave it undefined or a prediction is not finite.
+        Values of the metric on the same rows; None if it is undefined or a prediction is not finite.
     gain
-        How much better the challenger is, in the metric's unit: positive is better, whatever the metric's direction.
+        By how much the challenger is better, in units of the metric: positive is better for every metric.
     low, high
-        Ends of the gain's interval; None where the rows are too few for one.
+        Ends of the interval of the gain; None if there are too few rows.
     standard_error
-        Of the gain; None where the interval is.
+        Standard error of the gain; None if there is no interval.
     method
         ``DeLong``, ``bootstrap`` or ``influence``.
     n_rows
-        Rows compared.
+        Number of rows compared.
     confidence
-        Share of such intervals that cover the truth.
+        Confidence of the interval, above 0 and below 1.
     freedom
-        Degrees of freedom of the standard error: few where few rows carry the gain. None where the interval is.
+        Degrees of freedom of the standard error: few if few rows decide the gain. None if there is no interval.
     """
 
     metric: str
@@ -101,7 +101,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class _Spread:
-    """Interval of a gain, its standard error and that error's degrees of freedom; all None where unknown."""
+    """Interval of a gain, its standard error and that error's degrees of freedom; all None if unknown."""
 
     low: float | None = None
     high: float | None = None
@@ -111,7 +111,7 @@ class _Spread:
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One model on the rows: its value of the metric (NaN where undefined) and each row's influence on it."""
+    """One model on the rows: the value of the metric (NaN if undefined) and each row's influence on it."""
 
     value: float
     influence: Floats
@@ -143,7 +143,7 @@ class _Pair:
 
     @property
     def freedom(self) -> float:
-        """Degrees of freedom of the error: at most the rows less one, few where few rows carry the gain."""
+        """Degrees of freedom of the error: at most the rows less one, few if few rows decide the gain."""
         squares = self.influence**2
         n = len(squares)
         kurtosis = ((squares / squares.mean()) ** 2).mean()
@@ -164,30 +164,30 @@ def paired_differences(
     confidence: float,
     seed: int | Sequence[int],
 ) -> dict[str, Difference]:
-    """Gains of several challengers over one champion, with intervals; all share the draws.
+    """Return the gains of several challengers over one champion, with intervals; all use the same resamples.
 
-    Equal outputs tie exactly: gain, standard error and both ends are 0. Where two models differ by the same amount on
-    every row there is no spread to learn from, hence no interval.
+    For equal outputs, gain, standard error and both ends are exactly 0. If two models differ by the same amount on
+    every row, the variance cannot be estimated and there is no interval.
 
     Parameters
     ----------
     y
-        Class codes or numbers, shape (n,).
+        Class codes, int64, or numbers, float64, shape (n,).
     champion
-        Its output on the rows: probabilities (n, k) or values (n,).
+        The champion's predictions for the rows: probabilities, shape (n, k), or values, shape (n,).
     challengers
-        Outputs of the same shape, by any name.
+        The challengers' predictions, of the same shape, by any name.
     metric
-        One that fits the shape of the outputs.
+        Name of a metric that fits the shape of the predictions.
     resamples
-        Bootstrap resamples, where rows are resampled.
+        Number of bootstrap resamples, if rows are resampled.
     confidence
-        Share of intervals that are to cover the truth, between 0 and 1.
+        Share of intervals that should cover the truth, above 0 and below 1.
     seed
-        The same seed gives the same intervals.
+        Seed of the resampling; the same seed gives the same intervals.
     """
-    ours = _side(y, champion, metric)
-    pairs = {name: _Pair(ours, _side(y, output, metric), metric) for name, output in challengers.items()}
+    base = _side(y, champion, metric)
+    pairs = {name: _Pair(base, _side(y, output, metric), metric) for name, output in challengers.items()}
     judged = {name: pair for name, pair in pairs.items() if _has_spread(pair)}
     if metric == "roc_auc":
         z = float(ndtri((1 + confidence) / 2))
@@ -195,7 +195,7 @@ def paired_differences(
     elif metric == "average_precision":
         spreads = {name: _student_spread(pair, pair.freedom, confidence) for name, pair in judged.items()}
     else:
-        resampled = _resampled_gains(judged, ours, resamples, seed)
+        resampled = _resampled_gains(judged, base, resamples, seed)
         spreads = {name: _bootstrap_spread(pair, resampled[name], confidence) for name, pair in judged.items()}
     method = {"roc_auc": "DeLong", "average_precision": "influence"}.get(metric, "bootstrap")
     return {name: _difference(pair, spreads.get(name, _Spread()), method, confidence) for name, pair in pairs.items()}
@@ -204,22 +204,22 @@ def paired_differences(
 def paired_gain(
     y: npt.NDArray[Any], champion: Floats, challenger: Floats, metric: str, confidence: float
 ) -> Difference:
-    """Gain of one challenger over a champion on few rows, such as a slice, without resampling.
+    """Return the gain of one challenger over a champion on few rows, such as a slice, without resampling.
 
-    The interval is Student's. Its degrees of freedom are those of the rows' influences, and for metrics that hang on
+    The interval is Student's. Its degrees of freedom are those of the rows' influences, and for metrics that depend on
     the rarer class (ROC AUC, average precision, F1) at most that class's rows less one. Below
     :data:`core.metrics.bootstrap.MIN_ROWS` rows or :data:`MIN_FREEDOM` degrees there is no interval.
 
     Parameters
     ----------
     y
-        Class codes or numbers, shape (n,).
+        Class codes, int64, or numbers, float64, shape (n,).
     champion, challenger
-        Their outputs on the rows: probabilities (n, k) or values (n,).
+        Their predictions for the rows: probabilities, shape (n, k), or values, shape (n,).
     metric
-        One that fits the shape of the outputs.
+        Name of a metric that fits the shape of the predictions.
     confidence
-        Share of intervals that are to cover the truth, between 0 and 1.
+        Share of intervals that should cover the truth, above 0 and below 1.
     """
     pair = _Pair(_side(y, champion, metric), _side(y, challenger, metric), metric)
     method = "DeLong" if metric == "roc_auc" else "influence"
@@ -229,21 +229,21 @@ def paired_gain(
 
 
 def p_worse(y: npt.NDArray[Any], difference: Difference, margin: float) -> float | None:
-    """One-sided p-value of "the true gain is at least ``-margin``": small where the challenger is surely worse.
+    """Return the one-sided p-value of "the true gain is at least ``-margin``": small if the challenger is worse.
 
     Parameters
     ----------
     y
-        The compared rows' class codes or numbers.
+        Class codes, int64, or numbers, float64, of the compared rows, shape (n,).
     difference
-        Their gain.
+        The gain on these rows.
     margin
-        Loss that is tolerated, in the metric's unit, at least 0.
+        Loss that is tolerated, in units of the metric, at least 0.
 
     Returns
     -------
     float or None
-        None where the gain has no interval. Models that say the same have 1.
+        0 to 1; 1 for models with equal predictions. None if the gain has no interval.
     """
     if difference.gain is None or difference.standard_error is None:
         return None
@@ -255,10 +255,19 @@ def p_worse(y: npt.NDArray[Any], difference: Difference, margin: float) -> float
 
 
 def rows_needed(difference: Difference, margin: float = 0.0, power: float = 0.8) -> int | None:
-    """Rows on which a true gain of this size would be found with this probability.
+    """Return the number of rows with which a true gain of this size would be found with probability ``power``.
 
-    Found means that the interval's lower end is above ``-margin``; the standard error shrinks with the root of the
-    rows. None where there is no gain to find, or no interval.
+    Found means that the lower end of the interval is above ``-margin``; the standard error is proportional to
+    ``1 / sqrt(n_rows)``. The result is None if there is no gain or no interval.
+
+    Parameters
+    ----------
+    difference
+        The gain that was measured.
+    margin
+        Loss that is tolerated, in units of the metric, at least 0.
+    power
+        Probability of finding the gain, above 0 and below 1.
 
     Examples
     --------
@@ -274,12 +283,12 @@ def rows_needed(difference: Difference, margin: float = 0.0, power: float = 0.8)
 
 
 def _rarest_class(y: npt.NDArray[Any], metric: str) -> int:
-    """Rows of the rarest class that occurs, where the metric hangs on it; else all rows."""
+    """Return the rows of the rarest class that occurs if the metric depends on it; otherwise all rows."""
     return int(np.unique(y, return_counts=True)[1].min()) if metric in _RARE_CLASS_RULES else len(y)
 
 
 def _side(y: npt.NDArray[Any], output: Floats, metric: str) -> _Side:
-    # A ranking would sort NaN to its end and give a number all the same.
+    # A ranking would sort NaN to its end and still return a number.
     if not len(y) or not np.isfinite(output).all():
         return _Side(math.nan, np.zeros(len(y)), None)
     (measure,) = measures(y, output, (metric,))
@@ -329,7 +338,7 @@ def _bootstrap_spread(pair: _Pair, gains: Floats, confidence: float) -> _Spread:
     if len(defined) < MIN_DEFINED * len(gains):
         return _Spread()
     error, n = float(defined.std(ddof=1)), len(pair.influence)
-    # Resamples spread like n rows around their mean, not like n - 1.
+    # The variance of the resamples has the divisor n, not n - 1.
     quantile = float(stdtrit(pair.freedom, (1 + confidence) / 2) * np.sqrt(n / (n - 1)))
     expanded = 2 * float(ndtr(quantile)) - 1
     if pair.metric == "f1" or (1 - expanded) / 2 * len(defined) < MIN_TAIL:
@@ -340,7 +349,7 @@ def _bootstrap_spread(pair: _Pair, gains: Floats, confidence: float) -> _Spread:
 def _resampled_gains(
     pairs: Mapping[str, _Pair], champion: _Side, resamples: int, seed: int | Sequence[int]
 ) -> dict[str, Floats]:
-    """Gains of each pair under every resampling; none for metrics that weighted means do not give."""
+    """Return the gains of each pair in every resample; empty for metrics that are not functions of weighted means."""
     if champion.terms is None or not pairs:
         return {}
     sides = {name: pair.challenger.terms for name, pair in pairs.items() if pair.challenger.terms is not None}
@@ -353,7 +362,7 @@ def _resampled_gains(
 
 
 def _resampled_means(columns: list[Floats], resamples: int, seed: int | Sequence[int]) -> Iterator[Floats]:
-    """Means of each matrix's columns under the same Poisson weights, shape (resamples, c) each."""
+    """Return the means of each matrix's columns under the same Poisson weights, shape (resamples, c) each."""
     ones = np.ones((len(columns[0]), 1))
     sums = _poisson_sums(np.hstack([ones, *columns]), resamples, np.random.default_rng(seed))
     ends = np.cumsum([1, *(part.shape[1] for part in columns)])
@@ -373,16 +382,16 @@ def _poisson_sums(columns: Floats, resamples: int, generator: np.random.Generato
 
 
 def _poisson_weights(generator: np.random.Generator, resamples: int, n_rows: int) -> Floats:
-    """Draw counts like Poisson(1)'s, eight from each 64 random bits: ten times faster than NumPy's own sampler."""
+    """Draw approximate Poisson(1) counts, eight from each 64 random bits: ten times faster than NumPy's sampler."""
     words = generator.integers(0, 2**64, -(-resamples * n_rows // 8), dtype=np.uint64)
-    # "wrap" skips the check of bounds that 16 bits cannot leave.
+    # "wrap" skips the bounds check, which 16-bit indices cannot fail.
     pairs = np.take(_pairs_of_counts(), words.view(np.uint16), mode="wrap")
     return pairs.view(np.float64)[: resamples * n_rows].reshape(resamples, n_rows)
 
 
 @cache
 def _pairs_of_counts() -> npt.NDArray[np.complex128]:
-    """All pairs of two of the counts, each a complex number, so that one look-up gives two."""
+    """Return all pairs of counts, each as a complex number, so that one look-up gives two counts."""
     counts = np.repeat(np.arange(len(COUNTS_OF_256), dtype="float64"), COUNTS_OF_256)
     pairs = np.stack(np.meshgrid(counts, counts), axis=-1)
     return np.ascontiguousarray(pairs).view(np.complex128).ravel()

@@ -1,4 +1,4 @@
-"""Parts of the holdout by the levels of its columns."""
+"""Slices of the holdout by the levels of its columns."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Slice:
     Parameters
     ----------
     column
-        The column that cuts the rows.
+        The column of the slice.
     level
         Its value as text; ``(missing)`` for rows without one, ``(other)`` for all levels beyond the ten largest.
     rows
-        Positions in the frame, ascending.
+        Positions in the frame, shape (n_rows,), intp, ascending.
     """
 
     column: str
@@ -36,9 +36,9 @@ class Slice:
 
 
 def slice_rows(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[Slice]:
-    """Cut rows by each column: its levels by falling size (equals by name), what is beyond the tenth at last.
+    """Yield the slices of each column: its ten largest levels by descending size (ties by name), then the other levels.
 
-    Every row is in one slice of each column.
+    Every row is in exactly one slice of each column.
     """
     for column in columns:
         for level, rows in _levels(frame[column]):

@@ -1,4 +1,4 @@
-"""The facts a model card states: gathered from a run's values, nothing typed by hand."""
+"""The facts of a model card, collected from the values of a run."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ POOR_CALIBRATION = 0.05
 
 @dataclass(frozen=True)
 class ColumnFacts:
-    """One feature as the training rows show it.
+    """Facts about one feature in the training rows.
 
     Parameters
     ----------
     name, kind
-        As the model file declares them.
+        Name and kind in the model file.
     missing
         Share of training rows without a value, 0 to 1.
     importance
-        Loss of the gate's metric when the column is permuted; None where it was not measured.
+        Loss of the gate's metric when the column is permuted, in units of the metric; None if it was not measured.
     """
 
     name: str
@@ -37,25 +37,25 @@ class ColumnFacts:
 
 @dataclass(frozen=True)
 class DataFacts:
-    """The rows behind a model.
+    """Facts about the rows of a training.
 
     Parameters
     ----------
     n_rows
-        Labelled rows of the snapshot.
+        Number of labelled rows of the snapshot.
     n_train, n_holdout
-        After the split.
+        Number of rows on each side of the split.
     n_unlabelled, n_superseded, n_duplicates_removed
-        Rows left out: without a target, replaced by a later row of the same key, in the holdout but equal to a
-        training row.
+        Number of rows left out: without a target, replaced by a later row of the same key, and removed from the holdout
+        because a training row has the same features.
     rule
-        How the holdout was cut, in words.
+        How the holdout was split off, as a sentence.
     first, last
-        Period of the rows; None without a time column.
+        Earliest and latest time of the rows; None without a time column.
     target
-        Class: rows; or mean, standard deviation, min and max of a regression target.
+        Number of rows by class; regression: mean, standard deviation, minimum and maximum of the target.
     columns
-        The features, most important first.
+        The features, the most important first.
     """
 
     n_rows: int
@@ -73,7 +73,27 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class CardFacts:
-    """Everything a model card is rendered from, but the gate's verdict: that falls after the card is made."""
+    """All inputs of a model card, except the gate's verdict, which is decided after the card is written.
+
+    Parameters
+    ----------
+    config
+        The model file.
+    lineage
+        What the model was trained from.
+    data
+        Facts about the rows.
+    evaluation
+        Measurements on the holdout.
+    params
+        Parameters of the estimator.
+    cv_scores
+        Scores of cross-validation by metric, one per fold; empty without cross-validation.
+    validation, leakage
+        Sentences of the validation and of the leakage checks.
+    onnx
+        Sentence about the export to ONNX.
+    """
 
     config: ModelConfig
     lineage: Lineage
@@ -87,14 +107,14 @@ class CardFacts:
 
     @property
     def limits(self) -> list[str]:
-        """Sentences that warn a user of the model, each derived from a fact."""
+        """Sentences about limits of the model, each derived from a fact."""
         return [*_data_limits(self.data), *_score_limits(self.evaluation), *_slice_limits(self.evaluation)]
 
 
 def _data_limits(data: DataFacts) -> list[str]:
     limits = []
     if data.last is not None:
-        limits.append(f"It has seen rows up to {data.last}; what changed later is unknown to it.")
+        limits.append(f"It was trained on rows up to {data.last}; later changes are unknown to it.")
     sparse = [column.name for column in data.columns if column.missing > MUCH_MISSING]
     if sparse:
         limits.append(f"More than {MUCH_MISSING:.0%} of the training rows have no value in: {', '.join(sparse)}.")
@@ -106,8 +126,8 @@ def _score_limits(evaluation: Evaluation) -> list[str]:
     if calibration is None or calibration.ece <= POOR_CALIBRATION:
         return []
     return [
-        f"Its probabilities are off by {calibration.ece:.3f} on average (expected calibration error); "
-        "do not read them as frequencies."
+        f"Its probabilities differ from observed frequencies by {calibration.ece:.3f} on average (expected calibration "
+        "error); do not use them as frequencies."
     ]
 
 
@@ -115,7 +135,7 @@ def _slice_limits(evaluation: Evaluation) -> list[str]:
     small = [f"{part.column} = {part.level}" for part in evaluation.slices if part.n_rows < SMALL_SLICE]
     limits = []
     if small:
-        limits.append(f"Fewer than {SMALL_SLICE} holdout rows stand behind: {', '.join(small)}.")
+        limits.append(f"Fewer than {SMALL_SLICE} holdout rows are in: {', '.join(small)}.")
     overall = evaluation.metrics[evaluation.metric]
     for part in evaluation.slices:
         estimate = part.metrics.get(evaluation.metric)
@@ -124,6 +144,6 @@ def _slice_limits(evaluation: Evaluation) -> list[str]:
         if estimate.high < overall.low or estimate.low > overall.high:  # type: ignore[operator] # not None: above
             limits.append(
                 f"{evaluation.metric} on {part.column} = {part.level} is {estimate.value:.3f}, "
-                f"clearly apart from {overall.value:.3f} overall."
+                f"and {overall.value:.3f} overall; the intervals do not overlap."
             )
     return limits

@@ -1,4 +1,4 @@
-"""From the import path in a model file to an estimator that fits the task."""
+"""Build the estimator that a model file names by its import path, and check that it fits the task."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _FAMILIES = ("ensemble", "linear_model", "neural_network", "neighbors", "svm", "
 
 
 def load_estimator(path: str, params: Mapping[str, Any], seed: int, task: str) -> BaseEstimator:
-    """Build the estimator a model file names.
+    """Build the estimator that a model file names.
 
     Parameters
     ----------
     path
         Import path of a class with scikit-learn's interface.
     params
-        Its parameters. ``{"import": path, "params": {...}}`` as a value stands for an estimator.
+        Parameters of the estimator. A value ``{"import": path, "params": {...}}`` is built as an estimator.
     seed
-        Becomes ``random_state`` where the estimator takes one and the parameters give none.
+        Value of ``random_state`` if the estimator has one and the parameters do not set it.
     task
         ``binary``, ``multiclass`` or ``regression``.
 
     Raises
     ------
     ConfigError
-        The path does not import, is no estimator, does not fit the task, or does not take the parameters.
+        The path does not import, is not an estimator, does not fit the task, or does not take the parameters.
     """
     estimator = _built(path, params, seed, "training.estimator")
     _check_task(estimator, path, task)
@@ -39,12 +39,21 @@ def load_estimator(path: str, params: Mapping[str, Any], seed: int, task: str) -
 
 
 def with_params(estimator: BaseEstimator, params: Mapping[str, Any], where: str = "training.params") -> BaseEstimator:
-    """Set parameters on an estimator, nested ones (``estimator__C``) too.
+    """Set parameters of an estimator in place, including nested ones (``estimator__C``), and return it.
+
+    Parameters
+    ----------
+    estimator
+        The estimator to change.
+    params
+        Values by name.
+    where
+        Place in the model file that error messages name.
 
     Raises
     ------
     ConfigError
-        It does not take one of them; the message names those it takes.
+        The estimator does not take one of them; the message lists those it takes.
     """
     known = estimator.get_params(deep=True)
     for name in params:
@@ -81,7 +90,7 @@ def _instance(kind: type[BaseEstimator], path: str, required: dict[str, Any], wh
         return kind(**required)
     except TypeError as error:
         raise ConfigError(
-            f"{where}: {path} cannot be built: {error}. Give what it needs under training.params"
+            f"{where}: {path} cannot be built: {error}. Set its required parameters under training.params"
         ) from error
 
 
@@ -94,7 +103,10 @@ def _estimator_class(path: str, where: str) -> type[BaseEstimator]:
     if found is None:
         raise ConfigError(f"{where}: module {module_name!r} has no {name!r}{_suggestion(name)}")
     if not (isinstance(found, type) and all(hasattr(found, method) for method in ("fit", "get_params", "set_params"))):
-        raise ConfigError(f"{where}: {path!r} is no estimator class (no fit, get_params and set_params)")
+        raise ConfigError(
+            f"{where}: expected an estimator class with fit, get_params and set_params, found {path!r}; "
+            "give the import path of such a class"
+        )
     return found
 
 
@@ -110,10 +122,12 @@ def _suggestion(name: str) -> str:
 def _check_task(estimator: BaseEstimator, path: str, task: str) -> None:
     if task == "regression":
         if not is_regressor(estimator):
-            raise ConfigError(f"training.estimator: {path} is no regressor, but the task is regression{_twin(path)}")
+            raise ConfigError(
+                f"training.estimator: the task regression needs a regressor, found {path}{_counterpart(path)}"
+            )
         return
     if not is_classifier(estimator):
-        raise ConfigError(f"training.estimator: {path} is no classifier, but the task is {task}{_twin(path)}")
+        raise ConfigError(f"training.estimator: the task {task} needs a classifier, found {path}{_counterpart(path)}")
     if not hasattr(estimator, "predict_proba"):
         raise ConfigError(
             f"training.estimator: {path} predicts no probabilities, which the task {task} needs. Wrap it: "
@@ -122,12 +136,12 @@ def _check_task(estimator: BaseEstimator, path: str, task: str) -> None:
         )
 
 
-def _twin(path: str) -> str:
-    """Name the class of the other kind, where there is one."""
-    for ours, other in (("Classifier", "Regressor"), ("Regressor", "Classifier"), ("SVC", "SVR"), ("SVR", "SVC")):
-        if path.endswith(ours):
-            twin = path.removesuffix(ours) + other
-            module_name, _, name = twin.rpartition(".")
+def _counterpart(path: str) -> str:
+    """Return advice to use the corresponding class for the other kind of task, if it exists."""
+    for suffix, other in (("Classifier", "Regressor"), ("Regressor", "Classifier"), ("SVC", "SVR"), ("SVR", "SVC")):
+        if path.endswith(suffix):
+            counterpart = path.removesuffix(suffix) + other
+            module_name, _, name = counterpart.rpartition(".")
             if hasattr(importlib.import_module(module_name), name):
-                return f"; use {twin}"
+                return f"; use {counterpart}"
     return ""

@@ -1,4 +1,4 @@
-"""Fit and score estimators so that the result depends on the rows, the parameters and the seed alone."""
+"""Fit and score estimators so that the result depends only on the rows, the parameters and the seed."""
 
 from __future__ import annotations
 
@@ -19,24 +19,33 @@ from core.metrics.evaluation import predict_output
 from core.metrics.metrics import metric_values
 
 KEPT_BYTES = 2**30
-"""Encoded folds up to this size stay in memory for the next candidate; larger ones are encoded each time."""
+"""Encoded folds up to this size are kept in memory for the next candidate; larger ones are encoded each time."""
 
 SMALL_CELLS = 1_000_000
-"""Cells of a matrix up to which OpenMP gets one thread: such a fit takes about a second, and with several threads it
-took two to four times as long where other processes wanted the cores (docs/decisions/training.md)."""
+"""Maximum cells of a matrix for one OpenMP thread: such a fit takes about a second, and with several threads it takes
+two to four times as long if other processes use the cores (docs/decisions/training.md)."""
 
 EncodedFold = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
 
 
 def fit_estimator(estimator: BaseEstimator, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[str, ...]:
-    """Fit in place; return what the estimator warned of, each once.
+    """Fit an estimator in place; return its distinct warnings.
 
-    Linear algebra runs on one thread: with more, sums are taken in another order and differ in the last bits.
+    Linear algebra runs on one thread: with more, sums have another order and differ in the last bits.
+
+    Parameters
+    ----------
+    estimator
+        The estimator to fit.
+    X
+        Encoded features, shape (n, c), float32.
+    y
+        Encoded target, shape (n,): class codes, int64; regression: numbers, float64.
 
     Raises
     ------
     TrainingError
-        The estimator refuses the rows or a parameter's value; the message is its own.
+        The estimator refuses the rows or a parameter's value; the message includes its own.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # ships no types
 
@@ -54,40 +63,51 @@ def fit_estimator(estimator: BaseEstimator, X: npt.NDArray[Any], y: npt.NDArray[
 
 
 def check_trainable(prepared: pd.DataFrame, y: npt.NDArray[Any], contract: FeatureContract) -> None:
-    """Look for what no estimator can learn from, before any does.
+    """Check the training rows for values that no estimator can be fitted on.
+
+    Parameters
+    ----------
+    prepared
+        n rows as :func:`core.contract.prepare` returns them.
+    y
+        Encoded target, shape (n,): class codes, int64; regression: numbers, float64.
+    contract
+        Names of the target and of the columns.
 
     Raises
     ------
     TrainingError
-        The target is constant or not finite, or a feature holds infinite values.
+        The target is constant or not finite, or a feature has infinite values.
     """
     if not np.isfinite(y).all():
         raise TrainingError(
-            f"target {contract.target!r} holds {int((~np.isfinite(y)).sum()):,} infinite values or values that are no "
-            "numbers; correct them in the source, or leave the target empty there"
+            f"target {contract.target!r} must be finite, found {np.count_nonzero(~np.isfinite(y)):,} infinite or NaN; "
+            "correct them in the source, or leave the target empty there"
         )
     if len(np.unique(y)) < 2:
-        raise TrainingError(f"target {contract.target!r} is constant in the training rows; there is nothing to learn")
+        raise TrainingError(
+            f"target {contract.target!r} is constant in the training rows; add rows with another value to train"
+        )
     for column in contract.prepared_numeric:
         n_infinite = int(np.isinf(prepared[column].to_numpy()).sum())
         if n_infinite:
             raise TrainingError(
-                f"feature {column!r} holds {n_infinite:,} values that are infinite or beyond 3.4e38, the largest "
-                "32-bit number; correct them in the source, or move the feature to features.ignored"
+                f"feature {column!r} must be finite, found {n_infinite:,} values that are infinite or beyond 3.4e38, "
+                "the largest 32-bit number; correct them in the source, or move the feature to features.ignored"
             )
 
 
 class EncodedFolds:
-    """The folds of cross-validation, encoded: each fold's encoder learns from its training rows alone.
+    """The encoded folds of cross-validation; each fold's encoder is fitted on its training rows only.
 
     Parameters
     ----------
     prepared, y
-        Training rows.
+        Prepared training rows, n of them, and their encoded target, shape (n,).
     pairs
-        Positions of each fold.
+        Positions of the training and test rows of each fold.
     encoder_of
-        From a fold's prepared training rows to its unfitted encoder.
+        Function from a fold's prepared training rows to its unfitted encoder.
     keep
         Whether the folds will be read more than once.
     """
@@ -117,9 +137,9 @@ class EncodedFolds:
             yield self._kept[number]
 
     def _encoded(self, train: npt.NDArray[np.int64], test: npt.NDArray[np.int64]) -> EncodedFold:
-        learnt_from = self._prepared.take(train)
-        encoder = self._encoder_of(learnt_from)
-        X_train = encoder.fit_transform(learnt_from, self._y[train])
+        train_rows = self._prepared.take(train)
+        encoder = self._encoder_of(train_rows)
+        X_train = encoder.fit_transform(train_rows, self._y[train])
         return X_train, self._y[train], encoder.transform(self._prepared.take(test)), self._y[test]
 
 
@@ -128,12 +148,23 @@ def fold_scores(
 ) -> tuple[dict[str, tuple[float, ...]], tuple[str, ...]]:
     """Score clones of an estimator, each fitted on one fold.
 
+    Parameters
+    ----------
+    estimator
+        The estimator to clone.
+    folds
+        Encoded training and test rows of each fold.
+    contract
+        Task and classes.
+    metrics
+        Names of metrics that fit the task.
+
     Returns
     -------
     scores
         By metric, one value per fold.
     warned
-        What the clones warned of, each once.
+        Distinct warnings of the clones.
 
     Raises
     ------
@@ -153,6 +184,6 @@ def fold_scores(
 
 
 def _predict_in_order(estimator: BaseEstimator) -> None:
-    """Let a forest add up its trees in their order: in parallel, whoever is ready first adds first."""
+    """Make a forest sum its trees in a fixed order: in parallel, the order depends on which tree is ready first."""
     if "n_jobs" in estimator.get_params(deep=False):
         estimator.set_params(n_jobs=None)

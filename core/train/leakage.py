@@ -1,4 +1,4 @@
-"""Checks that block a training whose holdout would flatter the model."""
+"""Leakage checks, which block a training whose holdout would overstate the model's performance."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from core.feature_contract import MISSING, FeatureContract
 from core.train.leakage_scores import linear_leak, single_feature_score
 
 MAX_SAMPLE = 50_000
-"""Training rows the scores are computed on: an AUC is known to ±0.005 there."""
+"""Maximum number of training rows for the scores: an AUC is known to ±0.005 with as many."""
 
 MIN_ROWS = 100
-"""Rows below which shares and scores say little: an honest feature of twenty rows may well reach an AUC of 1."""
+"""Minimum rows for shares and scores: with twenty rows a feature without leakage may reach an AUC of 1."""
 
 IDENTIFIER_SHARE = 0.95
-"""Distinct share from which a categorical column names rows instead of describing them."""
+"""Minimum share of distinct values for a categorical column to count as an identifier."""
 
 ROW_ORDER_CORRELATION = 0.999
-"""Rank correlation with the rows' order from which distinct whole numbers are a counter."""
+"""Minimum rank correlation with the order of the rows for distinct integers to count as a counter."""
 
 COUNTER_SPAN = 10
-"""Numbers per row a counter may skip: rows were left out since it counted."""
+"""Maximum range of a counter in numbers per row: rows may have been removed after they were numbered."""
 
 REMEDY = "move it to features.ignored, or list it under training.leakage.allow if it is known when predicting"
 
@@ -38,7 +38,7 @@ Reasons = Iterator[str]
 
 @dataclass(frozen=True)
 class LeakageReport:
-    """What the checks found.
+    """Findings of the leakage checks.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ class LeakageReport:
     reasons
         Sentences for people, each with what to do.
     duplicates_share
-        Share of the rows set aside that had a training row's features.
+        Share of the holdout rows that had the features of a training row, 0 to 1.
     feature_scores
-        AUC (classes) or R² (regression) each feature reaches alone, out of fold, in contract order.
+        Out-of-fold AUC (classification) or R² (regression) of each feature alone, in contract order.
     """
 
     blocked: bool
@@ -58,23 +58,27 @@ class LeakageReport:
     feature_scores: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold."""
+        """Return the fields as values that JSON can hold."""
         return asdict(self)
 
 
 def leakage_report(
     rows: Rows, split: Split, y: npt.NDArray[Any], contract: FeatureContract, config: ModelConfig
 ) -> LeakageReport:
-    """Look for ways in which the answer slips into the question.
+    """Check features and split for leakage of the target.
 
-    Features under ``training.leakage.allow`` are scored but never block.
+    Features under ``training.leakage.allow`` are scored, but do not block.
 
     Parameters
     ----------
     rows, split
-        As trained on.
+        The labelled rows, and their split into training and holdout.
     y
-        Encoded target of all rows, shape (n_rows,).
+        Encoded target of all rows, shape (n_rows,): class codes, int64; regression: numbers, float64.
+    contract
+        Raw columns and task.
+    config
+        The model file: limits, allowed features and seed.
     """
     sample = _sample(split.train, config.training.seed)
     frame, target = rows.frame.iloc[sample], y[sample]
@@ -99,7 +103,7 @@ def _sample(train: Indices, seed: int) -> Indices:
 
 
 def _values(column: pd.Series[Any]) -> npt.NDArray[Any]:
-    """Numbers (booleans and dates too) as float64, missing as NaN; else texts."""
+    """Return numbers (also booleans and dates) as float64 with missing as NaN; other columns as texts."""
     if column.dtype.kind == "M":
         stamps = column.to_numpy(dtype="datetime64[us]")
         return np.where(np.isnat(stamps), np.nan, stamps.astype(np.int64).astype(np.float64))
@@ -112,8 +116,8 @@ def _duplicates(share: float, split: Split, config: ModelConfig) -> Reasons:
     limit = config.training.leakage.max_duplicates
     if share > limit:
         yield (
-            f"{split.n_duplicates_removed:,} of the rows set aside to judge ({share:.1%}, at most {limit:.1%} allowed) "
-            "have the features of a training row: remove copies from the source, name the entity they share as 'key' "
+            f"{split.n_duplicates_removed:,} of the holdout rows ({share:.1%}, at most {limit:.1%} allowed) "
+            "have the features of a training row: remove copies from the source, set the entity they share as 'key' "
             "with 'key_is_unique: false', or raise training.leakage.max_duplicates"
         )
 
@@ -125,7 +129,7 @@ def _single_features(scores: dict[str, float], config: ModelConfig) -> Reasons:
         if score >= limit and name not in config.training.leakage.allow:
             yield (
                 f"feature {name!r} alone predicts the target with {measure} {score:.4f} (limit {limit:g}): "
-                f"it probably holds the answer; {REMEDY}"
+                f"it probably contains the target; {REMEDY}"
             )
 
 
@@ -143,7 +147,7 @@ def _sums(
     if parts:
         listed = " and ".join(repr(names[part]) for part in parts)
         yield (
-            f"features {listed} add up to the target: they are its parts, known only with it; "
+            f"features {listed} add up to the target, so they are probably known only with it; "
             "move them to features.ignored, or list one under training.leakage.allow if all are known when predicting"
         )
 
@@ -159,7 +163,7 @@ def _identifiers(frame: pd.DataFrame, config: ModelConfig) -> Reasons:
         for name in names:
             found = None if name in config.training.leakage.allow else finding(frame[name])
             if found:
-                yield f"feature {name!r} identifies rows ({found}): what holds for one says nothing of others; {REMEDY}"
+                yield f"feature {name!r} identifies rows ({found}), so a model cannot generalise from it; {REMEDY}"
 
 
 def _names_rows(column: pd.Series[Any]) -> str | None:
@@ -171,7 +175,7 @@ def _names_rows(column: pd.Series[Any]) -> str | None:
 
 
 def _counts_rows(column: pd.Series[Any]) -> str | None:
-    """Tell a counter: whole numbers without large gaps, each once, that rise or fall with the rows."""
+    """Detect a counter: distinct integers without large gaps that increase or decrease with the rows."""
     numbers = column.to_numpy(dtype=np.float64)
     if not np.isfinite(numbers).all() or np.ptp(numbers) > COUNTER_SPAN * len(numbers):
         return None
@@ -190,5 +194,5 @@ def _time_order(rows: Rows, split: Split, config: ModelConfig) -> Reasons:
     if late:
         yield (
             f"{late:,} training rows are not older than the holdout, which starts at {split.boundary}: "
-            "the split is broken, please report it"
+            "this is a bug in the split; please report it"
         )

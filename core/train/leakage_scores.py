@@ -1,6 +1,6 @@
-"""How well single columns, or a weighted sum of columns, give the target away.
+"""How well single columns, or a weighted sum of columns, predict the target.
 
-All scores are out of fold: a column with as many levels as rows scores nothing by memorising them. Everything is
+All scores are out of fold: a column with as many levels as rows gets no score by memorising them. The scores are
 deterministic: folds are interleaved rows, so the same rows give the same score.
 """
 
@@ -18,16 +18,16 @@ Codes = npt.NDArray[np.int64]
 N_FOLDS = 2
 N_BINS = 64
 MAX_COLUMNS = 64
-"""Columns a linear combination is looked for in; the best correlated ones where there are more."""
+"""Maximum number of columns in the search for a linear combination; those with the highest correlation are used."""
 
 
 def single_feature_score(x: npt.NDArray[Any], y: npt.NDArray[Any], task: str) -> float:
-    """How well one column alone predicts the target.
+    """Return how well one column alone predicts the target.
 
     Parameters
     ----------
     x
-        Shape (n_rows,). Numbers (or booleans, dates as numbers), NaN where missing; any other dtype is read as levels.
+        Shape (n_rows,). Numbers (or booleans, dates as numbers), NaN if missing; any other dtype is read as levels.
     y
         Shape (n_rows,). Binary: 0 and 1; multiclass: codes from 0; regression: numbers.
     task
@@ -36,9 +36,9 @@ def single_feature_score(x: npt.NDArray[Any], y: npt.NDArray[Any], task: str) ->
     Returns
     -------
     float
-        Binary: area under the ROC curve, 0.5 to 1, whichever the direction. Multiclass: the same, one class against
-        the rest, averaged over the classes. Regression: R², 0 to 1, of the numbers or of their ranks. The best of a
-        table of means per bin (or level) and, for numbers, the number itself and its neighbours.
+        Binary: area under the ROC curve in the better direction, 0.5 to 1. Multiclass: the mean of the same over the
+        classes, one against the rest. Regression: R², 0 to 1, of the numbers or of their ranks. It is the best score of
+        a table of means per bin (or level) and, for numbers, of the number itself and of interpolation.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def single_feature_score(x: npt.NDArray[Any], y: npt.NDArray[Any], task: str) ->
 
 
 def linear_leak(X: npt.NDArray[Any], y: npt.NDArray[Any], min_r2: float = 0.999) -> tuple[int, ...]:
-    """Columns whose weighted sum reproduces the target, as ``casual + registered = cnt`` does.
+    """Return the columns whose weighted sum reproduces the target, for example ``casual + registered = cnt``.
 
     Parameters
     ----------
@@ -70,12 +70,12 @@ def linear_leak(X: npt.NDArray[Any], y: npt.NDArray[Any], min_r2: float = 0.999)
     y
         Shape (n_rows,), numbers.
     min_r2
-        Out-of-fold R² of the least-squares fit from which the columns count as reproducing the target.
+        Minimum out-of-fold R² of the least-squares fit for columns to count as reproducing the target, at most 1.
 
     Returns
     -------
     tuple of int
-        Positions of the smallest set found (greedily) that still does, in order; empty when there is none.
+        Positions of the smallest such set of columns that a greedy search finds, ascending; empty if there is none.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def _regression_score(numbers: Vector | None, groups: Codes, y: Vector) -> float
     scores = [_r2(y, _means(groups, y))]
     if numbers is not None and not np.isnan(numbers).all():
         filled = np.where(np.isnan(numbers), np.nanmean(numbers), numbers)
-        ranks = _ranks(y)  # a few huge values decide R², and none of the other fold's reach the largest
+        ranks = _ranks(y)  # a few very large values dominate R², and the other fold has none as large as the largest
         scores += [_r2(y, _interpolated(filled, y)), _r2(ranks, _interpolated(filled, ranks))]
         scores.append(_linear_r2(filled[:, None] - filled.mean(), y))
     return float(min(max(0.0, *scores), 1.0))
@@ -162,7 +162,7 @@ def _levels(x: npt.NDArray[Any]) -> Codes:
 
 
 def _bins(numbers: Vector) -> Codes:
-    """Few distinct numbers are their own bins, many fall into quantiles; NaN is a bin of its own (0)."""
+    """Return bin codes: few distinct numbers have a bin each, many are binned by quantiles; NaN is bin 0."""
     known = numbers[~np.isnan(numbers)]
     values = np.unique(known)
     edges = values if len(values) <= N_BINS else np.unique(np.quantile(known, np.linspace(0, 1, N_BINS + 1)))
@@ -171,7 +171,7 @@ def _bins(numbers: Vector) -> Codes:
 
 
 def _means(groups: Codes, y: Vector) -> Vector:
-    """Predict each row by its group's mean in the other fold, shrunk to the fold's mean by one row's worth."""
+    """Predict each row by its group's mean in the other fold, shrunk to the fold's mean with the weight of a row."""
     size = int(groups.max()) + 1
 
     def fit(train: npt.NDArray[np.bool_]) -> Vector:
@@ -185,7 +185,7 @@ def _means(groups: Codes, y: Vector) -> Vector:
 
 
 def _interpolated(x: Vector, y: Vector) -> Vector:
-    """Predict each row from its neighbours in the other fold: exact for any smooth function, heavy tails included."""
+    """Predict each row by interpolation in the other fold: close for any smooth function, also with heavy tails."""
 
     def fit(train: npt.NDArray[np.bool_]) -> Vector:
         values, inverse, counts = np.unique(x[train], return_inverse=True, return_counts=True)
@@ -196,7 +196,7 @@ def _interpolated(x: Vector, y: Vector) -> Vector:
 
 
 def _out_of_fold(n_rows: int, fit: Callable[[npt.NDArray[np.bool_]], Vector]) -> Vector:
-    # Interleaved by a multiplicative hash: plain every-other-row folds would follow rows that come in pairs.
+    # Interleaved by a multiplicative hash: alternating rows would split rows that come in pairs systematically.
     fold = (np.arange(n_rows, dtype=np.uint64) * np.uint64(2654435761) >> np.uint64(16)) % np.uint64(N_FOLDS)
     predicted = np.empty(n_rows)
     for number in range(N_FOLDS):
@@ -210,7 +210,7 @@ def _r2(y: Vector, predicted: Vector) -> float:
 
 
 def _auc(score: Vector, positive: npt.NDArray[np.bool_]) -> float:
-    """Area under the ROC curve by ranks, ties counted half; 0.5 where a class is absent."""
+    """Return the area under the ROC curve by ranks, with ties counted half; 0.5 if a class is absent."""
     n_positive = int(positive.sum())
     n_negative = len(positive) - n_positive
     if not n_positive or not n_negative:
@@ -219,7 +219,7 @@ def _auc(score: Vector, positive: npt.NDArray[np.bool_]) -> float:
 
 
 def _ranks(values: Vector) -> Vector:
-    """Ranks from 1, ties sharing their mean."""
+    """Return ranks from 1; ties have their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks: Vector = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     return ranks

@@ -1,4 +1,4 @@
-"""The preprocessing an estimator needs, as one scikit-learn pipeline that converts to ONNX with equal outputs."""
+"""The preprocessing that an estimator needs, as a scikit-learn pipeline that converts to ONNX with equal outputs."""
 
 from __future__ import annotations
 
@@ -49,33 +49,36 @@ _TREES = (
 _HISTOGRAM_TREES = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 
 Need = Literal["gaps", "trees", "scales"]
-"""What an estimator needs of its features: ``gaps``: nothing, it takes missing values itself; ``trees``: every value
-known, any scale; ``scales``: every value known, comparable scales, no order among categories."""
+"""Requirements of an estimator on its features: ``gaps``: none, it accepts missing values; ``trees``: no missing
+values, any scale; ``scales``: no missing values, comparable scales, no order among categories."""
 
 FAR_BELOW = -1e30
-"""Stands for a missing number before trees. Indicator columns do not convert to ONNX."""
+"""Value that replaces a missing number for trees; indicator columns do not convert to ONNX."""
 
 TARGET_MEAN_LEVELS = 30
-"""Levels beyond which trees also get a category's mean target: below it, it adds noise (docs/decisions/training.md)."""
+"""Number of levels above which trees also get a category's mean target; with fewer levels it adds noise
+(docs/decisions/training.md)."""
 
 ONE_HOT_LEVELS = 100
-"""Most frequent levels that get a column of their own; the others share the absence of all."""
+"""Maximum number of levels, the most frequent ones, with a column each; for other levels all columns are 0."""
 
 
 def build_pipeline(
     config: ModelConfig, contract: FeatureContract, prepared: pd.DataFrame, estimator: BaseEstimator | None = None
 ) -> Pipeline:
-    """Chain preparing, encoding and the estimator, unfitted.
+    """Build the unfitted pipeline of preparation, encoding and estimator.
 
     Parameters
     ----------
     config
-        Names the estimator and its parameters.
+        The model file: estimator, parameters, seed and task.
+    contract
+        Raw columns, task and classes.
     prepared
-        Training rows as :func:`core.contract.prepare` returns them: their levels become the encoders' levels. Others,
-        met later, count as unknown.
+        Training rows as :func:`core.contract.prepare` returns them: their levels become the encoders' levels; other
+        levels are unknown to the encoders.
     estimator
-        Takes the place of the configured one.
+        Replaces the configured estimator; None for the configured one.
 
     Returns
     -------
@@ -85,10 +88,10 @@ def build_pipeline(
     Raises
     ------
     ConfigError
-        The estimator does not import, fit the task or take its parameters.
+        The estimator does not import, does not fit the task or does not take its parameters.
     """
     training = config.training
-    # Compared with None: an ensemble without trees counts as false.
+    # Compared with None, because an ensemble without trees is falsy.
     model = (
         load_estimator(training.estimator, training.params, training.seed, config.task)
         if estimator is None
@@ -99,10 +102,10 @@ def build_pipeline(
 
 
 def estimator_need(estimator: BaseEstimator) -> Need:
-    """Tell what an estimator needs by its tags and its kind, for wrappers by what they wrap.
+    """Return the requirements of an estimator from its tags and its class; for a wrapper, from what it wraps.
 
-    scikit-learn's own trees take missing values too, but their ONNX graphs send them down the wrong branch
-    (differences of 0.48 measured): they get known values.
+    scikit-learn's own trees accept missing values too, but their ONNX graphs send them to the wrong branch (differences
+    of 0.48 were measured), so missing values are replaced for them.
     """
     parts = [member for member in _members(estimator) if not any(True for _ in _inside(member))]
     if all(isinstance(part, _TREES) for part in parts):
@@ -113,13 +116,22 @@ def estimator_need(estimator: BaseEstimator) -> Need:
 
 
 def build_encoder(contract: FeatureContract, prepared: pd.DataFrame, need: Need) -> ColumnTransformer:
-    """Encode prepared columns as one dense float32 matrix.
+    """Build the unfitted encoder from prepared columns to one dense float32 matrix.
 
-    Numbers pass (``gaps``), get a value far below all others where missing, which a tree can cut off (``trees``), or
-    the median and unit variance (``scales``). Never a scaler before trees: rounding moves values across thresholds in
-    the graph. Categories become their rank by frequency, and their mean target beside it where they have many levels,
-    or one column per level (``scales``). Levels of equal frequency rank by name. A number without any value is left
-    out: there is nothing to learn from it, and histogram gradient boosting fails on it.
+    Numbers are unchanged (``gaps``); missing ones are replaced by a value far below all others, which a tree can split
+    off (``trees``); or they are imputed with the median and scaled to unit variance (``scales``). Trees get no scaler:
+    its rounding moves values across thresholds in the ONNX graph. Categories become their rank by frequency and, if
+    they have many levels, also their mean target; or one column per level (``scales``). Ties in frequency are ranked by
+    name. A number without any value is dropped, because histogram gradient boosting fails on it.
+
+    Parameters
+    ----------
+    contract
+        Prepared columns by kind, and the task.
+    prepared
+        Training rows as :func:`core.contract.prepare` returns them.
+    need
+        Requirements of the estimator.
 
     Raises
     ------
@@ -131,12 +143,14 @@ def build_encoder(contract: FeatureContract, prepared: pd.DataFrame, need: Need)
     if need == "scales":
         steps += _one_hot_steps(levels)
     else:
-        # Where a gap has a branch of its own, an unknown level takes it; else it is -1.
+        # An unknown level is a missing value if the estimator accepts these, otherwise -1.
         steps += _rank_steps(levels, np.nan if need == "gaps" else -1)
         steps += _target_mean_steps(levels, contract)
     if not steps:
-        raise TrainingError("no feature has a value in the training rows; look at the source")
-    # One process: columns are few, and starting workers costs more than encoding.
+        raise TrainingError(
+            "no feature has a value in the training rows; check the columns of the source and source.missing"
+        )
+    # One process: there are few columns, and starting workers takes longer than encoding.
     return ColumnTransformer(steps, sparse_threshold=0, n_jobs=None, verbose_feature_names_out=True)
 
 
@@ -159,7 +173,7 @@ def _numeric_steps(
 def _one_hot_steps(levels: dict[str, npt.NDArray[np.object_]]) -> Iterator[tuple[str, Any, list[str]]]:
     if levels:
         kept = [np.sort(ranked[:ONE_HOT_LEVELS]) for ranked in levels.values()]
-        # "ignore" and not "infrequent_if_exist": that graph fails on unknown levels.
+        # "ignore" and not "infrequent_if_exist", whose ONNX graph fails on unknown levels.
         encoder = OneHotEncoder(categories=kept, handle_unknown="ignore", sparse_output=False, dtype=np.float32)
         yield "one_hot", encoder, list(levels)
 
@@ -179,9 +193,9 @@ def _target_mean_steps(
     levels: dict[str, npt.NDArray[np.object_]], contract: FeatureContract
 ) -> Iterator[tuple[str, Any, list[str]]]:
     many = [column for column, ranked in levels.items() if len(ranked) > TARGET_MEAN_LEVELS]
-    # With several classes it is one column per class, which does not convert to ONNX.
+    # For multiclass it has one column per class, which does not convert to ONNX.
     if many and contract.task != "multiclass":
-        # Out-of-fold means: a row's own target must not come back to it. Shuffled, for rows sorted by the target.
+        # Out-of-fold means: a row's own target must not be in its feature. Shuffled, in case rows are sorted by target.
         cross_fit = KFold(5, shuffle=True, random_state=0)
         yield "target_mean", TargetEncoder(categories=[levels[column] for column in many], cv=cross_fit), many
 

@@ -1,4 +1,4 @@
-"""Rows a bundle brings along with the training pipeline's answers, for the rehearsal of its serving."""
+"""Rows in a bundle with the training pipeline's predictions, for the rehearsal of its serving."""
 
 from __future__ import annotations
 
@@ -11,29 +11,33 @@ import pandas as pd
 from core.feature_contract import FeatureContract
 
 REHEARSAL = "rehearsal.parquet"
-"""Name of their file in a bundle."""
+"""Name of the file in a bundle."""
 
 MAX_REHEARSAL_ROWS = 1_000
-"""Holdout rows that are rehearsed, besides the input example's."""
+"""Maximum number of holdout rows in the rehearsal, in addition to the input example's."""
 
 
 def rehearsal_frame(
     frame: pd.DataFrame, output: npt.NDArray[Any], contract: FeatureContract, example: npt.NDArray[np.intp]
 ) -> pd.DataFrame:
-    """Put the example's rows first, then up to 1,000 evenly spread ones, each with its answer.
+    """Return the example's rows, then up to 1,000 evenly spread rows, each with its prediction.
 
     Parameters
     ----------
-    frame, output
-        Raw rows, and the training pipeline's answers: probabilities (n, k) or values (n,).
+    frame
+        n raw rows with at least the contract's raw columns.
+    output
+        The training pipeline's predictions: probabilities, shape (n, k), or values, shape (n,).
+    contract
+        Raw columns and classes.
     example
-        Positions of the input example's rows.
+        Positions of the input example's rows, shape (m,), intp.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``input.<raw column>`` in the contract's order, then ``output.0``, ``output.1``, …: with the prefixes
-        no column of the data can be taken for an answer.
+        Columns ``input.<raw column>`` in the contract's order, then ``output.0``, ``output.1``, …; because of the
+        prefixes no column of the data can be confused with a prediction.
     """
     spread = np.linspace(0, len(frame) - 1, min(len(frame), MAX_REHEARSAL_ROWS)).astype(np.intp)
     rows = np.concatenate([example, spread])
@@ -46,13 +50,13 @@ def rehearsal_frame(
 
 
 def rehearsal_parts(frame: pd.DataFrame, contract: FeatureContract) -> tuple[pd.DataFrame, npt.NDArray[Any]]:
-    """Take :func:`rehearsal_frame` apart: raw rows, and answers of shape (n, k) or (n,)."""
+    """Split a :func:`rehearsal_frame` into raw rows and predictions, shape (n, k) or (n,), float64."""
     inputs, outputs = rehearsal_columns(contract)
     answers = frame[outputs].to_numpy(dtype="float64")
     return frame[inputs].set_axis(list(contract.raw_columns), axis=1), answers if contract.classes else answers[:, 0]
 
 
 def rehearsal_columns(contract: FeatureContract) -> tuple[list[str], list[str]]:
-    """Names of the raw columns and of the answers in a rehearsal's table."""
+    """Return the names of the raw columns and of the predictions in a :func:`rehearsal_frame`."""
     n_outputs = len(contract.classes) or 1
     return [f"input.{name}" for name in contract.raw_columns], [f"output.{place}" for place in range(n_outputs)]

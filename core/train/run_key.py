@@ -7,7 +7,18 @@ import json
 
 
 def run_key(model: str, data_version: str, config_hash: str, code_version: str) -> str:
-    """Name what a training run is made from (64 hex digits); the same key twice gives the same registered version.
+    """Return the hash of everything that decides a model, 64 hex digits; equal keys give the same registered version.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    data_version
+        The data version trained on: 32 hex digits and ``.dir``.
+    config_hash
+        Hash of the model file's sections that decide the model.
+    code_version
+        Hash of the code that decides the model.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The hyper-parameter space of a model file, read into dimensions."""
+"""The hyperparameter space of a model file, parsed into dimensions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FORMS = "[low, high], {low: ..., high: ..., log: true, step: ...} or {choices: [
 
 @dataclass(frozen=True)
 class Dimension:
-    """Values one parameter may take.
+    """The values of one hyperparameter.
 
     Parameters
     ----------
@@ -21,10 +21,14 @@ class Dimension:
         Parameter of the estimator.
     kind
         ``int`` and ``float``: from ``low`` to ``high``, both included; ``choice``: one of ``choices``.
+    low, high
+        Bounds of a number.
     log
-        Whether ratios matter rather than differences.
+        Whether to sample on a logarithmic scale.
     step
-        Distance of neighbouring values; None: any.
+        Distance of neighbouring values; None for any value.
+    choices
+        Values of a choice.
     """
 
     name: str
@@ -36,7 +40,7 @@ class Dimension:
     choices: tuple[Any, ...] = ()
 
     def holds(self, value: Any) -> bool:
-        """Whether a value lies in this dimension."""
+        """Return whether a value is in this dimension."""
         if self.kind == "choice":
             return value in self.choices
         whole = not isinstance(value, bool) and isinstance(value, int | float if self.kind == "float" else int)
@@ -44,14 +48,14 @@ class Dimension:
 
 
 def search_space(space: Mapping[str, Any]) -> tuple[Dimension, ...]:
-    """Read ``training.search.space``.
+    """Parse ``training.search.space``.
 
-    Whole bounds make a whole parameter, ``[0.0, 1.0]`` makes a real one.
+    Integer bounds make an integer parameter, ``[0.0, 1.0]`` makes a real one.
 
     Raises
     ------
     ConfigError
-        A parameter's form is none of those known; the message names the parameter.
+        A parameter has an unknown form; the message names the parameter.
 
     Examples
     --------
@@ -87,7 +91,7 @@ def _range(name: str, form: Mapping[str, Any]) -> Dimension:
     if not low < high:
         raise _malformed(name, dict(form), "low must be below high")
     if log and (low <= 0 or step is not None):
-        raise _malformed(name, dict(form), "with log, low must be above 0 and there is no step")
+        raise _malformed(name, dict(form), "with log, low must be above 0 and step must not be set")
     if step is not None and not 0 < step <= high - low:
         raise _malformed(name, dict(form), "step must be above 0 and at most high - low")
     whole = all(isinstance(bound, int) for bound in numbers)

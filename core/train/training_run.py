@@ -1,4 +1,4 @@
-"""References of one training and of its steps' results: what it is made from, and where the results are."""
+"""References to a training and to its steps' results: model file, data, lineage and folder."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class TrainingRun:
     config
         The model file with its overrides.
     snapshot
-        The data version it trains on.
+        The data version that it trains on.
     lineage
-        What decides the result; ``lineage.run_key`` names the run: the same key gives the same version.
+        What decides the result; ``lineage.run_key`` identifies the run: the same key gives the same version.
     folder
-        Where it writes; a repeat replaces what is there.
+        Folder that the run writes to; a repeat replaces its files.
     """
 
     config: ModelConfig

@@ -1,8 +1,8 @@
-"""The types a registered pipeline may be made of.
+"""Allow-list of the types in a registered pipeline.
 
-A skops file names Python types; whoever loads it says which of them may be built. MLflow takes that list from the
-artifact itself, so the list that counts is this one: it stands in our code, and everything that loads a bundle on its
-own account passes it to ``skops.io.load``. skops trusts scikit-learn's public estimators by itself.
+A skops file names Python types, and the code that loads it must pass the types that may be built. MLflow reads that
+list from the artifact itself, which an attacker can change, so all our code that loads a bundle passes this list to
+``skops.io.load``. skops itself trusts scikit-learn's public estimators.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 TRUSTED_TYPES = (
     "core.contract.PrepareColumns",
     "numpy.dtype",
-    # Trees hold indices that scikit-learn follows unchecked: a forged file can crash the process that predicts with it.
-    # The manifest of hashes is what keeps forged files out; without trees there would be no forests and no boosting.
+    # Trees have indices that scikit-learn does not check: a forged file can crash the process that predicts with it.
+    # The manifest's hashes protect against forged files; without trees there would be no forests and no boosting.
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
     # Losses of generalised linear models that skops does not know.
@@ -47,35 +47,35 @@ TRUSTED_TYPES = (
     "sklearn.gaussian_process.kernels.WhiteKernel",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
-    # Target encoding keeps the cross-fitting it was learnt with.
+    # Target encoding stores the cross-validation it was fitted with.
     "sklearn.model_selection._split.KFold",
     "sklearn.model_selection._split.StratifiedKFold",
     # Spline features.
     "scipy.interpolate._bsplines.BSpline",
 )
-"""Dotted names, reviewed; a model file adds its own under ``training.trusted_types``."""
+"""Reviewed types by dotted name; a model file adds others under ``training.trusted_types``."""
 
 
 def trusted_types(extra: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the allow-list with a model file's own names added, each once."""
+    """Return the allow-list with a model file's own types added, each once."""
     return tuple(dict.fromkeys([*TRUSTED_TYPES, *extra]))
 
 
 def untrusted_message(names: Iterable[str]) -> str:
-    """Say which types of a fitted pipeline are not allowed, and what to do.
+    """Return a message about the types of a fitted pipeline that are not allowed, and what to do.
 
     Examples
     --------
     >>> print(untrusted_message(["mine.Booster"]))
-    the fitted pipeline holds types that are not on the list of trusted types: mine.Booster.
-    A model is stored without pickle, and only types on that list are ever loaded again. Where you wrote or
-    reviewed them, add them to the model file:
+    the fitted pipeline has types that are not on the list of trusted types: mine.Booster.
+    A model is stored without pickle, and only types on that list can be loaded. If you wrote or reviewed
+    these types, add them to the model file:
       training: {trusted_types: [mine.Booster]}
     """
     listed = ", ".join(sorted(names))
     return (
-        f"the fitted pipeline holds types that are not on the list of trusted types: {listed}.\n"
-        "A model is stored without pickle, and only types on that list are ever loaded again. Where you wrote or\n"
-        "reviewed them, add them to the model file:\n"
+        f"the fitted pipeline has types that are not on the list of trusted types: {listed}.\n"
+        "A model is stored without pickle, and only types on that list can be loaded. If you wrote or reviewed\n"
+        "these types, add them to the model file:\n"
         f"  training: {{trusted_types: [{listed}]}}"
     )

@@ -21,8 +21,8 @@ def test_seed_becomes_the_random_state() -> None:
         ("sklearn.ensemble.HistGradientBostingClassifier", "did you mean 'sklearn.ensemble.HistGradientBoosting"),
         ("sklearn.ensembles.RandomForestClassifier", "does not import: .* did you mean 'sklearn.ensemble.RandomForest"),
         ("nowhere.Model", "'nowhere.Model' does not import: No module named 'nowhere'"),
-        ("os.path.join", "'os.path.join' is no estimator class"),
-        ("collections.OrderedDict", "is no estimator class"),
+        ("os.path.join", "expected an estimator class .* found 'os.path.join'"),
+        ("collections.OrderedDict", "expected an estimator class"),
     ],
 )
 def test_path_that_leads_nowhere_is_refused(path: str, message: str) -> None:
@@ -40,10 +40,14 @@ def test_unknown_parameter_is_refused() -> None:
 @pytest.mark.parametrize(
     ("path", "task", "message"),
     [
-        (FOREST, "regression", "is no regressor.* use sklearn.ensemble.RandomForestRegressor"),
-        ("sklearn.linear_model.Ridge", "binary", "is no classifier, but the task is binary"),
+        (FOREST, "regression", "needs a regressor, found .* use sklearn.ensemble.RandomForestRegressor"),
+        (
+            "sklearn.linear_model.Ridge",
+            "binary",
+            "the task binary needs a classifier, found sklearn.linear_model.Ridge",
+        ),
         ("sklearn.svm.LinearSVC", "binary", r"no probabilities.*CalibratedClassifierCV.*import: sklearn.svm.LinearSVC"),
-        ("sklearn.preprocessing.StandardScaler", "binary", "is no classifier"),
+        ("sklearn.preprocessing.StandardScaler", "binary", "needs a classifier"),
     ],
 )
 def test_estimator_must_fit_the_task(path: str, task: str, message: str) -> None:
