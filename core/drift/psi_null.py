@@ -40,7 +40,7 @@ DRAWS_AT_LEVEL = 5
 """Expected draws beyond the critical value in the longest simulation; p is valid with any number of draws."""
 
 MOST_DRAWS = 1_000_000
-"""Maximum draws, a few seconds. For levels that they cannot resolve, only the upper bound of p counts (conservative)."""
+"""Maximum draws: a few seconds. For levels that they cannot resolve only the upper bound of p is used."""
 
 CELLS = 1 << 20
 """Maximum number of bins drawn at a time, which limits memory."""

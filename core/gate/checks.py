@@ -59,11 +59,13 @@ def floor_check(estimate: Estimate, n_rows: int, gate: Gate, confidence: float) 
     Parameters
     ----------
     estimate
-        The gate's metric, NaN where undefined.
+        The gate's metric on that holdout; NaN if undefined.
     n_rows
-        Rows of that holdout.
+        Number of rows of that holdout.
+    gate
+        Section ``gate`` of the model file.
     confidence
-        Of the estimate's interval.
+        Confidence of the estimate's interval, above 0 and below 1.
     """
     metric, floor, rows = METRICS[gate.metric], gate.floor, f"{n_rows:,} holdout rows"
     if not math.isfinite(estimate.value):

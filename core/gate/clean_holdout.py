@@ -60,14 +60,18 @@ def clean_holdout(
 
     Parameters
     ----------
+    rows
+        The labelled rows.
     split
-        Of these rows by ``config``.
+        Split of these rows by ``config``.
     y
-        Encoded target of all rows, shape (n_rows,).
+        Encoded target of all rows, shape (n_rows,): class codes, int64; regression: numbers, float64.
     contract
-        Of the rows: names their classes.
+        Task and classes of the rows.
+    config
+        The model file.
     challenger, champion
-        What they have trained on; champion None: there is none yet.
+        Hashes of the rows that each was trained on; champion None if there is none yet.
     challenger_contents, champion_contents
         Hashes of the holdout's rows over each model's own features, in the split's order, from
         :func:`core.data.split.feature_hashes` of a frame that has them in that model's kinds. Where the model file has

@@ -121,13 +121,15 @@ def shuffled_model(
 
     Parameters
     ----------
+    config
+        The model file: estimator, parameters and task.
     contract
-        Of the challenger.
+        Contract of the challenger.
     frame, y
-        Training rows and their encoded target; at most 5,000 are used, spread evenly over the target's values, with up
-        to 20 rows of each class.
+        Training rows, and their encoded target, shape (n_rows,); at most 5,000 rows are used, spread evenly over the
+        target's values, with up to 20 rows of each class.
     seed
-        Of the sample and the permutation.
+        Seed of the sample and of the permutation.
 
     Raises
     ------
@@ -159,13 +161,16 @@ def self_test(
     Parameters
     ----------
     y
-        Encoded target of the rows of the verdict, shape (n,).
+        Encoded target of the rows of the verdict, shape (n,): class codes, int64; regression: numbers, float64.
     reference
-        Output of the model named by :func:`trial_reference` on these rows.
+        Predictions of the model named by :func:`trial_reference` for these rows: probabilities, shape (n, k), or
+        values, shape (n,).
     degraded
-        The same model's output on :func:`degraded` rows; None where there is none.
+        The same model's predictions for :func:`degraded` rows, of the same shape; None if there are none.
     shuffled
-        Output of :func:`shuffled_model`; None where there is none.
+        Predictions of the :func:`shuffled_model`, of the same shape; None if there are none.
+    config
+        The model file: section ``gate`` and seed.
     of
         Which model the reference is.
     """

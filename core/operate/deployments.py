@@ -109,8 +109,13 @@ def rendered(
     ----------
     pattern
         The project's ``prefect.yaml``.
+    models
+        The model files.
+    site
+        Where runs find code and data.
     flow_hashes
-        Flow name: hash of its file. Part of a deployment's version, because the server keeps the flow's signature.
+        Hash of the file by flow name. It is part of a deployment's version, because the server stores the flow's
+        signature.
     """
     deployments = []
     for config in models:

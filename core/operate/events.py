@@ -144,9 +144,19 @@ def data_versioned(
 
     Parameters
     ----------
+    model
+        Name of the model.
+    data_version
+        The data version: 32 hex digits and ``.dir``.
+    n_rows, n_batches
+        Number of its rows and of its batches.
+    git_commit
+        Commit that was checked out; empty if unknown.
     has_champion
-        Whether there is a champion to compare the rows with; also the label ``perennial.champion``, by which new
-        data is monitored.
+        Whether there is a champion to compare the rows with; also the label ``perennial.champion``, on which the
+        automation that monitors new data matches.
+    at
+        When the version was recorded, with time zone.
     """
     return _event(
         DATA_VERSIONED,
@@ -164,10 +174,16 @@ def model_registered(model: str, version: int, *, run_id: str, data_version: str
 
     Parameters
     ----------
+    model, version
+        Name of the model, and number of the version.
     run_id
-        The MLflow run that made it; a new registry counts its versions from 1 again.
+        Id of the MLflow run; it distinguishes versions of equal number, because a new registry counts from 1 again.
+    data_version
+        The data version trained on.
+    trigger
+        What started the training.
     at
-        When MLflow registered it, so that every sender states the same moment.
+        When MLflow registered it, so that every sender states the same time.
     """
     return _event(
         MODEL_REGISTERED,
@@ -194,14 +210,18 @@ def champion_changed(
 
     Parameters
     ----------
+    model, version
+        Name of the model, and the version that became champion.
     sequence
-        Of the entry in the history of champions.
+        Sequence of the entry in the history of champions, from 1.
     previous
-        Version that was champion before; None where there was none.
+        Version that was champion before; None if there was none.
     kind
         ``gate``, ``approval`` or ``rollback``; also the label ``perennial.kind``.
     reason, actor
-        Why, and the actor.
+        Why the champion changed, and who changed it.
+    at
+        Time of the change, with time zone.
     """
     name = MODEL_ROLLED_BACK if kind == "rollback" else MODEL_PROMOTED
     related = {"champion": version_resource(model, version)}
@@ -232,14 +252,18 @@ def retrain_refused(
 
     Parameters
     ----------
+    model
+        Name of the model.
     trigger_id
-        Part of the event's id: a trigger causes one such event.
+        Id of the trigger; part of the event's id, so a trigger causes one such event.
     code
         The reason as one word; also the label ``perennial.code``.
     reason
         The reason as a sentence.
     data_version
-        The data version; None where no rows were read.
+        The data version; None if no rows were read.
+    at
+        Time of the refusal, with time zone.
     """
     return _event(
         RETRAIN_REFUSED,

@@ -45,9 +45,18 @@ Action = Literal["none", "submit", "crash", "pause", "restart", "give up"]
 
 @dataclass(frozen=True)
 class RunState:
-    """State of a Prefect run: type (such as ``CRASHED``), message, name, and the moment it was entered.
+    """State of a Prefect run.
 
-    ``silent``: a run that should send heartbeats has sent none for :data:`SILENCE`.
+    Parameters
+    ----------
+    type
+        Type of the state, such as ``CRASHED``.
+    message, name
+        Message and name of the state; empty if there is none.
+    since
+        When the run entered the state, with time zone; None if unknown.
+    silent
+        Whether a run that should send heartbeats has sent none for :data:`SILENCE`.
     """
 
     type: str
@@ -59,7 +68,17 @@ class RunState:
 
 @dataclass(frozen=True)
 class Step:
-    """What to do about a run; the seconds of a pause, or the reason for giving up."""
+    """What to do about a run.
+
+    Parameters
+    ----------
+    action
+        The action.
+    pause_seconds
+        Length of a ``pause``, at least 0.
+    reason
+        Reason for ``crash`` or ``give up``; otherwise empty.
+    """
 
     action: Action
     pause_seconds: float = 0.0
@@ -100,10 +119,14 @@ def after_run(trigger: Trigger, run: RunState | None, now: datetime, to_begin: t
 
     Parameters
     ----------
+    trigger
+        The unanswered trigger.
     run
-        Its state; None where Prefect no longer knows it.
+        State of its run; None if Prefect no longer knows the run.
+    now
+        The present time, with time zone.
     to_begin
-        How long its process may take to begin.
+        How long the run's process may take to begin.
     """
     if trigger.next_at is not None and now < trigger.next_at:
         return NOTHING

@@ -116,7 +116,7 @@ def test_search_of_an_unknown_parameter_is_refused(tmp_path: Path) -> None:
     [
         ("default", 1.0, "target 'default' is constant"),
         ("default", np.inf, "target 'default' must be finite, found .* infinite or NaN"),
-        ("income", 1e39, "feature 'income' holds .* beyond 3.4e38"),
+        ("income", 1e39, "feature 'income' must be finite, found .* beyond 3.4e38"),
     ],
 )
 def test_rows_that_cannot_train_are_refused(column: str, value: float, message: str, tmp_path: Path) -> None:
