@@ -328,9 +328,9 @@ def test_counts_that_cannot_be_compared_are_refused(reference: Counts, current: 
 
 
 def test_values_that_cannot_be_compared_are_refused() -> None:
-    """A side without any usable value is an error that says to leave the measure out."""
+    """A side without any usable value is an error that says not to compute the distance."""
     nothing, something = np.array([np.nan]), np.array([1.0])
-    with pytest.raises(ValueError, match="leave this measure out"):
+    with pytest.raises(ValueError, match="do not compute this distance"):
         kolmogorov_smirnov(nothing, something)
-    with pytest.raises(ValueError, match="leave this measure out"):
+    with pytest.raises(ValueError, match="do not compute this distance"):
         wasserstein(something, np.array([np.inf]))

@@ -128,11 +128,11 @@ def test_named_batches_are_taken_as_asked() -> None:
 @pytest.mark.parametrize(
     ("request_", "time", "message"),
     [
-        (WindowRequest(since=month(1)), None, "needs a time column.*name --batches instead"),
+        (WindowRequest(since=month(1)), None, "need a time column.*use --batches instead"),
         (WindowRequest(since=month(2), until=month(2)), "month", "expected --since before --until.*is empty"),
         (WindowRequest(since=JUDGED), "month", "have no time zone: give --since and --until without one"),
         (WindowRequest(until=JUDGED), "month", "have no time zone"),
-        (WindowRequest(batches=("0009-x", batch(1).name)), None, "found 0009-x: the newest are 0003-.* and 1 more"),
+        (WindowRequest(batches=("0009-x", batch(1).name)), None, "found 0009-x; the newest are 0003-.* and 1 more"),
         (WindowRequest(batches=("bad\x1b[31m",)), None, r"found bad\\x1b\[31m"),
     ],
 )
