@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 Variant = Literal["champion"]
-"""What a version that is served is to its model."""
+"""Role of a served version."""
 
 
 @dataclass(frozen=True)

@@ -74,11 +74,11 @@ class Comparison:
     difference
         Over all rows, its interval at ``confidence``.
     slices
-        By column in the model file's order, then levels by size.
+        Slices by column in the model file's order, then levels by size.
     calibration
         None for a regression.
     confidence
-        Of the interval of ``difference``: the gate's, corrected for repeated looks.
+        Confidence of the interval of ``difference``: the gate's, corrected for repeated looks.
     looks
         This look (1) plus, for each earlier look of the champion's tenure, the share of these rows that it also used.
     """

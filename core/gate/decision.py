@@ -78,7 +78,7 @@ class HoldoutFacts:
     n_holdout
         Rows of the holdout before the removal.
     n_seen_by_champion, n_seen_by_challenger
-        Of those, rows in a model's training; a row can count for both.
+        Number of these rows that a model was trained on; a row can count for both.
     n_needed
         Clean rows needed in total.
     enough
@@ -123,7 +123,7 @@ class GateVerdict:
     floor
         Worst acceptable value.
     checks
-        In the order of the gate.
+        Checks in the order of the gate.
     comparison, holdout, self_test, serving
         The measurements behind the checks; None where a measurement was not made.
     reasons
@@ -164,13 +164,13 @@ class GateVerdict:
         return "refused" if self.decision == "keep" else "undecided"
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold, for :meth:`from_dict`; NaN and infinities become None."""
+        """Return the fields as values that JSON can hold, for :meth:`from_dict`; NaN and infinities as None."""
         content: dict[str, Any] = jsonable(asdict(self))
         return content
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> GateVerdict:
-        """Verdict from :meth:`to_dict`.
+        """Build a verdict from :meth:`to_dict`.
 
         Raises
         ------

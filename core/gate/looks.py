@@ -43,13 +43,13 @@ class HoldoutSketch:
 
     @classmethod
     def of(cls, row_ids: Hashes) -> Self:
-        """Sketch of a holdout from the identities of its rows, shape (n_rows,)."""
+        """Build the sketch of a holdout from the identities of its rows, shape (n_rows,), uint64."""
         hashes = np.unique(scattered(row_ids))
         return cls(len(hashes), tuple(hashes[:SKETCH_SIZE].tolist()))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Sketch from :meth:`to_json`.
+        """Build a sketch from :meth:`to_json`.
 
         Raises
         ------

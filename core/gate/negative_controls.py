@@ -44,7 +44,7 @@ class Trial:
         ``itself``: the reference again; ``degraded``: the reference on rows with half of the raw columns permuted;
         ``shuffled``: a model that was fitted on permuted labels.
     difference
-        Its gain over the reference; None where the trial was not run.
+        Gain of the control over the reference; None if the trial was not run.
     passed
         Whether the gate's rule rejected the control, in a trial that could have failed.
     reason
@@ -95,16 +95,16 @@ def degraded(frame: pd.DataFrame, contract: FeatureContract, seed: int, leading:
     frame
         Rows with at least the contract's raw columns.
     contract
-        Of the reference.
+        Contract of the reference model.
     seed
-        Of the choice and of the permutation, which all chosen columns share.
+        Seed of the choice of columns and of the permutation, which all chosen columns share.
     leading
         The reference's most important column; it is always permuted.
 
     Returns
     -------
     pandas.DataFrame
-        New; the columns that were not chosen share their values with ``frame``.
+        A new frame of the same n rows; the columns that were not chosen share their values with ``frame``.
     """
     generator = np.random.default_rng(seed)
     columns = list(contract.raw_columns)

@@ -75,7 +75,7 @@ def remarks(verdict: GateVerdict) -> list[str]:
 
 
 def holdout_facts(holdout: HoldoutFacts) -> dict[str, str]:
-    """Names and values of the facts about the clean holdout."""
+    """Return names and values of the facts about the clean holdout."""
     return {
         "clean rows": f"{holdout.n_rows:,}",
         "needed": f"{holdout.n_needed:,}",
@@ -86,12 +86,12 @@ def holdout_facts(holdout: HoldoutFacts) -> dict[str, str]:
 
 
 def look_facts(comparison: Comparison) -> dict[str, str]:
-    """Names and values of the correction for repeated looks."""
+    """Return names and values of the correction for repeated looks."""
     return {"looks": f"{comparison.looks:.3g}", "confidence": percent_text(comparison.confidence)}
 
 
 def serving_facts(serving: ServingVerdict) -> dict[str, str]:
-    """Names and values of the serving rehearsal's measurements."""
+    """Return names and values of the serving rehearsal's measurements."""
     apart = serving.max_abs_diff
     return {
         "loaded as": {"onnx": "ONNX", "skops": "skops"}.get(serving.kind, NONE),
@@ -129,7 +129,7 @@ def signed_interval(low: float | None, high: float | None) -> str:
 
 
 def metric_label(metric: str) -> str:
-    """Name of a metric for people."""
+    """Return the name of a metric for people."""
     return METRICS[metric].label
 
 

@@ -233,7 +233,7 @@ def _training(found: Findings, why: Why) -> dict[str, Any]:
     holdout = holdout_share(n_labelled)
     place = ("training",)
     why[(*place, "estimator")] = "accepts missing values, needs no scaling, is fast on many rows"
-    why[(*place, "params")] = "defaults for this number of rows; add a section 'search' beside 'params' to tune them"
+    why[(*place, "params")] = "defaults for this number of rows; add a section 'search' to training to tune them"
     why[(*place, "holdout")] = "share of rows that evaluate the model and are never trained on"
     smallest = min((n for _, n in found.goal.classes), default=n_labelled)
     cv = _folds(n_labelled, smallest)

@@ -96,7 +96,7 @@ class DeployedFlow:
     next_run: datetime | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold."""
+        """Return the fields as values that JSON can hold."""
         return {**asdict(self), "next_run": self.next_run.isoformat() if self.next_run else None}
 
 

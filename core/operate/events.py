@@ -56,7 +56,7 @@ class Event:
     model
         Name of the model.
     occurred_at
-        When.
+        Time of the event, with time zone.
     payload
         JSON-serialisable details.
     labels
@@ -288,7 +288,7 @@ def retrain_failed(model: str, trigger_id: str, reason: str, at: datetime) -> Ev
     reason
         The error, as a sentence.
     at
-        When it failed, aware.
+        Time of the failure, with time zone.
     """
     return _event(
         RETRAIN_FAILED,

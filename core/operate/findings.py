@@ -41,7 +41,7 @@ class Finding:
     advice: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold."""
+        """Return the fields as values that JSON can hold."""
         return asdict(self)
 
 

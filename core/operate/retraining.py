@@ -20,7 +20,7 @@ class Pace:
     Parameters
     ----------
     last
-        When the newest retraining that fitted something began; None where there was none.
+        When the newest retraining that fitted a model began; None if there was none.
     n_week
         How many such began in the seven days before now.
     """
@@ -31,7 +31,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class NewRows:
-    """Rows that a data version holds beyond the champion's.
+    """Rows of a data version that the champion's data version does not have.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class NewRows:
     champion
         Version that is champion; None where there is none.
     champion_data
-        Its data version; None where there is no champion or its data version is unknown.
+        Data version of the champion; None if there is no champion or its data version is unknown.
     n_rows
         Rows of the batches that the champion's data version does not hold.
     n_labelled
@@ -76,9 +76,9 @@ class RetrainOutcome:
     trigger_id
         The trigger that this is the outcome of.
     status
-        As recorded for the trigger; ``elsewhere`` where another run works on it.
+        Status recorded for the trigger; ``elsewhere`` if another run works on it.
     code
-        Of the refusal, where it came before the training; otherwise the stage that decided.
+        Code of the refusal if it came before the training; otherwise the stage that decided.
     reasons
         Sentences for people.
     repeated
@@ -102,7 +102,7 @@ class RetrainOutcome:
         return self.status in {"refused", "undecided", "unchanged", "failed"}
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold."""
+        """Return the fields as values that JSON can hold."""
         return asdict(self)
 
 

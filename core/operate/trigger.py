@@ -28,11 +28,11 @@ class Trigger:
     document
         JSON object with the sender's message.
     received_at
-        When.
+        Time of arrival, with time zone.
     status
         ``waiting``, ``submitted``, ``running``, ``merged``, ``answered`` or ``failed``.
     leader
-        Of a merged trigger: id of the trigger whose run answers it.
+        Id of the trigger whose run answers a merged trigger; None if it is not merged.
     flow_run
         Id of the Prefect run; None while there is none.
     deployed
@@ -72,7 +72,7 @@ class Trigger:
     version: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Content that JSON can hold."""
+        """Return the fields as values that JSON can hold."""
         moments = ("received_at", "next_at", "started_at", "answered_at")
         return {**asdict(self), **{name: _text(getattr(self, name)) for name in moments}}
 
