@@ -434,28 +434,28 @@ def notes(found: Findings, config: ModelConfig) -> list[str]:
     if found.n_repeats > 0.01 * found.n_rows:
         share = percent(found.n_repeats / found.n_rows)
         lines.append(
-            f"check: {share} of the rows have the same features as an earlier row; remove them if they are copies"
+            f"look: {share} of the rows have the same features as an earlier row; remove them if they are copies"
         )
     return lines
 
 
 def _key_notes(found: Findings) -> list[str]:
     if found.key is not None:
-        return [] if found.key_is_unique else [f"check: key {short(found.key)} repeats; every row is used"]
+        return [] if found.key_is_unique else [f"look: key {short(found.key)} repeats; every row is used"]
     unique = [
         name
         for name, column in found.columns.items()
         if name in found.kinds and found.kinds[name].kind == "ignored" and column.n_distinct == column.n_rows > 1
     ]
-    return [f"check: {short(unique[0])} is different in every row; if it is the key, use --key"] if unique else []
+    return [f"look: {short(unique[0])} is different in every row; if it is the key, use --key"] if unique else []
 
 
 def _time_notes(found: Findings) -> list[str]:
     dates = [name for name, decision in found.kinds.items() if decision.kind == "dates"]
     if found.time is not None:
         missing = found.columns[found.time].n_missing
-        return [f"check: {missing:,} rows have no {short(found.time)}; they are always trained on"] if missing else []
-    advice = f"check: if {short(dates[0])} orders the rows, use --time to evaluate on the newest rows" if dates else ""
+        return [f"look: {missing:,} rows have no {short(found.time)}; they are always trained on"] if missing else []
+    advice = f"look: if {short(dates[0])} orders the rows, use --time to evaluate on the newest rows" if dates else ""
     return [advice] if advice else []
 
 
@@ -466,7 +466,7 @@ def _imbalance_notes(found: Findings) -> list[str]:
     few = n_rows < 100
     share = percent(n_rows / sum(n for _, n in found.goal.classes))
     return (
-        [f"check: class {short(label)} has only {number(n_rows)} rows ({share}); its metrics will be uncertain"]
+        [f"look: class {short(label)} has only {number(n_rows)} rows ({share}); its metrics will be uncertain"]
         if few
         else []
     )
@@ -477,6 +477,6 @@ def _gate_notes(found: Findings, config: ModelConfig) -> list[str]:
     if n_holdout >= config.gate.min_rows:
         return []
     return [
-        f"check: the holdout has about {number(n_holdout)} rows, but the gate needs {config.gate.min_rows} to compare "
+        f"look: the holdout has about {number(n_holdout)} rows, but the gate needs {config.gate.min_rows} to compare "
         "two versions: add rows, or raise training.holdout"
     ]
