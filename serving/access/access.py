@@ -1,4 +1,4 @@
-"""Who may ask what: keys, access tokens, rates, and how often one may guess."""
+"""Authentication of requests: API keys, access tokens, rate limits, and limits on bad credentials."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from serving.access.tokens import Tokens
 
 MAX_REMEMBERED = 4096
-"""Credentials that are known again without being verified anew."""
+"""Most verified credentials that are cached."""
 
 _MAX_HEADER_BYTES = 8192 + len("Bearer ")
 _CHALLENGE = ((b"www-authenticate", b'Bearer, Basic realm="perennial"'),)
@@ -50,20 +50,20 @@ class _Remembered(NamedTuple):
 
 
 class Access:
-    """Tells who asks, from what stands in the header ``Authorization``.
+    """Identifies the caller by the header ``Authorization``.
 
-    Not for several threads: all methods belong to the thread of the event loop.
+    Not thread-safe: call all methods on the event loop's thread.
 
     Parameters
     ----------
     settings
-        Of the service.
+        Settings of the service.
     rates
-        Where requests and bad credentials are counted, together with the other workers.
+        Counters of requests and of bad credentials, shared by all workers.
     clock
         Seconds since 1970.
     refresh
-        Returns newer public keys (a JWKS) when a token names one that is not known here; see
+        Returns newer public keys (a JWKS) when a token names an unknown key; see
         :meth:`serving.access.jwks.JwksFollower.refresh`.
     """
 
@@ -83,21 +83,21 @@ class Access:
         self._keys: dict[str, ApiKey] = {}
         self._public_keys: list[dict[str, Any]] = []
         self._tokens: Tokens | None = None
-        # By hash, so that neither a dump of the memory nor the time of a lookup tells a credential.
+        # By hash, so that neither a memory dump nor the time of a lookup reveals a credential.
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
 
     def replace_keys(self, keys: Iterable[ApiKey]) -> None:
-        """Accept these keys from now on and no others; revoked ones are dropped."""
+        """Accept exactly these keys from now on, without the revoked ones."""
         self._keys = {key.id: key for key in keys if key.revoked_at is None}
         self._forget(lambda entry: entry.key is not None and self._keys.get(entry.key.id) != entry.key)
 
     def replace_jwks(self, document: dict[str, Any]) -> None:
-        """Accept tokens signed with these public keys from now on; repeats of the same keys cost nothing.
+        """Accept tokens signed with these public keys from now on; the same keys again change nothing.
 
         Raises
         ------
         ConfigError
-            The settings name no issuer or no audience.
+            The settings have no issuer or no audience.
         """
         keys = public_keys(document)
         if keys == self._public_keys:
@@ -111,7 +111,7 @@ class Access:
         self._forget(lambda entry: entry.key is None)
 
     def known(self, authorization: bytes) -> Caller | None:
-        """Return who sends a header that was verified before and still holds; None where it must be verified."""
+        """Return the caller of a header that was verified before and is still valid; None: it must be verified."""
         if len(authorization) > _MAX_HEADER_BYTES:
             return None
         digest = sha256(authorization).digest()
@@ -125,19 +125,19 @@ class Access:
         return entry.caller
 
     async def caller(self, authorization: str | bytes | None, address: str) -> Caller:
-        """Tell who asks.
+        """Return the caller of a request.
 
         Parameters
         ----------
         authorization
-            Value of the header; None where there is none.
+            Value of the header; None if there is none.
         address
-            Where the request comes from: bad credentials are counted by it.
+            Address of the client; bad credentials are counted per address.
 
         Raises
         ------
         Problem
-            There is no good key or token, or too many bad ones came from the address.
+            There is no valid key or token, or too many bad ones came from the address.
         """
         header = authorization.encode("utf-8", "surrogatepass") if isinstance(authorization, str) else authorization
         if not header or header.isspace():
@@ -160,7 +160,7 @@ class Access:
         Raises
         ------
         Problem
-            It is one more than the caller's rate allows.
+            The caller's rate limit is exceeded.
         """
         if caller.rate is None:
             return
@@ -182,7 +182,7 @@ class Access:
     def _of_key(self, text: str) -> _Remembered:
         key_id, secret = key_parts(text) or ("", "")
         key = self._keys.get(key_id)
-        # Compared where there is no such key too, so that the time tells nobody which ids there are.
+        # Compared even where there is no such key, so that the response time does not reveal which ids exist.
         is_right = hmac.compare_digest(secret_hash(secret), key.secret_sha256 if key else _NO_HASH)
         if key is None or not is_right:
             raise BadCredentialError("the key is not valid")
@@ -193,7 +193,9 @@ class Access:
 
     async def _of_token(self, text: str) -> _Remembered:
         if not (self._settings.jwt_issuer and self._settings.jwt_audience):
-            raise BadCredentialError("the credential is no key, and access tokens are not accepted here")
+            raise BadCredentialError(
+                "the credential is not an API key, and this service does not accept access tokens: send a key"
+            )
         try:
             return self._of_known_issuer(text)
         except UnknownKeyError:
@@ -213,8 +215,10 @@ class Access:
         if document is not None:
             self.replace_jwks(document)
         if self._tokens is None:
-            # Our lack, not the caller's: it is not counted as a guess.
-            raise _unauthenticated("access tokens cannot be verified yet: their issuer's keys have not arrived")
+            # Not the caller's fault, so it is not counted as a bad credential.
+            raise _unauthenticated(
+                "access tokens cannot be verified yet: the issuer's public keys could not be fetched; try again later"
+            )
         return self._tokens is not before
 
     def _remember(self, header: bytes, found: _Remembered) -> None:
@@ -237,12 +241,12 @@ class Access:
 
 
 def check_scope(caller: Caller, scope: str, model: str | None = None) -> None:
-    """Refuse a caller who lacks a scope for a model; for all models where None is named.
+    """Refuse a caller who lacks a scope for a model; with ``model=None``, for all models.
 
     Raises
     ------
     Problem
-        The caller lacks it.
+        The caller lacks the scope.
     """
     if not caller.may(scope, model):
         where = "all models" if model is None else f"the model {model!r}"
@@ -250,32 +254,33 @@ def check_scope(caller: Caller, scope: str, model: str | None = None) -> None:
 
 
 def refuse_unprotected(settings: ServingSettings, has_keys: bool) -> None:
-    """Refuse to start a service that anybody could use, or nobody.
+    """Refuse to start a service that everyone on the network could use, or that no one could use.
 
     Parameters
     ----------
     settings
-        Of the service.
+        Settings of the service.
     has_keys
         Whether there is a key that is neither revoked nor expired.
 
     Raises
     ------
     ConfigError
-        The service is open on an address that others reach, asks for credentials that nobody has, or takes access
-        tokens from anyone for anyone.
+        The service is open on an address other than loopback; it requires credentials and there are none; or it
+        accepts access tokens without an expected issuer and audience.
     """
     if settings.is_open and not settings.is_loopback:
         raise ConfigError(
-            f"anybody who reaches {settings.host} could use the service: set PERENNIAL_SERVE_ACCESS=required and make "
-            "a key with 'perennial keys create NAME --scope predict', or listen at 127.0.0.1"
+            f"every client that reaches {settings.host} could use the service without credentials: set "
+            "PERENNIAL_SERVE_ACCESS=required and create a key with 'perennial keys create NAME --scope predict', or "
+            "listen on 127.0.0.1"
         )
     if settings.jwks_url:
         check_jwks_url(settings.jwks_url)
         _issuer_and_audience(settings)
     elif not settings.is_open and not has_keys:
         raise ConfigError(
-            "the service asks for credentials and there are none: make a key with "
+            "the service requires credentials and no key exists: create one with "
             "'perennial keys create NAME --scope predict', or set PERENNIAL_SERVE_JWKS_URL"
         )
 
@@ -283,8 +288,8 @@ def refuse_unprotected(settings: ServingSettings, has_keys: bool) -> None:
 def _issuer_and_audience(settings: ServingSettings) -> tuple[str, str]:
     if not (settings.jwt_issuer and settings.jwt_audience):
         raise ConfigError(
-            "access tokens are accepted only from one issuer and for one audience: "
-            "set PERENNIAL_SERVE_JWT_ISSUER and PERENNIAL_SERVE_JWT_AUDIENCE beside PERENNIAL_SERVE_JWKS_URL"
+            "access tokens need an expected issuer and audience: "
+            "set PERENNIAL_SERVE_JWT_ISSUER and PERENNIAL_SERVE_JWT_AUDIENCE together with PERENNIAL_SERVE_JWKS_URL"
         )
     return settings.jwt_issuer, settings.jwt_audience
 
@@ -294,27 +299,30 @@ def _credential(header: bytes) -> str:
     try:
         scheme, _, rest = header.decode("ascii").strip().partition(" ")
     except UnicodeDecodeError as error:
-        raise BadCredentialError("the header Authorization holds other characters than ASCII") from error
+        raise BadCredentialError("the header Authorization contains characters outside ASCII") from error
     kind = scheme.lower()
     if kind == "bearer":
         return rest.strip()
     if kind == "basic":
         return _password(rest.strip())
-    raise BadCredentialError("the header Authorization begins with neither Bearer nor Basic")
+    raise BadCredentialError("the header Authorization must begin with Bearer or Basic")
 
 
 def _password(encoded: str) -> str:
     try:
         password = b64decode(encoded, validate=True).decode("ascii").partition(":")[2]
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise BadCredentialError("Basic credentials are the base64 of a name, a colon and a key") from error
+        raise BadCredentialError("Basic credentials must be the base64 of a name, a colon and an API key") from error
     if not password.startswith(PREFIX):
-        raise BadCredentialError("the password of Basic credentials is a key")
+        raise BadCredentialError("the password of Basic credentials must be an API key")
     return password
 
 
 def origin(address: str) -> str:
-    """Name what bad credentials are counted by: a home has a whole network of IPv6 addresses to guess from."""
+    """Return the address, or the /64 network of an IPv6 address, by which bad credentials are counted.
+
+    One household has a whole /64 network, so single IPv6 addresses would not limit guessing.
+    """
     try:
         parsed = ip_address(address)
     except ValueError:

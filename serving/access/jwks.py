@@ -27,7 +27,8 @@ TIMEOUT_SECONDS = 5.0
 EVERY_SECONDS = 300.0
 AGAIN_SECONDS = 10.0
 PATIENCE_SECONDS = 1.0
-"""How long a request waits for newer keys: an issuer that is slow must not fill the service with made-up tokens."""
+"""How long a request waits for newer keys: with a slow issuer, forged tokens must not fill the service with waiting
+requests."""
 
 _PUBLIC = ("kty", "kid", "use", "alg", "key_ops", "n", "e", "crv", "x", "y")
 _KEY_TYPES = ("RSA", "EC", "OKP")
@@ -38,9 +39,10 @@ _log = logging.getLogger(__name__)
 
 
 def public_keys(document: object) -> list[Document]:
-    """Return the keys of a JWKS that only verify.
+    """Return the public keys of a JWKS.
 
-    Symmetric keys are passed over, and private ones too: a key whose private half was published proves nothing.
+    Symmetric keys are ignored, and private ones too: a signature by a key whose private half is published proves
+    nothing.
     """
     keys = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(keys, list):
@@ -51,42 +53,42 @@ def public_keys(document: object) -> list[Document]:
 
 
 def check_jwks_url(url: str) -> None:
-    """Refuse an address at which somebody in between could put keys of their own.
+    """Refuse a JWKS address whose answer could be forged in transit.
 
     Raises
     ------
     ConfigError
-        It is not https (http is for loopback addresses alone), or carries a password.
+        It is not https (http is allowed for loopback addresses only), or it contains a user or a password.
     """
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
     except ValueError as error:
-        raise ConfigError(f"PERENNIAL_SERVE_JWKS_URL is no address: {error}") from error
+        raise ConfigError(f"PERENNIAL_SERVE_JWKS_URL is not a valid URL: {error}") from error
     is_private = parts.scheme == "https" or (parts.scheme == "http" and is_loopback_host(host))
     if not (host and is_private) or parts.username or parts.password:
         raise ConfigError(
-            "PERENNIAL_SERVE_JWKS_URL must begin with https:// (http:// is for this machine alone) "
-            "and hold no user or password"
+            "PERENNIAL_SERVE_JWKS_URL must begin with https:// (http:// is allowed for this machine only) "
+            "and contain no user or password"
         )
 
 
 class JwksFollower:
-    """Keeps the newest keys of an address. When it does not answer, the last good ones stay.
+    """Fetches the public keys of an issuer again and again. When a fetch fails, the last keys stay valid.
 
     Parameters
     ----------
     url
         Where the keys are published; https, or http on this machine.
     cache
-        File that keeps the keys for a start at which the address does not answer.
+        File with the last fetched keys, for a start while the issuer does not answer.
     clock
-        Seconds that never go back.
+        Monotonic clock, in seconds.
 
     Raises
     ------
     ConfigError
-        The address is not one to trust.
+        The address is not trustworthy, see :func:`check_jwks_url`.
     """
 
     def __init__(self, url: str, *, cache: Path | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -100,7 +102,7 @@ class JwksFollower:
         self._document: Document | None = None
 
     async def follow(self, replace: Callable[[Document], None]) -> None:
-        """Hand over the kept keys at once, then the newest every five minutes, until cancelled."""
+        """Call ``replace`` with the cached keys at once, then with the newest every five minutes, until cancelled."""
         if self._document is None and (kept := self._kept()):
             self._document = kept
             replace(kept)
@@ -111,9 +113,9 @@ class JwksFollower:
             await asyncio.sleep(EVERY_SECONDS if self._is_fresh else AGAIN_SECONDS)
 
     async def refresh(self) -> Document | None:
-        """Return the newest keys; they are asked for at most once in ten seconds, however many callers want them.
+        """Return the newest keys; they are fetched at most once in ten seconds, however many callers want them.
 
-        An answer that takes longer than :data:`PATIENCE_SECONDS` is for the next caller.
+        A caller waits at most :data:`PATIENCE_SECONDS`; keys that arrive later are used from the next call on.
         """
         return await self._newest(PATIENCE_SECONDS)
 
@@ -121,7 +123,7 @@ class JwksFollower:
         fetching = self._fetching
         if (fetching is None or fetching.done()) and self._clock() >= self._next:
             self._next = self._clock() + AGAIN_SECONDS
-            # A task of its own: a client that goes away takes nobody's answer with it.
+            # A separate task: when one client disconnects, the fetch goes on for the others.
             fetching = self._fetching = asyncio.create_task(self._fetch())
         if fetching is not None and not fetching.done():
             await asyncio.wait({fetching}, timeout=patience)
@@ -132,8 +134,12 @@ class JwksFollower:
             document = await asyncio.to_thread(_downloaded, self._url)
         except (OSError, ValueError, RecursionError) as error:
             self._is_fresh = False
-            # The host alone: a query may hold what is nobody's business.
-            _log.warning("the keys of %s could not be fetched (%s); the last ones stay", _host(self._url), error)
+            # Only the host is logged: the query may contain a secret.
+            _log.warning(
+                "the public keys of %s could not be fetched (%s); the last fetched keys stay in use",
+                _host(self._url),
+                error,
+            )
             return
         self._is_fresh = True
         if document != self._document:
@@ -151,13 +157,13 @@ class JwksFollower:
                 json.dump({"url": self._url, **document}, new)
             beside.replace(self._cache)
         except OSError as error:
-            _log.warning("the fetched keys could not be kept in %s: %s", self._cache, error)
+            _log.warning("the fetched public keys could not be written to %s: %s", self._cache, error)
         finally:
             with suppress(OSError):
                 beside.unlink()
 
     def _kept(self) -> Document | None:
-        """Return the keys of the file, if they came from our address and nobody else could have written them."""
+        """Return the keys of the cache file, if they came from this address and only its owner may write it."""
         if self._cache is None:
             return None
         try:
@@ -165,7 +171,7 @@ class JwksFollower:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:
-            _log.warning("the keys kept in %s are not used: %s", self._cache, error)
+            _log.warning("the public keys in %s are ignored: %s", self._cache, error)
             return None
         is_ours = isinstance(content, dict) and content.get("url") == self._url
         return {"keys": public_keys(content)} if is_ours else None
@@ -176,7 +182,7 @@ def _private_bytes(path: Path) -> bytes:
         found = os.fstat(file.fileno())
         others_write = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or others_write:
-            raise ValueError("it is not a file that only its owner may write")
+            raise ValueError("it must be a regular file that only its owner may write")
         return file.read(MAX_BYTES + 1)
 
 
@@ -186,7 +192,7 @@ def _downloaded(url: str) -> Document:
     Raises
     ------
     OSError, ValueError, RecursionError
-        It did not answer in time, or not with keys.
+        It did not answer in time, or the answer contains no keys.
     """
     from http.client import HTTPException
 
@@ -194,15 +200,15 @@ def _downloaded(url: str) -> Document:
         with _opener(url).open(url, timeout=TIMEOUT_SECONDS) as response:
             content = _bounded_bytes(response)
     except HTTPException as error:
-        raise ValueError(f"it does not answer in HTTP: {error!r}") from error
+        raise ValueError(f"the answer is not valid HTTP: {error!r}") from error
     keys = public_keys(json.loads(content))
     if not keys:
-        raise ValueError("it holds no public keys")
+        raise ValueError("the answer contains no public keys")
     return {"keys": keys}
 
 
 def _opener(url: str) -> OpenerDirector:
-    """Return what opens an address: follows no redirect, and asks no proxy for this machine."""
+    """Return a URL opener that follows no redirect, and uses no proxy for loopback addresses."""
     from urllib.request import HTTPRedirectHandler, ProxyHandler, build_opener
 
     class NoRedirect(HTTPRedirectHandler):
@@ -213,14 +219,14 @@ def _opener(url: str) -> OpenerDirector:
 
 
 def _bounded_bytes(response: HTTPResponse) -> bytes:
-    """Read a body that is neither too long nor sent in drops that each come just in time."""
+    """Read a body; refuse one that is too long, or that as a whole takes longer than the timeout."""
     content, deadline = bytearray(), time.monotonic() + TIMEOUT_SECONDS
     while part := response.read1(MAX_BYTES):
         content += part
         if len(content) > MAX_BYTES:
-            raise ValueError(f"it is longer than {MAX_BYTES} bytes")
+            raise ValueError(f"the answer is longer than {MAX_BYTES} bytes")
         if time.monotonic() > deadline:
-            raise TimeoutError(f"it took longer than {TIMEOUT_SECONDS:g} s")
+            raise TimeoutError(f"the answer took longer than {TIMEOUT_SECONDS:g} s")
     return bytes(content)
 
 

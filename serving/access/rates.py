@@ -1,4 +1,4 @@
-"""Rates that all processes of the machine keep together, in a file mapped into memory."""
+"""Rate limits shared by all processes of a machine, in a memory-mapped file."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ _HEADER = struct.Struct("=8sQ32s16x")
 _MAGIC = b"PRNRATE1"
 _SLOT_BYTES = 8
 _ROUNDING_SECONDS = 1e-6
-"""Moments of this century have steps of 0.24 µs as numbers of 64 bits; a wait below this is none."""
+"""Unix times of this century have a resolution of 0.24 µs as 64-bit floats; a shorter wait counts as none."""
 
 _opening = threading.Lock()
 
 
 class SharedRates:
-    """Bounds on how often something happens, counted over all processes that open the same file.
+    """Rate limits, counted over all processes that open the same file.
 
-    A key has a slot of eight bytes: the moment at which its next event would be due if events came evenly. Two keys
-    may share a slot and then share their counts; which do is decided by a random key in the file's header, so nobody
-    outside can choose it. Clocks that are set back and damaged slots heal: no wait is longer than the key's own rate
-    can explain.
+    Each key maps to a slot of eight bytes: the time at which its next event would be due if events came evenly. Two
+    keys may share a slot and then share their count; a random hash key in the file's header decides which, so a client
+    cannot choose a collision. A clock that is set back and a damaged slot correct themselves: no wait is longer than
+    the key's own rate explains.
 
-    Open a file once in a process: closing it twice would end the locks of the one that is still open.
+    Open a file only once per process: closing a second descriptor would release the locks of the first one.
 
     Parameters
     ----------
     path
-        File; made where it is not there, made anew where it is damaged or has other slots. Only its owner may read it.
+        The file; created if missing, replaced if damaged or of another size. Only its owner may read it.
     slots
         Number of slots.
     clock
-        Seconds since 1970. The processes must agree, so it is the wall clock.
+        Seconds since 1970. All processes must agree on it, so it is the wall clock.
 
     Raises
     ------
     StorageError
-        The file cannot be made or opened.
+        The file cannot be created or opened.
 
     References
     ----------
@@ -63,8 +63,8 @@ class SharedRates:
             self._map = mmap.mmap(self._file, _size(slots))
         except OSError as error:
             raise StorageError(
-                f"the file of shared rates {path} cannot be opened: {error.strerror}. "
-                "Check that its folder may be written and has space, then start again"
+                f"the file of rate limits {path} cannot be opened: {error.strerror}. "
+                "Check that its folder is writable and its disk has space, then start again"
             ) from error
         self._key = _HEADER.unpack_from(self._map)[2]
         self._due = memoryview(self._map)[_HEADER.size :].cast("d")
@@ -79,21 +79,21 @@ class SharedRates:
         per_second
             Events per second in the long run, more than 0.
         burst
-            Events that may come at once, at least 1; ``per_second`` when None.
+            Events allowed at once, at least 1; None: ``per_second``.
 
         Returns
         -------
         float
-            0.0 where it is allowed, and counted; otherwise the seconds after which it would be.
+            0.0 if the event is allowed, and then it is counted; otherwise the seconds until it would be.
         """
         return self._wait(key, _spacing(per_second, burst), counts=True)
 
     def peek(self, key: str, per_second: float, burst: float | None = None) -> float:
-        """Return what :meth:`allow` would return, and count nothing."""
+        """Return what :meth:`allow` would return, without counting."""
         return self._wait(key, _spacing(per_second, burst), counts=False)
 
     def close(self) -> None:
-        """Close the file; what was counted stays in it."""
+        """Close the file; the counts stay in it."""
         self._due.release()
         self._map.close()
         os.close(self._file)
@@ -111,8 +111,8 @@ class SharedRates:
 
     def _held_wait(self, slot: int, interval: float, tolerance: float, counts: bool) -> float:
         now = self._clock()
-        # In this order a slot that is not a number counts as free. One that is too far ahead is put right, and not
-        # only read as nearer: read anew at each later moment, it would stay ahead for ever.
+        # In this order of arguments, a slot that is NaN counts as free. A slot that is too far ahead is overwritten:
+        # if it were only clipped when read, it would stay ahead for ever.
         due = min(max(now, self._due[slot]), now + tolerance + interval)
         wait = due - tolerance - now
         if wait > _ROUNDING_SECONDS:
@@ -124,9 +124,9 @@ class SharedRates:
 
 
 def _spacing(per_second: float, burst: float | None) -> tuple[float, float]:
-    """Return the seconds between two events, and how much earlier than due one may come."""
+    """Return the seconds between two events, and the seconds by which one may be early."""
     if not per_second > 0:
-        raise ValueError(f"a rate is more than 0 per second, found {per_second}")
+        raise ValueError(f"expected a rate above 0 per second, found {per_second}")
     interval = 1 / per_second
     return interval, (max(1.0, per_second if burst is None else burst) - 1) * interval
 
@@ -136,7 +136,7 @@ def _size(slots: int) -> int:
 
 
 def _opened(path: Path, slots: int) -> int:
-    """Open the file, which is put in place whole: others may have the damaged one mapped, so it is never cut."""
+    """Open the file. A new one replaces a damaged one by rename, never by truncation: others may have it mapped."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _opening:
         while True:
@@ -156,7 +156,7 @@ def _opened(path: Path, slots: int) -> int:
 
 
 def _is_at(path: Path, file: int) -> bool:
-    """Say whether the path still names the open file: another process may have replaced it while this one waited."""
+    """Whether the path still names the open file; another process may have replaced it while this one waited."""
     with suppress(FileNotFoundError):
         return os.path.samestat(path.stat(), os.fstat(file))
     return False
@@ -174,7 +174,7 @@ def _put_new(path: Path, slots: int) -> None:
     try:
         file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(file, "wb") as new:
-            # Written and not only announced: a full disk must show here, not as a signal at some later count.
+            # Zeros are written, not left as a hole: a full disk must fail here, not with SIGBUS at a later count.
             new.write(_HEADER.pack(_MAGIC, slots, secrets.token_bytes(32)) + bytes(slots * _SLOT_BYTES))
         beside.replace(path)
     finally:

@@ -1,4 +1,4 @@
-"""Verify access tokens (JWT). Imported when the first keys arrive, because the cryptography takes a while to load."""
+"""Verify access tokens (JWT). Imported with the first public keys: the cryptography library is slow to import."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from joserfc.util import base64_to_int, urlsafe_b64decode
 from serving.access.callers import BadCredentialError, UnknownKeyError
 
 ALGORITHMS = frozenset({"RS256", "RS512", "PS256", "ES256", "ES384", "EdDSA"})
-"""Asymmetric ones only: whoever can verify must not be able to sign."""
+"""Only asymmetric algorithms: a key that verifies must not be able to sign."""
 
 LEEWAY_SECONDS = 30
 MAX_TOKEN_BYTES = 8192
@@ -29,7 +29,7 @@ _KEY_TYPES: dict[str, type[PublicKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKP
 
 
 class _Header(msgspec.Struct):
-    """What is read of a token's header before its signature is known to be good."""
+    """The fields of a token's header that are read before its signature is verified."""
 
     alg: str
     kid: str | None = None
@@ -37,7 +37,7 @@ class _Header(msgspec.Struct):
 
 
 class _Registry(JWSRegistry):
-    """Our algorithms, without the warning that EdDSA now has a second name; bounds are those of the whole token."""
+    """The accepted algorithms, without joserfc's warning about the name EdDSA; the token's length bounds all parts."""
 
     max_header_length = MAX_TOKEN_BYTES
     max_signature_length = MAX_TOKEN_BYTES
@@ -50,16 +50,16 @@ class _Registry(JWSRegistry):
 
 @dataclass(frozen=True)
 class Token:
-    """What a verified token says.
+    """The content of a verified token.
 
     Parameters
     ----------
     name
-        Its subject, or the client it was given to.
+        Its subject, or else the client that it was issued to.
     roles
-        Roles as they are written in it.
+        Its roles, unchanged.
     until
-        Seconds since 1970 at which it is no longer accepted.
+        Seconds since 1970 from which it is no longer accepted.
     """
 
     name: str
@@ -73,11 +73,12 @@ class Tokens:
     Parameters
     ----------
     keys
-        Public keys (JWK). Those that cannot be read or are too weak are passed over.
+        Public keys (JWK). Keys that cannot be read or are too weak are ignored.
     issuer, audience
-        What tokens must name.
+        Expected values of the claims ``iss`` and ``aud``.
     roles_claim
-        Claim that holds the roles; ``realm_access.roles`` walks into objects where no claim has the whole name.
+        Claim with the roles. A name with dots, as ``realm_access.roles``, is a path into objects unless a claim has
+        this whole name.
     clock
         Seconds since 1970.
     """
@@ -92,7 +93,7 @@ class Tokens:
         clock: Callable[[], float],
     ) -> None:
         if not (issuer and audience):
-            raise ValueError("tokens are verified against an issuer and an audience")
+            raise ValueError("expected an issuer and an audience, found an empty one")
         self._keys = [key for document in keys if (key := _imported(document))]
         self._roles_claim = roles_claim
         self._registry = _Registry(strict_check_header=False)
@@ -105,14 +106,14 @@ class Tokens:
         )
 
     def verified(self, text: str) -> Token:
-        """Return what a token says.
+        """Return the content of a token after verifying it.
 
         Raises
         ------
         UnknownKeyError
-            It is signed with a key that is not among ours.
+            It is signed with a key that is not known here.
         BadCredentialError
-            It is none, was changed, has ended, or is for somebody else.
+            It is not a token, was changed, has expired, or has another issuer or audience.
         """
         if len(text) > MAX_TOKEN_BYTES:
             raise BadCredentialError(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
@@ -140,7 +141,7 @@ class Tokens:
         except (JoseError, ValueError, TypeError, RecursionError) as error:
             raise BadCredentialError("the token's signature is not valid") from error
         if not isinstance(claims, dict):
-            raise BadCredentialError("the token's claims are no JSON object")
+            raise BadCredentialError("the token's claims are not a JSON object")
         return claims
 
 
@@ -150,9 +151,9 @@ def _header(text: str) -> _Header:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadCredentialError("the credential is neither a key nor a token") from error
     if header.alg not in ALGORITHMS:
-        raise BadCredentialError(f"the token's algorithm is none of {', '.join(sorted(ALGORITHMS))}")
+        raise BadCredentialError(f"the token's algorithm must be one of {', '.join(sorted(ALGORITHMS))}")
     if header.crit is not msgspec.UNSET:
-        raise BadCredentialError("the token needs an extension (crit) that is not known here")
+        raise BadCredentialError("the token requires an extension (header crit) that is not supported")
     return header
 
 
@@ -171,7 +172,7 @@ def _claim_problem(error: ClaimError) -> str:
         return "the token has expired"
     if isinstance(error, MissingClaimError):
         return f"the token lacks the claim {error.claim}"
-    return f"the token's claim {error.claim} is not what is expected here"
+    return f"the token's claim {error.claim} does not have the value that this service expects"
 
 
 def _name(claims: Mapping[str, Any]) -> str:
@@ -179,7 +180,7 @@ def _name(claims: Mapping[str, Any]) -> str:
 
 
 def _roles(claims: Mapping[str, Any], claim: str) -> tuple[str, ...]:
-    # Some issuers' own claims are addresses, whose dots are no path.
+    # Some issuers name their claims by URLs, whose dots are not a path.
     found = claims[claim] if claim in claims else _walked(claims, claim.split("."))
     if isinstance(found, str):
         return tuple(found.split())

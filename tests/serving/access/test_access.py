@@ -446,7 +446,7 @@ def test_the_secret_is_in_no_memory_of_ours(gate: Gate) -> None:
 def test_tokens_are_refused_where_no_issuer_is_set(tmp_path: Path) -> None:
     """And keys that arrive nevertheless are an error of ours, not a door."""
     access = Access(ServingSettings(access="required"), SharedRates(tmp_path / "rates", 64))
-    with pytest.raises(Problem, match="not accepted here"):
+    with pytest.raises(Problem, match="does not accept access tokens"):
         asyncio.run(access.caller(f"Bearer {token()}", HERE))
     with pytest.raises(ConfigError, match="JWT_ISSUER"):
         access.replace_jwks(jwks())

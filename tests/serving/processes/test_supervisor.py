@@ -45,7 +45,7 @@ def test_an_unprotected_service_does_not_start(project: Settings) -> None:
     opened = _serve(project, "--host", "0.0.0.0", "--access", "open")  # noqa: S104 - what is to be refused
     assert (asked.returncode, opened.returncode) == (2, 2)
     assert "perennial keys create" in asked.stderr
-    assert "anybody who reaches 0.0.0.0" in opened.stderr
+    assert "every client that reaches 0.0.0.0" in opened.stderr
     assert not (project.var / "serving").exists()
 
 
