@@ -1,4 +1,4 @@
-"""Where webhooks come in: a delivery is answered with 202 once the trigger that it becomes is kept."""
+"""The inbox of webhooks: stores the trigger of a delivery, then answers 202."""
 
 from __future__ import annotations
 
@@ -37,40 +37,40 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("perennial.inbox")
 
 ANSWER_SECONDS = 8.0
-"""Longest time until a delivery is kept or refused; GitHub waits ten seconds."""
+"""Longest time until a delivery is stored or refused; GitHub's own timeout is ten seconds."""
 
 INLINE_BYTES = 65_536
-"""Bodies up to this size are verified and read on the event loop: a thread would cost more."""
+"""Bodies up to this size are verified and parsed on the event loop: a thread would cost more."""
 
 _Found = TypeVar("_Found")
 _MODEL_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
 class HookAnswer(BaseModel):
-    """What became of a delivery."""
+    """The answer to a delivery."""
 
     status: Literal["accepted", "known", "ignored"] = Field(
-        description="known: it was delivered before; ignored: it asks for nothing"
+        description="known: received before; ignored: it requests no retraining"
     )
-    id: str = Field(description="of the trigger that it became, or would have")
-    reason: str = Field(description="why the model is to be retrained, or why not")
+    id: str = Field(description="Id of the delivery's trigger; of an ignored delivery, the id that it would have had")
+    reason: str = Field(description="Why the model is to be retrained, or why not")
 
 
 class Inbox:
-    """Verifies deliveries and keeps what they ask for.
+    """Verifies deliveries and stores their triggers.
 
     Parameters
     ----------
     settings
         Keys and limits.
     database_url
-        Of the operational database.
+        URL of the operational database.
     root
-        Folder of the project, whose model files name models; None where there is none.
+        Folder of the project with the model files; None if there is none.
     rates
-        Where deliveries and bad signatures are counted, together with the other workers.
+        Counters of deliveries and of bad signatures, shared by all workers.
     bad_per_minute
-        Bad signatures of an address, before it is made to wait.
+        Bad signatures per minute that are allowed from one address.
     clock
         Seconds since 1970.
     """
@@ -86,7 +86,7 @@ class Inbox:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.keys: tuple[HookKey, ...] = settings.keys
-        # Their own threads: whoever waits for a lock must not take those that models answer on, or verify.
+        # Separate threads: waiting for a database lock must not block threads that compute predictions or verify.
         self._writers = ThreadPoolExecutor(2, thread_name_prefix="inbox")
         self._verifiers = ThreadPoolExecutor(1, thread_name_prefix="hooks")
         self._per_minute = settings.per_minute
@@ -98,12 +98,12 @@ class Inbox:
         self._clock = clock
 
     async def signed(self, headers: hooks.Headers, body: bytes, model: str, address: str) -> hooks.Signed:
-        """Return who signed a delivery.
+        """Verify a delivery's signature and return its sender.
 
         Raises
         ------
         Problem
-            Nobody whom we know, or not for this model.
+            The signature is not valid, or its key is for another model.
         """
         try:
             return await self._read(body, partial(hooks.signed_by, headers, body, self.keys, model, self._clock()))
@@ -111,7 +111,7 @@ class Inbox:
             raise self._refused(error, address) from error
 
     async def requested(self, signed: hooks.Signed, body: bytes, model: str) -> hooks.Request:
-        """Return what a delivery asks for; see :func:`serving.webhooks.signatures.requested`."""
+        """Return the request of a delivery; see :func:`serving.webhooks.signatures.requested`."""
         return await self._read(body, partial(hooks.requested, signed, body, model))
 
     async def _read(self, body: bytes, work: Callable[[], _Found]) -> _Found:
@@ -120,14 +120,14 @@ class Inbox:
         return await asyncio.get_running_loop().run_in_executor(self._verifiers, work)
 
     def _refused(self, error: hooks.UnsignedError, address: str) -> Problem:
-        # Counted apart from bad keys to the rest of the service, and looked at only now: nobody's bad signatures
-        # keep out a good one, or a good key.
+        # Counted separately from bad API keys, and checked only after a bad signature: bad signatures from an address
+        # never block a valid signature or a valid key from it.
         wait = 0.0
         if error.is_guess:
             wait = self._rates.allow(f"signatures {origin(address)}", self._bad_per_minute / 60, self._bad_per_minute)
         if wait:
             return _too_many("too many bad signatures came from this address", wait)
-        return Problem("unauthenticated", f"the delivery is not signed as it should be: {error}")
+        return Problem("unauthenticated", f"the delivery's signature is not accepted: {error}")
 
     def check_rate(self, signed: hooks.Signed) -> None:
         """Count a trigger of a sender.
@@ -135,20 +135,20 @@ class Inbox:
         Raises
         ------
         Problem
-            It is one more than may come.
+            The sender's rate limit is exceeded.
         """
         who = f"hooks {signed.convention}:{signed.sender}"
         wait = self._rates.allow(who, self._per_minute / 60, self._per_minute)
         if wait:
-            raise _too_many(f"{self._per_minute} triggers per minute are taken from {signed.sender!r}", wait)
+            raise _too_many(f"at most {self._per_minute} triggers per minute are accepted from {signed.sender!r}", wait)
 
     def check_model(self, model: str, service: Service) -> None:
-        """Refuse a model that nobody described and that is not served.
+        """Refuse a model that has no model file and is not served.
 
         Raises
         ------
         Problem
-            It is such a one.
+            The model is unknown.
         """
         state = service.state
         is_served = state is not None and (model in state.trouble or any(one.name == model for one in state.models))
@@ -161,12 +161,12 @@ class Inbox:
         return (self._root / "config" / "models" / f"{model}.yaml").is_file()
 
     async def keep(self, signed: hooks.Signed, asked: hooks.Request, model: str) -> bool:
-        """Keep a trigger, and return once it is; False where it was kept before.
+        """Store a trigger and return once it is committed; False if it was stored before.
 
         Raises
         ------
         Problem
-            It may not be kept: the database is away, or busy for too long.
+            It could not be stored in time: the database is unavailable or busy.
         """
         trigger = Trigger(
             model=model,
@@ -196,7 +196,7 @@ def _too_many(detail: str, wait: float) -> Problem:
 
 
 def _unavailable(detail: str) -> Problem:
-    # It may be kept after all, by a transaction whose end nobody saw: sent again, it is found and not kept twice.
+    # The transaction may have been committed all the same. A second delivery then finds the trigger: no duplicate.
     return Problem("inbox-unavailable", f"{detail}; send the delivery again", retry_after=5)
 
 
@@ -207,16 +207,16 @@ def add_hooks(app: FastAPI, service: Service, inbox: Inbox | None) -> None:
         routes.HOOK.path,
         status_code=202,
         response_model=HookAnswer,
-        responses={200: {"model": HookAnswer, "description": "It asks for nothing"}},
+        responses={200: {"model": HookAnswer, "description": "The delivery requests no retraining"}},
         openapi_extra=_described(),
-        # What nobody can use is not described.
+        # Without keys the route cannot be used, so OpenAPI does not list it.
         include_in_schema=inbox is not None and bool(inbox.keys),
     )
     async def retrain(model: str, request: Request, response: Response) -> Any:
-        """Ask for a retraining by a signed delivery: Standard Webhooks, GitHub, or MLflow's registry.
+        """Request a retraining by a signed delivery: Standard Webhooks, GitHub, or MLflow's registry.
 
-        The signature is the credential; no key is asked for. The same delivery again is answered 202 and starts
-        nothing.
+        The signature is the credential; no API key is needed. A repeated delivery is answered 202 and starts no
+        second retraining.
         """
         headers = request.scope["headers"]
         convention, result = hooks.convention_of(headers), "internal-error"
@@ -233,7 +233,7 @@ def add_hooks(app: FastAPI, service: Service, inbox: Inbox | None) -> None:
 
 async def _answered(inbox: Inbox | None, service: Service, model: str, request: Request) -> HookAnswer:
     if inbox is None:
-        raise Problem("unauthenticated", "deliveries are not accepted here")
+        raise Problem("unauthenticated", "this service does not accept webhook deliveries")
     exchange, body = request.scope["perennial.exchange"], await request.body()
     signed = await inbox.signed(request.scope["headers"], body, model, exchange.client)
     exchange.caller = Caller(f"hook:{signed.convention}:{signed.sender}", signed.sender, frozenset())
@@ -253,12 +253,12 @@ def _described() -> dict[str, Any]:
         for name, about in (
             ("webhook-id", "Standard Webhooks: unique, without a dot"),
             ("webhook-timestamp", "Standard Webhooks: seconds since 1970"),
-            ("webhook-signature", "Standard Webhooks: v1, and base64; several are parted by spaces"),
-            ("x-hub-signature-256", "GitHub: sha256= and 64 digits of base 16"),
-            ("x-github-event", "GitHub: what happened"),
+            ("webhook-signature", "Standard Webhooks: v1, a comma and base64; several are separated by spaces"),
+            ("x-hub-signature-256", "GitHub: sha256= and 64 hexadecimal digits"),
+            ("x-github-event", "GitHub: the event's name"),
             ("x-mlflow-delivery-id", "MLflow: unique"),
             ("x-mlflow-timestamp", "MLflow: seconds since 1970"),
-            ("x-mlflow-signature", "MLflow: v1, and base64"),
+            ("x-mlflow-signature", "MLflow: v1, a comma and base64"),
         )
     ]
     body = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}

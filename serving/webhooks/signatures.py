@@ -1,7 +1,7 @@
-"""Deliveries of webhooks: who signed them, and what they ask for.
+"""Signatures and contents of webhook deliveries.
 
-Three conventions, told apart by the header of their signature: Standard Webhooks, GitHub, and MLflow's registry. What
-names a delivery here is always covered by its signature, so that a copy under another name is still a copy.
+Three conventions, distinguished by the header of their signature: Standard Webhooks, GitHub, and MLflow's registry. The
+id of a delivery is always covered by its signature, so a replayed delivery cannot get a new id.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from config.settings import HookKey
 from serving.problems import Problem
 
 UNKNOWN = "unknown"
-"""Stands in the metrics for the convention of deliveries that have none."""
+"""Convention of deliveries without a recognised signature, in the metrics."""
 
 TOLERANCE_SECONDS = 300
-"""Between a delivery's timestamp and this machine's clock."""
+"""Largest difference between a delivery's timestamp and this machine's clock."""
 
 MAX_ID = 200
 MAX_TEXT = 500
-"""Characters of a text that is kept of a delivery."""
+"""Most characters that are stored of a delivery's text."""
 
 DATA_FILE = "data.dvc"
 RETRAIN_ALIAS = "retrain"
 LIST_ENDS = (20, 2048)
-"""Commits at which GitHub cuts the list of a push: a list of exactly so many may lack some."""
+"""Numbers of commits at which GitHub truncates the list of a push: a list of exactly this length may be incomplete."""
 
 SIGNATURES = {"webhook-signature": "standard", "x-hub-signature-256": "github", "x-mlflow-signature": "mlflow"}
 HEADERS = frozenset(
@@ -49,7 +49,7 @@ HEADERS = frozenset(
 """All headers that are read."""
 
 _MAX_HEADER = 1024
-# A dot parts what is signed: an id that holds one could be read as another id with another timestamp.
+# A dot separates the parts of the signed text: an id with a dot could be read as another id and timestamp.
 _ID = re.compile(rf"[!-\-/-~]{{1,{MAX_ID}}}")
 _MOMENT = re.compile(r"[0-9]{1,12}")
 _HEX = re.compile(r"sha256=([0-9a-f]{64})")
@@ -58,14 +58,14 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 class UnsignedError(Exception):
-    """A delivery does not prove who sent it; the message may be told.
+    """The signature of a delivery is not accepted; the message may be sent to the client.
 
     Parameters
     ----------
     message
         What is wrong.
     is_guess
-        Whether it counts as a bad credential: there is a signature, and keys it could have been made with.
+        Whether it counts as a bad credential: there is a signature, and keys of its convention.
     """
 
     def __init__(self, message: str, *, is_guess: bool = False) -> None:
@@ -75,16 +75,16 @@ class UnsignedError(Exception):
 
 @dataclass(frozen=True)
 class Signed:
-    """A delivery whose sender is known.
+    """A delivery with a verified signature.
 
     Parameters
     ----------
     convention, sender
-        How it was signed, and by whom.
+        Convention of the signature, and the name of the key's sender.
     id
         Unique among the sender's deliveries, and covered by the signature.
     headers
-        Those of the convention.
+        The headers of the convention.
     """
 
     convention: str
@@ -94,20 +94,20 @@ class Signed:
 
     @property
     def trigger_id(self) -> str:
-        """Id of the trigger that the delivery becomes."""
+        """Id of the delivery's trigger."""
         return f"{self.convention}:{self.sender}:{self.id}"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a delivery asks for.
+    """The request of a delivery.
 
     Parameters
     ----------
     reason
-        Why a model should be retrained; or, of one that is ignored, why it should not.
+        Why the model should be retrained; of an ignored delivery, why not.
     document
-        What of it is kept; empty for one that is ignored.
+        The part of the delivery that is stored; empty if it is ignored.
     """
 
     reason: str
@@ -115,38 +115,38 @@ class Request:
 
     @property
     def ignored(self) -> bool:
-        """Whether it asks for nothing."""
+        """Whether it requests no retraining."""
         return not self.document
 
 
 def convention_of(headers: Headers) -> str:
-    """Return the convention of a delivery; :data:`UNKNOWN` where it carries no signature, or several kinds of them."""
+    """Return the convention of a delivery; :data:`UNKNOWN` without a signature, or with several kinds of them."""
     found = {SIGNATURES[text] for name, _ in headers if (text := name.decode("latin-1")) in SIGNATURES}
     return found.pop() if len(found) == 1 else UNKNOWN
 
 
 def signed_by(headers: Headers, body: bytes, keys: Sequence[HookKey], model: str, now: float) -> Signed:
-    """Find out who signed a delivery.
+    """Verify a delivery's signature and return its sender.
 
     Parameters
     ----------
     headers
-        All of the request, names in lower case.
+        All headers of the request, names in lower case.
     body
-        As it came.
+        The unchanged bytes of the body.
     keys
-        Of all senders and conventions.
+        Keys of all senders and conventions.
     model
-        Whose retraining is asked for.
+        Model to retrain.
     now
         Seconds since 1970.
 
     Raises
     ------
     UnsignedError
-        Nobody whom we know did, or too long ago.
+        No known key gives this signature, or the timestamp is too old or too new.
     Problem
-        Somebody did whose key is for another model.
+        The key of the signature is for another model.
     """
     headers = list(headers)
     convention = convention_of(headers)
@@ -154,7 +154,7 @@ def signed_by(headers: Headers, body: bytes, keys: Sequence[HookKey], model: str
         raise UnsignedError(f"expected one signature, in the header {', '.join(sorted(SIGNATURES))}")
     own = [key for key in keys if key.convention == convention]
     if not own:
-        raise UnsignedError(f"deliveries in the convention {convention!r} are not accepted here")
+        raise UnsignedError(f"this service has no key of the convention {convention!r}")
     try:
         given = _relevant(headers)
         identity, is_right = _CHECKS[convention](given, body, now)
@@ -162,7 +162,7 @@ def signed_by(headers: Headers, body: bytes, keys: Sequence[HookKey], model: str
     except _BadHeaderError as error:
         raise UnsignedError(str(error), is_guess=True) from error
     if not right:
-        raise UnsignedError("no key of a sender gives this signature", is_guess=True)
+        raise UnsignedError("no known key gives this signature", is_guess=True)
     key = next((key for key in right if key.allows(model)), None)
     if key is None:
         raise Problem("forbidden", f"the key of {right[0].sender!r} is for another model")
@@ -183,7 +183,7 @@ def _relevant(headers: Headers) -> dict[str, str]:
         if text not in HEADERS:
             continue
         if text in found or len(value) > _MAX_HEADER or not value.isascii():
-            raise _BadHeaderError(f"the header {text} is there twice, too long, or not ASCII")
+            raise _BadHeaderError(f"the header {text} must be sent once, as ASCII text of at most {_MAX_HEADER} bytes")
         found[text] = value.decode("ascii").strip()
     return found
 
@@ -193,7 +193,7 @@ def _standard(headers: Mapping[str, str], body: bytes, now: float) -> _Check:
 
 
 def _mlflow(headers: Mapping[str, str], body: bytes, now: float) -> _Check:
-    # Standard Webhooks under other names, with the secret's own bytes as the key.
+    # Standard Webhooks with other header names, and with the secret's bytes themselves as the key.
     return _by_reference(headers, "x-mlflow-delivery-id", "x-mlflow-timestamp", "x-mlflow-signature", body, now)
 
 
@@ -202,11 +202,11 @@ def _by_reference(
 ) -> _Check:
     identity, moment = headers.get(id_name, ""), headers.get(moment_name, "")
     if not _ID.fullmatch(identity):
-        raise _BadHeaderError(f"the header {id_name} holds 1 to {MAX_ID} visible characters of ASCII and no dot")
+        raise _BadHeaderError(f"the header {id_name} must hold 1 to {MAX_ID} visible ASCII characters and no dot")
     if not _MOMENT.fullmatch(moment):
-        raise _BadHeaderError(f"the header {moment_name} holds the seconds since 1970")
+        raise _BadHeaderError(f"the header {moment_name} must hold the seconds since 1970")
     if abs(now - int(moment)) > TOLERANCE_SECONDS:
-        raise _BadHeaderError(f"the header {moment_name} is more than five minutes from the present")
+        raise _BadHeaderError(f"the header {moment_name} differs from the service's clock by more than five minutes")
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -222,17 +222,17 @@ def _by_reference(
 def _verifies(webhook: Webhook, body: str, headers: dict[str, str]) -> bool:
     try:
         webhook.verify(body, headers, json_parse=False)
-    except (WebhookVerificationError, ValueError):  # the library's own, and whatever a malformed header makes of it
+    except (WebhookVerificationError, ValueError):  # ValueError: the library's, for a malformed header
         return False
     return True
 
 
-def _github(headers: Mapping[str, str], body: bytes, now: float) -> _Check:  # noqa: ARG001 - GitHub signs no moment
+def _github(headers: Mapping[str, str], body: bytes, now: float) -> _Check:  # noqa: ARG001 - GitHub signs no timestamp
     found = _HEX.fullmatch(headers["x-hub-signature-256"])
     if found is None:
-        raise _BadHeaderError("the header X-Hub-Signature-256 holds sha256= and 64 digits of base 16")
+        raise _BadHeaderError("the header X-Hub-Signature-256 must hold sha256= and 64 hexadecimal digits")
     given = found.group(1)
-    # The header X-GitHub-Delivery is not signed: under another one, the same push would be a new delivery.
+    # The id is the body's hash: X-GitHub-Delivery is not signed, so a replay with another value would count as new.
     return sha256(body).hexdigest(), lambda key: hmac.compare_digest(
         hmac.new(key.secret, body, sha256).hexdigest(), given
     )
@@ -246,12 +246,12 @@ _CHECKS: dict[str, Callable[[Mapping[str, str], bytes, float], _Check]] = {
 
 
 def requested(signed: Signed, body: bytes, model: str) -> Request:
-    """Read what a signed delivery asks for.
+    """Read the request of a signed delivery.
 
     Raises
     ------
     Problem
-        The body is not JSON, or no object.
+        The body is not JSON, or not an object.
     """
     if not body.strip() and signed.convention == "standard":
         content: Any = {}
@@ -276,14 +276,14 @@ def _of_standard(signed: Signed, content: dict[str, Any], _model: str) -> Reques
     data = content.get("data")
     inner = data if isinstance(data, dict) else {}
     kind = _text(content.get("type"))
-    reason = _text(content.get("reason")) or _text(inner.get("reason")) or kind or f"asked for by {signed.sender}"
+    reason = _text(content.get("reason")) or _text(inner.get("reason")) or kind or f"requested by {signed.sender}"
     return Request(reason, {"id": signed.id, "timestamp": signed.headers["webhook-timestamp"], "type": kind})
 
 
 def _of_github(signed: Signed, content: dict[str, Any], _model: str) -> Request:
     event = _text(signed.headers.get("x-github-event"), 64) or "unnamed"
     if event != "push":
-        return Request(f"the event {event} asks for nothing; only push does", {})
+        return Request(f"the event {event} is ignored; only push requests a retraining", {})
     if elsewhere := _elsewhere(content):
         return Request(elsewhere, {})
     commits = content.get("commits")
@@ -300,12 +300,12 @@ def _of_github(signed: Signed, content: dict[str, Any], _model: str) -> Request:
 
 
 def _elsewhere(push: Mapping[str, Any]) -> str:
-    """Say where a push went that did not go to the branch that counts; nothing of one that did."""
+    """Return why a push is not one to the default branch; empty if it is."""
     ref, branch = _text(push.get("ref")), _text(_mapping(push, "repository").get("default_branch"))
     if push.get("deleted") is True:
         return f"{ref or 'the branch'} was deleted"
     if branch and ref != f"refs/heads/{branch}":
-        return f"the push went to {ref or 'no branch'}; {branch} is the branch that counts"
+        return f"the push went to {ref or 'no branch'}; only pushes to the default branch {branch} count"
     return ""
 
 
@@ -321,14 +321,14 @@ def _push(signed: Signed, content: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _changes_data(commits: Sequence[Mapping[str, Any]], push: Mapping[str, Any]) -> bool | None:
-    """Say whether a push changed the data; None where the list of its commits is cut and the others show nothing."""
+    """Whether a push changed the data; None: the list of commits is truncated and the listed ones did not."""
     head = push.get("head_commit")
     for commit in [*commits, *([head] if isinstance(head, dict) else [])]:
         for kind in ("added", "modified", "removed"):
             paths = commit.get(kind)
             if isinstance(paths, list) and any(_is_data(path) for path in paths):
                 return True
-    # Gitea and Forgejo, which sign as GitHub does, list five commits and tell how many there are.
+    # Gitea and Forgejo, which sign as GitHub does, list five commits and give their total number.
     totals = (push.get("total_commits"), push.get("size"))
     more = any(isinstance(total, int) and total > len(commits) for total in totals)
     return None if more or len(commits) in LIST_ENDS else False
@@ -353,8 +353,10 @@ def _of_mlflow(signed: Signed, content: dict[str, Any], model: str) -> Request:
         return Request("this is a test delivery", {})
     asks = (entity, action, alias) == ("model_version_alias", "created", RETRAIN_ALIAS)
     if name == model and not asks:
-        # Our own registration and promotion make these: answering them would retrain for ever.
-        return Request(f"what happens to {model} itself asks for nothing, but for the alias {RETRAIN_ALIAS!r}", {})
+        # Perennial's own registration and promotion send these events: acting on them would retrain endlessly.
+        return Request(
+            f"of events of {model} itself, only setting the alias {RETRAIN_ALIAS!r} requests a retraining", {}
+        )
     version = _text(str(data.get("version") or ""), 20)
     document = {
         "id": signed.id,
@@ -383,7 +385,7 @@ def _mapping(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _text(value: object, limit: int = MAX_TEXT) -> str:
-    """Return what may be kept of a text: one line that can be printed; nothing of anything else."""
+    """Return the printable characters of a text, as one line; empty for any other value."""
     if not isinstance(value, str):
         return ""
     return "".join(character for character in value[:limit] if character.isprintable()).strip()

@@ -399,7 +399,7 @@ def test_a_database_that_is_away_is_no_lost_delivery(
             assert service.request("GET", "/health/live").status_code == 200
         assert deliver(service, sent) == (
             202,
-            {"status": "accepted", "id": "standard:ci:msg_meanwhile", "reason": "asked for by ci"},
+            {"status": "accepted", "id": "standard:ci:msg_meanwhile", "reason": "requested by ci"},
         )
         assert [found.id for found in _kept(service) if found.id.endswith("msg_meanwhile")] == [
             "standard:ci:msg_meanwhile"
