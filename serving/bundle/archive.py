@@ -1,8 +1,8 @@
-"""What a stored pipeline would take to read, known before it is read.
+"""Estimate the cost of reading a stored pipeline before it is read, and refuse a file that would cost too much.
 
-skops builds nothing that is not trusted, but it spends memory and time before it knows, and some of the types it trusts
-can be told to take any amount. A true file holds its arrays as they are and costs a few times its size, so whatever
-would cost more than a free allowance and some bytes per byte is refused.
+skops builds only trusted types, but it spends memory and time before it checks them, and some trusted types can be made
+to allocate any amount. A file that skops wrote stores its arrays uncompressed and costs a few times its size. So a file
+is refused when its cost exceeds a fixed allowance plus some bytes per byte of the file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import IO, Any
 from serving.bundle.json_size import text_bytes, values_bytes
 
 MAX_PIPELINE_BYTES = 4_000_000_000
-"""Of a stored pipeline; a forest of ten million nodes takes 1 GB."""
+"""Largest stored pipeline; a forest of ten million nodes takes 1 GB."""
 
 FREE_BYTES = 12_000_000
 BYTES_PER_BYTE = 6
@@ -27,54 +27,54 @@ _BYTES_PER_ENTRY = 1_500
 _ENTRY = b"PK\x01\x02"
 _CHUNK_BYTES = 1 << 20
 
-# What skops 0.16 builds for a node of its tree: measured; two kinds copy a list of all trusted names.
+# Measured memory that skops 0.16 takes per node of its tree; two kinds copy a list of all trusted names.
 _NODE_BYTES = {"ObjectNode": 4_000, "FunctionNode": 4_500}
 _OTHER_NODE_BYTES = 1_500
 
 _REFUSED_LOADERS = {
-    "BytearrayNode": "takes nine times its bytes, and no model holds one",
-    "CachedNode": "is written by no version of skops",
+    "BytearrayNode": "takes nine times its bytes, and which no model contains",
+    "CachedNode": "no version of skops writes",
 }
 _REFUSED_MODULES = ("sklearn.feature_extraction.",)
-"""Can be told to read the files that rows name."""
+"""Modules whose estimators can be configured to open files that are named in rows."""
 
 _SIZED_BY_NUMBER = ("bytes_", "void")
-"""NumPy's types that make as many bytes as a number says."""
+"""NumPy types whose constructor allocates any given number of bytes."""
 
 
 def refuse_bomb(path: Path) -> None:
-    """Refuse a file that unpacks to more than it is, or costs more to read than such a file does.
+    """Refuse a file that unpacks to more than its size, or costs too much to read.
 
-    skops stores entries as they are, so in a true file they add up to less than the file. Entries that are compressed,
-    or lie over one another, or are named by the schema again and again, are how a small file fills the memory.
+    skops stores entries uncompressed, so the entries of its files add up to less than the file. A small file can fill
+    the memory by compressed entries, overlapping entries, or a schema that names an entry many times.
 
     Raises
     ------
     ValueError, TypeError, AttributeError, RecursionError, zipfile.BadZipFile, KeyError, OSError
-        It is a bomb, too large, or no file of skops.
+        It is a bomb, too large, or not a file of skops.
     """
     size = path.stat().st_size
     if size > MAX_PIPELINE_BYTES:
-        raise ValueError(f"it has {size:,} bytes, at most {MAX_PIPELINE_BYTES:,} are read")
+        raise ValueError(f"expected at most {MAX_PIPELINE_BYTES:,} bytes, found {size:,}")
     if (entries := _count_entries(path)) > _FREE_ENTRIES + size // _BYTES_PER_ENTRY:
-        raise ValueError(f"it has {size:,} bytes and {entries:,} entries")
+        raise ValueError(f"it has {entries:,} entries, too many for {size:,} bytes")
     with zipfile.ZipFile(path) as archive:
         sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
         unpacked = _unpacked_bytes(archive)
         if not _is_stored(archive) or unpacked > size:
-            raise ValueError(f"it has {size:,} bytes and would unpack to {unpacked:,} or more")
+            raise ValueError(f"it has {size:,} bytes and would unpack to {unpacked:,} bytes or more")
         schema = archive.read("schema.json")
         most = FREE_BYTES + BYTES_PER_BYTE * size
         if (parsed := values_bytes(schema) + 2 * text_bytes(schema)) > most:
-            raise ValueError(f"it has {size:,} bytes and reading it would take {parsed:,}")
+            raise ValueError(f"it has {size:,} bytes and reading it would take {parsed:,} bytes of memory")
         tree = _Tree(archive, sizes)
         cost = tree.cost(json.loads(schema))
     if tree.read > size or cost > most:
-        raise ValueError(f"it has {size:,} bytes and reading it would take {max(tree.read, cost):,}")
+        raise ValueError(f"it has {size:,} bytes and reading it would take {max(tree.read, cost):,} bytes of memory")
 
 
 def _count_entries(path: Path) -> int:
-    """Count entries of the directory before :mod:`zipfile` makes an object of each; chance hits are few."""
+    """Count the directory's entries before :mod:`zipfile` builds an object for each; accidental matches are rare."""
     count, tail = 0, b""
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
@@ -93,14 +93,14 @@ def _unpacked_bytes(archive: zipfile.ZipFile) -> int:
 
 @dataclass
 class _Tree:
-    """Walks a schema as skops does, and adds up what it would cost.
+    """Walks a schema as skops does, and adds up its cost in bytes of memory.
 
     Parameters
     ----------
     archive, sizes
-        The file, and bytes of its entries by name.
+        The file, and the sizes of its entries in bytes, by name.
     read
-        Bytes of entries that the schema names: skops reads an entry each time.
+        Bytes of the entries that the schema names; skops reads an entry each time it is named.
     """
 
     archive: zipfile.ZipFile
@@ -116,10 +116,10 @@ class _Tree:
         if not isinstance(value, dict):
             return 0
         cost = self._own_cost(value) + sum(map(self.cost, value.values()))
-        # skops takes a node that bears a number for the one that bore it before, and walks that one again. It writes
-        # both in full; a short one that stands for a long one is how a tree grows beyond its file.
+        # skops treats a node with a known id as the earlier node of that id, and walks that one again. It writes both
+        # in full. A short node with the id of a long one would let a tree grow beyond its file, so it is refused.
         if "__id__" in value and self._costs.setdefault(value["__id__"], cost) != cost:
-            raise ValueError("it holds two different parts under one number")
+            raise ValueError("it contains two different nodes with one id")
         return cost
 
     def _own_cost(self, node: Mapping[str, Any]) -> int:
@@ -136,7 +136,7 @@ class _Tree:
         self.read += self.sizes[name]
         if node.get("__loader__") != "SparseMatrixNode":
             return self.sizes[name]
-        # An archive in the archive, which SciPy compresses.
+        # SciPy writes a sparse matrix as a compressed archive of its own.
         with self.archive.open(name) as inner:
             return _inner_bytes(inner)
 
@@ -148,13 +148,13 @@ def _inner_bytes(file: IO[bytes]) -> int:
 
 def _refuse_oversized(loader: Any, node: Mapping[str, Any]) -> None:
     if (why := _REFUSED_LOADERS.get(loader)) is not None:
-        raise ValueError(f"it holds a {loader}, which {why}")
+        raise ValueError(f"it contains a {loader}, which {why}")
     if str(node.get("__module__")).startswith(_REFUSED_MODULES):
-        raise ValueError(f"it holds a {node.get('__class__')}, which can read the files that rows name")
+        raise ValueError(f"it contains a {node.get('__class__')}, which can open files that are named in rows")
     if loader == "NdArrayNode" and str(node.get("__class__")) in _SIZED_BY_NUMBER:
-        raise ValueError(f"it holds an array of the class {node.get('__class__')}")
+        raise ValueError(f"it contains an array of the class {node.get('__class__')}, which is not allowed")
     if loader == "RandomGeneratorNode" and _pool_size(node) != "4":
-        raise ValueError("it holds random numbers from a pool of another size than NumPy's")
+        raise ValueError("it contains a random generator whose seed pool size is not NumPy's default of 4")
 
 
 def _pool_size(node: Mapping[str, Any]) -> Any:

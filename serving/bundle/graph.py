@@ -1,4 +1,4 @@
-"""Run an ONNX graph on prepared rows; the export compares by the same code that serves."""
+"""Run an ONNX graph on prepared rows; the export's comparison and the service use the same code."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ ROWS_PER_CALL = 1_000
 
 
 class Graph:
-    """An ONNX graph that takes the prepared columns, one input each, in their order.
+    """An ONNX graph with one input per prepared column, in their order.
 
     Parameters
     ----------
     content
-        The serialised graph, or its file in memory.
+        The serialised graph, or its memory-mapped file.
 
     Raises
     ------
     BundleError
-        It holds what no export of ours writes, takes too much for a row, or ONNX Runtime refuses it.
+        It contains something that Perennial's export would not write, needs too much memory or time for a row, or ONNX
+        Runtime refuses it.
     """
 
     def __init__(self, content: bytes | mmap) -> None:
@@ -38,12 +39,11 @@ class Graph:
 
         content = _judged(content)
         options = onnxruntime.SessionOptions()
-        # One thread: sums in one order, so the same graph gives the same bits on every machine.
+        # One thread sums in a fixed order, so the same graph gives the same bits on every machine.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            # Nothing is computed ahead: what a trial has shown to pass in little memory, one value after the other,
-            # would be held all at once.
+            # No constant folding: it would hold at once all the values that the trial computed one after the other.
             self._session = onnxruntime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"], disabled_optimizers=["ConstantFolding"]
             )
@@ -55,7 +55,7 @@ class Graph:
         self._failures = _failures()
 
     def run(self, prepared: pd.DataFrame) -> npt.NDArray[Any]:
-        """Answer rows as :func:`core.contract.prepare` returns them; shape (n, k) or (n, 1).
+        """Compute the answers to rows from :func:`core.contract.prepare`; shape (n, k) or (n, 1).
 
         Raises
         ------
@@ -67,41 +67,48 @@ class Graph:
         return np.concatenate([self.answer(_columns(part)) for part in parts])
 
     def answer(self, columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        """Answer prepared columns, each of shape (n, 1), float32 or object (str), in the order of :attr:`inputs`.
+        """Compute the answers to prepared columns, in the order of :attr:`inputs`.
+
+        Parameters
+        ----------
+        columns
+            Each of shape (n, 1), float32 or object (str).
 
         Raises
         ------
         BundleError
             The graph fails on these rows.
         """
-        # By place: skl2onnx cleans names of odd characters and numbers those that then collide.
+        # By position: skl2onnx removes special characters from names and numbers names that then collide.
         feed = dict(zip(self.inputs, columns, strict=True))
         try:
             answers: npt.NDArray[Any] = self._session.run(self._wanted, feed)[0]
         except self._failures as error:
             raise BundleError(f"the graph does not run: {first_line(error)}") from error
         if answers.dtype.kind not in "fiu":
-            raise BundleError(f"the graph answers values of type {answers.dtype}, not numbers; train again")
+            raise BundleError(f"expected numbers from the graph, found values of type {answers.dtype}; train again")
         return answers
 
 
 def _judged(content: bytes | mmap) -> bytes:
-    """Return a graph that may be loaded; a mapped file is read only then."""
+    """Check a graph and return its bytes; a mapped file is copied into memory only after the check."""
     try:
         small = vetted(content)
     except ValueError as error:
-        raise BundleError(f"the graph is none that training writes: {error}; train again") from error
+        raise BundleError(f"the graph is not one that Perennial's training writes: {error}; train again") from error
     graph = bytes(content)
     try:
         if not small:
             tried(graph)
     except _failures() as error:
-        raise BundleError(f"the graph does not run, or takes too much for a row: {first_line(error)}") from error
+        raise BundleError(
+            f"the graph does not run, or needs too much memory or time for a row: {first_line(error)}"
+        ) from error
     return graph
 
 
 def first_line(error: Exception) -> str:
-    """Say what an error of a library says, shortened."""
+    """Return the type and the first line of a library's error, shortened."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
 
@@ -111,7 +118,7 @@ def _columns(prepared: pd.DataFrame) -> list[npt.NDArray[Any]]:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """ONNX Runtime's errors share no base class but Exception."""
+    """Return ONNX Runtime's errors, whose only common base class is Exception."""
     from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
     names = (

@@ -1,7 +1,7 @@
-"""Ask a graph for one row where it may take neither much memory nor much time.
+"""Run a graph on one row, with bounds on memory and time.
 
-Operators that are harmless one by one can be chained: thirty that each put a value beside itself make a billion numbers
-of one. The graph runs as it stands, nothing computed ahead, in memory that ONNX Runtime itself bounds.
+Harmless operators can be chained: thirty Concat nodes that each double a value make a billion numbers from one. The
+graph runs without optimisations or constant folding, in an arena whose size ONNX Runtime limits.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 MAX_VALUES_BYTES = 8 << 20
-"""Of all values together that one row needs, beside the weights."""
+"""Most memory of all values of one row together, without the weights."""
 
 MAX_SECONDS = 0.3
-"""Of a processor, not of the clock: a busy machine is not the graph's fault."""
+"""CPU time, not wall time: the load of the machine must not count against the graph."""
 
 _LOOK_SECONDS = 0.05
 
@@ -28,14 +28,14 @@ _trial = threading.Lock()
 
 
 def tried(content: bytes) -> None:
-    """Let a graph answer one row.
+    """Run a graph on one row.
 
     Raises
     ------
     ValueError
-        It takes inputs that are no columns.
+        It has inputs that are neither numbers nor strings.
     Exception
-        ONNX Runtime's errors, see :func:`serving.bundle.graph.failures`: among them that it takes more than it may.
+        ONNX Runtime's errors, also when the graph exceeds a bound; see :func:`serving.bundle.graph._failures`.
     """
     import onnxruntime
 
@@ -45,7 +45,7 @@ def tried(content: bytes) -> None:
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.use_env_allocators", "1")
-    # Weights are as large as the file says, and do not count.
+    # Weights do not count: their size is bounded by the file's.
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     options.add_session_config_entry("session.disable_prepacking", "1")
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -53,7 +53,7 @@ def tried(content: bytes) -> None:
     run = onnxruntime.RunOptions()
     run.log_severity_level = 4
     run.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    # The memory is one, and what another trial takes of it would be missing here.
+    # All trials share one arena, so only one may run at a time.
     with _trial, _stopped_in_time(run):
         session.run(None, feed, run)
 
@@ -63,7 +63,7 @@ def _cell(kind: str) -> npt.NDArray[Any]:
         return np.zeros((1, 1), dtype=np.float32)
     if kind == "tensor(string)":
         return np.array([["a"]], dtype=object)
-    raise ValueError(f"it takes {kind[:60]!r}, not numbers and texts")
+    raise ValueError(f"expected inputs of numbers or strings, found {kind[:60]!r}")
 
 
 @cache
@@ -73,14 +73,14 @@ def _register_bounded_memory() -> None:
     place = onnxruntime.OrtMemoryInfo(
         "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     )
-    # 1: take as much as is asked for, and no power of two.
+    # 1 (kSameAsRequested): allocate the requested size, not the next power of two.
     bounds = onnxruntime.OrtArenaCfg({"max_mem": MAX_VALUES_BYTES, "arena_extend_strategy": 1})
     onnxruntime.create_and_register_allocator(place, bounds)
 
 
 @contextmanager
 def _stopped_in_time(run: Any) -> Iterator[None]:
-    """Tell a run to stop once its thread has computed too long; it does after the operator it is at."""
+    """Terminate a run when its thread exceeds its CPU time; the run stops after the current operator."""
     clock = time.pthread_getcpuclockid(threading.get_ident())
     began, done = time.clock_gettime(clock), threading.Event()
 

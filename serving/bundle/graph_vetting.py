@@ -1,8 +1,8 @@
-"""Judge an ONNX graph before ONNX Runtime sees it: only what an export of ours can hold may stand in it.
+"""Check an ONNX graph before ONNX Runtime loads it: only the content of Perennial's own exports is allowed.
 
 ONNX Runtime loads far more than scikit-learn's models need: tensors from other files, loops, functions, operators of
-other libraries, and operators that turn a few bytes into gigabytes. All that is refused by name. What is left can still
-grow by being chained; :func:`vetted` says whether that can be excluded from the graph alone.
+other libraries, and operators that expand a few bytes into gigabytes. An allow-list of names refuses all of them.
+Chains of allowed operators can still grow; :func:`vetted` returns whether the graph alone excludes that.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ MAX_GRAPH_BYTES = 200_000_000
 FREE_BYTES = 12_000_000
 BYTES_PER_BYTE = 4
 MOST_BYTES = 100_000_000
-"""What building a graph's parts may take: so much, and so much per byte, and no more; trees are not parts."""
+"""Memory for a graph's parts: a fixed allowance and bytes per byte of the file, up to a maximum; trees are exempt."""
 
 FREE_WEIGHTS = 1_000_000
-"""Uses of single weights beside one for each byte; an export uses each weight once or twice, but for single numbers."""
+"""Allowed uses of weights in addition to one per byte of the file; an export uses a large weight once or twice."""
 
 MAX_ELEMENTS = 500_000
-"""In one value per row, up to which a graph whose operators only pass values on needs no trial."""
+"""Elements of a value per row, up to which a graph of :data:`PASSING` operators needs no trial."""
 
 MAX_TARGETS = 10_000
 
@@ -35,8 +35,8 @@ def _words(text: str) -> frozenset[str]:
 
 
 OPERATORS = {
-    # What skl2onnx 1.20 writes for the estimators of scikit-learn 1.9 whose graphs equal the pipelines. None of them
-    # makes anything that its inputs do not hold, but ConstantOfShape.
+    # Operators that skl2onnx 1.20 writes for the estimators of scikit-learn 1.9 whose graphs equal the pipelines. Only
+    # ConstantOfShape creates elements that its inputs do not have.
     "": _words(
         "Abs Add And ArgMax ArgMin ArrayFeatureExtractor Cast Clip Concat ConstantOfShape CumSum Div Equal Erf Exp "
         "Flatten Gather GatherElements Gemm Greater GreaterOrEqual Identity Less LessOrEqual Log MatMul Max Mean Min "
@@ -50,7 +50,7 @@ OPERATORS = {
 }
 
 ATTRIBUTES = _words(
-    # None of them makes texts: a text of a megabyte, repeated, is a gigabyte that no count of elements shows.
+    # None of them creates strings: a long string, repeated, takes gigabytes, which the count of elements does not show.
     "alpha axes axis base_values beta cats_int64s cats_strings class_ids class_nodeids class_treeids class_weights "
     "classlabels_int64s classlabels_ints coefficients default_float default_int64 imputed_value_floats intercepts "
     "keepdims kernel_params kernel_type keys_floats keys_int64s keys_strings largest multi_class n_supports n_targets "
@@ -64,7 +64,7 @@ PASSING = _words(
     "ArrayFeatureExtractor Cast Concat Flatten Identity Imputer LabelEncoder Reshape TreeEnsembleClassifier "
     "TreeEnsembleRegressor"
 )
-"""Operators that give no more elements than they take, beside those of an own attribute; trees need no others."""
+"""Operators whose output has at most the elements of their inputs and attributes; tree models need no others."""
 
 FLOAT, INT32, INT64, TEXT, BOOL, DOUBLE = 1, 6, 7, 8, 9, 11
 NUMBERS = frozenset({FLOAT, INT32, INT64, BOOL, DOUBLE})
@@ -82,7 +82,7 @@ _MODEL = Message(
     }
 )
 _OPSET = Message({1: Entry("domain", LENGTH), 2: Entry("version", VARINT)})
-# Costs were measured with ONNX Runtime 1.32: 2 to 5 kB for a node, 2 kB for an input.
+# Costs in bytes of memory, measured with ONNX Runtime 1.32: 2 to 5 kB per node, 2 kB per input.
 _GRAPH = Message(
     {
         1: Entry("node", LENGTH, many=True, cost=5000),
@@ -141,27 +141,27 @@ _DIMENSION = Message({1: Entry("value", VARINT), 2: Entry("name", LENGTH)})
 
 
 def vetted(content: bytes | mmap) -> bool:
-    """Refuse a graph that no export of ours writes.
+    """Refuse a graph that Perennial's export would not write.
 
     Returns
     -------
     bool
-        Whether no value of it can be large, whatever it is asked; else a trial has to show it.
+        Whether none of its values can be large, for any input; if False, a trial has to show it.
 
     Raises
     ------
     ValueError
-        What it holds that it may not.
+        It contains something that is not allowed, or is too large.
     """
     if len(content) > MAX_GRAPH_BYTES:
-        raise ValueError(f"it has {len(content):,} bytes, at most {MAX_GRAPH_BYTES:,} are read")
+        raise ValueError(f"expected at most {MAX_GRAPH_BYTES:,} bytes, found {len(content):,}")
     wire = Wire(content, min(FREE_BYTES + BYTES_PER_BYTE * len(content), MOST_BYTES))
     model = wire.message((0, len(content)), _MODEL)
     for opset in _spans(model, "opset"):
         _refuse_strange_domain(_text(wire, wire.message(opset, _OPSET), "domain"))
     graphs = list(_spans(model, "graph"))
     if not graphs:
-        raise ValueError("it holds no graph")
+        raise ValueError("it contains no graph")
     return _vetted_graph(wire, wire.message(graphs[0], _GRAPH))
 
 
@@ -183,25 +183,25 @@ class _Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     own: int
-    """Elements that its attributes add to those of its inputs, at most."""
+    """Most elements that its attributes add to those of its inputs."""
 
 
 def _is_small(node: _Node, elements: dict[str, int]) -> bool:
-    """Note how many elements a node's outputs have at most per row, and say whether that is few."""
+    """Record the largest number of elements per row of a node's outputs; return whether it is small."""
     if node.operator not in PASSING:
         return False
     counts = [elements.get(name, MAX_ELEMENTS) for name in node.inputs]
-    # Picks by a list of places, which may name a place again and again.
+    # It selects by a list of indices, which may repeat an index.
     count = math.prod(counts) if node.operator == "ArrayFeatureExtractor" else sum(counts)
     elements |= dict.fromkeys(node.outputs, count + node.own)
     return count + node.own < MAX_ELEMENTS
 
 
 def _refuse_overuse(nodes: list[_Node], weights: Mapping[str, int], size: int) -> None:
-    """Refuse weights that many nodes take: ONNX Runtime packs them anew for each."""
+    """Refuse weights that many nodes use: ONNX Runtime makes a packed copy for each node."""
     used = sum(weights.get(name, 0) for node in nodes for name in node.inputs)
     if used > FREE_WEIGHTS + size:
-        raise ValueError(f"its {size:,} bytes hold weights that are used {used:,} times")
+        raise ValueError(f"its weights are used {used:,} times, too often for {size:,} bytes")
 
 
 def _node(wire: Wire, span: Span) -> _Node:
@@ -209,7 +209,7 @@ def _node(wire: Wire, span: Span) -> _Node:
     domain, operator = _text(wire, found, "domain"), _text(wire, found, "operator")
     _refuse_strange_domain(domain)
     if operator not in OPERATORS["" if domain == "ai.onnx" else domain]:
-        raise ValueError(f"it holds an operator {operator[:60]!r}, which no export writes")
+        raise ValueError(f"it contains an operator {operator[:60]!r}, which no export writes")
     own = sum(_own_elements(wire, attribute) for attribute in _spans(found, "attribute"))
     inputs, outputs = (tuple(map(wire.text, found.get(kind, ()))) for kind in ("input", "output"))
     return _Node(operator, inputs, outputs, own)
@@ -219,30 +219,30 @@ def _own_elements(wire: Wire, span: Span) -> int:
     found = wire.message(span, _ATTRIBUTE)
     name = _text(wire, found, "name")
     if name not in ATTRIBUTES:
-        raise ValueError(f"it holds an attribute {name[:60]!r}, which no export writes")
+        raise ValueError(f"it contains an attribute {name[:60]!r}, which no export writes")
     for tensor in _spans(found, "tensor"):
         _vetted_tensor(wire, tensor)
     number = found.get("integer", [0])[0]
     if name == "to" and number not in NUMBERS:
-        raise ValueError("it turns numbers into what is none")
+        raise ValueError(f"it casts numbers to the type {number}, which no export writes")
     if name == "n_targets":
         if not isinstance(number, int) or number > MAX_TARGETS:
-            raise ValueError(f"it answers {number:,} numbers, at most {MAX_TARGETS:,} are taken")
+            raise ValueError(f"expected at most {MAX_TARGETS:,} targets, found {number:,}")
         return number
     return span[1] - span[0] if name.startswith("classlabels") else 0
 
 
 def _vetted_tensor(wire: Wire, span: Span) -> tuple[str, int]:
-    """Return a tensor's name and how many elements it has; its bytes must be there."""
+    """Return a tensor's name and its number of elements; refuse one with fewer bytes than elements."""
     found = wire.message(span, _TENSOR)
     if (kind := found.get("type", [0])[0]) not in NUMBERS:
-        raise ValueError(f"it holds a tensor of type {kind}, which no export writes")
+        raise ValueError(f"it contains a tensor of type {kind}, which no export writes")
     size = span[1] - span[0]
     dimensions = [value for value in found.get("dimension", ()) if isinstance(value, int)]
     count = math.prod(dimensions)
-    # No number takes less than a byte; and with one dimension that is zero the others still have to be true.
+    # A number takes at least a byte. Each dimension is checked too: with one dimension of zero the product is zero.
     if max([count, *dimensions]) > size:
-        raise ValueError(f"it holds a tensor that claims {count:,} numbers in {size:,} bytes")
+        raise ValueError(f"it contains a tensor that claims {count:,} numbers in {size:,} bytes")
     return _text(wire, found, "name"), count
 
 
@@ -252,7 +252,7 @@ def _vetted_value(wire: Wire, span: Span) -> str:
         for tensor in _spans(wire.message(kind, _TYPE), "tensor"):
             told = wire.message(tensor, _TENSOR_TYPE)
             if told.get("element", [0])[0] not in NUMBERS | {TEXT}:
-                raise ValueError(f"it holds values of type {told.get('element', [0])[0]}, which no export writes")
+                raise ValueError(f"it contains values of type {told.get('element', [0])[0]}, which no export writes")
             for shape in _spans(told, "shape"):
                 for dimension in _spans(wire.message(shape, _SHAPE), "dimension"):
                     wire.message(dimension, _DIMENSION)
@@ -261,7 +261,7 @@ def _vetted_value(wire: Wire, span: Span) -> str:
 
 def _refuse_strange_domain(domain: str) -> None:
     if domain not in ("", "ai.onnx", "ai.onnx.ml"):
-        raise ValueError(f"it needs operators of {domain[:60]!r}, which no export writes")
+        raise ValueError(f"it uses operators of the domain {domain[:60]!r}, which no export writes")
 
 
 def _spans(found: Values, name: str) -> Iterator[Span]:

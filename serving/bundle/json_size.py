@@ -1,4 +1,4 @@
-"""How much memory a JSON document takes once it is read, told from its bytes."""
+"""Estimate the memory of a parsed JSON document from its bytes, without parsing it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ _WIDE = re.compile(rb"[\xf0-\xf4]|\\u")
 
 
 def values_bytes(content: bytes) -> int:
-    """Bytes that the values of a document take at most, the characters of its texts aside.
+    """Upper bound of the memory in bytes of a document's values, without the characters of its strings.
 
-    Two bytes can be an empty list, which takes 56 of memory. Brackets and commas count values, in texts as well, which
-    only makes the estimate higher.
+    An empty list is two bytes of JSON and 56 bytes of memory. The estimate counts brackets and commas, also those in
+    strings, which only makes it higher.
 
     Examples
     --------
     >>> values_bytes(b"[]"), values_bytes(b"[{}, 1.5]")
     (64, 414)
     """
-    # CPython 3.11: a list 56 and its place, a dictionary of one key 184 and its key, a number or a text about 50 and
-    # the place of its key.
+    # CPython 3.11: a list takes 56 bytes and its reference, a dictionary of one key 184 and its key, a number or a
+    # string about 50 and the slot of its key.
     return 64 * content.count(b"[") + 240 * content.count(b"{") + 110 * content.count(b",")
 
 
 def text_bytes(content: bytes) -> int:
-    r"""Bytes that the text of a document takes at most; one character beyond the basic plane makes each take four.
+    r"""Upper bound of the memory in bytes of a document's text; one character above U+FFFF makes all take four bytes.
 
     Examples
     --------

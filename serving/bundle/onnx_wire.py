@@ -1,8 +1,7 @@
-"""Walk the bytes of a protobuf message without building it.
+"""Parse protobuf messages without building their objects.
 
-Reading a graph by protobuf before it is judged would cost what a bomb wants it to cost: two bytes can announce a
-message that takes hundreds in memory. Here nothing is built but what a message's table names, and every field that is
-met is paid for.
+Parsing an untrusted graph with the protobuf library could exhaust the memory: a message of two bytes takes hundreds of
+bytes as an object. Here only the fields in a message's table are returned, and each field is charged to a budget.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 Span = tuple[int, int]
 Values = dict[str, list[int | Span]]
 
-# Runs of repeated floats (field 7), integers (8) and texts of 4 to 63 bytes (9), as they stand in the attributes of a
-# tree: millions, passed over at once. Texts that are shorter cost more than they weigh, and are counted one by one.
+# Runs of repeated floats (field 7), integers (8) and strings of 4 to 63 bytes (9): a tree's attributes have millions of
+# them, which one match skips. Shorter strings take more memory than bytes, so they are charged one by one.
 _TEXTS = rb"|".join(rb"\x4a%s[\s\S]{%d}" % (re.escape(bytes([size])), size) for size in range(4, 64))
 _RUN = re.compile(rb"(?:\x3d[\s\S]{4})++|(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])++|(?:" + _TEXTS + rb")++")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A field that a message may hold.
+    """An allowed field of a message.
 
     Parameters
     ----------
     name
-        By which :meth:`Wire.message` returns it.
+        Name under which :meth:`Wire.message` returns it.
     kind
         Its wire type.
     many
-        Whether it may stand there again and again.
+        Whether it may be repeated.
     cost
-        Bytes of memory that one takes once it is built, at most.
+        Most bytes of memory that one value takes as an object.
     kept
         Whether it is returned.
     """
@@ -50,7 +49,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Message:
-    """A message: its fields by number, and whether runs of numbers and texts are passed over."""
+    """A message: its fields by number, and whether runs of numbers and strings are skipped."""
 
     entries: Mapping[int, Entry]
     runs: bool = False
@@ -58,27 +57,27 @@ class Message:
 
 @dataclass
 class Wire:
-    """Serialised messages, and the memory that may still be spent on them.
+    """Serialised messages, and the remaining memory budget for their objects.
 
     Parameters
     ----------
     content
         All bytes.
     budget
-        Bytes of memory that what is built of them may take.
+        Bytes of memory that the objects of further fields may take.
     """
 
     content: bytes | mmap = field(repr=False)
     budget: int
 
     def message(self, span: Span, kind: Message) -> Values:
-        """Return a message's fields: numbers, or where their bytes lie; fixed numbers as where they lie.
+        """Return a message's fields: varints as numbers, all others as the span of their bytes.
 
         Raises
         ------
         ValueError
-            It is cut short, holds a field that its table lacks, one of another type or one too many, or costs more
-            than the budget.
+            It is truncated, has an unknown field, a field of another type or a repeated one that must be single, or
+            costs more than the budget.
         """
         found: Values = {}
         start, end = span
@@ -89,14 +88,14 @@ class Wire:
             tag, start = self._varint(start, end)
             entry = kind.entries.get(tag >> 3)
             if entry is None or entry.kind != tag & 7:
-                raise ValueError(f"it holds a field {tag >> 3} of type {tag & 7} where none may stand")
+                raise ValueError(f"it contains an unexpected field {tag >> 3} of wire type {tag & 7}")
             value, start = self._value(entry.kind, start, end)
             self._pay(entry.cost)
             if not entry.kept:
                 continue
             values = found.setdefault(entry.name, [])
             if values and not entry.many:
-                raise ValueError(f"it holds {entry.name!r} twice")
+                raise ValueError(f"it contains {entry.name!r} twice")
             values.append(value)
         return found
 
@@ -106,11 +105,11 @@ class Wire:
         Raises
         ------
         ValueError
-            They are no text, or take more than a name does.
+            They are not UTF-8, or too long for a name.
         """
         start, end = as_span(span)
         if end - start > 10_000:
-            raise ValueError(f"it holds a name of {end - start:,} bytes")
+            raise ValueError(f"expected a name of at most 10,000 bytes, found {end - start:,}")
         return self.content[start:end].decode()
 
     def _value(self, kind: int, start: int, end: int) -> tuple[int | Span, int]:
@@ -121,7 +120,7 @@ class Wire:
         else:
             size = 4 if kind == FIXED32 else 8
         if size > end - start:
-            raise ValueError("it is cut short")
+            raise ValueError("it is truncated")
         return (start, start + size), start + size
 
     def _varint(self, start: int, end: int) -> tuple[int, int]:
@@ -132,15 +131,15 @@ class Wire:
             if byte < 128:
                 return value, place + 1
             shift += 7
-        raise ValueError("it is cut short")
+        raise ValueError("it is truncated")
 
     def _pay(self, cost: int) -> None:
         self.budget -= cost
         if self.budget < 0:
-            raise ValueError(f"its {len(self.content):,} bytes hold more parts than a graph of that size has")
+            raise ValueError(f"it contains more parts than a graph of {len(self.content):,} bytes may have")
 
 
 def as_span(value: int | Span) -> Span:
-    """Return the place of a field that has bytes."""
+    """Return the span of a field that is not a varint."""
     assert not isinstance(value, int)  # noqa: S101 - the tables say which fields are numbers
     return value

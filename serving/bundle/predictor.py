@@ -1,4 +1,4 @@
-"""Load a verified bundle as the gate, the monitor and the rehearsal ask it: whole frames of raw rows at once."""
+"""Load a verified bundle to predict whole frames of raw rows, for the gate, the monitor and the rehearsal."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from serving.bundle.reader import (
     verified,
 )
 
-# What skops, NumPy's reader of arrays and the constructors they call raise for a file that is not what they wrote (read
-# from their sources at 0.16 and 2.4, and found by 3,000 mutations): a foreign type is a TypeError, all else ends below.
+# Errors that skops 0.16, NumPy 2.4 and the constructors they call raise for a damaged file. The list comes from their
+# sources and from 3,000 mutated files.
 LOADING_ERRORS = (
     ArithmeticError,
     AssertionError,
@@ -56,14 +56,14 @@ LOADING_ERRORS = (
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """A loaded bundle that answers raw rows.
+    """A loaded bundle that predicts raw rows.
 
     Parameters
     ----------
     manifest, contract
-        What it is and which columns it takes.
+        Manifest and feature contract of the bundle.
     kind
-        ``onnx`` or ``skops``: what computes the answers.
+        Runtime that computes the answers: ``onnx`` or ``skops``.
     """
 
     manifest: Manifest
@@ -84,10 +84,10 @@ class Predictor:
         SchemaError
             A column is missing.
         BundleError
-            The model gives no answers, of another shape, or some that are not finite.
+            The model fails, or its answers have another shape or are not all finite.
         """
         if missing := [name for name in self.contract.raw_columns if name not in frame.columns]:
-            raise SchemaError(f"the rows lack columns the model takes: {', '.join(missing)}")
+            raise SchemaError(f"the rows lack columns that the model needs: {', '.join(missing)}")
         if len(frame) == 0:
             return np.empty(self._shape(0))
         answers = np.asarray(self._answers(frame), dtype="float64")
@@ -103,7 +103,7 @@ class Predictor:
 
 
 def load_pipeline(folder: Path, trusted: Sequence[str]) -> Pipeline:
-    """Load the fitted pipeline of a verified bundle, building no type but trusted ones.
+    """Load the fitted pipeline of a verified bundle; only trusted types are built.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def load_pipeline(folder: Path, trusted: Sequence[str]) -> Pipeline:
     Raises
     ------
     BundleError
-        It holds other types, unpacks to more than it is, or does not load here.
+        It contains types that are not trusted, would unpack to more than its size, or cannot be loaded here.
     """
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
@@ -124,16 +124,18 @@ def load_pipeline(folder: Path, trusted: Sequence[str]) -> Pipeline:
         pipeline = skops.io.load(path, trusted=list(trusted))
     except UntrustedTypesFoundException as error:
         raise BundleError(
-            f"{path} holds types that are not on the list of trusted types: {first_line(error)}; where you wrote or "
-            "reviewed them, add them to the model file under training.trusted_types"
+            f"{path} contains types that are not on the list of trusted types: {first_line(error)}; if you wrote or "
+            "reviewed them, add them to training.trusted_types in the model file"
         ) from error
     except LOADING_ERRORS as error:
         raise BundleError(
-            f"{path} does not load: {first_line(error)}; it may need the library versions it was trained with "
+            f"{path} cannot be loaded: {first_line(error)}; it may need the library versions of its training "
             "(requirements.txt in the bundle)"
         ) from error
     if not _is_ours(pipeline):
-        raise BundleError(f"{path} holds a {type(pipeline).__name__}, not a pipeline that Perennial trained; {REMEDY}")
+        raise BundleError(
+            f"expected a pipeline that Perennial trained in {path}, found a {type(pipeline).__name__}; {REMEDY}"
+        )
     return pipeline
 
 
@@ -145,7 +147,7 @@ def _is_ours(pipeline: object) -> bool:
 
 
 def load_predictor(folder: Path, manifest_sha256: str, trusted: Sequence[str]) -> Predictor:
-    """Verify a bundle and load what answers: the ONNX graph where there is one, else the pipeline.
+    """Verify a bundle and load its ONNX graph if it has one, else its pipeline.
 
     Raises
     ------
@@ -161,35 +163,35 @@ def load_predictor(folder: Path, manifest_sha256: str, trusted: Sequence[str]) -
 
 
 def load_pipeline_of(folder: Path, contract: FeatureContract, trusted: Sequence[str]) -> Pipeline:
-    """Load a verified bundle's pipeline and check that it is one of its contract.
+    """Load a verified bundle's pipeline and check that it was trained with the bundle's contract.
 
     Raises
     ------
     BundleError
-        See :func:`load_pipeline`; or it was trained by another contract.
+        See :func:`load_pipeline`; or it was trained with another contract.
     """
     pipeline = load_pipeline(folder, trusted)
     try:
         is_same = bool(FeatureContract.from_dict(pipeline.steps[0][1].contract) == contract)
-    except LOADING_ERRORS:  # what stands in the contract's place may be anything
+    except LOADING_ERRORS:  # a damaged file may have any object here
         is_same = False
     if not is_same:
-        raise BundleError(f"the pipeline in {folder} was trained by another contract than {CONTRACT}; {REMEDY}")
+        raise BundleError(f"the pipeline in {folder} was trained with another contract than {CONTRACT}; {REMEDY}")
     return pipeline
 
 
 def prepared_answers(pipeline: Pipeline, contract: FeatureContract) -> Callable[[pd.DataFrame], Floats]:
-    """Return what answers rows that are prepared already: the pipeline without its first step.
+    """Return a function that predicts prepared rows: the pipeline without its first step.
 
     Raises
     ------
     BundleError
-        It has no further steps.
+        The pipeline has no further steps.
     """
     try:
         return _pipeline_answers(pipeline[1:], contract)
     except LOADING_ERRORS as error:
-        raise BundleError(f"the pipeline has no steps that answer: {first_line(error)}; {REMEDY}") from error
+        raise BundleError(f"the pipeline has no estimator: {first_line(error)}; {REMEDY}") from error
 
 
 def _graph_answers(folder: Path, contract: FeatureContract) -> Callable[[pd.DataFrame], Floats]:
@@ -202,7 +204,7 @@ def _pipeline_answers(pipeline: Pipeline, contract: FeatureContract) -> Callable
         try:
             return predict_output(pipeline, frame, contract)
         except (TrainingError, *LOADING_ERRORS) as error:
-            # Anything: every part is of a trusted type, and any of them may lack what its methods ask for.
+            # Any of these errors: every object is of a trusted type, but its attributes may be missing or wrong.
             raise BundleError(f"the pipeline gives no usable answers: {first_line(error)}") from error
 
     return answers

@@ -1,9 +1,9 @@
-"""Read a bundle and trust nothing in it.
+"""Read a bundle without trusting its content.
 
-Whoever can write where bundles lie could change them. So a bundle is copied into a private folder, every file is
-checked against the manifest, whose own hash the registry or the operational database knows, and only then is it read:
-the contract as plain JSON, the graph by ONNX Runtime, the pipeline by skops with the list of types that stands in our
-code. Nothing is unpickled, no loader that the bundle names is called, no path that it names is followed.
+Bundles may be changed by anyone with write access to the artifact store. So a bundle is copied into a private folder,
+and every file is checked against the manifest, whose own hash is in the registry or the operational database. Only then
+is it read: the contract as plain JSON, the graph by ONNX Runtime, the pipeline by skops with the built-in list of
+trusted types. Nothing is unpickled, no loader that the bundle names is called, no path that it names is followed.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ GRAPH_FACTS = "onnx.json"
 PIPELINE = "model.skops"
 
 MAX_DOCUMENT_BYTES = 16_000_000
-"""Of a JSON document; a manifest or a contract takes kilobytes."""
+"""Largest JSON document; a manifest or a contract takes kilobytes."""
 
 MAX_BUNDLE_BYTES = 8_000_000_000
-"""Of all files together; a stored pipeline alone may have half of that."""
+"""Largest sum of all files; a stored pipeline alone may have half of it."""
 
 MAX_STRANGE_FILES = 1_000
-"""Files too many after which a folder is not looked through any further."""
+"""Number of unexpected files after which the scan of a folder stops."""
 
 FREE_BYTES = 16_000_000
 BYTES_PER_BYTE = 6
-"""What the values of a JSON document may take in memory: so much, and so much per byte."""
+"""Memory that the values of a JSON document may take: a fixed allowance, and so many bytes per byte of text."""
 
-REMEDY = "the files were changed after registration: bring them back from a backup, or train again"
+REMEDY = "the files were changed after registration: restore them from a backup, or train again"
 
 
 @dataclass(frozen=True)
 class BundleFile:
-    """A file as the manifest names it: path inside the bundle, hash, bytes."""
+    """A file in the manifest: path inside the bundle, SHA-256, size in bytes."""
 
     path: str
     sha256: str
@@ -61,16 +61,16 @@ class BundleFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a bundle is made of, and which training run made it.
+    """The files of a bundle, and the training run that wrote it.
 
     Parameters
     ----------
     format
-        Of the manifest.
+        Version of the manifest's format.
     model, run_key, data_version
-        So that no bundle can stand in another's place.
+        Identify the bundle, so that no other bundle can replace it.
     files
-        All but the manifest itself.
+        All files except the manifest itself.
     """
 
     format: Literal[1]
@@ -81,24 +81,24 @@ class Manifest:
 
     @property
     def by_path(self) -> dict[str, BundleFile]:
-        """Files by their paths."""
+        """Files by path."""
         return {file.path: file for file in self.files}
 
 
 def verified(folder: Path, manifest_sha256: str) -> Manifest:
-    """Check that a folder holds exactly the files of a bundle, byte for byte.
+    """Check that a folder contains exactly the files of a bundle, byte for byte.
 
-    The folder must be private: what is checked here is read later.
+    The folder must be private: the files are read after this check.
 
     Parameters
     ----------
     manifest_sha256
-        Hash of the manifest, from a place that whoever wrote the folder cannot write to.
+        Hash of the manifest, from a source that the writer of the folder cannot change.
 
     Raises
     ------
     BundleError
-        A file is missing, changed, or one too many; a link stands in a file's place; the manifest is another one.
+        A file is missing, changed, unexpected or a link; or the manifest is another one.
     """
     manifest = read_manifest(folder, manifest_sha256)
     wanted = manifest.by_path
@@ -107,7 +107,7 @@ def verified(folder: Path, manifest_sha256: str) -> Manifest:
         raise BundleError(f"the bundle in {folder} lacks {_listed(missing)}; {REMEDY}")
     if strange := sorted(found - wanted.keys()):
         raise BundleError(
-            f"the bundle in {folder} holds files its manifest does not name: {_listed(strange)}; {REMEDY}"
+            f"the bundle in {folder} contains files that its manifest does not list: {_listed(strange)}; {REMEDY}"
         )
     for file in manifest.files:
         _check(folder, file)
@@ -115,12 +115,12 @@ def verified(folder: Path, manifest_sha256: str) -> Manifest:
 
 
 def read_manifest(folder: Path, manifest_sha256: str) -> Manifest:
-    """Read a bundle's manifest and nothing else.
+    """Read a bundle's manifest only.
 
     Raises
     ------
     BundleError
-        It is not the expected one, or not one that this version of Perennial reads.
+        It is not the expected manifest, or this version of Perennial cannot read it.
     """
     content = read_document(folder, MANIFEST)
     digest = hashlib.sha256(content).hexdigest()
@@ -137,7 +137,8 @@ def read_manifest(folder: Path, manifest_sha256: str) -> Manifest:
         raise BundleError(f"the manifest in {folder} names a file twice; {REMEDY}")
     if (size := sum(abs(file.size) for file in manifest.files)) > MAX_BUNDLE_BYTES:
         raise BundleError(
-            f"the manifest in {folder} names files of {size:,} bytes, at most {MAX_BUNDLE_BYTES:,} are read; {REMEDY}"
+            f"expected files of at most {MAX_BUNDLE_BYTES:,} bytes in all, found {size:,} in the manifest in {folder}; "
+            f"{REMEDY}"
         )
     return manifest
 
@@ -148,7 +149,7 @@ def read_document(folder: Path, name: str) -> bytes:
     Raises
     ------
     BundleError
-        It is not there, is no file, or is too large for one, or would be once it is read.
+        It is missing, not a regular file, or too large on disk or in memory.
     """
     path = folder / name
     try:
@@ -157,13 +158,13 @@ def read_document(folder: Path, name: str) -> bytes:
         if path.is_symlink() or not path.is_file():
             raise BundleError(f"the bundle in {folder} has no file {name}; {REMEDY}")
         if (size := path.stat().st_size) > MAX_DOCUMENT_BYTES:
-            raise BundleError(f"{path} has {size:,} bytes, at most {MAX_DOCUMENT_BYTES:,} are read; {REMEDY}")
+            raise BundleError(f"expected at most {MAX_DOCUMENT_BYTES:,} bytes in {path}, found {size:,}; {REMEDY}")
         content = path.read_bytes()
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error}; {REMEDY}") from error
     values, most = values_bytes(content), FREE_BYTES + BYTES_PER_BYTE * len(content)
     if values > most or text_bytes(content) > MAX_DOCUMENT_BYTES:
-        raise BundleError(f"{path} has {len(content):,} bytes, and reading it would take too much; {REMEDY}")
+        raise BundleError(f"{path} has {len(content):,} bytes, and parsing it would take too much memory; {REMEDY}")
     return content
 
 
@@ -173,14 +174,14 @@ def load_contract(folder: Path) -> FeatureContract:
     Raises
     ------
     BundleError
-        It is not a contract.
+        The document is not a valid contract.
     """
     return _parsed(read_document(folder, CONTRACT), FeatureContract, folder / CONTRACT)
 
 
 @dataclass(frozen=True)
 class GraphFacts:
-    """What the export wrote about the graph, see ``tasks.train.onnx_export.OnnxResult``."""
+    """The export's description of the graph, see ``tasks.train.onnx_export.OnnxResult``."""
 
     kept: Literal[True]
     inputs: tuple[str, ...]
@@ -196,14 +197,17 @@ def load_graph(folder: Path, contract: FeatureContract) -> Graph:
     Raises
     ------
     BundleError
-        It does not run, or takes other columns than the contract.
+        It does not run, or takes other columns than those of the contract.
     """
     facts = _parsed(read_document(folder, GRAPH_FACTS), GraphFacts, folder / GRAPH_FACTS)
     graph = _graph(folder / GRAPH)
     if graph.inputs != facts.inputs or graph.outputs[-1:] != (facts.output,):
-        raise BundleError(f"the graph in {folder} has other inputs and outputs than {GRAPH_FACTS} says; {REMEDY}")
+        raise BundleError(f"the graph in {folder} has other inputs or outputs than {GRAPH_FACTS} lists; {REMEDY}")
     if len(graph.inputs) != len(contract.prepared_columns):
-        raise BundleError(f"the graph in {folder} takes other columns than {CONTRACT} says; {REMEDY}")
+        raise BundleError(
+            f"expected a graph with {len(contract.prepared_columns)} inputs in {folder}, one per column of {CONTRACT}, "
+            f"found {len(graph.inputs)}; {REMEDY}"
+        )
     return graph
 
 
@@ -216,7 +220,7 @@ def _graph(path: Path) -> Graph:
 
 
 def _names(folder: Path, wanted: Set[str]) -> Iterator[str]:
-    """Paths of all files, refusing what is neither file nor a folder of wanted files; links are not followed."""
+    """Yield the paths of all files; refuse links, devices and folders without expected files."""
     folders = {str(parent) for path in wanted for parent in PurePosixPath(path).parents}
     pending = [folder]
     while pending:
@@ -268,8 +272,8 @@ def _parsed(content: bytes, kind: type[Document], path: Path) -> Document:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise BundleError(
-            f"{path} is not what this version of Perennial reads: {place + ': ' if place else ''}{first['msg']}; "
-            "read it with the version that wrote it, or train again"
+            f"{path} has a format that this version of Perennial does not read: {place + ': ' if place else ''}"
+            f"{first['msg']}; use the version that wrote it, or train again"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Write the answer to a request, by types that are compiled from a contract once."""
+"""Encode the answers to requests, with types that are compiled once per feature contract."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AnswerWriter:
     Parameters
     ----------
     model
-        Whose name, version and classes stand in them.
+        The version that answers; its name, version number and classes appear in the answers.
     """
 
     def __init__(self, model: ServedModel) -> None:
@@ -33,9 +33,9 @@ class AnswerWriter:
         Parameters
         ----------
         request_id
-            The first prediction's; the others' follow from it.
+            Id of the first prediction; the other ids follow from it.
         answers
-            Probabilities in the order of the classes, or values.
+            Per row, probabilities in the order of the classes, or a value.
         """
         predictions = [self._prediction(prediction_id(request_id, place), one) for place, one in enumerate(answers)]
         return self._encode(_Answer(*self._about, predictions))
@@ -54,11 +54,11 @@ class _Answer(msgspec.Struct):
 
 
 def _of_classes(classes: Sequence[str]) -> Callable[[str, Sequence[float]], Any]:
-    """Return what makes a prediction of probabilities: an object with a field for each class costs half a dict."""
+    """Return a function that builds a prediction: a struct with a field per class takes half the time of a dict."""
     fields: list[Any] = [(f"c{place}", float, msgspec.field(name=name)) for place, name in enumerate(classes)]
     try:
         probabilities = msgspec.defstruct("Probabilities", fields, gc=False)
-    except ValueError:  # a name that no field may have
+    except ValueError:  # a class name that is not allowed as a field name
         return lambda prediction, answer: {
             "id": prediction,
             "probabilities": dict(zip(classes, answer, strict=True)),

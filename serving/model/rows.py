@@ -1,4 +1,4 @@
-"""Read the rows of a request into columns, by types that are compiled from a contract once."""
+"""Parse the rows of a request into columns, with types that are compiled once per feature contract."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from core.feature_contract import DATE_PARTS, MISSING, FeatureContract
 from serving.problems import FieldError, Problem
 
 MAX_NUMBER = float(np.finfo(np.float32).max)
-"""Models compute in single precision; a larger number would become infinite."""
+"""Models compute in single precision; a larger number would become infinity."""
 
 MAX_TEXT = 1024
-"""Characters of a category."""
+"""Most characters of a categorical value."""
 
 MAX_KEY = 255
-"""Characters of an entity's key."""
+"""Most characters of an entity's key."""
 
 KEY_NUMBERS = (-9 * 10**18, 9 * 10**18)
-"""Least and greatest number that is a key: fits 64 bits, and is the same read as a float. Longer ones are texts."""
+"""Smallest and largest numeric key: within 64 bits, and exact also as a float. Send longer keys as strings."""
 
 MAX_SHOWN = 500
-"""Characters of a name or an explanation that an answer repeats."""
+"""Most characters of a client's name or text that an answer repeats."""
 
 Kind = Literal["numeric", "boolean", "dates", "categorical"]
 Column = npt.NDArray[Any]
@@ -40,7 +40,7 @@ Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 Date = Annotated[str, msgspec.Meta(max_length=40)]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY)]
 KeyNumber = Annotated[int, msgspec.Meta(ge=KEY_NUMBERS[0], le=KEY_NUMBERS[1])]
-# 7.0 is an integer, says JSON Schema, and what a column of numbers becomes that has gaps.
+# JSON Schema counts 7.0 as an integer, and pandas turns an integer column with missing values into floats.
 KeyFloat = Annotated[float, msgspec.Meta(ge=KEY_NUMBERS[0], le=KEY_NUMBERS[1])]
 
 TYPES: dict[Kind, Any] = {
@@ -56,12 +56,11 @@ _DATE_PARTS = {
     "weekday": lambda moment: moment.weekday(),
     "hour": lambda moment: moment.hour,
 }
-_DATES = "a date of ISO 8601 without a zone, of the years 1678 to 2261"
+_DATES = "an ISO 8601 date without a time zone, of the years 1678 to 2261"
 _OF_ROW = re.compile(r"(.*) - at `\$\.rows\[(\d+)\](?:\.(.*))?`", re.DOTALL)
 _NAMED = re.compile(r"(?:unknown|required) field `(.*)`$", re.DOTALL)
 
-# msgspec takes no field whose name would be escaped in JSON. Such names are read under others, in characters that are
-# nobody's (the private use area).
+# msgspec refuses field names that JSON would escape. Their special characters are mapped to Unicode's private use area.
 _ALIASES = {ord(character): 0xE000 + ord(character) for character in ('"', "\\", *map(chr, range(0x20)))}
 _NAMES = {alias: character for character, alias in _ALIASES.items()}
 
@@ -73,13 +72,13 @@ class Rows:
     Parameters
     ----------
     n
-        How many.
+        Number of rows.
     columns
         The contract's prepared columns, shape (n, 1) each: float32, then object (str).
     keys
-        Of the rows' entities; None where no row names one.
+        Entity keys of the rows; None if no row has one.
     content
-        JSON list of the rows as they were read.
+        JSON list of the parsed rows.
     """
 
     n: int
@@ -89,16 +88,17 @@ class Rows:
 
 
 class RowReader:
-    """Reads ``{"rows": [{column: value, …}, …]}``.
+    """Parses ``{"rows": [{column: value, …}, …]}``.
 
-    Every column of the contract must be there, any value may be null. The key's column may be there; no other may.
+    Every column of the contract is required, and any value may be null. The key column is optional; any other column
+    is an error.
 
     Parameters
     ----------
     contract
-        Names the columns.
+        Names and kinds of the columns.
     max_rows
-        Rows that a request may hold.
+        Most rows of a request.
     """
 
     def __init__(self, contract: FeatureContract, max_rows: int) -> None:
@@ -124,12 +124,12 @@ class RowReader:
         self._n_columns = len(columns)
 
     def read(self, body: bytes | bytearray) -> Rows:
-        """Read a request's body.
+        """Parse a request's body.
 
         Raises
         ------
         Problem
-            It is no JSON, or not the rows that the contract describes; the field is named.
+            It is not JSON, or a field does not match the contract; the problem names the field.
         """
         try:
             rows = self._decode(body).rows
@@ -186,7 +186,7 @@ class RowReader:
         name = self._contract.key or ""
         if isinstance(value, float):
             if not value.is_integer():
-                raise _problem(FieldError(name, "expected a text or an integer", _pointer(row, name)))
+                raise _problem(FieldError(name, f"expected a string or an integer, found {value}", _pointer(row, name)))
             value = int(value)
         key = str(value)
         if "\0" in key:
@@ -195,7 +195,7 @@ class RowReader:
 
 
 def _invalid(message: str) -> Problem:
-    """Turn a message of msgspec, ``what - at `$.rows[0].age```, into a field's error."""
+    """Convert a message of msgspec, ``what - at `$.rows[0].age```, into the error of a field."""
     message = message.translate(_NAMES)
     of_row = _OF_ROW.fullmatch(message)
     what = of_row[1] if of_row else message.rpartition(" - at `$")[0] or message
@@ -207,7 +207,7 @@ def _invalid(message: str) -> Problem:
 
 
 def _not_json(body: bytes | bytearray, error: Exception) -> Problem:
-    """Name the field that holds NaN or an infinity: no JSON, but what Python and others write for it."""
+    """Return the problem of a body that is not JSON; name a field with NaN or infinity, which some libraries write."""
     try:
         rows = json.loads(body)["rows"]
         places = ((place, name, value) for place, row in enumerate(rows) for name, value in row.items())
@@ -226,7 +226,7 @@ def _problem(error: FieldError) -> Problem:
 
 
 def _shown(text: str) -> str:
-    """Shorten what a client may have made up, and escape what is no character."""
+    """Shorten a text that may come from the client, and escape lone surrogates."""
     return text.encode("utf-8", "backslashreplace").decode()[:MAX_SHOWN]
 
 
@@ -235,7 +235,7 @@ def _named(name: str, **more: Any) -> Any:
 
 
 def _renamed(content: Any, names: dict[int, int]) -> Any:
-    """Translate the names of a body's rows, or of a row's fields."""
+    """Translate the field names of a row, or of all rows of a body."""
     if not isinstance(content, dict):
         return content
     if isinstance(content.get("rows"), list):

@@ -1,4 +1,4 @@
-"""A model as the service holds it: everything that a request needs, made once when its bundle is loaded."""
+"""A served model: everything that a request needs, built once when the bundle is loaded."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from serving.problems import FieldError, Problem
 EXAMPLE = "input_example.json"
 PROFILE = "profile.json"
 MAX_INLINE_ROWS = 200
-"""Rows up to which a graph is asked on the event loop: a thread costs more than the answer, health waits 1 ms."""
+"""Most rows that a graph computes on the event loop: a thread would cost more, and other requests wait only 1 ms."""
 
 MAX_CLASSES = 10_000
 MAX_EDGES = 1_000
-"""Each class and each edge is a time series in every worker's metrics."""
+"""Bounds, because each class and each edge is a time series in every worker's metrics."""
 
 EDGE_TOLERANCE = 1e-5
-"""How much less than an edge, relative to it, a score may be and still lie on it."""
+"""Relative tolerance by which a score below an edge still counts as on the edge."""
 
 Answers = Callable[[list[Column]], npt.NDArray[Any]]
 
@@ -43,19 +43,19 @@ class ServedModel:
     Parameters
     ----------
     name, version, variant
-        What it is in answers, log and metrics.
+        Identify the version in answers, log and metrics.
     manifest, contract
-        Of its bundle.
+        Manifest and feature contract of its bundle.
     kind
-        ``onnx`` or ``skops``: what computes the answers.
+        Runtime that computes the answers: ``onnx`` or ``skops``.
     reader
-        Of requests' rows.
+        Parser of the requests' rows.
     edges
-        Of the bins that the distribution of predictions is told in: deciles of the reference's predictions.
+        Edges of the bins in the metric of predictions: deciles of the reference's predictions.
     examples
-        Rows that it can be asked, as a request brings them.
+        Example rows, in the form of a request.
     profile
-        How the training rows were distributed, see :mod:`core.drift.profile`; empty where the bundle does not tell.
+        Distribution of the training rows, see :mod:`core.drift.profile`; empty if the bundle has none.
     """
 
     name: str
@@ -72,12 +72,12 @@ class ServedModel:
     _queue: Batcher | None = field(repr=False)
 
     async def answer(self, n: int, columns: list[Column]) -> list[Any]:
-        """Answer rows: lists of probabilities in the order of the contract's classes, or numbers.
+        """Compute the answers to n rows: lists of probabilities in the order of the contract's classes, or numbers.
 
         Raises
         ------
         Problem
-            The model fails, or has no finite answer to a row.
+            The model fails, or its answer to a row is not finite.
         """
         try:
             if self._queue is not None:
@@ -95,11 +95,11 @@ class ServedModel:
         return answers
 
     def bin_of(self, answer: Any) -> int:
-        """Bin of an answer's score: probability of the positive class, number, or place of the likeliest class."""
+        """Bin of an answer's score: the positive class's probability, the number, or the most likely class's index."""
         if len(self.contract.classes) > 2:
             return int(max(range(len(answer)), key=answer.__getitem__))
         score = answer[1] if self.contract.classes else answer
-        # Edges are predictions of the reference, in double precision; a graph's answer may lie just below the same one.
+        # Edges are predictions in double precision; the graph's answer to the same row may be slightly smaller.
         return bisect_right(self.edges, score + EDGE_TOLERANCE * abs(score))
 
     @property
@@ -111,16 +111,16 @@ class ServedModel:
 
 
 class Batcher:
-    """Answers the requests that wait together in one call, on a thread: for models whose cost is the call, not the row.
+    """Answers waiting requests together in one call on a thread, for models with a high cost per call.
 
-    While a call runs, what arrives is collected; nothing waits for more to come.
+    While a call runs, new requests are collected. A request never waits for others to arrive.
 
     Parameters
     ----------
     answers
-        What answers columns.
+        Function from columns to answers.
     max_rows
-        Rows in one call, unless one request alone has more.
+        Most rows in one call, unless a single request has more.
     """
 
     def __init__(self, answers: Answers, max_rows: int = 1000) -> None:
@@ -130,7 +130,7 @@ class Batcher:
         self._running: asyncio.Task[None] | None = None
 
     async def answer(self, n: int, columns: list[Column]) -> npt.NDArray[Any]:
-        """Answer n rows, with those of others."""
+        """Compute the answers to n rows, together with other requests."""
         future: asyncio.Future[npt.NDArray[Any]] = asyncio.get_running_loop().create_future()
         self._waiting.append((n, columns, future))
         if self._running is None:
@@ -141,7 +141,7 @@ class Batcher:
         try:
             while taken := self._take():
                 columns = [np.concatenate(parts) for parts in zip(*(part[1] for part in taken), strict=True)]
-                # Whatever is raised is for those who wait, and none of them may wait in vain.
+                # Every exception goes to the waiting requests: otherwise they would wait for ever.
                 call = asyncio.to_thread(self._answers, columns)
                 found = (await asyncio.gather(call, return_exceptions=True))[0]
                 _settle(taken, found)
@@ -149,7 +149,7 @@ class Batcher:
             self._running = None
 
     def _take(self) -> list[tuple[int, list[Column], asyncio.Future[npt.NDArray[Any]]]]:
-        # Who gave up waiting is not answered.
+        # Cancelled requests are dropped.
         self._waiting = [part for part in self._waiting if not part[2].done()]
         total, count = 0, 0
         for n, _, _ in self._waiting:
@@ -162,7 +162,7 @@ class Batcher:
 
 def _unanswerable(found: npt.NDArray[Any]) -> Problem:
     place = int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0])
-    detail = f"the model has no finite answer to row {place}; its values may be too extreme"
+    detail = f"the model's answer to row {place} is not finite; the row's values may be too extreme"
     return Problem("invalid-request", detail, errors=(FieldError("rows", detail, f"/rows/{place}"),))
 
 
@@ -191,16 +191,16 @@ def load_model(
     variant: Variant = "champion",
     max_rows: int = 1000,
 ) -> ServedModel:
-    """Verify a bundle in a private folder, load what answers, and let it answer its own examples once.
+    """Verify a bundle in a private folder, load its graph or pipeline, and compute its own examples once.
 
     Raises
     ------
     BundleError
-        It is not what was registered, is another model's, or does not answer its examples.
+        It is not what was registered, belongs to another model, or does not answer its examples.
     """
     manifest = verified(folder, manifest_sha256)
     if manifest.model != name:
-        raise BundleError(f"the bundle in {folder} is that of {manifest.model!r}, expected {name!r}")
+        raise BundleError(f"expected a bundle of {name!r} in {folder}, found one of {manifest.model!r}")
     contract = load_contract(folder)
     kind: Runtime = "onnx" if GRAPH in manifest.by_path else "skops"
     answers = load_graph(folder, contract).answer if kind == "onnx" else _pipeline_answers(folder, contract, trusted)
@@ -225,7 +225,7 @@ def load_model(
 
 
 def _pipeline_answers(folder: Path, contract: FeatureContract, trusted: Sequence[str]) -> Answers:
-    # pandas and scikit-learn are imported by those who serve such a model, and by nobody else.
+    # pandas and scikit-learn are imported only by workers that serve such a model.
     import pandas as pd
 
     from serving.bundle.predictor import load_pipeline_of, prepared_answers
@@ -239,18 +239,23 @@ def _pipeline_answers(folder: Path, contract: FeatureContract, trusted: Sequence
 
 def _reader(contract: FeatureContract, max_rows: int) -> RowReader:
     if len(contract.classes) > MAX_CLASSES:
-        raise BundleError(f"the contract has {len(contract.classes):,} classes, at most {MAX_CLASSES:,} are served")
+        raise BundleError(
+            f"expected at most {MAX_CLASSES:,} classes, found {len(contract.classes):,} in the contract; "
+            "merge rare classes and train again"
+        )
     try:
         return RowReader(contract, max_rows)
     except (TypeError, ValueError) as error:
-        raise BundleError(f"no rows can be read by the bundle's contract: {error}; train again") from error
+        raise BundleError(f"the bundle's contract is not usable for requests: {error}; train again") from error
 
 
 def _warm_up(model: ServedModel) -> None:
     try:
         rows = model.reader.read(json.dumps({"rows": list(model.examples)}).encode())
     except Problem as problem:
-        raise BundleError(f"the bundle's own example is not of its contract: {problem.detail}; train again") from None
+        raise BundleError(
+            f"the bundle's own example does not match its contract: {problem.detail}; train again"
+        ) from None
     found = model._answers(rows.columns)
     if found.size != rows.n * (len(model.contract.classes) or 1) or not np.isfinite(found).all():
         raise BundleError(
@@ -260,14 +265,14 @@ def _warm_up(model: ServedModel) -> None:
 
 def _examples(folder: Path, manifest: Manifest) -> tuple[dict[str, Any], ...]:
     if EXAMPLE not in manifest.by_path:
-        raise BundleError(f"the bundle has no {EXAMPLE}, so nothing shows that it answers: train again")
+        raise BundleError(f"the bundle has no {EXAMPLE}, which is needed to test the model; train again")
     table = _json(folder, EXAMPLE)
     try:
         return tuple(
             {name: _plain(value) for name, value in zip(table["columns"], row, strict=True)} for row in table["data"]
         )
     except (LookupError, TypeError, ValueError) as error:
-        raise BundleError(f"{folder / EXAMPLE} is no table of rows ({error!r}); train again") from error
+        raise BundleError(f"{folder / EXAMPLE} is not a table of rows ({error!r}); train again") from error
 
 
 def _plain(value: Any) -> Any:
@@ -277,16 +282,16 @@ def _plain(value: Any) -> Any:
 def _edges(profile: dict[str, Any]) -> tuple[float, ...]:
     prediction = profile.get("prediction") or {}
     edges = prediction.get("edges", ()) if isinstance(prediction, dict) else None
-    # A classifier's profile has levels, and no edges.
+    # A classifier's profile has levels instead of edges.
     if isinstance(edges, list | tuple) and len(edges) <= MAX_EDGES and all(map(_is_finite, edges)):
         return tuple(edges)
-    raise BundleError(f"{PROFILE} of the bundle holds no usable edges of predictions; train again")
+    raise BundleError(f"{PROFILE} of the bundle has no usable edges of predictions; train again")
 
 
 def _is_finite(edge: object) -> bool:
     try:
         return isinstance(edge, float | int) and math.isfinite(edge)
-    except OverflowError:  # an integer beyond all numbers
+    except OverflowError:  # an integer too large for a float
         return False
 
 
@@ -296,5 +301,5 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{folder / name} is not JSON: {error}; train again") from error
     if not isinstance(content, dict):
-        raise BundleError(f"{folder / name} is not what training writes; train again")
+        raise BundleError(f"{folder / name} is not a JSON object; train again")
     return content

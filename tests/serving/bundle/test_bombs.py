@@ -90,7 +90,7 @@ def test_a_manifest_of_more_than_a_disk_holds_is_refused(tmp_path: Path, graph_b
     folder = copied(graph_bundle, tmp_path)
     content = json.loads((folder / MANIFEST).read_text())
     content["files"].append({"path": "hole", "sha256": "0" * 64, "size": 1 << 40})
-    with pytest.raises(BundleError, match="at most 8,000,000,000 are read"):
+    with pytest.raises(BundleError, match="at most 8,000,000,000 bytes"):
         read_manifest(folder, write_manifest(folder, json.dumps(content)))
 
 

@@ -51,7 +51,7 @@ def test_neighbours_are_served_by_their_pipeline(tmp_path: Path) -> None:
     """Their graph is a loop over rows, and loops are not loaded; the reason says so."""
     result, *_ = export(KNeighborsClassifier(), tmp_path)
     assert result.path is None
-    assert "it holds an operator 'Scan', which no export writes" in str(result.reason)
+    assert "it contains an operator 'Scan', which no export writes" in str(result.reason)
 
 
 def test_a_graph_cut_anywhere_is_refused(graph_bundle: Bundle) -> None:
@@ -65,16 +65,16 @@ def test_a_graph_cut_anywhere_is_refused(graph_bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda content: content + b"\x3a\x00", "it holds 'graph' twice"),
-        (lambda content: content + b"\x08\x0a", "it holds 'ir_version' twice"),
-        (lambda content: content + b"\x38\x01", "a field 7 of type 0"),
-        (lambda content: content + b"\x0b\x0c", "a field 1 of type 3"),
-        (lambda content: content + b"\x9a\x06\x00", "a field 99 of type 2"),
-        (lambda content: content + b"\xff" * 12, "cut short"),
-        (lambda _: b"\x08\x0a", "it holds no graph"),
+        (lambda content: content + b"\x3a\x00", "it contains 'graph' twice"),
+        (lambda content: content + b"\x08\x0a", "it contains 'ir_version' twice"),
+        (lambda content: content + b"\x38\x01", "an unexpected field 7 of wire type 0"),
+        (lambda content: content + b"\x0b\x0c", "an unexpected field 1 of wire type 3"),
+        (lambda content: content + b"\x9a\x06\x00", "an unexpected field 99 of wire type 2"),
+        (lambda content: content + b"\xff" * 12, "truncated"),
+        (lambda _: b"\x08\x0a", "it contains no graph"),
         (lambda _: b"\x3a\x04\x0a\x02\x22\x00", "an operator ''"),
         (lambda _: b"\x3a\x07\x0a\x05\x22\x03\xff\xfe\xfd", "decode"),
-        (lambda _: bytes(200_000_001), "at most 200,000,000 are read"),
+        (lambda _: bytes(200_000_001), "at most 200,000,000 bytes"),
     ],
 )
 def test_what_two_readers_could_read_differently_is_refused(
