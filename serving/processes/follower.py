@@ -1,6 +1,6 @@
-"""Follow who is champion: bring its bundle here, check it, and tell the workers.
+"""Follow the champions: fetch and check their bundles, and publish the state to the workers.
 
-Runs beside the workers, not in them: while it fetches, or waits for a database that is away, they answer.
+It runs in the supervisor, not in a worker: the workers answer while it fetches or waits for an unavailable database.
 """
 
 from __future__ import annotations
@@ -42,29 +42,29 @@ from store.predictions import delete_before
 _logger = logging.getLogger("perennial.follower")
 
 KEPT_BUNDLES = 5
-"""Of a model: a rollback finds the version before without fetching it again."""
+"""Local bundles per model, so that a rollback need not fetch the version before again."""
 
 FETCH_SECONDS = 300
 RETRY_SECONDS = 15.0
-"""Between two attempts at a bundle that could not be brought."""
+"""Pause between two attempts to fetch a bundle."""
 
 PRUNE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A bundle to bring.
+    """A bundle to fetch.
 
     Parameters
     ----------
     model, version
-        Which.
+        The registered version.
     manifest
-        SHA-256 of its manifest as the gate judged it; None where it was never judged, and the registry's word counts.
+        SHA-256 of the manifest that the gate judged; None: it was never judged, and the registry's hash counts.
     folder
-        Where to put it, under the name of its manifest's hash.
+        Folder for the bundle, which gets its manifest's hash as its name.
     trusted
-        Types its pipeline may hold.
+        Types that its pipeline may contain.
     """
 
     model: str
@@ -75,26 +75,27 @@ class Wanted:
 
 
 class Fetch:
-    """Brings bundles by a process of its own, which may import MLflow and may die of what it reads.
+    """Fetches bundles in a separate process, which may import MLflow, and whose crash does not end the service.
 
     Parameters
     ----------
     command
-        Reads a :class:`Wanted` as a line of JSON and prints ``{"manifest": …}``, or ``{"error": …, "kind": …}``.
+        Command that reads a :class:`Wanted` as a line of JSON and prints ``{"manifest": …}``, or
+        ``{"error": …, "kind": …}``.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = command
 
     def __call__(self, wanted: Wanted) -> str:
-        """Bring a bundle and return its manifest's hash.
+        """Fetch a bundle and return its manifest's hash.
 
         Raises
         ------
         BundleError
-            It is not what was registered, or does not load.
+            It is not what was registered, or cannot be loaded.
         StorageError
-            MLflow or the artifact store is away; or the process died.
+            MLflow or the artifact store is unavailable, or the process crashed.
         """
         question = json.dumps(vars(wanted))
         try:
@@ -106,7 +107,9 @@ class Fetch:
             raise StorageError(f"the bundle cannot be fetched: {error}") from error
         except (ValueError, IndexError):
             last = done.stderr.strip().splitlines()[-1:] or ["it printed nothing"]
-            raise StorageError(f"the process that fetches bundles broke off ({done.returncode}): {last[0]}") from None
+            raise StorageError(
+                f"the process that fetches bundles ended without a result (exit code {done.returncode}): {last[0]}"
+            ) from None
         if "error" in answer:
             raise (BundleError if answer["kind"] == "bundle" else StorageError)(answer["error"])
         return str(answer["manifest"])
@@ -118,15 +121,15 @@ class Follower:
     Parameters
     ----------
     settings, serving
-        Where things lie, and which models to serve.
+        Settings of the project and of the service.
     instance
         Folder of the state.
     bundles
         Folder of the private copies.
     fetch
-        Brings a bundle; raises what :class:`Fetch` does.
+        Fetches a bundle; raises the same errors as :class:`Fetch`.
     failed
-        Told the model and the kind of failure, ``bundle`` or ``storage``, each time a champion cannot be brought.
+        Called with the model and the kind of failure, ``bundle`` or ``storage``, when a champion cannot be fetched.
     """
 
     def __init__(
@@ -156,7 +159,7 @@ class Follower:
         while not stop.is_set():
             try:
                 self.look()
-            except Exception as error:  # noqa: BLE001 - the edge of a thread that must go on: it is told, and tried again
+            except Exception as error:  # noqa: BLE001 - the edge of a thread that must not end: logged and retried
                 if not self._away or not isinstance(error, PerennialError):
                     _logger.warning("cannot read the champions: %s; retrying", error)
                 self._away, self._engine = True, None
@@ -239,7 +242,7 @@ class Follower:
         folder.touch()
         manifest = verified(folder, judged)
         if manifest.model != champion.model:
-            raise BundleError(f"the bundle of {champion.model!r} is that of {manifest.model!r}")
+            raise BundleError(f"expected a bundle of {champion.model!r}, found one of {manifest.model!r}")
         _forget_old(home)
         _logger.info("version %d of %r is ready to be served", champion.version, champion.model)
         return ModelState(

@@ -158,7 +158,7 @@ class Supervisor:
         from serving.processes.follower import Fetch, Follower
 
         metrics = self._metrics
-        assert metrics is not None  # noqa: S101 - made before the thread
+        assert metrics is not None  # noqa: S101 - created before the thread starts
         Follower(
             self._settings,
             self._serving,
@@ -303,5 +303,5 @@ def _environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES) or name.lower().endswith("_proxy")
     }
-    # Many small answers: threads of a library would only get in each other's way.
+    # Each worker computes many small answers: library threads would only compete with the other workers.
     return {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **passed_on}

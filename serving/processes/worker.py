@@ -176,7 +176,7 @@ async def _beat(path: Path) -> None:
 
 def _end_with(descriptor: int) -> None:
     """End this process gracefully when the descriptor is closed."""
-    # Not by sys.stdin: a thread that waits in it holds its lock, and the interpreter could not exit.
+    # Not with sys.stdin: a thread that waits in it holds its lock, and the interpreter could not exit.
     while os.read(descriptor, 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

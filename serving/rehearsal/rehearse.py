@@ -1,7 +1,7 @@
-"""Rehearse the serving of a bundle in this process: load it, ask it what training asked, and take the time.
+"""Rehearse the serving of a bundle in this process: load it, predict its stored rows, and measure the latency.
 
-``python -m serving.rehearsal.rehearse`` reads one line of JSON, a :class:`Question`, and prints one, a
-:class:`core.gate.decision.ServingVerdict`. A bundle that cannot be served is an answer, not an error.
+``python -m serving.rehearsal.rehearse`` reads one line of JSON, a :class:`Question`, and prints one line of JSON, a
+:class:`core.gate.decision.ServingVerdict`. A bundle that cannot be served gives a verdict, not an error.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ RUNTIMES = {"onnx": "ONNX Runtime", "skops": "the stored pipeline"}
 
 @dataclass(frozen=True)
 class Question:
-    """What to rehearse, see :func:`rehearse`."""
+    """The parameters of :func:`rehearse`."""
 
     folder: Path
     manifest: str
@@ -46,18 +46,18 @@ class Question:
 
 
 def rehearse(folder: Path, manifest_sha256: str, trusted: Sequence[str], max_latency_ms: float) -> ServingVerdict:
-    """Load a bundle as serving does, and compare its answers with those of the training pipeline.
+    """Load a bundle as the service does, and compare its answers with those of the training pipeline.
 
     Parameters
     ----------
     folder
         A private copy of the bundle.
     manifest_sha256
-        Hash of its manifest as it was registered.
+        Registered hash of its manifest.
     trusted
-        Types the stored pipeline may hold.
+        Types that the stored pipeline may contain.
     max_latency_ms
-        Bound of the 95th percentile of the time that one row takes, in milliseconds.
+        Bound of the 95th percentile of the latency of one row, in milliseconds.
     """
     kind = ""
     try:
@@ -85,22 +85,22 @@ def rehearse(folder: Path, manifest_sha256: str, trusted: Sequence[str], max_lat
 
 
 def load_rehearsal(folder: Path, contract: FeatureContract) -> tuple[pd.DataFrame, Floats]:
-    """Read the rows a bundle brings along and the training pipeline's answers, (n, k) or (n,).
+    """Read a bundle's rehearsal rows and the training pipeline's answers, (n, k) or (n,).
 
     Raises
     ------
     BundleError
-        There are none, too many, or they are not of the contract's columns.
+        There are none or too many, or their columns do not match the contract.
     """
     path = folder / REHEARSAL
     if not path.is_file():
-        raise BundleError(f"the bundle has no {REHEARSAL}, so nothing says what it should answer: train again")
+        raise BundleError(f"the bundle has no {REHEARSAL} with the expected answers; train again")
     try:
         with parquet.ParquetFile(path) as file:
-            # Counted before they are read: a small file can announce millions.
+            # The rows are counted before they are read: a small file can contain millions.
             n_rows, most = file.metadata.num_rows, 2 * MAX_REHEARSAL_ROWS
             if not 0 < n_rows <= most:
-                raise BundleError(f"{path} holds {n_rows:,} rows, expected 1 to {most:,}: train again")
+                raise BundleError(f"expected 1 to {most:,} rows in {path}, found {n_rows:,}; train again")
             table = file.read().cast(_schema(contract))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise BundleError(f"{path} does not hold the contract's columns and answers: {error}; train again") from error
@@ -119,7 +119,7 @@ def _schema(contract: FeatureContract) -> pa.Schema:
 
 
 def _latencies_ms(predictor: Predictor, rows: pd.DataFrame) -> list[float]:
-    """Time single rows; a model that is far too slow is not timed for minutes."""
+    """Measure the latency of single rows; stop early for a model that is far too slow."""
     latencies: list[float] = []
     while len(latencies) < N_TIMED and sum(latencies) < 1000 * MAX_TIMED_SECONDS:
         row = rows.iloc[[len(latencies) % len(rows)]]
@@ -146,9 +146,10 @@ def _time_sentence(p50_ms: float, p95_ms: float, max_latency_ms: float) -> str:
 
 
 def main() -> None:
-    """Rehearse the bundle that a line of JSON on standard input asks for, and print the verdict; end where none comes.
+    """Read a question as a line of JSON from standard input, rehearse the bundle, and print the verdict.
 
-    Everything is imported by then: whoever starts this process early waits for the rehearsal alone.
+    Without a line the process ends. It imports everything before it reads, so that a caller who starts it early waits
+    only for the rehearsal.
     """
     asked = sys.stdin.readline()
     if asked:

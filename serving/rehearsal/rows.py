@@ -1,4 +1,4 @@
-"""Rows as a request brings them: JSON, checked against the contract value by value."""
+"""Parse rows from JSON, and check each value against the feature contract."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from core.feature_contract import FeatureContract
 
 
 def parse_rows(content: bytes | str, contract: FeatureContract) -> pd.DataFrame:
-    """Turn ``{"columns": [...], "data": [[...], ...]}`` into typed rows.
+    """Parse ``{"columns": [...], "data": [[...], ...]}`` into typed rows.
 
-    Every column of the contract must be there, any value may be null; further columns are left behind. Numbers come as
-    JSON numbers, categories as strings, dates as ISO 8601 strings without a zone.
+    Every column of the contract is required, and any value may be null; further columns are ignored. Numbers are JSON
+    numbers, categories strings, and dates ISO 8601 strings without a time zone.
 
     Returns
     -------
@@ -27,11 +27,11 @@ def parse_rows(content: bytes | str, contract: FeatureContract) -> pd.DataFrame:
     Raises
     ------
     SchemaError
-        The text is no JSON of this shape, a column is missing, or a value is of another kind.
+        The text is not JSON of this shape, a column is missing, or a value has another type.
     """
     columns, data = _table(content)
     if missing := [name for name in contract.raw_columns if name not in columns]:
-        raise SchemaError(f"the rows lack columns the model takes: {', '.join(missing)}")
+        raise SchemaError(f"the rows lack columns that the model needs: {', '.join(missing)}")
     parsed: dict[str, pd.Series[Any]] = {}
     for kind, names in _KINDS.items():
         for name in getattr(contract, names):
@@ -47,7 +47,7 @@ def _table(content: bytes | str) -> tuple[list[str], list[list[Any]]]:
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise SchemaError(f'expected JSON {{"columns": [...], "data": [[...], ...]}}, found {error!r}') from error
     if not _is_list_of(columns, str) or len(set(columns)) < len(columns):
-        raise SchemaError("expected 'columns' to be a list of different names")
+        raise SchemaError("expected 'columns' to be a list of distinct names")
     if not _is_list_of(data, list) or any(len(row) != len(columns) for row in data):
         raise SchemaError(f"expected 'data' to be rows of {len(columns)} values each")
     return columns, data
@@ -93,7 +93,7 @@ def _is_absent(value: Any) -> bool:
 
 
 def _dates(values: Sequence[Any], name: str) -> pd.Series[Any]:
-    wording = "a date of ISO 8601 without a zone"
+    wording = "an ISO 8601 date without a time zone"
     texts = _of_kind(values, name, str, wording)
     try:
         dates = pd.to_datetime(texts, format="ISO8601")
@@ -101,7 +101,7 @@ def _dates(values: Sequence[Any], name: str) -> pd.Series[Any]:
         raise SchemaError(f"column {name!r}: expected {wording}, found {error}") from error
     if not isinstance(dates.dtype, pd.DatetimeTZDtype):
         return dates.astype("datetime64[us]")
-    raise SchemaError(f"column {name!r}: expected {wording}, found one with a zone")
+    raise SchemaError(f"column {name!r}: expected {wording}, found one with a time zone")
 
 
 def _unexpected(name: str, wording: str, value: object) -> SchemaError:

@@ -241,8 +241,8 @@ WANTED = Wanted("credit", 1, None, "/nowhere", ())
     [
         ('{"error": "changed", "kind": "bundle"}', BundleError, "changed"),
         ('{"error": "away", "kind": "storage"}', StorageError, "away"),
-        ("no JSON", StorageError, "broke off"),
-        ("", StorageError, "broke off"),
+        ("no JSON", StorageError, "ended without a result"),
+        ("", StorageError, "ended without a result"),
     ],
 )
 def test_what_the_fetching_process_says(printed: str, error: type[Exception], message: str) -> None:

@@ -85,7 +85,7 @@ def test_an_example_that_is_no_request_fails(tmp_path: Path, plain_bundle: Bundl
     verdict = rehearsed(folder, reseal(folder))
     assert (verdict.passed, verdict.kind, verdict.p95_ms) == (False, "skops", None)
     assert verdict.reasons == (
-        "the bundle cannot be served: the rows lack columns the model takes: income, region, owner",
+        "the bundle cannot be served: the rows lack columns that the model needs: income, region, owner",
     )
 
 
@@ -135,4 +135,4 @@ def test_a_broken_bundle_is_an_answer(
     main()
     printed = json.loads(capsys.readouterr().out)
     assert (printed["passed"], printed["kind"], printed["n_rows"]) == (False, "", 0)
-    assert "holds files its manifest does not name: 'card.md'" in printed["reasons"][0]
+    assert "contains files that its manifest does not list: 'card.md'" in printed["reasons"][0]
