@@ -1,4 +1,4 @@
-"""Ids of predictions: a UUID of version 7 for a request, the row's place in its last four digits for a prediction."""
+"""Ids of predictions: a UUID version 7 per request, with the row's index in the last four hexadecimal digits."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from datetime import UTC, datetime
 import uuid_utils
 
 MAX_ROWS = 0x10000
-"""Rows a request can hold, so that each has an id of its own."""
+"""Most rows of a request: each needs an id of its own."""
 
 ID_PATTERN = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _PATTERN = re.compile(ID_PATTERN)
 
 
 def new_request_id() -> str:
-    """Return the id of a request's first prediction; 58 of its bits are random within a millisecond."""
+    """Return the id of a request's first prediction; ids of the same millisecond differ in 58 random bits."""
     return f"{uuid_utils.uuid7()!s:.32}0000"
 
 
 def prediction_id(request_id: str, place: int) -> str:
-    """Id of the prediction at a place of a request, 0 to 65,535.
+    """Id of the prediction of a request's row; ``place`` is the row's index, 0 to 65,535.
 
     Examples
     --------
@@ -31,17 +31,17 @@ def prediction_id(request_id: str, place: int) -> str:
 
 
 def request_of(prediction: str) -> tuple[str, int]:
-    """Return the id of a prediction's request, and its place in it."""
+    """Return the id of a prediction's request, and the row's index in it."""
     return f"{prediction[:32]}0000", int(prediction[32:], 16)
 
 
 def is_prediction_id(text: str) -> bool:
-    """Say whether a text has the form of a prediction's id."""
+    """Whether a text has the form of a prediction's id."""
     return _PATTERN.fullmatch(text) is not None
 
 
 def first_id_at(moment: datetime) -> str:
-    """Return the least id a request of this moment or later can have.
+    """Return the smallest id that a request of this time or later can have.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Answers that say no: problem documents of RFC 9457."""
+"""Error answers of the service: problem documents of RFC 9457."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ MEDIA_TYPE = "application/problem+json"
 
 KINDS = {
     "invalid-json": (400, "The body is not JSON"),
-    "invalid-host": (400, "The request names another host"),
+    "invalid-host": (400, "The host name is not allowed"),
     "unauthenticated": (401, "No valid key or token"),
     "forbidden": (403, "Not allowed"),
     "not-found": (404, "Not found"),
     "method-not-allowed": (405, "Method not allowed"),
-    "body-too-slow": (408, "The body did not come in time"),
+    "body-too-slow": (408, "The body did not arrive in time"),
     "body-too-large": (413, "The body is too large"),
-    "unsupported-media-type": (415, "The body is of another kind"),
-    "invalid-request": (422, "The request is not what is expected"),
+    "unsupported-media-type": (415, "The content type is not supported"),
+    "invalid-request": (422, "The request is not valid"),
     "too-many-requests": (429, "Too many requests"),
-    "model-failed": (500, "The model gave no answer"),
-    "internal-error": (500, "Something went wrong"),
-    "overloaded": (503, "Too many requests are in work"),
-    "inbox-unavailable": (503, "The delivery cannot be kept"),
+    "model-failed": (500, "The model failed"),
+    "internal-error": (500, "Internal error"),
+    "overloaded": (503, "Too many requests in progress"),
+    "inbox-unavailable": (503, "The delivery cannot be stored"),
     "log-unavailable": (503, "The prediction log cannot be written"),
     "no-model": (503, "The model is not loaded"),
     "timeout": (504, "The request took too long"),
 }
-"""Kinds of problems: status and title. Also the labels of the error metric, so the list is closed."""
+"""Kinds of problems with status and title. The error metric has a label per kind, so the list is closed."""
 
 
 class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is wrong with one field.
+    """The error of one field.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
     detail
         What was expected and what was found.
     pointer
-        Its place in the body, a JSON pointer (RFC 6901).
+        Its position in the body, a JSON pointer (RFC 6901).
     """
 
     field: str
@@ -61,18 +61,18 @@ class Document(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Problem(Exception):  # noqa: N818 - the word of RFC 9457
-    """A request is answered with a problem document.
+    """An error that the service answers with a problem document.
 
     Parameters
     ----------
     kind
         One of :data:`KINDS`.
     detail
-        What the caller can do about it.
+        What is wrong and what the caller can do about it.
     errors
-        The fields that are wrong.
+        The invalid fields.
     retry_after
-        Seconds after which another try makes sense.
+        Seconds after which a retry makes sense.
     headers
         Further headers, in lower case.
     """
@@ -103,9 +103,9 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
 
 
 def of_status(status: int, detail: str = "") -> Problem:
-    """Return the problem that an HTTP status of the framework stands for; statuses without a kind become our fault.
+    """Return the problem for an HTTP status of the framework; a status without a kind becomes an internal error.
 
-    The framework's 400 is for bodies that are not UTF-8, nest too deeply or hold numbers of thousands of digits.
+    The framework answers 400 to bodies that are not UTF-8, nest too deeply or hold numbers of thousands of digits.
     """
     kinds = {404: "not-found", 405: "method-not-allowed"}
     if status in kinds:

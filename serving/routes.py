@@ -1,6 +1,6 @@
-"""The routes of the service, declared once: path, method, access, and how a request is treated.
+"""The routes of the service, declared once: path, method, required scope, and load shedding.
 
-The entry (fast path), the application, access control, the metrics' labels and the OpenAPI document read this table.
+The entry (fast path), the application, access control, the metrics' labels and the OpenAPI document use this table.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 RouteScope = Literal["predict", "label", "operate", "signature"]
-"""Scope that a caller's key needs. ``signature``: the delivery itself is signed, and its sender has no key."""
+"""Scope that the caller's key needs. ``signature``: the delivery is signed, and its sender has no API key."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Route:
     path
         Template; ``{model}`` stands for a model's name.
     scope
-        Access that it needs; None: it is public.
+        Scope that it needs; None: it is public.
     method
-        The one method that it answers.
+        The only method that it accepts.
     is_exempt
-        Answered at any load, and logged only when it fails.
+        Whether it is answered at any load, and logged only when it fails.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Route:
 
     @property
     def has_body(self) -> bool:
-        """Whether a body is read, within bounds of size and time."""
+        """Whether the request has a body; its size and duration are limited."""
         return self.method == "POST"
 
 
@@ -57,7 +57,7 @@ PREDICT = Route("predict", "/v1/models/{model}/predict", scope="predict", method
 LABELS = Route("labels", "/v1/models/{model}/labels", scope="label", method="POST")
 HOOK = Route("hook", "/v1/hooks/{model}/retrain", scope="signature", method="POST")
 OTHER = Route("other", "", scope="predict")
-"""Every other path. It needs a key like a prediction, so that an unknown caller cannot find out which paths exist."""
+"""Every other path. It needs the key of a prediction, so that unknown callers cannot find out which paths exist."""
 
 ROUTES = (LIVE, READY, METRICS, PAGE, STATUS, SCHEMA, MODELS, MODEL, EXAMPLE, CARD, PREDICT, LABELS, HOOK)
 
@@ -65,14 +65,14 @@ ACCESS: dict[str, RouteScope | None] = {route.name: route.scope for route in (*R
 EXEMPT = frozenset(route.name for route in ROUTES if route.is_exempt)
 WITH_BODY = frozenset(route.name for route in ROUTES if route.has_body)
 WITHOUT_KEY = frozenset(route.path for route in ROUTES if route.scope in {None, "signature"})
-"""Paths that ask for no key: health is public, and a delivery is signed."""
+"""Paths that need no API key: health is public, and a delivery is signed."""
 
 _NAMES = {route.path: route.name for route in ROUTES}
 _OF_MODEL = re.compile(r"(/v1/(?:models|hooks)/)([^/]+)(?:/([^/]+))?")
 
 
 def route_of(path: str) -> tuple[str, str]:
-    """Name of the route of a path, and the model that the path names; the model is empty where it names none.
+    """Return the name of a path's route, and the model in the path; empty if it contains no model.
 
     Examples
     --------

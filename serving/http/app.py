@@ -1,4 +1,4 @@
-"""The application behind the entry: models, labels, health, metrics, and the page for people."""
+"""The FastAPI application behind the entry: models, labels, health, metrics, and the status page."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _logger = logging.getLogger("perennial.app")
 
 MAX_LABELS = 10_000
 CARD = "card.html"
-# A card is made from data: it may show itself and do nothing.
+# A card contains text from data, so its page may not run scripts or load anything.
 CARD_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
@@ -47,7 +47,7 @@ TextKey = Annotated[str, Field(min_length=1, max_length=MAX_KEY, pattern=r"^[^\x
 NumberKey = Annotated[
     int,
     Field(ge=KEY_NUMBERS[0], le=KEY_NUMBERS[1]),
-    # 7.0 is an integer, says JSON Schema, and what a column of numbers becomes that has gaps.
+    # JSON Schema counts 7.0 as an integer, and pandas turns an integer column with missing values into floats.
     BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value),
 ]
 _EITHER: dict[str, Any] = {
@@ -59,15 +59,15 @@ _EITHER: dict[str, Any] = {
 
 
 class LabelItem(BaseModel):
-    """What really happened, of a prediction by its id or of an entity by its key."""
+    """The true outcome of a prediction, found by its id, or of an entity, found by its key."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_EITHER)
 
     id: Annotated[str, Field(json_schema_extra={"pattern": f"^{ID_PATTERN}$"})] | None = Field(
-        default=None, description="of a prediction"
+        default=None, description="Id of the prediction"
     )
-    key: TextKey | NumberKey | None = Field(default=None, description="of the entity that was predicted")
-    label: str | bool | int | float = Field(description="a class of the model, or a finite number")
+    key: TextKey | NumberKey | None = Field(default=None, description="Key of the predicted entity")
+    label: str | bool | int | float = Field(description="A class of the model, or a finite number")
 
     @model_validator(mode="after")
     def _names_one(self) -> LabelItem:
@@ -77,7 +77,7 @@ class LabelItem(BaseModel):
 
 
 class Labels(BaseModel):
-    """Labels, one or many; sending them again changes nothing."""
+    """One or more labels; sending the same labels again changes nothing."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -85,44 +85,44 @@ class Labels(BaseModel):
 
 
 class LabelsAnswer(BaseModel):
-    """What became of them; of a reference that occurs again, the last label counts."""
+    """Numbers of labels by result; of several labels for one prediction or entity, the last one counts."""
 
     added: int
     unchanged: int
     replaced: int
-    unmatched: list[str] = Field(description="ids of which no prediction is in the log, or not yet; kept all the same")
+    unmatched: list[str] = Field(description="Ids without a prediction in the log so far; their labels are kept")
 
 
 class ModelAnswer(BaseModel):
-    """A model that is served."""
+    """A served model."""
 
     model: str
     version: int
     variant: Variant
     data_version: str
-    since: str = Field(description="when the version became champion, ISO 8601")
-    by: str = Field(description="gate, approval, rollback or adopted")
+    since: str = Field(description="When the version became champion, ISO 8601")
+    by: str = Field(description="How it became champion: gate, approval, rollback or adopted")
     reason: str
     task: str
-    runtime: Runtime = Field(description="what computes its answers")
-    card: str = Field(description="address of the model card")
-    trouble: str | None = Field(description="why a newer champion is not served yet")
+    runtime: Runtime = Field(description="Runtime that computes the answers")
+    card: str = Field(description="Path of the model card")
+    trouble: str | None = Field(description="Why a newer champion is not served yet")
 
 
 class ModelsAnswer(BaseModel):
-    """All models that the caller may ask."""
+    """All models that the caller may use."""
 
     models: list[ModelAnswer]
 
 
 class ExampleAnswer(BaseModel):
-    """Rows that the model can be asked."""
+    """Example rows for a request."""
 
     rows: list[dict[str, Any]]
 
 
 class HealthAnswer(BaseModel):
-    """Whether requests should come here."""
+    """Whether the process runs or accepts requests."""
 
     status: Literal["live", "ready", "not ready"]
     reason: str | None = None
@@ -144,15 +144,15 @@ def build_app(
     Parameters
     ----------
     service
-        What is served.
+        The worker's service.
     database_url
-        Of the operational database, where labels go.
+        URL of the operational database, which stores the labels.
     lifespan
-        Runs what the service needs beside requests.
+        Context that runs the service's background tasks.
     mlflow_uri
-        Of the registry, for the page's links.
+        URI of the registry, for the page's links.
     inbox
-        Takes deliveries of webhooks; without one, all are refused.
+        Receives webhook deliveries; without one, all are refused.
     """
     app = FastAPI(title="Perennial", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     _add_errors(app)
@@ -164,7 +164,7 @@ def build_app(
 
     @app.get(routes.SCHEMA.path, include_in_schema=False)
     async def schema(request: Request) -> Any:
-        """Return the OpenAPI document, with a typed path for each model that the caller may ask."""
+        """Return the OpenAPI document, with a typed path for each model that the caller may use."""
         caller = _caller(request)
         models = [found.model for found in service.models.values() if caller.may("predict", found.model.name)]
         return document(app.openapi(), models, service.settings)
@@ -173,16 +173,16 @@ def build_app(
 
 
 class Database:
-    """The operational database, opened when it is needed and again after it was away.
+    """The operational database, opened at the first use and again after it was unavailable.
 
     Parameters
     ----------
     address
-        Where it is.
+        Its URL.
     """
 
     def __init__(self, address: str) -> None:
-        # Its own threads: whoever waits for a lock must not take those that models answer on.
+        # Separate threads: waiting for a database lock must not block the threads that compute predictions.
         self.threads = ThreadPoolExecutor(2, thread_name_prefix="labels")
         self._address = address
         self._engine: Engine | None = None
@@ -193,7 +193,7 @@ class Database:
         Raises
         ------
         StorageError
-            The database is away.
+            The database is unavailable.
         """
         self._engine = self._engine or open_database(self._address)
         return self._engine
@@ -218,7 +218,8 @@ def _add_errors(app: FastAPI) -> None:
     async def away(request: Request, error: StorageError) -> Response:
         _logger.warning("%s", error)
         return _answered(
-            request, Problem("log-unavailable", "the operational database cannot be reached", retry_after=1)
+            request,
+            Problem("log-unavailable", "the operational database cannot be reached; try again later", retry_after=1),
         )
 
     @app.exception_handler(Exception)
@@ -235,7 +236,7 @@ def _answered(request: Request, problem: Problem) -> Response:
 
 def _invalid(error: RequestValidationError) -> Problem:
     first = error.errors()[0]
-    # What follows names the kinds that a value may be of.
+    # Further parts name the allowed types of the value, not its position.
     place = [str(part) for part in first["loc"][1:4]]
     if first["type"] == "json_invalid":
         return Problem("invalid-json", "expected a JSON document")
@@ -247,12 +248,12 @@ def _invalid(error: RequestValidationError) -> Problem:
 def _add_health(app: FastAPI, service: Service) -> None:
     @app.get(routes.LIVE.path, response_model=HealthAnswer)
     async def live() -> Any:
-        """Whether the process answers."""
+        """Whether the process runs."""
         return HealthAnswer(status="live")
 
     @app.get(routes.READY.path, response_model=HealthAnswer, responses={503: {"model": HealthAnswer}})
     async def ready(response: Response) -> Any:
-        """Whether requests should come here."""
+        """Whether the worker accepts requests."""
         reason = service.not_ready_because()
         response.status_code = 200 if reason is None else 503
         return HealthAnswer(status="ready" if reason is None else "not ready", reason=reason)
@@ -268,7 +269,7 @@ def _add_health(app: FastAPI, service: Service) -> None:
 def _add_models(app: FastAPI, service: Service) -> None:
     @app.get(routes.MODELS.path, response_model=ModelsAnswer)
     async def models(request: Request) -> Any:
-        """Models that are served, with their versions."""
+        """Return the served models with their versions."""
         caller = _caller(request)
         found = [service.models[name] for name in sorted(service.models)]
         return ModelsAnswer(models=[_described(one) for one in found if caller.may("predict", one.model.name)])
@@ -280,12 +281,12 @@ def _add_models(app: FastAPI, service: Service) -> None:
 
     @app.get(routes.EXAMPLE.path, response_model=ExampleAnswer)
     async def example(model: str) -> Any:
-        """Return a body that the model can be asked with: a row of its training."""
+        """Return a request body for the model, with a row of its training data."""
         return ExampleAnswer(rows=list(service.loaded(model).model.examples[:1]))
 
     @app.get(routes.CARD.path, response_class=Response, responses={200: {"content": {"text/html": {}}}})
     async def card(model: str) -> Any:
-        """Card of the version that is served."""
+        """Model card of the served version."""
         found = service.loaded(model)
         if CARD not in found.model.manifest.by_path:
             raise Problem("not-found", f"the bundle of {model!r} has no card")
@@ -313,7 +314,7 @@ def _described(found: Loaded) -> ModelAnswer:
 def _add_labels(app: FastAPI, service: Service, database: Database) -> None:
     @app.post(routes.LABELS.path, response_model=LabelsAnswer)
     async def labels(model: str, body: Labels, request: Request) -> Any:
-        """Say what really happened."""
+        """Store true outcomes (labels) of predictions."""
         contract = service.loaded(model).model.contract
         wanted = [_label(item, place, contract) for place, item in enumerate(body.labels)]
         record = partial(_record, database, model, wanted, _caller(request).name)
@@ -321,7 +322,7 @@ def _add_labels(app: FastAPI, service: Service, database: Database) -> None:
             async with asyncio.timeout(service.settings.timeout_seconds):
                 answer = await asyncio.get_running_loop().run_in_executor(database.threads, record)
         except TimeoutError:
-            detail = "the operational database did not answer in time"
+            detail = "the operational database did not answer in time; send the labels again"
             raise Problem("log-unavailable", detail, retry_after=1) from None
         for result in ("added", "unchanged", "replaced"):
             service.metrics.labels.labels(model, result).inc(getattr(answer, result))
@@ -330,7 +331,7 @@ def _add_labels(app: FastAPI, service: Service, database: Database) -> None:
 
 def _label(item: LabelItem, place: int, contract: FeatureContract) -> Label:
     if item.id is not None and not is_prediction_id(item.id):
-        raise _wrong_label(place, "id", "expected the id of a prediction, as it was answered")
+        raise _wrong_label(place, "id", "expected the id of a prediction, as in the answer to its request")
     label = _label_text(item.label, place, contract)
     return Label("key", str(item.key), label) if item.id is None else Label("id", item.id, label)
 
@@ -373,7 +374,7 @@ def _caller(request: Request) -> Caller:
 
 @asynccontextmanager
 async def following(service: Service, close_seconds: float) -> AsyncIterator[None]:
-    """Load the models, start the log, and follow the state until the block ends; then write what waits."""
+    """Load the models, start the log, and follow the state until the block ends; then write the queued log rows."""
     service.log.start()
     await service.look()
     service.measure()

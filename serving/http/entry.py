@@ -1,7 +1,7 @@
-"""Where every request comes in: it is counted, limited, let in or not, answered, logged and measured.
+"""The ASGI entry of all requests: limits, access control, answer, access log and metrics.
 
-Predictions are answered here, past the framework's routing, which would cost more than the model. All else goes on to
-the application behind.
+It answers predictions itself, because the framework's routing would cost more than the model. All other requests go to
+the FastAPI application.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _LOOPBACK_HOST = re.compile(rb"(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 
 HOLD_SECONDS = 1.0
-"""How long a request that is too many waits for its refusal: clients that try again at once wait instead of asking."""
+"""Delay before an overloaded worker refuses a request, so that clients that retry at once do not add to the load."""
 
 _JSON = (b"content-type", b"application/json")
 _PROBLEM = (b"content-type", MEDIA_TYPE.encode())
@@ -46,7 +46,7 @@ _CLOSE = (b"connection", b"close")
 
 
 class Exchange:
-    """A request on its way to an answer: what the log and the metrics are told of it."""
+    """A request in progress: the data for the log and the metrics."""
 
     __slots__ = (
         "authorization",
@@ -90,7 +90,7 @@ class Exchange:
         self.n_rows = 0
         for name, value in scope["headers"]:
             if name == b"authorization":
-                # Two of them are nobody's: joined, they are no credential.
+                # Two headers are joined, as RFC 9110 does, and then are not a valid credential.
                 self.authorization = value if self.authorization is None else self.authorization + b", " + value
             elif name == b"content-length":
                 self.content_length = value
@@ -103,7 +103,7 @@ class Exchange:
 
     @property
     def labels(self) -> tuple[str, str, str]:
-        """Model, version and variant that answered, for the metrics; empty where none did."""
+        """Model, version and variant that answered, for the metrics; empty if no model answered."""
         if self.loaded is None:
             return ("", "", "")
         model = self.loaded.model
@@ -118,11 +118,11 @@ class Entry:
     service
         Models, limits, log and metrics.
     app
-        Answers everything but predictions.
+        Answers all requests except predictions.
     access_log
-        Gets a line for each request.
+        Log of the requests.
     hook_body_kb
-        Size that a delivery's body may have, KiB; 0 where no delivery is accepted, and none is read.
+        Largest body of a webhook delivery in KiB; 0: deliveries are not accepted and their bodies not read.
     """
 
     def __init__(self, service: Service, app: App, access_log: AccessLog, hook_body_kb: int = 0) -> None:
@@ -156,7 +156,7 @@ class Entry:
         except Problem as problem:
             await self._refuse(send, exchange, problem)
         except Exception:
-            # The edge of the process: whatever it was, the client is answered as always.
+            # The edge of the process: for every error, the client gets a problem document.
             _logger.exception("request %s failed", exchange.request_id or exchange.prediction)
             await self._refuse(send, exchange, of_status(500))
 
@@ -174,9 +174,13 @@ class Entry:
             return
         if self._is_open and not (exchange.authorization or b"").strip():
             exchange.caller = ANYONE
-            # A page in somebody's browser may not talk to this port under a name of its own (DNS rebinding).
+            # DNS rebinding guard: a web page in a local browser must not reach this port under its own host name.
             if not _LOOPBACK_HOST.fullmatch(exchange.host):
-                raise Problem("invalid-host", "without access control, only this machine's own names are answered")
+                raise Problem(
+                    "invalid-host",
+                    "without access control, the header Host must be localhost or a loopback address; turn on access "
+                    "control (PERENNIAL_SERVE_ACCESS=required) to use other names",
+                )
         elif scope is not None:
             exchange.caller = await service.access.caller(exchange.authorization, exchange.client)
             service.access.check_rate(exchange.caller)
@@ -188,11 +192,11 @@ class Entry:
             await asyncio.sleep(HOLD_SECONDS)
         finally:
             self._service.held -= 1
-        raise Problem("overloaded", "more requests are in work than this worker takes; try again later", retry_after=1)
+        raise Problem("overloaded", "this worker has too many requests in progress; try again later", retry_after=1)
 
     async def _predict(self, exchange: Exchange, receive: Receive) -> bytes:
         if exchange.method != "POST":
-            raise Problem("method-not-allowed", "predictions are asked for by POST", headers=((b"allow", b"POST"),))
+            raise Problem("method-not-allowed", "predictions need the method POST", headers=((b"allow", b"POST"),))
         doing = "body-too-slow"
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
@@ -237,7 +241,7 @@ class Entry:
                 return body
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise Problem("invalid-json", "the connection closed before the whole body had come")
+                raise Problem("invalid-json", "the connection closed before the whole body was received")
             body = bytearray(body) if isinstance(body, bytes) else body
             body += message.get("body", b"")
         raise _too_large(most)
@@ -252,8 +256,9 @@ class Entry:
 
     async def _pass_on(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         if exchange.route == "other":
-            # Decided here alone: the framework reads some paths otherwise than they were let in, with a line's end too.
-            raise Problem("not-found", "nothing is at this path")
+            # Only the entry decides on paths: the framework would match some paths differently, such as with a newline
+            # at the end, after access was checked for another route.
+            raise Problem("not-found", "this path does not exist; see /openapi.json for the paths of the service")
         if exchange.method == "POST" and exchange.route in WITH_BODY:
             receive = _replayed(await self._passed_body(exchange, receive))
         _name(exchange)
@@ -268,7 +273,7 @@ class Entry:
         try:
             await self._app(scope, receive, noted)
         except Exception:
-            # The edge of the process: the framework has answered 500 already, and raises so that the server can log.
+            # The edge of the process: the framework has already answered 500, and raises for the server's log.
             exchange.problem = "internal-error"
             _logger.exception("request %s failed", exchange.request_id)
 
@@ -313,7 +318,7 @@ def _name(exchange: Exchange) -> None:
 
 
 def _check_scope(caller: Caller, scope: str, model: str) -> None:
-    # A list of models is for whoever has the scope for one of them, and then holds that one only.
+    # A list of models needs the scope for at least one model, and contains only the caller's models.
     if model or scope == "operate" or not caller.may_somewhere(scope):
         check_scope(caller, scope, model or None)
 
@@ -341,23 +346,23 @@ def _replayed(body: bytes | bytearray) -> Receive:
 
 
 def _too_large(most: int) -> Problem:
-    detail = f"a body may have {most // 1024:,} KiB; send less at once"
+    detail = f"the body may have at most {most // 1024:,} KiB; send fewer rows per request"
     return Problem("body-too-large", detail, headers=(_CLOSE,))
 
 
 def _too_slow(doing: str) -> Problem:
     details = {
-        "body-too-slow": "the body did not come in time",
+        "body-too-slow": "the body did not arrive in time",
         "timeout": "the model did not answer in time; try fewer rows",
         "log-unavailable": "the prediction log was not written in time",
     }
-    # What is left of the body may go on dripping in.
+    # The client may still be sending the rest of the body, so the connection is closed.
     headers = (_CLOSE,) if doing == "body-too-slow" else ()
     return Problem(doing, details[doing], retry_after=1 if doing == "log-unavailable" else None, headers=headers)
 
 
 def _told(problem: Problem) -> str:
-    """Return what the log may know: which fields were wrong, and not what stood in them."""
+    """Return the detail for the log: the names of invalid fields, without their values."""
     fields = ", ".join(error.field[:64] for error in problem.errors[:5])
     return f"fields: {fields}" if fields else problem.detail
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what the application declares, and a typed path for each model's predictions."""
+"""The OpenAPI document: the application's paths, and typed paths for each model's predictions and labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from serving.problems import KINDS, MEDIA_TYPE
 
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
 
-# Narrower than what is read: days that every month has, and the most usual of the forms of ISO 8601.
+# Stricter than the parser: only days that every month has, and only the common forms of ISO 8601.
 _DATE = (
     r"^(?:1[7-9]|20|21)\d{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])"
     r"(?:T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)?$"
@@ -28,11 +28,11 @@ def document(base: dict[str, Any], models: Iterable[ServedModel], settings: Serv
     Parameters
     ----------
     base
-        What the framework wrote of the other paths; it is not changed.
+        The framework's document; it is not changed.
     models
-        Those to describe.
+        Models to describe.
     settings
-        Limits, and whether there is access control.
+        Limits, and whether access control is on.
     """
     paths = {
         path: {method: _with_problems(operation) for method, operation in item.items()}
@@ -86,7 +86,7 @@ def _predict(model: ServedModel) -> dict[str, Any]:
         "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(model, "Rows")}}},
         "responses": {
             "200": {
-                "description": "A prediction for each row, in their order",
+                "description": "One prediction per row, in the order of the rows",
                 "content": {"application/json": {"schema": _ref(model, "Predictions")}},
             }
         },
@@ -97,7 +97,7 @@ def _labels(model: ServedModel, operation: dict[str, Any]) -> dict[str, Any]:
     content = {"application/json": {"schema": _ref(model, "Labels")}}
     return {
         **operation,
-        "summary": f"What really happened, of predictions of {model.name}",
+        "summary": f"Labels (true outcomes) of predictions of {model.name}",
         "operationId": f"labels_{model.name}",
         "parameters": [],
         "requestBody": {"required": True, "content": content},
@@ -105,7 +105,7 @@ def _labels(model: ServedModel, operation: dict[str, Any]) -> dict[str, Any]:
 
 
 def _label_items(model: ServedModel, schemas: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of labels, with those that the model can have."""
+    """Return the schema of labels, limited to the model's classes or to numbers."""
     label: dict[str, Any] = {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER}
     if model.contract.classes:
         label = {"enum": [form for name in model.contract.classes for form in _forms(name)]}
@@ -155,7 +155,7 @@ def _row(model: ServedModel) -> dict[str, Any]:
             "type": ["string", "null"],
             "maxLength": 40,
             "pattern": _DATE,
-            "description": "ISO 8601, without a zone",
+            "description": "ISO 8601, without a time zone",
         }
     for name in contract.categorical:
         properties[name] = {"type": ["string", "null"], "maxLength": MAX_TEXT, **_seen(known.get(name))}
@@ -171,13 +171,13 @@ def _row(model: ServedModel) -> dict[str, Any]:
             "pattern": "^[^\\u0000]+$",
             "minimum": KEY_NUMBERS[0],
             "maximum": KEY_NUMBERS[1],
-            "description": "names the entity; labels find the prediction by it",
+            "description": "Key of the entity; labels can refer to the prediction by it",
         }
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
 def _seen(column: dict[str, Any] | None) -> dict[str, Any]:
-    """Describe what the training rows held; other values are answered too, and are what drift is."""
+    """Describe the values of the training rows. Other values are allowed too; they count as drift."""
     if column is None:
         return {}
     if column.get("levels"):

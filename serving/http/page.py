@@ -1,4 +1,4 @@
-"""The page for people, and the document behind it: what is served, since when and why, and how it does."""
+"""The status page and the status document: served versions, their tenure, live rates, and drift."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastapi import FastAPI, Response
 
 from core.text import readable
 from serving import routes
-from serving.http.service import Service
+from serving.http.service import DRAINING, Service
 from serving.http.status import StatusAnswer, UnansweredAnswer, service_status
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -28,7 +28,7 @@ POLICY = (
 BY = {
     "gate": "promoted by the gate",
     "approval": "approved by a person",
-    "rollback": "brought back by a rollback",
+    "rollback": "restored by a rollback",
     "adopted": "adopted from the registry",
 }
 DRIFTS = {
@@ -37,10 +37,10 @@ DRIFTS = {
     "drift": ("bad", "✕ drift"),
     "insufficient": ("", "… too few rows"),
 }
-OVERALL = {"ok": ("good", "✓ serving well"), "trouble": ("bad", "▲ trouble"), "not ready": ("warn", "… not ready")}
+OVERALL = {"ok": ("good", "✓ no problems"), "trouble": ("bad", "▲ problems"), "not ready": ("warn", "… not ready")}
 
 LARGE_PSI = 0.25
-"""A bar that is full means this or more, so that small numbers look small."""
+"""Least PSI of a full bar, so that the bars of small values stay short."""
 
 AGES = ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h"), (math.inf, 86_400, "days"))
 
@@ -48,16 +48,16 @@ Render = Callable[[StatusAnswer], str]
 
 
 def add_page(app: FastAPI, service: Service, mlflow_uri: str) -> None:
-    """Answer ``/`` with the page and ``/v1/status`` with what it shows.
+    """Add the routes ``/`` (the status page) and ``/v1/status`` (its content as JSON).
 
     Parameters
     ----------
     app
-        Gets both routes.
+        Application that gets both routes.
     service
-        What they tell about.
+        The worker's service.
     mlflow_uri
-        Of the registry, for links.
+        URI of the registry, for links.
     """
     render, policy = page_writer()
 
@@ -67,19 +67,19 @@ def add_page(app: FastAPI, service: Service, mlflow_uri: str) -> None:
 
     @app.get(routes.STATUS.path, response_model=StatusAnswer)
     async def status(response: Response) -> Any:
-        """Status of the service: what is served, since when and why, and how it does."""
+        """Status of the service: served versions, their tenure, live rates, and drift."""
         response.headers.update(FRESH)
         return await found()
 
     @app.get(routes.PAGE.path, include_in_schema=False)
     async def page() -> Response:
-        """Page for people: what is served, since when and why, and how it does."""
+        """Status page: served versions, their tenure, live rates, and drift."""
         headers = {**FRESH, "content-security-policy": policy, "referrer-policy": "no-referrer"}
         return Response(render(await found()), media_type="text/html", headers=headers)
 
 
 def page_writer() -> tuple[Render, str]:
-    """Return what writes the page, and the policy that lets its own style and script work and nothing else."""
+    """Return the function that renders the page, and a policy (CSP) that allows only its own style and script."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -103,7 +103,7 @@ def _digest(text: str) -> str:
 
 def _overall(status: StatusAnswer) -> tuple[str, str]:
     tone, words = OVERALL[status.status]
-    return tone, f"{words}: {status.reason}" if status.reason == "the service ends" else words
+    return tone, f"{words}: {status.reason}" if status.reason == DRAINING else words
 
 
 def _day(moment: str) -> str:
@@ -131,7 +131,7 @@ def _width(psi: float, largest: float) -> str:
 
 
 def rate(per_second: float | None) -> str:
-    """Write a rate; so does the page's script.
+    """Format a rate, in the same way as the page's script.
 
     Examples
     --------
@@ -145,7 +145,7 @@ def rate(per_second: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """Write a latency; so does the page's script.
+    """Format a latency in ms, in the same way as the page's script.
 
     Examples
     --------
@@ -160,7 +160,7 @@ def milliseconds(value: float | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """Write a share; so does the page's script.
+    """Format a share, in the same way as the page's script.
 
     Examples
     --------
@@ -175,7 +175,7 @@ def share(value: float | None) -> str:
 
 
 def refused(found: UnansweredAnswer | None) -> str:
-    """Write requests by their status codes; so does the page's script."""
+    """Format requests by status code, in the same way as the page's script."""
     if found is None:
         return "–"
     return ", ".join(f"{count:,} × {code}" for code, count in found.codes.items()) or "none"

@@ -1,4 +1,4 @@
-"""The state of a worker: which models it answers with, its log, its metrics, and whether it wants requests."""
+"""The state of a worker: its loaded models, log and metrics, and whether it accepts requests."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ from serving.telemetry.recent import Live
 _logger = logging.getLogger("perennial.service")
 
 LOOK_SECONDS = 0.2
-"""Between two looks at the state's file."""
+"""Interval of the checks for a new state file."""
+
+DRAINING = "the service is shutting down"
+"""Reason of "not ready" while the worker drains."""
 
 
 class Loaded:
-    """A model, how it came into office, its metrics, and what writes its answers."""
+    """A loaded model with its tenure, its metrics, and the encoder of its answers."""
 
     __slots__ = ("metrics", "model", "state", "writer")
 
@@ -38,7 +41,7 @@ class Loaded:
 
 
 class Service:
-    """What a worker holds.
+    """The service of one worker.
 
     Parameters
     ----------
@@ -47,7 +50,7 @@ class Service:
     instance
         Folder of the state.
     log, metrics, access
-        Of this worker.
+        Prediction log, metrics and access control of this worker.
     """
 
     def __init__(
@@ -67,12 +70,12 @@ class Service:
         self._tasks: Callable[[], int] = lambda: 0
 
     def count_requests_by(self, tasks: Callable[[], int]) -> None:
-        """Say how the requests are counted that were read and not answered yet."""
+        """Set the function that counts the requests in progress."""
         self._tasks = tasks
 
     @property
     def in_flight(self) -> int:
-        """Requests in work; those that were refused and are held back are not."""
+        """Requests in progress, without those that wait for their refusal."""
         return self._tasks() - self.held
 
     def loaded(self, name: str) -> Loaded:
@@ -81,49 +84,49 @@ class Service:
         Raises
         ------
         Problem
-            There is none, or its version could not be loaded.
+            There is no such model, or its version could not be loaded.
         """
         found = self.models.get(name)
         if found is not None:
             return found
         if self.state is None:
-            raise Problem("no-model", "no champion is known yet; the service is starting", retry_after=1)
+            raise Problem("no-model", "no champion is known yet; the service is starting, try again", retry_after=1)
         known = name in self.state.trouble or any(model.name == name for model in self.state.models)
         if known:
             raise Problem("no-model", f"no version of {name!r} could be loaded; see the log", retry_after=5)
         served = ", ".join(sorted(self.models)) or "none"
-        raise Problem("not-found", f"no model {name[:63]!r} is served here; there is: {served}")
+        raise Problem("not-found", f"no model {name[:63]!r} is served here; served models: {served}")
 
     def not_ready_because(self) -> str | None:
-        """Say why no requests should come here; None where they should."""
+        """Return why the worker does not accept requests; None if it does."""
         if self.draining:
-            return "the service ends"
+            return DRAINING
         if self.state is None:
             return "no champion is known yet"
         waiting = [model.name for model in self.state.models if model.name not in self.models]
         if not self.models:
-            return "no model is loaded" + (f": {', '.join(waiting)} cannot be" if waiting else "")
+            return "no model is loaded" + (f"; {', '.join(waiting)} could not be loaded" if waiting else "")
         return None
 
     async def follow(self) -> None:
-        """Load what the state names, now and whenever it changes, until cancelled."""
+        """Load the versions of the state, now and after each change, until cancelled."""
         while True:
             try:
                 await self.look()
                 self.measure()
             except Exception:
-                # The edge of a task that must go on: without it, swaps and the end of keys would go unnoticed.
-                _logger.exception("the state could not be followed; tried again")
+                # The edge of a task that must not end: without it, new versions and revoked keys would go unnoticed.
+                _logger.exception("the state could not be followed; retrying")
             await asyncio.sleep(LOOK_SECONDS)
 
     def measure(self) -> None:
-        """Set the gauges, which are as old as the last look."""
+        """Set the gauges to their current values."""
         self.metrics.in_flight.set(self.in_flight)
         self.metrics.log_queue.set(self.log.waiting)
         self.metrics.log_up.set(self.log.trouble is None)
 
     async def look(self) -> None:
-        """Load what changed since the last look; a version that cannot be loaded leaves the one before in its place."""
+        """Load what changed since the last call; if a version cannot be loaded, the version before stays."""
         stamp = state_stamp(self._instance)
         if stamp is None or stamp == self._stamp:
             return
@@ -155,7 +158,7 @@ class Service:
             return
         self.models[wanted.name] = Loaded(model, wanted, ModelMetrics(self.metrics, model))
         self.metrics.swaps.labels(wanted.name, "loaded").inc()
-        _logger.info("version %d of %r answers now (%s)", wanted.version, wanted.name, model.kind)
+        _logger.info("version %d of %r is now served (%s)", wanted.version, wanted.name, model.kind)
 
 
 def _is_same(one: ModelState, other: ModelState) -> bool:

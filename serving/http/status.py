@@ -1,4 +1,4 @@
-"""What a service is doing, as one document: for the page, and for programs that watch."""
+"""The status of a service as one document, for the status page and for monitoring programs."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from serving.telemetry.recent import NO_MODEL, Rates, Window
 
 CARD = "card.html"
 LOCAL_MLFLOW = "http://127.0.0.1:5000"
-"""Where ``perennial ui`` shows a registry that has no pages of its own."""
+"""Address at which ``perennial ui`` shows a registry that has no server."""
 
 SHOWN_COLUMNS = 5
-"""Columns that are named with their PSI, the largest first; all of them are among the metrics."""
+"""Number of columns in the status, by decreasing PSI; the metrics contain all columns."""
 
 
 class LiveAnswer(BaseModel):
     """Answered requests of about the last minute, over all workers and versions."""
 
-    seconds: float = Field(description="length of the window; shorter when the worker has just started")
-    requests: int = Field(description="with success or without")
+    seconds: float = Field(description="Length of the window; shorter just after the worker's start")
+    requests: int = Field(description="Answered requests, successful or not")
     requests_per_second: float
-    p50_ms: float | None = Field(description="half of them took at most so long; estimated within a bucket")
-    p99_ms: float | None = Field(description="99 % of them took at most so long; 10,000 means that or more")
-    client_error_share: float | None = Field(description="answered with 4xx, 0 to 1; null without requests")
-    server_error_share: float | None = Field(description="answered with 5xx, 0 to 1; null without requests")
+    p50_ms: float | None = Field(description="Median duration, estimated from histogram buckets; null without requests")
+    p99_ms: float | None = Field(description="99th percentile of the duration; 10,000 means that or more")
+    client_error_share: float | None = Field(description="Share answered with 4xx, 0 to 1; null without requests")
+    server_error_share: float | None = Field(description="Share answered with 5xx, 0 to 1; null without requests")
 
 
 class UnansweredAnswer(BaseModel):
-    """Requests for predictions of about the last minute that were refused before a model was asked."""
+    """Prediction requests of about the last minute that were refused before a model was called."""
 
     requests: int
     requests_per_second: float
-    codes: dict[str, int] = Field(description="by status code")
+    codes: dict[str, int] = Field(description="Requests by status code")
 
 
 class ColumnAnswer(BaseModel):
-    """How far a column of the newest window lies from the reference."""
+    """PSI of a column of the newest window against the reference."""
 
     column: str
     psi: float
@@ -55,59 +55,59 @@ class ColumnAnswer(BaseModel):
 class PerformanceAnswer(BaseModel):
     """A metric of the newest window."""
 
-    kind: Literal["realised", "estimated"] = Field(description="from labels, or without")
+    kind: Literal["realised", "estimated"] = Field(description="realised: with labels; estimated: without labels")
     metric: str
     value: float | None
-    reference: float | None = Field(description="the same metric on the holdout")
+    reference: float | None = Field(description="The same metric on the holdout")
 
 
 class DriftAnswer(BaseModel):
-    """What the newest window that was measured showed."""
+    """Drift and performance of the newest measured window."""
 
     status: Literal["ok", "watch", "drift", "insufficient"]
-    version: int = Field(description="that was champion when it was measured")
+    version: int = Field(description="Champion at the time of the measurement")
     n_rows: int
     measured_at: str = Field(description="ISO 8601")
-    importance_share: float = Field(description="of what the champion leans on, what drifted, 0 to 1")
-    n_columns: int = Field(description="that were measured")
-    columns: list[ColumnAnswer] = Field(description="those with the highest PSI")
+    importance_share: float = Field(description="Share of the champion's feature importance that drifted, 0 to 1")
+    n_columns: int = Field(description="Number of measured columns")
+    columns: list[ColumnAnswer] = Field(description="The columns with the highest PSI")
     performance: list[PerformanceAnswer]
 
 
 class LinksAnswer(BaseModel):
-    """Where there is more to read about a version."""
+    """Links to more information about a version."""
 
-    card: str | None = Field(description="address at this service, where the version has a card")
-    mlflow: str = Field(description="page of the version in MLflow")
-    mlflow_after: str | None = Field(description="command that has to run for this page to be there")
+    card: str | None = Field(description="Path of the model card at this service; null if the version has none")
+    mlflow: str = Field(description="Page of the version in MLflow")
+    mlflow_after: str | None = Field(description="Command that must run for this page to exist; null if none is needed")
 
 
 class ServedAnswer(BaseModel):
-    """A model that is served, why, and how it does."""
+    """A served model with its tenure, live rates and drift."""
 
     model: str
     version: int
     variant: Variant
     data_version: str
-    runtime: Runtime = Field(description="what computes its answers")
-    since: str = Field(description="when the version became champion, ISO 8601")
-    by: str = Field(description="gate, approval, rollback or adopted")
+    runtime: Runtime = Field(description="Runtime that computes the answers")
+    since: str = Field(description="When the version became champion, ISO 8601")
+    by: str = Field(description="How it became champion: gate, approval, rollback or adopted")
     reason: str
-    trouble: str | None = Field(description="why a newer champion is not served")
+    trouble: str | None = Field(description="Why a newer champion is not served; null if there is none")
     links: LinksAnswer
     live: LiveAnswer | None = Field(description="null in the first seconds of a worker")
-    drift: DriftAnswer | None = Field(description="null where no window was measured yet")
+    drift: DriftAnswer | None = Field(description="null if no window has been measured yet")
 
 
 class UnservedAnswer(BaseModel):
-    """A model that has a champion and is not served."""
+    """A model with a champion that is not served."""
 
     model: str
     reason: str
 
 
 class LogAnswer(BaseModel):
-    """Whether predictions can be logged, by every worker."""
+    """Whether every worker can write the prediction log."""
 
     writable: bool
     mode: Literal["commit", "async"]
@@ -115,29 +115,29 @@ class LogAnswer(BaseModel):
 
 
 class StatusAnswer(BaseModel):
-    """What the service is doing."""
+    """Status of the service."""
 
     at: str = Field(description="ISO 8601")
     status: Literal["ok", "trouble", "not ready"]
-    reason: str | None = Field(description="why no requests should come here")
-    revision: str = Field(description="changes with anything but the live numbers")
+    reason: str | None = Field(description="Why the worker does not accept requests; null if it does")
+    revision: str = Field(description="Changes with every part of the document except the live numbers")
     log: LogAnswer
-    models: list[ServedAnswer] = Field(description="in the order of their names")
+    models: list[ServedAnswer] = Field(description="Served models in the order of their names")
     unserved: list[UnservedAnswer]
     unanswered: UnansweredAnswer | None = Field(description="null in the first seconds of a worker")
 
 
 def service_status(service: Service, window: Window | None, mlflow_uri: str) -> StatusAnswer:
-    """Return what a service is doing.
+    """Return the status of a service.
 
     Parameters
     ----------
     service
-        As this worker holds it.
+        This worker's service.
     window
-        The last minute of all workers.
+        Rates of the last minute, over all workers.
     mlflow_uri
-        Of the registry.
+        URI of the registry.
     """
     models = [_served(service, name, window, mlflow_uri) for name in sorted(service.models)]
     log, unserved, reason = _log(service, window), list(_unserved(service)), service.not_ready_because()
@@ -163,14 +163,14 @@ def _revision(status: StatusAnswer) -> str:
 def _log(service: Service, window: Window | None) -> LogAnswer:
     reason = service.log.trouble
     if reason is None and window is not None and not window.log_up:
-        reason = "another worker cannot write it; see the log"
+        reason = "another worker cannot write it; see that worker's lines in the service's log"
     return LogAnswer(writable=reason is None, mode=service.settings.log, reason=reason)
 
 
 def _unserved(service: Service) -> Iterable[UnservedAnswer]:
     if service.state is None:
         return
-    unloaded = "this worker could not load its bundle; see the log"
+    unloaded = "this worker could not load its bundle; see the service's log"
     reasons = {model.name: unloaded for model in service.state.models if model.name not in service.models}
     for name, reason in sorted((reasons | service.state.trouble).items()):
         yield UnservedAnswer(model=name, reason=reason)
@@ -198,7 +198,7 @@ def _served(service: Service, name: str, window: Window | None, mlflow_uri: str)
 
 def _trouble(found: Loaded, wanted: ModelState) -> str | None:
     if found.model.version != wanted.version:
-        return f"this worker could not load the bundle of version {wanted.version}; see the log"
+        return f"this worker could not load the bundle of version {wanted.version}; see the service's log"
     return wanted.trouble
 
 
@@ -213,7 +213,7 @@ def _links(found: Loaded, mlflow_uri: str) -> LinksAnswer:
 
 
 def registry_pages(mlflow_uri: str) -> str | None:
-    """Return the address of MLflow's pages, without a password in it; None where there are none.
+    """Return the address of MLflow's pages, without user and password; None if the registry has no server.
 
     Examples
     --------

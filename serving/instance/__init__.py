@@ -1,4 +1,4 @@
-"""The files of one running service: its folder, and the state that its processes share.
+"""The files of one running service: its folder and the state that its processes share.
 
 May import `store` and `core`.
 """

@@ -1,4 +1,4 @@
-"""The folder of the service at one port: what is to be served, and the metrics of its processes."""
+"""The folder of the service on one port: the state to serve, and the metrics of its processes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from core.errors import StorageError
 
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Names the folder that processes share their metrics in. prometheus_client looks for it when it is imported."""
+"""Folder in which the processes share their metrics. prometheus_client reads the variable when it is imported."""
 
 
 def make_instance(home: Path, port: int) -> Path:
-    """Make the folder; what was served last stays, the metrics begin anew.
+    """Create the folder. The last served state stays; the metrics start from zero.
 
     Raises
     ------
@@ -28,6 +28,8 @@ def make_instance(home: Path, port: int) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
     except OSError as error:
-        raise StorageError(f"{instance} cannot be written: {error}; free the disk and run again") from error
+        raise StorageError(
+            f"{instance} cannot be written: {error}; free disk space or fix its permissions, then run again"
+        ) from error
     os.environ[METRICS_VARIABLE] = str(metrics)
     return instance

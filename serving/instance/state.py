@@ -1,7 +1,7 @@
-"""What is to be served, as one file that the follower writes and every worker reads.
+"""The state to serve, as one file that the follower writes and every worker reads.
 
-The file and the bundles beside it are all a cold start needs: with the database and MLflow gone, the service goes on
-with what it served last.
+The file and the local bundles are all that a cold start needs: without the database and MLflow, the service continues
+with the versions that it served last.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STATE = "state.json"
 
 
 class DriftSummary(msgspec.Struct, frozen=True):
-    """What the newest window of a model showed, see :class:`core.drift.verdict.DriftVerdict`."""
+    """Drift of a model's newest window, see :class:`core.drift.verdict.DriftVerdict`."""
 
     status: Literal["ok", "watch", "drift", "insufficient"]
     champion: int
@@ -38,7 +38,7 @@ class DriftSummary(msgspec.Struct, frozen=True):
 
 
 class PerformanceSummary(msgspec.Struct, frozen=True):
-    """A metric of the newest window, ``realised`` from labels or ``estimated`` without, beside that of the holdout."""
+    """A metric of the newest window, ``realised`` (with labels) or ``estimated`` (without), and its holdout value."""
 
     kind: Literal["realised", "estimated"]
     metric: str
@@ -47,24 +47,24 @@ class PerformanceSummary(msgspec.Struct, frozen=True):
 
 
 class ModelState(msgspec.Struct, frozen=True):
-    """A version that is to be served.
+    """A version to serve.
 
     Parameters
     ----------
     name, version, variant
-        What answers it.
+        Identify the version in answers, log and metrics.
     sequence, since, by, reason
-        Its entry in the history of champions: number, moment in ISO 8601, by what, and why.
+        Its tenure: number, start in ISO 8601, actor, and reason.
     manifest, folder
-        SHA-256 of its bundle's manifest, and where the private copy lies.
+        SHA-256 of its bundle's manifest, and the folder of the private copy.
     data_version
-        It was trained on.
+        The data version that it was trained on.
     trusted
-        Types that its pipeline may hold beside those on our list.
+        Types that its pipeline may contain in addition to the built-in list.
     drift
-        Of the newest window; None where none was measured.
+        Drift of the newest window; None if none was measured.
     trouble
-        Why a newer champion is not served; None where there is none.
+        Why a newer champion is not served; None if there is none.
     """
 
     name: str
@@ -83,16 +83,16 @@ class ModelState(msgspec.Struct, frozen=True):
 
 
 class ServiceState(msgspec.Struct, frozen=True):
-    """Everything the workers follow.
+    """The state that all workers follow.
 
     Parameters
     ----------
     models
-        In the order of their names.
+        Versions to serve, in the order of their names.
     keys
-        Those that are not revoked.
+        API keys that are not revoked.
     trouble
-        Model and why its champion cannot be served, where no version of it is.
+        Models of which no version can be served, each with the reason.
     """
 
     models: tuple[ModelState, ...] = ()
@@ -101,7 +101,7 @@ class ServiceState(msgspec.Struct, frozen=True):
 
 
 def write_state(folder: Path, state: ServiceState) -> None:
-    """Put a state in the place of the one before, at once and for nobody else's eyes.
+    """Replace the state atomically, in a file that only its owner can read.
 
     Raises
     ------
@@ -116,27 +116,31 @@ def write_state(folder: Path, state: ServiceState) -> None:
             os.fsync(file.fileno())
         part.replace(folder / STATE)
     except OSError as error:
-        raise StorageError(f"{folder / STATE} cannot be written: {error}; free the disk") from error
+        raise StorageError(
+            f"{folder / STATE} cannot be written: {error}; free disk space or fix its permissions"
+        ) from error
 
 
 def read_state(folder: Path) -> ServiceState | None:
-    """Read the state; None where there is none yet.
+    """Read the state; None if there is none yet.
 
     Raises
     ------
     StorageError
-        It cannot be read, or is not what was written.
+        It cannot be read, or is damaged.
     """
     try:
         return msgspec.json.decode((folder / STATE).read_bytes(), type=ServiceState)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
-        raise StorageError(f"{folder / STATE} cannot be read: {error}; delete it, and it is written anew") from error
+        raise StorageError(
+            f"{folder / STATE} cannot be read: {error}; delete it, and the service writes a new one"
+        ) from error
 
 
 def state_stamp(folder: Path) -> tuple[int, int] | None:
-    """Return what changes whenever the state is written: inode and time; None where there is no state."""
+    """Return the inode and modification time, which change with every write; None if there is no state."""
     try:
         found = (folder / STATE).stat()
     except OSError:

@@ -1,7 +1,7 @@
-"""Logs as JSON lines in the names of the Elastic Common Schema, or as text for people.
+"""Logs as JSON lines with the field names of the Elastic Common Schema (ECS), or as plain text.
 
-A line for each request is written by a thread of its own, some at a time: the event loop does not wait for whoever
-reads the log, and where nobody does, lines are dropped and counted. Feature values are in none of them.
+A separate thread writes the access lines, several at a time: the event loop does not wait for the reader of the log.
+When the reader is too slow, lines are dropped and counted. Lines never contain feature values.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WRITE_SECONDS = 0.1
 
 
 class AccessLine(msgspec.Struct, omit_defaults=True):
-    """A request that was answered, see the field sets http, url, event, client and error of ECS."""
+    """An answered request, in the field sets http, url, event, client and error of ECS."""
 
     timestamp: str = msgspec.field(name="@timestamp")
     level: str = msgspec.field(name="log.level")
@@ -56,7 +56,7 @@ class AccessLog:
     style
         ``json`` or ``text``.
     stream
-        Takes bytes; standard output where none is given.
+        Binary stream; standard output by default.
     """
 
     def __init__(self, style: Literal["json", "text"], stream: IO[bytes] | None = None) -> None:
@@ -70,14 +70,14 @@ class AccessLog:
         atexit.register(self.close)
 
     def add(self, line: AccessLine) -> None:
-        """Write a line soon."""
+        """Queue a line for the writing thread."""
         if len(self._waiting) < MAX_WAITING:
             self._waiting.append(line)
         else:
             self._dropped += 1
 
     def close(self) -> None:
-        """Write what waits and end; a second call does nothing."""
+        """Write the queued lines and stop; a second call does nothing."""
         self._closing.set()
         self._thread.join(timeout=2)
 
@@ -93,7 +93,7 @@ class AccessLog:
         try:
             self._stream.write(b"".join(self._render(line) for line in lines))
             self._stream.flush()
-        except (OSError, ValueError):  # whoever read the log is gone; the service goes on
+        except (OSError, ValueError):  # the reader of the log is gone; the service continues
             return
         if dropped := self._dropped:
             self._dropped -= dropped
@@ -113,7 +113,7 @@ def _text_line(line: AccessLine) -> bytes:
 
 
 def _printable(text: str) -> str:
-    """Escape what would begin another line, or color the terminal."""
+    """Escape control characters, which could start a new line or color the terminal."""
     return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
@@ -121,7 +121,7 @@ _RENDERERS: dict[str, Callable[[AccessLine], bytes]] = {"json": _json_line, "tex
 
 
 def now_text() -> str:
-    """Return the present moment as ECS writes it, in milliseconds."""
+    """Return the current time in ECS format, with milliseconds."""
     return f"{datetime.now(UTC).isoformat(timespec='milliseconds')[:-6]}Z"
 
 
@@ -138,10 +138,10 @@ def configure_logging(style: Literal["json", "text"]) -> None:
         )
     else:
         text = logging.Formatter("%(asctime)s.%(msecs)03d %(levelname)s %(message)s", datefmt="%H:%M:%S")
-        text.converter = time.gmtime  # as the lines of requests are
+        text.converter = time.gmtime  # like the access lines
         handler.setFormatter(text)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # uvicorn says when each process starts and ends; its warnings and errors are what people look for.
+    # uvicorn logs each start and stop of a process; only its warnings and errors are useful.
     for name in ("uvicorn", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):

@@ -1,6 +1,6 @@
-"""Metrics in Prometheus' conventions, summed over all workers of an instance.
+"""Prometheus metrics, summed over all workers of an instance.
 
-Labels take their values from closed lists (routes, kinds, versions that were loaded), never from what a client sends.
+Label values come from closed lists (routes, kinds, loaded versions), never from a client's input.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ class Metrics:
     Parameters
     ----------
     registry
-        Where they are registered; a new one where none is given.
+        Registry of the metrics; a new one by default.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         own = self._registry = registry or CollectorRegistry()
         self.requests = Counter(
             "perennial_requests",
-            "Answered requests; the version is empty where none answered",
+            "Answered requests; version is empty if no model answered",
             ["route", *VERSION, "code"],
             registry=own,
         )
         self.duration = Histogram(
             "perennial_request_duration_seconds",
-            "Time from the request's head to its answer",
+            "Time from the request's headers to its answer",
             ["route", *VERSION],
             buckets=SECONDS,
             registry=own,
@@ -62,16 +62,16 @@ class Metrics:
         )
         self.predictions = Counter(
             "perennial_predictions",
-            "Answered rows by where their score lies; le is the upper edge of a decile of the reference, or the class",
+            "Answered rows by bin of their score; le is the upper edge of a decile of the reference, or the class",
             [*VERSION, "le"],
             registry=own,
         )
         self.in_flight = Gauge(
-            "perennial_requests_in_flight", "Requests in work", registry=own, multiprocess_mode="livesum"
+            "perennial_requests_in_flight", "Requests in progress", registry=own, multiprocess_mode="livesum"
         )
         self.log_queue = Gauge(
             "perennial_log_queue_requests",
-            "Requests that wait for the prediction log",
+            "Requests that wait to be written to the prediction log",
             registry=own,
             multiprocess_mode="livesum",
         )
@@ -85,29 +85,29 @@ class Metrics:
             "perennial_log_rows", "Rows written to the prediction log, or dropped", ["result"], registry=own
         )
         self.log_write = Histogram(
-            "perennial_log_write_seconds", "Time that a group of the log takes", buckets=SECONDS, registry=own
+            "perennial_log_write_seconds", "Time of a write to the prediction log", buckets=SECONDS, registry=own
         )
         self.swaps = Counter(
             "perennial_model_loads",
-            "Versions that workers loaded, or refused to load",
+            "Versions that workers loaded or refused",
             ["model", "result"],
             registry=own,
         )
         self.bundle_failures = Counter(
             "perennial_bundle_failures",
-            "Champions that could not be brought here: bundle (not what was registered) or storage (away)",
+            "Champions that could not be fetched: bundle (not the registered one) or storage (unavailable)",
             ["model", "kind"],
             registry=own,
         )
-        self.labels = Counter("perennial_labels", "Labels that came in", ["model", "result"], registry=own)
+        self.labels = Counter("perennial_labels", "Received labels", ["model", "result"], registry=own)
         self.hooks = Counter(
             "perennial_hook_deliveries",
-            "Deliveries of webhooks: accepted, known, ignored, or the kind of problem they were answered with",
+            "Webhook deliveries by result: accepted, known, ignored, or the kind of problem in the answer",
             ["convention", "result"],
             registry=own,
         )
         self.restarts = Counter("perennial_worker_restarts", "Workers that ended and were restarted", registry=own)
-        # The least of all processes counts, and the supervisor's has no log.
+        # The minimum over all processes counts, and the supervisor has no log.
         self.log_up.set(1)
         for result in ("written", "dropped"):
             self.log_rows.labels(result)
@@ -117,7 +117,7 @@ class Metrics:
             self.errors.labels(kind, "", "", "")
 
     def live(self) -> Iterable[Metric]:
-        """Counters, histograms and whether the log can be written, of all processes."""
+        """Counters, histograms and the gauge ``perennial_log_up`` of all processes."""
         if METRICS_VARIABLE not in os.environ:
             return self._registry.collect()
         files = _live_files(Path(os.environ[METRICS_VARIABLE]))
@@ -125,7 +125,7 @@ class Metrics:
         return merged
 
     def expose(self, state: ServiceState | None, loaded: Iterable[ServedModel]) -> bytes:
-        """Metrics of all processes as text, with what is served and what its newest window showed."""
+        """Metrics of all processes as text, with the served versions and drift and performance of their windows."""
         if METRICS_VARIABLE in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # not typed
@@ -139,22 +139,22 @@ class Metrics:
 
 
 def served_collectors(state: ServiceState | None, loaded: Iterable[ServedModel]) -> tuple[Collector, ...]:
-    """Collectors of what is counted when it is asked for: the service's processes, and what is served."""
+    """Collectors of metrics that are computed at each scrape: the service's processes, and the served versions."""
     return _Processes(), _Served(state, loaded)
 
 
 def _live_files(folder: Path) -> list[str]:
-    # What was made this very moment is empty, and cannot be read yet.
+    # A file that was just created is empty and cannot be read yet.
     return [str(path) for kind in LIVE_FILES for path in folder.glob(f"{kind}_*.db") if path.stat().st_size]
 
 
 def forget_process(pid: int) -> None:
-    """Take a process that ended out of the gauges; what it counted stays."""
+    """Remove an ended process from the gauges; its counters stay."""
     mark_process_dead(pid)  # type: ignore[no-untyped-call] # not typed
 
 
 class ModelMetrics:
-    """The metrics of one version, looked up once.
+    """The labelled metrics of one version, looked up once.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ class _Processes(Collector):
                     times = process.cpu_times()
                     cpu, memory = cpu + times.user + times.system, memory + process.memory_info().rss
                     count += 1
-            except psutil.NoSuchProcess:  # ended meanwhile
+            except psutil.NoSuchProcess:  # it ended in the meantime
                 continue
         yield CounterMetricFamily("process_cpu_seconds", "Processor time of all processes of the service", cpu)
         yield GaugeMetricFamily("process_resident_memory_bytes", "Resident memory of all processes together", memory)
@@ -197,7 +197,7 @@ def _family() -> list[psutil.Process]:
 
 
 class _Served(Collector):
-    """What is served, and drift and performance of the newest window."""
+    """The served versions, and drift and performance of their newest windows."""
 
     def __init__(self, state: ServiceState | None, loaded: Iterable[ServedModel]) -> None:
         self._state = state
@@ -216,14 +216,14 @@ class _Served(Collector):
     def _windows(self) -> Iterable[Metric]:
         labels = ["model"]
         trouble = GaugeMetricFamily(
-            "perennial_model_trouble", "Whether the champion is not the version that is served", labels=labels
+            "perennial_model_trouble", "Whether the champion cannot be served, 0 or 1", labels=labels
         )
-        drifted = GaugeMetricFamily("perennial_drift", "Whether the newest window drifted", labels=labels)
+        drifted = GaugeMetricFamily("perennial_drift", "Whether the newest window drifted, 0 or 1", labels=labels)
         share = GaugeMetricFamily(
             "perennial_drift_importance_share", "Share of importance that drifted in the newest window", labels=labels
         )
         psi = GaugeMetricFamily("perennial_drift_psi", "PSI of the newest window", labels=[*labels, "column"])
-        at = GaugeMetricFamily("perennial_drift_measured_timestamp_seconds", "When it was measured", labels=labels)
+        at = GaugeMetricFamily("perennial_drift_measured_timestamp_seconds", "Time of the measurement", labels=labels)
         value = GaugeMetricFamily(
             "perennial_performance", "Metric of the newest window", labels=[*labels, "kind", "metric"]
         )

@@ -1,8 +1,7 @@
-"""Write what was answered to the operational database, off the event loop, many requests in one transaction.
+"""Write predictions to the operational database on a separate thread, many requests in one transaction.
 
-``commit``: an answer waits until its transaction is durable, so nothing that was answered is ever lost. ``async``: it
-does not wait; a crash loses what a worker answered in the last ``flush_seconds`` and during one write, and never more
-than the queue holds.
+``commit``: an answer is sent after its transaction is durable, so no answered prediction is ever lost. ``async``: the
+answer does not wait; a crash loses the predictions of the last ``flush_seconds`` and of one write, at most the queue.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ _logger = logging.getLogger("perennial.prediction_log")
 
 MAX_REQUESTS_PER_WRITE = 2_000
 RETRY_SECONDS = 1.0
-"""Between two attempts at a database that failed."""
+"""Pause between two attempts after the database failed."""
 
 LAST_RETRY_SECONDS = 0.1
-"""The same while the log closes."""
+"""The same pause while the log closes."""
 
 OVERHEAD_BYTES = 500
-"""Of a request in the queue, beside its texts."""
+"""Memory of a queued request without its texts."""
 
 
 @dataclass(slots=True)
 class Answered:
-    """A request that was answered, as the log keeps it, see :class:`~store.tables.PredictionRequestRow`."""
+    """An answered request as the log stores it, see :class:`~store.tables.PredictionRequestRow`."""
 
     id: str
     model: str
@@ -54,11 +53,11 @@ class Answered:
 
     @property
     def size(self) -> int:
-        """Bytes it takes in the queue, about."""
+        """Approximate bytes that it takes in the queue."""
         return OVERHEAD_BYTES + len(self.rows) + len(self.outputs)
 
     def to_row(self) -> dict[str, Any]:
-        """Values of the table's columns."""
+        """Return the values of the table's columns."""
         return {
             "id": self.id,
             "model": self.model,
@@ -79,15 +78,17 @@ class PredictionLog:
     Parameters
     ----------
     connect
-        Opens the database; called on the log's own thread, again after a failure.
+        Opens the database; called on the log's own thread, and again after a failure.
     mode
         ``commit`` or ``async``.
     max_bytes
-        What may wait.
+        Capacity of the queue.
     flush_seconds
-        ``async``: how long requests are collected.
-    written, dropped
-        Told the number of rows that reached the database, with the seconds it took; and of those that never will.
+        ``async``: how long requests are collected before a write.
+    written
+        Called with the number of rows that were written, and the seconds it took.
+    dropped
+        Called with the number of rows that were dropped.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class PredictionLog:
 
     @property
     def trouble(self) -> str | None:
-        """Why the database cannot be written at present; None where it can."""
+        """Why the database cannot be written at present; None if it can."""
         return self._down
 
     def start(self) -> None:
@@ -132,15 +133,15 @@ class PredictionLog:
         self._thread.start()
 
     async def close(self, seconds: float) -> None:
-        """Write what waits, for so many seconds at the most; what is left then is dropped and counted."""
+        """Write the queued requests for at most ``seconds``; the rest is dropped and counted."""
         self._closing.set()
         self._wake.set()
         await asyncio.to_thread(self._thread.join, seconds)
         self._over = True
-        self._refuse(self._take(len(self._queue)), "the service ends")
+        self._refuse(self._take(len(self._queue)), "the service is shutting down")
 
     async def put(self, answered: Answered) -> None:
-        """Hand over a request; ``commit``: return once it is durable.
+        """Queue a request; ``commit``: return once it is durable.
 
         Raises
         ------
@@ -155,7 +156,7 @@ class PredictionLog:
             raise _unavailable(self._down)
         future = asyncio.get_running_loop().create_future()
         if not self._append(answered, future):
-            raise _unavailable("too much waits for it")
+            raise _unavailable("the queue is full")
         await future
 
     def _append(self, answered: Answered, future: asyncio.Future[None] | None) -> bool:
@@ -179,7 +180,7 @@ class PredictionLog:
         with self._lock:
             self._queue[:0] = taken
             self._bytes += sum(answered.size for answered, _ in taken)
-        # They are not to wait for another request to come.
+        # Wake the thread, so that they need not wait for another request.
         self._wake.set()
 
     def _run(self) -> None:
@@ -188,7 +189,7 @@ class PredictionLog:
                 with closing(self._connect()) as connection:
                     self._down = None
                     self._write_on(connection)
-            except Exception as error:  # noqa: BLE001 - the edge of the thread: told, and tried again
+            except Exception as error:  # noqa: BLE001 - the edge of the thread: logged and retried
                 if self._down is None:
                     _logger.warning("the prediction log cannot be written: %s", error)
                 self._down = str(error)
@@ -217,7 +218,7 @@ class PredictionLog:
             connection.write([answered.to_row() for answered, _ in taken])
         except StorageError as error:
             if self._mode == "async" and not self._over:
-                # Ids are the primary key: rows of a transaction whose end nobody saw are not inserted twice.
+                # The failed transaction may have been committed. Ids are the primary key, so no row is inserted twice.
                 self._put_back(taken)
             else:
                 self._refuse(taken, str(error))
@@ -239,7 +240,7 @@ class PredictionLog:
 
 def _settle(futures: list[asyncio.Future[None]], why: str | None) -> None:
     for future in futures:
-        if future.done():  # who waited gave up
+        if future.done():  # the request was cancelled
             continue
         if why is None:
             future.set_result(None)
@@ -250,5 +251,7 @@ def _settle(futures: list[asyncio.Future[None]], why: str | None) -> None:
 def _unavailable(why: str) -> Problem:
     _logger.debug("an answer was refused because the log cannot be written: %s", why)
     return Problem(
-        "log-unavailable", "an answer has to be in the prediction log first, and that cannot be written", retry_after=1
+        "log-unavailable",
+        "the prediction cannot be written to the prediction log, so it is not answered; try again",
+        retry_after=1,
     )

@@ -1,7 +1,7 @@
-"""How many requests, how many failed and how long they took: over the last minute, and over all workers.
+"""Request counts, error shares and latencies of the last minute, over all workers.
 
-Every worker reads the totals of all of them at the same moments and remembers them for a minute. So the numbers are
-the same whichever worker is asked, and no worker has to be asked by another.
+Every worker reads the totals of all workers at the same times and remembers them for a minute. So each worker returns
+the same numbers, without asking another worker.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("perennial.live")
 
 SAMPLE_SECONDS = 5.0
-"""Between two readings that are remembered; numbers over less time than this are not told."""
+"""Interval of the remembered readings; numbers over a shorter time are not returned."""
 
 WINDOW_SECONDS = 60.0
 FRESH_SECONDS = 1.0
-"""Age up to which a reading answers again: however many people look, the files are read once a second."""
+"""Age up to which a reading is reused: with many clients, the files are still read only once a second."""
 
 NO_MODEL = ""
-"""Stands in the metrics for the model of requests that were answered before a model was asked."""
+"""Model label of requests that were answered before a model was called."""
 
 _Key = TypeVar("_Key")
 
@@ -45,16 +45,16 @@ _REQUESTS, _DURATION, _LOG_UP = (
 
 @dataclass(frozen=True)
 class Totals:
-    """What was counted since the service started.
+    """Counters since the service started.
 
     Parameters
     ----------
     at
-        When it was read, seconds of the clock.
+        Time of the reading, in seconds of the clock.
     codes
-        Requests for predictions by status code, by model, over all its versions.
+        Prediction requests per model and status code, over all versions of the model.
     durations
-        Of these requests: how many took at most so many seconds, by model; cumulative as in Prometheus' text.
+        Prediction requests per model and upper edge in seconds; cumulative, as in the Prometheus text format.
     log_up
         Whether every worker can write the prediction log.
     """
@@ -67,18 +67,18 @@ class Totals:
 
 @dataclass(frozen=True)
 class Rates:
-    """What became of the requests to a model within a window.
+    """Requests to a model within a window.
 
     Parameters
     ----------
     requests, per_second
-        How many were answered, with success or without.
+        Answered requests, successful or not: their number and rate.
     client_errors, server_errors
-        Shares of them that were answered with 4xx and with 5xx, 0 to 1; None without requests.
+        Shares of requests answered with 4xx and with 5xx, 0 to 1; None without requests.
     p50, p99
-        Seconds that half and 99 % of them took at most, see :func:`bucket_quantile`; None without requests.
+        Median and 99th percentile of the duration in seconds, see :func:`bucket_quantile`; None without requests.
     codes
-        Requests by status code, those that occurred.
+        Requests by status code, without zeros.
     """
 
     requests: int
@@ -92,16 +92,16 @@ class Rates:
 
 @dataclass(frozen=True)
 class Window:
-    """The last minute, or as much of it as the worker has seen.
+    """The last minute, or a shorter time after the worker's start.
 
     Parameters
     ----------
     seconds
         Its length.
     rates
-        By model; requests that no model answered are under :data:`NO_MODEL`.
+        Rates by model; requests that no model answered are under :data:`NO_MODEL`.
     log_up
-        Whether every worker could write the prediction log at its end.
+        Whether every worker could write the prediction log at the end of the window.
     """
 
     seconds: float
@@ -109,7 +109,7 @@ class Window:
     log_up: bool
 
     def of(self, model: str) -> Rates:
-        """Return what became of a model's requests; a model that was never asked has had none."""
+        """Return the rates of a model; zero requests for a model that was never called."""
         return self.rates.get(model) or _rates({}, {}, self.seconds)
 
 
@@ -127,7 +127,7 @@ class Live:
     def __init__(self, collect: Callable[[], Iterable[Metric]], clock: Callable[[], float] = time.monotonic) -> None:
         self._collect = collect
         self._clock = clock
-        # A window ends between two readings, so one more is kept than fit into it.
+        # A window ends between two readings, so one reading more than fits into it is kept.
         self._remembered: deque[Totals] = deque(maxlen=round(WINDOW_SECONDS / SAMPLE_SECONDS) + 1)
         self._newest: Totals | None = None
 
@@ -143,7 +143,7 @@ class Live:
             self._remembered.append(found)
 
     def window(self) -> Window | None:
-        """Return what happened up to now; None where too little time was seen to say."""
+        """Return the window up to now; None if the observed time is too short."""
         newest = self._newest
         if newest is None or self._clock() - newest.at >= FRESH_SECONDS:
             newest = self._read()
@@ -155,21 +155,21 @@ class Live:
         try:
             self._newest = read_totals(self._collect(), self._clock())
         except (OSError, ValueError, RuntimeError, struct.error) as error:
-            # A file of another worker in the moment it is made, or a folder that is gone: the next reading may do.
+            # Another worker is just creating its file, or the folder was removed: the next reading may succeed.
             _logger.warning("the workers' metrics cannot be read: %s", error)
             return None
         return self._newest
 
 
 def read_totals(families: Iterable[Metric], at: float) -> Totals:
-    """Return the totals that metrics tell, summed over the versions of each model.
+    """Return the totals in metrics, summed over the versions of each model.
 
     Parameters
     ----------
     families
-        As prometheus_client collects them, of one process or of all.
+        Metric families as prometheus_client collects them, of one process or of all.
     at
-        When that was.
+        Time of the reading, in seconds of the clock.
     """
     codes: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     durations: dict[str, dict[float, float]] = defaultdict(lambda: defaultdict(float))
@@ -191,7 +191,7 @@ def _add(sample: Sample, codes: dict[str, float], durations: dict[float, float])
 
 
 def window_between(older: Totals, newer: Totals) -> Window | None:
-    """Return what happened between two readings; None where they are less than :data:`SAMPLE_SECONDS` apart."""
+    """Return the window between two readings; None if they are less than :data:`SAMPLE_SECONDS` apart."""
     seconds = newer.at - older.at
     if seconds < SAMPLE_SECONDS:
         return None
@@ -207,7 +207,7 @@ def window_between(older: Totals, newer: Totals) -> Window | None:
 
 
 def _grown(older: Mapping[_Key, float], newer: Mapping[_Key, float]) -> dict[_Key, int]:
-    # Totals that shrink are those of a service that began anew in the same folder while this worker drains.
+    # Totals shrink when a new service started in the same folder while this worker drains.
     return {key: max(0, round(value - older.get(key, 0.0))) for key, value in newer.items()}
 
 
@@ -233,8 +233,8 @@ def _share(codes: Mapping[str, int], first_digit: str, n: int) -> float | None:
 def bucket_quantile(share: float, edges: Sequence[float], counts: Sequence[float]) -> float | None:
     """Estimate a quantile from the buckets of a histogram.
 
-    Within a bucket the values are taken to be spread evenly. Those above the last finite edge are known to be above it
-    only, and that edge is returned for them.
+    Values are assumed to be spread evenly within a bucket. For a quantile above the last finite edge, that edge is
+    returned.
 
     Parameters
     ----------
@@ -243,12 +243,12 @@ def bucket_quantile(share: float, edges: Sequence[float], counts: Sequence[float
     edges
         Upper edges of the buckets, ascending and positive; the last is infinite.
     counts
-        Values up to each edge, so ascending too.
+        Number of values up to each edge, so ascending too.
 
     Returns
     -------
     float or None
-        None where there are no values.
+        None if there are no values.
 
     References
     ----------

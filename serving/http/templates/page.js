@@ -6,7 +6,7 @@
   let seen = named("main").dataset.at;
   let lost = false;
 
-  // These write numbers and times as serving/page.py does.
+  // Numbers and times are formatted as in serving/http/page.py.
   const grouped = (value, digits) =>
     value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   const rate = (value) => (value === 0 ? "0" : grouped(value, value < 10 ? 2 : value < 100 ? 1 : 0)) + "/s";
@@ -92,7 +92,7 @@
     if (lost) return;
     lost = true;
     named("clock").classList.add("off");
-    show(named("clock"), `▲ no answer; the numbers are of ${seen}`);
+    show(named("clock"), `▲ no answer; the numbers are from ${seen}`);
     show(named("news"), "The service does not answer. The numbers are old.");
   }
 

@@ -353,7 +353,7 @@ def test_health_says_why_not(examples: dict[str, Example], tmp_path: Path) -> No
         assert service.request("GET", "/health/live").json() == {"status": "live", "reason": None}
         ready = service.request("GET", "/health/ready")
         assert ready.status_code == 503
-        assert ready.json() == {"status": "not ready", "reason": "no model is loaded: credit cannot be"}
+        assert ready.json() == {"status": "not ready", "reason": "no model is loaded; credit could not be loaded"}
         answer = service.predict("credit", examples["credit"].rows())
         _problem(answer, 503, "no-model")
         assert int(answer.headers["retry-after"]) > 0
@@ -475,7 +475,10 @@ def test_labels_are_refused_while_the_database_is_away(examples: dict[str, Examp
     (tmp_path / "file").touch()
     with running(tmp_path, [examples["credit"].state], database_url=f"sqlite:///{tmp_path}/file/x.db") as service:
         answer = _label(service, "credit", {"key": "a", "label": "1"})
-        assert _problem(answer, 503, "log-unavailable")["detail"] == "the operational database cannot be reached"
+        assert (
+            _problem(answer, 503, "log-unavailable")["detail"]
+            == "the operational database cannot be reached; try again later"
+        )
         assert answer.headers["retry-after"] == "1"
 
 

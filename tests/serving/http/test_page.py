@@ -16,6 +16,7 @@ import pytest
 import serving.http.page
 import serving.http.status
 from serving.http.page import page_writer
+from serving.http.service import DRAINING
 from serving.http.status import (
     ColumnAnswer,
     DriftAnswer,
@@ -174,9 +175,9 @@ def test_a_page_tells_all_there_is() -> None:
     page = _rendered(_status(status="trouble", models=[_model(drift=drift, trouble="another hash", links=links)]))
     text = Elements(page).text
     for told in (
-        "▲ trouble",
+        "▲ problems",
         "▲ version 3 in production",
-        "Since 1 May 2026, 12:30 UTC ( 3 days ago ) , brought back by a rollback: complaints",
+        "Since 1 May 2026, 12:30 UTC ( 3 days ago ) , restored by a rollback: complaints",
         "A newer champion is not served: another hash",
         "latency, p50 1.8 ms latency, p99 ≥ 10 s failed (5xx) < 0.1% refused (4xx) 3.4%",
         "requests 10.0/s",
@@ -213,7 +214,7 @@ def test_a_page_of_the_first_seconds_makes_no_number_up() -> None:
             _status(log=LogAnswer(writable=False, mode="commit", reason="disk full"), status="trouble"),
             "Predictions cannot be logged: disk full",
         ),
-        (_status(status="not ready", reason="the service ends"), "… not ready: the service ends"),
+        (_status(status="not ready", reason=DRAINING), f"… not ready: {DRAINING}"),
     ],
 )
 def test_a_page_says_what_is_wrong(status: StatusAnswer, told: str) -> None:
@@ -313,17 +314,17 @@ def test_a_browser_runs_nothing_of_the_data(tmp_path: Path, service: Running, ex
     """The page's policy refuses nothing that is ours; an attack is text; a change of the state comes by itself."""
     with browser(tmp_path / "profile") as page:
         page.open(service.url)
-        assert page.eval("document.title") == "Perennial: ▲ trouble"
+        assert page.eval("document.title") == "Perennial: ▲ problems"
         assert "</script><script>document.title='pwned'" in page.eval("document.body.innerText")
         service.publish([changed(example.state, trouble=None)])
-        page.await_that("document.getElementById('overall').textContent === '✓ serving well'")
-        assert page.eval("document.getElementById('news').textContent") == "The page has changed: ✓ serving well."
+        page.await_that("document.getElementById('overall').textContent === '✓ no problems'")
+        assert page.eval("document.getElementById('news').textContent") == "The page has changed: ✓ no problems."
         assert page.eval("getComputedStyle(document.querySelector('.tiles')).display") == "grid"
         assert page.console == []
         # What got into the page all the same would not run.
         page.eval("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"document.title=1\">')")
         page.await_that("document.images.length === 1")
-        assert page.eval("document.title") == "Perennial: ✓ serving well"
+        assert page.eval("document.title") == "Perennial: ✓ no problems"
         assert "violates the following Content Security Policy" in "".join(page.console)
     service.publish([example.state])
 
@@ -335,7 +336,7 @@ def test_a_browser_says_that_the_service_is_gone(tmp_path: Path, example: Exampl
         with running(tmp_path, [example.state]) as service:
             page.open(service.url)
             assert page.eval("document.getElementById('clock').textContent").startswith("live, ")
-        page.await_that("document.getElementById('clock').textContent.startsWith('▲ no answer; the numbers are of ')")
+        page.await_that("document.getElementById('clock').textContent.startsWith('▲ no answer; the numbers are from ')")
         assert page.eval("document.getElementById('news').textContent").startswith("The service does not answer.")
 
 
