@@ -87,7 +87,7 @@ def _print(stage: Stage, ids: list[str], killed: Counter[str], seconds: list[flo
     print(f"| triggers with one run and one version | {len(ids) - len(wrong)} |")
     print(f"| runs of retrain in all | {all_runs(stage)} |")
     print(f"| deliveries, by answer | {', '.join(f'{status}: {n}' for status, n in sorted(sender.answers.items()))} |")
-    print(f"| s to the answer, median and most | {statistics.median(ordered):.0f} and {ordered[-1]:.0f} |")
+    print(f"| s to the result, median and maximum | {statistics.median(ordered):.0f} and {ordered[-1]:.0f} |")
     for one, counted in wrong.items():
         print(f"\n{one}: {counted}")
 

@@ -197,13 +197,16 @@ def noise_for(gain: float) -> float:
 
 
 def contamination(each: Each) -> Iterator[str]:
-    """Yield how often a champion wins by having trained on the holdout's rows."""
+    """Yield how often a champion wins because it was trained on rows of the holdout."""
     yield (
-        f"Champions trained on {TRAINING_ROWS:,} of the {HOLDOUT_ROWS:,} holdout rows of a simulated credit world; "
-        f"challengers on other rows: on {TRAINING_ROWS:,}, equally good on average, and on {MORE_ROWS:,}"
+        f"Champions were trained on {TRAINING_ROWS:,} of the {HOLDOUT_ROWS:,} holdout rows of a credit simulation; "
+        f"challengers on other rows: on {TRAINING_ROWS:,} (equally good on average) and on {MORE_ROWS:,}"
     )
     yield ""
-    yield "| estimator | challenger | rows compared | worlds | mean gain | champion surely better | promoted |"
+    yield (
+        "| estimator | challenger | rows compared | simulations | mean gain | champion significantly better "
+        "| promoted |"
+    )
     yield "|---|---|---|" + "---:|" * 4
     for estimator in ("boosting", "forest"):
         worlds = each(partial(contest, estimator), WORLDS)
@@ -274,8 +277,11 @@ def scored(estimator: str, rows: Rows, split: Split, seed: int) -> Floats:
 
 
 def coverage(each: Each) -> Iterator[str]:
-    """Yield how many intervals of 95 % hold the true gain."""
-    yield "Share of 95 % intervals that hold the true gain, between a champion with noise 0.6 and a challenger with 0.4"
+    """Yield the share of 95 % intervals that contain the true gain."""
+    yield (
+        "Share of 95 % intervals that contain the true gain, between a champion with noise 0.6 and a challenger "
+        "with 0.4"
+    )
     yield ""
     yield line("task", "metric", "method", *(f"{n_rows:,} rows, {n:,} samples" for n_rows, n in COVERAGE))
     yield "|---|---|---|" + "---:|" * len(COVERAGE)
@@ -326,7 +332,10 @@ def delong_agreement() -> Iterator[str]:
         gain, error = slow_delong(y, models[0][:, 1], models[1][:, 1])
         distances = np.array([found.gain, found.standard_error], dtype="float64") - [gain, error]
         largest = max(largest, float(np.abs(distances).max()))
-    yield f"DeLong's gain and standard error against all pairs compared, 20 samples of 1,000 rows: {largest:.1e} apart"
+    yield (
+        f"DeLong's gain and standard error differ from a comparison of all pairs by {largest:.1e} "
+        "(20 samples of 1,000 rows)"
+    )
 
 
 def slow_delong(y: npt.NDArray[Any], first: Floats, second: Floats) -> tuple[float, float]:

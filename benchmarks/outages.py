@@ -50,7 +50,7 @@ def main() -> None:
             for number, name in enumerate(("prefect", "mlflow", "database")):
                 rows.append(_outage(stage, postgres, name, number, given.seconds))
                 print(rows[-1], flush=True)
-    print("\n| away | s | first answered after its return, s | second, s | runs | versions | lost |")
+    print("\n| stopped component | s | first result after its return, s | second, s | runs | versions | lost |")
     print("|---|--:|--:|--:|--:|--:|--:|")
     print("\n".join(rows))
 

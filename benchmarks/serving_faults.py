@@ -48,8 +48,8 @@ def _swaps(settings: Settings, versions: Sequence[Version], times: int) -> None:
         served.await_workers(2)
         found: Swaps = asyncio.run(swap(served, settings, versions, times))
     _row(
-        f"{times} swaps under {found.n_answers / found.seconds:.0f} requests/s, 2 workers",
-        "only 2xx, each the offline answer of its version; memory +5 % at most",
+        f"{times} changes of the champion under {found.n_answers / found.seconds:.0f} requests/s, 2 workers",
+        "only 2xx, each equal to the offline answer of its version; memory +5 % at most",
         f"{found.n_answers:,} answers, {found.n_refused} other than 2xx, {found.n_broken} without answer, "
         f"{found.n_wrong} wrong; memory {found.memory_growth:+.1%}; {found.seconds / times:.2f} s per swap",
     )
@@ -78,7 +78,7 @@ def _overload(settings: Settings, seconds: float) -> None:
     with serving(settings, "--log", "async", PERENNIAL_SERVE_MAX_CONCURRENT=str(LIMIT)) as served:
         found: Overload = asyncio.run(overload(served, LIMIT, seconds))
     _row(
-        f"10 times as many clients as are let in ({10 * LIMIT}) for {seconds:.0f} s",
+        f"10 times as many clients as allowed ({10 * LIMIT}) for {seconds:.0f} s",
         "429/503 with Retry-After, health 200, accepted p99 at most twice, normal within 5 s",
         f"{found.n_accepted:,} accepted, {found.n_shed:,} shed, {found.n_without_retry_after} without Retry-After, "
         f"{found.n_other} other; health {found.n_health - found.n_health_failed} of {found.n_health}; p99 "

@@ -502,8 +502,8 @@ JWT = {"jwks_url": "https://issuer.example.org/keys", "jwt_issuer": ISSUER, "jwt
         ({"host": "0.0.0.0", "access": "open"}, True, "perennial keys create NAME --scope predict"),  # noqa: S104
         ({"host": "::", "access": "open"}, True, "PERENNIAL_SERVE_ACCESS=required"),
         ({"host": "0.0.0.0"}, False, "perennial keys create NAME --scope predict"),  # noqa: S104
-        ({"host": "example.org"}, False, "there are none"),
-        ({"access": "required"}, False, "there are none"),
+        ({"host": "example.org"}, False, "no key exists"),
+        ({"access": "required"}, False, "no key exists"),
         (JWT | {"jwt_issuer": None}, True, "PERENNIAL_SERVE_JWT_ISSUER"),
         (JWT | {"jwt_audience": ""}, True, "PERENNIAL_SERVE_JWT_AUDIENCE"),
         (JWT | {"jwks_url": "http://issuer.example.org/keys"}, True, "https"),

@@ -75,7 +75,7 @@ def test_a_slow_rate_still_lets_one_pass(rates: SharedRates) -> None:
 
 def test_a_rate_of_nothing_is_a_mistake(rates: SharedRates) -> None:
     """No key may be bound to zero: it would be a revoked one."""
-    with pytest.raises(ValueError, match="more than 0"):
+    with pytest.raises(ValueError, match="above 0"):
         rates.allow("a", 0)
 
 

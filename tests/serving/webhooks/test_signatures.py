@@ -190,7 +190,7 @@ def test_a_header_that_is_there_twice_is_refused() -> None:
     sent = standard()
     for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
         twice = [*_raw(sent), (name.encode(), b"1")]
-        with pytest.raises(UnsignedError, match="twice"):
+        with pytest.raises(UnsignedError, match="must be sent once"):
             signed_by(twice, sent.body, KEYS, "credit", _now())
 
 
