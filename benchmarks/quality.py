@@ -69,7 +69,7 @@ CASES = (
 
 def main() -> None:
     """Measure every data set that is there."""
-    print("| data | holdout | metric | ours | boosting | linear | ours - best | ours: fit s |")
+    print("| data | holdout | metric | Perennial | boosting | linear | Perennial - best | Perennial: fit s |")
     print("|---|---|---|---|---|---|---|---|")
     for case in CASES:
         if not (SHARED / case.folder).is_dir():
@@ -96,7 +96,7 @@ def row(case: Case) -> str:
 
 
 def scores_of(config: ModelConfig, rows: Rows, split: Split, settings: Settings, seed: int) -> list[float]:
-    """Holdout scores of ours and of the peers with one seed on one split, and the seconds of our fit."""
+    """Holdout scores of Perennial and of the peers with one seed on one split, and the seconds of Perennial's fit."""
     params = config.training.params | {"random_state": seed}
     training = config.training.model_copy(update={"params": params, "cv": 0})
     config = config.model_copy(update={"training": training})
