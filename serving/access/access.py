@@ -145,7 +145,7 @@ class Access:
         known = self.known(header)
         if known is not None:
             return known
-        self._refuse_guessing(address)
+        self._check_guesses(address)
         try:
             found = await self._verified(header)
         except BadCredentialError as error:
@@ -230,7 +230,7 @@ class Access:
         for digest in [digest for digest, entry in self._remembered.items() if is_over(entry)]:
             del self._remembered[digest]
 
-    def _refuse_guessing(self, address: str) -> None:
+    def _check_guesses(self, address: str) -> None:
         wait = self._rates.peek(f"guesses {origin(address)}", *self._guessing_rate())
         if wait:
             raise _too_many("too many bad credentials came from this address", wait)

@@ -103,9 +103,9 @@ class JwksFollower:
 
     async def follow(self, replace: Callable[[Document], None]) -> None:
         """Call ``replace`` with the cached keys at once, then with the newest every five minutes, until cancelled."""
-        if self._document is None and (kept := self._kept()):
-            self._document = kept
-            replace(kept)
+        if self._document is None and (cached := self._read_cache()):
+            self._document = cached
+            replace(cached)
         while True:
             document = await self._newest(patience=None)
             if document is not None:
@@ -144,25 +144,25 @@ class JwksFollower:
         self._is_fresh = True
         if document != self._document:
             self._document = document
-            await asyncio.to_thread(self._keep, document)
+            await asyncio.to_thread(self._write_cache, document)
 
-    def _keep(self, document: Document) -> None:
+    def _write_cache(self, document: Document) -> None:
         if self._cache is None:
             return
-        beside = self._cache.with_name(f".{self._cache.name}.{secrets.token_hex(8)}")
+        temporary = self._cache.with_name(f".{self._cache.name}.{secrets.token_hex(8)}")
         try:
             self._cache.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(file, "w", encoding="utf-8") as new:
                 json.dump({"url": self._url, **document}, new)
-            beside.replace(self._cache)
+            temporary.replace(self._cache)
         except OSError as error:
             _log.warning("the fetched public keys could not be written to %s: %s", self._cache, error)
         finally:
             with suppress(OSError):
-                beside.unlink()
+                temporary.unlink()
 
-    def _kept(self) -> Document | None:
+    def _read_cache(self) -> Document | None:
         """Return the keys of the cache file, if they came from this address and only its owner may write it."""
         if self._cache is None:
             return None

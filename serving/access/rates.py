@@ -148,7 +148,7 @@ def _opened(path: Path, slots: int) -> int:
                         os.fchmod(file, 0o600)
                         fcntl.lockf(file, fcntl.LOCK_UN, _HEADER.size)
                         return file
-                    _put_new(path, slots)
+                    _write_new(path, slots)
             except OSError:
                 os.close(file)
                 raise
@@ -169,13 +169,13 @@ def _is_sound(file: int, slots: int) -> bool:
     return bool(magic == _MAGIC and found == slots)
 
 
-def _put_new(path: Path, slots: int) -> None:
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+def _write_new(path: Path, slots: int) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(file, "wb") as new:
             # Zeros are written, not left as a hole: a full disk must fail here, not with SIGBUS at a later count.
             new.write(_HEADER.pack(_MAGIC, slots, secrets.token_bytes(32)) + bytes(slots * _SLOT_BYTES))
-        beside.replace(path)
+        temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

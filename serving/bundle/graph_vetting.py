@@ -250,10 +250,12 @@ def _vetted_value(wire: Wire, span: Span) -> str:
     found = wire.message(span, _VALUE)
     for kind in _spans(found, "type"):
         for tensor in _spans(wire.message(kind, _TYPE), "tensor"):
-            told = wire.message(tensor, _TENSOR_TYPE)
-            if told.get("element", [0])[0] not in NUMBERS | {TEXT}:
-                raise ValueError(f"it contains values of type {told.get('element', [0])[0]}, which no export writes")
-            for shape in _spans(told, "shape"):
+            tensor_type = wire.message(tensor, _TENSOR_TYPE)
+            if tensor_type.get("element", [0])[0] not in NUMBERS | {TEXT}:
+                raise ValueError(
+                    f"it contains values of type {tensor_type.get('element', [0])[0]}, which no export writes"
+                )
+            for shape in _spans(tensor_type, "shape"):
                 for dimension in _spans(wire.message(shape, _SHAPE), "dimension"):
                     wire.message(dimension, _DIMENSION)
     return _text(wire, found, "name")

@@ -144,15 +144,15 @@ class Entry:
         try:
             await self._answer(exchange, scope, receive, send)
         finally:
-            self._tell(exchange)
+            self._record(exchange)
 
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._let_in(exchange)
+            await self._admit(exchange)
             if exchange.route == "predict":
                 await self._send(send, exchange, 200, _JSON, await self._predict(exchange, receive))
             else:
-                await self._pass_on(exchange, scope, receive, send)
+                await self._forward(exchange, scope, receive, send)
         except Problem as problem:
             await self._refuse(send, exchange, problem)
         except Exception:
@@ -161,15 +161,15 @@ class Entry:
             await self._refuse(send, exchange, of_status(500))
 
     async def _refuse(self, send: Send, exchange: Exchange, problem: Problem) -> None:
-        exchange.problem, exchange.detail = problem.kind, _told(problem)
+        exchange.problem, exchange.detail = problem.kind, _log_detail(problem)
         _name(exchange)
         body = problem.document(exchange.request_id)
         await self._send(send, exchange, problem.status, _PROBLEM, body, problem.headers)
 
-    async def _let_in(self, exchange: Exchange) -> None:
+    async def _admit(self, exchange: Exchange) -> None:
         service, scope = self._service, ACCESS[exchange.route]
         if service.in_flight > self._settings.max_concurrent and exchange.route not in EXEMPT:
-            await self._hold_back()
+            await self._shed()
         if scope == "signature":
             return
         if self._is_open and not (exchange.authorization or b"").strip():
@@ -186,7 +186,7 @@ class Entry:
             service.access.check_rate(exchange.caller)
             _check_scope(exchange.caller, scope, exchange.model_name)
 
-    async def _hold_back(self) -> None:
+    async def _shed(self) -> None:
         self._service.held += 1
         try:
             await asyncio.sleep(HOLD_SECONDS)
@@ -246,7 +246,7 @@ class Entry:
             body += message.get("body", b"")
         raise _too_large(most)
 
-    async def _passed_body(self, exchange: Exchange, receive: Receive) -> bytes | bytearray:
+    async def _application_body(self, exchange: Exchange, receive: Receive) -> bytes | bytearray:
         most = self._max_hook_body if exchange.route == "hook" else self._max_body
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
@@ -254,13 +254,13 @@ class Entry:
         except TimeoutError:
             raise _too_slow("body-too-slow") from None
 
-    async def _pass_on(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _forward(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         if exchange.route == "other":
             # Only the entry decides on paths: the framework would match some paths differently, such as with a newline
             # at the end, after access was checked for another route.
             raise Problem("not-found", "this path does not exist; see /openapi.json for the paths of the service")
         if exchange.method == "POST" and exchange.route in WITH_BODY:
-            receive = _replayed(await self._passed_body(exchange, receive))
+            receive = _replayed(await self._application_body(exchange, receive))
         _name(exchange)
         scope["perennial.exchange"] = exchange
 
@@ -298,7 +298,7 @@ class Entry:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _tell(self, exchange: Exchange) -> None:
+    def _record(self, exchange: Exchange) -> None:
         seconds = time.perf_counter() - exchange.began
         metrics, loaded = self._service.metrics, exchange.loaded
         if loaded is not None and exchange.status == 200:
@@ -361,7 +361,7 @@ def _too_slow(doing: str) -> Problem:
     return Problem(doing, details[doing], retry_after=1 if doing == "log-unavailable" else None, headers=headers)
 
 
-def _told(problem: Problem) -> str:
+def _log_detail(problem: Problem) -> str:
     """Return the detail for the log: the names of invalid fields, without their values."""
     fields = ", ".join(error.field[:64] for error in problem.errors[:5])
     return f"fields: {fields}" if fields else problem.detail

@@ -89,7 +89,7 @@ class ServedModel:
         except BundleError as error:
             raise Problem("model-failed", str(error)) from error
         if not np.isfinite(found).all():
-            raise _unanswerable(found.reshape(n, -1))
+            raise _not_finite(found.reshape(n, -1))
         shape = (n, len(self.contract.classes)) if self.contract.classes else (n,)
         answers: list[Any] = found.reshape(shape).tolist()
         return answers
@@ -160,7 +160,7 @@ class Batcher:
         return taken
 
 
-def _unanswerable(found: npt.NDArray[Any]) -> Problem:
+def _not_finite(found: npt.NDArray[Any]) -> Problem:
     place = int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0])
     detail = f"the model's answer to row {place} is not finite; the row's values may be too extreme"
     return Problem("invalid-request", detail, errors=(FieldError("rows", detail, f"/rows/{place}"),))

@@ -151,7 +151,7 @@ class Follower:
         self._published = read_state(instance) or ServiceState()
         self._retry_at: dict[str, float] = {}
         self._prune_at = 0.0
-        self._away = False
+        self._failing = False
         self._missing: Set[str] = set()
 
     def run(self, stop: threading.Event) -> None:
@@ -160,13 +160,13 @@ class Follower:
             try:
                 self.look()
             except Exception as error:  # noqa: BLE001 - the edge of a thread that must not end: logged and retried
-                if not self._away or not isinstance(error, PerennialError):
+                if not self._failing or not isinstance(error, PerennialError):
                     _logger.warning("cannot read the champions: %s; retrying", error)
-                self._away, self._engine = True, None
+                self._failing, self._engine = True, None
             else:
-                if self._away:
+                if self._failing:
                     _logger.info("the champions can be read again")
-                self._away = False
+                self._failing = False
             stop.wait(self._serving.follow_seconds)
 
     def look(self) -> None:
@@ -187,14 +187,14 @@ class Follower:
             model = self._served(engine, champion, before.get(champion.model), trouble)
             if model is not None:
                 models.append(model)
-        self._tell_missing(names - {champion.model for champion in wanted} - before.keys())
+        self._log_missing(names - {champion.model for champion in wanted} - before.keys())
         models += _orphans(before, {champion.model for champion in wanted}, names)
         models.sort(key=lambda model: model.name)
         keys = tuple(key for key in api_keys(engine) if key.revoked_at is None)
         self._publish(ServiceState(tuple(models), keys, trouble))
         self._prune(engine)
 
-    def _tell_missing(self, names: Set[str]) -> None:
+    def _log_missing(self, names: Set[str]) -> None:
         for name in sorted(names - self._missing):
             _logger.warning("%r has no champion yet; list the models with 'perennial models'", name)
         self._missing = names
@@ -210,7 +210,7 @@ class Follower:
             found = before.trouble if before else self._published.trouble.get(champion.model)
         else:
             try:
-                state = self._brought(engine, champion, drift)
+                state = self._fetched(engine, champion, drift)
             except (BundleError, StorageError, ConfigError) as error:
                 self._retry_at[champion.model] = time.monotonic() + RETRY_SECONDS
                 self._failed(champion.model, "storage" if isinstance(error, StorageError) else "bundle")
@@ -230,12 +230,12 @@ class Follower:
         is_same = (before.sequence, before.version) == (champion.sequence, champion.version)
         return is_here and is_same and before.trouble is None
 
-    def _brought(self, engine: Engine, champion: Champion, drift: DriftSummary | None) -> ModelState:
+    def _fetched(self, engine: Engine, champion: Champion, drift: DriftSummary | None) -> ModelState:
         verdict = find_verdict(engine, champion.model, champion.version)
         judged = verdict.manifest if verdict else None
         home = self._bundles / champion.model
         trusted = self._trusted(champion.model)
-        if judged is None or not _is_here(home / judged, judged):
+        if judged is None or not _is_intact(home / judged, judged):
             wanted = Wanted(champion.model, champion.version, judged, str(home), trusted)
             judged = self._fetch(wanted)
         folder = home / judged
@@ -243,7 +243,7 @@ class Follower:
         manifest = verified(folder, judged)
         if manifest.model != champion.model:
             raise BundleError(f"expected a bundle of {champion.model!r}, found one of {manifest.model!r}")
-        _forget_old(home)
+        _remove_old(home)
         _logger.info("version %d of %r is ready to be served", champion.version, champion.model)
         return ModelState(
             name=champion.model,
@@ -291,7 +291,7 @@ def _orphans(before: Mapping[str, ModelState], known: Set[str], names: Set[str])
     ]
 
 
-def _is_here(folder: Path, manifest: str) -> bool:
+def _is_intact(folder: Path, manifest: str) -> bool:
     if not folder.is_dir():
         return False
     try:
@@ -303,7 +303,7 @@ def _is_here(folder: Path, manifest: str) -> bool:
     return True
 
 
-def _forget_old(home: Path) -> None:
+def _remove_old(home: Path) -> None:
     newest = sorted((path for path in home.iterdir() if path.is_dir()), key=lambda path: -path.stat().st_mtime)
     for path in newest[KEPT_BUNDLES:]:
         shutil.rmtree(path, ignore_errors=True)

@@ -85,7 +85,7 @@ class Supervisor:
         self._hooks = hooks
         self._fetch = fetch
         self._stop = threading.Event()
-        self._told_to_stop = False
+        self._stop_requested = False
         self._metrics: Metrics | None = None
 
     def run(self) -> None:
@@ -136,7 +136,7 @@ class Supervisor:
         environment = _environment() | {METRICS_VARIABLE: os.environ[METRICS_VARIABLE]}
         _logger.info("%s", self._about(listening))
         try:
-            while not self._told_to_stop:
+            while not self._stop_requested:
                 for worker in workers:
                     self._keep_alive(worker, listening, instance, environment)
                 time.sleep(POLL_SECONDS)
@@ -206,7 +206,7 @@ class Supervisor:
             cwd=PACKAGES,
             env=environment,
         )
-        told = {
+        assignment = {
             "settings": self._serving.model_dump(mode="json"),
             "database_url": self._settings.database_url,
             "instance": str(instance),
@@ -216,10 +216,10 @@ class Supervisor:
             "root": str(self._settings.root),
             "hooks": self._hooks.to_dict(),
         }
-        assert process.stdin is not None  # noqa: S101 - a pipe was asked for
+        assert process.stdin is not None  # noqa: S101 - stdin is a pipe
         try:
             # The pipe stays open: when it closes, the worker knows that its supervisor has ended.
-            process.stdin.write(json.dumps(told).encode() + b"\n")
+            process.stdin.write(json.dumps(assignment).encode() + b"\n")
             process.stdin.flush()
         except BrokenPipeError:  # it has already ended; the next round restarts it
             _logger.warning("worker %d ended during start", process.pid)
@@ -227,7 +227,7 @@ class Supervisor:
 
     def _end(self, _signal: int, _frame: FrameType | None) -> None:
         # A flag instead of the event: this may run while the main thread holds the event's lock.
-        self._told_to_stop = True
+        self._stop_requested = True
 
     def _end_all(self, workers: Sequence[Worker]) -> None:
         running = [worker.process for worker in workers if worker.process is not None]

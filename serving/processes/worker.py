@@ -188,23 +188,23 @@ def main() -> None:
         # uvicorn raises the signal again after its shutdown; this handler then exits normally.
         signal.signal(sort, lambda *_: sys.exit(0))
     sys.setswitchinterval(SWITCH_SECONDS)
-    told = msgspec.json.decode(sys.stdin.buffer.readline(), type=Assignment)
+    assignment = msgspec.json.decode(sys.stdin.buffer.readline(), type=Assignment)
     threading.Thread(target=_end_with, args=(sys.stdin.fileno(),), daemon=True).start()
-    settings, hooks = ServingSettings.model_validate(told.settings), HookSettings.model_validate(told.hooks)
+    settings, hooks = ServingSettings.model_validate(assignment.settings), HookSettings.model_validate(assignment.hooks)
     style = settings.log_format or "json"
     configure_logging(style)
-    instance = Path(told.instance)
+    instance = Path(assignment.instance)
     rates = SharedRates(instance / "rates")
     jwks = JwksFollower(settings.jwks_url, cache=instance / "jwks.json") if settings.jwks_url else None
     access = Access(settings, rates, refresh=jwks.refresh if jwks else None)
-    service = build_service(settings, instance, told.database_url, Metrics(), access)
-    lifespan = partial(_lifespan, service, jwks, Path(told.beat))
-    inbox = build_inbox(hooks, settings, told.database_url, Path(told.root), rates)
-    app = build_app(service, told.database_url, lifespan, mlflow_uri=told.mlflow_uri, inbox=inbox)
+    service = build_service(settings, instance, assignment.database_url, Metrics(), access)
+    lifespan = partial(_lifespan, service, jwks, Path(assignment.beat))
+    inbox = build_inbox(hooks, settings, assignment.database_url, Path(assignment.root), rates)
+    app = build_app(service, assignment.database_url, lifespan, mlflow_uri=assignment.mlflow_uri, inbox=inbox)
     access_log = AccessLog(style)
     entry = Entry(service, app, access_log, hooks.max_body_kb if hooks.keys else 0)
     config = server_config(entry, settings.grace_seconds)
-    Server(config, service).run(sockets=[socket.socket(fileno=told.socket)])
+    Server(config, service).run(sockets=[socket.socket(fileno=assignment.socket)])
     access_log.close()
 
 

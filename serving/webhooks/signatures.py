@@ -316,7 +316,7 @@ def _push(signed: Signed, content: Mapping[str, Any]) -> dict[str, str]:
         "ref": _text(content.get("ref")),
         "before": _text(content.get("before"), 64),
         "after": _text(content.get("after"), 64),
-        "by": _text(_mapping(content, "pusher").get("name"), 100) or "somebody",
+        "by": _text(_mapping(content, "pusher").get("name"), 100) or "an unknown user",
     }
 
 
