@@ -13,9 +13,9 @@ from core.operate.events import MAX_ITEMS, MAX_TEXT, Event
 from reference.markdown import code, document, table
 
 LEAD = f"""
-What happens to a model, as Prefect's automations receive it; [Events and alerts](../events.md) says how to act on it.
-The resource of each event is the model: `prefect.resource.id` is `perennial.model.<model>`. Automations match the
-labels of resources, not payloads. Texts of a payload end after {MAX_TEXT:,} characters, lists after {MAX_ITEMS}
+The events of a model, as Prefect's automations receive them; [Events and alerts](../events.md) explains how to act on
+them. The resource of each event is the model: `prefect.resource.id` is `perennial.model.<model>`. Automations match the
+labels of resources, not payloads. Texts of a payload are cut after {MAX_TEXT:,} characters, lists after {MAX_ITEMS}
 items. Each event is shown as it is sent.
 """
 

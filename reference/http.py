@@ -14,13 +14,13 @@ from serving.problems import KINDS
 from serving.routes import PREDICT, ROUTES, Route, RouteScope
 
 LEAD = """
-What the prediction service answers. `GET /openapi.json` is the same as an OpenAPI document, with the columns, bounds
-and labels of each model that is served; [Serving](../serving.md) explains the interface, [Webhooks](../webhooks.md)
+The requests to the prediction service. `GET /openapi.json` returns the same as an OpenAPI document, with the columns,
+bounds and labels of each served model; [Serving](../serving.md) explains the interface, [Webhooks](../webhooks.md)
 the deliveries.
 """
 
 SCOPES: dict[RouteScope | None, str] = {
-    None: "everybody",
+    None: "no credentials",
     "predict": "scope `predict`",
     "label": "scope `label`",
     "operate": "scope `operate`",
@@ -73,7 +73,7 @@ def page() -> str:
         (code(one.name), SCOPES[one.route.scope], ", ".join(map(str, one.statuses)), one.description)
         for one in operations()
     ]
-    paths = table(("operation", "who may ask", "answers", "what it does"), rows)
+    paths = table(("operation", "access", "answers", "what it does"), rows)
     return document("HTTP interface", LEAD, [("Operations", paths), ("Problems", _problems())])
 
 
@@ -86,5 +86,6 @@ def _problems() -> str:
         "[Problems over HTTP](errors.md#problems-over-http) has the titles and the fields."
     )
     return (
-        f"{lead} 429 and 503 carry `Retry-After` where another try makes sense.\n\n{table(('status', 'kinds'), rows)}"
+        f"{lead} 429 and 503 have the header `Retry-After` if a retry makes sense.\n\n"
+        f"{table(('status', 'kinds'), rows)}"
     )

@@ -276,7 +276,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
 
     @app.get(routes.MODEL.path, response_model=ModelAnswer)
     async def model_(model: str) -> Any:
-        """One model: version, data version, since when."""
+        """Return the version, data version and tenure of one model."""
         return _described(service.loaded(model))
 
     @app.get(routes.EXAMPLE.path, response_model=ExampleAnswer)
