@@ -1,0 +1,239 @@
+"""The tests mirror the code: each module has a twin, or a line here that says why it has none.
+
+The twin of ``core/gate/checks.py`` is ``tests/core/gate/test_checks.py``.
+"""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("cli", "config", "core", "flows", "reference", "serving", "store", "tasks")
+
+WITHOUT_TWIN: dict[str, str] = {
+    "cli/__main__.py": "tests/cli/test_main.py: the whole command in processes of its own",
+    "cli/champions.py": "tests/cli/test_main.py",
+    "cli/data.py": "tests/cli/test_main.py",
+    "cli/group.py": "tests/cli/test_main.py",
+    "cli/lines/alerts.py": "Only the command's own process prints these lines so far.",
+    "cli/lines/champions.py": (
+        "The commands that print these lines run in processes of their own in tests/cli/test_main.py."
+    ),
+    "cli/lines/data.py": "Only the command's own process prints these lines so far.",
+    "cli/lines/deployments.py": "Only the command's own process prints these lines so far.",
+    "cli/lines/findings.py": "tests/tasks/platform/test_doctor.py",
+    "cli/lines/keys.py": "tests/tasks/serving/test_keys.py",
+    "cli/lines/platform.py": "tests/tasks/platform/test_up.py",
+    "cli/lines/triggers.py": "Only the command's own process prints these lines so far.",
+    "cli/lines/versions.py": "tests/cli/lines/test_outcomes.py",
+    "cli/models.py": "tests/cli/test_main.py",
+    "cli/monitoring.py": "tests/cli/test_main.py",
+    "cli/operating.py": "tests/cli/test_main.py",
+    "cli/options.py": "The commands use these options; tests/cli/test_main.py runs them.",
+    "cli/output.py": "tests/cli/lines/test_outcomes.py",
+    "cli/retraining.py": "tests/cli/test_main.py",
+    "cli/serving.py": "tests/cli/test_main.py",
+    "config/schema.py": "tests/reference/test_model_file.py: bounds and refused keys of the JSON schema",
+    "core/data/history.py": "tests/tasks/versions/test_versions.py",
+    "core/data/rows.py": "A data class without code of its own; mypy checks its uses.",
+    "core/drift/column_notes.py": "tests/tasks/monitor/test_measure.py",
+    "core/drift/monitored_window.py": "A data class without code of its own; mypy checks its uses.",
+    "core/drift/verdict.py": "tests/core/drift/test_decision.py",
+    "core/errors.py": (
+        "tests/reference/test_errors.py: every class of the tree, its exit code and its place on the page"
+    ),
+    "core/feature_contract.py": "tests/core/test_contract.py",
+    "core/operate/trigger.py": "tests/core/operate/test_relay.py",
+    "core/outcome.py": "tests/cli/lines/test_outcomes.py",
+    "core/references.py": "Data classes without code of their own; mypy checks their uses.",
+    "core/train/card.py": "tests/tasks/reports/test_card.py",
+    "core/train/fitting.py": "tests/tasks/train/test_fit.py",
+    "core/train/training_run.py": "A data class without code of its own; mypy checks its uses.",
+    "reference/__main__.py": (
+        "It writes the pages that tests/reference/test_files.py compares with those that are committed."
+    ),
+    "reference/fields.py": "tests/reference/test_model_file.py",
+    "serving/access/callers.py": "tests/serving/access/test_access.py",
+    "serving/bundle/archive.py": "tests/serving/bundle/test_bombs.py: pipelines that would grow",
+    "serving/bundle/graph.py": "tests/serving/bundle/test_graph_vetting.py",
+    "serving/bundle/graph_trial.py": "tests/serving/bundle/test_graph_vetting.py",
+    "serving/bundle/json_size.py": "tests/serving/bundle/test_bombs.py: documents that would grow",
+    "serving/bundle/onnx_wire.py": "tests/serving/bundle/test_graph_vetting.py: fields that may not stand there",
+    "serving/bundle/predictor.py": "tests/serving/bundle/test_reader.py",
+    "serving/http/entry.py": "tests/serving/http/test_app.py: a running service",
+    "serving/http/service.py": "tests/serving/http/test_app.py: a running service",
+    "serving/http/status.py": "tests/serving/http/test_page.py",
+    "serving/ids.py": "tests/serving/http/test_app.py",
+    "serving/instance/folder.py": "tests/serving/telemetry/test_recent.py",
+    "serving/instance/state.py": "tests/serving/http/test_page.py",
+    "serving/problems.py": "tests/serving/access/test_access.py",
+    "serving/processes/worker.py": "tests/serving/processes/test_follower.py",
+    "serving/telemetry/metrics.py": "tests/serving/telemetry/test_recent.py",
+    "store/api_keys.py": "tests/tasks/serving/test_keys.py",
+    "store/data.py": "tests/store/test_database.py: every function, on both databases",
+    "store/inbox.py": "tests/serving/webhooks/test_inbox.py",
+    "store/key_text.py": "tests/tasks/serving/test_keys.py",
+    "store/log_connection.py": "tests/store/test_predictions.py",
+    "store/migrations/": (
+        "Alembic runs the scripts; tests/store/test_database.py compares the tables they make with those of the code."
+    ),
+    "store/probe.py": "tests/tasks/platform/test_doctor.py",
+    "store/tables.py": "tests/store/test_database.py: the migrations make these tables",
+    "tasks/champions/aliases.py": "tests/tasks/champions/test_approvals.py",
+    "tasks/champions/history.py": "tests/tasks/champions/test_approvals.py",
+    "tasks/gate/compare.py": "tests/tasks/gate/test_judge.py",
+    "tasks/gate/judgement.py": "tests/tasks/gate/test_judge.py",
+    "tasks/gate/publish.py": "tests/tasks/gate/test_judge.py",
+    "tasks/monitor/mlflow_run.py": "tests/tasks/monitor/test_measure.py",
+    "tasks/monitor/reference.py": "tests/tasks/monitor/test_measure.py",
+    "tasks/monitor/reports.py": "tests/tasks/monitor/test_measure.py",
+    "tasks/monitor/windows.py": "tests/tasks/monitor/test_measure.py",
+    "tasks/operate/new_rows.py": "tests/tasks/operate/test_retraining.py",
+    "tasks/outcomes.py": "tests/flows/test_train.py: the outcomes of the flow",
+    "tasks/platform/doctor_machine.py": "tests/tasks/platform/test_doctor.py",
+    "tasks/platform/doctor_services.py": "tests/tasks/platform/test_doctor.py",
+    "tasks/platform/http.py": "tests/tasks/platform/test_doctor.py",
+    "tasks/platform/ports.py": "tests/tasks/platform/test_doctor.py",
+    "tasks/platform/process_manager.py": "tests/tasks/platform/test_up.py",
+    "tasks/platform/processes.py": "tests/tasks/platform/test_up.py",
+    "tasks/registry/server.py": "tests/e2e/test_exactly_once.py: it reads the server's versions",
+    "tasks/reports/drift_page.py": "tests/tasks/reports/test_drift.py",
+    "tasks/reports/evidently.py": (
+        "The step runs in a process of its own; tests/tasks/reports/test_drift.py reads what it writes."
+    ),
+    "tasks/reports/figures.py": "tests/tasks/reports/test_card.py",
+    "tasks/reports/gate_figure.py": "tests/tasks/reports/test_gate.py",
+    "tasks/reports/validation.py": "tests/tasks/validation/test_validate.py",
+    "tasks/runs/actor.py": "tests/tasks/champions/test_approvals.py",
+    "tasks/runs/api.py": "tests/tasks/runs/test_events.py",
+    "tasks/runs/heartbeat.py": "tests/tasks/operate/test_relay.py",
+    "tasks/runs/session.py": "tests/tasks/platform/test_stopped_runs.py",
+    "tasks/source/buffer.py": "tests/tasks/source/test_stage.py",
+    "tasks/source/engine.py": "tests/tasks/source/test_stage.py",
+    "tasks/source/files.py": "tests/tasks/source/test_source_bad_input.py: files that cannot be read",
+    "tasks/source/read.py": "tests/tasks/source/test_stage.py",
+    "tasks/source/rejected_cells.py": (
+        "tests/tasks/source/test_source_bad_input.py: cells that are not what is declared"
+    ),
+    "tasks/steps.py": "tests/flows/test_train.py: the steps run in their flows",
+    "tasks/train/bench.py": "tests/tasks/gate/test_judge.py",
+    "tasks/train/drift_report.py": "The training flow calls it; tests/flows/test_train.py runs that flow.",
+    "tasks/train/evaluate.py": "tests/tasks/gate/test_judge.py",
+    "tasks/train/registration.py": "tests/tasks/gate/test_judge.py",
+    "tasks/train/training_run.py": "tests/tasks/gate/test_judge.py",
+    "tasks/validation/quarantine.py": "tests/tasks/validation/test_validate.py",
+    "tasks/validation/results.py": "A process of its own runs it for tests/tasks/validation/test_validate.py, through tasks/validation/validate.py.",
+    "tasks/versions/bring_back.py": "tests/tasks/versions/test_versions.py",
+    "tasks/versions/known_versions.py": "tests/tasks/versions/test_versions.py",
+}
+"""Module or folder: the test that imports or runs it, and what that test asserts; or why there is nothing to test."""
+
+WITHOUT_MODULE: dict[str, str] = {
+    "tests/config/test_config_hash.py": "one table over all fields of a model file, for both hashes of config/load.py",
+    "tests/serving/bundle/test_bombs.py": "bundles that would take too much, through every module that reads one",
+    "tests/serving/bundle/test_hostile_bundles.py": "changed bundles, through every module that reads one",
+    "tests/serving/test_faults.py": "faults of the whole service, in processes of its own",
+    "tests/serving/test_inbox_kills.py": "the whole service, killed while deliveries come",
+    "tests/serving/test_registry_hooks.py": "an MLflow server and the whole service",
+    "tests/tasks/source/test_source_bad_input.py": "wrong rows, through every module that reads a source",
+    "tests/tasks/test_crash.py": "an ingestion, killed at every point",
+    "tests/tasks/test_gate_kills.py": "registration and judgement, killed at every point",
+    "tests/tasks/versions/test_s3.py": "versions and doctor against the protocol of S3",
+}
+"""Test module: why it stands beside the modules' twins."""
+
+_TEST = re.compile(r"tests/[\w/]+\.py")
+
+
+def _modules() -> set[str]:
+    found = (path for room in ROOMS for path in (ROOT / room).rglob("*.py") if path.stem != "__init__")
+    return {path.relative_to(ROOT).as_posix() for path in found}
+
+
+def _twin(module: str) -> str:
+    path = Path("tests", module)
+    return path.with_name(f"test_{path.name}").as_posix()
+
+
+def _line_of(module: str) -> str | None:
+    """Key of the line that a module stands under: its own, or that of a folder it lies in."""
+    return next((key for key in WITHOUT_TWIN if module == key or (key.endswith("/") and module.startswith(key))), None)
+
+
+def _tests_named(reason: str) -> list[str]:
+    return _TEST.findall(reason)
+
+
+@cache
+def _names_in(path: Path) -> frozenset[str]:
+    """Modules that a file imports anywhere in it, or names in a text, as the command of a process does."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)
+    return frozenset(found)
+
+
+def _path_of(name: str) -> Path | None:
+    path = ROOT.joinpath(*name.split(".")).with_suffix(".py") if re.fullmatch(r"[\w.]+", name) else None
+    return path if path is not None and path.is_file() else None
+
+
+def _used_by(test: str) -> set[Path]:
+    """Modules that a test uses, by itself or through the helpers and fixtures of the tests, and the files it reads."""
+    waiting = [ROOT / test, *(folder / "conftest.py" for folder in (ROOT / test).parents if ROOT in folder.parents)]
+    seen: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        if path not in seen and path.is_file():
+            seen.add(path)
+            if "tests" in path.relative_to(ROOT).parts:
+                waiting += [found for name in _names_in(path) if (found := _path_of(name)) is not None]
+    return seen
+
+
+def _reaches(test: str, module: str) -> bool:
+    """Say whether a test uses a module, or a module whose text imports it."""
+    name = module.removesuffix(".py").replace("/", ".")
+    used = _used_by(test)
+    return ROOT / module in used or any(name in _names_in(path) for path in used)
+
+
+def test_every_module_has_a_twin_or_a_line() -> None:
+    """A new module comes with its twin, or with the reason why it has none."""
+    missing = {module for module in _modules() if not (ROOT / _twin(module)).is_file() and _line_of(module) is None}
+    assert not missing, "write " + ", ".join(map(_twin, sorted(missing))) + ", or a line in WITHOUT_TWIN"
+
+
+@pytest.mark.parametrize("line", WITHOUT_TWIN)
+def test_a_line_ends_when_its_module_has_a_twin_or_is_gone(line: str) -> None:
+    """The list names what is there and has no twin, and nothing else."""
+    modules = [module for module in _modules() if _line_of(module) == line]
+    assert modules, f"{line} is gone: remove its line"
+    twins = [_twin(module) for module in modules if (ROOT / _twin(module)).is_file()]
+    assert not twins, f"{line} has a twin now: remove its line"
+
+
+@pytest.mark.parametrize("line", WITHOUT_TWIN)
+def test_a_reason_names_a_test_that_uses_the_module_or_is_a_sentence(line: str) -> None:
+    """A test that is named first is there and uses the module; other reasons are whole sentences."""
+    reason = WITHOUT_TWIN[line]
+    assert [test for test in _tests_named(reason) if not (ROOT / test).is_file()] == []
+    if reason.startswith("tests/"):
+        assert _reaches(_tests_named(reason)[0], line), f"{reason} does not use {line}"
+    else:
+        assert reason.endswith("."), f"{line} needs the name of a test, or a sentence"
+        assert len(reason.split()) > 4, f"{line} needs the name of a test, or a sentence"
+
+
+def test_every_test_module_has_its_module_or_a_line() -> None:
+    """A test module whose module was renamed is found, and so is a line that is no longer needed."""
+    tests = {path.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / "tests" / room).rglob("test_*.py")}
+    assert tests - set(map(_twin, _modules())) == WITHOUT_MODULE.keys()
