@@ -5,6 +5,7 @@ It imports neither pandas nor scikit-learn.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -135,9 +136,11 @@ def _class_order(config: ModelConfig, labels: Sequence[str]) -> tuple[str, ...]:
 
 def _label_order(label: str) -> tuple[int, float, str]:
     try:
-        return (0, float(label), label)
+        value = float(label)
     except ValueError:
-        return (1, 0.0, label)
+        value = math.nan
+    # NaN compares with nothing: a label "nan" among numbers would stand wherever the rows' order leaves it.
+    return (1, 0.0, label) if math.isnan(value) else (0, value, label)
 
 
 def level_text(level: object) -> str:
