@@ -46,7 +46,7 @@ def open_database(address: str) -> Engine:
     StorageError
         The database cannot be reached, or was written by a newer release.
     """
-    url = _url(address)
+    url = database_url(address)
     try:
         engine = _engine(url)
         _migrate_if_behind(engine)
@@ -126,19 +126,32 @@ def storage_error(url: URL, error: BaseException) -> StorageError:
     )
 
 
-def _url(address: str) -> URL:
+def database_url(address: str) -> URL:
+    """Parse the address of an operational database.
+
+    Raises
+    ------
+    ConfigError
+        It is none, of another kind of database, or of one in memory.
+    """
     try:
         url = make_url(address)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):
+        # Without its cause, which quotes the address or a part of it, and with it perhaps a password.
         raise ConfigError(
             "PERENNIAL_DATABASE_URL must be an address such as sqlite:///file or postgresql://user@host/database; "
             "its value cannot be parsed"
-        ) from error
+        ) from None
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise ConfigError(
             f"PERENNIAL_DATABASE_URL must name a SQLite or PostgreSQL database, found {url.get_backend_name()!r}"
+        )
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ConfigError(
+            "PERENNIAL_DATABASE_URL must name a file, found an in-memory database; "
+            "set it to, for example, sqlite:////absolute/path/perennial.db"
         )
     return url
 
@@ -157,12 +170,7 @@ def _engine(url: URL) -> Engine:
 
 
 def _sqlite_engine(url: URL) -> Engine:
-    if not url.database or url.database == ":memory:":
-        raise ConfigError(
-            "PERENNIAL_DATABASE_URL must name a file, found an in-memory database; "
-            "set it to, for example, sqlite:////absolute/path/perennial.db"
-        )
-    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import create_engine, inspect, make_url, text
+from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from core.errors import StorageError
-from store.database import HEAD
+from store.database import HEAD, database_url
 from store.postgres import is_postgres, postgres_url
 
 
@@ -61,7 +61,7 @@ def probe_database(address: str, seconds: float) -> Probe:
     StorageError
         The database cannot be reached or is locked, or the file is not a database.
     """
-    url = postgres_url(address) if is_postgres(address) else make_url(address)
+    url = postgres_url(address) if is_postgres(address) else database_url(address)
     shown = url.render_as_string(hide_password=True)
     began = time.perf_counter()
     try:

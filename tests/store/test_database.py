@@ -164,12 +164,14 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
         ("not an address", "must be an address such as sqlite"),
         ("sqlite://", "must name a file"),
         ("mysql://root@host/db", "SQLite or PostgreSQL"),
+        ("postgresql://ada:secret@host:port/db", "not an address"),
     ],
 )
 def test_a_wrong_address_is_the_users_to_correct(wrong: str, match: str) -> None:
     """An address that cannot be used says what is expected."""
-    with pytest.raises(ConfigError, match=match):
+    with pytest.raises(ConfigError, match=match) as caught:
         open_database(wrong)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
