@@ -1,0 +1,108 @@
+"""What a model file may say: bounds, and sections that must agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from config.schema import ModelConfig, Source
+from tests.factories import credit_config
+
+FEATURES = ("numeric", "categorical", "boolean")
+SPACE = {"max_iter": [10, 100]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"features": {"numeric": ["income", "default"]}}, "the target 'default' is also a feature"),
+        ({"features": {"numeric": ["id"]}}, "the key 'id' is also a feature"),
+        ({"time": "region"}, "the time column 'region' can be a feature under features.dates only"),
+        ({"features": {"ignored": ["income"]}}, "columns listed twice: income"),
+        ({"features": {kind: [] for kind in FEATURES}}, "at least one feature is needed"),
+        ({"positive": None}, "a binary task needs 'positive'"),
+        ({"task": "multiclass"}, "'positive' belongs to a binary task"),
+        ({"gate": {"metric": "rmse"}}, "gate.metric 'rmse' does not fit the task binary: one of roc_auc"),
+        ({"evaluation": {"slices": ["income"]}}, r"categorical, boolean or ignored columns: \['income'\]"),
+        ({"training": {"leakage": {"allow": ["id"]}}}, r"names columns that are not features: \['id'\]"),
+        ({"training": {"search": {"space": SPACE}}}, "a search needs a budget: trials or minutes"),
+        ({"drift": {"persistence": [3, 2]}}, r"1 <= k <= n <= 100, found \[3, 2\]"),
+        ({"drift": {"persistence": [0, 3]}}, r"found \[0, 3\]"),
+        ({"drift": {"persistence": [1, 101]}}, r"found \[1, 101\]"),
+        ({"drift": {"min_rows": 1001}}, r"min_rows \(1001\) is more than window_rows \(1000\)"),
+        ({"schedule": {"retrain": "0 3 * *"}}, "expected five fields"),
+        ({"schedule": {"retrain": "60 3 * * *"}}, "expected five fields"),
+        ({"schedule": {"timezone": "Mars/Olympus"}}, "such as UTC or Europe/Berlin"),
+        ({"gate": {"floor": float("nan")}}, "finite number"),
+        ({"training": {"colour": "red"}}, "Extra inputs are not permitted"),
+        ({"colour": "red"}, "Extra inputs are not permitted"),
+    ],
+    ids=str,
+)
+def test_sections_that_do_not_agree_are_refused(changes: dict[str, Any], says: str) -> None:
+    """The message names the columns or the numbers that were found."""
+    with pytest.raises(ValidationError, match=says):
+        credit_config(**changes)
+
+
+@pytest.mark.parametrize("name", ["latest", "v1", "v12", "Credit", "1st", "", "a" * 64, "a/b", "a\n"])
+def test_names_that_the_registry_or_a_path_would_misread_are_refused(name: str) -> None:
+    """A model's name is a file's name, a folder's and one in MLflow's registry."""
+    with pytest.raises(ValidationError, match="model"):
+        credit_config(model=name)
+
+
+@pytest.mark.parametrize("name", ["a", "v1a", "latest-2", "a" * 63])
+def test_names_up_to_the_bound_are_taken(name: str) -> None:
+    """Only the reserved words themselves are reserved."""
+    assert credit_config(model=name).model == name
+
+
+def test_values_at_their_bounds_are_taken() -> None:
+    """A bound that is said to be inclusive is."""
+    config = credit_config(
+        drift={"persistence": [100, 100], "min_rows": 30, "window_rows": 30},
+        training={"search": {"space": SPACE, "minutes": 0.1}, "cv": 0},
+        validation={"max_quarantine": 1},
+    )
+    assert config.drift.persistence == (100, 100)
+    assert config.validation.max_quarantine == 1.0
+
+
+def test_the_defaults_of_sections_fit_their_bounds() -> None:
+    """A model file that leaves a section out gets one that would also be taken if written out."""
+    config = credit_config()
+    assert ModelConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+def test_a_configuration_does_not_change() -> None:
+    """What was checked stays as it was checked."""
+    with pytest.raises(ValidationError, match="frozen"):
+        credit_config().gate.floor = 0.1  # type: ignore[misc] # the test
+
+
+def test_every_declared_column_is_named_once() -> None:
+    """Key, time and target first; a time that is also a feature is one column."""
+    config = credit_config(time="seen", features={"dates": ["seen"], "ignored": ["note"]})
+    assert config.columns == ("id", "seen", "default", "income", "age", "region", "owner", "note")
+    assert config.features.used == ("income", "age", "region", "owner", "seen")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"kind": "excel", "uri": "a.xlsx"}, "'csv', 'parquet', 'sql', 'sklearn', 'openml', 'simulated'"),
+        ({"kind": "csv"}, "uri"),
+        ({"kind": "csv", "uri": "a.csv", "delimiter": "||"}, "at most 1 character"),
+        ({"kind": "sql", "uri_env": "postgresql://ada@db/loans", "query": "SELECT 1"}, "uri_env"),
+        ({"kind": "openml", "data_id": 0}, "greater than 0"),
+        ({"kind": "simulated", "months": 1201}, "less than or equal to 1200"),
+        ({"kind": "simulated", "query": "SELECT 1"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_a_source_is_refused_by_the_rules_of_its_kind(content: dict[str, Any], says: str) -> None:
+    """Only the fields of that kind are looked at, and an address with a password has no place in the file."""
+    with pytest.raises(ValidationError, match=says):
+        TypeAdapter(Source).validate_python(content)
