@@ -1,0 +1,97 @@
+"""The connection that writes the prediction log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from core.errors import ConfigError, StorageError
+from store.database import open_database, reading
+from store.log_connection import LogConnection
+from store.predictions import count_requests
+
+AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> str:
+    """Address of a database that is not there yet."""
+    return f"sqlite:///{tmp_path / 'perennial.db'}"
+
+
+@pytest.fixture
+def log(address: str) -> Iterator[LogConnection]:
+    """Return an open connection."""
+    with closing(LogConnection(address, durable=False)) as connection:
+        yield connection
+
+
+def _request(place: int, **more: Any) -> dict[str, Any]:
+    return {
+        "id": f"019b76da-a800-7000-8000-{place:012x}",
+        "model": "credit",
+        "version": 1,
+        "variant": "champion",
+        "at": AT,
+        "n_rows": 1,
+        "latency_ms": 1.0,
+        "rows": "[{}]",
+        "outputs": "[0.5]",
+        "entity_keys": None,
+        **more,
+    }
+
+
+def _rows(address: str) -> list[tuple[str, str]]:
+    with reading(open_database(address)) as connection:
+        found = connection.execute(text("SELECT rows, at FROM prediction_requests ORDER BY id"))
+        return [(row[0], row[1]) for row in found]
+
+
+def test_the_same_id_again_changes_nothing(address: str, log: LogConnection) -> None:
+    """The first content stays, in the same call and in the next."""
+    log.write([_request(1), _request(1, rows="[1]"), _request(2)])
+    log.write([_request(1, rows="[2]")])
+    assert [rows for rows, _ in _rows(address)] == ["[{}]", "[{}]"]
+
+
+def test_moments_are_written_alike(address: str, log: LogConnection) -> None:
+    """SQLite compares them as texts, so zones are gone and the form is one."""
+    log.write([_request(1), _request(2, at=AT.astimezone(timezone(timedelta(hours=5))))])
+    assert {at for _, at in _rows(address)} == {"2026-03-01 12:30:00.000000"}
+
+
+def test_a_group_is_written_whole_or_not_at_all(address: str, log: LogConnection) -> None:
+    """A row that the database refuses takes the rest of its group along."""
+    with pytest.raises(StorageError, match="NOT NULL"):
+        log.write([_request(1), _request(2, rows=None)])
+    assert _rows(address) == []
+    log.write([_request(3)])
+    assert len(_rows(address)) == 1
+
+
+@pytest.mark.parametrize(("durable", "level"), [(True, 2), (False, 1)])
+def test_durable_is_a_word_of_the_disk(address: str, durable: bool, level: int) -> None:
+    """Only where it is asked for does each transaction wait for the disk."""
+    with closing(LogConnection(address, durable=durable)) as connection:
+        assert connection._connection.exec_driver_sql("PRAGMA synchronous").scalar() == level
+
+
+def test_a_closed_connection_can_be_closed_again(address: str) -> None:
+    """What ends a worker may come twice."""
+    connection = LogConnection(address, durable=False)
+    connection.close()
+    connection.close()
+    assert count_requests(open_database(address), "credit") == 0
+
+
+def test_an_address_that_is_none_is_the_users_to_correct() -> None:
+    """Before anything is answered."""
+    with pytest.raises(ConfigError, match="not an address"):
+        LogConnection("nonsense", durable=False)
