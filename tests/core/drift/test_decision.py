@@ -1,17 +1,13 @@
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
 import pytest
 
 from config.schema import Drift
 from core.drift.decision import ColumnDrift, EarlierWindow, decide, decision_id
-from core.drift.divergence import KolmogorovSmirnov
 from core.drift.verdict import DriftVerdict, WindowFacts
 from core.performance.loss import Performance
 from tests.core.drift_samples import (
@@ -191,30 +187,6 @@ def test_a_retraining_is_not_recommended_twice_in_a_row(changes: dict[str, Any],
     """Within the cool-down only the first does, whoever was champion; the same decision again is no second one."""
     verdict = judged(DRIFTED, performance=(HARMED,), before=(earlier(8, **changes),))
     assert (verdict.status, verdict.retrain) == ("drift", retrain)
-
-
-def test_a_verdict_survives_json() -> None:
-    """Moments, numbers that are none, NumPy's numbers and nested values come back as they were."""
-    column = replace(DRIFTED, psi=np.float64(0.31), ks=KolmogorovSmirnov(0.2, 1e-9), remark="every row has income = 1")
-    undefined = replace(UNKNOWN, value=math.nan, low=None, loss=math.nan)
-    verdict = judged(column, TARGET, performance=(UNHARMED, undefined), since=datetime(2024, 9, 1))
-    content = verdict.to_dict()
-    text = json.dumps(content, allow_nan=False)
-    assert content["measured_at"] == "2025-06-01T06:00:00+00:00"
-    assert content["performance"][1]["value"] is None
-    back = DriftVerdict.from_dict(json.loads(text))
-    assert back.to_dict() == content
-    assert back.columns == verdict.columns
-    assert (back.window, back.measured_at, back.reasons) == (verdict.window, NOW, verdict.reasons)
-    assert math.isnan(back.performance[1].value)
-    assert back.performance[1].low is None
-
-
-@pytest.mark.parametrize("content", [{}, {"performance": []}, {"version": 4, "decision": "promote"}])
-def test_something_else_is_no_verdict(content: dict[str, Any]) -> None:
-    """A document of another kind is refused."""
-    with pytest.raises(ValueError, match=r"expected a verdict on drift|Field required"):
-        DriftVerdict.from_dict(content)
 
 
 def test_a_verdict_is_an_earlier_window_to_the_next() -> None:
