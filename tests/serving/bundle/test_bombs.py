@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from core.errors import BundleError
-from serving.bundle.archive import refuse_bomb
 from serving.bundle.reader import MANIFEST, read_manifest
 from tasks.registry.bundle import Bundle
 from tests.serving.bombs import DOCUMENTS, GRAPHS, PIPELINES
@@ -92,15 +91,3 @@ def test_a_manifest_of_more_than_a_disk_holds_is_refused(tmp_path: Path, graph_b
     content["files"].append({"path": "hole", "sha256": "0" * 64, "size": 1 << 40})
     with pytest.raises(BundleError, match="at most 8,000,000,000 bytes"):
         read_manifest(folder, write_manifest(folder, json.dumps(content)))
-
-
-def test_a_large_forest_is_no_bomb(tmp_path: Path) -> None:
-    """Many small trees make the most of the schema, and stay below what is refused."""
-    import skops.io
-    from sklearn.ensemble import RandomForestClassifier
-
-    from tests.tasks.registration import fit_pipeline
-
-    pipeline, _ = fit_pipeline(RandomForestClassifier(500, max_depth=1, random_state=0))
-    skops.io.dump(pipeline, tmp_path / "model.skops")
-    refuse_bomb(tmp_path / "model.skops")
