@@ -1,0 +1,330 @@
+"""What happens to a request before and after the application, message by message."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.settings import ServingSettings
+from serving.access.access import Access
+from serving.access.rates import SharedRates
+from serving.http.entry import Entry, Exchange, Message, Receive, Scope, Send
+from serving.http.service import Service
+from serving.processes.worker import build_service
+from serving.telemetry.logs import AccessLog
+from serving.telemetry.metrics import Metrics
+from store.api_keys import ApiKey
+from tests.serving.running import make_key
+
+JSON = (b"content-type", b"application/json")
+HOST = (b"host", b"127.0.0.1")
+LABELS = "/v1/models/credit/labels"
+
+
+@dataclass
+class Application:
+    """Stands where the framework is: reads the body, keeps it, and answers 200 or fails."""
+
+    fails: bool = False
+    bodies: list[bytes] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        self.kinds.append(scope["type"])
+        if scope["type"] != "http":
+            return
+        message = await receive()
+        self.bodies.append(message.get("body", b""))
+        assert (await receive())["type"] == "http.disconnect"
+        if self.fails:
+            raise ZeroDivisionError("secret")
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]})
+        await send({"type": "http.response.body", "body": b"done"})
+
+
+@dataclass
+class Answer:
+    """What the entry sent, and how many messages it read."""
+
+    sent: list[Message]
+    n_read: int
+
+    @property
+    def status(self) -> int:
+        """Of the answer."""
+        return int(self.sent[0]["status"])
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        """Of the answer."""
+        return dict(self.sent[0]["headers"])
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """Return the document of a refusal."""
+        document: dict[str, Any] = json.loads(self.sent[1]["body"])
+        return document
+
+
+@dataclass
+class World:
+    """An entry with a service that has no models, and everything around it."""
+
+    entry: Entry
+    service: Service
+    application: Application
+    access_log: AccessLog
+    text: io.BytesIO
+
+    def ask(self, method: str, path: str, *headers: tuple[bytes, bytes], parts: Sequence[Message] = ()) -> Answer:
+        """Send a request and its messages."""
+        read, sent = iter(parts), list[Message]()
+        n_read = 0
+
+        async def receive() -> Message:
+            nonlocal n_read
+            n_read += 1
+            return next(read, {"type": "http.disconnect"})
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": method, "path": path, "headers": [HOST, *headers], "client": ("10.0.0.1", 1)}
+        asyncio.run(self.entry(scope, receive, send))
+        return Answer(sent, n_read)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the access log."""
+        self.access_log.close()
+        return [json.loads(line) for line in self.text.getvalue().splitlines()]
+
+
+def _world(folder: Path, rates: SharedRates, hook_body_kb: int = 0, **given: Any) -> World:
+    settings = ServingSettings(**{"max_body_kb": 1, **given})
+    service = build_service(settings, folder, f"sqlite:///{folder / 'p.db'}", Metrics(), Access(settings, rates))
+    application, text = Application(), io.BytesIO()
+    access_log = AccessLog("json", text)
+    return World(Entry(service, application, access_log, hook_body_kb), service, application, access_log, text)
+
+
+@pytest.fixture
+def rates(tmp_path: Path) -> Iterator[SharedRates]:
+    """Return where requests are counted."""
+    with closing(SharedRates(tmp_path / "rates")) as rates:
+        yield rates
+
+
+@pytest.fixture
+def world(tmp_path: Path, rates: SharedRates) -> World:
+    """Return an entry that asks for no credentials and takes bodies of 1 KiB."""
+    return _world(tmp_path, rates)
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, rates: SharedRates) -> World:
+    """Return an entry that asks for credentials and takes deliveries of 2 KiB."""
+    return _world(tmp_path, rates, hook_body_kb=2, access="required")
+
+
+def _part(body: bytes, *, more: bool = False) -> Message:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+def _bearer(text: str) -> tuple[bytes, bytes]:
+    return (b"authorization", b"Bearer " + text.encode())
+
+
+# Bodies
+
+
+def test_a_body_up_to_the_bound_reaches_the_application_in_one_piece(world: World) -> None:
+    """However it came."""
+    parts = [_part(b"x" * 1000, more=True), _part(b"", more=True), _part(b"y" * 24)]
+    assert world.ask("POST", LABELS, JSON, parts=parts).status == 200
+    assert world.application.bodies == [b"x" * 1000 + b"y" * 24]
+
+
+def test_a_body_beyond_the_bound_is_not_read_to_its_end(world: World) -> None:
+    """The first byte too many ends it, and the connection."""
+    parts = [_part(b"x" * 1024, more=True), _part(b"y", more=True), _part(b"z")]
+    answer = world.ask("POST", LABELS, JSON, parts=parts)
+    assert (answer.status, answer.n_read) == (413, 2)
+    assert answer.problem["detail"] == "a body may have 1 KiB; send less at once"
+    assert answer.headers[b"connection"] == b"close"
+    assert world.application.bodies == []
+
+
+def test_a_body_that_is_announced_too_large_is_not_read_at_all(world: World) -> None:
+    """Its length is enough."""
+    answer = world.ask("POST", LABELS, JSON, (b"content-length", b"1025"), parts=[_part(b"x")])
+    assert (answer.status, answer.n_read) == (413, 0)
+
+
+def test_a_client_that_leaves_within_its_body_is_told_from_a_whole_one(world: World) -> None:
+    """What came is not handed on."""
+    answer = world.ask("POST", LABELS, JSON, parts=[_part(b"{}", more=True), {"type": "http.disconnect"}])
+    assert (answer.status, answer.problem["type"]) == (400, "urn:perennial:problem:invalid-json")
+    assert world.application.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (b"application/json", 200),
+        (b"Application/JSON ; charset=utf-8", 200),
+        (b"application/jsonx", 415),
+        (b"", 415),
+        (b"text/plain; application/json", 415),
+    ],
+)
+def test_only_json_is_taken(world: World, kind: bytes, status: int) -> None:
+    """By the header's first part, in any case of letters."""
+    assert world.ask("POST", LABELS, (b"content-type", kind), parts=[_part(b"{}")]).status == status
+
+
+# Paths and access
+
+
+@pytest.mark.parametrize("path", ["/metrics\n", "/v1/models/credit/nothing", "/docs", "//v1/models", ""])
+def test_an_unknown_path_never_reaches_the_application(world: World, path: str) -> None:
+    """The framework reads some paths otherwise than they were let in."""
+    assert world.ask("GET", path).status == 404
+    assert world.application.kinds == []
+
+
+def test_a_good_key_twice_is_no_credential(guarded: World) -> None:
+    """What stands between sees one of two headers, and the service another."""
+    key, text = make_key("label")
+    guarded.service.access.replace_keys([key])
+    assert guarded.ask("POST", LABELS, JSON, _bearer(text), parts=[_part(b"{}")]).status == 200
+    refused = guarded.ask("POST", LABELS, JSON, _bearer(text), _bearer(text), parts=[_part(b"{}")])
+    assert (refused.status, refused.n_read) == (401, 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/health/live", 200),
+        ("GET", "/v1/models", 200),
+        ("GET", "/v1/models/credit", 200),
+        ("GET", "/v1/models/grade", 403),
+        ("GET", "/metrics", 403),
+        ("POST", LABELS, 403),
+        ("GET", "/nowhere", 404),
+    ],
+)
+def test_a_key_opens_its_scopes_and_models(guarded: World, method: str, path: str, status: int) -> None:
+    """A list is for a key of one model too; what it may not do is refused before the body is read."""
+    key, text = make_key("predict", models=("credit",))
+    guarded.service.access.replace_keys([key])
+    answer = guarded.ask(method, path, JSON, _bearer(text), parts=[_part(b"")])
+    assert answer.status == status
+
+
+@pytest.mark.parametrize("keys", [[], [make_key("operate")[0]]])
+def test_a_delivery_needs_no_key_and_has_a_bound_of_its_own(guarded: World, keys: list[ApiKey]) -> None:
+    """Its signature is checked over the very bytes."""
+    guarded.service.access.replace_keys(keys)
+    path = "/v1/hooks/credit/retrain"
+    assert guarded.ask("POST", path, JSON, parts=[_part(b"x" * 2048)]).status == 200
+    assert guarded.ask("POST", path, JSON, parts=[_part(b"x" * 2049)]).status == 413
+    assert guarded.application.bodies == [b"x" * 2048]
+
+
+def test_where_no_delivery_is_accepted_none_is_read(world: World) -> None:
+    """The application refuses it without its body."""
+    assert world.ask("POST", "/v1/hooks/credit/retrain", JSON, parts=[_part(b"x" * 9)]).n_read == 0
+    assert world.application.bodies == [b""]
+
+
+# Load and ends
+
+
+def test_requests_that_are_too_many_are_refused_and_health_is_not(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a time to come back; a request that is held back no longer counts as work."""
+    monkeypatch.setattr("serving.http.entry.HOLD_SECONDS", 0.01)
+    n = world.service.settings.max_concurrent
+    world.service.count_requests_by(lambda: n)
+    assert world.ask("GET", "/v1/models", parts=[_part(b"")]).status == 200
+    world.service.count_requests_by(lambda: n + 1)
+    refused = world.ask("GET", "/v1/models")
+    assert (refused.status, refused.headers[b"retry-after"]) == (503, b"1")
+    assert world.ask("GET", "/health/live", parts=[_part(b"")]).status == 200
+    assert world.service.in_flight == n + 1
+
+
+def test_while_the_service_ends_connections_close(world: World) -> None:
+    """After answers of the application and after refusals."""
+    assert b"connection" not in world.ask("GET", "/v1/models", parts=[_part(b"")]).headers
+    world.service.draining = True
+    answer = world.ask("GET", "/v1/models", parts=[_part(b"")])
+    assert (answer.headers[b"connection"], answer.headers[b"a"]) == (b"close", b"b")
+    assert world.ask("GET", "/nowhere").headers[b"connection"] == b"close"
+
+
+def test_what_is_no_request_goes_on_to_the_application(world: World) -> None:
+    """Such as the server's start and end."""
+
+    async def start() -> None:
+        async def nothing(*_: Any) -> Any: ...
+
+        await world.entry({"type": "lifespan"}, nothing, nothing)
+
+    asyncio.run(start())
+    assert world.application.kinds == ["lifespan"]
+
+
+# The log
+
+
+def test_each_request_is_a_line_but_health_that_is_well(world: World) -> None:
+    """With route, status and the problem; paths are cut."""
+    world.ask("GET", "/health/live", parts=[_part(b"")])
+    world.ask("GET", "/v1/models", (b"x-request-id", b"mine-1"), parts=[_part(b"")])
+    world.ask("GET", "/" + "n" * 1000, (b"x-request-id", b"not mine"))
+    models, unknown = world.lines()
+    assert (models["message"], models["http.request.id"], models["client.ip"]) == (
+        "GET models 200",
+        "mine-1",
+        "10.0.0.1",
+    )
+    assert (unknown["message"], unknown["error.code"], unknown["log.level"]) == ("GET other 404", "not-found", "info")
+    assert len(unknown["url.path"]) == 256
+    assert unknown["http.request.id"] != "not mine"
+
+
+def test_a_failure_behind_is_a_line_and_a_count(world: World) -> None:
+    """The client learns nothing of it, and the service goes on."""
+    world.application.fails = True
+    assert world.ask("GET", "/v1/models", parts=[_part(b"")]).sent == []
+    (line,) = world.lines()
+    assert (line["error.code"], line["http.response.status_code"], line["log.level"]) == (
+        "internal-error",
+        500,
+        "error",
+    )
+    assert "secret" not in json.dumps(line)
+    counted = world.service.metrics.errors.labels("internal-error", "", "", "")
+    assert counted._value.get() == 1
+
+
+def test_a_request_has_no_labels_before_a_model_answers() -> None:
+    """A client that names models makes no series of them."""
+    exchange = Exchange({"method": "GET", "path": "/v1/models/credit/predict", "headers": [], "client": None})
+    assert (exchange.route, exchange.model_name, exchange.labels, exchange.client) == (
+        "predict",
+        "credit",
+        ("", "", ""),
+        "",
+    )
