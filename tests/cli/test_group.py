@@ -1,0 +1,125 @@
+"""Groups of commands: their help, their default, and what becomes of errors."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.group import Group, WithDefault
+from config.settings import Settings
+from core.errors import ConfigError, PerennialError, StorageError
+
+RAISES: dict[str, type[Exception]] = {
+    "config": ConfigError,
+    "storage": StorageError,
+    "ours": PerennialError,
+    "bug": ZeroDivisionError,
+    "usage": click.UsageError,
+    "abort": click.Abort,
+}
+
+
+@click.command()
+@click.argument("kind")
+@click.option("--json", "as_json", is_flag=True)
+def fail(kind: str, as_json: bool) -> None:
+    """Fail in a way."""
+    del as_json
+    raise RAISES[kind]("it is broken") if kind != "abort" else click.Abort
+
+
+@click.command("a-long-name")
+def long_name() -> None:
+    """Do nothing."""
+
+
+@click.group(cls=Group, sections={"Zeal": (fail,), "Alms": (long_name,)})
+def main() -> None:
+    """Group two commands."""
+
+
+@click.group(cls=WithDefault)
+def data() -> None:
+    """Have a default."""
+
+
+@data.command("list")
+@click.argument("name")
+def _list(name: str) -> None:
+    click.echo(f"list {name}")
+
+
+@data.command("restore")
+@click.argument("name")
+def _restore(name: str) -> None:
+    click.echo(f"restore {name}")
+
+
+def _invoke(group: click.Group, *arguments: str) -> Result:
+    return CliRunner().invoke(group, arguments)
+
+
+def test_the_help_has_headings_in_their_order() -> None:
+    """Not sorted, and with one first column over all tables."""
+    lines = _invoke(main, "--help").output.splitlines()
+    assert lines.index("Zeal:") < lines.index("Alms:")
+    first, second = (next(line for line in lines if f"  {name}" in line) for name in ("fail", "a-long-name"))
+    assert first.index("Fail in a way.") == second.index("Do nothing.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "says"),
+    [
+        ("config", 2, "error: it is broken\n"),
+        ("storage", 2, "error: it is broken\n"),
+        ("ours", 1, "error: it is broken\n"),
+        ("usage", 2, "Error: it is broken"),
+        ("abort", 1, "Aborted!"),
+    ],
+)
+def test_an_error_is_a_message_and_an_exit_code(kind: str, code: int, says: str) -> None:
+    """On standard error, without a trace."""
+    result = _invoke(main, "fail", kind)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_bug_leaves_its_trace_in_a_file(project: Settings) -> None:
+    """The message names the file; a second bug is added to it."""
+    for _ in range(2):
+        result = _invoke(main, "fail", "bug")
+        assert result.exit_code == 1
+        assert "unexpected ZeroDivisionError: it is broken" in result.stderr
+    log = project.var / "log" / "crash.log"
+    assert str(log) in result.stderr
+    assert log.read_text().count("Traceback") == 2
+
+
+def test_with_json_an_error_is_a_document_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On standard output, beside the message for people."""
+    monkeypatch.setattr(sys, "argv", ["perennial", "fail", "config", "--json"])
+    result = _invoke(main, "fail", "config", "--json")
+    assert json.loads(result.stdout) == {"error": {"kind": "ConfigError", "message": "it is broken", "exit_code": 2}}
+    assert result.stderr == "error: it is broken\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("credit",), "list credit"),
+        (("list", "credit"), "list credit"),
+        (("restore", "credit"), "restore credit"),
+        (("list", "list"), "list list"),
+        (("--help",), "Have a default."),
+    ],
+)
+def test_a_word_that_is_no_command_is_for_the_default(arguments: tuple[str, ...], says: str) -> None:
+    """A command's own name is that command."""
+    result = _invoke(data, *arguments)
+    assert result.exit_code == 0
+    assert says in result.output
