@@ -15,27 +15,9 @@ ROOMS = ("cli", "config", "core", "flows", "reference", "serving", "store", "tas
 
 WITHOUT_TWIN: dict[str, str] = {
     "cli/__main__.py": "tests/cli/test_main.py: the whole command in processes of its own",
-    "cli/champions.py": "tests/cli/test_main.py",
-    "cli/data.py": "tests/cli/test_main.py",
-    "cli/group.py": "tests/cli/test_main.py",
-    "cli/lines/alerts.py": "Only the command's own process prints these lines so far.",
-    "cli/lines/champions.py": (
-        "The commands that print these lines run in processes of their own in tests/cli/test_main.py."
-    ),
-    "cli/lines/data.py": "Only the command's own process prints these lines so far.",
-    "cli/lines/deployments.py": "Only the command's own process prints these lines so far.",
-    "cli/lines/findings.py": "tests/tasks/platform/test_doctor.py",
     "cli/lines/keys.py": "tests/tasks/serving/test_keys.py",
     "cli/lines/platform.py": "tests/tasks/platform/test_up.py",
-    "cli/lines/triggers.py": "Only the command's own process prints these lines so far.",
     "cli/lines/versions.py": "tests/cli/lines/test_outcomes.py",
-    "cli/models.py": "tests/cli/test_main.py",
-    "cli/monitoring.py": "tests/cli/test_main.py",
-    "cli/operating.py": "tests/cli/test_main.py",
-    "cli/options.py": "The commands use these options; tests/cli/test_main.py runs them.",
-    "cli/output.py": "tests/cli/lines/test_outcomes.py",
-    "cli/retraining.py": "tests/cli/test_main.py",
-    "cli/serving.py": "tests/cli/test_main.py",
     "core/data/rows.py": "A data class without code of its own; mypy checks its uses.",
     "core/drift/monitored_window.py": "A data class without code of its own; mypy checks its uses.",
     "core/errors.py": (
@@ -47,20 +29,8 @@ WITHOUT_TWIN: dict[str, str] = {
         "It writes the pages that tests/reference/test_files.py compares with those that are committed."
     ),
     "reference/fields.py": "tests/reference/test_model_file.py",
-    "serving/access/callers.py": "tests/serving/access/test_access.py",
-    "serving/bundle/archive.py": "tests/serving/bundle/test_bombs.py: pipelines that would grow",
-    "serving/bundle/graph.py": "tests/serving/bundle/test_graph_vetting.py",
-    "serving/bundle/graph_trial.py": "tests/serving/bundle/test_graph_vetting.py",
-    "serving/bundle/json_size.py": "tests/serving/bundle/test_bombs.py: documents that would grow",
-    "serving/bundle/onnx_wire.py": "tests/serving/bundle/test_graph_vetting.py: fields that may not stand there",
-    "serving/bundle/predictor.py": "tests/serving/bundle/test_reader.py",
-    "serving/http/entry.py": "tests/serving/http/test_app.py: a running service",
     "serving/http/service.py": "tests/serving/http/test_app.py: a running service",
     "serving/http/status.py": "tests/serving/http/test_page.py",
-    "serving/ids.py": "tests/serving/http/test_app.py",
-    "serving/instance/folder.py": "tests/serving/telemetry/test_recent.py",
-    "serving/instance/state.py": "tests/serving/http/test_page.py",
-    "serving/problems.py": "tests/serving/access/test_access.py",
     "serving/processes/worker.py": "tests/serving/processes/test_follower.py",
     "serving/telemetry/metrics.py": "tests/serving/telemetry/test_recent.py",
     "store/migrations/": (
