@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import glob
 import lzma
+import re
 import shutil
 import sys
 import zipfile
@@ -17,7 +18,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 from config.schema import CsvSource, ParquetSource
 from config.settings import Settings
@@ -32,6 +32,9 @@ COPIES = "source"
 
 CHUNK = 1 << 20
 SAMPLE_BYTES = 1 << 18
+_USER = re.compile(r"(?<=://)[^/?#]*@")
+_QUERY = re.compile(r"[?#]")
+_ADDRESS = re.compile(r"\w+://\S+")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _FOREIGN = {
     b"PAR1\x15": "is a Parquet file: set source.kind to parquet",
@@ -63,11 +66,16 @@ def is_remote(uri: str) -> bool:
 
 
 def without_credentials(uri: str) -> str:
-    """Return an address for logs: without user, password and query."""
+    """Return an address for logs: without user, password and query, in each part of a chained address.
+
+    Examples
+    --------
+    >>> without_credentials("zip://a.csv::https://ada:secret@host/b.zip?token=secret")
+    'zip://a.csv::https://host/b.zip'
+    """
     if not is_remote(uri):
         return uri
-    parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+    return "::".join(_QUERY.split(_USER.sub("", part))[0] for part in uri.split("::"))
 
 
 def csv_files(source: CsvSource, settings: Settings, work: Path) -> list[SourceFile]:
@@ -87,7 +95,7 @@ def csv_files(source: CsvSource, settings: Settings, work: Path) -> list[SourceF
     filesystem, paths = _remote_paths(source.uri, ".csv")
     if _is_local(filesystem):
         return csv_files(source.model_copy(update={"uri": _only_path(paths, source.uri)}), settings, work)
-    return _decoded_copies([(path, path) for path in paths], source.encoding, work, filesystem)
+    return _decoded_copies([(without_credentials(path), path) for path in paths], source.encoding, work, filesystem)
 
 
 def parquet_files(source: ParquetSource, settings: Settings, work: Path) -> list[SourceFile]:
@@ -108,7 +116,7 @@ def parquet_files(source: ParquetSource, settings: Settings, work: Path) -> list
     with remote_failures(without_credentials(source.uri)):
         _refuse_too_many((_remote_footer(filesystem, path) for path in paths), source.uri, settings)
         return [
-            SourceFile(_copy(filesystem, path, work / COPIES / f"{number:04}.parquet"), path)
+            SourceFile(_copy(filesystem, path, work / COPIES / f"{number:04}.parquet"), without_credentials(path))
             for number, path in enumerate(paths)
         ]
 
@@ -128,8 +136,9 @@ def local_paths(uri: str, root: Path, suffix: str) -> list[Path]:
         inside = (file for file in path.rglob(f"*{suffix}*") if _is_data(file.relative_to(path), suffix))
         found = sorted(file for file in inside if file.is_file())
     else:
-        # Path.glob takes no absolute pattern.
-        found = sorted(file for match in glob.glob(str(path), recursive=True) if (file := Path(match)).is_file())  # noqa: PTH207
+        # Path.glob takes no absolute pattern; stars and brackets of the project's own folder are no pattern.
+        matches = glob.glob(str(Path(uri).expanduser()), root_dir=root, recursive=True)  # noqa: PTH207
+        found = sorted(file for match in matches if (file := root / match).is_file())
     if not found:
         raise SourceError(
             f"no file {path}; source.uri is {uri!r}, relative to the project's folder {root}. "
@@ -188,9 +197,11 @@ def remote_failures(shown: str) -> Iterator[None]:
     except ImportError as error:
         raise SourceError(f"{shown} needs a package that is not installed: {error}") from error
     except _read_errors() as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        # Clients quote the address they asked, with all that stands in it.
+        reason = _ADDRESS.sub(lambda found: without_credentials(found[0]), str(error) or type(error).__name__)
         raise SourceError(
-            f"{shown} cannot be read: {reason}. Check the file or the address, the network and the credentials"
+            f"{shown} cannot be read: {reason.splitlines()[0]}. "
+            "Check the file or the address, the network and the credentials"
         ) from error
 
 
@@ -232,7 +243,7 @@ def _remote_paths(uri: str, suffix: str) -> tuple[Any, list[str]]:
 
 def _remote_footer(filesystem: Any, path: str) -> int:
     with filesystem.open(path, "rb") as stream:
-        return read_footer(stream, path).n_rows
+        return read_footer(stream, without_credentials(path)).n_rows
 
 
 def _refuse_too_many(counts: Iterator[int], uri: str, settings: Settings) -> None:
