@@ -112,7 +112,8 @@ def _parquet_cell(name: str, kind: str, missing: Iterable[str]) -> str:
     column = quoted(name)
     if kind == "VARCHAR" or kind.startswith("ENUM"):
         return f"{text_or_null(f'{column}::VARCHAR', missing)} AS {column}"
-    return f"nullif({column}, 'nan'::{kind}) AS {column}" if kind in _FLOATS else column
+    # By a function: a comparison with NaN is dropped where the file's statistics, which leave NaN out, exclude it.
+    return f"CASE WHEN NOT isnan({column}) THEN {column} END AS {column}" if kind in _FLOATS else column
 
 
 def refuse_other_columns(names: Sequence[Sequence[str]], files: Sequence[SourceFile]) -> None:

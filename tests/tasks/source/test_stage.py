@@ -240,6 +240,21 @@ def test_hostile_names_and_values_are_only_text(settings: Settings) -> None:
     assert _table(rows)[HOSTILE] == list(frame[HOSTILE])
 
 
+def test_not_a_number_is_no_level_and_no_label(settings: Settings) -> None:
+    """Not every writer of Parquet makes it null, and the file's statistics do not show it."""
+    nan = float("nan")
+    columns = {"id": ["a", "b"], "income": [nan, 1.5], "age": [2.0, 3.0], "region": [1.0, nan]}
+    table = pa.table({**columns, "owner": [nan, 1.0], "default": [1.0, nan]})
+    pq.write_table(table, settings.root / "rows.parquet")
+    rows = _table(_stage(_parquet(), settings))
+    assert [rows[name] for name in ("income", "region", "owner", "default")] == [
+        [None, 1.5],
+        ["1", None],
+        [None, True],
+        ["1", None],
+    ]
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_addresses_of_fsspec_are_read(settings: Settings, kind: str) -> None:
     """A file, a folder and a glob in a remote file system give what the local file gives; copies are removed."""
