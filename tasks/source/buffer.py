@@ -131,12 +131,22 @@ def _arrow_column(values: Sequence[Any]) -> pa.Array:
 
 
 def _address(source: SqlSource) -> str:
+    import sqlalchemy as sa
+
     address = secret(source.uri_env)
     if not address:
         raise ConfigError(
             f"the environment variable {source.uri_env} is not set; source.uri_env expects a SQLAlchemy address in it, "
             "such as postgresql+psycopg://user:password@host/database"
         )
+    try:
+        sa.make_url(address)
+    except ValueError:
+        # Without its cause, which quotes what stands where the port is expected: perhaps a part of the password.
+        raise ConfigError(
+            f"the environment variable {source.uri_env} holds an address whose port is no number; write special "
+            "characters of a user or a password as percent codes (':' is %3A, '@' is %40)"
+        ) from None
     return address
 
 
