@@ -32,12 +32,12 @@ def ask(url: str, *, body: Any = None, headers: Mapping[str, str] | None = None,
     """Send a GET request, or a POST request if there is a body; return None if no answer comes in time."""
     import httpx
 
-    # Proxies from the environment cannot reach this machine's loopback addresses.
-    direct = is_loopback_host(urlsplit(url).hostname or "")
     try:
+        # Proxies from the environment cannot reach this machine's loopback addresses.
+        direct = is_loopback_host(urlsplit(url).hostname or "")
         with httpx.Client(trust_env=not direct, timeout=seconds, headers=dict(headers or {})) as client:
             reply = client.get(url) if body is None else client.post(url, json=body)
-    except (httpx.HTTPError, httpx.InvalidURL):
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return None
     return Answer(reply.status_code, dict(reply.headers), reply.content)
 
