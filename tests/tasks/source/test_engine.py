@@ -1,0 +1,85 @@
+"""The ingestion engine, and its failures in our words."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from config.settings import Settings
+from core.errors import SourceError, StorageError
+from tasks.source.engine import disk_failures, ingestion_engine, reading
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Return settings with little memory."""
+    return Settings(root=tmp_path, var=tmp_path, memory_limit_mb=256)
+
+
+def test_the_engine_keeps_to_its_bounds(settings: Settings) -> None:
+    """Memory, time zone, and no extension that would be fetched from the network."""
+    with ingestion_engine(settings, settings.var) as connection:
+        assert connection.sql("SELECT current_setting('memory_limit')").fetchall() == [("256.0 MiB",)]
+        assert connection.sql("SELECT current_setting('TimeZone')").fetchall() == [("UTC",)]
+        with pytest.raises(SourceError, match="rows cannot be read"), reading("rows"):
+            connection.sql("SELECT * FROM 'https://127.0.0.1:1/a.parquet'").fetchall()
+
+
+def test_too_little_memory_says_which_setting(settings: Settings) -> None:
+    """What cannot be spilt is not read again and again."""
+    says = "rows needs more memory than allowed; raise PERENNIAL_MEMORY_LIMIT_MB"
+    with (
+        ingestion_engine(settings, settings.var) as connection,
+        pytest.raises(StorageError, match=says),
+        reading("rows"),
+    ):
+        connection.sql("SELECT list(range) FROM range(50_000_000)").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("a,b\n1,2\n3\n", r"rows\.csv, line 3: expected 2 values as in the first line, found 1; repair the line"),
+        ('a,b\n1,"2\n', r"rows\.csv, line 2: a value opens with a double quote that does not close it"),
+        ("a,b\n1,\xff\n", r"rows\.csv, line 2: not utf-8 text; set source\.encoding"),
+    ],
+)
+def test_a_fault_of_a_text_file_has_its_line(settings: Settings, content: str, says: str) -> None:
+    """And what to do about it, in one line."""
+    path = settings.root / "rows.csv"
+    path.write_bytes(content.encode("latin-1"))
+    columns = "{'a': 'VARCHAR', 'b': 'VARCHAR'}"
+    text = (
+        f"SELECT * FROM read_csv('{path}', columns = {columns}, auto_detect = false, header = true, delim = ',', "  # noqa: S608 - a path of the test
+        "quote = '\"', escape = '\"', strict_mode = true)"
+    )
+    with (
+        ingestion_engine(settings, settings.var) as connection,
+        pytest.raises(SourceError, match=says) as caught,
+        reading("the source"),
+    ):
+        connection.sql(text).fetchall()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_a_matter_of_storage(code: int) -> None:
+    """Whichever bound it is."""
+    with pytest.raises(StorageError, match="the disk is full while rows are written"), disk_failures():
+        raise OSError(code, "no room")
+
+
+def test_other_failures_pass_as_they_are() -> None:
+    """Only a full disk is known by its number; our own errors are not wrapped again."""
+    with pytest.raises(PermissionError), disk_failures():
+        raise PermissionError(errno.EACCES, "no")
+    with pytest.raises(SourceError, match=r"^mine$"), reading("rows"):
+        raise SourceError("mine")
+
+
+def test_an_error_without_words_has_a_message() -> None:
+    """Nobody is left with an empty line."""
+    with pytest.raises(SourceError, match="rows cannot be read: no reason given"), reading("rows"):
+        raise OSError
