@@ -37,7 +37,6 @@ WITHOUT_TWIN: dict[str, str] = {
         "Alembic runs the scripts; tests/store/test_database.py compares the tables they make with those of the code."
     ),
     "tasks/champions/aliases.py": "tests/tasks/champions/test_approvals.py",
-    "tasks/champions/history.py": "tests/tasks/champions/test_approvals.py",
     "tasks/gate/compare.py": "tests/tasks/gate/test_judge.py",
     "tasks/gate/judgement.py": "tests/tasks/gate/test_judge.py",
     "tasks/gate/publish.py": "tests/tasks/gate/test_judge.py",
@@ -49,8 +48,6 @@ WITHOUT_TWIN: dict[str, str] = {
     "tasks/outcomes.py": "tests/flows/test_train.py: the outcomes of the flow",
     "tasks/platform/doctor_machine.py": "tests/tasks/platform/test_doctor.py",
     "tasks/platform/doctor_services.py": "tests/tasks/platform/test_doctor.py",
-    "tasks/platform/http.py": "tests/tasks/platform/test_doctor.py",
-    "tasks/platform/ports.py": "tests/tasks/platform/test_doctor.py",
     "tasks/platform/process_manager.py": "tests/tasks/platform/test_up.py",
     "tasks/platform/processes.py": "tests/tasks/platform/test_up.py",
     "tasks/registry/server.py": "tests/e2e/test_exactly_once.py: it reads the server's versions",
@@ -58,28 +55,17 @@ WITHOUT_TWIN: dict[str, str] = {
     "tasks/reports/evidently.py": (
         "The step runs in a process of its own; tests/tasks/reports/test_drift.py reads what it writes."
     ),
-    "tasks/reports/figures.py": "tests/tasks/reports/test_card.py",
     "tasks/reports/gate_figure.py": "tests/tasks/reports/test_gate.py",
     "tasks/reports/validation.py": "tests/tasks/validation/test_validate.py",
-    "tasks/runs/actor.py": "tests/tasks/champions/test_approvals.py",
     "tasks/runs/api.py": "tests/tasks/runs/test_events.py",
     "tasks/runs/heartbeat.py": "tests/tasks/operate/test_relay.py",
     "tasks/runs/session.py": "tests/tasks/platform/test_stopped_runs.py",
-    "tasks/source/buffer.py": "tests/tasks/source/test_stage.py",
-    "tasks/source/engine.py": "tests/tasks/source/test_stage.py",
-    "tasks/source/files.py": "tests/tasks/source/test_source_bad_input.py: files that cannot be read",
-    "tasks/source/read.py": "tests/tasks/source/test_stage.py",
-    "tasks/source/rejected_cells.py": (
-        "tests/tasks/source/test_source_bad_input.py: cells that are not what is declared"
-    ),
     "tasks/steps.py": "tests/flows/test_train.py: the steps run in their flows",
     "tasks/train/bench.py": "tests/tasks/gate/test_judge.py",
     "tasks/train/drift_report.py": "The training flow calls it; tests/flows/test_train.py runs that flow.",
     "tasks/train/evaluate.py": "tests/tasks/gate/test_judge.py",
     "tasks/train/registration.py": "tests/tasks/gate/test_judge.py",
     "tasks/train/training_run.py": "tests/tasks/gate/test_judge.py",
-    "tasks/validation/quarantine.py": "tests/tasks/validation/test_validate.py",
-    "tasks/validation/results.py": "The flows call it; tests/flows/test_train.py runs them.",
     "tasks/versions/bring_back.py": "tests/tasks/versions/test_versions.py",
     "tasks/versions/known_versions.py": "tests/tasks/versions/test_versions.py",
 }
