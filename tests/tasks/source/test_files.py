@@ -60,29 +60,33 @@ def test_an_address_is_shown_without_its_secrets(uri: str, shown: str) -> None:
 
 
 @contextmanager
-def _refusing(status: int) -> Iterator[int]:
-    class Refuse(BaseHTTPRequestHandler):
+def _answering(status: int) -> Iterator[int]:
+    content = b"a\n\xff\n"
+
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
 
         do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
         server.shutdown()
 
 
-@pytest.mark.parametrize("status", [403, 404, 500])
+@pytest.mark.parametrize("status", [200, 403, 404, 500])
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_a_refusing_server_is_named_without_secrets(settings: Settings, kind: str, status: int) -> None:
-    """Clients quote the whole address in their errors."""
-    with _refusing(status) as port:
+def test_a_server_is_named_without_secrets(settings: Settings, kind: str, status: int) -> None:
+    """Whether it refuses or its file is none; clients quote the whole address in their errors."""
+    with _answering(status) as port:
         uri = f"http://ada:secret@127.0.0.1:{port}/rows.{kind}?token=secret"
         csv, parquet = CsvSource(kind="csv", uri=uri), ParquetSource(kind="parquet", uri=uri)
         with pytest.raises(SourceError, match=rf"http://127\.0\.0\.1:{port}/rows\.{kind}") as caught:
