@@ -15,9 +15,6 @@ ROOMS = ("cli", "config", "core", "flows", "reference", "serving", "store", "tas
 
 WITHOUT_TWIN: dict[str, str] = {
     "cli/__main__.py": "tests/cli/test_main.py: the whole command in processes of its own",
-    "cli/lines/keys.py": "tests/tasks/serving/test_keys.py",
-    "cli/lines/platform.py": "tests/tasks/platform/test_up.py",
-    "cli/lines/versions.py": "tests/cli/lines/test_outcomes.py",
     "core/data/rows.py": "A data class without code of its own; mypy checks its uses.",
     "core/drift/monitored_window.py": "A data class without code of its own; mypy checks its uses.",
     "core/errors.py": (
@@ -46,16 +43,12 @@ WITHOUT_TWIN: dict[str, str] = {
     "tasks/monitor/windows.py": "tests/tasks/monitor/test_measure.py",
     "tasks/operate/new_rows.py": "tests/tasks/operate/test_retraining.py",
     "tasks/outcomes.py": "tests/flows/test_train.py: the outcomes of the flow",
-    "tasks/platform/doctor_machine.py": "tests/tasks/platform/test_doctor.py",
-    "tasks/platform/doctor_services.py": "tests/tasks/platform/test_doctor.py",
-    "tasks/platform/process_manager.py": "tests/tasks/platform/test_up.py",
     "tasks/platform/processes.py": "tests/tasks/platform/test_up.py",
     "tasks/registry/server.py": "tests/e2e/test_exactly_once.py: it reads the server's versions",
     "tasks/reports/drift_page.py": "tests/tasks/reports/test_drift.py",
     "tasks/reports/evidently.py": (
         "The step runs in a process of its own; tests/tasks/reports/test_drift.py reads what it writes."
     ),
-    "tasks/reports/gate_figure.py": "tests/tasks/reports/test_gate.py",
     "tasks/reports/validation.py": "tests/tasks/validation/test_validate.py",
     "tasks/runs/api.py": "tests/tasks/runs/test_events.py",
     "tasks/runs/heartbeat.py": "tests/tasks/operate/test_relay.py",

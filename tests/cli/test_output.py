@@ -57,3 +57,8 @@ def test_a_decision_that_refuses_ends_with_3(capsys: pytest.CaptureFixture[str],
     out = capsys.readouterr().out
     assert out == ('{\n  "a": "ü"\n}\n' if as_json else "one\ntwo\n")
     assert not as_json or json.loads(out) == {"a": "ü"}
+
+
+def test_signed_numbers_flush_right() -> None:
+    """Gains stand digit under digit."""
+    assert table(("gain",), [("+0.0100",), ("-12.50",), ("0",)]) == ["   gain", "+0.0100", " -12.50", "      0"]

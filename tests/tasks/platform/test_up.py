@@ -11,19 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import psutil
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from cli.lines.platform import platform_lines
 from config.platform import PlatformState, last_platform, platform_file, write_platform
 from config.settings import PlatformSettings, Settings
 from core.errors import ConfigError
 from tasks.platform.ports import free_port, holder, is_free
-from tasks.platform.process_manager import MAX_SOCKET_PATH, configuration, socket_path
-from tasks.platform.up import Status, bring_up
+from tasks.platform.up import bring_up
 from tests.factories import add_credit_model, make_project
 from tests.postgres import postgres_server
 from tests.tasks.platform.platforms import COMMAND, await_true, cleared, environment, family, marked, perennial, states
@@ -168,47 +165,11 @@ def _state(**changes: Any) -> PlatformState:
     return PlatformState.model_validate({**given, **changes})
 
 
-def test_the_configuration_holds_no_secret_and_no_open_percent(tmp_path: Path) -> None:
-    """What looks like %(name)s is replaced by supervisord, and its file is for everybody to read."""
-    folder = tmp_path / "100%(x)s"
-    written = configuration(_state(), Settings(root=folder, var=folder / "var"), PlatformSettings())
-    assert "secret" not in written
-    assert "100%%(x)s" in written
-    assert [line for line in written.splitlines() if line.startswith("[program:")] == [f"[program:{n}]" for n in NAMES]
-
-
-def test_what_runs_elsewhere_is_not_started_here(tmp_path: Path) -> None:
-    """Somebody's Prefect and MLflow servers leave the worker, the relay and the service."""
-    state = _state(prefect_port=None, mlflow_port=None)
-    written = configuration(state, Settings(root=tmp_path, var=tmp_path), PlatformSettings())
-    assert "[program:prefect]" not in written
-    assert "[program:mlflow]" not in written
-    assert "[program:worker]" in written
-
-
-def test_the_socket_has_a_path_the_kernel_takes(tmp_path: Path) -> None:
-    """A project deep in the tree has its socket in a short folder for its owner alone."""
-    assert socket_path(Path("/srv/p/var/supervisor")) == "/srv/p/var/supervisor/supervisor.sock"
-    short = Path(socket_path(tmp_path / ("deep" * 30)))
-    assert len(str(short)) <= MAX_SOCKET_PATH
-    assert stat.S_IMODE(short.parent.stat().st_mode) == 0o700
-    short.parent.rmdir()
-
-
 def test_the_state_file_is_for_its_owner(tmp_path: Path) -> None:
     """It may hold the password of the database."""
     write_platform(tmp_path, _state())
     assert stat.S_IMODE(platform_file(tmp_path).stat().st_mode) == 0o600
     assert last_platform(tmp_path) == _state()
-
-
-def test_the_table_is_aligned(tmp_path: Path) -> None:
-    """Every column begins below its header, colours or not."""
-    rows = [Status("prefect", "healthy", "http://127.0.0.1:4200", 1, tmp_path / "a.log")]
-    rows += [Status("mlflow", "unhealthy", "http://127.0.0.1:5000", 1, tmp_path / "b.log")]
-    lines = [click.unstyle(line) for line in platform_lines(rows)]
-    assert lines[0].split() == ["process", "state", "address", "log"]
-    assert {line.index("http") for line in lines[1:]} == {lines[0].index("address")}
 
 
 def _pid(document: dict[str, Any], name: str) -> int:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.lines.keys import key_lines
 from cli.main import main
 from config.settings import Settings
 from core.errors import ConfigError
 from store.api_keys import api_keys
 from store.database import open_database
 from store.key_text import key_parts, key_state, secret_hash
-from tasks.serving.keys import create_key, list_keys, revoke
+from tasks.serving.keys import create_key, list_keys
 from tests.factories import add_credit_model
 
 
@@ -65,22 +63,6 @@ def test_machines_get_the_key_as_json(project: Settings) -> None:
     assert created == listed
     assert (listed["state"], listed["scopes"], listed["expires_at"]) == ("active", ["operate"], None)
     assert "sha256" not in str(listed)
-
-
-def test_keys_are_listed_in_a_table(project: Settings) -> None:
-    """One line a key, in what state it is."""
-    assert "perennial keys create" in _invoke("list").output
-    create_key("shop", ["predict", "label"], [], project, rate=2.5)
-    gone, _ = create_key("old shop", ["predict"], [], project, days=1)
-    revoke(gone.id, project)
-    shop, old = list_keys(project)
-    expired = replace(shop, name="late", expires_at=datetime.now(UTC) - timedelta(days=1), models=("credit",))
-    header, *rows = key_lines([shop, old, expired])
-    assert header.split()[:5] == ["id", "name", "scopes", "models", "rate"]
-    assert [row.split()[-1] for row in rows] == ["active", "revoked", "expired"]
-    assert "predict label" in rows[0]
-    assert "never" in rows[0]
-    assert _invoke("list").stdout.splitlines() == key_lines([shop, old])
 
 
 def test_a_key_is_taken_back_for_good(project: Settings) -> None:

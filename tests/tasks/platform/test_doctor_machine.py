@@ -1,0 +1,100 @@
+"""What the doctor says of this machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+import tasks.platform.doctor_machine
+import tasks.platform.doctor_services
+from config.settings import PlatformSettings, ServingSettings, Settings
+from tasks.platform.doctor_machine import check_clock, check_folder, check_libraries, check_models, check_ports
+from tests.tasks.platform.examined import changed, only
+
+SERVING = ServingSettings(port=0)
+
+
+def test_a_port_that_is_held_is_told_with_its_holder(settings: Settings) -> None:
+    """The advice is the option that chooses another one."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        options = PlatformSettings(prefect_port=0, mlflow_port=held.getsockname()[1])
+        finding = only(check_ports(settings, options, SERVING))
+    assert finding.level == "warning"
+    assert "MLflow" in finding.says
+    assert str(os.getpid()) in finding.says
+    assert "--mlflow-port" in finding.advice
+
+
+def test_a_broken_model_file_is_told(settings: Settings) -> None:
+    """With what is wrong in it."""
+    path = settings.root / "config" / "models" / "credit.yaml"
+    path.write_text(path.read_text().replace('"target"', '"targets"'))
+    finding = only(check_models(settings))
+    assert finding.level == "problem"
+    assert "target" in finding.says
+    assert "credit.yaml" in finding.advice
+
+
+def test_a_suite_that_is_gone_is_told(settings: Settings) -> None:
+    """A model file alone does not make a run."""
+    (settings.root / "config" / "expectations" / "credit.json").unlink()
+    assert only(check_models(settings)).level == "problem"
+
+
+def test_another_version_than_the_locked_one_is_told(settings: Settings) -> None:
+    """The project's own lock file is what counts."""
+    (settings.root / "requirements.lock").write_text("click==0.0.1 \\\n    --hash=sha256:00\n")
+    finding = only(check_libraries(settings))
+    assert finding.level == "warning"
+    assert "instead of 0.0.1" in finding.says
+
+
+def test_a_version_that_breaks_something_is_a_problem(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the lock file says."""
+    monkeypatch.setattr(tasks.platform.doctor_machine, "broken_bounds", lambda _found: ["sqlalchemy 2.1.0 (no runs)"])
+    assert only(check_libraries(settings)).level == "problem"
+
+
+def test_a_folder_that_cannot_be_written_is_told(settings: Settings) -> None:
+    """A file stands in its place."""
+    (settings.root / "file").write_text("")
+    assert only(check_folder(changed(settings, var=settings.root / "file"))).level == "problem"
+
+
+@contextmanager
+def _answering(date: datetime) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response_only(200)
+            self.send_header("Date", format_datetime(date, usegmt=True))
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize(("minutes", "level"), [(0, "ok"), (-60, "problem")])
+def test_a_clock_that_is_wrong_is_told(settings: Settings, minutes: int, level: str) -> None:
+    """It is compared with the Date header of an address that is named."""
+    with _answering(datetime.now(UTC) + timedelta(minutes=minutes)) as url:
+        assert only(check_clock(settings, PlatformSettings(clock_url=url))).level == level
