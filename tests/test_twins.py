@@ -26,8 +26,6 @@ WITHOUT_TWIN: dict[str, str] = {
         "It writes the pages that tests/reference/test_files.py compares with those that are committed."
     ),
     "reference/fields.py": "tests/reference/test_model_file.py",
-    "serving/http/service.py": "tests/serving/http/test_app.py: a running service",
-    "serving/http/status.py": "tests/serving/http/test_page.py",
     "serving/processes/worker.py": "tests/serving/processes/test_follower.py",
     "serving/telemetry/metrics.py": "tests/serving/telemetry/test_recent.py",
     "store/migrations/": (

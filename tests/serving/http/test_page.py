@@ -28,7 +28,6 @@ from serving.http.status import (
     StatusAnswer,
     UnansweredAnswer,
     UnservedAnswer,
-    registry_pages,
 )
 from serving.instance.state import DriftSummary, PerformanceSummary
 from serving.telemetry.recent import SAMPLE_SECONDS
@@ -220,22 +219,6 @@ def test_a_page_of_the_first_seconds_makes_no_number_up() -> None:
 def test_a_page_says_what_is_wrong(status: StatusAnswer, told: str) -> None:
     """Without models, with one that cannot be served, without its log, and at the end."""
     assert told in Elements(_rendered(status)).text
-
-
-@pytest.mark.parametrize(
-    ("uri", "expected"),
-    [
-        ("https://mlflow.example.org", "https://mlflow.example.org"),
-        ("http://user:secret@mlflow:5000/base/?token=secret#x", "http://mlflow:5000/base"),
-        ("sqlite:////var/mlflow.db", None),
-        ("javascript:alert(1)", None),
-        ("http://[broken", None),
-        ("", None),
-    ],
-)
-def test_a_link_to_mlflow_tells_no_secret(uri: str, expected: str | None) -> None:
-    """Passwords and tokens of the address stay here, and what is no page is no link."""
-    assert registry_pages(uri) == expected
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,134 @@
+"""What a worker holds, followed from the state's file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from config.settings import ServingSettings
+from serving.access.access import Access
+from serving.access.rates import SharedRates
+from serving.http.service import Service
+from serving.instance.state import STATE, ModelState, ServiceState, write_state
+from serving.problems import Problem
+from serving.processes.worker import build_service
+from serving.telemetry.metrics import Metrics
+from tests.serving.running import Example, changed, make_key
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    """Return a service that has looked at nothing yet."""
+    settings = ServingSettings(access="required")
+    with closing(SharedRates(tmp_path / "rates")) as rates:
+        address = f"sqlite:///{tmp_path / 'p.db'}"
+        yield build_service(settings, tmp_path, address, Metrics(), Access(settings, rates))
+
+
+@pytest.fixture(scope="module")
+def credit(examples: dict[str, Example]) -> ModelState:
+    """Return the state of a sound version."""
+    return examples["credit"].state
+
+
+def _follow(
+    service: Service, folder: Path, models: Sequence[ModelState], trouble: dict[str, str] | None = None
+) -> None:
+    write_state(folder, ServiceState(tuple(models), (), trouble or {}))
+    asyncio.run(service.look())
+
+
+def _refusal(service: Service, name: str) -> tuple[str, str]:
+    with pytest.raises(Problem) as caught:
+        service.loaded(name)
+    return caught.value.kind, caught.value.detail
+
+
+def test_before_the_first_state_nothing_is_ready(service: Service) -> None:
+    """A client may come back in a second."""
+    asyncio.run(service.look())
+    assert service.not_ready_because() == "no champion is known yet"
+    with pytest.raises(Problem, match="no champion is known yet") as caught:
+        service.loaded("credit")
+    assert (caught.value.kind, caught.value.headers) == ("no-model", ((b"retry-after", b"1"),))
+
+
+def test_a_version_that_does_not_load_leaves_the_one_before(
+    service: Service, tmp_path: Path, credit: ModelState
+) -> None:
+    """It is counted once per change of the state, and the service stays ready."""
+    _follow(service, tmp_path, [credit])
+    before = service.loaded("credit")
+    _follow(service, tmp_path, [changed(credit, version=2, manifest="0" * 64)])
+    asyncio.run(service.look())
+    assert service.loaded("credit") is before
+    assert service.not_ready_because() is None
+    counts = [service.metrics.swaps.labels("credit", result)._value.get() for result in ("loaded", "refused")]
+    assert counts == [1, 1]
+
+
+def test_the_same_version_is_not_loaded_again(service: Service, tmp_path: Path, credit: ModelState) -> None:
+    """What is said of it may have changed."""
+    _follow(service, tmp_path, [credit])
+    before = service.loaded("credit").model
+    _follow(service, tmp_path, [changed(credit, reason="another")])
+    assert service.loaded("credit").model is before
+    assert service.loaded("credit").state.reason == "another"
+
+
+def test_a_model_that_is_gone_is_not_served(service: Service, tmp_path: Path, credit: ModelState) -> None:
+    """The refusal lists those that are; a name is cut."""
+    _follow(service, tmp_path, [credit])
+    assert _refusal(service, "n" * 100) == (
+        "not-found",
+        f"no model '{'n' * 63}' is served here; there is: credit",
+    )
+    _follow(service, tmp_path, [])
+    assert _refusal(service, "credit")[1] == "no model 'credit' is served here; there is: none"
+    assert service.not_ready_because() == "no model is loaded"
+
+
+def test_a_model_that_cannot_be_served_is_told_from_an_unknown_one(
+    service: Service, tmp_path: Path, credit: ModelState
+) -> None:
+    """By this worker, or by the follower before it."""
+    _follow(service, tmp_path, [changed(credit, manifest="0" * 64)], {"grade": "its bundle is gone"})
+    for name in ("credit", "grade"):
+        assert _refusal(service, name) == ("no-model", f"no version of {name!r} could be loaded; see the log")
+    assert service.not_ready_because() == "no model is loaded: credit cannot be"
+
+
+def test_a_damaged_state_changes_nothing(service: Service, tmp_path: Path, credit: ModelState) -> None:
+    """The next sound one does."""
+    _follow(service, tmp_path, [credit])
+    (tmp_path / STATE).write_bytes(b"{")
+    asyncio.run(service.look())
+    assert service.not_ready_because() is None
+    _follow(service, tmp_path, [])
+    assert service.models == {}
+
+
+def test_keys_are_those_of_the_state(service: Service, tmp_path: Path) -> None:
+    """From the next look on, and no others."""
+    (key, text), header = make_key("predict"), b"Bearer "
+    write_state(tmp_path, ServiceState((), (key,)))
+    asyncio.run(service.look())
+    caller = asyncio.run(service.access.caller(header + text.encode(), "10.0.0.1"))
+    assert caller.name == "shop"
+    _follow(service, tmp_path, [])
+    with pytest.raises(Problem):
+        asyncio.run(service.access.caller(header + text.encode(), "10.0.0.1"))
+
+
+def test_a_service_that_ends_is_not_ready(service: Service, tmp_path: Path, credit: ModelState) -> None:
+    """Although it answers; requests that are held back do not count as work."""
+    _follow(service, tmp_path, [credit])
+    service.draining = True
+    assert service.not_ready_because() == "the service ends"
+    service.count_requests_by(lambda: 5)
+    service.held = 2
+    assert service.in_flight == 3
