@@ -25,9 +25,7 @@ WITHOUT_TWIN: dict[str, str] = {
     "reference/__main__.py": (
         "It writes the pages that tests/reference/test_files.py compares with those that are committed."
     ),
-    "reference/fields.py": "tests/reference/test_model_file.py",
     "serving/processes/worker.py": "tests/serving/processes/test_follower.py",
-    "serving/telemetry/metrics.py": "tests/serving/telemetry/test_recent.py",
     "store/migrations/": (
         "Alembic runs the scripts; tests/store/test_database.py compares the tables they make with those of the code."
     ),
@@ -38,8 +36,6 @@ WITHOUT_TWIN: dict[str, str] = {
     "tasks/monitor/mlflow_run.py": "tests/tasks/monitor/test_measure.py",
     "tasks/monitor/reference.py": "tests/tasks/monitor/test_measure.py",
     "tasks/monitor/reports.py": "tests/tasks/monitor/test_measure.py",
-    "tasks/monitor/windows.py": "tests/tasks/monitor/test_measure.py",
-    "tasks/operate/new_rows.py": "tests/tasks/operate/test_retraining.py",
     "tasks/outcomes.py": "tests/flows/test_train.py: the outcomes of the flow",
     "tasks/platform/processes.py": "tests/tasks/platform/test_up.py",
     "tasks/registry/server.py": "tests/e2e/test_exactly_once.py: it reads the server's versions",
@@ -58,7 +54,6 @@ WITHOUT_TWIN: dict[str, str] = {
     "tasks/train/registration.py": "tests/tasks/gate/test_judge.py",
     "tasks/train/training_run.py": "tests/tasks/gate/test_judge.py",
     "tasks/versions/bring_back.py": "tests/tasks/versions/test_versions.py",
-    "tasks/versions/known_versions.py": "tests/tasks/versions/test_versions.py",
 }
 """Module or folder: the test that imports or runs it, and what that test asserts; or why there is nothing to test."""
 
