@@ -29,7 +29,6 @@ WITHOUT_TWIN: dict[str, str] = {
     "store/migrations/": (
         "Alembic runs the scripts; tests/store/test_database.py compares the tables they make with those of the code."
     ),
-    "tasks/champions/aliases.py": "tests/tasks/champions/test_approvals.py",
     "tasks/gate/compare.py": "tests/tasks/gate/test_judge.py",
     "tasks/gate/judgement.py": "tests/tasks/gate/test_judge.py",
     "tasks/gate/publish.py": "tests/tasks/gate/test_judge.py",
@@ -51,6 +50,7 @@ WITHOUT_TWIN: dict[str, str] = {
     "tasks/train/bench.py": "tests/tasks/gate/test_judge.py",
     "tasks/train/drift_report.py": "The training flow calls it; tests/flows/test_train.py runs that flow.",
     "tasks/train/evaluate.py": "tests/tasks/gate/test_judge.py",
+    "tasks/train/fit_run.py": "tests/tasks/train/test_step_files.py: the step runs in a process of its own",
     "tasks/train/registration.py": "tests/tasks/gate/test_judge.py",
     "tasks/train/training_run.py": "tests/tasks/gate/test_judge.py",
     "tasks/versions/bring_back.py": "tests/tasks/versions/test_versions.py",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from config.settings import Settings
 from core.errors import ConfigError, ModelNotFoundError
-from store.champions import start_tenure
+from store.champions import (
+    start_tenure,
+)
 from store.database import open_database
 from tasks.champions.history import history, known_engine
 from tests.factories import add_credit_model
@@ -91,3 +94,14 @@ def test_a_model_is_known_by_its_file_or_by_its_champion(project: Settings) -> N
     assert len(history("gone", project).tenures) == 1
     with pytest.raises(ModelNotFoundError, match="models here: credit"):
         history("nothing", project)
+
+
+def test_a_moment_without_a_zone_is_local(ruled: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """People mean their own clock."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert history("credit", ruled, "2026-01-02 09:00").moment == datetime(2026, 1, 2, tzinfo=UTC)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
