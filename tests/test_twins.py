@@ -32,18 +32,15 @@ WITHOUT_TWIN: dict[str, str] = {
     "tasks/gate/compare.py": "tests/tasks/gate/test_judge.py",
     "tasks/gate/judgement.py": "tests/tasks/gate/test_judge.py",
     "tasks/gate/publish.py": "tests/tasks/gate/test_judge.py",
-    "tasks/monitor/mlflow_run.py": "tests/tasks/monitor/test_measure.py",
     "tasks/monitor/reference.py": "tests/tasks/monitor/test_measure.py",
     "tasks/monitor/reports.py": "tests/tasks/monitor/test_measure.py",
     "tasks/outcomes.py": "tests/flows/test_train.py: the outcomes of the flow",
-    "tasks/platform/processes.py": "tests/tasks/platform/test_up.py",
     "tasks/registry/server.py": "tests/e2e/test_exactly_once.py: it reads the server's versions",
     "tasks/reports/drift_page.py": "tests/tasks/reports/test_drift.py",
     "tasks/reports/evidently.py": (
         "The step runs in a process of its own; tests/tasks/reports/test_drift.py reads what it writes."
     ),
     "tasks/reports/validation.py": "tests/tasks/validation/test_validate.py",
-    "tasks/runs/api.py": "tests/tasks/runs/test_events.py",
     "tasks/runs/heartbeat.py": "tests/tasks/operate/test_relay.py",
     "tasks/runs/session.py": "tests/tasks/platform/test_stopped_runs.py",
     "tasks/steps.py": "tests/flows/test_train.py: the steps run in their flows",
@@ -72,6 +69,7 @@ WITHOUT_MODULE: dict[str, str] = {
 """Test module: why it stands beside the modules' twins."""
 
 _TEST = re.compile(r"tests/[\w/]+\.py")
+_DOTTED = re.compile(r"\b[a-z]\w*(?:\.\w+)+")
 
 
 def _modules() -> set[str]:
@@ -95,7 +93,7 @@ def _tests_named(reason: str) -> list[str]:
 
 @cache
 def _names_in(path: Path) -> frozenset[str]:
-    """Modules that a file imports anywhere in it, or names in a text, as the command of a process does."""
+    """Modules that a file imports anywhere in it, or names in a text, as a program or the command of a process does."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -103,7 +101,7 @@ def _names_in(path: Path) -> frozenset[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.add(node.value)
+            found |= set(_DOTTED.findall(node.value))
     return frozenset(found)
 
 

@@ -1,0 +1,43 @@
+"""Where Prefect's API is, and what becomes of its failures."""
+
+from __future__ import annotations
+
+import pytest
+
+from config.settings import Settings
+from core.errors import StorageError
+from tasks.platform.ports import free_port
+from tasks.runs.api import api_address, known_api, prefect_client, shown_address
+
+
+def test_the_configured_address_comes_first(project: Settings) -> None:
+    """Without one and without a local server there is none, and the message says what starts one."""
+    named = project.model_copy(update={"prefect_api_url": "http://prefect/api"})
+    assert known_api(named) == api_address(named) == "http://prefect/api"
+    assert known_api(project) is None
+    with pytest.raises(StorageError, match="set PREFECT_API_URL, or start everything with 'perennial up'"):
+        api_address(project)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://ada:secret@prefect/api", "https://***@prefect/api"),
+        ("https://prefect/api/a@b", "https://prefect/api/a@b"),
+        ("http://127.0.0.1:4200/api", "http://127.0.0.1:4200/api"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(address: str, shown: str) -> None:
+    """What stands before its host may be one; an at-sign in its path is none."""
+    assert shown_address(address) == shown
+
+
+def test_an_api_that_is_away_is_a_matter_of_storage(project: Settings) -> None:
+    """The command may be run again; its message has no password."""
+    away = project.model_copy(update={"prefect_api_url": f"http://ada:secret@127.0.0.1:{free_port()}/api"})
+    with (
+        pytest.raises(StorageError, match=r"Prefect at http://\*\*\*@127\.0\.0\.1:\d+/api failed: ") as caught,
+        prefect_client(away, seconds=2) as client,
+    ):
+        client.read_work_pools()
+    assert "secret" not in str(caught.value)
