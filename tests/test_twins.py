@@ -25,32 +25,45 @@ WITHOUT_TWIN: dict[str, str] = {
     "reference/__main__.py": (
         "It writes the pages that tests/reference/test_files.py compares with those that are committed."
     ),
-    "serving/processes/worker.py": "tests/serving/processes/test_follower.py",
+    "serving/processes/worker.py": (
+        "tests/serving/processes/test_supervisor.py: workers as processes, their end and their restart"
+    ),
     "store/migrations/": (
         "Alembic runs the scripts; tests/store/test_database.py compares the tables they make with those of the code."
     ),
-    "tasks/gate/compare.py": "tests/tasks/gate/test_judge.py",
-    "tasks/gate/judgement.py": "tests/tasks/gate/test_judge.py",
-    "tasks/gate/publish.py": "tests/tasks/gate/test_judge.py",
-    "tasks/monitor/reference.py": "tests/tasks/monitor/test_measure.py",
-    "tasks/monitor/reports.py": "tests/tasks/monitor/test_measure.py",
-    "tasks/outcomes.py": "tests/flows/test_train.py: the outcomes of the flow",
-    "tasks/registry/server.py": "tests/e2e/test_exactly_once.py: it reads the server's versions",
-    "tasks/reports/drift_page.py": "tests/tasks/reports/test_drift.py",
+    "tasks/gate/compare.py": (
+        "tests/tasks/gate/test_judge.py: a comparison by hand answers as the gate does and changes nothing"
+    ),
+    "tasks/gate/judgement.py": "tests/tasks/gate/test_judge.py: every decision, on versions that were really trained",
+    "tasks/gate/publish.py": "tests/tasks/gate/test_judge.py: what stands in tags, report and card after a judgement",
+    "tasks/monitor/reference.py": (
+        "tests/tasks/monitor/test_measure.py: a champion's rows, a data version's, and a bundle that was changed"
+    ),
+    "tasks/outcomes.py": (
+        "tests/flows/test_train.py: the outcomes and what the run page shows, which needs Prefect's server"
+    ),
+    "tasks/registry/server.py": "tests/tasks/platform/test_up.py: the platform starts it and asks for its health",
+    "tasks/reports/drift_page.py": "tests/tasks/reports/test_drift.py: the page, drawn in a process of its own",
     "tasks/reports/evidently.py": (
         "The step runs in a process of its own; tests/tasks/reports/test_drift.py reads what it writes."
     ),
-    "tasks/reports/validation.py": "tests/tasks/validation/test_validate.py",
-    "tasks/runs/heartbeat.py": "tests/tasks/operate/test_relay.py",
-    "tasks/runs/session.py": "tests/tasks/platform/test_stopped_runs.py",
-    "tasks/steps.py": "tests/flows/test_train.py: the steps run in their flows",
-    "tasks/train/bench.py": "tests/tasks/gate/test_judge.py",
+    "tasks/reports/validation.py": (
+        "tests/tasks/validation/test_validate.py: the page of a validation, also of hostile data"
+    ),
+    "tasks/runs/heartbeat.py": "It only names a file; tests/tasks/platform/test_processes.py makes it young and old.",
+    "tasks/runs/session.py": (
+        "Commands that start flows use it; tests/cli/test_main.py runs them with the local server that it starts."
+    ),
+    "tasks/steps.py": "tests/flows/test_train.py: the steps run in their flows, which needs Prefect's server",
+    "tasks/train/bench.py": "tests/tasks/train/test_step_files.py: steps in processes of their own find what they need",
     "tasks/train/drift_report.py": "The training flow calls it; tests/flows/test_train.py runs that flow.",
-    "tasks/train/evaluate.py": "tests/tasks/gate/test_judge.py",
-    "tasks/train/fit_run.py": "tests/tasks/train/test_step_files.py: the step runs in a process of its own",
-    "tasks/train/registration.py": "tests/tasks/gate/test_judge.py",
-    "tasks/train/training_run.py": "tests/tasks/gate/test_judge.py",
-    "tasks/versions/bring_back.py": "tests/tasks/versions/test_versions.py",
+    "tasks/train/evaluate.py": "tests/tasks/train/test_step_files.py: a fitted run is evaluated in another process",
+    "tasks/train/fit_run.py": "tests/tasks/train/test_step_files.py: the step, in a process of its own",
+    "tasks/train/registration.py": "tests/tasks/gate/test_judge.py: the versions it judges are registered by it",
+    "tasks/train/training_run.py": "tests/tasks/gate/test_judge.py: the runs it judges are named by it",
+    "tasks/versions/bring_back.py": (
+        "tests/tasks/versions/test_versions.py: restored bytes, damaged caches and fresh clones"
+    ),
 }
 """Module or folder: the test that imports or runs it, and what that test asserts; or why there is nothing to test."""
 
@@ -151,7 +164,9 @@ def test_a_reason_names_a_test_that_uses_the_module_or_is_a_sentence(line: str) 
     reason = WITHOUT_TWIN[line]
     assert [test for test in _tests_named(reason) if not (ROOT / test).is_file()] == []
     if reason.startswith("tests/"):
-        assert _reaches(_tests_named(reason)[0], line), f"{reason} does not use {line}"
+        test, _, what = reason.partition(": ")
+        assert what, f"{line} needs what {test} asserts of it"
+        assert _reaches(test, line), f"{test} does not use {line}"
     else:
         assert reason.endswith("."), f"{line} needs the name of a test, or a sentence"
         assert len(reason.split()) > 4, f"{line} needs the name of a test, or a sentence"
