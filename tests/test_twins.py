@@ -39,9 +39,7 @@ WITHOUT_TWIN: dict[str, str] = {
     "tasks/monitor/reference.py": (
         "tests/tasks/monitor/test_measure.py: a champion's rows, a data version's, and a bundle that was changed"
     ),
-    "tasks/outcomes.py": (
-        "tests/flows/test_train.py: the outcomes and what the run page shows, which needs Prefect's server"
-    ),
+    "tasks/outcomes.py": "tests/flows/test_monitor.py: what the run page shows, which needs Prefect's server",
     "tasks/registry/server.py": "tests/tasks/platform/test_up.py: the platform starts it and asks for its health",
     "tasks/reports/drift_page.py": "tests/tasks/reports/test_drift.py: the page, drawn in a process of its own",
     "tasks/reports/evidently.py": (
@@ -61,9 +59,6 @@ WITHOUT_TWIN: dict[str, str] = {
     "tasks/train/fit_run.py": "tests/tasks/train/test_step_files.py: the step, in a process of its own",
     "tasks/train/registration.py": "tests/tasks/gate/test_judge.py: the versions it judges are registered by it",
     "tasks/train/training_run.py": "tests/tasks/gate/test_judge.py: the runs it judges are named by it",
-    "tasks/versions/bring_back.py": (
-        "tests/tasks/versions/test_versions.py: restored bytes, damaged caches and fresh clones"
-    ),
 }
 """Module or folder: the test that imports or runs it, and what that test asserts; or why there is nothing to test."""
 
