@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from core.outcome import IngestOutcome, TrainOutcome
+from core.outcome import IngestOutcome, TrainOutcome, TrainStatus
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from core.outcome import IngestOutcome, TrainOutcome
         ("undecided", True),
     ],
 )
-def test_a_decision_that_is_no_yes_is_a_refusal(status: str, refused: bool) -> None:
+def test_a_decision_that_is_no_yes_is_a_refusal(status: TrainStatus, refused: bool) -> None:
     """The command's exit code depends on it: a version that waits for a person is not refused."""
     assert TrainOutcome("credit", status, "gate", ()).refused is refused
 

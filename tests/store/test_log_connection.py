@@ -14,7 +14,6 @@ from sqlalchemy import text
 from core.errors import ConfigError, StorageError
 from store.database import open_database, reading
 from store.log_connection import LogConnection
-from store.predictions import count_requests
 
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 
@@ -88,7 +87,7 @@ def test_a_closed_connection_can_be_closed_again(address: str) -> None:
     connection = LogConnection(address, durable=False)
     connection.close()
     connection.close()
-    assert count_requests(open_database(address), "credit") == 0
+    assert _rows(address) == []
 
 
 def test_an_address_that_is_none_is_the_users_to_correct() -> None:

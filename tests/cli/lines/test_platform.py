@@ -11,7 +11,7 @@ import pytest
 
 from cli.lines.platform import change_line, platform_document, platform_lines
 from config.platform import PlatformState
-from tasks.platform.up import Status
+from tasks.platform.up import ServiceStatus, Status
 
 
 def test_the_table_is_aligned(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_the_table_is_aligned(tmp_path: Path) -> None:
         ("stopped", "stopped"),
     ],
 )
-def test_a_change_of_a_process_is_one_line(state: str, says: str) -> None:
+def test_a_change_of_a_process_is_one_line(state: ServiceStatus, says: str) -> None:
     """With the moment, the process, and where to look where it is in trouble."""
     before = Status("serve", "healthy", "http://127.0.0.1:8470", 7, Path("/var/a.log"))
     after = Status("serve", state, "http://127.0.0.1:8470", 8, Path("/var/b.log"))

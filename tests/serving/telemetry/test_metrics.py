@@ -9,6 +9,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from core.drift.windows import Status
 from serving.instance.folder import METRICS_VARIABLE
 from serving.instance.state import DriftSummary, ModelState, PerformanceSummary, ServiceState
 from serving.problems import KINDS
@@ -63,7 +64,7 @@ def test_a_window_is_told_with_what_it_knows() -> None:
 
 
 @pytest.mark.parametrize("status", ["ok", "watch", "insufficient"])
-def test_only_drift_is_drift(status: str) -> None:
+def test_only_drift_is_drift(status: Status) -> None:
     """An alert on it stands for a decision."""
     drift = DriftSummary(status, 3, 10, "2026-01-02T03:04:05+00:00", 0.5, {}, [])
     assert _of(_samples(_state("credit", drift)), "perennial_drift") == {("credit",): 0.0}
