@@ -18,7 +18,7 @@ from tests.store.trigger_samples import AT
 
 
 @pytest.fixture(autouse=True)
-def _nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def _nothing_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PERENNIAL_HOOKS_STANDARD", "PERENNIAL_HOOKS_GITHUB", "PERENNIAL_HOOKS_MLFLOW"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("PERENNIAL_ALERTS_URLS", raising=False)

@@ -37,7 +37,7 @@ def test_the_schemas_version_is_read(tmp_path: Path) -> None:
 
 
 def test_a_lock_is_waited_for_no_longer_than_was_said(tmp_path: Path) -> None:
-    """Somebody who holds the right to write is a problem that the message names."""
+    """A process that holds the write lock is a problem that the message names."""
     path = tmp_path / "perennial.db"
     open_database(f"sqlite:///{path}")
     with closing(sqlite3.connect(path, isolation_level=None)) as holder:

@@ -65,7 +65,7 @@ def test_a_regression_answers_numbers(regression_bundle: Bundle) -> None:
 
 
 def test_rows_without_a_column_are_refused(graph_bundle: Bundle) -> None:
-    """Whoever asks without a column is told which one."""
+    """The message names the columns that are missing."""
     predictor = load_predictor(graph_bundle.folder, graph_bundle.manifest_sha256, TRUSTED)
     with pytest.raises(SchemaError, match="region, owner"):
         predictor.predict(FRAME[["income", "age"]])

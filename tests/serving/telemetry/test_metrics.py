@@ -49,7 +49,7 @@ def test_every_kind_of_problem_is_there_before_it_happens() -> None:
 
 
 def test_a_window_is_told_with_what_it_knows() -> None:
-    """A value that nobody knows has no sample: zero would be a number."""
+    """An unknown value has no sample: zero would be a number."""
     performance = [
         PerformanceSummary("realised", "roc_auc", 0.7, None),
         PerformanceSummary("estimated", "roc_auc", None, 0.8),

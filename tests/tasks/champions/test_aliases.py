@@ -1,4 +1,4 @@
-"""MLflow's aliases end as the database says, whoever dies; readers take the versions from the database."""
+"""MLflow's aliases end as the database says, also after a kill; readers take the versions from the database."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_what_is_right_already_is_not_written(installation: Settings, monkeypatc
 
 
 def test_a_move_while_the_aliases_are_set_is_followed(installation: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever wrote an older champion sees that it moved and writes the newer one."""
+    """A writer of an older champion sees that it moved and writes the newer one."""
     crown(installation, 1)
     set_alias = MlflowClient.set_registered_model_alias
 

@@ -59,7 +59,7 @@ def test_loopback_is_asked_directly(url: str) -> None:
     "address", ["http://127.0.0.1:{port}", "http://", "nonsense", "http://[::1", "ftp://127.0.0.1/x"]
 )
 def test_what_does_not_answer_is_none(address: str) -> None:
-    """Nobody there, or no address at all."""
+    """A port without a server, or no address at all."""
     assert ask(address.format(port=free_port()), seconds=1) is None
 
 

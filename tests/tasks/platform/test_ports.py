@@ -9,7 +9,7 @@ from contextlib import closing
 from tasks.platform.ports import Holder, free_port, holder, is_free
 
 
-def test_a_port_is_held_while_somebody_listens() -> None:
+def test_a_port_is_held_while_a_process_listens() -> None:
     """And free again at once afterwards."""
     with closing(socket.socket()) as listening:
         listening.bind(("127.0.0.1", 0))
@@ -25,7 +25,7 @@ def test_a_port_is_held_while_somebody_listens() -> None:
 
 
 def test_a_free_port_can_be_listened_at() -> None:
-    """By whoever asked."""
+    """By the process that asked."""
     port = free_port()
     with closing(socket.socket()) as listening:
         listening.bind(("127.0.0.1", port))

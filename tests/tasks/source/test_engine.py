@@ -80,6 +80,6 @@ def test_other_failures_pass_as_they_are() -> None:
 
 
 def test_an_error_without_words_has_a_message() -> None:
-    """Nobody is left with an empty line."""
+    """The message is never an empty line."""
     with pytest.raises(SourceError, match="rows cannot be read: no reason given"), reading("rows"):
         raise OSError

@@ -61,8 +61,8 @@ def test_the_newest_version_is_the_last_recorded(project: Settings, engine: Engi
     assert latest_version("nothing", project, engine, stores) is None
 
 
-def test_files_of_another_model_or_of_nobody_are_refused(project: Settings, engine: Engine) -> None:
-    """A hash names the data of whoever had it."""
+def test_files_of_another_model_or_of_none_are_refused(project: Settings, engine: Engine) -> None:
+    """A hash names the data of the models that had it."""
     stores = open_stores(project, engine)
     with pytest.raises(DataVersionError, match="is data of the model 'churn', not of 'credit'"):
         version_files("credit", f"{THEIRS}.dir", stores, project, engine)
