@@ -17,8 +17,8 @@ def test_the_notes_are_those_of_the_window() -> None:
     """Rows, period, every performance and what else was noted, in this order."""
     found = _window_notes(evidence(DRIFTED, n_rows=12_345, performance=(UNHARMED, HARMED), notes=("age is gone",)))
     assert found == [
-        "Scores are those of all 12,345 rows, counted in bins that were fixed at training.",
-        "Rows from 2024-09-01 00:00 to 2024-09-30 00:00.",
+        "Scores are computed from all 12,345 current rows, in bins fixed at training.",
+        "Current rows are from 2024-09-01 00:00 to 2024-09-30 00:00.",
         UNHARMED.reason,
         HARMED.reason,
         "age is gone",
@@ -28,4 +28,4 @@ def test_the_notes_are_those_of_the_window() -> None:
 def test_rows_without_times_have_no_period() -> None:
     """One end of it is none."""
     for window in ({"first_time": None, "last_time": None}, {"first_time": datetime(2024, 9, 1), "last_time": None}):
-        assert not any("Rows from" in note for note in _window_notes(evidence(DRIFTED, **window)))
+        assert not any("rows are from" in note for note in _window_notes(evidence(DRIFTED, **window)))

@@ -15,7 +15,7 @@ def test_the_configured_address_comes_first(project: Settings) -> None:
     named = project.model_copy(update={"prefect_api_url": "http://prefect/api"})
     assert known_api(named) == api_address(named) == "http://prefect/api"
     assert known_api(project) is None
-    with pytest.raises(StorageError, match="set PREFECT_API_URL, or start everything with 'perennial up'"):
+    with pytest.raises(StorageError, match="set PREFECT_API_URL, or start the platform with 'perennial up'"):
         api_address(project)
 
 

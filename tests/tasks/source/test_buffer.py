@@ -73,7 +73,7 @@ def test_the_cap_is_a_number_of_rows_that_is_allowed(settings: Settings, cap: in
         (file,) = buffered(source, bounded, settings.var)
         assert pq.read_metadata(file.path).num_rows == 10
     else:
-        with pytest.raises(SourceTooLargeError, match=r"yields 10 rows or more, the cap is 9; .*PERENNIAL_MAX_ROWS"):
+        with pytest.raises(SourceTooLargeError, match=r"has 10 rows or more, the limit is 9; .*PERENNIAL_MAX_ROWS"):
             buffered(source, bounded, settings.var)
 
 

@@ -41,8 +41,8 @@ def test_too_little_memory_says_which_setting(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("a,b\n1,2\n3\n", r"rows\.csv, line 3: expected 2 values as in the first line, found 1; repair the line"),
-        ('a,b\n1,"2\n', r"rows\.csv, line 2: a value opens with a double quote that does not close it"),
+        ("a,b\n1,2\n3\n", r"rows\.csv, line 3: expected 2 values as in the first line, found 1; correct the line"),
+        ('a,b\n1,"2\n', r"rows\.csv, line 2: a value starts with a double quote that is never closed"),
         ("a,b\n1,\xff\n", r"rows\.csv, line 2: not utf-8 text; set source\.encoding"),
     ],
 )

@@ -155,7 +155,7 @@ def test_a_cap_is_the_sum_over_all_files(settings: Settings) -> None:
     source = ParquetSource(kind="parquet", uri="*.parquet")
     assert [file.path.name for file in parquet_files(source, settings, settings.var)] == ["a.parquet"]
     pq.write_table(pa.table({"a": [4]}), settings.root / "b.parquet")
-    with pytest.raises(SourceError, match=r"\*\.parquet announces 4 rows, the cap is 3"):
+    with pytest.raises(SourceError, match=r"\*\.parquet has 4 rows, the limit is 3"):
         parquet_files(source, settings, settings.var)
 
 

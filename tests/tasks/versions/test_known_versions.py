@@ -37,7 +37,7 @@ def test_a_version_is_called_by_its_first_digits(project: Settings, engine: Engi
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("abcdef", r"'abcdef' may be any of abcdef00+\.dir, abcdef10+\.dir; give more digits"),
+        ("abcdef", r"'abcdef' matches abcdef00+\.dir, abcdef10+\.dir; give more digits"),
         ("abcde", "'abcde' is no data version: expected 32 hex digits or the first 6 or more of them"),
         ("../../x", "known here, newest last: abcdef00+, abcdef10+"),
         ("fedcba", "no data version of 'credit' starts with 'fedcba'"),
@@ -64,7 +64,7 @@ def test_the_newest_version_is_the_last_recorded(project: Settings, engine: Engi
 def test_files_of_another_model_or_of_none_are_refused(project: Settings, engine: Engine) -> None:
     """A hash names the data of the models that had it."""
     stores = open_stores(project, engine)
-    with pytest.raises(DataVersionError, match="is data of the model 'churn', not of 'credit'"):
+    with pytest.raises(DataVersionError, match="belongs to the model 'churn', not to 'credit'"):
         version_files("credit", f"{THEIRS}.dir", stores, project, engine)
     with pytest.raises(DataVersionError, match=r"neither DVC's cache nor the remote 'local' has data version 1+\.dir"):
         version_files("credit", "1" * 32 + ".dir", stores, project, engine)
