@@ -1,7 +1,6 @@
 """Results as lines for a terminal."""
 
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
