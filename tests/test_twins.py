@@ -63,6 +63,7 @@ WITHOUT_TWIN: dict[str, str] = {
 """Module or folder: the test that imports or runs it, and what that test asserts; or why there is nothing to test."""
 
 WITHOUT_MODULE: dict[str, str] = {
+    "tests/core/test_docstrings.py": "the docstrings of all of core",
     "tests/config/test_config_hash.py": "one table over all fields of a model file, for both hashes of config/load.py",
     "tests/serving/bundle/test_bombs.py": "bundles that would take too much, through every module that reads one",
     "tests/serving/bundle/test_hostile_bundles.py": "changed bundles, through every module that reads one",
