@@ -158,7 +158,7 @@ def test_a_body_beyond_the_bound_is_not_read_to_its_end(world: World) -> None:
     parts = [_part(b"x" * 1024, more=True), _part(b"y", more=True), _part(b"z")]
     answer = world.ask("POST", LABELS, JSON, parts=parts)
     assert (answer.status, answer.n_read) == (413, 2)
-    assert answer.problem["detail"] == "a body may have 1 KiB; send less at once"
+    assert answer.problem["detail"] == "the body may have at most 1 KiB; send fewer rows per request"
     assert answer.headers[b"connection"] == b"close"
     assert world.application.bodies == []
 

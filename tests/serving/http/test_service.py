@@ -85,10 +85,10 @@ def test_a_model_that_is_gone_is_not_served(service: Service, tmp_path: Path, cr
     _follow(service, tmp_path, [credit])
     assert _refusal(service, "n" * 100) == (
         "not-found",
-        f"no model '{'n' * 63}' is served here; there is: credit",
+        f"no model '{'n' * 63}' is served here; served models: credit",
     )
     _follow(service, tmp_path, [])
-    assert _refusal(service, "credit")[1] == "no model 'credit' is served here; there is: none"
+    assert _refusal(service, "credit")[1] == "no model 'credit' is served here; served models: none"
     assert service.not_ready_because() == "no model is loaded"
 
 
@@ -99,7 +99,7 @@ def test_a_model_that_cannot_be_served_is_told_from_an_unknown_one(
     _follow(service, tmp_path, [changed(credit, manifest="0" * 64)], {"grade": "its bundle is gone"})
     for name in ("credit", "grade"):
         assert _refusal(service, name) == ("no-model", f"no version of {name!r} could be loaded; see the log")
-    assert service.not_ready_because() == "no model is loaded: credit cannot be"
+    assert service.not_ready_because() == "no model is loaded; credit could not be loaded"
 
 
 def test_a_damaged_state_changes_nothing(service: Service, tmp_path: Path, credit: ModelState) -> None:
@@ -128,7 +128,7 @@ def test_a_service_that_ends_is_not_ready(service: Service, tmp_path: Path, cred
     """Although it answers; requests that are held back do not count as work."""
     _follow(service, tmp_path, [credit])
     service.draining = True
-    assert service.not_ready_because() == "the service ends"
+    assert service.not_ready_because() == "the service is shutting down"
     service.count_requests_by(lambda: 5)
     service.held = 2
     assert service.in_flight == 3

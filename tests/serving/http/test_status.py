@@ -70,7 +70,7 @@ def test_trouble_is_anything_that_is_not_served(service: Service, tmp_path: Path
     assert [(one.model, one.reason) for one in unserved.unserved] == [("grade", "its bundle is gone")]
     newer = _told(service, tmp_path, changed(credit, version=2, manifest="0" * 64, trouble="no"))
     assert (newer.status, newer.models[0].version) == ("trouble", 1)
-    assert newer.models[0].trouble == "this worker could not load the bundle of version 2; see the log"
+    assert newer.models[0].trouble == "this worker could not load the bundle of version 2; see the service's log"
 
 
 def test_the_revision_changes_with_what_a_page_shows(
@@ -86,7 +86,10 @@ def test_the_revision_changes_with_what_a_page_shows(
     assert live.revision == first.revision
     assert _told(service, tmp_path, changed(credit, reason="another")).revision != first.revision
     silent = service_status(service, Window(60.0, {}, log_up=False), "")
-    assert (silent.log.writable, silent.log.reason) == (False, "another worker cannot write it; see the log")
+    assert (silent.log.writable, silent.log.reason) == (
+        False,
+        "another worker cannot write it; see that worker's lines in the service's log",
+    )
 
 
 def test_the_columns_that_drifted_most_are_named(
