@@ -16,8 +16,8 @@ def _invoke(*arguments: str) -> Result:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--host", "0.0.0.0", "--access", "open"), "anybody who reaches 0.0.0.0 could use the service"),  # noqa: S104 - it is refused
-        (("--access", "required"), "the service asks for credentials and there are none: make a key with"),
+        (("--host", "0.0.0.0", "--access", "open"), "every client that reaches 0.0.0.0 could use the service"),  # noqa: S104 - it is refused
+        (("--access", "required"), "the service requires credentials and no key exists: create one with"),
         (("--workers", "0"), "--workers"),
         (("--port", "65536"), "--port"),
         (("--log", "never"), "'never' is not one of"),

@@ -16,7 +16,7 @@ def test_a_document_is_that_of_rfc_9457() -> None:
     problem = Problem("invalid-request", "2 fields are wrong", errors=errors)
     assert json.loads(problem.document("r-1")) == {
         "type": "urn:perennial:problem:invalid-request",
-        "title": "The request is not what is expected",
+        "title": "The request is not valid",
         "status": 422,
         "detail": "2 fields are wrong",
         "request_id": "r-1",

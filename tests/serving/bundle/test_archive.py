@@ -74,7 +74,7 @@ def test_an_archive_that_unpacks_to_more_than_it_is_costs_nothing(
             "a CountVectorizer, which can read the files that rows name",
         ),
         (lambda: node("NdArrayNode", "numpy.void", type="numpy", file="b"), "an array of the class void"),
-        (lambda: listed(plain(1) | {"__id__": 7}, plain("longer") | {"__id__": 7}), "two different parts under one"),
+        (lambda: listed(plain(1) | {"__id__": 7}, plain("longer") | {"__id__": 7}), "two different nodes with one"),
     ],
 )
 def test_a_part_that_is_known_for_its_cost_is_named(

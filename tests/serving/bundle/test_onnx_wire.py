@@ -34,13 +34,13 @@ def test_numbers_are_returned_and_bytes_are_places() -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"\x08", "cut short"),
-        (b"\x08\x80", "cut short"),
-        (b"\x08" + b"\xff" * 10 + b"\x01", "cut short"),
-        (b"\x12\x02a", "cut short"),
-        (b"\x12\xff\xff\xff\xff\x0fa", "cut short"),
-        (b"\x1d123", "cut short"),
-        (b"\x211234567", "cut short"),
+        (b"\x08", "truncated"),
+        (b"\x08\x80", "truncated"),
+        (b"\x08" + b"\xff" * 10 + b"\x01", "truncated"),
+        (b"\x12\x02a", "truncated"),
+        (b"\x12\xff\xff\xff\xff\x0fa", "truncated"),
+        (b"\x1d123", "truncated"),
+        (b"\x211234567", "truncated"),
         (b"\x08\x01\x08\x01", "it holds 'number' twice"),
         (b"\x30\x01", "a field 6 of type 0 where none may stand"),
         (b"\x0a\x00", "a field 1 of type 2 where none may stand"),
@@ -55,8 +55,8 @@ def test_what_protobuf_could_read_otherwise_is_refused(content: bytes, says: str
 
 
 def test_a_message_ends_where_its_span_does() -> None:
-    """A field that reaches into what follows is cut short, though the bytes are there."""
-    with pytest.raises(ValueError, match="cut short"):
+    """A field that reaches into what follows is truncated, though the bytes are there."""
+    with pytest.raises(ValueError, match="truncated"):
         Wire(b"\x12\x04abcd", 10_000).message((0, 4), KIND)
 
 
@@ -80,7 +80,7 @@ def test_runs_of_numbers_cost_nothing() -> None:
 
 def test_a_run_does_not_reach_beyond_its_message() -> None:
     """A number that is cut by the end of its message is not part of a run."""
-    with pytest.raises(ValueError, match="cut short"):
+    with pytest.raises(ValueError, match="truncated"):
         Wire(b"\x3d1234\x3d1234", 10_000).message((0, 7), RUNS)
 
 

@@ -109,7 +109,7 @@ def test_a_pipeline_of_another_contract_is_refused(tmp_path: Path, plain_bundle:
     folder = copied(plain_bundle, tmp_path)
     content = json.loads((folder / "contract.json").read_text())
     (folder / "contract.json").write_text(json.dumps(content | {"numeric": ["age", "income"]}))
-    with pytest.raises(BundleError, match="trained by another contract"):
+    with pytest.raises(BundleError, match="trained with another contract"):
         load_predictor(folder, reseal(folder), TRUSTED)
 
 
@@ -190,5 +190,5 @@ def test_a_file_that_skops_cannot_read_is_an_error_of_the_bundle(
     """Whatever skops stumbles over, the caller gets one kind of error."""
     folder = copied(plain_bundle, tmp_path)
     spoil(folder)
-    with pytest.raises(BundleError, match=r"model\.skops (does not load|holds)"):
+    with pytest.raises(BundleError, match=r"model\.skops cannot be loaded|in .*model\.skops, found"):
         load_pipeline(folder, TRUSTED)

@@ -44,6 +44,6 @@ def test_metrics_begin_again_and_the_state_stays(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """And the environment stays as it was."""
     (tmp_path / "1").write_text("a file where the folder should be")
-    with pytest.raises(StorageError, match=r"/1 cannot be written: .*free the disk"):
+    with pytest.raises(StorageError, match=r"/1 cannot be written: .*free disk space"):
         make_instance(tmp_path, 1)
     assert os.environ[METRICS_VARIABLE] == "before"
