@@ -68,10 +68,10 @@ def test_an_archive_that_unpacks_to_more_than_it_is_costs_nothing(
     ("value", "says"),
     [
         (lambda: node("BytearrayNode", "builtins.bytearray", file="b"), "a BytearrayNode, which takes nine times"),
-        (lambda: node("CachedNode", "builtins.int"), "a CachedNode, which is written by no version of skops"),
+        (lambda: node("CachedNode", "builtins.int"), "a CachedNode, which no version of skops writes"),
         (
             lambda: node("ObjectNode", "sklearn.feature_extraction.text.CountVectorizer"),
-            "a CountVectorizer, which can read the files that rows name",
+            "a CountVectorizer, which can open files that are named in rows",
         ),
         (lambda: node("NdArrayNode", "numpy.void", type="numpy", file="b"), "an array of the class void"),
         (lambda: listed(plain(1) | {"__id__": 7}, plain("longer") | {"__id__": 7}), "two different nodes with one"),
@@ -94,7 +94,7 @@ def test_the_size_of_a_file_is_bounded(tmp_path: Path, plain_bundle: Bundle, mon
     refuse_bomb(path)
     with path.open("ab") as file:
         file.write(b"x")
-    with pytest.raises(ValueError, match=r"at most [\d,]+ are read"):
+    with pytest.raises(ValueError, match=r"at most [\d,]+ bytes"):
         refuse_bomb(path)
 
 

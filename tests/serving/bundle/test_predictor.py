@@ -151,7 +151,7 @@ def test_a_type_loads_once_it_is_trusted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "says"),
-    [({"a": 1}, "holds a dict, not a pipeline"), (LogisticRegression(), "holds a LogisticRegression, not a pipeline")],
+    [({"a": 1}, "found a dict"), (LogisticRegression(), "found a LogisticRegression")],
 )
 def test_what_is_no_pipeline_of_ours_is_refused(tmp_path: Path, value: object, says: str) -> None:
     """Much that skops loads answers nothing."""
