@@ -164,7 +164,7 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
         ("not an address", "must be an address such as sqlite"),
         ("sqlite://", "must name a file"),
         ("mysql://root@host/db", "SQLite or PostgreSQL"),
-        ("postgresql://ada:secret@host:port/db", "not an address"),
+        ("postgresql://ada:secret@host:port/db", "must be an address such as sqlite"),
     ],
 )
 def test_a_wrong_address_is_the_users_to_correct(wrong: str, match: str) -> None:

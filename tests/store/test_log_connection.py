@@ -92,5 +92,5 @@ def test_a_closed_connection_can_be_closed_again(address: str) -> None:
 
 def test_an_address_that_is_none_is_the_users_to_correct() -> None:
     """Before anything is answered."""
-    with pytest.raises(ConfigError, match="not an address"):
+    with pytest.raises(ConfigError, match="must be an address"):
         LogConnection("nonsense", durable=False)

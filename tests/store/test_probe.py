@@ -59,7 +59,11 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
-    [("nonsense", "not an address"), ("mysql://root@host/db", "SQLite or PostgreSQL"), ("sqlite://", "needs a file")],
+    [
+        ("nonsense", "must be an address such as sqlite"),
+        ("mysql://root@host/db", "SQLite or PostgreSQL"),
+        ("sqlite://", "must name a file"),
+    ],
 )
 def test_an_address_that_is_none_is_the_users_to_correct(wrong: str, says: str) -> None:
     """With the words of the commands that open the database."""

@@ -64,7 +64,7 @@ def test_rows_that_the_graph_fails_on_are_an_error_of_the_bundle() -> None:
 def test_answers_that_are_no_numbers_are_refused() -> None:
     """A label is not a probability."""
     content = _content(helper.make_node("Greater", ["a", "b"], ["answer"]), kind=TensorProto.BOOL)
-    with pytest.raises(BundleError, match="the graph answers values of type bool, not numbers; train again"):
+    with pytest.raises(BundleError, match="expected numbers from the graph, found values of type bool; train again"):
         Graph(content).answer([_column(1), _column(2)])
 
 
