@@ -23,5 +23,5 @@ def test_foreign_names_cannot_steer_a_terminal() -> None:
     """Names come from a source; many are counted instead of listed."""
     (note,) = undeclared_notes(["a\x1b[2J", *(f"c{place}" for place in range(100))])
     assert "\x1b" not in note
-    assert "name them: " in note
+    assert "declare them: " in note
     assert note.endswith("and 96 more")

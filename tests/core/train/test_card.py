@@ -59,7 +59,7 @@ def test_each_fact_beyond_its_bound_is_a_sentence() -> None:
     columns = [ColumnFacts("income", "numeric", 0.31, None), ColumnFacts("age", "numeric", 0.3, None)]
     evaluation = _evaluation(_slice(SMALL_SLICE - 1, None), ece=0.051)
     assert _limits(evaluation, columns=columns, last="2024-12-31") == [
-        "It has seen rows up to 2024-12-31; what changed later is unknown to it.",
+        "It was trained on rows up to 2024-12-31; later changes are unknown to it.",
         "More than 30% of the training rows have no value in: income.",
         "Its probabilities are off by 0.051 on average (expected calibration error); do not read them as frequencies.",
         "Fewer than 100 holdout rows stand behind: region = north.",
@@ -69,8 +69,8 @@ def test_each_fact_beyond_its_bound_is_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("estimate", "says"),
     [
-        (Estimate(0.7, 0.6, 0.779), "is 0.700, clearly apart from 0.800 overall"),
-        (Estimate(0.9, 0.821, 0.95), "is 0.900, clearly apart from 0.800 overall"),
+        (Estimate(0.7, 0.6, 0.779), "is 0.700, and 0.800 overall"),
+        (Estimate(0.9, 0.821, 0.95), "is 0.900, and 0.800 overall"),
         (Estimate(0.7, 0.6, 0.78), ""),
         (Estimate(0.9, 0.82, 0.95), ""),
         (Estimate(0.1, None, None), ""),

@@ -64,9 +64,9 @@ def test_a_forest_predicts_in_one_order() -> None:
 @pytest.mark.parametrize(
     ("y", "income", "says"),
     [
-        ([0.0, np.inf, np.nan], [1, 2, 3], r"holds 2 infinite values or values that are no numbers"),
+        ([0.0, np.inf, np.nan], [1, 2, 3], r"must be finite, found 2 infinite or NaN"),
         ([1.0, 1.0, 1.0], [1, 2, 3], "is constant in the training rows"),
-        ([0.0, 1.0, 1.0], [1, np.inf, -np.inf], r"feature 'income' holds 2 values that are infinite"),
+        ([0.0, 1.0, 1.0], [1, np.inf, -np.inf], r"feature 'income' must be finite, found 2 values"),
     ],
 )
 def test_rows_that_nothing_can_learn_from_are_refused(y: list[float], income: list[float], says: str) -> None:
