@@ -61,8 +61,9 @@ def test_each_fact_beyond_its_bound_is_a_sentence() -> None:
     assert _limits(evaluation, columns=columns, last="2024-12-31") == [
         "It was trained on rows up to 2024-12-31; later changes are unknown to it.",
         "More than 30% of the training rows have no value in: income.",
-        "Its probabilities are off by 0.051 on average (expected calibration error); do not read them as frequencies.",
-        "Fewer than 100 holdout rows stand behind: region = north.",
+        "Its probabilities differ from observed frequencies by 0.051 on average (expected calibration error); "
+        "do not use them as frequencies.",
+        "Fewer than 100 holdout rows are in: region = north.",
     ]
 
 
