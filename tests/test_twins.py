@@ -63,7 +63,6 @@ WITHOUT_TWIN: dict[str, str] = {
 """Module or folder: the test that imports or runs it, and what that test asserts; or why there is nothing to test."""
 
 WITHOUT_MODULE: dict[str, str] = {
-    "tests/core/test_docstrings.py": "the docstrings of all of core",
     "tests/config/test_config_hash.py": "one table over all fields of a model file, for both hashes of config/load.py",
     "tests/core/test_docstrings.py": "one rule over the docstrings of all modules",
     "tests/serving/bundle/test_bombs.py": "bundles that would take too much, through every module that reads one",
