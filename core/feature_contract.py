@@ -41,6 +41,9 @@ class FeatureContract:
         Raw columns: float64, str or None, bool or None, datetime64.
     key
         Column with the key of a row's entity; None if there is none, or if the bundle is older than this field.
+    missing
+        Texts that mean no value, for the categories of a request. None if the bundle is older than this field: its
+        categories are levels exactly as they are sent.
     """
 
     task: str
@@ -51,6 +54,7 @@ class FeatureContract:
     boolean: tuple[str, ...]
     dates: tuple[str, ...]
     key: str | None = None
+    missing: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, config: ModelConfig, labels: Sequence[str] = ()) -> Self:
@@ -78,6 +82,7 @@ class FeatureContract:
             boolean=features.boolean,
             dates=features.dates,
             key=config.key,
+            missing=config.source.missing,
         )
 
     @classmethod

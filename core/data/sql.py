@@ -2,12 +2,15 @@
 
 Every cast is an expression that is NULL for a cell that cannot be read, wrapped so that such a cell stops the query.
 The rows are then read a second time to find the rejected cells; a source without such cells is read only once.
+:mod:`core.data.cells` holds the same rules for the cells of a request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from core.data.cells import missing_texts
 
 UNREADABLE = "a cell does not fit its column"
 """DuckDB's error message when a checked cast cannot read a cell."""
@@ -16,7 +19,14 @@ _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOU
 _TRUE = "['true', 't', 'yes', 'y', '1', '1.0']"
 _FALSE = "['false', 'f', 'no', 'n', '0', '0.0']"
 _BOOLEAN_LABELS = "['true', 'false']"
-_YEAR_FIRST = r"'\d{4}[-/]\d{1,2}[-/]\d{1,2}([ T].*)?'"
+_MOMENT = (
+    r"'\d{4}(-\d{1,2}-|/\d{1,2}/)\d{1,2}"
+    r"([ T]([01]?\d|2[0-3]):[0-5]?\d(:[0-5]?\d(\.\d{1,9})?)?(Z| UTC|[+-](0\d|1[0-5])(:?[0-5]\d)?)?)?'"
+)
+"""Texts that are a date or a time; the engine would also take named zones and midnight as 24:00."""
+
+_SPACES = "".join(character for character in map(chr, range(1, 0x3001)) if character.isspace())
+_CONTROL_SPACE = r"'[\x09-\x0d\x1c-\x1f\x{85}\x{2028}\x{2029}]'"
 _CELL_END = "chr(31)"
 _NO_VALUE = "chr(30)"
 
@@ -32,15 +42,18 @@ def literal(text: str) -> str:
 
 
 def text_or_null(expression: str, missing: Iterable[str]) -> str:
-    """Build an expression: the trimmed text, NULL if it is empty or one of ``missing``.
-
-    DuckDB's ``trim`` without a set of characters removes every Unicode space; with a set it is five times slower.
-    """
-    absent = sorted({"", *(text.strip() for text in missing)})
+    """Build an expression: the trimmed text, NULL if it is empty or one of ``missing``."""
+    absent, cell = sorted(missing_texts(missing)), _trimmed(expression)
     if absent == [""]:
-        return f"nullif(trim({expression}), '')"
+        return f"nullif({cell}, '')"
     texts = ", ".join(literal(text) for text in absent)
-    return f"CASE WHEN {_is_among(f'trim({expression})', f'[{texts}]')} THEN NULL ELSE trim({expression}) END"
+    return f"CASE WHEN {_is_among(cell, f'[{texts}]')} THEN NULL ELSE {cell} END"
+
+
+def _trimmed(expression: str) -> str:
+    # Without a set of characters, trim leaves tabs and line ends; with one it is many times slower.
+    thorough = f"trim({expression}, {literal(_SPACES)})"
+    return f"CASE WHEN regexp_matches({expression}, {_CONTROL_SPACE}) THEN {thorough} ELSE trim({expression}) END"
 
 
 def _is_among(expression: str, texts: str) -> str:
@@ -62,15 +75,12 @@ class Cast:
         DuckDB type in the contract.
     is_label
         Whether the text is a class label.
-    is_key
-        Whether the text is an entity key.
     """
 
     column: str
     found: str
     wanted: str
     is_label: bool = False
-    is_key: bool = False
 
     @property
     def problem(self) -> str | None:
@@ -143,9 +153,7 @@ class Cast:
             return f"CASE WHEN {whole} THEN {name}::BIGINT::VARCHAR ELSE {name}::VARCHAR END"
         if self.found.startswith("DECIMAL"):
             return f"regexp_replace({name}::VARCHAR, '\\.0+$', '')"
-        if self.found != "VARCHAR" or not (self.is_label or self.is_key):
-            return f"{name}::VARCHAR"
-        return self._canonical(name)
+        return self._canonical(name) if self.found == "VARCHAR" else f"{name}::VARCHAR"
 
     def _canonical(self, name: str) -> str:
         integral = f"WHEN contains({name}, '.0') THEN regexp_replace({name}, '^([+-]?\\d+)\\.0+$', '\\1')"
@@ -164,7 +172,7 @@ class Cast:
         if self.found == "VARCHAR":
             # A cast to TIMESTAMP silently drops "+02:00"; a cast to TIMESTAMPTZ applies it.
             instant = f"make_timestamp(epoch_us(try_cast({name} AS TIMESTAMPTZ)))"
-            return f"CASE WHEN regexp_full_match({name}, {_YEAR_FIRST}) THEN {instant} END"
+            return f"CASE WHEN regexp_full_match({name}, {_MOMENT}) THEN {instant} END"
         if self.found.startswith("TIMESTAMPTZ") or "TIME ZONE" in self.found:
             return f"make_timestamp(epoch_us({name}::TIMESTAMPTZ))"
         return f"try_cast({name} AS TIMESTAMP)"

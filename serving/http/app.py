@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 
+from core.data.cells import class_label, whole_text
 from core.errors import StorageError
 from core.feature_contract import FeatureContract
 from core.references import Variant
@@ -333,16 +334,13 @@ def _label(item: LabelItem, place: int, contract: FeatureContract) -> Label:
     if item.id is not None and not is_prediction_id(item.id):
         raise _wrong_label(place, "id", "expected the id of a prediction, as in the answer to its request")
     label = _label_text(item.label, place, contract)
-    return Label("key", str(item.key), label) if item.id is None else Label("id", item.id, label)
+    return Label("key", whole_text(str(item.key).strip()), label) if item.id is None else Label("id", item.id, label)
 
 
 def _label_text(label: str | bool | float, place: int, contract: FeatureContract) -> str:
     if contract.classes:
-        texts = [str(label).lower() if isinstance(label, bool) else str(label)]
-        if isinstance(label, float) and label.is_integer():
-            texts.append(str(int(label)))
-        found = next((text for text in texts if text in contract.classes), None)
-        if found is None:
+        found = class_label(str(label))
+        if found not in contract.classes:
             raise _wrong_label(place, "label", f"expected one of {', '.join(map(repr, contract.classes[:20]))}")
         return found
     if isinstance(label, bool | str) or not abs(label) <= MAX_NUMBER:

@@ -155,7 +155,7 @@ def _row(model: ServedModel) -> dict[str, Any]:
             "type": ["string", "null"],
             "maxLength": 40,
             "pattern": _DATE,
-            "description": "ISO 8601, without a time zone",
+            "description": "A date or a time, ISO 8601; an offset from UTC is applied",
         }
     for name in contract.categorical:
         properties[name] = {"type": ["string", "null"], "maxLength": MAX_TEXT, **_seen(known.get(name))}

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from core.data.cells import category, missing_texts, moment
 from core.feature_contract import DATE_PARTS, MISSING, FeatureContract
 from serving.problems import FieldError, Problem
 
@@ -31,6 +32,9 @@ KEY_NUMBERS = (-9 * 10**18, 9 * 10**18)
 
 MAX_SHOWN = 500
 """Most characters of a client's name or text that an answer repeats."""
+
+MAX_REMEMBERED = 4096
+"""Maximum number of texts whose level a reader remembers."""
 
 Kind = Literal["numeric", "boolean", "dates", "categorical"]
 Column = npt.NDArray[Any]
@@ -56,7 +60,7 @@ _DATE_PARTS = {
     "weekday": lambda moment: moment.weekday(),
     "hour": lambda moment: moment.hour,
 }
-_DATES = "an ISO 8601 date without a time zone, of the years 1678 to 2261"
+_DATES = "a date such as 2026-03-01 or 2026-03-01T12:30:00+02:00, of the years 1 to 9999"
 _OF_ROW = re.compile(r"(.*) - at `\$\.rows\[(\d+)\](?:\.(.*))?`", re.DOTALL)
 _NAMED = re.compile(r"(?:unknown|required) field `(.*)`$", re.DOTALL)
 
@@ -119,6 +123,8 @@ class RowReader:
                 [_renamed(row, _NAMES) for row in msgspec.to_builtins(rows)]
             )
         self._contract = contract
+        self._missing = frozenset() if contract.missing is None else missing_texts(contract.missing)
+        self._levels = _Levels(contract.missing)
         self._n_plain = len(contract.numeric) + len(contract.boolean)
         self._n_numbers = self._n_plain + len(contract.dates)
         self._n_columns = len(columns)
@@ -148,7 +154,7 @@ class RowReader:
             columns += self._date_columns([row[place] for row in values], place)
         for place in range(self._n_numbers, self._n_columns):
             column = np.empty((n, 1), dtype=object)
-            column[:, 0] = [MISSING if (value := row[place]) is None else value for row in values]
+            column[:, 0] = [self._levels[row[place]] for row in values]
             columns.append(column)
         return columns
 
@@ -162,16 +168,13 @@ class RowReader:
         ]
 
     def _moment(self, text: str | None, row: int, place: int) -> datetime | None:
-        if text is None:
+        if text is None or text.strip() in self._missing:
             return None
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is not None or not 1678 <= moment.year <= 2261:
+        found = moment(text)
+        if found is None:
             name = self._contract.dates[place - self._n_plain]
             raise _problem(FieldError(name, f"expected {_DATES}, found {text!r}", _pointer(row, name)))
-        return moment
+        return found
 
     def _keys(self, values: Sequence[tuple[Any, ...]]) -> list[str | None] | None:
         if self._contract.key is None:
@@ -188,10 +191,35 @@ class RowReader:
             if not value.is_integer():
                 raise _problem(FieldError(name, f"expected a string or an integer, found {value}", _pointer(row, name)))
             value = int(value)
-        key = str(value)
-        if "\0" in key:
+        if "\0" in str(value):
             raise _problem(FieldError(name, "expected a key without null characters", _pointer(row, name)))
-        return key
+        return category(str(value), self._missing) or None
+
+
+class _Levels(dict[str | None, str]):
+    """The level of each text that was sent, as ingestion names it; the newest are remembered.
+
+    Parameters
+    ----------
+    missing
+        Texts that mean no value; None for a bundle whose levels are the texts as they are sent.
+    """
+
+    def __init__(self, missing: Sequence[str] | None) -> None:
+        super().__init__()
+        self._as_sent = missing is None
+        self._texts = missing_texts(missing or ())
+
+    def __missing__(self, text: str | None) -> str:
+        if len(self) >= MAX_REMEMBERED:
+            self.clear()
+        level = self[text] = self._name(text)
+        return level
+
+    def _name(self, text: str | None) -> str:
+        if text is None:
+            return MISSING
+        return text if self._as_sent else category(text, self._texts) or MISSING
 
 
 def _invalid(message: str) -> Problem:

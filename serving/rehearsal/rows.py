@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
+from core.data.cells import category, missing_texts, moment
 from core.errors import SchemaError
 from core.feature_contract import FeatureContract
 
@@ -17,7 +19,7 @@ def parse_rows(content: bytes | str, contract: FeatureContract) -> pd.DataFrame:
     """Parse ``{"columns": [...], "data": [[...], ...]}`` into typed rows.
 
     Every column of the contract is required, and any value may be null; further columns are ignored. Numbers are JSON
-    numbers, categories strings, and dates ISO 8601 strings without a time zone.
+    numbers, categories and dates strings, which are read as ingestion reads them (:mod:`core.data.cells`).
 
     Returns
     -------
@@ -37,6 +39,10 @@ def parse_rows(content: bytes | str, contract: FeatureContract) -> pd.DataFrame:
         for name in getattr(contract, names):
             place = columns.index(name)
             parsed[name] = kind([row[place] for row in data], name)
+    if contract.missing is not None:
+        texts = missing_texts(contract.missing)
+        for name in contract.categorical:
+            parsed[name] = parsed[name].map(partial(category, missing=texts), na_action="ignore").astype(object)
     return pd.DataFrame(parsed, columns=list(contract.raw_columns), index=range(len(data)))
 
 
@@ -93,15 +99,14 @@ def _is_absent(value: Any) -> bool:
 
 
 def _dates(values: Sequence[Any], name: str) -> pd.Series[Any]:
-    wording = "an ISO 8601 date without a time zone"
-    texts = _of_kind(values, name, str, wording)
-    try:
-        dates = pd.to_datetime(texts, format="ISO8601")
-    except ValueError as error:
-        raise SchemaError(f"column {name!r}: expected {wording}, found {error}") from error
-    if not isinstance(dates.dtype, pd.DatetimeTZDtype):
-        return dates.astype("datetime64[us]")
-    raise SchemaError(f"column {name!r}: expected {wording}, found one with a time zone")
+    wording = "a date such as 2026-03-01 or 2026-03-01T12:30:00+02:00"
+    # MLflow writes the missing values of a column without any date as this text.
+    texts = [None if text == "NaT" else text for text in _of_kind(values, name, str, wording)]
+    moments = [None if text is None else moment(text) for text in texts]
+    for text, found in zip(texts, moments, strict=True):
+        if text is not None and found is None:
+            raise _unexpected(name, wording, text)
+    return pd.Series(moments, dtype="datetime64[us]")
 
 
 def _unexpected(name: str, wording: str, value: object) -> SchemaError:

@@ -90,7 +90,7 @@ def contract_casts(config: ModelConfig, found: dict[str, str], name: str) -> lis
     if problem:
         raise SchemaError(f"{name}: {problem}")
     casts = [
-        Cast(column, found[column], wanted, is_label=column == config.target, is_key=column == config.key)
+        Cast(column, found[column], wanted, is_label=column == config.target)
         for column, wanted in column_types(config).items()
     ]
     problems = [cast.problem for cast in casts if cast.problem]

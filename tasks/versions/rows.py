@@ -104,7 +104,7 @@ def _expression(
         return f"NULL::{wanted}"
     if stored == wanted:
         return quoted(column)
-    cast = Cast(column, stored, wanted, is_label=column == config.target, is_key=column == config.key)
+    cast = Cast(column, stored, wanted, is_label=column == config.target)
     _check_cells(engine, path, cast)
     return cast.value
 

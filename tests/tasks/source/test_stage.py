@@ -166,7 +166,7 @@ def test_labels_and_keys_are_canonical(settings: Settings) -> None:
     found = _table(_stage(_csv(), settings))
     assert found["id"] == ["12", "007", "x"]
     assert found["default"] == ["true", "1", "false"]
-    assert found["region"] == ["north", "south", "1.0"]
+    assert found["region"] == ["north", "south", "1"]
     assert found["owner"] == [True, False, True]
 
 

@@ -1,0 +1,113 @@
+"""Read one cell of a request as ingestion reads the same cell of a file.
+
+:mod:`core.data.sql` holds the same rules for DuckDB, which reads files; ``tests/core/data/test_cells.py`` compares both
+over all kinds of cells. Here they are for one value at a time, with the standard library only, for the service.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime, timedelta, timezone
+
+_WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
+_MOMENT = re.compile(
+    r"(\d{4})([-/])(\d{1,2})\2(\d{1,2})"
+    r"(?:[ T]([01]?\d|2[0-3]):([0-5]?\d)(?::([0-5]?\d)(?:\.(\d{1,9}))?)?"
+    r"(Z| UTC|[+-](?:0\d|1[0-5])(?::?[0-5]\d)?)?)?",
+    re.ASCII,
+)
+
+
+def missing_texts(texts: Iterable[str]) -> frozenset[str]:
+    """Return the texts without surrounding white space that mean no value; the empty text is always one."""
+    return frozenset({"", *(text.strip() for text in texts)})
+
+
+def text_cell(text: str, missing: Collection[str]) -> str | None:
+    """Return a text without surrounding white space; None where it means no value.
+
+    Parameters
+    ----------
+    text
+        As it was sent.
+    missing
+        From :func:`missing_texts`.
+    """
+    stripped = text.strip()
+    return None if stripped in missing else stripped
+
+
+def category(text: str, missing: Collection[str]) -> str | None:
+    """Return the level that a text names; None where it means no value.
+
+    A whole number with a fraction of zero is the whole number: tools write ``3.0`` for ``3`` as soon as one row has no
+    value.
+
+    Parameters
+    ----------
+    text
+        As it was sent.
+    missing
+        From :func:`missing_texts`.
+
+    Examples
+    --------
+    >>> category(" red ", {""}), category("3.0", {""}), category("02134", {""}), category("NA", {"", "NA"})
+    ('red', '3', '02134', None)
+    """
+    cell = text_cell(text, missing)
+    return cell if cell is None or ".0" not in cell else whole_text(cell)
+
+
+def class_label(text: str) -> str:
+    """Return the class label that a text names: as a category, and ``true`` and ``false`` in lower case.
+
+    Examples
+    --------
+    >>> class_label("True"), class_label("1.0"), class_label("Good ")
+    ('true', '1', 'Good')
+    """
+    cell = text.strip()
+    if cell.lower() in ("true", "false"):
+        return cell.lower()
+    return whole_text(cell)
+
+
+def whole_text(cell: str) -> str:
+    """Return a whole number without its fraction of zero, and any other text as it is."""
+    whole = _WHOLE.fullmatch(cell)
+    return whole[1] if whole else cell
+
+
+def moment(text: str) -> datetime | None:
+    """Return the date or time that a text states, in UTC and without a zone; None where it states none.
+
+    Year, month and day are separated by ``-`` or ``/``; a time of day and an offset from UTC may follow. Fractions
+    beyond microseconds are cut off. The years are 1 to 9999, also after the offset was subtracted.
+
+    Examples
+    --------
+    >>> moment("2024-03-01T12:30:00+02:00")
+    datetime.datetime(2024, 3, 1, 10, 30)
+    >>> moment("01/03/2024") is None
+    True
+    """
+    found = _MOMENT.fullmatch(text.strip())
+    if found is None:
+        return None
+    year, _, month, day, hour, minute, second, fraction, offset = found.groups()
+    numbers = [int(part or 0) for part in (year, month, day, hour, minute, second)]
+    try:
+        stated = datetime(*numbers, int((fraction or "").ljust(6, "0")[:6]), tzinfo=_zone(offset))  # type: ignore[misc,arg-type] # seven numbers and a zone
+        return stated.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):  # there is no such day, or it is outside the years
+        return None
+
+
+def _zone(offset: str | None) -> timezone:
+    if offset is None or offset in ("Z", " UTC"):
+        return UTC
+    digits = offset[1:].replace(":", "")
+    distance = timedelta(hours=int(digits[:2]), minutes=int(digits[2:] or 0))
+    return timezone(-distance if offset[0] == "-" else distance)
