@@ -51,8 +51,8 @@ def _count(value: int | None) -> str:
 
 
 def _day(value: datetime | None) -> str:
-    return "–" if value is None else f"{value:%Y-%m-%d}"
+    return "–" if value is None else str(value.date())
 
 
 def _moment(value: datetime | None) -> str:
-    return "–" if value is None else f"{value:%Y-%m-%d %H:%M}"
+    return "–" if value is None else f"{value.date()} {value:%H:%M}"

@@ -367,10 +367,10 @@ def _sentences(texts: Sequence[str], width: int) -> list[str]:
 
 def _times(moments: Sequence[datetime | None]) -> list[str]:
     """Format moments as days, or with minutes if several moments fall on one day."""
-    days = [NONE if moment is None else f"{moment:%Y-%m-%d}" for moment in moments]
+    days = [NONE if moment is None else str(moment.date()) for moment in moments]
     if len({day for day in days if day != NONE}) == len({moment for moment in moments if moment}):
         return days
-    return [NONE if moment is None else f"{moment:%Y-%m-%d %H:%M}" for moment in moments]
+    return [NONE if moment is None else f"{moment.date()} {moment:%H:%M}" for moment in moments]
 
 
 def _psi(value: float | None) -> str:

@@ -380,7 +380,7 @@ def _boolean(column: ColumnStatistics) -> Decision | None:
 def _date(column: ColumnStatistics) -> Decision | None:
     if not column.is_date or column.earliest is None or column.latest is None:
         return None
-    return Decision("dates", f"{column.earliest:%Y-%m-%d} to {column.latest:%Y-%m-%d}{_missing(column)}")
+    return Decision("dates", f"{column.earliest.date()} to {column.latest.date()}{_missing(column)}")
 
 
 def _number(column: ColumnStatistics) -> Decision | None:

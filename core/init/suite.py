@@ -169,10 +169,10 @@ def _dates(column: ColumnStatistics) -> Iterator[Expectation]:
     yield _expectation(
         "column_values_to_be_between",
         "row",
-        f"observed {column.earliest:%Y-%m-%d} to {column.latest:%Y-%m-%d}; far outside is a default value or an error",
+        f"observed {column.earliest.date()} to {column.latest.date()}; far outside is a default value or an error",
         column=column.name,
-        min_value=f"{first:%Y-%m-%d} 00:00:00",
-        max_value=f"{last:%Y-%m-%d} 00:00:00",
+        min_value=f"{first.date()} 00:00:00",
+        max_value=f"{last.date()} 00:00:00",
     )
 
 

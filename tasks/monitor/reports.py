@@ -47,5 +47,6 @@ def _window_notes(evidence: DriftEvidence) -> list[str]:
     rows = evidence.window
     notes = [f"Scores are computed from all {rows.n_rows:,} current rows, in bins fixed at training."]
     if rows.first_time and rows.last_time:
-        notes.append(f"Current rows are from {rows.first_time:%Y-%m-%d %H:%M} to {rows.last_time:%Y-%m-%d %H:%M}.")
+        first, last = (f"{moment.date()} {moment:%H:%M}" for moment in (rows.first_time, rows.last_time))
+        notes.append(f"Current rows are from {first} to {last}.")
     return [*notes, *(performance.reason for performance in evidence.performance), *rows.notes]

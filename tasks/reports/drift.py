@@ -165,7 +165,9 @@ def _portable_column(values: pd.Series, kind: str) -> object:
     if kind == "levels":
         return [None if missing else level_text(value) for value, missing in zip(values, values.isna(), strict=True)]
     if kind == "dates":
-        values = (pd.to_datetime(values, utc=True) - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
+        # In microseconds: nanoseconds end in the year 2262.
+        moments = pd.to_datetime(values, utc=True).dt.as_unit("us")
+        values = (moments - pd.Timestamp(0, tz="UTC").as_unit("us")) / pd.Timedelta(days=1).as_unit("us")
     return values.to_numpy(dtype=np.float64, na_value=np.nan)
 
 

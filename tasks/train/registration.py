@@ -131,8 +131,8 @@ def _data_facts(bench: Bench) -> DataFacts:
         n_superseded=bench.rows.n_superseded,
         n_duplicates_removed=bench.split.n_duplicates_removed,
         rule=bench.split.rule,
-        first=None if times is None else f"{times.min():%Y-%m-%d}",
-        last=None if times is None else f"{times.max():%Y-%m-%d}",
+        first=None if times is None else str(times.min().date()),
+        last=None if times is None else str(times.max().date()),
         target=_target_facts(bench),
         columns=_column_facts(bench),
     )

@@ -100,3 +100,15 @@ def test_dates_stay_in_a_sane_range() -> None:
     )
     (item,) = of(found, "opened", "expect_column_values_to_be_between")
     assert (item["kwargs"]["min_value"][:4], item["kwargs"]["max_value"][:4]) == ("2022", "2035")
+
+
+def test_an_open_end_is_a_date_with_four_digits_of_the_year() -> None:
+    """The bounds of a column that reaches to 9999 are dates that the suite's reader takes."""
+    until = statistics("until", earliest=datetime(2024, 1, 1), latest=datetime(9999, 12, 31))
+    found = findings(
+        columns={**findings().columns, "until": until},
+        kinds={**findings().kinds, "until": Decision("dates", "dates")},
+    )
+    (item,) = of(found, "until", "expect_column_values_to_be_between")
+    assert item["kwargs"]["min_value"] == "0001-01-01 00:00:00"
+    assert item["kwargs"]["max_value"] == "9999-12-31 00:00:00"

@@ -75,10 +75,11 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
             "region": pd.Series(rng.choice(["north", "south"], n)).where(rng.random(n) < 0.9),
             "id": [f"{number}" for number in range(n)],
             "since": pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(n), unit="D"),
+            "until": pd.Series(np.resize(np.array(["9999-12-31", "0001-01-01", "2025-05-05"], "M8[us]"), n)),
         }
     )
     current = reference.iloc[:1].assign(gone=np.nan, since=pd.Series(dtype="datetime64[ns]")).drop(columns="region")
-    kinds: dict[str, Any] = {"owner": "levels", "region": "levels", "id": "levels", "since": "dates"}
+    kinds: dict[str, Any] = {"owner": "levels", "region": "levels", "id": "levels", "since": "dates", "until": "dates"}
     scores = {"plain": float("nan"), "gone": 4.0, "constant": 0.7}
     columns = [
         ReportColumn(name, kinds.get(name, "numeric"), scores.get(name, 0.02), 0.1, name == "gone")
@@ -175,7 +176,7 @@ def test_columns_that_cannot_be_drawn_are_still_reported(odd: ReportFiles) -> No
     plotted = {metric["config"]["column"] for metric in content["metrics"]}
     assert plotted == {"plain", "constant", "huge", "owner", "id"}
     text = Elements(odd.html.read_text(encoding="utf-8")).text
-    assert "1 of 11 columns drifted" in text
+    assert "1 of 12 columns drifted" in text
     assert "300 reference rows and 1 current row." in text
     assert all(name in text for name in remarks)
 
