@@ -7,6 +7,7 @@ import os
 import sys
 
 from cli.main import main
+from config.proxies import reach_loopback_directly
 
 
 class _Exit:
@@ -30,6 +31,7 @@ class _Exit:
 def run() -> None:
     """Run the command and end the process with its exit code."""
     leaving = _Exit()
+    reach_loopback_directly(os.environ)
     try:
         main()
         leaving.code = 0

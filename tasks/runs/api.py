@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from core.errors import StorageError
+from core.text import readable
 from tasks.runs.local_server import running_server
 
 if TYPE_CHECKING:
@@ -39,6 +40,33 @@ def api_address(settings: Settings) -> str:
             "no Prefect API is configured or running: set PREFECT_API_URL, or start the platform with 'perennial up'"
         )
     return address
+
+
+def check_answers(address: str, seconds: float = 5.0) -> None:
+    """Check that something answers at the address of a Prefect API, without importing Prefect.
+
+    Parameters
+    ----------
+    address
+        Of the API; credentials in it are not shown.
+    seconds
+        Longest wait.
+
+    Raises
+    ------
+    StorageError
+        Nothing answers there.
+    """
+    import httpx
+
+    try:
+        httpx.get(f"{address.rstrip('/')}/ready", timeout=seconds)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise StorageError(
+            f"expected a Prefect server at {shown_address(address)} (PREFECT_API_URL, or the platform's), found no "
+            f"answer: {readable(str(error) or type(error).__name__)}. Start the server, or unset PREFECT_API_URL to "
+            "use a local one"
+        ) from error
 
 
 @contextmanager

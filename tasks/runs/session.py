@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 
 from config.settings import load_settings
+from tasks.runs.api import check_answers
 from tasks.runs.local_server import await_platform, await_server, prefect_environment, running_server, start_server
 from tasks.runs.progress import shown, step
 
@@ -55,7 +56,9 @@ def flow_session(show_progress: bool = True) -> Iterator[None]:
     # The imports create half a million permanent objects, which the garbage collector need not scan each time.
     gc.set_threshold(100_000, 50, 1000)
     with ExitStack() as stack:
-        if settings.prefect_api_url is None:
+        if settings.prefect_api_url is not None:
+            check_answers(settings.prefect_api_url)
+        else:
             start_server(settings)
             if running_server(settings) is None:
                 with shown(began=began) if show_progress else nullcontext():

@@ -188,7 +188,10 @@ class TestWholeCommand:
         assert self._run("rollback", "loans", "--reason", "complaints").returncode == 2
 
     def test_two_runs_at_once_and_a_kill(self) -> None:
-        """While one run holds the model a second is refused; killed -9, the first leaves nothing in the way."""
+        """While one run holds the model a second is refused; killed -9, the first leaves nothing in the way.
+
+        Nor does a proxy that does not answer: this machine's servers are reached without it.
+        """
         add_credit_model(self.settings)
         first = subprocess.Popen(
             [sys.executable, "-m", "cli", "train", "credit"],
@@ -206,5 +209,5 @@ class TestWholeCommand:
         first.wait()
         assert second.returncode == 2
         assert f"process {first.pid}" in second.stderr
-        third = self._run("train", "credit")
+        third = self._run("train", "credit", http_proxy="http://127.0.0.1:9", HTTP_PROXY="http://127.0.0.1:9")
         assert third.returncode == 0, third.stderr

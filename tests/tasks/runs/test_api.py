@@ -7,7 +7,7 @@ import pytest
 from config.settings import Settings
 from core.errors import StorageError
 from tasks.platform.ports import free_port
-from tasks.runs.api import api_address, known_api, prefect_client, shown_address
+from tasks.runs.api import api_address, check_answers, known_api, prefect_client, shown_address
 
 
 def test_the_configured_address_comes_first(project: Settings) -> None:
@@ -41,3 +41,13 @@ def test_an_api_that_is_away_is_a_matter_of_storage(project: Settings) -> None:
     ):
         client.read_work_pools()
     assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_is_away_is_found_before_prefect_is_imported() -> None:
+    """The variable is named and the password is not."""
+    address = f"http://ada:secret@127.0.0.1:{free_port()}/api"
+    with pytest.raises(StorageError, match=r"at http://\*\*\*@127\.0\.0\.1:\d+/api \(PREFECT_API_URL") as caught:
+        check_answers(address)
+    assert "secret" not in str(caught.value)
+    with pytest.raises(StorageError, match="found no answer"):
+        check_answers("http://[::1")
