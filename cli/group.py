@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -10,6 +11,9 @@ from typing import Any, NoReturn
 import click
 
 from cli.output import print_json
+
+NOT_WRITABLE = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS)
+"""Errors of a file system that a person repairs, wherever they occur."""
 
 
 class Group(click.Group):
@@ -47,7 +51,7 @@ class Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; an error becomes a message and an exit code."""
-        from core.errors import PerennialError
+        from core.errors import PerennialError, StorageError
 
         try:
             return super().invoke(ctx)
@@ -55,6 +59,11 @@ class Group(click.Group):
             _fail(error, error.exit_code)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except OSError as error:
+            if error.errno not in NOT_WRITABLE or error.filename is None:
+                _fail_unexpectedly(error)
+            says = f"{error.filename}: {error.strerror}; free the disk or correct owner and permissions, then run again"
+            _fail(StorageError(says), StorageError.exit_code)
         except Exception as error:  # noqa: BLE001 - the edge of the process: log it, report it, exit code 1
             _fail_unexpectedly(error)
 
@@ -84,4 +93,5 @@ def _fail_unexpectedly(error: Exception) -> NoReturn:
     from cli.output import record_crash
 
     path = record_crash(error)
-    _fail(RuntimeError(f"unexpected {type(error).__name__}: {error}\nThe full traceback is in {path}"), 1)
+    where = f"The full traceback is in {path}" if path else "The traceback cannot be written to any file"
+    _fail(RuntimeError(f"unexpected {type(error).__name__}: {error}\n{where}"), 1)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,12 +47,26 @@ def utc_text(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def record_crash(error: BaseException) -> Path:
-    """Append the traceback of an unexpected error to the crash log and return the log's path."""
-    from config.settings import load_settings
+def record_crash(error: BaseException) -> Path | None:
+    """Append the traceback of an unexpected error to the crash log; return its path, None if it cannot be written.
 
-    path = load_settings().var / "log" / "crash.log"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    Where the project's folder cannot be written either, the traceback goes to a private temporary file.
+    """
+    from config.settings import load_settings
+    from core.errors import ConfigError
+
+    with suppress(OSError, ConfigError):
+        path = load_settings().var / "log" / "crash.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _appended(path, error)
+    with suppress(OSError):
+        number, name = tempfile.mkstemp(prefix="perennial-crash-", suffix=".log")
+        os.close(number)
+        return _appended(Path(name), error)
+    return None
+
+
+def _appended(path: Path, error: BaseException) -> Path:
     with path.open("a", encoding="utf-8") as log:
         log.writelines(traceback.format_exception(error))
     return path

@@ -8,8 +8,10 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
 
 from config.settings import load_settings
+from core.errors import StorageError
 from tasks.runs.api import check_answers
 from tasks.runs.local_server import await_platform, await_server, prefect_environment, running_server, start_server
 from tasks.runs.progress import shown, step
@@ -50,7 +52,7 @@ def flow_session(show_progress: bool = True) -> Iterator[None]:
     began = time.monotonic()
     await_platform(load_settings())
     settings = load_settings()
-    settings.var.mkdir(parents=True, exist_ok=True)
+    _make_folder(settings.var)
     for name, value in {**prefect_environment(settings), **NUMERICS}.items():
         os.environ.setdefault(name, value)
     # The imports create half a million permanent objects, which the garbage collector need not scan each time.
@@ -73,6 +75,15 @@ def flow_session(show_progress: bool = True) -> Iterator[None]:
             stack.enter_context(_without_heartbeat())
         with step("Starting"):
             yield
+
+
+def _make_folder(var: Path) -> None:
+    try:
+        var.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"the folder {var} cannot be created: {error.strerror}; set PERENNIAL_VAR to a folder that you may write"
+        ) from error
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """The command as people use it: help, exit codes, errors without traces, JSON."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -87,16 +89,50 @@ def test_an_unexpected_error_is_ours_and_leaves_its_trace_in_a_file(
     project: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit code 1, one line for people, the trace in the crash log."""
-    import tasks.registry.versions
 
     def fail(_settings: Settings) -> None:
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr(tasks.registry.versions, "list_models", fail)
+    monkeypatch.setattr("tasks.registry.versions.list_models", fail)
     result = _invoke("models")
     assert result.exit_code == 1
     assert "Traceback" not in result.stderr
     assert "ZeroDivisionError: ours" in (project.var / "log" / "crash.log").read_text()
+
+
+def test_where_the_crash_log_cannot_be_written_one_error_is_told(
+    project: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The traceback goes to a private temporary file, not over the first error."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("ours")
+
+    project.var.write_text("a file in the folder's place")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("tasks.registry.versions.list_models", fail)
+    result = _invoke("models")
+    assert (result.exit_code, result.stderr.count("Traceback")) == (1, 0)
+    (log,) = tmp_path.glob("perennial-crash-*.log")
+    assert str(log) in result.stderr
+    assert "ZeroDivisionError: ours" in log.read_text()
+    assert log.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_disk_that_takes_nothing_is_a_matter_of_storage(
+    project: Settings, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Wherever it occurs: one line with the file and the reason, and exit code 2."""
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number), str(project.var / "x"))
+
+    monkeypatch.setattr("tasks.registry.versions.list_models", fail)
+    result = _invoke("models")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {project.var / 'x'}: {os.strerror(number)}; free the disk")
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_an_empty_project_says_how_to_begin(project: Settings) -> None:
