@@ -21,6 +21,22 @@ def _cron(expression: str) -> str:
 
 
 Task = Literal["binary", "multiclass", "regression"]
+Encoding = Literal[
+    "utf-8",
+    "utf-16",
+    "cp1252",
+    "latin-1",
+    "cp1250",
+    "iso-8859-2",
+    "iso-8859-15",
+    "cp1251",
+    "koi8-r",
+    "cp1253",
+    "shift_jis",
+    "gb18030",
+    "big5",
+    "euc-kr",
+]
 GateMode = Literal["enabled", "dry_run", "manual"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 Column = Annotated[str, Field(min_length=1, max_length=1024)]
@@ -48,7 +64,7 @@ class CsvSource(Section):
     kind: Literal["csv"] = Field(description="kind of the source")
     uri: str = Field(min_length=1, description="path (relative to the project), glob or fsspec address")
     delimiter: str | None = Field(default=None, min_length=1, max_length=1, description="detected when left out")
-    encoding: Literal["utf-8", "latin-1", "utf-16"] = Field(default="utf-8", description="encoding of the text")
+    encoding: Encoding = Field(default="utf-8", description="encoding of the text")
     missing: tuple[str, ...] = Field(default=("",), description="texts that mean a missing value")
 
 

@@ -29,6 +29,7 @@ from core.init.names import model_name
 from core.init.suite import suite_content
 from core.text import short
 from core.train.leakage_scores import linear_leak, single_feature_score
+from tasks.init.encodings import text_encoding
 from tasks.init.statistics import (
     Inspection,
     baseline_error,
@@ -115,7 +116,7 @@ def init_model(
     SchemaError
         The target cannot be learnt, or no feature is left.
     """
-    source = source_section(data, settings.root)
+    source, word = source_section(data, settings.root)
     chosen = _free_name(name or model_name(data), settings, force)
     with _working_folder(settings) as work, ingestion_engine(settings, work) as connection:
         parsed: Source = TypeAdapter(Source).validate_python(source)
@@ -124,17 +125,22 @@ def init_model(
         with reading(shown_source(parsed)):
             inspection = inspect_rows(connection, rows, target, time)
             found = _findings(inspection, source, chosen, target, time, key)
-    return _written(found, settings)
+    result = _written(found, settings)
+    return result if word is None else replace(result, notes=(*result.notes, _encoding_note(source, word)))
 
 
-def source_section(data: str, root: Path) -> dict[str, Any]:
+def _encoding_note(source: Mapping[str, Any], word: str) -> str:
+    return f"look: the text is not UTF-8 and was read as {source['encoding']}, for example {short(word)}"
+
+
+def source_section(data: str, root: Path) -> tuple[dict[str, Any], str | None]:
     """Return the section ``source`` of the model file for an address.
 
     Returns
     -------
-    dict
-        ``kind``, ``uri`` (relative to the project if it is inside, else absolute) and, for text, ``encoding`` if it is
-        not UTF-8.
+    tuple
+        Section with ``kind``, ``uri`` (relative to the project if it is inside, else absolute) and, for text,
+        ``encoding`` if it is not UTF-8; then a word by which a person can check a guessed encoding, or None.
 
     Raises
     ------
@@ -142,15 +148,15 @@ def source_section(data: str, root: Path) -> dict[str, Any]:
         There is no such file, or it is neither CSV nor Parquet.
     """
     if is_remote(data):
-        return {"kind": _remote_kind(data), "uri": data}
+        return {"kind": _remote_kind(data), "uri": data}, None
     path = Path(os.path.abspath(Path(data).expanduser()))  # noqa: PTH100 - resolve() would follow links
     files = _files(path)
     kind = _kind(files[0])
     if path.is_dir() and kind == "csv":
         path /= f"*{files[0].suffix}"
     uri = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-    encoding = _encoding(files[0]) if kind == "csv" else "utf-8"
-    return {"kind": kind, "uri": uri} | ({} if encoding == "utf-8" else {"encoding": encoding})
+    encoding, word = text_encoding(files[0]) if kind == "csv" else ("utf-8", None)
+    return {"kind": kind, "uri": uri} | ({} if encoding == "utf-8" else {"encoding": encoding}), word
 
 
 def _remote_kind(address: str) -> str:
@@ -193,27 +199,6 @@ def _kind(file: Path) -> str:
         is_parquet = stream.read(4) == b"PAR1"
     # File names often have a wrong suffix; the first bytes of a Parquet file are unambiguous.
     return "parquet" if is_parquet else _ending_kind(file.name) or "csv"
-
-
-def _encoding(path: Path) -> str:
-    """Return the first of the schema's encodings in which the whole text file can be decoded."""
-    import codecs
-
-    import fsspec
-
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    with fsspec.open(str(path), "rb", compression="infer") as stream:
-        head = stream.read(2)
-        if head in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
-            return "utf-16"
-        try:
-            decoder.decode(head)
-            while block := stream.read(1 << 20):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return "latin-1"
-    return "utf-8"
 
 
 def _free_name(name: str, settings: Settings, force: bool) -> str:

@@ -108,7 +108,7 @@ def _csv_failure(message: str, name: str) -> str:
     if "unterminated quote" in message:
         return f"{place}: a value starts with a double quote that is never closed; double the quotes inside values"
     if "not utf-8" in message:
-        return f"{place}: not utf-8 text; set source.encoding to latin-1 or utf-16, or save it as UTF-8"
+        return f"{place}: not utf-8 text; set source.encoding, for example to cp1252 or utf-16, or save it as UTF-8"
     if "invalid state" in message:
         return f"{place}: invalid CSV: lines end in different ways (CRLF and LF), or text follows a closing quote"
     if "Maximum line size" in message:

@@ -302,7 +302,7 @@ def _decoded(
     try:
         return decoder.decode(block, final)
     except UnicodeError as error:
-        others = " or ".join(other for other in ("utf-8", "latin-1", "utf-16") if other != encoding)
+        others = " or ".join(other for other in ("utf-8", "cp1252", "utf-16") if other != encoding)
         if isinstance(error, UnicodeDecodeError):
             line += error.object[: error.start].count(b"\n")
         reason = getattr(error, "reason", error)

@@ -175,12 +175,13 @@ def test_a_file_outside_of_the_project_is_named_absolutely(project: Settings, tm
     assert result.config.source.model_dump()["uri"] == str(tmp_path / "rows.csv")
 
 
-def test_latin_1_text_is_recognised(project: Settings) -> None:
-    """The encoding goes into the model file."""
+def test_text_that_is_not_utf_8_is_recognised(project: Settings) -> None:
+    """The encoding goes into the model file, and a word of the text shows whether it is right."""
     path = project.root / "rows.csv"
-    path.write_bytes(mixed_rows().replace("north", "Süd").to_csv(index=False, sep=";").encode("latin-1"))
+    path.write_bytes(mixed_rows().replace("north", "Süd").to_csv(index=False, sep=";").encode("cp1252"))
     result = init_model(str(path), "churned", project)
-    assert result.config.source.model_dump()["encoding"] == "latin-1"
+    assert result.config.source.model_dump()["encoding"] == "cp1252"
+    assert result.notes[-1] == "look: the text is not UTF-8 and was read as cp1252, for example 'Süd'"
     assert any(
         "Süd" in item["kwargs"].get("value_set", []) for item in json.loads(result.paths[1].read_text())["expectations"]
     )

@@ -59,7 +59,7 @@ def _refused(config: ModelConfig, settings: Settings, error: type[PerennialError
         (f'{HEADER}{ROW}8,1,2,"north,t,0\n'.encode(), SourceError, "line 3: a value starts with a double quote"),
         (f'{HEADER}{ROW}8,1,2,"no"rth,t,0\n'.encode(), SourceError, "line 3: "),
         (f"{HEADER}{ROW}".replace("\n", "\r\n").encode() + ROW.encode() * 2, SourceError, "end in different ways"),
-        (f"{HEADER}8,1,2,Z\xfcrich,t,0\n".encode("latin-1"), SourceError, "line 2: not utf-8 .* latin-1 or utf-16"),
+        (f"{HEADER}8,1,2,Z\xfcrich,t,0\n".encode("latin-1"), SourceError, "line 2: not utf-8 .* cp1252 or utf-16"),
         (f"{HEADER}{ROW}".encode("utf-16"), SourceError, "line 1: not utf-8 text"),
         (
             f"{HEADER}{ROW}".encode("utf-16-le"),

@@ -1,0 +1,59 @@
+"""The encoding of a text that does not name it, in the ways people's files are written."""
+
+# ruff: noqa: RUF001 - letters of other scripts are what is read here
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from config.schema import CsvSource
+from tasks.init.encodings import OTHER_SCRIPTS, text_encoding
+
+TEXTS = [
+    ("Straße;Preis\nMünchen;10 €\nKöln – Süd;20 €\n", "cp1252", "Straße"),
+    ("Straße;Ort\nMünchen;Köln\nZürich;Größe\n", "latin-1", "Straße"),
+    ("ville;région\nOrléans;Île-de-France\nBesançon;Franche-Comté\n", "cp1252", "région"),
+    ("a;b\nit’s;1\n“quoted”;2\nplain – text;3\n", "cp1252", "it’s"),
+    ("a;b\nZürich;1\n", "latin-1", "Zürich"),
+    ("a;b\n5 €;1\nx;2\n", "cp1252", "€"),
+    ("miasto;województwo\nŁódź;łódzkie\nKraków;małopolskie\nPoznań;wielkopolskie\n", "cp1250", "województwo"),
+    ("город;область\nМосква;Московская\nКазань;Татарстан\n", "cp1251", "город"),
+    ("πόλη;νομός\nΑθήνα;Αττική\nΘεσσαλονίκη;Μακεδονία\n", "cp1253", "πόλη"),
+    ("都市;県\n東京;東京都\n大阪;大阪府\n", "shift_jis", "都市"),
+    ("城市;省\n北京;北京市\n广州;广东省\n", "gb18030", "城市"),
+]
+
+
+@pytest.mark.parametrize(("text", "encoding", "word"), TEXTS, ids=[word for _, _, word in TEXTS])
+def test_the_text_is_read_as_it_was_written(text: str, encoding: str, word: str, tmp_path: Path) -> None:
+    """Whatever the name that is found, decoding gives the text back; latin-1 is part of cp1252."""
+    path = tmp_path / "rows.csv"
+    path.write_bytes(text.encode(encoding))
+    found, shown = text_encoding(path)
+    assert path.read_bytes().decode(found) == text
+    assert shown == word
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "ascii"])
+def test_what_is_certain_has_no_word_to_check(encoding: str, tmp_path: Path) -> None:
+    """UTF-8 and marked UTF-16 are told by their bytes."""
+    path = tmp_path / "rows.csv"
+    path.write_bytes("a;b\nZurich;1\n".encode(encoding))
+    assert text_encoding(path) == ("utf-16" if encoding == "utf-16" else "utf-8", None)
+
+
+def test_a_compressed_file_is_read(tmp_path: Path) -> None:
+    """Its text counts, not its bytes, also where the first other letter comes late."""
+    path = tmp_path / "rows.csv.gz"
+    path.write_bytes(gzip.compress(b"a;b\n" + b"x;1\n" * 400_000 + "Köln;2\n".encode("cp1252")))
+    assert text_encoding(path) == ("cp1252", "Köln")
+
+
+def test_every_name_can_stand_in_a_model_file() -> None:
+    """What is found is an encoding of the schema, and Python knows it."""
+    for name in ("cp1252", "cp1250", "latin-1", *OTHER_SCRIPTS.values()):
+        assert CsvSource(kind="csv", uri="a.csv", encoding=name).encoding == name
+        b"a".decode(name)
