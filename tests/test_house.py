@@ -239,3 +239,10 @@ def test_no_flow_bears_the_name_of_a_room() -> None:
 def test_every_model_file_loads(model: str) -> None:
     """A model file in the repository is valid."""
     assert load_model_config(ROOT, model).model == model
+
+
+def test_the_repository_names_no_data() -> None:
+    """No clone has the rows that a committed ``data.dvc`` of the demo names: its first run would warn about them."""
+    command = ["git", "ls-files", "--", "data.dvc"]
+    tracked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    assert not tracked, "'git rm --cached data.dvc'; only a project with rows of its own commits it"
