@@ -88,7 +88,23 @@ def number(value: float) -> str:
     >>> number(1000000.0), number(0.1 + 0.2), number(-3.0)
     ('1,000,000', '0.3', '-3')
     """
-    return f"{value:,.0f}" if value == math.floor(value) and abs(value) < 1e15 else f"{value:.6g}"
+    whole = math.isfinite(value) and value == math.floor(value)
+    return f"{value:,.0f}" if whole and abs(value) < 1e15 else significant(value, 6)
+
+
+def significant(value: float, digits: int) -> str:
+    """Format a measured value with so many significant digits, and all digits before the decimal point.
+
+    ``format(99.7, ".2g")`` is ``1e+02``. Very small values, such as a difference of 1e-16, and values from 1e15 on keep
+    their exponent.
+
+    Examples
+    --------
+    >>> significant(99.7, 2), significant(1234.5, 3), significant(0.01234, 2), significant(2.2e-16, 2)
+    ('100', '1,234', '0.012', '2.2e-16')
+    """
+    text = f"{value:.{digits}g}"
+    return f"{value:,.0f}" if "e+" in text and abs(value) < 1e15 else text
 
 
 def percent_text(share: float) -> str:

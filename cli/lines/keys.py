@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from cli.output import table, utc_text
+from core.text import number
 from store.api_keys import ApiKey
 from store.key_text import key_state
 
@@ -18,7 +19,7 @@ def key_lines(keys: Sequence[ApiKey]) -> list[str]:
             key.name,
             " ".join(key.scopes),
             " ".join(key.models) or "all",
-            f"{key.rate:g}" if key.rate is not None else "–",
+            number(key.rate) if key.rate is not None else "–",
             utc_text(key.created_at),
             utc_text(key.expires_at) if key.expires_at else "never",
             key_state(key, datetime.now(UTC)),

@@ -12,7 +12,7 @@ from core.metrics.bootstrap import Estimate
 from core.metrics.calibration import CalibrationChange
 from core.metrics.metrics import METRICS
 from core.metrics.paired import Difference, rows_needed
-from core.text import percent_text, readable
+from core.text import number, percent_text, readable
 
 SHOWN_SLICES = 3
 """Most slices that a sentence names."""
@@ -69,12 +69,13 @@ def floor_check(estimate: Estimate, n_rows: int, gate: Gate, confidence: float) 
     """
     metric, floor, rows = METRICS[gate.metric], gate.floor, f"{n_rows:,} holdout rows"
     if not math.isfinite(estimate.value):
-        return Check("floor", False, f"{metric.label} is not defined on the {rows}, so the floor {floor:g} is missed")
+        reason = f"{metric.label} is not defined on the {rows}, so the floor {number(floor)} is missed"
+        return Check("floor", False, reason)
     passed = metric.reaches(estimate.value, floor)
     side = "at least" if metric.greater_is_better else "at most"
     verb = "reaches" if passed else "misses"
     value = f"{metric.label} {_beside(estimate.value, floor)}{_interval(estimate, confidence)}"
-    reason = f"{value} on {rows} {verb} the floor: {side} {floor:g} is needed"
+    reason = f"{value} on {rows} {verb} the floor: {side} {number(floor)} is needed"
     return Check("floor", passed, reason + _doubt(estimate, metric.label, floor))
 
 
@@ -93,7 +94,7 @@ def gain_check(difference: Difference, gate: Gate) -> Check:
     if not gain > 0:
         return Check("gain", False, f"the challenger is worse: {gain_text(difference)}")
     if gain < gate.min_gain:
-        return Check("gain", False, f"the gain is below gate.min_gain {gate.min_gain:g}: {gain_text(difference)}")
+        return Check("gain", False, f"the gain is below gate.min_gain {number(gate.min_gain)}: {gain_text(difference)}")
     if difference.low is None:
         return Check("gain", None, f"these rows give no interval for the gain: {gain_text(difference)}")
     if not difference.low > -gate.margin:
@@ -125,7 +126,7 @@ def calibration_check(change: CalibrationChange, gate: Gate) -> Check:
     reason = (
         f"the expected calibration error {verb} from {change.champion:.4f} to {change.challenger:.4f} "
         f"({percent_text(gate.confidence)} interval of the change {ends}); "
-        f"a rise of {gate.max_calibration_loss:g} is tolerated"
+        f"a rise of {number(gate.max_calibration_loss)} is tolerated"
     )
     doubt = ", and this one may be chance" if too_much and not beyond_noise else ""
     return Check("calibration", not (too_much and beyond_noise), reason + doubt)
@@ -159,7 +160,7 @@ def _undefined(difference: Difference, label: str) -> Check:
 
 def _may_be_chance(difference: Difference, gate: Gate) -> str:
     needed = rows_needed(difference, gate.margin)
-    bound = f"below the margin of {gate.margin:g}" if gate.margin else "below zero"
+    bound = f"below the margin of {number(gate.margin)}" if gate.margin else "below zero"
     reason = f"the gain may be chance, its interval reaches {bound}: {gain_text(difference)}"
     if needed is None or needed <= difference.n_rows:
         return reason
@@ -193,7 +194,7 @@ def _interval(estimate: Estimate, confidence: float) -> str:
 def _doubt(estimate: Estimate, label: str, floor: float) -> str:
     if estimate.low is None or estimate.high is None or not estimate.low < floor < estimate.high:
         return ""
-    return f"; the interval of {label} contains the floor {floor:g}: more holdout rows would decide it"
+    return f"; the interval of {label} contains the floor {number(floor)}: more holdout rows would decide it"
 
 
 def _beside(value: float, floor: float) -> str:

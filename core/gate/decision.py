@@ -14,7 +14,7 @@ from core.gate.negative_controls import SelfTest
 from core.jsonable import jsonable
 from core.metrics.bootstrap import Estimate
 from core.outcome import TrainStatus
-from core.text import percent_text
+from core.text import percent_text, significant
 
 __all__ = [
     "Check",
@@ -354,8 +354,8 @@ def _sentences(decision: Decision, checks: Sequence[Check], evidence: Evidence, 
 
 def _looks_text(comparison: Comparison, gate: Gate) -> str:
     return (
-        f"counted as look {comparison.looks:.3g} at the same rows against this champion: the interval's confidence is "
-        f"{percent_text(comparison.confidence)}, not {percent_text(gate.confidence)}"
+        f"counted as look {significant(comparison.looks, 3)} at the same rows against this champion: "
+        f"the interval's confidence is {percent_text(comparison.confidence)}, not {percent_text(gate.confidence)}"
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from core.metrics.metrics import METRICS
-from core.text import percent_text
+from core.text import percent_text, significant
 
 if TYPE_CHECKING:
     from core.gate.comparison import Comparison, SliceGain
@@ -87,7 +87,7 @@ def holdout_facts(holdout: HoldoutFacts) -> dict[str, str]:
 
 def look_facts(comparison: Comparison) -> dict[str, str]:
     """Return names and values of the correction for repeated looks."""
-    return {"looks": f"{comparison.looks:.3g}", "confidence": percent_text(comparison.confidence)}
+    return {"looks": significant(comparison.looks, 3), "confidence": percent_text(comparison.confidence)}
 
 
 def serving_facts(serving: ServingVerdict) -> dict[str, str]:
@@ -167,4 +167,4 @@ def _text(value: float | None, sign: str) -> str:
 
 
 def _unit(value: float | None, unit: str) -> str:
-    return NONE if value is None else f"{value:.3g} {unit}"
+    return NONE if value is None else f"{significant(value, 3)} {unit}"

@@ -18,7 +18,7 @@ from typing import Any
 from config.schema import ModelConfig
 from core.init.columns import ColumnStatistics
 from core.init.model_file import Findings
-from core.text import percent
+from core.text import number, percent
 
 RANGE_SLACK = 0.25
 TARGET_SLACK = 1.0
@@ -124,7 +124,7 @@ def _between(column: ColumnStatistics, slack: float, level: str) -> Expectation:
     room = slack * ((high - low) or abs(high) or 1.0)
     lower = max(0.0, low - room) if low >= 0 else low - room
     upper = min(0.0, high + room) if high <= 0 and low < 0 else high + room
-    why = f"observed {low:.6g} to {high:.6g}, with {percent(slack)} of that range as tolerance"
+    why = f"observed {number(low)} to {number(high)}, with {percent(slack)} of that range as tolerance"
     why += "; never negative" if lower == 0 and low >= 0 else ""
     why += "; correlates with the time column, so its range will shift" if level == "warning" else ""
     bounds = {"min_value": _tidy(lower, room), "max_value": _tidy(upper, room)}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from config.settings import ServingSettings
 from core.errors import ConfigError
+from core.text import number
 from serving.access.callers import (
     ANYONE,
     BadCredentialError,
@@ -166,7 +167,7 @@ class Access:
             return
         wait = self._rates.allow(f"caller {caller.id}", caller.rate)
         if wait:
-            raise _too_many(f"the key allows {caller.rate:g} requests per second", wait)
+            raise _too_many(f"the key allows {number(caller.rate)} requests per second", wait)
 
     def _without_credentials(self) -> Caller:
         if self._is_open:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from config.settings import ServingSettings
+from core.text import number
 from serving import routes
 from serving.model.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER, MAX_TEXT
 from serving.model.served import ServedModel
@@ -184,7 +185,7 @@ def _seen(column: dict[str, Any] | None) -> dict[str, Any]:
         shown: Sequence[str] = column["levels"][:20]
         return {"description": f"in training: {', '.join(shown)}"}
     if column.get("minimum") is not None and column.get("maximum") is not None:
-        return {"description": f"in training: {column['minimum']:g} to {column['maximum']:g}"}
+        return {"description": f"in training: {number(column['minimum'])} to {number(column['maximum'])}"}
     return {}
 
 

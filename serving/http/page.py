@@ -13,7 +13,7 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 
-from core.text import readable
+from core.text import readable, significant
 from serving import routes
 from serving.http.service import DRAINING, Service
 from serving.http.status import StatusAnswer, UnansweredAnswer, service_status
@@ -123,7 +123,7 @@ def _age(moment: str, now: str) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}"
+    return "–" if value is None else f"{value:.3f}" if abs(value) < 10 else significant(value, 4)
 
 
 def _width(psi: float, largest: float) -> str:

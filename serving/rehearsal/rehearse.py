@@ -24,6 +24,7 @@ from core.feature_contract import FeatureContract
 from core.gate.decision import ServingVerdict
 from core.metrics.agreement import Agreement, agreement
 from core.metrics.metrics import Floats
+from core.text import number, significant
 from core.train.rehearsal import MAX_REHEARSAL_ROWS, REHEARSAL, rehearsal_columns, rehearsal_parts
 from serving.bundle.predictor import Predictor, load_predictor
 from serving.bundle.reader import read_document
@@ -139,10 +140,10 @@ def _answers_sentence(kind: str, compared: Agreement) -> str:
 
 
 def _time_sentence(p50_ms: float, p95_ms: float, max_latency_ms: float) -> str:
-    times = f"one row takes {p50_ms:.2g} ms, and in 95 of 100 cases at most {p95_ms:.2g} ms"
+    times = f"one row takes {significant(p50_ms, 2)} ms, and in 95 of 100 cases at most {significant(p95_ms, 2)} ms"
     if p95_ms <= max_latency_ms:
         return times
-    return f"{times}; at most {max_latency_ms:g} ms are allowed (gate.max_latency_ms)"
+    return f"{times}; at most {number(max_latency_ms)} ms are allowed (gate.max_latency_ms)"
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.metrics.evaluation import Estimate
-from core.text import readable
+from core.text import readable, significant
 from core.train.card import CardFacts
 from tasks.reports.figures import draw_figures
 
@@ -87,7 +87,7 @@ def _lineage_rows(facts: CardFacts) -> dict[str, str]:
 def _number(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:,.4g}" if abs(value) >= 10 else f"{value:.4f}"
+    return significant(value, 4) if abs(value) >= 10 else f"{value:.4f}"
 
 
 def _amount(value: float) -> str:

@@ -196,7 +196,7 @@ def _ends(sides: Sequence[Floats]) -> tuple[float, float]:
 
 
 def _as_levels(values: Floats) -> pd.Series:
-    return pd.Series([None if np.isnan(value) else f"{value:.6g}" for value in values], dtype=object)
+    return pd.Series([None if np.isnan(value) else f"{value:.12g}" for value in values], dtype=object)
 
 
 def _number_shares(drawing: Drawing) -> tuple[Floats, Floats]:

@@ -84,4 +84,4 @@ def _cell(value: object) -> str:
         return "–"
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:.6g}" if isinstance(value, float) else readable(value, 60)
+    return f"{value:.12g}" if isinstance(value, float) else readable(value, 60)
