@@ -13,7 +13,11 @@ from cli.output import finish, flow_run
 
 @click.command()
 @click.argument("model")
-@click.option("--batches", metavar="NAMES", help="Batches to measure (comma separated), instead of the newest.")
+@click.option(
+    "--batches",
+    metavar="NAMES",
+    help="Batches to measure instead of the newest: numbers, names or beginnings of names, comma separated.",
+)
 @click.option("--since", metavar="TIME", help="Measure rows from this moment on (ISO 8601, as in the time column).")
 @click.option("--until", metavar="TIME", help="Measure rows before this moment.")
 @click.option(
@@ -45,6 +49,7 @@ def monitor(
     \b
     Examples:
       perennial monitor credit
+      perennial monitor credit --batches 2,3
       perennial monitor credit --since 2025-01-01 --until 2025-02-01
       perennial monitor credit --against 3f2a91
     """

@@ -75,7 +75,8 @@ class WindowRequest:
     Parameters
     ----------
     batches
-        Names of batches, with or without ``.parquet``; empty for all.
+        Batches by number (``2``), by name with or without ``.parquet``, or by a unique beginning of the name; empty for
+        all.
     since, until
         Rows with ``since <= time < until``, without time zone; None for no bound.
     """
@@ -196,12 +197,32 @@ def _check(request: WindowRequest, time: str | None) -> None:
 
 
 def _named(batches: Sequence[BatchEntry], names: Iterable[str]) -> tuple[BatchEntry, ...]:
-    wanted = {_stem(name): name for name in names}
-    unknown = [name for stem, name in wanted.items() if stem not in {batch.name for batch in batches}]
+    known = [batch.name for batch in batches]
+    found = {name: _matches(name, known) for name in names}
+    unknown = [name.strip() or "an empty name" for name, matches in found.items() if not matches]
     if unknown:
-        newest = f"the newest are {_list([batch.name for batch in batches[::-1]])}" if batches else "there are none yet"
-        raise ConfigError(f"--batches: expected names of batches, found {_list(unknown)}; {newest}")
+        newest = f"the newest are {_list(known[::-1])}" if batches else "there are none yet"
+        raise ConfigError(
+            f"--batches: expected numbers, names or beginnings of names of batches, found {_list(unknown)}; {newest}"
+        )
+    for name, matches in found.items():
+        if len(matches) > 1:
+            raise ConfigError(
+                f"--batches: {readable(name, 60)} is the beginning of {len(matches):,} batches, {_list(matches)}; "
+                "write more of the name"
+            )
+    wanted = {matches[0] for matches in found.values()}
     return tuple(batch for batch in batches if batch.name in wanted)
+
+
+def _matches(text: str, known: Sequence[str]) -> list[str]:
+    """Return the batches that a text names: by the whole name, by the number, or by the beginning of the name."""
+    stem = _stem(text.strip())
+    if stem in known:
+        return [stem]
+    if stem.isdecimal():
+        return [name for name in known if name.partition("-")[0].lstrip("0") == stem.lstrip("0")]
+    return [name for name in known if stem and name.startswith(stem)]
 
 
 def _newest(batches: Sequence[BatchEntry], trained: frozenset[str], window_rows: int, min_rows: int) -> WindowChoice:

@@ -39,7 +39,8 @@ class Asked:
     Parameters
     ----------
     batches
-        Names of batches; if empty, the newest batches, or all that overlap the range.
+        Batches by number, name or unique beginning of the name; if empty, the newest batches, or all that overlap the
+        range.
     since, until
         Times in ISO 8601, in the time zone of the time column.
     against

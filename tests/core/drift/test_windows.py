@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -125,6 +126,23 @@ def test_named_batches_are_taken_as_asked() -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["2", "0002", " 2 ", "0002-", "0002-0000", "0002-000000000002.parquet"])
+def test_a_batch_is_named_by_its_number_or_the_beginning_of_its_name(text: str) -> None:
+    """Nobody types a fingerprint; a number is no prefix, so 2 is not the twentieth batch."""
+    months = [*monthly(1, 2, 3), batch(20), batch(2000)]
+    assert names(choose_batches(months, (), WindowRequest(batches=(text,)), 9, "month")) == [2]
+
+
+@pytest.mark.parametrize("text", ["2", "0002", "0002-", "0002-00000000000"])
+def test_a_text_that_names_two_batches_is_refused(text: str) -> None:
+    """Histories of two clones can both have a second batch; the whole name still chooses."""
+    twin = replace(batch(2), name="0002-00000000000f")
+    months = [*monthly(1, 2), twin]
+    with pytest.raises(ConfigError, match="beginning of 2 batches, 0002-000000000002, 0002-00000000000f; write more"):
+        choose_batches(months, (), WindowRequest(batches=(text,)), 9, "month")
+    assert names(choose_batches(months, (), WindowRequest(batches=(twin.name,)), 9, "month")) == [2]
+
+
 @pytest.mark.parametrize(
     ("request_", "time", "message"),
     [
@@ -134,6 +152,8 @@ def test_named_batches_are_taken_as_asked() -> None:
         (WindowRequest(until=JUDGED), "month", "have no time zone"),
         (WindowRequest(batches=("0009-x", batch(1).name)), None, "found 0009-x; the newest are 0003-.* and 1 more"),
         (WindowRequest(batches=("bad\x1b[31m",)), None, r"found bad\\x1b\[31m"),
+        (WindowRequest(batches=("1", "")), None, "found an empty name; the newest are"),
+        (WindowRequest(batches=("4",)), None, "expected numbers, names or beginnings of names of batches, found 4"),
     ],
 )
 def test_a_request_that_cannot_be_met_is_refused(request_: WindowRequest, time: str | None, message: str) -> None:
