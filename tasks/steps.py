@@ -58,9 +58,12 @@ def read_config(model: str, overrides: dict[str, str] | None) -> ModelConfig:
 def stage(config: ModelConfig) -> StagedRows:
     """Read the source into a typed file; a repeat starts from an empty work folder."""
     from tasks.source.stage import stage_rows
+    from tasks.validation.expectations import read_suite
 
     settings = load_settings()
     with step("Reading rows"):
+        # A suite that does not fit the model file is found here, not after gigabytes were read.
+        read_suite(config, settings)
         work = settings.var / "work" / config.model
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)

@@ -10,10 +10,14 @@ from typing import Any
 
 from config.schema import ModelConfig
 from config.settings import Settings
+from core.data.expectation_fit import fit_problem
 from core.errors import ConfigError
 from core.text import readable
 
 MAX_BYTES = 10_000_000
+MAX_SHOWN = 20
+"""Maximum number of expectations that a message lists."""
+
 LEVELS = ("schema", "row", "warning")
 ROW_COUNT = "expect_table_row_count_to_be_between"
 QUERY = "unexpected_rows_expectation"
@@ -73,7 +77,8 @@ def read_suite(config: ModelConfig, settings: Settings) -> tuple[Expected, ...]:
     Raises
     ------
     ConfigError
-        There is no such file, it is not a suite, a level is unknown, or a column is not declared in the model file.
+        There is no such file, it is not a suite, a level is unknown, or expectations do not fit the model file: a
+        column is not declared, or is of another kind.
     """
     path = settings.root / config.validation.suite
     content = _parsed(path, config.validation.suite)
@@ -81,8 +86,7 @@ def read_suite(config: ModelConfig, settings: Settings) -> tuple[Expected, ...]:
         raise ConfigError(f"{path}: expected an object with a list 'expectations', in Great Expectations' format")
     items = enumerate(content["expectations"])
     expected = tuple(_expected(item, f"{config.validation.suite}: expectations[{index}]") for index, item in items)
-    for one in expected:
-        _refuse_undeclared(one, config)
+    _refuse_unfit(expected, config)
     if any(one.kind == ROW_COUNT and (one.kwargs.get("min_value") or 0) >= 1 for one in expected):
         return expected
     # An empty batch passes every expectation on a column.
@@ -128,14 +132,28 @@ def _expected(item: Any, place: str) -> Expected:
     return Expected(place, item["type"], kwargs, level, severity, str(meta.get("why") or ""))
 
 
-def _refuse_undeclared(expected: Expected, config: ModelConfig) -> None:
+def _refuse_unfit(expected: tuple[Expected, ...], config: ModelConfig) -> None:
+    """Refuse all expectations that do not fit the model file at once: after an edit there are often several."""
+    problems = [
+        f"{one.place.removeprefix(f'{config.validation.suite}: ')}: {problem}"
+        for one in expected
+        if (problem := _problem(one, config))
+    ]
+    if problems:
+        more = f"\n  and {len(problems) - MAX_SHOWN:,} more" if len(problems) > MAX_SHOWN else ""
+        raise ConfigError(
+            f"{config.validation.suite} does not fit config/models/{config.model}.yaml:\n  "
+            + "\n  ".join(problems[:MAX_SHOWN])
+            + f"{more}\nRemove these expectations from the suite, or correct the model file"
+        )
+
+
+def _problem(expected: Expected, config: ModelConfig) -> str | None:
     for key in _MANY_COLUMNS:
         if not isinstance(expected.kwargs.get(key) or [], list):
-            raise ConfigError(f"{expected.place}: {key} must be a list of column names")
+            return f"{key} must be a list of column names"
     # An expectation on exactly these columns concerns the declared ones too.
-    for column in expected.columns:
-        if column not in config.columns:
-            raise ConfigError(
-                f"{expected.place}: column {readable(column)!r} is not declared in the model file of {config.model!r}; "
-                "declare it under features (or features.ignored), or remove the expectation"
-            )
+    undeclared = [column for column in expected.columns if column not in config.columns]
+    if undeclared:
+        return f"column {readable(undeclared[0])!r} is not declared in the model file, also not under features.ignored"
+    return fit_problem(expected.kind, expected.kwargs, config)

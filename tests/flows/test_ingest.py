@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from config.settings import Settings
-from core.errors import RunInProgressError, SchemaError
+from core.errors import ConfigError, RunInProgressError, SchemaError
 from core.outcome import IngestOutcome
 from tasks.runs.lock import hold_model
 from tasks.versions.working_copy import batch_facts
@@ -94,6 +94,14 @@ def test_rows_that_cannot_be_read_leave_nothing_behind(ingest: Ingest, project: 
         ingest("credit")
     assert _batches(project) == []
     assert list((project.var / "work").rglob("*.parquet")) == []
+
+
+def test_a_suite_of_other_kinds_stops_the_run_before_the_rows_are_read(ingest: Ingest, project: Settings) -> None:
+    """The column ``age`` has moved, its range has stayed; the source does not even exist."""
+    add_credit_model(project, features={"numeric": ["income"], "ignored": ["age"]})
+    (project.root / "rows.csv").unlink()
+    with pytest.raises(ConfigError, match=r"expectations\[2\].*expects numbers, but age contains text"):
+        ingest("credit")
 
 
 def test_one_run_per_model_at_a_time(ingest: Ingest, project: Settings) -> None:

@@ -4,11 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from config.settings import Settings
+from core.data.expectation_fit import fit_problem
 from core.errors import ConfigError
-from tasks.validation.expectations import MAX_BYTES, ROW_COUNT, read_suite
+from tasks.validation.expectations import MAX_BYTES, MAX_SHOWN, ROW_COUNT, Expected, read_suite
+from tasks.validation.pushdown import built, pushed_down, validated
+from tasks.validation.wording import raised
 from tests.factories import credit_config, make_project
 
 
@@ -88,3 +92,76 @@ def test_a_suite_has_a_cap(settings: Settings) -> None:
     write(settings, " " * (MAX_BYTES + 1))
     with pytest.raises(ConfigError, match="larger than"):
         read_suite(credit_config(), settings)
+
+
+def test_all_expectations_that_do_not_fit_are_listed_at_once(settings: Settings) -> None:
+    """After a column has moved to another kind, one message has every expectation to remove, by index and type."""
+    between = {"type": "expect_column_values_to_be_between", "kwargs": {"column": "age", "min_value": 18}}
+    mean = {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "age", "min_value": 18}}
+    fits = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "age"}}
+    gone = {"type": "expect_column_to_exist", "kwargs": {"column": "salary"}}
+    write(settings, {"expectations": [between, fits, mean, gone]})
+    moved = credit_config(features={"numeric": ["income"], "ignored": ["age"]})
+    with pytest.raises(ConfigError) as caught:
+        read_suite(moved, settings)
+    assert str(caught.value).splitlines() == [
+        "config/expectations/credit.json does not fit config/models/credit.yaml:",
+        "  expectations[0] (expect_column_values_to_be_between): expects numbers, but age contains text "
+        "(features.ignored)",
+        "  expectations[2] (expect_column_mean_to_be_between): expects numbers, but age contains text "
+        "(features.ignored)",
+        "  expectations[3] (expect_column_to_exist): column 'salary' is not declared in the model file, also not "
+        "under features.ignored",
+        "Remove these expectations from the suite, or correct the model file",
+    ]
+
+
+def test_a_long_list_is_cut(settings: Settings) -> None:
+    """A thousand columns of another kind do not fill the terminal."""
+    mean = {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "region", "min_value": 18}}
+    write(settings, {"expectations": [mean] * (MAX_SHOWN + 5)})
+    with pytest.raises(ConfigError, match=r"\n  and 5 more\n"):
+        read_suite(credit_config(), settings)
+
+
+ARGUMENTS: list[tuple[str, dict[str, Any]]] = [
+    ("values_to_be_between", {"min_value": 0, "max_value": 5}),
+    ("values_to_be_between", {"min_value": "1", "max_value": "9"}),
+    ("values_to_be_between", {"min_value": "2020-01-01 00:00:00", "max_value": "2030-01-01 00:00:00"}),
+    ("max_to_be_between", {"min_value": 0, "max_value": 5}),
+    ("min_to_be_between", {"min_value": "2020-01-01", "max_value": "2030-01-01"}),
+    ("mean_to_be_between", {"min_value": 0}),
+    ("median_to_be_between", {"min_value": 0}),
+    ("stdev_to_be_between", {"min_value": 0}),
+    ("sum_to_be_between", {"min_value": 0}),
+    ("quantile_values_to_be_between", {"quantile_ranges": {"quantiles": [0.5], "value_ranges": [[0, 5]]}}),
+    ("value_z_scores_to_be_less_than", {"threshold": 3, "double_sided": True}),
+    ("value_lengths_to_be_between", {"min_value": 1}),
+    ("values_to_be_in_set", {"value_set": ["north", "1"]}),
+    ("values_to_be_in_set", {"value_set": ["1", "2"]}),
+    ("values_to_be_in_set", {"value_set": ["0", "yes", "FALSE"]}),
+    ("values_to_not_be_in_set", {"value_set": ["2024-01-01"]}),
+    ("distinct_values_to_be_in_set", {"value_set": ["north"]}),
+    ("values_to_not_be_null", {}),
+    ("values_to_be_unique", {}),
+    ("proportion_of_non_null_values_to_be_between", {"min_value": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), ARGUMENTS)
+def test_what_does_not_fit_is_what_the_engine_cannot_evaluate(
+    settings: Settings, name: str, arguments: dict[str, Any]
+) -> None:
+    """The check without the engine and the engine agree, for columns of all four types."""
+    kinds = {"numeric": ["n"], "categorical": ["t"], "boolean": ["b"], "dates": ["d"]}
+    config = credit_config(features=kinds)
+    frame = pd.DataFrame({"n": [1.0, 2.0], "t": ["north", "south"], "b": [True, False]})
+    frame["d"] = pd.to_datetime(["2024-01-01", "2024-02-01"])
+    rows = settings.root / "rows.parquet"
+    frame.to_parquet(rows)
+    for column in frame.columns:
+        expected = Expected("it", f"expect_column_{name}", {"column": column, **arguments}, "warning")
+        with pushed_down(rows, list(frame.columns), "rows", settings, settings.var / "work") as pushdown:
+            (result,) = validated(pushdown, built([expected]))
+        fits = fit_problem(expected.kind, expected.kwargs, config) is None
+        assert fits == (not raised(result)), (column, raised(result))

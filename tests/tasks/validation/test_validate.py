@@ -239,12 +239,12 @@ def test_a_schema_failure_refuses_the_batch(bench: Bench) -> None:
 
 
 def test_what_cannot_be_evaluated_refuses_the_batch(bench: Bench) -> None:
-    """A range over text is an error of the engine, told as a reason and not as a traceback."""
-    bench.suite(between("region", level="warning"))
+    """Numbers compared with text are an error of the engine, told as a reason and not as a traceback."""
+    bench.suite(expect("expect_column_values_to_be_in_set", "warning", column="region", value_set=[1, 2]))
     result = bench.validate(applications())
     assert not result.accepted
     assert "could not be evaluated: " in result.reasons[0]
-    assert "VARCHAR" in result.reasons[0]
+    assert "Could not convert string" in result.reasons[0]
 
 
 @pytest.mark.parametrize(
