@@ -3,9 +3,10 @@
 The level of each expectation follows from what a failure means in production:
 
 - ``schema``: the file has changed (a column is empty, most levels are unknown): the batch is refused.
-- ``row``: single values are impossible (a number far out of range, an unknown label): these rows are set aside.
-- ``warning``: the data may have drifted (a new level, a number that follows time): it is only reported. The encoders
-  accept unknown levels, so the rows of a new level are kept.
+- ``row``: single values are impossible (an unknown label, a date centuries away): these rows are set aside.
+- ``warning``: the data may have drifted (a new level, a number out of range): it is only reported. Prices and fees
+  rise, and the monitor decides whether that matters. The encoders accept unknown levels, so the rows of a new level are
+  kept.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def _target(found: Findings, config: ModelConfig) -> Iterator[Expectation]:
         min_value=round(labelled / 2, 4),
     )
     if config.task == "regression":
-        yield _between(column, TARGET_SLACK, "row")
+        yield _between(column, TARGET_SLACK)
         return
     why = "an unknown label is an error, or a new class that must be added to the suite"
     labels = sorted(text for text, _ in found.goal.classes)
@@ -114,21 +115,21 @@ def _target(found: Findings, config: ModelConfig) -> Iterator[Expectation]:
 
 
 def _numeric(column: ColumnStatistics) -> Iterator[Expectation]:
-    follows = abs(column.time_correlation or 0.0) >= FOLLOWS_TIME
-    yield _between(column, RANGE_SLACK, "warning" if follows else "row")
+    yield _between(column, RANGE_SLACK)
     yield from _present(column)
 
 
-def _between(column: ColumnStatistics, slack: float, level: str) -> Expectation:
+def _between(column: ColumnStatistics, slack: float) -> Expectation:
     low, high = column.minimum or 0.0, column.maximum or 0.0
     room = slack * ((high - low) or abs(high) or 1.0)
     lower = max(0.0, low - room) if low >= 0 else low - room
     upper = min(0.0, high + room) if high <= 0 and low < 0 else high + room
     why = f"observed {number(low)} to {number(high)}, with {percent(slack)} of that range as tolerance"
     why += "; never negative" if lower == 0 and low >= 0 else ""
-    why += "; correlates with the time column, so its range will shift" if level == "warning" else ""
+    follows = abs(column.time_correlation or 0.0) >= FOLLOWS_TIME
+    why += "; correlates with the time column, so its range will shift" if follows else ""
     bounds = {"min_value": _tidy(lower, room), "max_value": _tidy(upper, room)}
-    return _expectation("column_values_to_be_between", level, why, column=column.name, **bounds)
+    return _expectation("column_values_to_be_between", "warning", why, column=column.name, **bounds)
 
 
 def _categorical(column: ColumnStatistics) -> Iterator[Expectation]:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from config.schema import ModelConfig
-from core.init.columns import Decision
+from core.init.columns import Decision, TargetDecision
 from core.init.model_file import Findings, model_content
 from core.init.suite import suite_content
 from tests.core.init.test_model_file import findings, statistics
@@ -52,13 +52,27 @@ def test_ranges_have_slack_and_keep_their_sign(low: float, high: float, bounds: 
     assert (item["kwargs"]["min_value"], item["kwargs"]["max_value"]) == pytest.approx(bounds, abs=0.5)
     assert item["kwargs"]["min_value"] <= low
     assert item["kwargs"]["max_value"] >= high
-    assert item["meta"]["level"] == "row"
+    assert item["meta"]["level"] == "warning"
 
 
-def test_the_range_of_a_number_that_follows_time_only_warns() -> None:
-    """Next year's index is outside of last year's range, and right."""
+def test_the_range_of_a_number_that_follows_time_says_so() -> None:
+    """Next year's index is outside of last year's range, and right: a stricter level would be wrong there."""
     found = with_numbers(0, 10, time_correlation=0.95)
     (item,) = of(found, "income", "expect_column_values_to_be_between")
+    assert "its range will shift" in item["meta"]["why"]
+
+
+def test_the_range_of_a_target_of_numbers_only_warns() -> None:
+    """A true spike of a price is the row that the model must learn."""
+    price = statistics("price", minimum=1, maximum=90, n_numbers=3000)
+    found = findings(
+        columns={**findings().columns, "price": price},
+        target="price",
+        goal=TargetDecision("regression", "numbers"),
+        baseline=10.0,
+        kinds={"income": Decision("numeric", "numbers")},
+    )
+    (item,) = of(found, "price", "expect_column_values_to_be_between")
     assert item["meta"]["level"] == "warning"
 
 

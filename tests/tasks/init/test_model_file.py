@@ -242,10 +242,28 @@ def test_the_suite_passes_its_own_rows_and_stops_broken_ones(project: Settings, 
     assert (verdict.accepted, verdict.n_quarantined) == (True, 0)
     assert len(verdict.outcomes) == len(json.loads(result.paths[1].read_text())["expectations"])
     assert all(outcome.passed for outcome in verdict.outcomes)
-    written(frame.assign(age=["900"] * 3 + list(frame["age"][3:])), project)
-    assert validated(result, project, tmp_path / "outlier").n_quarantined == 3
+    written(frame.assign(churned=["3.0"] * 3 + list(frame["churned"][3:].astype(str))), project)
+    assert validated(result, project, tmp_path / "labels").n_quarantined == 3
     written(frame.assign(region=frame["region"].str.upper()), project)
     assert not validated(result, project, tmp_path / "recoded").accepted
+
+
+def test_a_raised_fee_is_reported_and_blocks_no_month(project: Settings, tmp_path: Path) -> None:
+    """Out of the inferred range is a warning; only a person who sets the level to ``row`` sets such rows aside."""
+    rng = np.random.default_rng(2)
+    frame = mixed_rows()[["income", "churned"]].assign(fee=rng.choice([0.1, 0.2, 0.3], N))
+    result = init_model(written(frame, project), "churned", project)
+    month = frame.assign(fee=np.where(rng.random(N) < 0.95, 1.0, 0.3))
+    written(month, project)
+    verdict = validated(result, project, tmp_path / "month")
+    assert (verdict.accepted, verdict.n_quarantined) == (True, 0)
+    assert any(reason.startswith("warning: fee must be between") for reason in verdict.reasons)
+    suite = json.loads(result.paths[1].read_text())
+    for item in suite["expectations"]:
+        if item["type"] == "expect_column_values_to_be_between":
+            item["meta"]["level"] = "row"
+    result.paths[1].write_text(json.dumps(suite))
+    assert not validated(result, project, tmp_path / "strict").accepted
 
 
 def validated(result: InitResult, settings: Settings, work: Path) -> ValidationResult:
