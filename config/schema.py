@@ -157,6 +157,12 @@ class Features(Section):
         """Names of the model's features, in the order of the contract."""
         return self.numeric + self.categorical + self.boolean + self.dates
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_list(cls, value: object) -> object:
+        # YAML reads a key whose last item was moved elsewhere as null.
+        return () if value is None else value
+
     @model_validator(mode="after")
     def _each_column_has_one_kind(self) -> Self:
         names = self.used + self.ignored

@@ -14,6 +14,12 @@ FEATURES = ("numeric", "categorical", "boolean")
 SPACE = {"max_iter": [10, 100]}
 
 
+def test_a_kind_whose_last_column_was_moved_is_empty() -> None:
+    """In YAML, a key without items is null; the person has moved the column and left the key."""
+    features = {"categorical": None, "ignored": ["region"]}
+    assert credit_config(features=features).features.categorical == ()
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
