@@ -86,6 +86,8 @@ class ColumnStatistics:
     strange
         Values that do not parse in a column that could otherwise be one of numbers or dates, with their number of rows,
         the most frequent first.
+    code
+        Whole numbers that are read as text: why they are codes; otherwise empty.
     """
 
     name: str
@@ -110,6 +112,7 @@ class ColumnStatistics:
     time_correlation: float | None = None
     example: str = ""
     strange: tuple[tuple[str, int], ...] = ()
+    code: str = ""
 
     @property
     def n_values(self) -> int:
@@ -403,15 +406,16 @@ def _number(column: ColumnStatistics) -> Decision | None:
 
 
 def _text(column: ColumnStatistics) -> Decision:
+    codes = f"codes ({column.code}): " if column.code else ""
     if column.n_distinct >= 0.95 * column.n_values and column.n_values >= 20:
         is_prose = column.mean_length > 40 or column.n_with_space > 0.5 * column.n_values
         what = "free text" if is_prose else "an identifier"
         count = f"{column.n_distinct:,} different values in {_rows(column.n_values)}"
-        return Decision("ignored", _notation_advice(column) or f"{what}: {count}")
+        return Decision("ignored", _notation_advice(column) or f"{codes}{what}: {count}")
     if _has_too_many_levels(column):
-        too_many = f"text with {column.n_distinct:,} different values, too many to learn from"
+        too_many = f"{codes or 'text with '}{column.n_distinct:,} different values, too many to learn from"
         return Decision("ignored", _notation_advice(column) or f"{too_many}; such as {short(column.example, 20)}")
-    return Decision("categorical", f"{_levels(column)}{_missing(column)}")
+    return Decision("categorical", f"{codes}{_levels(column)}{_missing(column)}")
 
 
 def _has_too_many_levels(column: ColumnStatistics) -> bool:
@@ -421,6 +425,8 @@ def _has_too_many_levels(column: ColumnStatistics) -> bool:
 
 def _notation_advice(column: ColumnStatistics) -> str | None:
     """Return how to rewrite dates or numbers in an unsupported notation; None if the values are neither."""
+    if column.code:
+        return None
     example = short(column.example, 24)
     if re.fullmatch(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}.*", column.example):
         return f"dates, but not year first ({example}); rewrite as 2026-01-31 to learn from them"

@@ -60,6 +60,8 @@ class Findings:
         Regression: root mean squared error of predicting the mean, in units of the target.
     n_repeats
         Number of rows with the same features as an earlier row.
+    doubts
+        Remarks on columns whose kind the user should check.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Findings:
     n_keys: int = 0
     baseline: float = 0.0
     n_repeats: int = 0
+    doubts: tuple[str, ...] = ()
 
     @property
     def n_rows(self) -> int:
@@ -430,6 +433,7 @@ def notes(found: Findings, config: ModelConfig) -> list[str]:
         )
     lines += [f"ignored {short(name)}: {found.kinds[name].why}" for name in features.ignored]
     lines += [f"{short(text)} means no value: {reason}" for text, reason in found.missing.items()]
+    lines += [f"look: {doubt}" for doubt in found.doubts]
     lines += [*_key_notes(found), *_time_notes(found), *_imbalance_notes(found), *_gate_notes(found, config)]
     if found.n_repeats > 0.01 * found.n_rows:
         share = percent(found.n_repeats / found.n_rows)

@@ -275,6 +275,7 @@ def _findings(
         key_is_unique=key is None or n_keys == columns[key].n_values,
         n_keys=n_keys,
         n_repeats=repeated_rows(inspection.table, [name for name, found in kinds.items() if found.kind != "ignored"]),
+        doubts=inspection.doubts,
     )
     if goal.task != "regression":
         return found

@@ -11,14 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from core.data.sql import Cast, literal, quoted
+from core.init.codes import code_doubt, code_reason
 from core.init.columns import (
     MAX_CATEGORY_LEVELS,
+    MAX_CLASSES,
     MAX_STRANGE_TEXTS,
     MISSING_MARKERS,
     ColumnStatistics,
     missing_texts,
     reads_as_one,
 )
+from tasks.init.codes import code_counts
 
 if TYPE_CHECKING:
     import duckdb
@@ -52,6 +55,8 @@ class Column:
     type_name: str
     form: str
     """How its values are read: ``number``, ``date``, ``boolean``, ``text`` or ``nested``."""
+    code: str = ""
+    """Why whole numbers are read as text; empty if they are not."""
 
     @property
     def is_text(self) -> bool:
@@ -75,12 +80,17 @@ class Inspection:
         Rows of the source.
     missing
         Texts that mean no value, with the reason.
+    table
+        The rows.
+    doubts
+        Remarks on columns whose kind the user should check.
     """
 
     columns: tuple[ColumnStatistics, ...]
     n_rows: int
     missing: dict[str, str]
     table: InspectedTable
+    doubts: tuple[str, ...] = ()
 
     def named(self, name: str) -> ColumnStatistics:
         """Statistics of one column."""
@@ -129,12 +139,13 @@ def inspect_rows(
         for i, (name, kind) in enumerate(zip(names, rows.types, strict=True))
     ]
     columns, missing, strange = _read_forms(connection, raw)
+    columns, doubts = _codes_as_text(connection, columns, target)
     _make_typed(connection, columns, missing, target)
     table = InspectedTable(connection, columns)
     n_rows = int(table.rows("count(*)")[0][0])
     found = _statistics(table, n_rows, target, time, strange) if n_rows else ()
     log.info("inspected %s columns of %s rows", len(names), f"{n_rows:,}")
-    return Inspection(found, n_rows, missing, table)
+    return Inspection(found, n_rows, missing, table, doubts)
 
 
 def _read_forms(
@@ -147,6 +158,28 @@ def _read_forms(
     forms = {text.name: _final_form(connection, text, likely[text.name], strange[text.name]) for text in texts}
     missing = missing_texts(strange, [name for name, form in forms.items() if form != "text"])
     return tuple(replace(column, form=forms.get(column.name, column.form)) for column in raw), missing, strange
+
+
+def _codes_as_text(
+    connection: duckdb.DuckDBPyConnection, columns: tuple[Column, ...], target: str
+) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    """Read columns of codes as text, so that no statistic is taken from rounded numbers; return remarks on others."""
+    numbers = [column for column in columns if column.form == "number"]
+    counts = code_counts(connection, RAW_TABLE, [(column.alias, column.type_name) for column in numbers])
+    known = {column.name: found for column, found in zip(numbers, counts, strict=True) if found is not None}
+    codes = {name: code_reason(found) for name, found in known.items()}
+    # Amounts may be this large; a rounded target of a regression changes nothing.
+    if codes.get(target) and not known[target].n_padded and not _has_few(connection, columns, target):
+        codes[target] = ""
+    doubts = tuple(doubt for name, found in known.items() if name != target and (doubt := code_doubt(name, found)))
+    return tuple(
+        replace(column, form="text", code=codes[column.name]) if codes.get(column.name) else column
+        for column in columns
+    ), doubts
+
+
+def _has_few(connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], name: str) -> bool:
+    return distinct_values(InspectedTable(connection, tuple(columns)), name) <= MAX_CLASSES
 
 
 def _form_of(type_name: str) -> str:
@@ -286,6 +319,7 @@ def _column_statistics(
         row_correlation=_rank_correlation(table, column) if found.get("n_integers") == about == n_values else None,
         levels=tuple(levels[: MAX_CATEGORY_LEVELS + 1]),
         strange=tuple(others) if column.form == "text" else (),
+        code=column.code,
         **found,
     )
 

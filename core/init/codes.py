@@ -1,0 +1,89 @@
+"""Decide whether a column of whole numbers has codes (postcodes, account numbers) instead of amounts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.text import percent, short
+
+EXACT_UP_TO = 2**53
+"""From here on, a double cannot represent every whole number: two codes may become one."""
+
+MIN_WHOLE = 0.95
+MIN_PADDED = 0.01
+"""Minimum share of values with a leading zero in a column of varying width: a single ``05`` is no code."""
+
+
+@dataclass(frozen=True)
+class CodeCounts:
+    """Counts over the values of a column that could be one of numbers.
+
+    Parameters
+    ----------
+    n_values
+        Number of rows whose value is a number.
+    n_whole
+        Number of rows whose value is a whole number.
+    n_padded, padded
+        Number of rows whose value starts with a zero before another digit, such as ``02134``, and one of these values.
+    same_width
+        Whether all whole numbers have the same number of characters.
+    n_beyond, beyond
+        Number of rows whose value is a whole number of 2^53 or more, and the smallest and the largest of them as text.
+    """
+
+    n_values: int
+    n_whole: int
+    n_padded: int = 0
+    padded: str = ""
+    same_width: bool = False
+    n_beyond: int = 0
+    beyond: tuple[str, str] = ("", "")
+
+
+def code_reason(counts: CodeCounts) -> str:
+    """Return why the values are codes that a double would change; empty if they are numbers.
+
+    One large value that is repeated is no code: it may be the largest number of a type, written for *no value*.
+
+    Examples
+    --------
+    >>> code_reason(CodeCounts(n_values=300, n_whole=300, n_padded=90, padded="02134", same_width=True))
+    "leading zeros, such as '02134'"
+    >>> code_reason(CodeCounts(n_values=300, n_whole=300, n_beyond=9, beyond=("9007199254740993", "9007199254740995")))
+    '2^53 or more, inexact as doubles'
+    """
+    if counts.n_whole < MIN_WHOLE * counts.n_values:
+        return ""
+    if counts.n_padded and (counts.same_width or counts.n_padded >= MIN_PADDED * counts.n_values):
+        return f"leading zeros, such as {short(counts.padded, 24)}"
+    if counts.n_beyond and counts.beyond[0] != counts.beyond[1]:
+        return "2^53 or more, inexact as doubles"
+    return ""
+
+
+def code_doubt(name: str, counts: CodeCounts) -> str:
+    """Return a remark on a column that stays one of numbers although some of its values look like codes; else empty.
+
+    Parameters
+    ----------
+    name
+        Name of the column.
+    counts
+        Counts over its values.
+    """
+    if code_reason(counts):
+        return ""
+    if counts.n_padded and counts.n_whole >= MIN_WHOLE * counts.n_values:
+        share = percent(counts.n_padded / counts.n_values)
+        return (
+            f"{short(name)} has leading zeros in {share} of its values ({short(counts.padded, 24)}), taken as numbers; "
+            "if it has codes, move it to features.categorical"
+        )
+    if counts.n_beyond:
+        share = percent(counts.n_beyond / counts.n_values)
+        return (
+            f"{short(name)} has whole numbers of 2^53 or more in {share} of its values "
+            f"({short(counts.beyond[1], 24)}), which a double rounds; if it has codes, move it to features.categorical"
+        )
+    return ""

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.init.codes import CodeCounts, code_doubt, code_reason
+from core.init.columns import ColumnStatistics, column_decision, target_decision
+
+
+def counts(**known: Any) -> CodeCounts:
+    """Build counts over 1,000 whole numbers."""
+    return CodeCounts(**{"n_values": 1000, "n_whole": 1000, **known})
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (counts(), ""),
+        (counts(n_padded=1, padded="02134", same_width=True), "leading zeros, such as '02134'"),
+        (counts(n_padded=80, padded="0301"), "leading zeros, such as '0301'"),
+        (counts(n_padded=5, padded="05"), ""),
+        (counts(n_padded=600, padded="01.0", n_whole=500), ""),
+        (counts(n_beyond=2, beyond=("9007199254740992", "9007199254740993")), "2^53 or more, inexact as doubles"),
+        (counts(n_beyond=90, beyond=("9223372036854775807", "9223372036854775807")), ""),
+    ],
+)
+def test_zeros_in_front_and_numbers_that_a_double_rounds_are_codes(found: CodeCounts, reason: str) -> None:
+    """A rare zero in a column of varying width, fractions, and one repeated largest number are no codes."""
+    assert code_reason(found) == reason
+
+
+def test_numbers_that_may_be_codes_are_remarked_upon() -> None:
+    """A column that stays one of numbers has a remark if a value is changed by it; a column of codes has none."""
+    assert "leading zeros in 0.5 % of its values ('05')" in code_doubt("n", counts(n_padded=5, padded="05"))
+    assert "2^53 or more in 9 %" in code_doubt("n", counts(n_beyond=90, beyond=("9" * 18, "9" * 18)))
+    assert code_doubt("n", counts()) == ""
+    assert code_doubt("n", counts(n_padded=5, padded="05", same_width=True)) == ""
+
+
+def codes(n_distinct: int, **known: Any) -> ColumnStatistics:
+    """Build statistics of 1,000 codes."""
+    levels = tuple((f"{level:05}", 1000 // n_distinct) for level in range(n_distinct)) if n_distinct <= 500 else ()
+    return ColumnStatistics(
+        "zip",
+        "VARCHAR",
+        1000,
+        0,
+        n_distinct,
+        levels=levels,
+        example="00501",
+        code="leading zeros",
+        **known,
+    )
+
+
+@pytest.mark.parametrize(
+    ("n_distinct", "kind", "why"),
+    [
+        (20, "categorical", "codes (leading zeros): 20 levels: 00000, 00001, 00002, …"),
+        (400, "ignored", "codes (leading zeros): 400 different values, too many to learn from; such as '00501'"),
+        (1000, "ignored", "codes (leading zeros): an identifier: 1,000 different values in 1,000 rows"),
+    ],
+)
+def test_codes_are_levels_or_identifiers_with_the_reason(n_distinct: int, kind: str, why: str) -> None:
+    """Few codes are a category; many are left out."""
+    decision = column_decision(codes(n_distinct))
+    assert (decision.kind, decision.why) == (kind, why)
+
+
+def test_a_target_of_codes_has_classes() -> None:
+    """The labels keep their zeros."""
+    goal = target_decision(codes(20))
+    assert (goal.task, goal.classes[0][0]) == ("multiclass", "00000")
