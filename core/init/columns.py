@@ -15,7 +15,7 @@ from typing import Literal
 from core.errors import SchemaError
 from core.text import number, percent, short
 
-Kind = Literal["numeric", "categorical", "boolean", "dates", "ignored"]
+Kind = Literal["numeric", "categorical", "boolean", "dates", "ignored", "left out"]
 Why = dict[tuple[str, ...], str]
 """Reason by place in the model file, such as ``("features", "numeric", "age")``."""
 
@@ -157,10 +157,15 @@ class ColumnStatistics:
 
 @dataclass(frozen=True)
 class Decision:
-    """The kind of a column, and the reason for it."""
+    """The kind of a column, and the reason for it; a column that is ``left out`` is not in the model file."""
 
     kind: Kind
     why: str
+
+    @property
+    def is_feature(self) -> bool:
+        """Whether the model learns from the column."""
+        return self.kind not in ("ignored", "left out")
 
 
 @dataclass(frozen=True)
@@ -244,9 +249,12 @@ def target_decision(target: ColumnStatistics) -> TargetDecision:
     Raises
     ------
     SchemaError
-        The target has no value, one value, dates, infinite numbers, too many texts, or a class with one row.
+        The target has lists, structs or bytes, no value, one value, dates, infinite numbers, too many texts, or a
+        class with one row.
     """
     name = short(target.name)
+    if target.is_nested:
+        raise SchemaError(f"target {name} has values of type {target.type_name[:40]}; expected numbers or classes")
     if not target.n_values:
         raise SchemaError(f"target {name} has no value in any of {_rows(target.n_rows)}; choose another --target")
     if target.n_distinct < 2:
@@ -365,7 +373,8 @@ def _refuse_single_row_classes(target: ColumnStatistics) -> None:
 
 def _unusable(column: ColumnStatistics) -> Decision | None:
     if column.is_nested:
-        return Decision("ignored", f"has values of type {column.type_name.lower()[:40]}, not single values")
+        what = "bytes" if column.type_name == "BLOB" else f"values of type {column.type_name.lower()[:40]}"
+        return Decision("left out", f"has {what}, not single values")
     if not column.n_values:
         return Decision("ignored", "no value in any row")
     if column.n_distinct == 1 and not column.n_missing:

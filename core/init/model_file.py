@@ -432,6 +432,7 @@ def notes(found: Findings, config: ModelConfig) -> list[str]:
             f"predicts the probability of {short(found.goal.positive)}, {found.goal.why_positive.split(':')[0]}"
         )
     lines += [f"ignored {short(name)}: {found.kinds[name].why}" for name in features.ignored]
+    lines += [f"left out {short(name)}: {why}" for name, why in left_out(found).items()]
     lines += [f"{short(text)} means no value: {reason}" for text, reason in found.missing.items()]
     lines += [f"look: {doubt}" for doubt in found.doubts]
     lines += [*_key_notes(found), *_time_notes(found), *_imbalance_notes(found), *_gate_notes(found, config)]
@@ -441,6 +442,11 @@ def notes(found: Findings, config: ModelConfig) -> list[str]:
             f"look: {share} of the rows have the same features as an earlier row; remove them if they are copies"
         )
     return lines
+
+
+def left_out(found: Findings) -> dict[str, str]:
+    """Return the columns that are not in the model file, because the ingestion cannot store them, with the reason."""
+    return {name: decision.why for name, decision in found.kinds.items() if decision.kind == "left out"}
 
 
 def _key_notes(found: Findings) -> list[str]:

@@ -24,7 +24,7 @@ from config.schema import Leakage, ModelConfig, Source
 from config.settings import PACKAGES, Settings
 from core.errors import ConfigError, PerennialError, SchemaError, SourceError, StorageError
 from core.init.columns import MAX_COLUMN_NAME, Decision, TargetDecision, column_decision, target_decision
-from core.init.model_file import Findings, holdout_share, model_content, model_text, notes
+from core.init.model_file import Findings, holdout_share, left_out, model_content, model_text, notes
 from core.init.names import model_name
 from core.init.suite import suite_content
 from core.text import short
@@ -253,10 +253,12 @@ def _findings(
     goal = target_decision(columns[target])
     if time is not None:
         _check_time(inspection, time)
+    if key is not None and columns[key].is_nested:
+        raise ConfigError(f"--key {short(key)}: expected texts or numbers, found type {columns[key].type_name[:40]}")
     roles = {target, time, key}
     kinds = {column: column_decision(found) for column, found in columns.items() if column not in roles}
     kinds |= _leaks(inspection, kinds, target, goal)
-    if all(decision.kind == "ignored" for decision in kinds.values()):
+    if not any(decision.is_feature for decision in kinds.values()):
         reasons = "; ".join(f"{short(column)}: {decision.why}" for column, decision in list(kinds.items())[:10])
         raise SchemaError(
             f"no column is left as a feature to predict {short(target)} ({reasons or 'there is no other column'})"
@@ -274,7 +276,7 @@ def _findings(
         key=key,
         key_is_unique=key is None or n_keys == columns[key].n_values,
         n_keys=n_keys,
-        n_repeats=repeated_rows(inspection.table, [name for name, found in kinds.items() if found.kind != "ignored"]),
+        n_repeats=repeated_rows(inspection.table, [name for name, found in kinds.items() if found.is_feature]),
         doubts=inspection.doubts,
     )
     if goal.task != "regression":
@@ -299,7 +301,7 @@ def _leaks(
     inspection: Inspection, kinds: Mapping[str, Decision], target: str, goal: TargetDecision
 ) -> dict[str, Decision]:
     """Return the columns that leak the target: alone, or as a weighted sum."""
-    names = [name for name, decision in kinds.items() if decision.kind != "ignored"]
+    names = [name for name, decision in kinds.items() if decision.is_feature]
     columns, y = sampled_columns(inspection.table, names, target, goal.classes)
     if len(y) < MIN_LEAK_ROWS:
         return {}
@@ -330,6 +332,7 @@ def _written(found: Findings, settings: Settings) -> InitResult:
         "yaml-language-server: $schema=../model.schema.json",
         f"Written by 'perennial init' from {found.n_rows:,} rows of {origin}.",
         "Every value was inferred; the comment beside it gives the reason. Correct what is wrong.",
+        *(f"Left out, not stored: {short(name)} {why}." for name, why in left_out(found).items()),
     )
     text = model_text(content, why, headline)
     suite = json.dumps(suite_content(found, config), indent=2, ensure_ascii=False) + "\n"

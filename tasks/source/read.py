@@ -37,10 +37,11 @@ def shown_source(source: Source) -> str:
 def raw_rows(
     connection: duckdb.DuckDBPyConnection, source: Source, settings: Settings, work: Path
 ) -> duckdb.DuckDBPyRelation:
-    """Return the rows of a source with all its columns, in the source's order; only names and footers are read yet.
+    """Return the rows of a source with all its columns, in the source's order; names, footers and bytes are read now.
 
-    From CSV, every column is text; other sources keep their types. Text is stripped, ``source.missing`` and NaN become
-    NULL. Rows must be consumed within :func:`tasks.source.engine.reading`, which converts the engine's errors.
+    From CSV, every column is text; other sources keep their types, and columns of bytes that are all UTF-8 are text.
+    Text is stripped, ``source.missing`` and NaN become NULL. Rows must be consumed within
+    :func:`tasks.source.engine.reading`, which converts the engine's errors.
 
     Parameters
     ----------
@@ -101,15 +102,37 @@ def _parquet_rows(
     refuse_other_columns(names, files)
     paths = _path_list([file.path for file in files])
     rows = connection.sql(
-        f"SELECT * FROM read_parquet({paths}, union_by_name = true, hive_partitioning = false, "  # noqa: S608
-        "binary_as_string = true)"
+        f"SELECT * FROM read_parquet({paths}, union_by_name = true, hive_partitioning = false)"  # noqa: S608
     )
-    cells = (_parquet_cell(name, str(kind), missing) for name, kind in zip(rows.columns, rows.types, strict=True))
+    texts = _texts_in_bytes(rows)
+    cells = (
+        _parquet_cell(name, "TEXT" if name in texts else str(kind), missing)
+        for name, kind in zip(rows.columns, rows.types, strict=True)
+    )
     return rows.project(", ".join(cells))
+
+
+def _texts_in_bytes(rows: duckdb.DuckDBPyRelation) -> frozenset[str]:
+    """Return the columns of bytes whose every value is UTF-8 text: some writers do not mark text as such.
+
+    The footer cannot tell them from images and serialised objects, so these columns are read once more.
+    """
+    names = [name for name, kind in zip(rows.columns, rows.types, strict=True) if str(kind) == "BLOB"]
+    if not names:
+        return frozenset()
+    decoded = (f"TRY(decode({quoted(name)}))" for name in names)
+    is_text = (
+        f"coalesce(bool_and(coalesce(NOT contains({text}, chr(0)), false)) FILTER ({quoted(name)} IS NOT NULL), true)"
+        for name, text in zip(names, decoded, strict=True)
+    )
+    (found, *_) = rows.aggregate(", ".join(is_text)).fetchall()
+    return frozenset(name for name, text in zip(names, found, strict=True) if text)
 
 
 def _parquet_cell(name: str, kind: str, missing: Iterable[str]) -> str:
     column = quoted(name)
+    if kind == "TEXT":
+        return f"{text_or_null(f'decode({column})', missing)} AS {column}"
     if kind == "VARCHAR" or kind.startswith("ENUM"):
         return f"{text_or_null(f'{column}::VARCHAR', missing)} AS {column}"
     # By a function: a comparison with NaN is dropped where the file's statistics, which leave NaN out, exclude it.

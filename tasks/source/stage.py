@@ -95,9 +95,10 @@ def contract_casts(config: ModelConfig, found: dict[str, str], name: str) -> lis
     ]
     problems = [cast.problem for cast in casts if cast.problem]
     if problems:
-        raise SchemaError(
-            f"{name}: {'; '.join(problems)}. Declare another kind, or move the column to features.ignored"
-        )
+        nested = any(cast.problem and cast.wanted == "VARCHAR" for cast in casts)
+        advice = "Remove the column from the model file" if nested else "Declare another kind"
+        rest = "lists, structs and bytes are not stored" if nested else "or move the column to features.ignored"
+        raise SchemaError(f"{name}: {'; '.join(problems)}. {advice}{';' if nested else ','} {rest}")
     return casts
 
 

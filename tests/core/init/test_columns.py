@@ -54,7 +54,8 @@ def texts(name: str = "x", *, levels: dict[str, int], **known: Any) -> ColumnSta
         (column(n_distinct=400, example="Smith"), "ignored", "too many to learn from; such as 'Smith'"),
         (column(n_distinct=400, example="31/12/2025"), "ignored", "not year first"),
         (column(n_distinct=400, example="$1,200.50"), "ignored", "numbers with signs"),
-        (column(type_name="STRUCT(a INTEGER)"), "ignored", "not single values"),
+        (column(type_name="BLOB"), "left out", "has bytes, not single values"),
+        (column(type_name="STRUCT(a INTEGER)"), "left out", "not single values"),
         (
             column(n_dates=1000, earliest=datetime(2024, 1, 1), latest=datetime(2025, 2, 3)),
             "dates",
@@ -107,6 +108,7 @@ def test_numbers_are_classes_only_if_whole_few_and_dense() -> None:
     [
         (column(n_missing=1000, n_distinct=0), "has no value"),
         (texts(levels={"a": 1000}), "constant"),
+        (column(type_name="BLOB", n_distinct=1), "has values of type BLOB; expected numbers or classes"),
         (texts(levels={"a": 999, "b": 1}), "only one row"),
         (texts(levels={"a": 500, "b": 499, "c": 1}), "'c'"),
         (column(n_distinct=400, example="31 EUR"), "400 different texts .such as '31 EUR'."),

@@ -322,3 +322,33 @@ def test_online_shoppers(project: Settings) -> None:
     result = init_model(str(folder / "ready.parquet"), "target", project)
     assert result.config.features.boolean == ("Weekend",)
     assert kinds(result)["TrafficType"] == "numeric"
+
+
+def test_nested_columns_and_bytes_are_left_out(project: Settings, tmp_path: Path) -> None:
+    """Lists, structs and bytes are named with the reason, and the rows are stored and validated without them."""
+    nested: dict[str, Any] = {"pair": [[1, 2]] * N, "record": [{"a": 1}] * N, "text": [b"red"] * N}
+    frame = mixed_rows().assign(**nested, raw=[bytes([255, i % 256]) for i in range(N)])
+    result = init_model(written(frame, project, "rows.parquet"), "churned", project, key="customer")
+    assert {"pair", "record", "raw"}.isdisjoint(kinds(result))
+    assert kinds(result)["text"] == "ignored"
+    head = result.paths[0].read_text()
+    for name, what in {"pair": "values of type bigint[]", "raw": "bytes"}.items():
+        assert f"left out '{name}': has {what}, not single values" in result.notes
+        assert f"# Left out, not stored: '{name}' has {what}, not single values." in head
+    verdict = validated(result, project, tmp_path / "work")
+    assert (verdict.accepted, verdict.n_quarantined) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"target": "raw"}, SchemaError, "target 'raw' has values of type BLOB"),
+        ({"target": "churned", "key": "raw"}, ConfigError, "--key 'raw': expected texts or numbers, found type BLOB"),
+        ({"target": "churned", "time": "raw"}, ConfigError, "--time 'raw': expected dates"),
+    ],
+)
+def test_bytes_have_no_role(options: dict[str, Any], error: type[Exception], message: str, project: Settings) -> None:
+    """Neither target nor key nor time."""
+    data = written(mixed_rows().assign(raw=[bytes([255, i % 256]) for i in range(N)]), project, "rows.parquet")
+    with pytest.raises(error, match=message):
+        init_model(data, settings=project, **options)

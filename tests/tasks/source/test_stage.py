@@ -25,7 +25,7 @@ from pydantic import TypeAdapter
 from config.schema import ModelConfig, Source
 from config.settings import Settings
 from core.data.simulate import simulate
-from core.errors import ConfigError, SourceError, SourceTooLargeError
+from core.errors import ConfigError, SchemaError, SourceError, SourceTooLargeError
 from core.references import StagedRows
 from tasks.source import buffer
 from tasks.source import stage as staging
@@ -228,6 +228,19 @@ def test_columns_that_hold_nothing_hold_nothing_declared(settings: Settings) -> 
     table = pa.Table.from_pandas(credit_rows(5)).append_column("history", [[[1, 2]] * 5])
     pq.write_table(table, settings.root / "rows.parquet")
     assert _stage(_parquet(), settings).undeclared == ("history",)
+
+
+def test_bytes_are_text_only_if_every_value_is(settings: Settings) -> None:
+    """Text that its writer does not mark is text; bytes in one row make a column of bytes, refused by its name."""
+    marked: list[Any] = [b"s\xc3\xbcd", b" n/a ", b"north", None, b"east"]
+    frame = credit_rows(5).assign(region=marked)
+    frame.to_parquet(settings.root / "rows.parquet")
+    source = {"kind": "parquet", "uri": "rows.parquet", "missing": ["n/a"]}
+    assert _table(_stage(_config(source), settings))["region"] == ["süd", None, "north", None, "east"]
+    for raw in (b"\xff\xd8", b"a\x00b"):
+        frame.assign(region=[*marked[:4], raw]).to_parquet(settings.root / "rows.parquet")
+        with pytest.raises(SchemaError, match=r"'region': .* the source has BLOB values. Remove the column from"):
+            _stage(_config(source), settings)
 
 
 def test_hostile_names_and_values_are_only_text(settings: Settings) -> None:
