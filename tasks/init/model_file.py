@@ -30,6 +30,7 @@ from core.init.suite import suite_content
 from core.text import short
 from core.train.leakage_scores import linear_leak, single_feature_score
 from tasks.init.encodings import text_encoding
+from tasks.init.counters import counters
 from tasks.init.statistics import (
     Inspection,
     baseline_error,
@@ -257,6 +258,8 @@ def _findings(
         raise ConfigError(f"--key {short(key)}: expected texts or numbers, found type {columns[key].type_name[:40]}")
     roles = {target, time, key}
     kinds = {column: column_decision(found) for column, found in columns.items() if column not in roles}
+    counting, doubts = counters(inspection, kinds, time)
+    kinds |= counting
     kinds |= _leaks(inspection, kinds, target, goal)
     if not any(decision.is_feature for decision in kinds.values()):
         reasons = "; ".join(f"{short(column)}: {decision.why}" for column, decision in list(kinds.items())[:10])
@@ -277,7 +280,7 @@ def _findings(
         key_is_unique=key is None or n_keys == columns[key].n_values,
         n_keys=n_keys,
         n_repeats=repeated_rows(inspection.table, [name for name, found in kinds.items() if found.is_feature]),
-        doubts=inspection.doubts,
+        doubts=(*inspection.doubts, *doubts),
     )
     if goal.task != "regression":
         return found
