@@ -26,11 +26,13 @@ from core.errors import ConfigError, PerennialError, SchemaError, SourceError, S
 from core.init.columns import MAX_COLUMN_NAME, Decision, TargetDecision, column_decision, target_decision
 from core.init.model_file import Findings, holdout_share, left_out, model_content, model_text, notes
 from core.init.names import model_name
+from core.init.sentinels import sentinel_note
 from core.init.suite import suite_content
 from core.text import short
 from core.train.leakage_scores import linear_leak, single_feature_score
 from tasks.init.encodings import text_encoding
 from tasks.init.counters import counters
+from tasks.init.sentinels import found_sentinels
 from tasks.init.statistics import (
     Inspection,
     baseline_error,
@@ -266,6 +268,8 @@ def _findings(
         raise SchemaError(
             f"no column is left as a feature to predict {short(target)} ({reasons or 'there is no other column'})"
         )
+    noted, remarks = _sentinels(inspection, kinds, target if goal.task == "regression" else None)
+    kinds |= noted
     n_keys = distinct_values(inspection.table, key) if key is not None else 0
     found = Findings(
         name=name,
@@ -280,12 +284,26 @@ def _findings(
         key_is_unique=key is None or n_keys == columns[key].n_values,
         n_keys=n_keys,
         n_repeats=repeated_rows(inspection.table, [name for name, found in kinds.items() if found.is_feature]),
-        doubts=(*inspection.doubts, *doubts),
+        doubts=(*inspection.doubts, *doubts, *remarks),
     )
     if goal.task != "regression":
         return found
     share = holdout_share(columns[target].n_values)
     return replace(found, baseline=baseline_error(inspection.table, target, time, share))
+
+
+def _sentinels(
+    inspection: Inspection, kinds: Mapping[str, Decision], target: str | None
+) -> tuple[dict[str, Decision], list[str]]:
+    """Return the columns with numbers that may mean no value, these noted beside them, and remarks."""
+    numbers = [name for name, decision in kinds.items() if decision.kind == "numeric"]
+    found, remarks = found_sentinels(inspection, numbers + ([target] if target is not None else []))
+    noted = {
+        name: replace(kinds[name], why=kinds[name].why + sentinel_note(values))
+        for name, values in found.items()
+        if name in kinds
+    }
+    return noted, remarks
 
 
 def _check_time(inspection: Inspection, time: str) -> None:
