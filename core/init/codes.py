@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from core.text import percent, short
 
@@ -12,6 +15,13 @@ EXACT_UP_TO = 2**53
 MIN_WHOLE = 0.95
 MIN_PADDED = 0.01
 """Minimum share of values with a leading zero in a column of varying width: a single ``05`` is no code."""
+
+LABELS = range(3, 31)
+SPARSE = 5
+"""Minimum mean distance of sparse labels."""
+
+MIN_LABEL_SHARE = 0.01
+YEARS = range(1850, 2151)
 
 
 @dataclass(frozen=True)
@@ -87,3 +97,28 @@ def code_doubt(name: str, counts: CodeCounts) -> str:
             f"({short(counts.beyond[1], 24)}), which a double rounds; if it has codes, move it to features.categorical"
         )
     return ""
+
+
+def are_labels(levels: Sequence[tuple[str, int]]) -> bool:
+    """Return whether the levels of a column of whole numbers look like labels: few, frequent, sparse and irregular.
+
+    Amounts on a grid (36, 48, 60; 10, 20, 50), counts (0, 1, 2, 17) and years are no labels.
+
+    Parameters
+    ----------
+    levels
+        All values of the column, with their numbers of rows.
+
+    Examples
+    --------
+    >>> are_labels([("200", 90), ("301", 5), ("404", 5)]), are_labels([("36", 50), ("48", 30), ("60", 20)])
+    (True, False)
+    """
+    n_rows = sum(n for _, n in levels)
+    if len(levels) not in LABELS or min(n for _, n in levels) < MIN_LABEL_SHARE * n_rows:
+        return False
+    values = sorted(int(float(text)) for text, _ in levels)
+    gaps = [after - before for before, after in pairwise(values)]
+    is_sparse = values[-1] - values[0] >= SPARSE * len(values)
+    is_grid = math.gcd(*gaps) == min(gaps)
+    return values[0] >= 0 and is_sparse and not is_grid and not all(value in YEARS for value in values)

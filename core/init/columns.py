@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Literal
 
 from core.errors import SchemaError
+from core.init.codes import are_labels
 from core.text import number, percent, short
 
 Kind = Literal["numeric", "categorical", "boolean", "dates", "ignored", "left out"]
@@ -157,10 +158,14 @@ class ColumnStatistics:
 
 @dataclass(frozen=True)
 class Decision:
-    """The kind of a column, and the reason for it; a column that is ``left out`` is not in the model file."""
+    """The kind of a column, the reason, and a remark if the user should check it.
+
+    A column that is ``left out`` is not in the model file.
+    """
 
     kind: Kind
     why: str
+    doubt: str = ""
 
     @property
     def is_feature(self) -> bool:
@@ -409,6 +414,10 @@ def _number(column: ColumnStatistics) -> Decision | None:
     # raised the RMSE by 8 % on bike rentals).
     if named_id or (stored_alike and column.is_integer and column.n_distinct == 2):
         return Decision("categorical", f"a code: {_levels(column)}{_missing(column)}")
+    if stored_alike and column.is_integer and are_labels(column.levels):
+        doubt = f"{short(column.name)} has few, sparse whole numbers, taken as codes; if they are amounts, move it to "
+        why = f"codes (few, sparse whole numbers): {_levels(column)}{_missing(column)}"
+        return Decision("categorical", why, f"{doubt}features.numeric")
     what = "whole numbers" if column.is_integer else "numbers"
     low, high = number(column.minimum or 0.0), number(column.maximum or 0.0)
     return Decision("numeric", f"{what} from {low} to {high}{_missing(column)}")

@@ -44,7 +44,7 @@ from tasks.init.statistics import (
 )
 from tasks.source.engine import ingestion_engine, reading
 from tasks.source.files import is_remote, without_credentials
-from tasks.source.read import raw_rows, shown_source
+from tasks.source.read import declared_categories, raw_rows, shown_source
 
 log = logging.getLogger("perennial.init")
 
@@ -126,7 +126,7 @@ def init_model(
         rows = raw_rows(connection, parsed, settings, work)
         _check_columns(list(rows.columns), {"--target": target, "--time": time, "--key": key})
         with reading(shown_source(parsed)):
-            inspection = inspect_rows(connection, rows, target, time)
+            inspection = inspect_rows(connection, rows, target, time, declared_categories(parsed, settings, work))
             found = _findings(inspection, source, chosen, target, time, key)
     result = _written(found, settings)
     return result if word is None else replace(result, notes=(*result.notes, _encoding_note(source, word)))
@@ -284,7 +284,12 @@ def _findings(
         key_is_unique=key is None or n_keys == columns[key].n_values,
         n_keys=n_keys,
         n_repeats=repeated_rows(inspection.table, [name for name, found in kinds.items() if found.is_feature]),
-        doubts=(*inspection.doubts, *doubts, *remarks),
+        doubts=(
+            *inspection.doubts,
+            *(decision.doubt for decision in kinds.values() if decision.doubt),
+            *doubts,
+            *remarks,
+        ),
     )
     if goal.task != "regression":
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +114,11 @@ class InspectedTable:
 
 
 def inspect_rows(
-    connection: duckdb.DuckDBPyConnection, rows: duckdb.DuckDBPyRelation, target: str, time: str | None = None
+    connection: duckdb.DuckDBPyConnection,
+    rows: duckdb.DuckDBPyRelation,
+    target: str,
+    time: str | None = None,
+    categories: Set[str] = frozenset(),
 ) -> Inspection:
     """Compute statistics of every column.
 
@@ -129,6 +133,8 @@ def inspect_rows(
         Its values are counted as canonical labels.
     time
         Time column; if given and a date, each column of numbers is correlated with it.
+    categories
+        Columns of numbers that the source declares to be categories; they are read as text.
     """
     for old in (RAW_TABLE, TABLE):
         connection.execute(f"DROP TABLE IF EXISTS {old}")
@@ -139,7 +145,7 @@ def inspect_rows(
         for i, (name, kind) in enumerate(zip(names, rows.types, strict=True))
     ]
     columns, missing, strange = _read_forms(connection, raw)
-    columns, doubts = _codes_as_text(connection, columns, target)
+    columns, doubts = _codes_as_text(connection, columns, target, categories)
     _make_typed(connection, columns, missing, target)
     table = InspectedTable(connection, columns)
     n_rows = int(table.rows("count(*)")[0][0])
@@ -161,7 +167,7 @@ def _read_forms(
 
 
 def _codes_as_text(
-    connection: duckdb.DuckDBPyConnection, columns: tuple[Column, ...], target: str
+    connection: duckdb.DuckDBPyConnection, columns: tuple[Column, ...], target: str, categories: Set[str]
 ) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     """Read columns of codes as text, so that no statistic is taken from rounded numbers; return remarks on others."""
     numbers = [column for column in columns if column.form == "number"]
@@ -171,6 +177,7 @@ def _codes_as_text(
     # Amounts may be this large; a rounded target of a regression changes nothing.
     if codes.get(target) and not known[target].n_padded and not _has_few(connection, columns, target):
         codes[target] = ""
+    codes |= {column.name: "a category in the file" for column in numbers if column.name in categories}
     doubts = tuple(doubt for name, found in known.items() if name != target and (doubt := code_doubt(name, found)))
     return tuple(
         replace(column, form="text", code=codes[column.name]) if codes.get(column.name) else column

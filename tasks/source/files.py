@@ -5,6 +5,8 @@ With the copy, the engine can read a local UTF-8 file repeatedly, and no other p
 
 from __future__ import annotations
 
+import base64
+import binascii
 import codecs
 import glob
 import lzma
@@ -13,7 +15,7 @@ import shutil
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +60,8 @@ class Footer:
 
     n_rows: int
     names: tuple[str, ...]
+    categories: frozenset[str] = frozenset()
+    """Columns of numbers that the writer declared to be unordered categories."""
 
 
 def is_remote(uri: str) -> bool:
@@ -180,12 +184,36 @@ def read_footer(file: Path | IO[bytes], shown: str) -> Footer:
             schema: pa.Schema = parquet.schema_arrow
             n_rows = int(parquet.metadata.num_rows)
             names = tuple(schema.names)
+            categories = _categories(parquet.metadata.metadata or {})
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise SourceError(f"{shown} is truncated or not a Parquet file ({reason}); fetch or write it again") from error
     if n_rows < 0:
         raise SourceError(f"{shown} states {n_rows} rows, so it is damaged; fetch or write it again")
-    return Footer(n_rows, names)
+    return Footer(n_rows, names, categories)
+
+
+def _categories(metadata: Mapping[bytes, bytes]) -> frozenset[str]:
+    # Arrow restores dictionaries of text only; its own schema, kept beside Parquet's, has all of them.
+    import pyarrow as pa
+
+    if b"ARROW:schema" not in metadata:
+        return frozenset()
+    try:
+        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(metadata[b"ARROW:schema"])))
+    except (binascii.Error, pa.ArrowException):
+        return frozenset()  # a hint only: the columns are read without it
+    return frozenset(
+        field.name
+        for field in schema
+        if pa.types.is_dictionary(field.type) and not field.type.ordered and _is_number(field.type.value_type)
+    )
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
 @contextmanager

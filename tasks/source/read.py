@@ -15,8 +15,10 @@ from core.errors import SchemaError, SourceError
 from tasks.source.buffer import buffered, source_name
 from tasks.source.engine import reading
 from tasks.source.files import (
+    COPIES,
     SourceFile,
     csv_files,
+    local_paths,
     parquet_files,
     read_footer,
     text_sample,
@@ -68,6 +70,25 @@ def raw_rows(
         if not files:
             raise SourceError(f"{source_name(source)} has no rows; at least one is needed")
         return _parquet_rows(connection, files, source.missing)
+
+
+def declared_categories(source: Source, settings: Settings, work: Path) -> frozenset[str]:
+    """Return the columns of numbers that a Parquet source declares to be categories, such as pandas' categoricals.
+
+    Parameters
+    ----------
+    source
+        A source whose rows :func:`raw_rows` has opened.
+    settings
+        Settings of the project.
+    work
+        Folder of this run, with the copies of remote files.
+    """
+    if not isinstance(source, ParquetSource):
+        return frozenset()
+    copies = sorted((work / COPIES).glob("*.parquet"))
+    files = copies or local_paths(source.uri, settings.root, ".parquet")
+    return frozenset[str]().union(*(read_footer(path, str(path)).categories for path in files))
 
 
 def _csv_rows(

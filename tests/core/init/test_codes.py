@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from core.init.codes import CodeCounts, code_doubt, code_reason
+from core.init.codes import CodeCounts, are_labels, code_doubt, code_reason
 from core.init.columns import ColumnStatistics, column_decision, target_decision
 
 
@@ -72,3 +72,43 @@ def test_a_target_of_codes_has_classes() -> None:
     """The labels keep their zeros."""
     goal = target_decision(codes(20))
     assert (goal.task, goal.classes[0][0]) == ("multiclass", "00000")
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ([200, 301, 404, 500], True),
+        ([1010, 2020, 4711], True),
+        ([36, 48, 60], False),
+        ([10, 20, 50, 100], False),
+        ([0, 1, 2, 3, 17], False),
+        ([1, 2, 3, 4], False),
+        ([1999, 2007, 2020], False),
+        ([-20, 7, 90], False),
+        ([200, 404], False),
+        (list(range(0, 4000, 101)), False),
+    ],
+)
+def test_few_sparse_irregular_whole_numbers_are_labels(values: list[int], found: bool) -> None:
+    """Grids of amounts, counts, dense codes, years, negative numbers, pairs and many values are not."""
+    assert are_labels([(str(value), 100) for value in values]) == found
+
+
+def test_rare_values_are_no_labels() -> None:
+    """A category's levels are seen often; outliers are not."""
+    assert not are_labels([("200", 500), ("301", 400), ("977", 2)])
+
+
+def test_labels_are_categorical_with_a_remark() -> None:
+    """The reason stands beside the column, and a remark says how to undo it."""
+    levels = (("200", 700), ("301", 200), ("404", 100))
+    status = ColumnStatistics(
+        "status", "BIGINT", 1000, 0, 3, n_numbers=1000, n_integers=1000, minimum=200, maximum=404, levels=levels
+    )
+    decision = column_decision(status)
+    assert (decision.kind, decision.why) == (
+        "categorical",
+        "codes (few, sparse whole numbers): 3 levels: 200, 301, 404",
+    )
+    assert "'status' has few, sparse whole numbers" in decision.doubt
+    assert "move it to features.numeric" in decision.doubt

@@ -171,3 +171,30 @@ def test_a_target_of_large_amounts_is_one_of_numbers(project: Settings) -> None:
     """Rounding an amount beyond 2^53 changes nothing that a regression could learn."""
     result = inferred({"y": [2**60 + 10**6 * place**3 for place in range(N)]}, project, "rows.parquet")
     assert result.config.task == "regression"
+
+
+def test_categories_of_numbers_in_parquet_are_categories(project: Settings) -> None:
+    """Dictionaries of whole numbers and of floats are read as levels; ordered ones and other integers as numbers."""
+    stores = [3, 1, 2] * 100
+    columns = {
+        "store": pa.array(stores, pa.int8()).dictionary_encode(),
+        "float": pa.array(map(float, stores)).dictionary_encode(),
+        "rank": pa.DictionaryArray.from_arrays([0, 1, 2] * 100, [1, 2, 3], ordered=True),
+        "count": stores,
+    }
+    result = inferred(columns, project, "rows.parquet")
+    assert result.config.features.categorical == ("store", "float")
+    assert result.config.features.numeric == ("amount", "rank", "count")
+    assert comment(result, "store") == "codes (a category in the file): 3 levels: 1, 2, 3"
+    found = stored(result.config, project)
+    assert found["store"] == found["float"] == [str(store) for store in stores]
+
+
+def test_labels_have_a_remark(project: Settings) -> None:
+    """Status codes become levels, amounts on a grid stay numbers."""
+    columns = {"status": [200, 301, 404] * 100, "term": [36, 48, 60] * 100}
+    result = inferred(columns, project, "rows.csv")
+    assert result.config.features.categorical == ("status",)
+    assert [note for note in result.notes if "sparse" in note] == [
+        "look: 'status' has few, sparse whole numbers, taken as codes; if they are amounts, move it to features.numeric"
+    ]

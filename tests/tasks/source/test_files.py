@@ -167,3 +167,19 @@ def test_a_footer_is_what_the_file_says(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes((tmp_path / "a.parquet").read_bytes()[:-2])
     with pytest.raises(SourceError, match="the rows of May is truncated or not a Parquet file"):
         read_footer(tmp_path / "a.parquet", "the rows of May")
+
+
+def test_a_footer_names_categories_of_numbers(tmp_path: Path) -> None:
+    """Arrow's schema declares them; a schema that cannot be decoded, or none, declares none."""
+    table = pa.table({"store": pa.array([3, 1]).dictionary_encode(), "word": pa.array(["a", "b"]).dictionary_encode()})
+    path = tmp_path / "rows.parquet"
+    pq.write_table(table, path)
+    assert read_footer(path, "rows.parquet").categories == {"store"}
+    pq.write_table(table, path, store_schema=False)
+    assert read_footer(path, "rows.parquet").categories == frozenset()
+
+
+@pytest.mark.parametrize("content", [b"A", b"AAAA", b""])
+def test_a_damaged_hint_declares_nothing(content: bytes) -> None:
+    """Neither wrong base64 nor a wrong schema is an error."""
+    assert tasks.source.files._categories({b"ARROW:schema": content}) == frozenset()

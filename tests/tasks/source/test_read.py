@@ -15,7 +15,7 @@ from config.schema import CsvSource, ParquetSource, SklearnSource
 from config.settings import Settings
 from core.errors import SchemaError
 from tasks.source.engine import ingestion_engine
-from tasks.source.read import raw_rows, shown_source
+from tasks.source.read import declared_categories, raw_rows, shown_source
 
 
 @pytest.fixture
@@ -90,3 +90,14 @@ def test_a_source_is_shown_without_its_secrets() -> None:
     """Addresses by themselves, all else by its name."""
     assert shown_source(CsvSource(kind="csv", uri="s3://key:secret@bucket/a.csv")) == "s3://bucket/a.csv"
     assert shown_source(SklearnSource(kind="sklearn", name="wine")) == "scikit-learn's wine"
+
+
+def test_categories_are_those_of_any_file(tmp_path: Path) -> None:
+    """A folder's files may declare them in one file only; CSV declares none."""
+    settings = Settings(root=tmp_path, var=tmp_path / "var")
+    (tmp_path / "rows").mkdir()
+    pq.write_table(pa.table({"store": pa.array([3, 1])}), tmp_path / "rows" / "a.parquet")
+    pq.write_table(pa.table({"store": pa.array([3, 1]).dictionary_encode()}), tmp_path / "rows" / "b.parquet")
+    work = tmp_path / "work"
+    assert declared_categories(ParquetSource(kind="parquet", uri="rows"), settings, work) == {"store"}
+    assert declared_categories(CsvSource(kind="csv", uri="rows.csv"), settings, work) == frozenset()
