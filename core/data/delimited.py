@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 
 from core.errors import SchemaError, SourceError
 from core.text import is_number
 
 DELIMITERS = (",", ";", "\t", "|")
 SNIFFED_ROWS = 50
+
+_DATE = r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?"
+_YEARS = frozenset(map(str, range(1900, 2101)))
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ def read_header(sample: str, where: str, delimiter: str | None = None) -> Header
         )
     names = _named(first)
     refuse_data_as_names(names, where)
+    _refuse_row_as_names(names, _first_rows(sample, chosen, SNIFFED_ROWS)[1:], where)
     refuse_repeated_names(names, where)
     return Header(chosen, names)
 
@@ -97,10 +102,46 @@ def refuse_data_as_names(names: Sequence[str], where: str) -> None:
     numbers = [name for name in names if is_number(name)]
     distinct_integers = len(set(numbers)) == len(numbers) and all(name.strip().isdigit() for name in numbers)
     if len(numbers) * 2 >= len(names) and numbers and (not distinct_integers or numbers == list(names[:1])):
-        shown = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
-        raise SourceError(
-            f"{where}, line 1: expected column names, found what looks like a row ({shown}); add a line of column names"
-        )
+        raise _row_as_names(names, where)
+
+
+def _row_as_names(names: Sequence[str], where: str) -> SourceError:
+    shown = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
+    return SourceError(
+        f"{where}, line 1: expected column names, found what looks like a row ({shown}); add a line of column names"
+    )
+
+
+def _refuse_row_as_names(names: Sequence[str], rows: Sequence[Sequence[str]], where: str) -> None:
+    """Refuse a first line that is like the rows below it.
+
+    It is a row if it has numbers or dates in all columns that have only these below, or if its texts occur below in
+    all other columns. A table of years or days has such names too; they rise from column to column.
+    """
+    below = [row for row in rows if len(row) == len(names) and list(row) != list(names)]
+    columns = [(name, [row[place].strip() for row in below if row[place].strip()]) for place, name in enumerate(names)]
+    typed = [name for name, values in columns if values and all(map(_is_typed, values))]
+    texts = [(name.strip(), values) for name, values in columns if values and not all(map(_is_typed, values))]
+    repeated = [name for name, values in texts if name in values]
+    like_typed = [name for name in typed if _is_typed(name)]
+    by_text = len(repeated) == len(texts) and len(repeated) + len(like_typed) >= 2 and len(repeated) > 0
+    by_type = len(like_typed) == len(typed) > 0 and not _are_periods(typed)
+    if by_type or (by_text and len(like_typed) == len(typed)):
+        raise _row_as_names(names, where)
+
+
+def _is_typed(text: str) -> bool:
+    return is_number(text) or re.fullmatch(_DATE, text.strip()) is not None
+
+
+def _are_periods(names: Sequence[str]) -> bool:
+    """Return whether names are years, days or positions: whole numbers or dates that rise from column to column."""
+    if any(is_number(name) and not name.strip().isdigit() for name in names):
+        return False
+    if len(names) == 1:
+        return names[0].strip() in _YEARS
+    places = [(float(name) if is_number(name) else 0.0, name) for name in names]
+    return all(before < after for before, after in pairwise(places))
 
 
 def _fit(sample: str, delimiter: str) -> tuple[float, int]:

@@ -17,6 +17,11 @@ from core.errors import SchemaError, SourceError
         (",a\n0,5\n", Header(",", ("unnamed_1", "a"))),
         ("a,b\n1,2\n3\n4,5\n6,7\n", Header(",", ("a", "b"))),
         ("id,2021,2022,2023\nx,1,2,3\n", Header(",", ("id", "2021", "2022", "2023"))),
+        ("id,2021\nx,1\n", Header(",", ("id", "2021"))),
+        ("id,2024-01-01,2024-02-01\nx,1,2\n", Header(",", ("id", "2024-01-01", "2024-02-01"))),
+        ("name,city\nname,city\nx,y\n", Header(",", ("name", "city"))),
+        ("a,other\n1,other\n2,x\n", Header(",", ("a", "other"))),
+        ("x,y\n,\n,\n", Header(",", ("x", "y"))),
     ],
 )
 def test_the_first_line_gives_delimiter_and_names(sample: str, header: Header) -> None:
@@ -44,6 +49,14 @@ def test_a_given_delimiter_is_taken() -> None:
         ),
         ("yes,no,3,3,x,y\n", SchemaError, "if the file has no line of column names, add one"),
         ("7\n8\n9\n", SourceError, "looks like a row"),
+        (
+            "C-1,north,34,yes\nC-2,south,51,no\nC-3,south,7,no\n",
+            SourceError,
+            r"line 1: .* a row \(C-1, north, 34, yes\); add a line of",
+        ),
+        ("C-1,2024-01-05,north\nC-2,2024-01-06,south\nC-3,2024-01-07,east\n", SourceError, "looks like a row"),
+        ("C-1,31.12.2024,7.5\nC-2,01.01.2025,2\nC-3,01.01.2025,3\n", SourceError, "looks like a row"),
+        ("red,small,yes\nblue,large,no\nred,large,no\nblue,small,yes\nred,large,no\n", SourceError, "looks like a row"),
         ("a\0,\0b\n", SourceError, "found zero bytes"),
     ],
 )
