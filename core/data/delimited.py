@@ -118,7 +118,8 @@ def _refuse_row_as_names(names: Sequence[str], rows: Sequence[Sequence[str]], wh
     It is a row if it has numbers or dates in all columns that have only these below, or if its texts occur below in
     all other columns. A table of years or days has such names too; they rise from column to column.
     """
-    below = [row for row in rows if len(row) == len(names) and list(row) != list(names)]
+    first = [name.strip() for name in names]
+    below = [row for row in rows if len(row) == len(names) and [cell.strip() for cell in row] != first]
     columns = [(name, [row[place].strip() for row in below if row[place].strip()]) for place, name in enumerate(names)]
     typed = [name for name, values in columns if values and all(map(_is_typed, values))]
     texts = [(name.strip(), values) for name, values in columns if values and not all(map(_is_typed, values))]

@@ -42,6 +42,7 @@ from tasks.init.statistics import (
     repeated_rows,
     sampled_columns,
 )
+from tasks.init.totals import totals_remarks
 from tasks.source.engine import ingestion_engine, reading
 from tasks.source.files import is_remote, without_credentials
 from tasks.source.read import declared_categories, raw_rows, shown_source
@@ -127,9 +128,11 @@ def init_model(
         _check_columns(list(rows.columns), {"--target": target, "--time": time, "--key": key})
         with reading(shown_source(parsed)):
             inspection = inspect_rows(connection, rows, target, time, declared_categories(parsed, settings, work))
+            remarks = totals_remarks(inspection, parsed, settings, work)
             found = _findings(inspection, source, chosen, target, time, key)
-    result = _written(found, settings)
-    return result if word is None else replace(result, notes=(*result.notes, _encoding_note(source, word)))
+            remarks = (*remarks, *([] if word is None else [_encoding_note(source, word)]))
+            found = replace(found, doubts=(*found.doubts, *remarks))
+    return _written(found, settings)
 
 
 def _encoding_note(source: Mapping[str, Any], word: str) -> str:

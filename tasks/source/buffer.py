@@ -11,8 +11,8 @@ from config.schema import OpenmlSource, SimulatedSource, SklearnSource, SqlSourc
 from config.settings import Settings, secret
 from core.data.delimited import refuse_repeated_names
 from core.errors import ConfigError, SourceError
-from tasks.source.engine import disk_failures
-from tasks.source.files import COPIES, SourceFile, too_many_rows
+from tasks.source.engine import COPIES, disk_failures
+from tasks.source.files import SourceFile, too_many_rows
 
 if TYPE_CHECKING:
     import pandas as pd

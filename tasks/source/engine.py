@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 SPILL = "spill"
 """Folder under the work folder into which the engine spills."""
 
+COPIES = "source"
+"""Folder under the work folder that holds copies of files."""
+
+SECOND_HEADER = "a row repeats the column names of "
+"""Beginning of the engine's error for such a row; the path of its file follows."""
+
 _FULL = ("No space left on device", "Disk quota exceeded", "File too large", "max_temp_directory_size")
 _CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
 _CSV_FILE = re.compile(r"^\s*file = (.*)$", re.MULTILINE)
@@ -84,9 +90,21 @@ def _failure(error: Exception, name: str) -> SourceError | StorageError:
         return StorageError(
             f"{name} needs more memory than allowed; raise PERENNIAL_MEMORY_LIMIT_MB ({_line(message)})"
         )
+    if SECOND_HEADER in message:
+        return SourceError(_second_header(message.split(SECOND_HEADER, 1)[1].splitlines()[0], name))
     if "CSV" in message:
         return SourceError(_csv_failure(message, name))
     return SourceError(f"{name} cannot be read: {_line(message)}. If the file is damaged, fetch or write it again")
+
+
+def _second_header(path: str, name: str) -> str:
+    """Describe a row that repeats the column names; its line is looked for, because the engine does not tell it."""
+    with Path(path).open(encoding="utf-8-sig", errors="replace") as lines:
+        first = next(lines, "").strip()
+        line = next((f", line {number}" for number, text in enumerate(lines, start=2) if text.strip() == first), "")
+    # A copy is deleted after the run.
+    shown = name if Path(path).parent.name == COPIES else path
+    return f"{shown}{line}: repeats the line of column names, as files do that were joined; remove the line"
 
 
 def _disk_full(error: Exception) -> StorageError:

@@ -24,13 +24,10 @@ from typing import IO, TYPE_CHECKING, Any
 from config.schema import CsvSource, ParquetSource
 from config.settings import Settings
 from core.errors import SourceError, SourceTooLargeError
-from tasks.source.engine import disk_failures
+from tasks.source.engine import COPIES, disk_failures
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-COPIES = "source"
-"""Folder under the work folder that holds copies."""
 
 CHUNK = 1 << 20
 SAMPLE_BYTES = 1 << 18

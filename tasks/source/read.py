@@ -13,9 +13,8 @@ from core.data.delimited import Header, read_header, refuse_repeated_names
 from core.data.sql import literal, quoted, text_or_null
 from core.errors import SchemaError, SourceError
 from tasks.source.buffer import buffered, source_name
-from tasks.source.engine import reading
+from tasks.source.engine import COPIES, SECOND_HEADER, reading
 from tasks.source.files import (
-    COPIES,
     SourceFile,
     csv_files,
     local_paths,
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
     import duckdb
 
 _FLOATS = ("FLOAT", "DOUBLE")
+_FILE = "source_file"
+MAX_COMPARED_NAMES = 20
 
 
 def shown_source(source: Source) -> str:
@@ -110,8 +111,19 @@ def _csv_select(header: Header, paths: Sequence[Path], names: Sequence[str], sou
     )
     return (
         f"SELECT {cells} FROM read_csv({_path_list(paths)}, columns = {{{columns}}}, auto_detect = false, "  # noqa: S608
-        f"header = true, delim = {literal(header.delimiter)}, quote = '\"', escape = '\"', strict_mode = true)"
+        f"header = true, delim = {literal(header.delimiter)}, quote = '\"', escape = '\"', strict_mode = true, "
+        f"filename = '{_FILE}'){_no_second_header(header)}"
     )
+
+
+def _no_second_header(header: Header) -> str:
+    """Return SQL that stops the query at a row that repeats the column names, as files have that were joined."""
+    given = [(place, name.strip()) for place, name in enumerate(header.names) if name != f"unnamed_{place + 1}"]
+    named = given[:MAX_COMPARED_NAMES]
+    if len(named) < 2:
+        return ""
+    same = " AND ".join(f"trim(c{place}) = {literal(name)}" for place, name in named)
+    return f" WHERE CASE WHEN {same} THEN error({literal(SECOND_HEADER)} || {_FILE}) ELSE true END"
 
 
 def _parquet_rows(

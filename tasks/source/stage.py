@@ -18,8 +18,8 @@ from core.data.columns import column_types, columns_problem, empty_columns_probl
 from core.data.sql import UNREADABLE, Cast, row_hash_sql, staged_sql
 from core.errors import SchemaError, SourceError
 from core.references import StagedRows
-from tasks.source.engine import SPILL, disk_failures, ingestion_engine, reading
-from tasks.source.files import COPIES, too_many_rows
+from tasks.source.engine import COPIES, SPILL, disk_failures, ingestion_engine, reading
+from tasks.source.files import too_many_rows
 from tasks.source.read import raw_rows, shown_source
 from tasks.source.rejected_cells import rejected_cells_message
 

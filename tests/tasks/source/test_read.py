@@ -13,8 +13,8 @@ import pytest
 
 from config.schema import CsvSource, ParquetSource, SklearnSource
 from config.settings import Settings
-from core.errors import SchemaError
-from tasks.source.engine import ingestion_engine
+from core.errors import SchemaError, SourceError
+from tasks.source.engine import ingestion_engine, reading
 from tasks.source.read import declared_categories, raw_rows, shown_source
 
 
@@ -101,3 +101,27 @@ def test_categories_are_those_of_any_file(tmp_path: Path) -> None:
     work = tmp_path / "work"
     assert declared_categories(ParquetSource(kind="parquet", uri="rows"), settings, work) == {"store"}
     assert declared_categories(CsvSource(kind="csv", uri="rows.csv"), settings, work) == frozenset()
+
+
+def test_a_row_of_column_names_stops_the_reading(tmp_path: Path) -> None:
+    """Its file and line are told, also of a copy; one equal cell, or a table of one column, is no such row."""
+    settings = Settings(root=tmp_path, var=tmp_path / "var")
+    rows = {"a.csv": "n,word\n1,word\nn,x\n", "b.csv": 'n,word\n"1\n",x\nn, word\n2,y\n', "one.csv": "n\nx\nn\n"}
+    for name, text in rows.items():
+        (tmp_path / name).write_text(text)
+    with ingestion_engine(settings, tmp_path / "work") as engine:
+        for name in ("a.csv", "one.csv"):
+            found = raw_rows(engine, CsvSource(kind="csv", uri=name), settings, tmp_path / "work")
+            assert len(found.fetchall()) == 2
+        found = raw_rows(engine, CsvSource(kind="csv", uri="[ab].csv"), settings, tmp_path / "work")
+        with pytest.raises(SourceError, match=r"b.csv: repeats the line of column names"), reading("rows"):
+            found.fetchall()
+    (tmp_path / "c.csv").write_text("n,word,\n1,x,1\nn,word,\n", encoding="utf-16")
+    source = CsvSource(kind="csv", uri="c.csv", encoding="utf-16")
+    with ingestion_engine(settings, tmp_path / "work") as engine:
+        found = raw_rows(engine, source, settings, tmp_path / "work")
+        with (
+            pytest.raises(SourceError, match=r"^the rows of May, line 3: repeats the line"),
+            reading("the rows of May"),
+        ):
+            found.fetchall()
