@@ -14,6 +14,7 @@ from typing import Literal
 
 from core.errors import SchemaError
 from core.init.codes import are_labels
+from core.init.notations import REWRITE, epoch_range, epoch_unit
 from core.text import number, percent, short
 
 Kind = Literal["numeric", "categorical", "boolean", "dates", "ignored", "left out"]
@@ -22,6 +23,7 @@ Why = dict[tuple[str, ...], str]
 
 MISSING_MARKERS = frozenset(
     {"", "?", "na", "n/a", "#n/a", "null", "nan", "none", "nil", "-", "--", ".", "unknown", "missing"}
+    | {"0000-00-00", "0000-00-00 00:00:00"}
 )
 """Texts (lower case, trimmed) that mean *no value* in a column of numbers or dates."""
 
@@ -50,6 +52,11 @@ BOOLEAN_PAIRS = (
     frozenset({"y", "n"}),
     frozenset({"1", "0"}),
     frozenset({"1.0", "0.0"}),
+)
+MIN_EPOCHS = 20
+TIME_WORDS = frozenset(
+    {"at", "created", "date", "datetime", "dt", "epoch", "modified", "seen", "time", "timestamp", "ts", "unix"}
+    | {"updated", "utc", "when"}
 )
 IDENTIFIER_WORDS = frozenset({"id", "ids", "uuid", "guid", "pk", "rowid", "index", "rownum"})
 
@@ -89,6 +96,8 @@ class ColumnStatistics:
         the most frequent first.
     code
         Whole numbers that are read as text: why they are codes; otherwise empty.
+    notation
+        Dates that the ingestion does not read: how they are written, and what to do; otherwise empty.
     """
 
     name: str
@@ -114,6 +123,7 @@ class ColumnStatistics:
     example: str = ""
     strange: tuple[tuple[str, int], ...] = ()
     code: str = ""
+    notation: str = ""
 
     @property
     def n_values(self) -> int:
@@ -272,6 +282,8 @@ def target_decision(target: ColumnStatistics) -> TargetDecision:
             f"target {name} must be finite, found infinite values in {_rows(target.n_infinite)}; "
             "remove or correct these rows"
         )
+    if target.notation:
+        return _text_decision(target)
     if target.n_distinct == 2:
         return _binary_decision(target)
     if target.is_number:
@@ -352,7 +364,7 @@ def _number_decision(target: ColumnStatistics) -> TargetDecision:
 
 def _text_decision(target: ColumnStatistics) -> TargetDecision:
     name = short(target.name)
-    if target.is_date:
+    if target.is_date or target.notation:
         raise SchemaError(
             f"target {name}: expected numbers or classes, found dates; derive a number or a class from them"
         )
@@ -404,6 +416,8 @@ def _number(column: ColumnStatistics) -> Decision | None:
     if not column.is_number:
         return None
     words = name_words(column.name)
+    if column.notation:
+        return Decision("ignored", column.notation)
     if _is_row_number(column):
         return Decision("ignored", f"a row number: {column.n_distinct:,} whole numbers, each once")
     named_id = column.is_integer and bool(words) and words[-1] in IDENTIFIER_WORDS
@@ -418,12 +432,30 @@ def _number(column: ColumnStatistics) -> Decision | None:
         doubt = f"{short(column.name)} has few, sparse whole numbers, taken as codes; if they are amounts, move it to "
         why = f"codes (few, sparse whole numbers): {_levels(column)}{_missing(column)}"
         return Decision("categorical", why, f"{doubt}features.numeric")
+    return _epoch(column, words) or Decision("numeric", f"{_range(column)}{_missing(column)}")
+
+
+def _range(column: ColumnStatistics) -> str:
     what = "whole numbers" if column.is_integer else "numbers"
-    low, high = number(column.minimum or 0.0), number(column.maximum or 0.0)
-    return Decision("numeric", f"{what} from {low} to {high}{_missing(column)}")
+    return f"{what} from {number(column.minimum or 0.0)} to {number(column.maximum or 0.0)}"
+
+
+def _epoch(column: ColumnStatistics, words: list[str]) -> Decision | None:
+    """Decide on numbers in the range of times since 1970: with a name for a time they are one."""
+    low, high = column.minimum or 0.0, column.maximum or 0.0
+    unit = epoch_unit(low, high)
+    if not unit or column.n_distinct < MIN_EPOCHS:
+        return None
+    what = f"{unit} since 1970 ({epoch_range(low, high)})"
+    if TIME_WORDS.intersection(words):
+        return Decision("ignored", f"{what}; {REWRITE}")
+    doubt = f"{short(column.name)} may be {what}; if it is, rewrite it as 2026-01-31 18:30:00, or ignore it"
+    return Decision("numeric", f"{_range(column)}{_missing(column)}", doubt)
 
 
 def _text(column: ColumnStatistics) -> Decision:
+    if column.notation:
+        return Decision("ignored", column.notation)
     codes = f"codes ({column.code}): " if column.code else ""
     if column.n_distinct >= 0.95 * column.n_values and column.n_values >= 20:
         is_prose = column.mean_length > 40 or column.n_with_space > 0.5 * column.n_values
@@ -443,8 +475,8 @@ def _has_too_many_levels(column: ColumnStatistics) -> bool:
 
 def _notation_advice(column: ColumnStatistics) -> str | None:
     """Return how to rewrite dates or numbers in an unsupported notation; None if the values are neither."""
-    if column.code:
-        return None
+    if column.notation or column.code:
+        return column.notation or None
     example = short(column.example, 24)
     if re.fullmatch(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}.*", column.example):
         return f"dates, but not year first ({example}); rewrite as 2026-01-31 to learn from them"

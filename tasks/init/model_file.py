@@ -32,6 +32,7 @@ from core.text import short
 from core.train.leakage_scores import linear_leak, single_feature_score
 from tasks.init.encodings import text_encoding
 from tasks.init.counters import counters
+from tasks.init.notations import with_notations
 from tasks.init.sentinels import found_sentinels
 from tasks.init.statistics import (
     Inspection,
@@ -128,6 +129,7 @@ def init_model(
         _check_columns(list(rows.columns), {"--target": target, "--time": time, "--key": key})
         with reading(shown_source(parsed)):
             inspection = inspect_rows(connection, rows, target, time, declared_categories(parsed, settings, work))
+            inspection = with_notations(inspection)
             remarks = totals_remarks(inspection, parsed, settings, work)
             found = _findings(inspection, source, chosen, target, time, key)
             remarks = (*remarks, *([] if word is None else [_encoding_note(source, word)]))
