@@ -30,8 +30,8 @@ from core.init.sentinels import sentinel_note
 from core.init.suite import suite_content
 from core.text import short
 from core.train.leakage_scores import linear_leak, single_feature_score
-from tasks.init.encodings import text_encoding
 from tasks.init.counters import counters
+from tasks.init.encodings import text_encoding
 from tasks.init.notations import with_notations
 from tasks.init.sentinels import found_sentinels
 from tasks.init.statistics import (
@@ -132,13 +132,14 @@ def init_model(
             inspection = with_notations(inspection)
             remarks = totals_remarks(inspection, parsed, settings, work)
             found = _findings(inspection, source, chosen, target, time, key)
-            remarks = (*remarks, *([] if word is None else [_encoding_note(source, word)]))
+            if word is not None:
+                remarks = [*remarks, _encoding_note(source, word)]
             found = replace(found, doubts=(*found.doubts, *remarks))
     return _written(found, settings)
 
 
 def _encoding_note(source: Mapping[str, Any], word: str) -> str:
-    return f"look: the text is not UTF-8 and was read as {source['encoding']}, for example {short(word)}"
+    return f"the text is not UTF-8 and was read as {source['encoding']}, for example {short(word)}"
 
 
 def source_section(data: str, root: Path) -> tuple[dict[str, Any], str | None]:
