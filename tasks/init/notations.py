@@ -38,7 +38,7 @@ def _may_have_dates(inspection: Inspection, column: ColumnStatistics) -> bool:
     if form == "number":
         low, high = column.minimum or 0.0, column.maximum or 0.0
         return column.is_integer and low >= COMPACT_FROM and high <= COMPACT_TO
-    shown = (column.example, *(text for text, _ in column.levels[:3]))
+    shown = [text for text in (column.example, *(text for text, _ in column.levels[:3])) if text is not None]
     return form == "text" and any(len(text) in LENGTHS and any(map(str.isdigit, text)) for text in shown)
 
 

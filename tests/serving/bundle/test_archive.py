@@ -54,7 +54,7 @@ def test_an_archive_that_unpacks_to_more_than_it_is_costs_nothing(
     """Refused before it is unpacked: the memory stays, whether entries are compressed, repeated or on one another."""
     folder = copied(plain_bundle, tmp_path)
     bomb(folder)
-    assert (folder / PIPELINE).stat().st_size < 300_000
+    assert (folder / PIPELINE).stat().st_size < 400_000
     refuse_bomb(plain_bundle.folder / PIPELINE)  # imports are not what is measured
     tracemalloc.start()
     with pytest.raises(ValueError, match=r"it has .* bytes and"):
