@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from config.platform import PlatformState
 from config.settings import Settings
 from tasks.platform.processes import (
     BEAT_SECONDS,
@@ -28,29 +27,13 @@ from tasks.platform.processes import (
     worker_seen,
 )
 from tasks.runs.heartbeat import beat_path
-
-
-def _state(**changes: Any) -> PlatformState:
-    given = {
-        "id": "0" * 32,
-        "socket": "s",
-        "pool": "mine",
-        "runs_at_once": 2,
-        "serving_port": 3,
-        "prefect_port": 1,
-        "mlflow_port": 2,
-        "prefect_api_url": "http://127.0.0.1:1/api",
-        "mlflow_uri": "http://127.0.0.1:2",
-        "mlflow_store": "postgresql://ada:secret@db/x",
-        "database_url": "postgresql://ada:secret@db/x",
-    }
-    return PlatformState.model_validate({**given, **changes})
+from tests.platform_states import platform_state
 
 
 def test_what_others_wait_for_starts_first() -> None:
     """The servers, then the service, then what asks them; a server elsewhere is not started."""
-    assert [one.name for one in services(_state())] == ["prefect", "mlflow", "serve", "relay", "worker"]
-    elsewhere = services(_state(prefect_port=None, mlflow_port=None))
+    assert [one.name for one in services(platform_state())] == ["prefect", "mlflow", "serve", "relay", "worker"]
+    elsewhere = services(platform_state(prefect_port=None, mlflow_port=None))
     assert [one.name for one in elsewhere] == ["serve", "relay", "worker"]
     assert elsewhere[0].stop_seconds > 30, "open requests have 30 s to end"
 
@@ -58,18 +41,18 @@ def test_what_others_wait_for_starts_first() -> None:
 @pytest.mark.parametrize("name", ["prefect", "mlflow", "serve", "relay", "worker"])
 def test_no_command_line_holds_a_password(name: str) -> None:
     """Other users of the machine can read it; addresses are in the environment."""
-    assert "secret" not in " ".join(command(name, _state()))
+    assert "secret" not in " ".join(command(name, platform_state()))
 
 
 def test_every_process_is_marked_and_knows_the_project(project: Settings) -> None:
     """Settings of the shell stay, but for those that the platform decides."""
     given = {"PREFECT_API_URL": "http://elsewhere/api", "PREFECT_WORKER_QUERY_SECONDS": "9", "OWN": "1"}
-    found = environment("worker", _state(), project, given)
+    found = environment("worker", platform_state(), project, given)
     assert (found[MARK], found["PERENNIAL_ROOT"], found["OWN"]) == ("0" * 32, str(project.root), "1")
     assert found["PREFECT_API_URL"] == "http://127.0.0.1:1/api"
     assert found["PREFECT_WORKER_QUERY_SECONDS"] == "9"
     assert found["PERENNIAL_DATABASE_URL"] == "postgresql://ada:secret@db/x"
-    assert environment("relay", _state(), project, {}).get("PREFECT_WORKER_QUERY_SECONDS") is None
+    assert environment("relay", platform_state(), project, {}).get("PREFECT_WORKER_QUERY_SECONDS") is None
 
 
 @pytest.mark.parametrize(
@@ -84,12 +67,12 @@ def test_a_relay_is_healthy_while_its_beat_is_young(
     path.parent.mkdir(parents=True)
     path.touch()
     os.utime(path, (now - age, now - age))
-    assert is_healthy(Service("relay", ""), _state(), now - started_before, project) is healthy
+    assert is_healthy(Service("relay", ""), platform_state(), now - started_before, project) is healthy
 
 
 def test_a_relay_without_a_beat_is_not_healthy(project: Settings) -> None:
     """It has not gone round yet."""
-    assert not is_healthy(Service("relay", ""), _state(), 0, project)
+    assert not is_healthy(Service("relay", ""), platform_state(), 0, project)
 
 
 @contextmanager

@@ -16,12 +16,13 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from config.platform import PlatformState, last_platform, platform_file, write_platform
+from config.platform import last_platform, platform_file, write_platform
 from config.settings import PlatformSettings, Settings
 from core.errors import ConfigError
 from tasks.platform.ports import free_port, holder, is_free
 from tasks.platform.up import bring_up
 from tests.factories import add_credit_model, make_project
+from tests.platform_states import platform_state
 from tests.postgres import postgres_server
 from tests.tasks.platform.platforms import COMMAND, await_true, cleared, environment, family, marked, perennial, states
 
@@ -148,28 +149,11 @@ def test_a_port_that_is_held_is_told_with_its_holder(tmp_path: Path) -> None:
     assert is_free(free_port())
 
 
-def _state(**changes: Any) -> PlatformState:
-    given = {
-        "id": "0" * 32,
-        "socket": "/tmp/s",  # noqa: S108 - never made
-        "pool": "perennial",
-        "runs_at_once": 2,
-        "serving_port": 3,
-        "prefect_port": 1,
-        "mlflow_port": 2,
-        "prefect_api_url": "http://127.0.0.1:1/api",
-        "mlflow_uri": "http://127.0.0.1:2",
-        "mlflow_store": "postgresql://ada:secret@db/x",
-        "database_url": "postgresql://ada:secret@db/x",
-    }
-    return PlatformState.model_validate({**given, **changes})
-
-
 def test_the_state_file_is_for_its_owner(tmp_path: Path) -> None:
     """It may hold the password of the database."""
-    write_platform(tmp_path, _state())
+    write_platform(tmp_path, platform_state())
     assert stat.S_IMODE(platform_file(tmp_path).stat().st_mode) == 0o600
-    assert last_platform(tmp_path) == _state()
+    assert last_platform(tmp_path) == platform_state()
 
 
 def _pid(document: dict[str, Any], name: str) -> int:
