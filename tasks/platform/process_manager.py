@@ -74,7 +74,7 @@ class Supervisor:
         self._path = path
 
     def processes(self) -> dict[str, Process]:
-        """Return all processes by name.
+        """Return all processes by name; empty while the process manager shuts down.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class Supervisor:
         """
         return {
             item["name"]: Process(item["name"], item["statename"], int(item["pid"]), float(item["start"]))
-            for item in self._call(lambda client: client.supervisor.getAllProcessInfo())
+            for item in self._call(lambda client: client.supervisor.getAllProcessInfo()) or ()
         }
 
     def start(self, name: str) -> None:

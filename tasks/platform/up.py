@@ -142,6 +142,11 @@ def bring_down(settings: Settings, state: PlatformState) -> None:
             supervisor.shut_down()
     except StorageError:  # it was killed or hangs: its processes are ended directly
         _end_supervisor(state, signal.SIGKILL)
+    _clear_up(settings, state)
+
+
+def _clear_up(settings: Settings, state: PlatformState) -> None:
+    """Wait for the end of the process manager, and remove what is left; two commands may do so at once."""
     _await_end(state)
     sweep(state.id)
     _remove_socket(state, settings)
@@ -171,23 +176,25 @@ def run_platform(
     StorageError
         The platform did not start, or the process manager was killed.
     """
-    state = None
+    state, stop = None, bring_down
     with interruptible() as stopped:
         try:
             state = bring_up(settings, platform, serving_port)
             told(state)
             watch(settings, state, stopped, changed)
+            _logger.info("another command stops the platform")
+            stop = _clear_up
         except KeyboardInterrupt:
             _logger.info("stopping")
         finally:
             # From here on, signals raise no exception, so that stopping is not interrupted.
             stopped.set()
             if state is not None:
-                bring_down(settings, state)
+                stop(settings, state)
 
 
 def statuses(settings: Settings, state: PlatformState) -> list[Status]:
-    """Return the present status of each process.
+    """Return the present status of each process; none while the process manager shuts down.
 
     Raises
     ------
@@ -195,6 +202,8 @@ def statuses(settings: Settings, state: PlatformState) -> list[Status]:
         The process manager does not respond.
     """
     processes = Supervisor(state.socket).processes()
+    if not processes:
+        return []
 
     def status(service: Service) -> Status:
         process = processes[service.name]
@@ -452,11 +461,15 @@ def _stop_worker(supervisor: Supervisor, state: PlatformState) -> None:
     runs = flow_runs_in_work(state)
     supervisor.stop("worker")
     deadline = time.monotonic() + WORKER_SECONDS
-    while supervisor.processes()["worker"].state == "STOPPING" and time.monotonic() < deadline:
+    while _is_stopping(supervisor.processes().get("worker")) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     # Flow runs have their own sessions, and so outlive their worker.
     sweep(state.id, spare=descendants(state.pid))
     tell_crashed(runs, state)
+
+
+def _is_stopping(process: Process | None) -> bool:
+    return process is not None and process.state == "STOPPING"
 
 
 def _await_end(state: PlatformState) -> None:

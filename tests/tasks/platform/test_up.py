@@ -81,9 +81,9 @@ def test_up_from_nothing_and_down_to_nothing(settings: Settings) -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("end", ["SIGTERM", "killed manager"])
+@pytest.mark.parametrize("end", ["SIGTERM", "killed manager", "down"])
 def test_the_command_in_the_foreground_takes_everything_with_it(settings: Settings, end: str) -> None:
-    """SIGTERM ends all in order and the exit code is 0; where the process manager is killed, the command clears up."""
+    """SIGTERM or ``down`` ends all in order, with exit code 0; after a killed process manager the command clears up."""
     said = settings.var / "up.out"
     said.parent.mkdir(parents=True, exist_ok=True)
     with said.open("wb") as output:
@@ -94,14 +94,17 @@ def test_the_command_in_the_foreground_takes_everything_with_it(settings: Settin
     everything = family(settings)
     if end == "SIGTERM":
         process.terminate()
+    elif end == "down":
+        assert perennial(settings, "down").stdout == "stopped\n"
     else:
         os.kill(state.pid, signal.SIGKILL)
     code = process.wait(90)
-    assert code == (0 if end == "SIGTERM" else 2), said.read_text()
+    assert code == (2 if end == "killed manager" else 0), said.read_text()
     psutil.wait_procs(everything, timeout=10)
     assert [process for process in everything if process.is_running()] == []
     assert marked(state.id) == []
-    assert ("the process manager was killed" in said.read_text()) == (end != "SIGTERM")
+    assert ("the process manager was killed" in said.read_text()) == (end == "killed manager")
+    assert "error" not in said.read_text() or end == "killed manager"
 
 
 @pytest.mark.e2e
