@@ -9,22 +9,44 @@ from cli.output import finish, flow_run, print_json, short_path
 
 
 @click.command()
-@click.option("--data", required=True, metavar="FILE", help="CSV or Parquet: a file, folder, glob or URL.")
-@click.option("--target", required=True, metavar="COLUMN", help="Column to predict.")
+@click.option("--data", metavar="FILE", help="CSV or Parquet: a file, folder, glob or URL. Required without --suite.")
+@click.option("--target", metavar="COLUMN", help="Column to predict. Required without --suite.")
 @click.option("--time", metavar="COLUMN", help="Column that orders the rows; the newest become the holdout.")
 @click.option("--key", metavar="COLUMN", help="Column that identifies the entity of a row.")
 @click.option("--name", metavar="NAME", help="Name of the model.  [default: from the file's name]")
 @click.option("--force", is_flag=True, help="Replace the files of an existing model.")
+@click.option(
+    "--suite", metavar="MODEL", help="Infer only this model's suite again, after an edit of its model file; see below."
+)
 @json_option
+@click.pass_context
 def init(
-    data: str, target: str, time: str | None, key: str | None, name: str | None, force: bool, as_json: bool
+    context: click.Context,
+    data: str | None,
+    target: str | None,
+    time: str | None,
+    key: str | None,
+    name: str | None,
+    force: bool,
+    suite: str | None,
+    as_json: bool,
 ) -> None:
     """Infer a model file and a suite from your data.
 
+    With --suite, the suite follows the model file: expectations that were inferred are inferred again from the model's
+    source, by the kinds of its columns now. What a person wrote or changed stays.
+
     \b
-    Example:
+    Examples:
       perennial init --data loans.csv --target defaulted --time applied_on --key loan_id
+      perennial init --suite loans
     """
+    if suite is not None:
+        _refuse_beside_suite(context)
+        _infer_suite(suite, as_json)
+        return
+    if data is None or target is None:
+        raise click.UsageError(f"Missing option '{'--data' if data is None else '--target'}'.", context)
     from config.settings import load_settings
     from tasks.init.model_file import init_model
 
@@ -38,6 +60,26 @@ def init(
     for note in result.notes:
         click.echo(f"  - {note}")
     click.echo(f"\nReview the files, then run: perennial train {result.model}")
+
+
+def _refuse_beside_suite(context: click.Context) -> None:
+    given = [name for name, value in context.params.items() if value and name not in {"suite", "as_json"}]
+    if given:
+        names = ", ".join(f"--{name}" for name in given)
+        raise click.UsageError(f"--suite takes the source and the columns from the model file; remove {names}", context)
+
+
+def _infer_suite(model: str, as_json: bool) -> None:
+    from cli.lines.suite import suite_document, suite_lines
+    from config.settings import load_settings
+    from tasks.validation.infer_suite import infer_suite
+
+    result = infer_suite(model, load_settings())
+    finish(
+        {"model": model, "file": str(result.path), "n_rows": result.n_rows, **suite_document(result.update)},
+        [f"wrote {short_path(result.path)}", *suite_lines(result.update, result.n_rows)],
+        as_json,
+    )
 
 
 @click.command()

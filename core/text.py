@@ -89,7 +89,8 @@ def number(value: float) -> str:
     ('1,000,000', '0.3', '-3')
     """
     whole = math.isfinite(value) and value == math.floor(value)
-    return f"{value:,.0f}" if whole and abs(value) < 1e15 else significant(value, 6)
+    # Adding zero turns a negative zero, which means nothing to people, into zero.
+    return f"{value + 0.0:,.0f}" if whole and abs(value) < 1e15 else significant(value, 6)
 
 
 def significant(value: float, digits: int) -> str:

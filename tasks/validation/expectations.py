@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ class Expected:
         The corresponding severity of Great Expectations.
     why
         The reason given in the suite, shown on the page.
+    rule
+        The rule that inferred it; empty if there is no ``meta.inferred``.
     """
 
     place: str
@@ -52,6 +54,7 @@ class Expected:
     level: str
     severity: str = "critical"
     why: str = ""
+    rule: str = ""
 
     @property
     def column(self) -> str | None:
@@ -80,24 +83,82 @@ def read_suite(config: ModelConfig, settings: Settings) -> tuple[Expected, ...]:
         There is no such file, it is not a suite, a level is unknown, or expectations do not fit the model file: a
         column is not declared, or is of another kind.
     """
-    path = settings.root / config.validation.suite
-    content = _parsed(path, config.validation.suite)
-    if not isinstance(content, dict) or not isinstance(content.get("expectations"), list):
-        raise ConfigError(f"{path}: expected an object with a list 'expectations', in Great Expectations' format")
-    items = enumerate(content["expectations"])
-    expected = tuple(_expected(item, f"{config.validation.suite}: expectations[{index}]") for index, item in items)
-    _refuse_unfit(expected, config)
+    expected = parsed_expectations(present_suite(config, settings), config)
+    refuse_unfit(
+        expected,
+        config,
+        f"Remove these expectations, or run 'perennial init --suite {config.model}', which infers again what was "
+        "inferred and keeps what a person wrote",
+    )
     if any(one.kind == ROW_COUNT and (one.kwargs.get("min_value") or 0) >= 1 for one in expected):
         return expected
     # An empty batch passes every expectation on a column.
     return (Expected("at least one row", ROW_COUNT, {"min_value": 1}, "schema"), *expected)
 
 
-def _parsed(path: Path, shown: str) -> Any:
+def present_suite(config: ModelConfig, settings: Settings) -> dict[str, Any]:
+    """Return the content of the suite's file, with a list ``expectations``.
+
+    Raises
+    ------
+    ConfigError
+        There is no such file, or it is not a suite.
+    """
+    path = settings.root / config.validation.suite
+    content = _parsed(path, config)
+    if not isinstance(content, dict) or not isinstance(content.get("expectations"), list):
+        raise ConfigError(f"{path}: expected an object with a list 'expectations', in Great Expectations' format")
+    return content
+
+
+def parsed_expectations(content: Mapping[str, Any], config: ModelConfig) -> tuple[Expected, ...]:
+    """Return the expectations of a suite's content in its order.
+
+    Raises
+    ------
+    ConfigError
+        One is malformed; the message names its index.
+    """
+    items = enumerate(content["expectations"])
+    return tuple(_expected(item, f"{config.validation.suite}: expectations[{index}]") for index, item in items)
+
+
+def refuse_unfit(expected: Iterable[Expected], config: ModelConfig, advice: str) -> None:
+    """Refuse all expectations that do not fit the model file at once: after an edit there are often several.
+
+    Parameters
+    ----------
+    expected
+        Expectations of the model's suite.
+    config
+        The model file.
+    advice
+        What to do, for the end of the message.
+
+    Raises
+    ------
+    ConfigError
+        A column is not declared or is of another kind; the message lists the expectations with index and type.
+    """
+    problems = [
+        f"{one.place.removeprefix(f'{config.validation.suite}: ')}: {problem}"
+        for one in expected
+        if (problem := _problem(one, config))
+    ]
+    if not problems:
+        return
+    more = f"\n  and {len(problems) - MAX_SHOWN:,} more" if len(problems) > MAX_SHOWN else ""
+    shown = "\n  ".join(problems[:MAX_SHOWN])
+    raise ConfigError(
+        f"{config.validation.suite} does not fit config/models/{config.model}.yaml:\n  {shown}{more}\n{advice}"
+    )
+
+
+def _parsed(path: Path, config: ModelConfig) -> Any:
     if not path.is_file():
         raise ConfigError(
-            f"no suite {path}; validation.suite is {shown!r}, relative to the project's folder. "
-            "Correct the path, or create a suite from data with 'perennial init'"
+            f"no suite {path}; validation.suite is {config.validation.suite!r}, relative to the project's folder. "
+            f"Correct the path, or infer a suite from the source with 'perennial init --suite {config.model}'"
         )
     if path.stat().st_size > MAX_BYTES:
         raise ConfigError(
@@ -129,23 +190,8 @@ def _expected(item: Any, place: str) -> Expected:
         raise ConfigError(f"{place}: meta.level is {readable(level)!r}, expected one of {', '.join(LEVELS)}")
     if item["type"] == QUERY and "{batch}" not in str(kwargs.get("unexpected_rows_query")):
         raise ConfigError(f"{place}: the query must read from {{batch}}, the rows to validate, and nothing else")
-    return Expected(place, item["type"], kwargs, level, severity, str(meta.get("why") or ""))
-
-
-def _refuse_unfit(expected: tuple[Expected, ...], config: ModelConfig) -> None:
-    """Refuse all expectations that do not fit the model file at once: after an edit there are often several."""
-    problems = [
-        f"{one.place.removeprefix(f'{config.validation.suite}: ')}: {problem}"
-        for one in expected
-        if (problem := _problem(one, config))
-    ]
-    if problems:
-        more = f"\n  and {len(problems) - MAX_SHOWN:,} more" if len(problems) > MAX_SHOWN else ""
-        raise ConfigError(
-            f"{config.validation.suite} does not fit config/models/{config.model}.yaml:\n  "
-            + "\n  ".join(problems[:MAX_SHOWN])
-            + f"{more}\nRemove these expectations from the suite, or correct the model file"
-        )
+    rule = str(meta.get("inferred") or "").partition(" ")[0]
+    return Expected(place, item["type"], kwargs, level, severity, str(meta.get("why") or ""), rule)
 
 
 def _problem(expected: Expected, config: ModelConfig) -> str | None:
@@ -156,4 +202,6 @@ def _problem(expected: Expected, config: ModelConfig) -> str | None:
     undeclared = [column for column in expected.columns if column not in config.columns]
     if undeclared:
         return f"column {readable(undeclared[0])!r} is not declared in the model file, also not under features.ignored"
+    if expected.rule == "unique" and not config.key_is_unique:
+        return "expects each key once, but key_is_unique is false in the model file"
     return fit_problem(expected.kind, expected.kwargs, config)

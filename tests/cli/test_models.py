@@ -34,10 +34,24 @@ def test_a_model_file_is_written_once(project: Settings) -> None:
     assert not path.read_text().endswith("# mine\n")
 
 
+def test_a_suite_follows_its_model_file(project: Settings) -> None:
+    """The suite is inferred again from the model's source; the document has what was added, removed and kept."""
+    add_credit_model(project)
+    document = json.loads(_invoke("init", "--suite", "credit", "--json").stdout)
+    assert document["n_rows"] == 800
+    assert {item["kwargs"].get("column") for item in document["kept"]} >= {"age", "default"}
+    result = _invoke("init", "--suite", "credit")
+    assert (result.exit_code, "nothing has changed" in result.stdout) == (0, True), result.output
+    assert result.stdout.startswith("wrote ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("init", "--data", "a.csv"), "Missing option '--target'"),
+        (("init", "--target", "y"), "Missing option '--data'"),
+        (("init", "--suite", "credit", "--force"), "remove --force"),
+        (("init", "--suite", "nothing"), "no model file"),
         (("show", "nothing@1"), "no model 'nothing'"),
         (("train", "credit", "--set", "gate.metric=rmse"), "does not fit the task binary"),
         (("train", "credit", "--wait", "-0.1"), "--wait"),

@@ -47,7 +47,8 @@ def test_a_measured_value_has_its_digits_before_the_point(value: float, digits: 
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(1_234_567.5, "1,234,568"), (25_000.0, "25,000"), (0.125, "0.125"), (float("nan"), "nan")]
+    ("value", "shown"),
+    [(1_234_567.5, "1,234,568"), (25_000.0, "25,000"), (0.125, "0.125"), (-0.0, "0"), (float("nan"), "nan")],
 )
 def test_a_number_of_a_sentence_has_no_exponent(value: float, shown: str) -> None:
     """Sums of money and rates are read by people."""

@@ -112,8 +112,21 @@ def test_all_expectations_that_do_not_fit_are_listed_at_once(settings: Settings)
         "(features.ignored)",
         "  expectations[3] (expect_column_to_exist): column 'salary' is not declared in the model file, also not "
         "under features.ignored",
-        "Remove these expectations from the suite, or correct the model file",
+        "Remove these expectations, or run 'perennial init --suite credit', which infers again what was inferred and "
+        "keeps what a person wrote",
     ]
+
+
+def test_an_inferred_unique_key_must_be_unique_in_the_model_file(settings: Settings) -> None:
+    """Where a person writes it, each batch may well have each key once though keys repeat between batches."""
+    unique = {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "id"}}
+    repeating = credit_config(key_is_unique=False)
+    write(settings, {"expectations": [unique]})
+    assert len(read_suite(repeating, settings)) == 2
+    write(settings, {"expectations": [{**unique, "meta": {"inferred": "unique 01234567"}}]})
+    assert len(read_suite(credit_config(), settings)) == 2
+    with pytest.raises(ConfigError, match="expects each key once, but key_is_unique is false"):
+        read_suite(repeating, settings)
 
 
 def test_a_long_list_is_cut(settings: Settings) -> None:
