@@ -22,6 +22,7 @@ from pydantic import TypeAdapter
 from config.load import MAX_BYTES, load_model_config, model_path, schema_path
 from config.schema import Leakage, ModelConfig, Source
 from config.settings import PACKAGES, Settings
+from core.data.signatures import foreign_format
 from core.errors import ConfigError, PerennialError, SchemaError, SourceError, StorageError
 from core.init.columns import MAX_COLUMN_NAME, Decision, TargetDecision, column_decision, target_decision
 from core.init.model_file import Findings, holdout_share, left_out, model_content, model_text, notes
@@ -45,7 +46,7 @@ from tasks.init.statistics import (
 )
 from tasks.init.totals import totals_remarks
 from tasks.source.engine import ingestion_engine, reading
-from tasks.source.files import is_remote, without_credentials
+from tasks.source.files import SAMPLE_BYTES, is_remote, remote_failures, without_credentials
 from tasks.source.read import declared_categories, raw_rows, shown_source
 
 log = logging.getLogger("perennial.init")
@@ -202,12 +203,25 @@ def _ending_kind(name: str) -> str | None:
 
 
 def _kind(file: Path) -> str:
+    head = _head(file)
+    # File names often have a wrong suffix; the first bytes of a Parquet file are unambiguous.
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if found := foreign_format(head):
+        raise SourceError(f"--data: {file} {found}")
     if file.name.lower().endswith(OTHER_ENDINGS):
         raise SourceError(f"--data: {file} is neither CSV nor Parquet; save the table as one of them")
-    with file.open("rb") as stream:
-        is_parquet = stream.read(4) == b"PAR1"
-    # File names often have a wrong suffix; the first bytes of a Parquet file are unambiguous.
-    return "parquet" if is_parquet else _ending_kind(file.name) or "csv"
+    return _ending_kind(file.name) or "csv"
+
+
+def _head(file: Path) -> bytes:
+    """Return the first bytes of a file, of its contents if its name says that it is compressed."""
+    import fsspec
+
+    shown = f"--data: {file}"
+    # By the file system, because fsspec.open would take a star in a name for a glob.
+    with remote_failures(shown), fsspec.filesystem("file").open(str(file), "rb", compression="infer") as stream:
+        return bytes(stream.read(SAMPLE_BYTES))
 
 
 def _free_name(name: str, settings: Settings, force: bool) -> str:

@@ -23,6 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from config.schema import CsvSource, ParquetSource
 from config.settings import Settings
+from core.data.signatures import foreign_format
 from core.errors import SourceError, SourceTooLargeError
 from tasks.source.engine import COPIES, disk_failures
 
@@ -35,12 +36,6 @@ _USER = re.compile(r"(?<=://)[^/?#]*@")
 _QUERY = re.compile(r"[?#]")
 _ADDRESS = re.compile(r"\w+://\S+")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
-_FOREIGN = {
-    b"PAR1\x15": "is a Parquet file: set source.kind to parquet",
-    b"PK\x03\x04": "is a ZIP archive or an Excel workbook: save the table as CSV",
-    b"\xd0\xcf\x11\xe0": "is an Excel workbook: save the table as CSV",
-    b"\x1f\x8b": "is compressed by gzip: let its name end in .gz",
-}
 
 
 @dataclass(frozen=True)
@@ -183,6 +178,8 @@ def read_footer(file: Path | IO[bytes], shown: str) -> Footer:
             names = tuple(schema.names)
             categories = _categories(parquet.metadata.metadata or {})
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(file, Path) and (format_ := _other_format(file)):
+            raise SourceError(f"{shown} {format_}") from error
         reason = str(error).splitlines()[0]
         raise SourceError(f"{shown} is truncated or not a Parquet file ({reason}); fetch or write it again") from error
     if n_rows < 0:
@@ -211,6 +208,16 @@ def _is_number(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def _other_format(file: Path) -> str | None:
+    """Return what a file is that should be Parquet; None if it begins like Parquet, or cannot be opened."""
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(SAMPLE_BYTES)
+    except OSError:
+        return None
+    return None if head.startswith(b"PAR1") else foreign_format(head)
 
 
 @contextmanager
@@ -321,9 +328,8 @@ def _decode_into(stream: IO[bytes], target: Path, shown: str, encoding: str) -> 
 def _decoded(
     decoder: codecs.IncrementalDecoder, block: bytes, final: bool, file: SourceFile, encoding: str, line: int = 1
 ) -> str:
-    for magic, advice in _FOREIGN.items():
-        if line == 1 and block.startswith(magic):
-            raise SourceError(f"{file.shown} {advice}")
+    if line == 1 and (format_ := foreign_format(block)):
+        raise SourceError(f"{file.shown} {format_}")
     try:
         return decoder.decode(block, final)
     except UnicodeError as error:

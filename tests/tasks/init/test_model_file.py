@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import zipfile
 from pathlib import Path
@@ -232,6 +233,26 @@ def test_unreadable_files_are_refused(content: str, message: str, project: Setti
     with pytest.raises((SourceError, SchemaError), match=message):
         init_model(str(project.root / "rows.csv"), "b", project)
     assert left_behind(project) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("rows.RDS", gzip.compress(b"X\n\x00\x00\x00\x03\x00"), "is R's own format .*write.csv"),
+        ("rows.csv", b"PK\x03\x04\x14\x00\x06\x00[Content_Types].xml", "is an Excel workbook: save the table as CSV"),
+        ("rows.arff", b"@relation r\n@attribute a numeric\n@data\n1\n", "is an ARFF file"),
+        ("rows.csv", gzip.compress(b"a,b\n1,2\n"), "is compressed by gzip: let its name end in .gz"),
+        ("rows.csv.gz", b"a,b\n1,2\n", "cannot be read: Not a gzipped file"),
+        ("rows.csv.gz", gzip.compress(b'[{"a": 1}]'), "is JSON"),
+        ("rows.parquet", b"<!doctype html><html>", "is a web page"),
+        ("rows.sas7bdat", b"\0" * 12 + b"\xc2\xea\x81\x60", "is a SAS data set"),
+    ],
+)
+def test_a_file_of_another_format_is_named(name: str, content: bytes, message: str, project: Settings) -> None:
+    """By its first bytes, whatever its name says, with what to do."""
+    (project.root / name).write_bytes(content)
+    with pytest.raises(SourceError, match=f"{name} {message}"):
+        init_model(str(project.root / name), "b", project)
 
 
 def test_the_suite_passes_its_own_rows_and_stops_broken_ones(project: Settings, tmp_path: Path) -> None:

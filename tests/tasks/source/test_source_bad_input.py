@@ -70,7 +70,7 @@ def _refused(config: ModelConfig, settings: Settings, error: type[PerennialError
         (b"id,income,income,region,owner,default\n" + ROW.encode(), SchemaError, "same name .*: 'income'"),
         (ROW.encode() * 3, SourceError, "line 1: expected column names, found what looks like a row"),
         (b"PAR1\x15\x04\x15", SourceError, "is a Parquet file: set source.kind to parquet"),
-        (b"PK\x03\x04\x14\x00", SourceError, "a ZIP archive or an Excel workbook"),
+        (b"PK\x03\x04\x14\x00", SourceError, "is a ZIP archive: let its name end in .zip"),
     ],
 )
 def test_csv_that_cannot_be_read_is_refused(
@@ -79,6 +79,15 @@ def test_csv_that_cannot_be_read_is_refused(
     """Each fault of a text file has its own message, with the file and where possible the line."""
     (settings.root / "rows.csv").write_bytes(content)
     _refused(_csv(), settings, error, match)
+
+
+def test_a_parquet_source_that_is_something_else_is_named(settings: Settings) -> None:
+    """The first bytes say what it is; a damaged Parquet file stays one."""
+    path = settings.root / "rows.parquet"
+    path.write_bytes(b"<!DOCTYPE html><html></html>")
+    _refused(_parquet(), settings, SourceError, r"rows\.parquet is a web page")
+    path.write_bytes(b"PAR1\x15\x04\x15")
+    _refused(_parquet(), settings, SourceError, "is truncated or not a Parquet file")
 
 
 def test_a_declared_encoding_that_is_wrong_is_refused(settings: Settings) -> None:
