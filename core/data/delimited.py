@@ -85,7 +85,9 @@ def refuse_repeated_names(names: Sequence[str], where: str) -> None:
     if not repeated:
         return
     shown = ", ".join(repr(name) for name in repeated[:6])
-    hint = "; if the file has no line of column names, add one" if any(is_number(name) for name in repeated) else ""
+    # Names that are numbers, or many repeats, are the values of a row.
+    is_row = any(is_number(name) for name in repeated) or 3 * len(repeated) > len(names) > 3
+    hint = "; if the file has no line of column names, add one" if is_row else ""
     raise SchemaError(
         f"{where} has columns of the same name (upper and lower case count as equal): {shown}; rename them{hint}"
     )

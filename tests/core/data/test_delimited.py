@@ -48,6 +48,7 @@ def test_a_given_delimiter_is_taken() -> None:
             "line 1: expected column names, found what looks like a row",
         ),
         ("yes,no,3,3,x,y\n", SchemaError, "if the file has no line of column names, add one"),
+        ("p,x,s,n,p,x,n,k\n", SchemaError, "if the file has no line of column names, add one"),
         ("7\n8\n9\n", SourceError, "looks like a row"),
         (
             "C-1,north,34,yes\nC-2,south,51,no\nC-3,south,7,no\n",
