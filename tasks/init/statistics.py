@@ -300,7 +300,7 @@ def _measures(column: Column, clock: str | None) -> dict[str, str]:
     elif column.form == "date":
         measures |= {"n_dates": f"count({value})", "earliest": f"min({value})", "latest": f"max({value})"}
     elif column.form == "text":
-        measures["example"] = f"min({value})"
+        measures["example"] = f"coalesce(min({value}), '')"
         measures["mean_length"] = f"coalesce(avg(length({value})), 0)"
         measures["n_with_space"] = f"count(*) FILTER (contains({value}, ' '))"
     return measures

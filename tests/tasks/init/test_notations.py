@@ -72,3 +72,9 @@ def test_ordinary_texts_have_no_notation(project: Settings) -> None:
     }
     result = inferred(columns, project)
     assert result.config.features.categorical == tuple(columns)
+
+
+def test_a_column_without_values_has_no_notation(project: Settings) -> None:
+    """It is ignored as empty, beside a column of dates."""
+    result = inferred({"empty": [""] * N, "day": days().strftime("%m/%d/%Y")}, project)
+    assert result.config.features.ignored == ("empty", "day")
