@@ -21,6 +21,9 @@ SPARSE = 5
 """Minimum mean distance of sparse labels."""
 
 MIN_LABEL_SHARE = 0.01
+MIN_LABEL_ROWS = 5
+"""Minimum share and number of rows of each label; in a file of 20 rows, every amount is rare."""
+
 YEARS = range(1850, 2151)
 
 
@@ -115,7 +118,8 @@ def are_labels(levels: Sequence[tuple[str, int]]) -> bool:
     (True, False)
     """
     n_rows = sum(n for _, n in levels)
-    if len(levels) not in LABELS or min(n for _, n in levels) < MIN_LABEL_SHARE * n_rows:
+    rarest = max(MIN_LABEL_ROWS, MIN_LABEL_SHARE * n_rows)
+    if len(levels) not in LABELS or min(n for _, n in levels) < rarest:
         return False
     values = sorted(int(float(text)) for text, _ in levels)
     gaps = [after - before for before, after in pairwise(values)]

@@ -97,6 +97,7 @@ def test_few_sparse_irregular_whole_numbers_are_labels(values: list[int], found:
 def test_rare_values_are_no_labels() -> None:
     """A category's levels are seen often; outliers are not."""
     assert not are_labels([("200", 500), ("301", 400), ("977", 2)])
+    assert not are_labels([(text, 1) for text in ("5014", "12640", "9999", "31001")])
 
 
 def test_labels_are_categorical_with_a_remark() -> None:
