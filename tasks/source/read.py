@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _FLOATS = ("FLOAT", "DOUBLE")
 _FILE = "source_file"
 MAX_COMPARED_NAMES = 20
+_SMALL = ("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER")
 
 
 def shown_source(source: Source) -> str:
@@ -133,16 +134,67 @@ def _parquet_rows(
     for file, found in zip(files, names, strict=True):
         refuse_repeated_names(found, file.shown)
     refuse_other_columns(names, files)
-    paths = _path_list([file.path for file in files])
-    rows = connection.sql(
-        f"SELECT * FROM read_parquet({paths}, union_by_name = true, hive_partitioning = false)"  # noqa: S608
-    )
+    rows = _joined(connection, [file.path for file in files])
     texts = _texts_in_bytes(rows)
     cells = (
         _parquet_cell(name, "TEXT" if name in texts else str(kind), missing)
         for name, kind in zip(rows.columns, rows.types, strict=True)
     )
     return rows.project(", ".join(cells))
+
+
+def _joined(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> duckdb.DuckDBPyRelation:
+    """Return the rows of all files; a column is text where no common type of numbers can hold its values.
+
+    A file with an empty cell may have floats where another has whole numbers: the engine would take floats for both,
+    and round those of 2^53 or more.
+    """
+    union = f"read_parquet({_path_list(paths)}, union_by_name = true, hive_partitioning = false)"
+    rows = connection.sql(f"SELECT * FROM {union}")  # noqa: S608 - literals
+    numbers = {name for name, kind in zip(rows.columns, map(str, rows.types), strict=True) if _may_round(kind)}
+    if len(paths) < 2 or not numbers:
+        return rows
+    types = [_number_types(connection, path) for path in paths]
+    mixed = [
+        name
+        for name in rows.columns
+        if name in numbers and _are_mixed({found[name] for found in types if found.get(name, "NULL") != "NULL"})
+    ]
+    if not mixed:
+        return rows
+    selects = (_with_texts(path, mixed, found) for path, found in zip(paths, types, strict=True))
+    return connection.sql(" UNION ALL BY NAME ".join(selects)).project(", ".join(map(quoted, rows.columns)))
+
+
+def _may_round(kind: str) -> bool:
+    return kind in _FLOATS or kind.startswith("DECIMAL")
+
+
+def _number_types(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
+    rows = connection.sql(f"SELECT * FROM read_parquet({_path_list([path])}, hive_partitioning = false)")  # noqa: S608
+    return dict(zip(rows.columns, (str(kind).strip('"') for kind in rows.types), strict=True))
+
+
+def _are_mixed(kinds: set[str]) -> bool:
+    """Return whether a common type would round: 32-bit integers are exact as doubles, but not as floats."""
+    if len({kind for kind in kinds if kind.startswith("DECIMAL")}) > 1:
+        return True
+    wide = {kind for kind in kinds if kind not in _FLOATS and (kind not in _SMALL or "DOUBLE" not in kinds)}
+    return bool(wide) and bool(kinds.intersection(_FLOATS))
+
+
+def _with_texts(path: Path, names: Iterable[str], types: Mapping[str, str]) -> str:
+    texts = ", ".join(f"{_as_text(quoted(name), types[name])} AS {quoted(name)}" for name in names)
+    return f"SELECT * REPLACE ({texts}) FROM read_parquet({_path_list([path])}, hive_partitioning = false)"  # noqa: S608
+
+
+def _as_text(column: str, kind: str) -> str:
+    if kind not in _FLOATS:
+        return f"{column}::VARCHAR"
+    number = f"{column}::DOUBLE"
+    whole = f"{number} = trunc({number}) AND abs({number}) < 1e15"
+    text = f"CASE WHEN {whole} THEN {number}::BIGINT::VARCHAR ELSE {number}::VARCHAR END"
+    return f"CASE WHEN NOT isnan({column}) THEN {text} END"
 
 
 def _texts_in_bytes(rows: duckdb.DuckDBPyRelation) -> frozenset[str]:

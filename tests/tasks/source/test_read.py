@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,32 @@ def test_a_row_of_column_names_stops_the_reading(tmp_path: Path) -> None:
             reading("the rows of May"),
         ):
             found.fetchall()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "found"),
+    [
+        (pa.array([2**53 + 1]), pa.array([0.5, None, float("nan")]), ["9007199254740993", "0.5", None, None]),
+        (pa.array([2**24 + 1]), pa.array([3.0], pa.float32()), ["16777217", "3"]),
+        (pa.array([2**24 + 1], pa.int32()), pa.array([3.0]), [16777217.0, 3.0]),
+        (pa.array([2**53 + 1]), pa.array([2**64 - 1], pa.uint64()), [2**53 + 1, 2**64 - 1]),
+        (pa.array([2**53 + 1]), pa.nulls(1), [2**53 + 1, None]),
+        (
+            pa.array([Decimal(2**53 + 1)], pa.decimal128(38, 0)),
+            pa.array([Decimal("0.50")], pa.decimal128(20, 2)),
+            ["9007199254740993", "0.50"],
+        ),
+    ],
+)
+def test_files_with_other_types_of_numbers_are_not_rounded(
+    tmp_path: Path, one: pa.Array, other: pa.Array, found: list[Any]
+) -> None:
+    """A column is text where no type of numbers has all values; otherwise it keeps the common type."""
+    settings = Settings(root=tmp_path, var=tmp_path / "var")
+    (tmp_path / "rows").mkdir()
+    pq.write_table(pa.table({"n": one, "a": ["x"] * len(one)}), tmp_path / "rows" / "a.parquet")
+    pq.write_table(pa.table({"a": ["y"] * len(other), "n": other}), tmp_path / "rows" / "b.parquet")
+    with ingestion_engine(settings, tmp_path / "work") as engine:
+        rows = raw_rows(engine, ParquetSource(kind="parquet", uri="rows"), settings, tmp_path / "work")
+        assert rows.columns == ["n", "a"]
+        assert [row[0] for row in rows.fetchall()] == found
