@@ -105,7 +105,7 @@ def up(
 def down(as_json: bool) -> None:
     """Stop the platform on this machine.
 
-    Running flow runs are ended; Prefect restarts them when the platform is up again.
+    Running flow runs are ended. The relay restarts retrainings when the platform is up again; start other runs again.
 
     \b
     Example:

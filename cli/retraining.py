@@ -54,6 +54,10 @@ def triggers(model: str | None, limit: int, as_json: bool) -> None:
     from config.settings import load_settings
     from store.database import open_database
     from store.triggers import triggers as recorded
+    from tasks.champions.history import known_engine
 
-    found = recorded(open_database(load_settings().database_url), model, limit)
+    settings = load_settings()
+    found = recorded(open_database(settings.database_url), model, limit)
+    if model is not None and not found:
+        known_engine(model, settings)  # a misspelt name is an error
     finish([one.to_dict() for one in found], trigger_lines(found, model), as_json)

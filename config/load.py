@@ -76,7 +76,7 @@ def load_model_config(root: Path, model: str, overrides: Mapping[str, str] | Non
     try:
         config = ModelConfig.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(_describe(error, path)) from error
+        raise ConfigError(_describe(error, path, overridden=bool(overrides))) from error
     if config.model != model:
         raise ConfigError(f"{path}: 'model' is {config.model!r}, expected the name of the file, {model!r}")
     return config
@@ -141,11 +141,12 @@ def _set(content: dict[str, Any], dotted: str, value: Any) -> None:
     node[last] = value
 
 
-def _describe(error: ValidationError, path: Path) -> str:
+def _describe(error: ValidationError, path: Path, *, overridden: bool) -> str:
     problems = []
     for item in error.errors(include_url=False):
         place = ".".join(str(part) for part in item["loc"]) or "the file"
         message = "unknown key" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
         found = "" if isinstance(item["input"], dict | ModelConfig) else f" (found {item['input']!r})"
         problems.append(f"  {place}: {message}{found}")
-    return "\n".join([f"{path} is not a valid model file:", *problems])
+    what = f"{path} is not valid with the values of --set:" if overridden else f"{path} is not a valid model file:"
+    return "\n".join([what, *problems])

@@ -41,6 +41,8 @@ def _training_headline(outcome: TrainOutcome) -> str:
         return (
             f"{'undecided' if outcome.decision == 'undecided' else 'refused'} as before: {name} is not promoted{stays}"
         )
+    if outcome.status == "unchanged" and outcome.stage == "gate":
+        return f"nothing to do: {name} is champion already; this is its last verdict"
     return {
         "promoted": f"promoted {name}: it is now champion",
         "waiting": f"{name} waits for approval: {ask} (or reject)",

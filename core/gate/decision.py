@@ -333,7 +333,7 @@ def _headline(decision: Decision, checks: Sequence[Check], evidence: Evidence) -
 
 def _fault(name: CheckName, evidence: Evidence) -> str:
     gain = evidence.comparison.difference.gain if evidence.comparison else None
-    return "is not better enough" if name == "gain" and gain is not None and gain > 0 else _FAULTS[name]
+    return "is not better by enough" if name == "gain" and gain is not None and gain > 0 else _FAULTS[name]
 
 
 def _sentences(decision: Decision, checks: Sequence[Check], evidence: Evidence, config: ModelConfig) -> Iterator[str]:

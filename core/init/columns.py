@@ -168,9 +168,16 @@ class ColumnStatistics:
 
 @dataclass(frozen=True)
 class Decision:
-    """The kind of a column, the reason, and a remark if the user should check it.
+    """The decision about a column.
 
-    A column that is ``left out`` is not in the model file.
+    Parameters
+    ----------
+    kind
+        Its kind; a column that is ``left out`` is not in the model file.
+    why
+        The reason, for the comment in the model file.
+    doubt
+        Remark if the user should check it; empty otherwise.
     """
 
     kind: Kind

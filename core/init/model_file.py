@@ -328,7 +328,7 @@ def _drift(found: Findings, why: Why) -> dict[str, Any]:
     content: dict[str, Any] = {"psi": 0.1, "window_rows": 1000, "min_rows": 200, "persistence": [2, 3]}
     reasons = {
         "psi": "a column drifts if its PSI is above this and above what chance explains",
-        "window_rows": "a window is the newest batches with at least this many rows; compared with the training rows",
+        "window_rows": "a window is the newest whole batches, with a total as close to this as possible",
         "min_rows": "a window with fewer rows is not judged",
         "persistence": "drift counts if 2 of the last 3 windows show it",
         "cooldown_hours": "minimum hours between two recommended retrainings",

@@ -102,7 +102,7 @@ def _check_reviews(engine: Engine, found: Registered) -> None:
         return
     raise PromotionError(
         f"version {found.version} of {found.model!r} was {what} by {by} ({reason}), which the gate cannot override. "
-        f"To make it champion: perennial approve {found.model}@{found.version} --reason …"
+        f"To make it champion: perennial approve {found.model}@{found.version} --reason … --override"
     )
 
 
@@ -117,7 +117,8 @@ def _verdict_on_champion(engine: Engine, found: Registered, settings: Settings) 
     data_version = data_version_of(found.model, found.version, settings)
     verdict = GateVerdict.from_dict(json.loads(recorded.document))
     alias, champion = alias_and_champion(found.model, found.version, settings)
-    return replace(judged(_registered(found, data_version), verdict, None), alias=alias, champion=champion)
+    outcome = judged(_registered(found, data_version), verdict, None)
+    return replace(outcome, status="unchanged", alias=alias, champion=champion)
 
 
 def _registered(found: Registered, data_version: str) -> TrainOutcome:

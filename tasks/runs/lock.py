@@ -41,7 +41,8 @@ def hold_model(model: str, settings: Settings, wait_seconds: float = 0.0) -> Ite
         lock.acquire(timeout=wait_seconds)
     except Timeout as error:
         raise RunInProgressError(
-            f"another run holds the model {model!r}: {_holder(path)}. Wait for it or end that process, then run again"
+            f"another run holds the model {model!r}: {_holder(path)}. Wait for it (--wait SECONDS) or end that "
+            "process, then run again"
         ) from error
     except OSError as error:
         raise StorageError(f"the lock {path} cannot be acquired: {error.strerror or error}") from error

@@ -186,4 +186,4 @@ def _mlflow_page(registered: Registered, settings: Settings) -> str:
     page = f"#/models/{registered.model}/versions/{registered.version}"
     if settings.mlflow_uri.startswith("http"):
         return f"{address(settings).rstrip('/')}/{page}"
-    return f"http://127.0.0.1:5000/{page} (first run: perennial ui)"
+    return f"http://127.0.0.1:5000/{page} (start it with: perennial ui)"

@@ -35,7 +35,6 @@ def asked(project: Settings) -> Settings:
         ((), ["2", "1", "0"]),
         (("credit",), ["2", "0"]),
         (("credit", "--limit", "1"), ["2"]),
-        (("nothing",), []),
     ],
 )
 def test_triggers_are_listed_newest_first(asked: Settings, arguments: tuple[str, ...], ids: list[str]) -> None:
@@ -45,8 +44,14 @@ def test_triggers_are_listed_newest_first(asked: Settings, arguments: tuple[str,
     assert [one["id"].rpartition(":")[2] for one in found] == ids
     lines = _invoke("triggers", *arguments).stdout.splitlines()
     assert len(lines) == len(ids) + 1
-    if not ids:
-        assert lines[0].startswith("no retraining of nothing was requested yet")
+
+
+def test_a_model_without_triggers_is_told_from_a_misspelt_one(project: Settings) -> None:
+    """Nothing to list is no error; an unknown name is one, and the models are listed."""
+    add_credit_model(project)
+    assert _invoke("triggers", "credit").stdout.startswith("no retraining of credit was requested yet")
+    unknown = _invoke("triggers", "nothing")
+    assert (unknown.exit_code, "models here: credit" in unknown.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

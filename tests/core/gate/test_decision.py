@@ -84,7 +84,7 @@ def test_the_first_version_has_to_be_good_enough() -> None:
         ({"estimate": Estimate(math.nan, None, None)}, "floor", "misses the floor"),
         ({"comparison": compared(difference=WORSE)}, "gain", "is not better"),
         ({"comparison": compared(difference=replace(BETTER, gain=0.0))}, "gain", "is not better"),
-        ({"comparison": compared(difference=replace(BETTER, low=-0.001))}, "gain", "is not better enough"),
+        ({"comparison": compared(difference=replace(BETTER, low=-0.001))}, "gain", "is not better by enough"),
         ({"comparison": compared(slices=(replace(NORTH, worse=True),))}, "slices", "is worse on a slice"),
         (
             {"comparison": compared(calibration=CalibrationChange(0.02, 0.08, 0.06, 0.04, 0.08))},

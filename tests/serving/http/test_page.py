@@ -187,7 +187,7 @@ def test_a_page_tells_all_there_is() -> None:
         "income 0.410",
         "roc_auc, realised 0.731 0.792",
         "prediction log: ✓ can be written (commit)",
-        "first run: perennial ui",
+        "start it with: perennial ui",
     ):
         assert told in text
     assert 'href="v1/models/credit/card"' in page

@@ -59,7 +59,7 @@ def test_a_version_that_was_not_judged_is_judged_and_promoted(weak_champion: Set
     assert client.get_registered_model("credit").aliases == {"champion": 2, "previous": 1}
     assert client.get_model_version("credit", "2").tags["perennial.gate"] == "passed"
     repeat = judge_version("credit@champion", weak_champion)
-    assert (repeat.status, repeat.reasons, repeat.alias) == ("promoted", outcome.reasons, "champion")
+    assert (repeat.status, repeat.reasons, repeat.alias) == ("unchanged", outcome.reasons, "champion")
     assert versions(weak_champion) == [1, 2]
 
 
