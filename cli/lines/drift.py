@@ -192,7 +192,7 @@ def _column_remark(column: ColumnDrift) -> str:
 
 
 def _performance_table(found: Sequence[Performance], width: int) -> list[str]:
-    verdicts = {True: "harmed", False: "not harmed", None: "no answer"}
+    verdicts = {True: "exceeded", False: "within it", None: "undecided"}
     parts = [
         _Part("", [f"{metric_label(one.metric)}, {one.kind}" for one in found]),
         _Part("rows", [f"{one.n_rows:,}" for one in found], goes=3),
@@ -237,7 +237,7 @@ def _window_table(windows: Sequence[DriftVerdict], width: int) -> list[str]:
         _Part("status", [f"{one.status}, retrain" if one.retrain else one.status for one in windows]),
         _Part("drifted", _percents([_drifted_share(one) for one in windows], "drifted")),
         _Part(metric_label(*metrics) if len(metrics) == 1 else "performance", [_value(one, metrics) for one in found]),
-        _Part("", [_known_by(one) for one in found], goes=4),
+        _Part("", [_known_by(one, window) for one, window in zip(found, windows, strict=True)], goes=4),
     ]
     legend = ["drifted: share of the champion's importance"] if any(map(_is_judged, windows)) else []
     return [*_fitted(parts, width), *legend]
@@ -261,8 +261,12 @@ def _value(found: Performance | None, metrics: set[str]) -> str:
     return number(found.value) if len(metrics) == 1 else f"{metric_label(found.metric)} {number(found.value)}"
 
 
-def _known_by(found: Performance | None) -> str:
-    return "" if found is None else f"{found.kind}, harmed" if found.harmed else found.kind
+def _known_by(found: Performance | None, verdict: DriftVerdict) -> str:
+    if found is None:
+        return ""
+    if found.harmed:
+        return f"{found.kind}, harmed"
+    return f"{found.kind}, biased" if verdict.bias is not None and verdict.bias.harmed else found.kind
 
 
 @dataclass(frozen=True)

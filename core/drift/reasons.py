@@ -121,7 +121,7 @@ def _performance(verdict: DriftVerdict) -> Iterator[str]:
     if not verdict.performance:
         yield "the champion's performance on this window was not measured"
     if verdict.bias is not None and verdict.bias.harmed:
-        yield f"the probabilities are biased: {verdict.bias.reason}"
+        yield f"performance is harmed, because the probabilities are biased: {verdict.bias.reason}"
     for place, performance in enumerate(verdict.performance):
         harmed = performance.harmed and not place
         yield f"performance is harmed: {performance.reason}" if harmed else performance.reason
@@ -173,6 +173,8 @@ def _retraining(verdict: DriftVerdict, drift: Drift, cooling: EarlierWindow | No
 
 
 def _why(verdict: DriftVerdict, drift: Drift) -> str:
+    if verdict.harmed and not any(one.harmed for one in verdict.performance[:1]):
+        return "the drift persists and biases the probabilities"
     if verdict.harmed:
         return "the drift persists and harms performance"
     if drift.retrain_on == "drift":

@@ -181,12 +181,12 @@ def test_performance_is_a_table() -> None:
     """What labels say and what is estimated stand below each other, with what came of it."""
     estimated = performance(kind="estimated", loss=-0.01, loss_low=None, loss_high=None, harmed=None, n_rows=2_012)
     lines = monitor_lines(verdict(known=(estimated, performance())), {}, width=0)
-    realised = words("ROC AUC, realised 1,812 0.8123 0.7712 +0.0411 +0.0191 to +0.0631 0.0162 harmed")
+    realised = words("ROC AUC, realised 1,812 0.8123 0.7712 +0.0411 +0.0191 to +0.0631 0.0162 exceeded")
     assert words(at(lines, "ROC AUC, realised")) == realised
-    assert at(lines, "ROC AUC, estimated").endswith("no answer")
+    assert at(lines, "ROC AUC, estimated").endswith("undecided")
     assert "-0.0100  –  " in at(lines, "ROC AUC, estimated")
     calm = monitor_lines(verdict(known=(performance(harmed=False),)), {}, width=0)
-    assert at(calm, "ROC AUC, realised").endswith("not harmed")
+    assert at(calm, "ROC AUC, realised").endswith("within it")
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])
