@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from core.init.sentinels import MAX_SENTINELS, MIN_ROWS, Sentinel, sentinel_remarks, sentinels
 from tasks.init.statistics import RAW_TABLE, InspectedTable, Inspection
 
+PER_QUERY = 40
+
 
 @dataclass
 class _Side:
@@ -81,9 +83,12 @@ def _fill(table: InspectedTable, sides: Iterable[_Side]) -> None:
     for _ in range(MAX_SENTINELS):
         if not waiting:
             return
-        cells = iter(table.rows(", ".join(side.sql for side in waiting))[0])
-        for side in waiting:
-            side.add(int(next(cells)), next(cells))
+        # In several queries: planning one query of thousands of aggregates takes minutes.
+        for start in range(0, len(waiting), PER_QUERY):
+            some = waiting[start : start + PER_QUERY]
+            cells = iter(table.rows(", ".join(side.sql for side in some))[0])
+            for side in some:
+                side.add(int(next(cells)), next(cells))
         waiting = [side for side in waiting if side.is_open and not side.values[-1][1]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from config.schema import CsvSource, Source
 from config.settings import Settings
 from core.errors import SourceError
 from core.init.totals import LastRow, totals_doubt, totals_reason
-from tasks.init.statistics import RAW_TABLE, Inspection
+from tasks.init.statistics import RAW_TABLE, Column, Inspection
 from tasks.source.engine import COPIES
 from tasks.source.files import local_paths
 from tasks.source.read import shown_source
@@ -17,6 +18,7 @@ from tasks.source.read import shown_source
 LOOKED_AT = 20
 MIN_ROWS = 5
 MIN_NONZERO = 3
+PER_QUERY = 90
 TOLERANCE = 1e-6
 
 
@@ -83,24 +85,26 @@ def _sums(inspection: Inspection, place: int) -> list[str]:
     Columns that are mostly zero are not asked: their last value may be the sum by chance.
     """
     numbers = [column for column in inspection.table.columns if column.form == "number"]
-    if not numbers:
-        return []
-    parts = (
-        f"max({value}) FILTER (rowid = {place}), sum({value}) FILTER ({above}), count({value}) FILTER ({above}), "
-        f"count(*) FILTER ({above} AND {value} <> 0)"
-        for value, above in ((column.alias, f"rowid < {place}") for column in numbers)
-    )
-    cells = iter(inspection.table.rows(", ".join(parts))[0])
     varying = _varying(inspection)
-    found = []
-    for column in numbers:
-        last, total, n_values, n_nonzero = (next(cells) for _ in range(4))
-        if last is None or not n_values or n_nonzero < max(MIN_NONZERO, 0.1 * n_values):
-            continue
-        is_mean = column.name in varying and _is_close(last, total / n_values)
-        if _is_close(last, total) or is_mean:
-            found.append(column.name)
+    found: list[str] = []
+    # In several queries: planning one query of thousands of aggregates takes minutes.
+    for start in range(0, len(numbers), PER_QUERY):
+        some = numbers[start : start + PER_QUERY]
+        last_cells = inspection.table.rows(", ".join(column.alias for column in some), f"WHERE rowid = {place}")[0]
+        sums = inspection.table.rows(", ".join(f"sum({column.alias}), count({column.alias})" for column in some))[0]
+        for column, last, total, n_values in zip(some, last_cells, sums[::2], sums[1::2], strict=True):
+            if last is None or n_values < MIN_ROWS or not math.isfinite(total):
+                continue
+            above = total - last
+            is_mean = column.name in varying and _is_close(last, above / (n_values - 1))
+            if (_is_close(last, above) or is_mean) and _is_often_nonzero(inspection, column, n_values):
+                found.append(column.name)
     return found
+
+
+def _is_often_nonzero(inspection: Inspection, column: Column, n_values: int) -> bool:
+    n_nonzero = inspection.table.rows(f"count(*) FILTER ({column.alias} <> 0)")[0][0] - 1
+    return bool(n_nonzero >= max(MIN_NONZERO, 0.1 * n_values))
 
 
 def _varying(inspection: Inspection) -> set[str]:

@@ -198,3 +198,17 @@ def test_labels_have_a_remark(project: Settings) -> None:
     assert [note for note in result.notes if "sparse" in note] == [
         "look: 'status' has few, sparse whole numbers, taken as codes; if they are amounts, move it to features.numeric"
     ]
+
+
+def test_a_wide_table_is_counted_in_several_queries() -> None:
+    """Each of many columns has its own counts; columns of plain numbers have none."""
+    with duckdb.connect() as connection:
+        cells = ", ".join(
+            f"'{place % 2 * '0'}{place}' AS c{place}, '0.1234567890123456' AS d{place}" for place in range(120)
+        )
+        connection.execute(f"CREATE TABLE t AS SELECT {cells}")
+        names = [(f"{letter}{place}", "VARCHAR") for place in range(120) for letter in "cd"]
+        found = dict(zip(names, code_counts(connection, "t", names), strict=True))
+    padded = {name for (name, _), counts in found.items() if counts is not None and counts.n_padded == 1}
+    assert padded == {f"c{place}" for place in range(120) if place % 2}
+    assert sum(counts is None for counts in found.values()) == 180
