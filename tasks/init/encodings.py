@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+HEAD_BYTES = 1 << 12
 SAMPLE_BYTES = 1 << 16
 """Bytes of lines with other characters than ASCII that are looked at."""
 
@@ -29,7 +30,7 @@ _WORD = re.compile(r"[^\W\d_]*[^\x00-\x7f\W\d_][^\W\d_]*|[^\s,;\"]*[^\x00-\x7f][
 def text_encoding(path: Path) -> tuple[str, str | None]:
     """Return the encoding of a text file, and a word by which a person can check it.
 
-    UTF-8 and UTF-16 with a mark are certain. Other scripts than Latin are told by a detector. In the Latin alphabet,
+    UTF-8 and UTF-16 are certain. Other scripts than Latin are told by a detector. In the Latin alphabet,
     text is taken for cp1252, which contains latin-1, unless that would put symbols inside words, as it does with the
     letters of cp1250.
 
@@ -46,8 +47,8 @@ def text_encoding(path: Path) -> tuple[str, str | None]:
     import fsspec
 
     with fsspec.open(str(path), "rb", compression="infer") as stream:
-        head = stream.read(2)
-        if head in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+        head = stream.read(HEAD_BYTES)
+        if head[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} or _has_wide_letters(head):
             return "utf-16", None
         if _is_utf8(iter(lambda: stream.read(1 << 20), b""), head):
             return "utf-8", None
@@ -56,6 +57,11 @@ def text_encoding(path: Path) -> tuple[str, str | None]:
     encoding = _guessed(sample)
     word = _WORD.search(sample.decode(encoding, errors="replace"))
     return encoding, word.group() if word else None
+
+
+def _has_wide_letters(head: bytes) -> bool:
+    """Return whether most letters are followed by a zero byte, as in UTF-16 without a mark."""
+    return head[1::2].count(0) > len(head) // 4 and not head[::2].count(0)
 
 
 def _is_utf8(blocks: Iterator[bytes], head: bytes) -> bool:

@@ -37,12 +37,14 @@ def test_the_text_is_read_as_it_was_written(text: str, encoding: str, word: str,
     assert shown == word
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "ascii"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "ascii"])
 def test_what_is_certain_has_no_word_to_check(encoding: str, tmp_path: Path) -> None:
-    """UTF-8 and marked UTF-16 are told by their bytes."""
+    """UTF-8 and UTF-16 are told by their bytes, and reading gives the text back."""
     path = tmp_path / "rows.csv"
     path.write_bytes("a;b\nZurich;1\n".encode(encoding))
-    assert text_encoding(path) == ("utf-16" if encoding == "utf-16" else "utf-8", None)
+    found, word = text_encoding(path)
+    assert (found, word) == ("utf-16" if encoding.startswith("utf-16") else "utf-8", None)
+    assert path.read_bytes().decode(found).lstrip("\ufeff") == "a;b\nZurich;1\n"
 
 
 def test_a_compressed_file_is_read(tmp_path: Path) -> None:
