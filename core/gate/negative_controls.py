@@ -79,12 +79,22 @@ class SelfTest:
 def trial_reference(comparison: Comparison | None, config: ModelConfig) -> Reference:
     """Return the model that the negative controls are compared with.
 
-    It is the champion, while the champion reaches the gate's floor on the rows of the comparison. After strong drift it
-    may not, and a model that learnt nothing may then truly be better; the challenger is the reference in that case.
+    It is the champion, while the champion reaches the gate's floor on the rows of the comparison and is not worse than
+    the challenger. After drift it may be, and then a control may truly be better than the champion: where the relation
+    of a feature to the target has turned, the champion gains by losing that feature. The challenger has learnt from
+    such rows, so it is the reference in that case.
+
+    Parameters
+    ----------
+    comparison
+        Comparison of the challenger with the champion; None where it was not made.
+    config
+        The model file: section ``gate``.
     """
-    value = comparison.difference.champion if comparison else None
-    reaches = value is not None and METRICS[config.gate.metric].reaches(value, config.gate.floor)
-    return "champion" if reaches else "challenger"
+    found = comparison.difference if comparison else None
+    if found is None or found.champion is None or (found.gain or 0.0) > 0:
+        return "challenger"
+    return "champion" if METRICS[config.gate.metric].reaches(found.champion, config.gate.floor) else "challenger"
 
 
 def degraded(frame: pd.DataFrame, contract: FeatureContract, seed: int, leading: str | None = None) -> pd.DataFrame:

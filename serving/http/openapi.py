@@ -155,7 +155,7 @@ def _row(model: ServedModel) -> dict[str, Any]:
         properties[name] = {
             "type": ["string", "null"],
             "maxLength": 40,
-            "pattern": _DATE,
+            "pattern": _DATE if contract.missing is None else f"^$|{_DATE}",
             "description": "A date or a time, ISO 8601; an offset from UTC is applied",
         }
     for name in contract.categorical:

@@ -201,6 +201,17 @@ def test_a_champion_below_the_floor_is_no_measure(floor: float, reference: str) 
     assert trial_reference(None, config) == "challenger"
 
 
+def test_the_better_of_the_two_is_the_measure() -> None:
+    """After drift the champion may gain by losing a feature; a control that truly beats it is no fault of the gate."""
+    y, better = binary_sample(300, 1)
+    worse = np.column_stack([0.5 + 0.2 * (better[:, 0] - 0.5), 0.5 + 0.2 * (better[:, 1] - 0.5)])
+    worse[::3] = worse[::3, ::-1]
+    config = task_config("binary", gate={"floor": 0.5, "resamples": 200})
+    frame = pd.DataFrame(index=range(300))
+    assert trial_reference(compare(y, worse, better, frame, config), config) == "challenger"
+    assert trial_reference(compare(y, better, worse, frame, config), config) == "champion"
+
+
 def test_the_reference_is_named() -> None:
     """Sentences say whom the models were held against."""
     y, output = binary_sample(300, 1)
