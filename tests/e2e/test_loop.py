@@ -21,4 +21,6 @@ def test_drifted_rows_lead_to_a_better_version_that_answers(
     moments = run_loop(Stage(make_project(tmp_path), postgres.address))
     with capsys.disabled():
         print("\n" + "\n".join(timeline_lines(moments)))  # noqa: T201 - the timeline is what one wants to see
-    assert [moment.at for moment in moments] == sorted(moment.at for moment in moments)
+    # Prefect may act on the event before its receipt is recorded here.
+    in_order = [moment.at for moment in moments if moment.step != "Prefect has the event"]
+    assert in_order == sorted(in_order)
