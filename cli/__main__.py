@@ -18,7 +18,7 @@ class _Exit:
     """
 
     def __init__(self) -> None:
-        self.code = 1  # of an error that nobody caught
+        self.code = 1  # of an error that is not caught
         # Exit functions run in the opposite order of their registration: this one, registered first, runs last.
         atexit.register(self._leave)
 

@@ -50,6 +50,12 @@ def text_or_null(expression: str, missing: Iterable[str]) -> str:
     return f"CASE WHEN {_is_among(cell, f'[{texts}]')} THEN NULL ELSE {cell} END"
 
 
+def float_text(number: str) -> str:
+    """Build an expression: the text of a float, without a fraction if it is whole and exact as a double."""
+    whole = f"{number} = trunc({number}) AND abs({number}) < 1e15"
+    return f"CASE WHEN {whole} THEN {number}::BIGINT::VARCHAR ELSE {number}::VARCHAR END"
+
+
 def _trimmed(expression: str) -> str:
     # Without a set of characters, trim leaves tabs and line ends; with one it is many times slower.
     thorough = f"trim({expression}, {literal(_SPACES)})"
@@ -149,8 +155,7 @@ class Cast:
 
     def _text(self, name: str) -> str:
         if self.found in ("FLOAT", "DOUBLE"):
-            whole = f"{name} = trunc({name}) AND abs({name}) < 1e15"
-            return f"CASE WHEN {whole} THEN {name}::BIGINT::VARCHAR ELSE {name}::VARCHAR END"
+            return float_text(name)
         if self.found.startswith("DECIMAL"):
             return f"regexp_replace({name}::VARCHAR, '\\.0+$', '')"
         return self._canonical(name) if self.found == "VARCHAR" else f"{name}::VARCHAR"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -167,6 +168,17 @@ class GateVerdict:
         """Return the fields as values that JSON can hold, for :meth:`from_dict`; NaN and infinities as None."""
         content: dict[str, Any] = jsonable(asdict(self))
         return content
+
+    @classmethod
+    def from_json(cls, document: str) -> GateVerdict:
+        """Verdict from the JSON text of :meth:`to_dict`, as the operational database records it.
+
+        Raises
+        ------
+        ValueError
+            The text is no verdict.
+        """
+        return cls.from_dict(json.loads(document))
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> GateVerdict:

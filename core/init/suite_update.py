@@ -40,7 +40,7 @@ SAME_SPAN, SAME_VALUE = 0.02, 1e-5
 has six digits."""
 
 Origin = Literal["inferred", "changed", "written"]
-"""Whether nobody has touched an expectation, a person has changed it, or a person wrote it."""
+"""Whether an expectation is as it was inferred, was changed by a person, or was written by a person."""
 
 
 @dataclass(frozen=True)

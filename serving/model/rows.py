@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from core.data.cells import category, missing_texts, moment
+from core.data.cells import category, missing_texts, moment, text_cell
 from core.feature_contract import DATE_PARTS, MISSING, FeatureContract
 from serving.problems import FieldError, Problem
 
@@ -168,7 +168,7 @@ class RowReader:
         ]
 
     def _moment(self, text: str | None, row: int, place: int) -> datetime | None:
-        if text is None or text.strip() in self._missing:
+        if text is None or text_cell(text, self._missing) is None:
             return None
         found = moment(text)
         if found is None:

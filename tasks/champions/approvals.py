@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -185,7 +184,7 @@ def _objection(engine: Engine, present: Champion | None, model: str, version: in
     if recorded.champion_sequence != (present.sequence if present else 0):
         then, now = _champion_text(recorded.champion), _champion_text(present.version if present else None)
         return f"version {version} was judged against {then}; the champion is now {now}"
-    verdict = GateVerdict.from_dict(json.loads(recorded.document))
+    verdict = GateVerdict.from_json(recorded.document)
     if verdict.decision == "keep":
         return verdict.reasons[0]
     if verdict.serving is None or not verdict.serving.passed:

@@ -63,7 +63,7 @@ def judge(run: TrainingRun, version: int, settings: Settings) -> GateVerdict:
         made = judgement(run, version, baseline, settings)
         while recorded is None or recorded.rules != rules:  # another machine may use a number for its own rules
             recorded = record_verdict(engine, _record(made, rules, recorded.number + 1 if recorded else 1))
-    verdict = GateVerdict.from_dict(json.loads(recorded.document))
+    verdict = GateVerdict.from_json(recorded.document)
     publish_verdict(verdict, rules, run.config.gate, run.folder, settings)
     _logger.info("gate: %s", verdict.reasons[0])
     return verdict
@@ -181,7 +181,7 @@ def refusal_on_record(model: str, version: int, settings: Settings) -> GateVerdi
         return None
     if any(entry.version == version for entry in champion_history(engine, model)):
         return None
-    return GateVerdict.from_dict(json.loads(recorded.document))
+    return GateVerdict.from_json(recorded.document)
 
 
 def alias_and_champion(model: str, version: int, settings: Settings) -> tuple[str | None, int | None]:

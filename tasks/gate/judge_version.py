@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -115,7 +114,7 @@ def _verdict_on_champion(engine: Engine, found: Registered, settings: Settings) 
         )
     check_bundle(recorded, found.manifest)
     data_version = data_version_of(found.model, found.version, settings)
-    verdict = GateVerdict.from_dict(json.loads(recorded.document))
+    verdict = GateVerdict.from_json(recorded.document)
     alias, champion = alias_and_champion(found.model, found.version, settings)
     outcome = judged(_registered(found, data_version), verdict, None)
     return replace(outcome, status="unchanged", alias=alias, champion=champion)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.init.codes import EXACT_UP_TO, CodeCounts
+from tasks.init.aggregates import aggregates
 
 if TYPE_CHECKING:
     import duckdb
 
-PER_QUERY = 90
 _WIDE = re.compile(r"U?BIGINT|U?HUGEINT|DECIMAL")
 _WHOLE = r"'[+-]?\d+(\.0+)?'"
 _PADDED = r"'[+-]?0\d+(\.0+)?'"
@@ -31,9 +31,9 @@ def code_counts(
         Name and DuckDB type of each column.
     """
     wide = [place for place, (_, kind) in enumerate(columns) if kind == "VARCHAR" or _WIDE.match(kind)]
-    suspects = _values(connection, table, [f"count(*) FILTER ({_suspect(*columns[place])})" for place in wide])
+    suspects = aggregates(connection, table, [f"count(*) FILTER ({_suspect(*columns[place])})" for place in wide])
     wanted = [place for place, n_rows in zip(wide, suspects, strict=True) if n_rows]
-    values = iter(_values(connection, table, [sql for place in wanted for sql in _measures(*columns[place])]))
+    values = iter(aggregates(connection, table, [sql for place in wanted for sql in _measures(*columns[place])]))
     found: list[CodeCounts | None] = [None] * len(columns)
     for place in wanted:
         n_values, n_whole, n_padded, padded, shortest, longest, n_beyond, low, high = (next(values) for _ in range(9))
@@ -41,15 +41,6 @@ def code_counts(
         found[place] = CodeCounts(
             n_values, n_whole, n_padded, padded or "", same_width, n_beyond, (low or "", high or "")
         )
-    return found
-
-
-def _values(connection: duckdb.DuckDBPyConnection, table: str, cells: Sequence[str]) -> list[Any]:
-    """Return aggregates of a table, some of them per query: planning one query of thousands takes minutes."""
-    found: list[Any] = []
-    for start in range(0, len(cells), PER_QUERY):
-        some = ", ".join(cells[start : start + PER_QUERY])
-        found += connection.execute(f"SELECT {some} FROM {table}").fetchall()[0]  # noqa: S608 - names of our own
     return found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from core.init.columns import Decision
 from core.init.counters import Steps, row_counter, time_counter
+from tasks.init.aggregates import aggregates
 from tasks.init.statistics import TABLE, Column, InspectedTable, Inspection
 
 MIN_CORRELATION = 0.5
@@ -54,7 +55,7 @@ def _ordered(table: InspectedTable, names: Sequence[str], time: str | None) -> d
         return {}
     clock = ROW if time is None else f"epoch({table.one(time).alias})"
     values = [_number(table.one(name)) for name in names]
-    correlations = table.rows(", ".join(f"corr({value}, {clock})" for value in values))[0]
+    correlations = aggregates(table.connection, TABLE, [f"corr({value}, {clock})" for value in values])
     close = [
         name
         for name, found in zip(names, correlations, strict=True)
@@ -75,10 +76,13 @@ def _steps(table: InspectedTable, column: Column, clock: str) -> Steps:
         f"WHERE {value} IS NOT NULL AND {clock} IS NOT NULL GROUP BY 1"
     )
     if clock == ROW:
-        moments = f"SELECT {ROW} AS moment, {value} AS low, {value} AS high FROM {TABLE} WHERE {value} IS NOT NULL"  # noqa: S608
+        moments = (
+            f"SELECT {ROW} AS moment, {value} AS low, {value} AS high FROM {TABLE} "  # noqa: S608 - own names
+            f"WHERE {value} IS NOT NULL"
+        )
     before = "lag(low) OVER (ORDER BY moment) AS last_low, lag(high) OVER (ORDER BY moment) AS last_high"
     sql = (
-        "SELECT count(last_low), count(*) FILTER (high > last_low), count(*) FILTER (low < last_high) "  # noqa: S608
+        "SELECT count(last_low), count(*) FILTER (high > last_low), count(*) FILTER (low < last_high) "  # noqa: S608 - own names
         f"FROM (SELECT low, high, {before} FROM ({moments}))"
     )
     return Steps(*map(int, table.connection.execute(sql).fetchall()[0]))

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from core.init.sentinels import MAX_SENTINELS, MIN_ROWS, Sentinel, sentinel_remarks, sentinels
-from tasks.init.statistics import RAW_TABLE, InspectedTable, Inspection
-
-PER_QUERY = 40
+from tasks.init.aggregates import aggregates
+from tasks.init.statistics import RAW_TABLE, TABLE, InspectedTable, Inspection
 
 
 @dataclass
@@ -26,12 +25,15 @@ class _Side:
         return len(self.values) <= MAX_SENTINELS and all(n >= MIN_ROWS for _, n in self.values[:-1])
 
     @property
-    def sql(self) -> str:
-        """Count of the last value, and the next one."""
+    def cells(self) -> tuple[str, str]:
+        """Expressions of the count of the last value, and of the next value."""
         last = repr(self.values[-1][0])
         pick, beyond = ("min", ">") if self.is_low else ("max", "<")
         equal, next_value = f"{self.alias} = {last}::DOUBLE", f"{self.alias} {beyond} {last}::DOUBLE"
-        return f"count(*) FILTER ({equal}), {pick}({self.alias}) FILTER ({next_value} AND isfinite({self.alias}))"
+        return (
+            f"count(*) FILTER ({equal})",
+            f"{pick}({self.alias}) FILTER ({next_value} AND isfinite({self.alias}))",
+        )
 
     def add(self, n_rows: int, following: float | None) -> None:
         """Note the count of the last value, and the next value if there is one."""
@@ -83,12 +85,9 @@ def _fill(table: InspectedTable, sides: Iterable[_Side]) -> None:
     for _ in range(MAX_SENTINELS):
         if not waiting:
             return
-        # In several queries: planning one query of thousands of aggregates takes minutes.
-        for start in range(0, len(waiting), PER_QUERY):
-            some = waiting[start : start + PER_QUERY]
-            cells = iter(table.rows(", ".join(side.sql for side in some))[0])
-            for side in some:
-                side.add(int(next(cells)), next(cells))
+        found = aggregates(table.connection, TABLE, [cell for side in waiting for cell in side.cells])
+        for side, n_rows, following in zip(waiting, found[::2], found[1::2], strict=True):
+            side.add(int(n_rows), following)
         waiting = [side for side in waiting if side.is_open and not side.values[-1][1]]
 
 
@@ -96,7 +95,8 @@ def _as_written(table: InspectedTable, name: str, value: float) -> str:
     """Return the most frequent text of a number in the source."""
     column = table.one(name)
     sql = (
-        f"SELECT {column.alias}::VARCHAR FROM {RAW_TABLE} WHERE {column.read_as('DOUBLE')} = {value!r}::DOUBLE "  # noqa: S608
+        f"SELECT {column.alias}::VARCHAR FROM {RAW_TABLE} "  # noqa: S608 - names of our own
+        f"WHERE {column.read_as('DOUBLE')} = {value!r}::DOUBLE "
         "GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
     )
     return str(table.connection.execute(sql).fetchall()[0][0])

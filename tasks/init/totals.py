@@ -10,15 +10,15 @@ from config.schema import CsvSource, Source
 from config.settings import Settings
 from core.errors import SourceError
 from core.init.totals import LastRow, totals_doubt, totals_reason
-from tasks.init.statistics import RAW_TABLE, Column, Inspection
+from tasks.init.aggregates import aggregates
+from tasks.init.statistics import RAW_TABLE, TABLE, Column, Inspection
 from tasks.source.engine import COPIES
-from tasks.source.files import local_paths
+from tasks.source.files import opened_paths
 from tasks.source.read import shown_source
 
 LOOKED_AT = 20
 MIN_ROWS = 5
 MIN_NONZERO = 3
-PER_QUERY = 90
 TOLERANCE = 1e-6
 
 
@@ -86,19 +86,18 @@ def _sums(inspection: Inspection, place: int) -> list[str]:
     """
     numbers = [column for column in inspection.table.columns if column.form == "number"]
     varying = _varying(inspection)
+    aliases, connection = [column.alias for column in numbers], inspection.table.connection
+    last_cells = aggregates(connection, TABLE, aliases, f"WHERE rowid = {place}")
+    totals = aggregates(connection, TABLE, [f"sum({alias})" for alias in aliases])
+    counts = aggregates(connection, TABLE, [f"count({alias})" for alias in aliases])
     found: list[str] = []
-    # In several queries: planning one query of thousands of aggregates takes minutes.
-    for start in range(0, len(numbers), PER_QUERY):
-        some = numbers[start : start + PER_QUERY]
-        last_cells = inspection.table.rows(", ".join(column.alias for column in some), f"WHERE rowid = {place}")[0]
-        sums = inspection.table.rows(", ".join(f"sum({column.alias}), count({column.alias})" for column in some))[0]
-        for column, last, total, n_values in zip(some, last_cells, sums[::2], sums[1::2], strict=True):
-            if last is None or n_values < MIN_ROWS or not math.isfinite(total):
-                continue
-            above = total - last
-            is_mean = column.name in varying and _is_close(last, above / (n_values - 1))
-            if (_is_close(last, above) or is_mean) and _is_often_nonzero(inspection, column, n_values):
-                found.append(column.name)
+    for column, last, total, n_values in zip(numbers, last_cells, totals, counts, strict=True):
+        if last is None or n_values < MIN_ROWS or not math.isfinite(total):
+            continue
+        above = total - last
+        is_mean = column.name in varying and _is_close(last, above / (n_values - 1))
+        if (_is_close(last, above) or is_mean) and _is_often_nonzero(inspection, column, n_values):
+            found.append(column.name)
     return found
 
 
@@ -120,8 +119,7 @@ def _line(source: Source, settings: Settings, work: Path) -> str:
     """Return file and line of the last row of CSV; empty for other sources."""
     if not isinstance(source, CsvSource):
         return ""
-    copies = sorted((work / COPIES).glob("*.csv"))
-    path = copies[-1] if copies else local_paths(source.uri, settings.root, ".csv")[-1]
+    path = opened_paths(source, settings, work)[-1]
     with path.open("rb") as lines:
         last = max((number for number, line in enumerate(lines, start=1) if line.strip(b' \t\r\n,;|"')), default=1)
-    return f"{shown_source(source) if copies else path}, line {last:,}"
+    return f"{shown_source(source) if path.parent == work / COPIES else path}, line {last:,}"

@@ -201,7 +201,7 @@ def _judged_before(trained: TrainOutcome, settings: Settings) -> TrainOutcome:
     recorded = find_verdict(open_database(settings.database_url), trained.model, cast("int", trained.version))
     if recorded is None:
         return trained
-    verdict = GateVerdict.from_dict(json.loads(recorded.document))
+    verdict = GateVerdict.from_json(recorded.document)
     status = "promoted" if trained.champion == trained.version else verdict.status
     return replace(trained, status=status, stage="gate", reasons=verdict.reasons)
 

@@ -117,6 +117,22 @@ def parquet_files(source: ParquetSource, settings: Settings, work: Path) -> list
         ]
 
 
+def opened_paths(source: CsvSource | ParquetSource, settings: Settings, work: Path) -> list[Path]:
+    """Return the local files from which the rows of a source were read, in order: its own, or the copies of them.
+
+    Parameters
+    ----------
+    source
+        A source whose files :func:`csv_files` or :func:`parquet_files` has opened.
+    settings
+        Settings of the project.
+    work
+        Folder of the run with the copies.
+    """
+    suffix = f".{source.kind}"
+    return sorted((work / COPIES).glob(f"*{suffix}")) or local_paths(source.uri, settings.root, suffix)
+
+
 def local_paths(uri: str, root: Path, suffix: str) -> list[Path]:
     """Return the files of a path relative to the project, sorted: a file, a folder's files or a glob's matches.
 
@@ -133,7 +149,7 @@ def local_paths(uri: str, root: Path, suffix: str) -> list[Path]:
         found = sorted(file for file in inside if file.is_file())
     else:
         # Path.glob takes no absolute pattern; stars and brackets of the project's own folder are no pattern.
-        matches = glob.glob(str(Path(uri).expanduser()), root_dir=root, recursive=True)  # noqa: PTH207
+        matches = glob.glob(str(Path(uri).expanduser()), root_dir=root, recursive=True)  # noqa: PTH207 - see above
         found = sorted(file for match in matches if (file := root / match).is_file())
     if not found:
         raise SourceError(

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from config.schema import CsvSource, ParquetSource, Source
 from config.settings import Settings
 from core.data.delimited import Header, read_header, refuse_repeated_names
-from core.data.sql import literal, quoted, text_or_null
+from core.data.sql import float_text, literal, quoted, text_or_null
 from core.errors import SchemaError, SourceError
 from tasks.source.buffer import buffered, source_name
-from tasks.source.engine import COPIES, SECOND_HEADER, reading
+from tasks.source.engine import SECOND_HEADER, reading
 from tasks.source.files import (
     SourceFile,
     csv_files,
-    local_paths,
+    opened_paths,
     parquet_files,
     read_footer,
     text_sample,
@@ -88,8 +88,7 @@ def declared_categories(source: Source, settings: Settings, work: Path) -> froze
     """
     if not isinstance(source, ParquetSource):
         return frozenset()
-    copies = sorted((work / COPIES).glob("*.parquet"))
-    files = copies or local_paths(source.uri, settings.root, ".parquet")
+    files = opened_paths(source, settings, work)
     return frozenset[str]().union(*(read_footer(path, str(path)).categories for path in files))
 
 
@@ -171,7 +170,7 @@ def _may_round(kind: str) -> bool:
 
 
 def _number_types(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
-    rows = connection.sql(f"SELECT * FROM read_parquet({_path_list([path])}, hive_partitioning = false)")  # noqa: S608
+    rows = connection.sql(f"SELECT * FROM read_parquet({_path_list([path])}, hive_partitioning = false)")  # noqa: S608 - literals
     return dict(zip(rows.columns, (str(kind).strip('"') for kind in rows.types), strict=True))
 
 
@@ -185,16 +184,14 @@ def _are_mixed(kinds: set[str]) -> bool:
 
 def _with_texts(path: Path, names: Iterable[str], types: Mapping[str, str]) -> str:
     texts = ", ".join(f"{_as_text(quoted(name), types[name])} AS {quoted(name)}" for name in names)
-    return f"SELECT * REPLACE ({texts}) FROM read_parquet({_path_list([path])}, hive_partitioning = false)"  # noqa: S608
+    return f"SELECT * REPLACE ({texts}) FROM read_parquet({_path_list([path])}, hive_partitioning = false)"  # noqa: S608 - literals
 
 
 def _as_text(column: str, kind: str) -> str:
     if kind not in _FLOATS:
         return f"{column}::VARCHAR"
     number = f"{column}::DOUBLE"
-    whole = f"{number} = trunc({number}) AND abs({number}) < 1e15"
-    text = f"CASE WHEN {whole} THEN {number}::BIGINT::VARCHAR ELSE {number}::VARCHAR END"
-    return f"CASE WHEN NOT isnan({column}) THEN {text} END"
+    return f"CASE WHEN NOT isnan({column}) THEN {float_text(number)} END"
 
 
 def _texts_in_bytes(rows: duckdb.DuckDBPyRelation) -> frozenset[str]:

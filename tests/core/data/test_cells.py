@@ -48,9 +48,9 @@ def _ingested(engine: duckdb.DuckDBPyConnection, text: str, wanted: str, *, is_l
     """Read a cell of a CSV file: cleaned, then cast."""
     cast = Cast("cell", "VARCHAR", wanted, is_label=is_label)
     cleaned = text_or_null("given", MISSING)
-    value = f"SELECT {cast.value} AS v FROM (SELECT {cleaned} AS cell FROM (SELECT {literal(text)} AS given))"  # noqa: S608
+    value = f"SELECT {cast.value} AS v FROM (SELECT {cleaned} AS cell FROM (SELECT {literal(text)} AS given))"  # noqa: S608 - literals
     fits = cast.fits.replace('"=cell"', "v")
-    row = engine.execute(f"SELECT CASE WHEN {fits} THEN v END FROM ({value})").fetchone()  # noqa: S608
+    row = engine.execute(f"SELECT CASE WHEN {fits} THEN v END FROM ({value})").fetchone()  # noqa: S608 - literals
     assert row is not None
     return row[0]
 

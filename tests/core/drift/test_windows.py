@@ -128,7 +128,7 @@ def test_named_batches_are_taken_as_asked() -> None:
 
 @pytest.mark.parametrize("text", ["2", "0002", " 2 ", "0002-", "0002-0000", "0002-000000000002.parquet"])
 def test_a_batch_is_named_by_its_number_or_the_beginning_of_its_name(text: str) -> None:
-    """Nobody types a fingerprint; a number is no prefix, so 2 is not the twentieth batch."""
+    """The beginning of a name is enough; a number is not a beginning, so 2 is not the twentieth batch."""
     months = [*monthly(1, 2, 3), batch(20), batch(2000)]
     assert names(choose_batches(months, (), WindowRequest(batches=(text,)), 9, "month")) == [2]
 

@@ -62,7 +62,7 @@ def test_a_database_of_a_newer_release_is_told(settings: Settings) -> None:
 
 
 def test_a_database_server_that_is_away_is_told_without_its_password(settings: Settings) -> None:
-    """Nobody listens at the address."""
+    """There is no server at the address."""
     pytest.importorskip("psycopg", reason="the driver of PostgreSQL is not installed")
     url = f"postgresql://ada:s3cret@127.0.0.1:{free_port()}/perennial"
     finding = only(run_checks({"database": lambda: check_database(changed(settings, database_url=url))}))
@@ -80,12 +80,12 @@ def test_a_remote_that_is_gone_is_told(settings: Settings, tmp_path: Path) -> No
     assert "no folder" in finding.says
 
 
-@pytest.mark.parametrize("kind", ["nobody listens", "nobody answers"])
+@pytest.mark.parametrize("kind", ["no server", "no answer"])
 def test_servers_that_are_away_hang_nothing(settings: Settings, kind: str) -> None:
     """A refused connection and a silent one are both told; a question without a bound would never come back."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
-        if kind == "nobody answers":
+        if kind == "no answer":
             silent.listen()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         away = changed(settings, prefect_api_url=f"{url}/api", mlflow_uri=url)
