@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+
+from config.date_formats import EPOCHS, format_problem
 
 
 def _cron(expression: str) -> str:
@@ -18,6 +21,18 @@ def _cron(expression: str) -> str:
     except CronSimError as error:
         raise ValueError("expected five fields: minute, hour, day of month, month, day of week") from error
     return expression
+
+
+def _date_format(given: str) -> str:
+    if problem := format_problem(given):
+        raise ValueError(problem)
+    return given
+
+
+def _unit_text(unit: str) -> str:
+    if unit != unit.strip() or not any(character.isalpha() or character in UNIT_SIGNS for character in unit):
+        raise ValueError("expected a text such as '%' or 'EUR', without spaces around it")
+    return unit
 
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -41,6 +56,8 @@ GateMode = Literal["enabled", "dry_run", "manual"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 Column = Annotated[str, Field(min_length=1, max_length=1024)]
 Cron = Annotated[str, Field(max_length=100), AfterValidator(_cron)]
+DateFormat = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_date_format)]
+Unit = Annotated[str, Field(min_length=1, max_length=16), AfterValidator(_unit_text)]
 DottedName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$", max_length=255)]
 
 CLASSIFICATION_METRICS = ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1")
@@ -58,25 +75,68 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
-class CsvSource(Section):
+UNIT_SIGNS = "%‰°$€£¥₹₽₩"
+"""Characters other than letters by which a text is a unit."""
+
+DecimalMark = Literal[".", ","]
+ThousandsMark = Literal["", ".", ",", " ", "'"]
+
+
+class TabularSource(Section):
+    """What the texts of any source mean."""
+
+    missing: tuple[str, ...] = Field(default=("",), description="texts that mean a missing value")
+    decimal: DecimalMark | dict[Column, DecimalMark] = Field(
+        default=".", description="mark before the fraction in texts of numbers, for all columns or by column"
+    )
+    thousands: ThousandsMark | dict[Column, ThousandsMark] = Field(
+        default="", description="mark between groups of digits in texts of numbers, for all columns or by column"
+    )
+    units: dict[Column, Unit] = Field(
+        default={}, description="by column, the text before or after every number, such as '%'"
+    )
+    dates: dict[Column, tuple[DateFormat, ...]] = Field(
+        default={},
+        description="by column, strptime formats of its dates, or seconds, milliseconds or microseconds since 1970",
+    )
+
+    @field_validator("dates", mode="before")
+    @classmethod
+    def _one_or_more_formats(cls, dates: Any) -> Any:
+        if not isinstance(dates, dict):
+            return dates
+        return {column: [given] if isinstance(given, str) else given for column, given in dates.items()}
+
+    @model_validator(mode="after")
+    def _notations_are_unambiguous(self) -> Self:
+        for column, formats in self.dates.items():
+            _refuse(not formats, f"dates.{column}: expected at least one format")
+            _refuse(len(formats) > 1 and bool(EPOCHS.keys() & formats), f"dates.{column}: {formats[0]!r} stands alone")
+        columns: tuple[str | None, ...] = (None, *_named(self.decimal), *_named(self.thousands))
+        for name in columns:
+            decimal, thousands = _mark(self.decimal, name, "."), _mark(self.thousands, name, "")
+            of_column = "" if name is None else f" of {name!r}"
+            _refuse(decimal == thousands, f"decimal and thousands{of_column} are both {decimal!r}")
+        return self
+
+
+class CsvSource(TabularSource):
     """Delimited text: one file, a glob or any fsspec address."""
 
     kind: Literal["csv"] = Field(description="kind of the source")
     uri: str = Field(min_length=1, description="path (relative to the project), glob or fsspec address")
     delimiter: str | None = Field(default=None, min_length=1, max_length=1, description="detected when left out")
     encoding: Encoding = Field(default="utf-8", description="encoding of the text")
-    missing: tuple[str, ...] = Field(default=("",), description="texts that mean a missing value")
 
 
-class ParquetSource(Section):
+class ParquetSource(TabularSource):
     """Parquet: one file, a folder, a glob or any fsspec address."""
 
     kind: Literal["parquet"] = Field(description="kind of the source")
     uri: str = Field(min_length=1, description="path (relative to the project), folder, glob or fsspec address")
-    missing: tuple[str, ...] = Field(default=("",), description="texts that mean a missing value")
 
 
-class SqlSource(Section):
+class SqlSource(TabularSource):
     """A query against any SQLAlchemy address."""
 
     kind: Literal["sql"] = Field(description="kind of the source")
@@ -85,18 +145,16 @@ class SqlSource(Section):
         description="environment variable that holds the SQLAlchemy address (addresses carry passwords)",
     )
     query: str = Field(min_length=1, description="SELECT statement whose rows are read")
-    missing: tuple[str, ...] = Field(default=("",), description="texts that mean a missing value")
 
 
-class SklearnSource(Section):
+class SklearnSource(TabularSource):
     """A data set bundled with scikit-learn; the target column is named ``target``."""
 
     kind: Literal["sklearn"] = Field(description="kind of the source")
     name: Literal["breast_cancer", "diabetes", "iris", "wine"] = Field(description="name of the data set")
-    missing: tuple[str, ...] = Field(default=("",), description="texts that mean a missing value")
 
 
-class OpenmlSource(Section):
+class OpenmlSource(TabularSource):
     """A data set of openml.org by its id."""
 
     kind: Literal["openml"] = Field(description="kind of the source")
@@ -123,7 +181,7 @@ class SimulatedDrift(Section):
     )
 
 
-class SimulatedSource(Section):
+class SimulatedSource(TabularSource):
     """Simulated credit applications (see ``core.data.simulate``)."""
 
     kind: Literal["simulated"] = Field(description="kind of the source")
@@ -134,7 +192,6 @@ class SimulatedSource(Section):
         default=7, ge=0, le=2**32 - 1, description="seed of the random numbers", json_schema_extra=_unit("–")
     )
     drifts: tuple[SimulatedDrift, ...] = Field(default=(), description="changes of the simulated world")
-    missing: tuple[str, ...] = Field(default=("",), description="texts that mean a missing value")
 
 
 Source = Annotated[
@@ -472,6 +529,9 @@ class ModelConfig(Section):
         sliceable = self.features.categorical + self.features.boolean + self.features.ignored
         strange = [column for column in self.evaluation.slices if column not in sliceable]
         _refuse(bool(strange), f"evaluation.slices must be categorical, boolean or ignored columns: {strange}")
+        named = {*_named(self.source.decimal), *_named(self.source.thousands), *self.source.units, *self.source.dates}
+        strangers = sorted(named.difference(self.columns))
+        _refuse(bool(strangers), f"source gives notations of columns that are not declared: {strangers}")
         unknown = [column for column in self.training.leakage.allow if column not in self.features.used]
         _refuse(bool(unknown), f"training.leakage.allow names columns that are not features: {unknown}")
         return self
@@ -481,6 +541,14 @@ class ModelConfig(Section):
         """Every declared column once: key, time, target, features, ignored."""
         lead = [column for column in (self.key, self.time, self.target) if column is not None]
         return tuple(dict.fromkeys([*lead, *self.features.used, *self.features.ignored]))
+
+
+def _named(mark: str | Mapping[str, str]) -> Iterable[str]:
+    return () if isinstance(mark, str) else mark
+
+
+def _mark(mark: str | Mapping[str, str], column: str | None, usual: str) -> str:
+    return mark if isinstance(mark, str) else mark.get(column, usual) if column is not None else usual
 
 
 def _refuse(condition: bool, message: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from config.schema import ModelConfig
 from core.errors import TrainingError
+from core.notations import Notation, column_notation, from_json, to_json
 
 MISSING = "(missing)"
 """The level of a categorical feature that has no value."""
@@ -44,6 +45,9 @@ class FeatureContract:
     missing
         Texts that mean no value, for the categories of a request. None if the bundle is older than this field: its
         categories are levels exactly as they are sent.
+    notations
+        By column, how texts of a request state its numbers or dates (:func:`core.notations.to_json`); None if all
+        columns have the usual notation.
     """
 
     task: str
@@ -55,6 +59,7 @@ class FeatureContract:
     dates: tuple[str, ...]
     key: str | None = None
     missing: tuple[str, ...] | None = None
+    notations: dict[str, dict[str, Any]] | None = None
 
     @classmethod
     def of(cls, config: ModelConfig, labels: Sequence[str] = ()) -> Self:
@@ -83,6 +88,7 @@ class FeatureContract:
             dates=features.dates,
             key=config.key,
             missing=config.source.missing,
+            notations=_notations(config) or None,
         )
 
     @classmethod
@@ -96,6 +102,11 @@ class FeatureContract:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values that JSON can hold."""
         return asdict(self)
+
+    def notation(self, column: str) -> Notation | None:
+        """Return how texts of a request state the column's values; None if in the usual way."""
+        content = (self.notations or {}).get(column)
+        return None if content is None else from_json(content)
 
     @property
     def raw_columns(self) -> tuple[str, ...]:
@@ -112,6 +123,12 @@ class FeatureContract:
     def prepared_columns(self) -> tuple[str, ...]:
         """Names of all prepared columns, in order: numeric, then categorical."""
         return self.prepared_numeric + self.categorical
+
+
+def _notations(config: ModelConfig) -> dict[str, dict[str, Any]]:
+    kinds = dict.fromkeys(config.features.numeric, "DOUBLE") | dict.fromkeys(config.features.dates, "TIMESTAMP")
+    found = {column: column_notation(config.source, column, kind) for column, kind in kinds.items()}
+    return {column: to_json(notation) for column, notation in found.items() if notation is not None}
 
 
 def _class_order(config: ModelConfig, labels: Sequence[str]) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ MAY_IMPORT = {
 }
 SUB_ROOMS: dict[str, list[set[str]]] = {
     "core": [
-        {"errors", "text", "jsonable", "references", "outcome", "feature_contract", "contract"},
+        {"errors", "text", "jsonable", "references", "outcome", "notations", "feature_contract", "contract"},
         {"data"},
         {"init", "metrics"},
         {"train", "performance"},

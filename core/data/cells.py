@@ -6,9 +6,15 @@ over all kinds of cells. Here they are for one value at a time, with the standar
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta, timezone
+
+from core.notations import PLAIN_NUMBER, DateNotation, NumberNotation, fits
+
+EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""First and last microsecond since 1970 of the years 1 to 9999."""
 
 _WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
 _MOMENT = re.compile(
@@ -101,6 +107,70 @@ def moment(text: str) -> datetime | None:
     try:
         stated = datetime(*numbers, int((fraction or "").ljust(6, "0")[:6]), tzinfo=_zone(offset))  # type: ignore[misc,arg-type] # seven numbers and a zone
         return stated.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):  # there is no such day, or it is outside the years
+        return None
+
+
+def stated_number(text: str, notation: NumberNotation) -> float | None:
+    """Return the number that a text states; None if it states none, or one beyond what a double can hold.
+
+    Parameters
+    ----------
+    text
+        Without surrounding white space.
+    notation
+        Of the column.
+
+    Examples
+    --------
+    >>> stated_number("1.234,5", NumberNotation(",", ".")), stated_number("1.5", NumberNotation(",", "."))
+    (1234.5, None)
+    """
+    canonical = notation.canonical(text)
+    number = math.nan if canonical is None else float(canonical)
+    return number if math.isfinite(number) else None
+
+
+def stated_moment(cell: str | float, notation: DateNotation) -> datetime | None:
+    """Return the date or time that a cell states, in UTC and without a zone; None if it states none.
+
+    Parameters
+    ----------
+    cell
+        A text without surrounding white space, or a number.
+    notation
+        Of the column.
+
+    Examples
+    --------
+    >>> stated_moment("31.1.2026", DateNotation(("%d.%m.%Y",))), stated_moment(0, DateNotation(("seconds",)))
+    (datetime.datetime(2026, 1, 31, 0, 0), datetime.datetime(1970, 1, 1, 0, 0))
+    """
+    if notation.epoch:
+        number = _number(cell)
+        return moment(str(cell)) if number is None else _since_1970(number, notation.epoch)
+    text = whole_text(str(cell))
+    for given, form in notation.forms:
+        if fits(form, text):
+            return _parsed(text, given)
+    return moment(text)
+
+
+def _number(cell: str | float) -> float | None:
+    return float(cell) if not isinstance(cell, str) or fits(PLAIN_NUMBER, cell) else None
+
+
+def _since_1970(number: float, units: int) -> datetime | None:
+    microseconds = number * (10**6 // units)
+    if not EARLIEST <= microseconds <= LATEST:
+        return None
+    return datetime(1970, 1, 1) + timedelta(microseconds=math.floor(microseconds))
+
+
+def _parsed(text: str, given: str) -> datetime | None:
+    try:
+        stated = datetime.strptime(text, given)
+        return stated.astimezone(UTC).replace(tzinfo=None) if stated.tzinfo else stated
     except (ValueError, OverflowError):  # there is no such day, or it is outside the years
         return None
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from core.data.cells import missing_texts
+from core.data.cells import EARLIEST, LATEST, missing_texts
+from core.notations import PLAIN_NUMBER, DateNotation, Notation, NumberNotation
 
 UNREADABLE = "a cell does not fit its column"
 """DuckDB's error message when a checked cast cannot read a cell."""
@@ -81,12 +82,15 @@ class Cast:
         DuckDB type in the contract.
     is_label
         Whether the text is a class label.
+    notation
+        How texts state numbers or dates; None if in the usual way.
     """
 
     column: str
     found: str
     wanted: str
     is_label: bool = False
+    notation: Notation | None = None
 
     @property
     def problem(self) -> str | None:
@@ -95,7 +99,9 @@ class Cast:
             "VARCHAR": not self.found.startswith(("BLOB", "BIT", "STRUCT", "MAP", "UNION")) and "[" not in self.found,
             "DOUBLE": self._is_number or self.found in ("VARCHAR", "BOOLEAN"),
             "BOOLEAN": self._is_number or self.found in ("VARCHAR", "BOOLEAN"),
-            "TIMESTAMP": self.found in ("VARCHAR", "DATE") or self.found.startswith("TIMESTAMP"),
+            "TIMESTAMP": self.found in ("VARCHAR", "DATE")
+            or self.found.startswith("TIMESTAMP")
+            or (self._is_number and self.notation is not None),
         }[self.wanted] or self._is_null
         if readable:
             return None
@@ -104,6 +110,8 @@ class Cast:
     @property
     def kind(self) -> str:
         """Name of the wanted type for people."""
+        if self.notation is not None and self.found == "VARCHAR":
+            return f"{self.notation.kind} such as {self.notation.example}"
         return {"VARCHAR": "text", "DOUBLE": "a number", "BOOLEAN": "true or false", "TIMESTAMP": "a date"}[self.wanted]
 
     @property
@@ -113,7 +121,9 @@ class Cast:
         if self._is_null:
             return f"NULL::{self.wanted}"
         if self.wanted == "DOUBLE":
-            return f"try_cast({name} AS DOUBLE)"
+            notation = self.notation if self.found == "VARCHAR" else None
+            number = _number_text(name, notation) if isinstance(notation, NumberNotation) else name
+            return f"try_cast({number} AS DOUBLE)"
         return {"VARCHAR": self._text, "BOOLEAN": self._boolean, "TIMESTAMP": self._timestamp}[self.wanted](name)
 
     @property
@@ -174,13 +184,46 @@ class Cast:
         return f"CASE WHEN {name} = 1 THEN true WHEN {name} = 0 THEN false END"
 
     def _timestamp(self, name: str) -> str:
+        if isinstance(self.notation, DateNotation) and (self.found == "VARCHAR" or self._is_number):
+            return self._noted_timestamp(name, self.notation)
         if self.found == "VARCHAR":
-            # A cast to TIMESTAMP silently drops "+02:00"; a cast to TIMESTAMPTZ applies it.
-            instant = f"make_timestamp(epoch_us(try_cast({name} AS TIMESTAMPTZ)))"
-            return f"CASE WHEN regexp_full_match({name}, {_MOMENT}) THEN {instant} END"
+            return _year_first(name)
         if self.found.startswith("TIMESTAMPTZ") or "TIME ZONE" in self.found:
             return f"make_timestamp(epoch_us({name}::TIMESTAMPTZ))"
         return f"try_cast({name} AS TIMESTAMP)"
+
+    def _noted_timestamp(self, name: str, notation: DateNotation) -> str:
+        if notation.epoch and self._is_number:
+            return _since_1970(f"{name}::DOUBLE", notation.epoch)
+        text = self._text(name)
+        if notation.epoch:
+            since, form = _since_1970(f"try_cast({text} AS DOUBLE)", notation.epoch), literal(PLAIN_NUMBER)
+            return f"CASE WHEN regexp_full_match({text}, {form}) THEN {since} ELSE {_year_first(text)} END"
+        cases = (
+            f"WHEN regexp_full_match({text}, {literal(form)}) "
+            f"THEN make_timestamp(epoch_us(try_strptime({text}, {literal(given)})))"
+            for given, form in notation.forms
+        )
+        return f"CASE {' '.join(cases)} ELSE {_year_first(text)} END"
+
+
+def _year_first(text: str) -> str:
+    # A cast to TIMESTAMP silently drops "+02:00"; a cast to TIMESTAMPTZ applies it.
+    instant = f"make_timestamp(epoch_us(try_cast({text} AS TIMESTAMPTZ)))"
+    return f"CASE WHEN regexp_full_match({text}, {_MOMENT}) THEN {instant} END"
+
+
+def _since_1970(number: str, units: int) -> str:
+    microseconds = f"floor({number} * {10**6 // units})"
+    return f"CASE WHEN {microseconds} BETWEEN {EARLIEST} AND {LATEST} THEN make_timestamp({microseconds}::BIGINT) END"
+
+
+def _number_text(name: str, notation: NumberNotation) -> str:
+    bare = f"translate(replace({name}, {literal(notation.unit)}, ''), {', '.join(map(literal, notation.translation))})"
+    bare = bare if notation.unit else bare.replace(f"replace({name}, '', '')", name)
+    negative = f"left({bare}, 1) IN ('(', '-') OR right({bare}, 1) = '-'"
+    canonical = f"CASE WHEN {negative} THEN '-' || trim({bare}, '(-)') ELSE {bare} END"
+    return f"CASE WHEN regexp_full_match({name}, {literal(notation.form)}) THEN {canonical} END"
 
 
 def bound_sql(casts: Sequence[Cast], rows: str, *further: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from config.settings import ServingSettings
+from core.notations import Notation
 from core.text import number
 from serving import routes
 from serving.model.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER, MAX_TEXT
@@ -147,17 +148,11 @@ def _row(model: ServedModel) -> dict[str, Any]:
     known = {column.get("name"): column for column in model.profile.get("columns", ())}
     properties: dict[str, Any] = {}
     for name in contract.numeric:
-        bounds = {"minimum": -MAX_NUMBER, "maximum": MAX_NUMBER}
-        properties[name] = {"type": ["number", "null"], **bounds, **_seen(known.get(name))}
+        properties[name] = _number(contract.notation(name), _seen(known.get(name)))
     for name in contract.boolean:
         properties[name] = {"type": ["boolean", "null"]}
     for name in contract.dates:
-        properties[name] = {
-            "type": ["string", "null"],
-            "maxLength": 40,
-            "pattern": _DATE if contract.missing is None else f"^$|{_DATE}",
-            "description": "A date or a time, ISO 8601; an offset from UTC is applied",
-        }
+        properties[name] = _date(contract.notation(name), takes_empty=contract.missing is not None)
     for name in contract.categorical:
         properties[name] = {"type": ["string", "null"], "maxLength": MAX_TEXT, **_seen(known.get(name))}
     for name, example in (model.examples[0] if model.examples else {}).items():
@@ -175,6 +170,28 @@ def _row(model: ServedModel) -> dict[str, Any]:
             "description": "Key of the entity; labels can refer to the prediction by it",
         }
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _number(notation: Notation | None, seen: dict[str, Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": ["number", "null"], "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER, **seen}
+    if notation is None:
+        return schema
+    described = "; ".join([*seen.values(), f"a text such as {notation.example} is read as the number that it states"])
+    return schema | {"type": ["number", "string", "null"], "maxLength": MAX_TEXT, "description": described}
+
+
+def _date(notation: Notation | None, *, takes_empty: bool) -> dict[str, Any]:
+    described = "A date or a time, ISO 8601; an offset from UTC is applied"
+    if notation is not None:
+        return {
+            "type": ["string", "number", "null"],
+            "maxLength": 40,
+            "minimum": -MAX_NUMBER,
+            "maximum": MAX_NUMBER,
+            "description": f"{described}; or {notation.example}",
+        }
+    pattern = f"^$|{_DATE}" if takes_empty else _DATE
+    return {"type": ["string", "null"], "maxLength": 40, "pattern": pattern, "description": described}
 
 
 def _seen(column: dict[str, Any] | None) -> dict[str, Any]:

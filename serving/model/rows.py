@@ -14,8 +14,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from core.data.cells import category, missing_texts, moment, text_cell
+from core.data.cells import category, missing_texts, moment, stated_moment, stated_number, text_cell
 from core.feature_contract import DATE_PARTS, MISSING, FeatureContract
+from core.notations import DateNotation, NumberNotation
 from serving.problems import FieldError, Problem
 
 MAX_NUMBER = float(np.finfo(np.float32).max)
@@ -46,6 +47,12 @@ Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY)]
 KeyNumber = Annotated[int, msgspec.Meta(ge=KEY_NUMBERS[0], le=KEY_NUMBERS[1])]
 # JSON Schema counts 7.0 as an integer, and pandas turns an integer column with missing values into floats.
 KeyFloat = Annotated[float, msgspec.Meta(ge=KEY_NUMBERS[0], le=KEY_NUMBERS[1])]
+
+NotedNumber = Number | Text
+"""A number, or a text that states one in the notation of its column."""
+
+NotedDate = Date | Number
+"""A text, or a number whose digits state a date, such as 20260131, or that counts the time since 1970."""
 
 TYPES: dict[Kind, Any] = {
     "numeric": Number | None,
@@ -107,7 +114,7 @@ class RowReader:
 
     def __init__(self, contract: FeatureContract, max_rows: int) -> None:
         kinds: tuple[Kind, ...] = ("numeric", "boolean", "dates", "categorical")
-        columns = [(name, TYPES[kind]) for kind in kinds for name in getattr(contract, kind)]
+        columns = [(name, _type(contract, name, kind)) for kind in kinds for name in getattr(contract, kind)]
         fields: list[Any] = [(f"c{place}", kind, _named(name)) for place, (name, kind) in enumerate(columns)]
         if contract.key is not None:
             fields.append(("key", Key | KeyNumber | KeyFloat | None, _named(contract.key, default=None)))
@@ -125,6 +132,13 @@ class RowReader:
         self._contract = contract
         self._missing = frozenset() if contract.missing is None else missing_texts(contract.missing)
         self._levels = _Levels(contract.missing)
+        notations = {name: contract.notation(name) for name in contract.numeric + contract.dates}
+        self._dates = [one if isinstance(one := notations[name], DateNotation) else None for name in contract.dates]
+        self._numbers = [
+            (place, one)
+            for place, name in enumerate(contract.numeric)
+            if isinstance(one := notations[name], NumberNotation)
+        ]
         self._n_plain = len(contract.numeric) + len(contract.boolean)
         self._n_numbers = self._n_plain + len(contract.dates)
         self._n_columns = len(columns)
@@ -148,7 +162,10 @@ class RowReader:
 
     def _columns(self, values: Sequence[tuple[Any, ...]]) -> list[Column]:
         n, m = len(values), self._n_plain
-        numbers = np.array([row[:m] for row in values], dtype=np.float32)
+        plain: list[Sequence[Any]] = [row[:m] for row in values]
+        if self._numbers:
+            plain = [self._stated_numbers(row, number) for number, row in enumerate(plain)]
+        numbers = np.array(plain, dtype=np.float32)
         columns: list[Column] = list(np.ascontiguousarray(numbers.T).reshape(m, n, 1))
         for place in range(m, self._n_numbers):
             columns += self._date_columns([row[place] for row in values], place)
@@ -158,7 +175,7 @@ class RowReader:
             columns.append(column)
         return columns
 
-    def _date_columns(self, texts: Sequence[str | None], place: int) -> list[Column]:
+    def _date_columns(self, texts: Sequence[str | float | None], place: int) -> list[Column]:
         moments = [self._moment(text, row, place) for row, text in enumerate(texts)]
         return [
             np.array(
@@ -167,13 +184,37 @@ class RowReader:
             for part in DATE_PARTS
         ]
 
-    def _moment(self, text: str | None, row: int, place: int) -> datetime | None:
-        if text is None or text_cell(text, self._missing) is None:
+    def _stated_numbers(self, row: Sequence[Any], number: int) -> list[Any]:
+        """Replace the texts of columns with a notation by the numbers that they state."""
+        values = list(row)
+        for place, notation in self._numbers:
+            if isinstance(values[place], str):
+                name = self._contract.numeric[place]
+                values[place] = self._stated_number(
+                    values[place], notation, FieldError(name, "", _pointer(number, name))
+                )
+        return values
+
+    def _stated_number(self, text: str, notation: NumberNotation, place: FieldError) -> float | None:
+        cell = text_cell(text, self._missing)
+        if cell is None:
             return None
-        found = moment(text)
+        found = stated_number(cell, notation)
+        if found is None or abs(found) > MAX_NUMBER:
+            detail = f"expected a number, or a text such as {notation.example!r}, found {text!r}"
+            raise _problem(FieldError(place.field, detail, place.pointer))
+        return found
+
+    def _moment(self, sent: str | float | None, row: int, place: int) -> datetime | None:
+        cell = text_cell(sent, self._missing) if isinstance(sent, str) else sent
+        if cell is None:
+            return None
+        notation = self._dates[place - self._n_plain]
+        found = moment(str(cell)) if notation is None else stated_moment(cell, notation)
         if found is None:
             name = self._contract.dates[place - self._n_plain]
-            raise _problem(FieldError(name, f"expected {_DATES}, found {text!r}", _pointer(row, name)))
+            forms = _DATES if notation is None else f"{_DATES}, or {notation.example}"
+            raise _problem(FieldError(name, f"expected {forms}, found {sent!r}", _pointer(row, name)))
         return found
 
     def _keys(self, values: Sequence[tuple[Any, ...]]) -> list[str | None] | None:
@@ -220,6 +261,12 @@ class _Levels(dict[str | None, str]):
         if text is None:
             return MISSING
         return text if self._as_sent else category(text, self._texts) or MISSING
+
+
+def _type(contract: FeatureContract, name: str, kind: Kind) -> Any:
+    if kind not in ("numeric", "dates") or contract.notation(name) is None:
+        return TYPES[kind]
+    return (NotedNumber if kind == "numeric" else NotedDate) | None
 
 
 def _invalid(message: str) -> Problem:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from core.data.cells import category, missing_texts, moment
+from core.data.cells import category, missing_texts, moment, stated_moment, stated_number, text_cell
 from core.errors import SchemaError
 from core.feature_contract import FeatureContract
+from core.notations import DateNotation, Notation
 
 
 def parse_rows(content: bytes | str, contract: FeatureContract) -> pd.DataFrame:
     """Parse ``{"columns": [...], "data": [[...], ...]}`` into typed rows.
 
     Every column of the contract is required, and any value may be null; further columns are ignored. Numbers are JSON
-    numbers, categories and dates strings, which are read as ingestion reads them (:mod:`core.data.cells`).
+    numbers, categories and dates strings, which are read as ingestion reads them (:mod:`core.data.cells`); in columns
+    with a notation, numbers may be strings, and dates numbers.
 
     Returns
     -------
@@ -35,15 +38,36 @@ def parse_rows(content: bytes | str, contract: FeatureContract) -> pd.DataFrame:
     if missing := [name for name in contract.raw_columns if name not in columns]:
         raise SchemaError(f"the rows lack columns that the model needs: {', '.join(missing)}")
     parsed: dict[str, pd.Series[Any]] = {}
+    texts = missing_texts(contract.missing or ())
     for kind, names in _KINDS.items():
         for name in getattr(contract, names):
             place = columns.index(name)
-            parsed[name] = kind([row[place] for row in data], name)
+            notation = contract.notation(name)
+            cells = [row[place] for row in data]
+            parsed[name] = kind(cells if notation is None else _stated(cells, name, notation, texts), name)
     if contract.missing is not None:
-        texts = missing_texts(contract.missing)
         for name in contract.categorical:
             parsed[name] = parsed[name].map(partial(category, missing=texts), na_action="ignore").astype(object)
     return pd.DataFrame(parsed, columns=list(contract.raw_columns), index=range(len(data)))
+
+
+def _stated(cells: Sequence[Any], name: str, notation: Notation, missing: Collection[str]) -> list[Any]:
+    """Replace the cells of a column with a notation by the usual ones: numbers, or dates as ISO 8601 texts."""
+    return [_usual(cell, name, notation, missing) for cell in cells]
+
+
+def _usual(cell: Any, name: str, notation: Notation, missing: Collection[str]) -> Any:
+    cell = text_cell(cell, missing) if isinstance(cell, str) else cell
+    if _is_absent(cell):
+        return None
+    found: datetime | float | None
+    if isinstance(notation, DateNotation):
+        found = stated_moment(cell, notation) if isinstance(cell, str | int | float) else None
+    else:
+        found = stated_number(cell, notation) if isinstance(cell, str) else cell
+    if found is None:
+        raise _unexpected(name, f"{notation.kind} such as {notation.example}", cell)
+    return found.isoformat() if isinstance(found, datetime) else found
 
 
 def _table(content: bytes | str) -> tuple[list[str], list[list[Any]]]:

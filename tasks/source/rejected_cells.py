@@ -39,12 +39,13 @@ class RejectedCells:
 
     @property
     def _advice(self) -> str:
-        if self.cast.wanted == "DOUBLE" and all(is_number(text) for text in self.examples):
+        is_usual = self.cast.wanted == "DOUBLE" and self.cast.notation is None
+        if is_usual and all(is_number(text) for text in self.examples):
             return "a model cannot be trained on infinite values: leave them blank or replace them"
         forms = {
             "DOUBLE": "declare the column categorical",
             "BOOLEAN": "write true or false, yes or no, t or f, y or n, 1 or 0",
-            "TIMESTAMP": "write dates as 2024-12-31 or 2024-12-31T23:59:59+00:00",
+            "TIMESTAMP": "write dates as 2024-12-31 or 2024-12-31T23:59:59+00:00, or give their format in source.dates",
         }
         return f"add the text to source.missing if it means no value, or {forms[self.cast.wanted]}"
 

@@ -17,6 +17,7 @@ from config.settings import Settings
 from core.data.columns import column_types, columns_problem, empty_columns_problem
 from core.data.sql import UNREADABLE, Cast, row_hash_sql, staged_sql
 from core.errors import SchemaError, SourceError
+from core.notations import column_notation
 from core.references import StagedRows
 from tasks.source.engine import COPIES, SPILL, disk_failures, ingestion_engine, reading
 from tasks.source.files import too_many_rows
@@ -90,7 +91,13 @@ def contract_casts(config: ModelConfig, found: dict[str, str], name: str) -> lis
     if problem:
         raise SchemaError(f"{name}: {problem}")
     casts = [
-        Cast(column, found[column], wanted, is_label=column == config.target)
+        Cast(
+            column,
+            found[column],
+            wanted,
+            is_label=column == config.target,
+            notation=column_notation(config.source, column, wanted),
+        )
         for column, wanted in column_types(config).items()
     ]
     problems = [cast.problem for cast in casts if cast.problem]

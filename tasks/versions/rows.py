@@ -17,6 +17,7 @@ from core.data.columns import column_types
 from core.data.rows import Rows
 from core.data.sql import Cast, literal, quoted, row_hash_sql
 from core.errors import SchemaError, StorageError
+from core.notations import column_notation
 from core.references import Snapshot
 from tasks.versions.working_copy import batch_paths
 
@@ -104,7 +105,8 @@ def _expression(
         return f"NULL::{wanted}"
     if stored == wanted:
         return quoted(column)
-    cast = Cast(column, stored, wanted, is_label=column == config.target)
+    notation = column_notation(config.source, column, wanted)
+    cast = Cast(column, stored, wanted, is_label=column == config.target, notation=notation)
     _check_cells(engine, path, cast)
     return cast.value
 

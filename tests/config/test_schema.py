@@ -34,6 +34,7 @@ def test_a_kind_whose_last_column_was_moved_is_empty() -> None:
         ({"evaluation": {"slices": ["income"]}}, r"categorical, boolean or ignored columns: \['income'\]"),
         ({"training": {"leakage": {"allow": ["id"]}}}, r"names columns that are not features: \['id'\]"),
         ({"training": {"search": {"space": SPACE}}}, "a search needs a budget: trials or minutes"),
+        ({"source": {"kind": "csv", "uri": "a.csv", "dates": {"sen": "%d.%m.%Y"}}}, r"not declared: \['sen'\]"),
         ({"drift": {"persistence": [3, 2]}}, r"1 <= k <= n <= 100, found \[3, 2\]"),
         ({"drift": {"persistence": [0, 3]}}, r"found \[0, 3\]"),
         ({"drift": {"persistence": [1, 101]}}, r"found \[1, 101\]"),
@@ -106,6 +107,13 @@ def test_every_declared_column_is_named_once() -> None:
         ({"kind": "openml", "data_id": 0}, "greater than 0"),
         ({"kind": "simulated", "months": 1201}, "less than or equal to 1200"),
         ({"kind": "simulated", "query": "SELECT 1"}, "Extra inputs are not permitted"),
+        ({"kind": "csv", "uri": "a.csv", "decimal": ";"}, "'.' or ','"),
+        ({"kind": "csv", "uri": "a.csv", "decimal": ",", "thousands": {"a": ","}}, "of 'a' are both ','"),
+        ({"kind": "csv", "uri": "a.csv", "thousands": "."}, "decimal and thousands are both '.'"),
+        ({"kind": "csv", "uri": "a.csv", "units": {"a": "5"}}, "expected a text such as '%' or 'EUR'"),
+        ({"kind": "csv", "uri": "a.csv", "dates": {"a": "%d.%m"}}, "expected a day, a month and a year"),
+        ({"kind": "csv", "uri": "a.csv", "dates": {"a": ["seconds", "%d.%m.%Y"]}}, "'seconds' stands alone"),
+        ({"kind": "csv", "uri": "a.csv", "dates": {"a": []}}, "at least one format"),
     ],
 )
 def test_a_source_is_refused_by_the_rules_of_its_kind(content: dict[str, Any], says: str) -> None:

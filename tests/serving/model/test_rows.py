@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from core.contract import prepare
 from core.feature_contract import MISSING, FeatureContract
+from core.notations import DateNotation, NumberNotation, to_json
 from serving.model.rows import MAX_KEY, MAX_NUMBER, MAX_REMEMBERED, MAX_SHOWN, MAX_TEXT, RowReader
 from serving.problems import Problem
 from serving.rehearsal.rows import parse_rows
@@ -209,6 +210,45 @@ def test_a_cell_of_a_request_is_read_as_one_of_a_file() -> None:
     assert found.keys == expected.keys == ["7"]
     assert READER.read(_body({**ROW, "region": "NA "})).columns[-1].tolist() == [[MISSING]]
     assert READER.read(_body({**ROW, "region": "3.00"})).columns[-1].tolist() == [["3"]]
+
+
+def _noted() -> FeatureContract:
+    return replace(
+        KINDS,
+        notations={
+            "income": to_json(NumberNotation(",", ".", "EUR")),
+            "opened": to_json(DateNotation(("%d.%m.%Y",))),
+            "closed": to_json(DateNotation(("seconds",))),
+        },
+    )
+
+
+def test_texts_in_a_notation_are_the_values_that_they_state() -> None:
+    """As in the file that the model has learnt from; numbers and dates in the usual form are taken as they are."""
+    noted, plain = RowReader(_noted(), 5), {**ROW, "income": 1234.5, "opened": "2024-02-29", "closed": "1970-01-02"}
+    expected = READER.read(_body(plain))
+    for income, opened, closed in (("1.234,5 EUR", "29.2.2024", 86_400), (1234.5, "2024-02-29", "86400 ")):
+        found = noted.read(_body({**plain, "income": income, "opened": opened, "closed": closed}))
+        for column, other in zip(found.columns, expected.columns, strict=True):
+            np.testing.assert_array_equal(column, other)
+    missing = noted.read(_body({**plain, "income": " NA", "opened": " ", "closed": None}))
+    assert np.isnan(np.concatenate([missing.columns[0], *missing.columns[3:11]])).all()
+
+
+@pytest.mark.parametrize(("field", "value"), [("income", "1.5"), ("income", "1e99 EUR"), ("opened", "2.29.2024")])
+def test_texts_in_another_notation_are_refused_by_name(field: str, value: str) -> None:
+    """They may mean another number or another day."""
+    with pytest.raises(Problem, match="1.234,5 EUR" if field == "income" else "%d.%m.%Y") as caught:
+        RowReader(_noted(), 5).read(_body({**ROW, field: value}))
+    assert caught.value.errors[0].pointer == f"/rows/0/{field}"
+
+
+def test_a_contract_keeps_its_notations() -> None:
+    """They are written to the bundle as JSON."""
+    again = FeatureContract.from_dict(json.loads(json.dumps(_noted().to_dict())))
+    assert again.notation("income") == NumberNotation(",", ".", "EUR")
+    assert again.notation("opened") == DateNotation(("%d.%m.%Y",))
+    assert again.notation("net.worth") is None
 
 
 def test_the_levels_of_an_older_bundle_are_the_texts_as_sent() -> None:

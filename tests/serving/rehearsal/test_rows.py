@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from core.contract import prepare
 from core.errors import SchemaError
 from core.feature_contract import FeatureContract
+from core.notations import DateNotation, NumberNotation, to_json
 from serving.rehearsal.rows import parse_rows
 
 CONTRACT = FeatureContract("binary", "y", ("0", "1"), ("age", "income"), ("region",), ("owner",), ("opened",))
@@ -34,6 +36,22 @@ def test_rows_are_typed_by_the_contract() -> None:
     assert rows.iloc[0].tolist() == [41.0, 2.5, "north", True, pd.Timestamp("2024-05-01T10:00:00")]
     assert rows.iloc[1].isna().all()
     assert prepare(rows, CONTRACT)["opened.hour"].tolist()[0] == 10
+
+
+def test_texts_in_a_notation_are_the_values_that_they_state() -> None:
+    """A row of the file is a row of a request; what states no value is refused by name."""
+    notations = {
+        "income": to_json(NumberNotation(",", "", "%")),
+        "opened": to_json(DateNotation(("%d.%m.%Y",))),
+    }
+    contract = replace(CONTRACT, notations=notations, missing=("NA",))
+    rows = parse_rows(request(["1.5.2024", "north", 41, True, "2,5 %", ""], [" NA", "n", 1, None, " ", ""]), contract)
+    assert rows["income"].tolist()[0] == 2.5
+    assert rows["opened"].tolist()[0] == pd.Timestamp("2024-05-01")
+    assert rows[["income", "opened"]].iloc[1].isna().all()
+    for place, strange in ((4, "2.5"), (0, "5/1/2024"), (0, [1])):
+        with pytest.raises(SchemaError, match=f"column '{COLUMNS[place]}': expected a (number|date) such as"):
+            parse_rows(request([*ROW[:place], strange, *ROW[place + 1 :]]), contract)
 
 
 def test_no_rows_are_rows() -> None:

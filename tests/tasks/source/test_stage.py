@@ -110,6 +110,65 @@ def test_csv_and_parquet_give_the_same_bytes(settings: Settings) -> None:
     assert _sha(from_parquet) == bytes_csv
 
 
+NOTED = {
+    "decimal": ",",
+    "thousands": {"income": "."},
+    "units": {"age": "years"},
+    "dates": {"seen": ["%d.%m.%Y", "%d.%m.%Y %H:%M"]},
+}
+NOTED_CSV = """id;default;income;age;region;owner;seen
+1;0;1.234,5;41 years;1.5;yes;31.12.2024
+2;1;-2.000;"7,5 years";2,5;no;1.2.2025 18:30
+3;0;;;;no;2025-03-04
+"""
+
+
+def test_texts_are_read_in_the_notation_of_their_column(settings: Settings) -> None:
+    """Numbers and dates are what the file means; texts of other columns stay as they are."""
+    (settings.root / "rows.csv").write_text(NOTED_CSV, encoding="utf-8")
+    staged = _table(_stage(_config({"kind": "csv", "uri": "rows.csv", **NOTED}, time="seen"), settings))
+    assert staged["income"] == [1234.5, -2000.0, None]
+    assert staged["age"] == [41.0, 7.5, None]
+    assert staged["region"] == ["1.5", "2,5", None]
+    assert staged["seen"] == [datetime(2024, 12, 31), datetime(2025, 2, 1, 18, 30), datetime(2025, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("1.234,5", "1234.5", r"'income': expected a number such as 1.234,5, found 1 other value \('1234.5'\)"),
+        ("41 years", "41", r"'age': expected a number such as 1234,5 years, found 1 other value \('41'\)"),
+        ("31.12.2024", "12/31/2024", "'seen': expected a date such as %d.%m.%Y or %d.%m.%Y %H:%M, found 1"),
+    ],
+)
+def test_texts_in_another_notation_stop_the_ingestion(old: str, new: str, says: str, settings: Settings) -> None:
+    """They would be read as another value; the message names column, notation and row."""
+    (settings.root / "rows.csv").write_text(NOTED_CSV.replace(old, new), encoding="utf-8")
+    with pytest.raises(SchemaError, match=says):
+        _stage(_config({"kind": "csv", "uri": "rows.csv", **NOTED}, time="seen"), settings)
+
+
+def test_numbers_in_parquet_are_dates_by_their_format(settings: Settings) -> None:
+    """Digits such as 20241231 and counts of milliseconds are dates; typed numbers need no notation."""
+    frame = credit_rows(3).assign(seen=[20241231, 20250101, 20250102], age=[1.5, 2.5, 3.5])
+    frame["owner"] = [1_700_000_000_000, 1_700_000_000_500, 0]
+    frame.to_parquet(settings.root / "rows.parquet")
+    config = _config(
+        {
+            "kind": "parquet",
+            "uri": "rows.parquet",
+            "decimal": ",",
+            "dates": {"seen": "%Y%m%d", "owner": "milliseconds"},
+        },
+        time="seen",
+        features={"numeric": ["income", "age"], "categorical": ["region"], "dates": ["owner"]},
+    )
+    staged = _table(_stage(config, settings))
+    assert staged["seen"] == [datetime(2024, 12, 31), datetime(2025, 1, 1), datetime(2025, 1, 2)]
+    assert staged["owner"][:2] == [datetime(2023, 11, 14, 22, 13, 20), datetime(2023, 11, 14, 22, 13, 20, 500_000)]
+    assert staged["age"] == [1.5, 2.5, 3.5]
+
+
 def test_large_rows_keep_their_order_and_bytes(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many row groups, read by several threads, come out in the source's order with equal bytes each time."""
     monkeypatch.setattr(staging, "ROW_GROUP", 10_000)
