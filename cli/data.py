@@ -11,19 +11,25 @@ from cli.output import finish, flow_run, short_path
 
 @click.command()
 @click.argument("model")
+@click.option("--append", is_flag=True, help="Every row is new: the source holds no rows of earlier deliveries.")
 @set_option
 @wait_option
 @json_option
-def ingest(model: str, settings_: tuple[str, ...], wait_seconds: float, as_json: bool) -> None:
+def ingest(model: str, append: bool, settings_: tuple[str, ...], wait_seconds: float, as_json: bool) -> None:
     """Read, validate and version a model's rows.
 
+    Rows that an earlier batch of the same source holds are recognised and left out; equal rows of one delivery are all
+    kept. With --append (or 'source.append: true' in the model file) every row is new, but the same file or the same
+    delivery is still read once.
+
     \b
-    Example:
+    Examples:
       perennial ingest credit
+      perennial ingest clicks --append
     """
     from cli.lines.outcomes import ingestion_lines
 
-    overrides = checked_overrides(model, settings_)
+    overrides = checked_overrides(model, (*settings_, "source.append=true") if append else settings_)
     with flow_run(as_json):
         from flows.ingest import ingest as flow
 

@@ -60,6 +60,7 @@ DateFormat = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(
 Unit = Annotated[str, Field(min_length=1, max_length=16), AfterValidator(_unit_text)]
 DottedName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$", max_length=255)]
 
+APPEND = "every row that was not delivered before is new; otherwise rows of earlier batches are recognised and left out"
 CLASSIFICATION_METRICS = ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1")
 REGRESSION_METRICS = ("rmse", "mae", "r2")
 
@@ -127,6 +128,7 @@ class CsvSource(TabularSource):
     uri: str = Field(min_length=1, description="path (relative to the project), glob or fsspec address")
     delimiter: str | None = Field(default=None, min_length=1, max_length=1, description="detected when left out")
     encoding: Encoding = Field(default="utf-8", description="encoding of the text")
+    append: bool = Field(default=False, description=APPEND)
 
 
 class ParquetSource(TabularSource):
@@ -134,6 +136,7 @@ class ParquetSource(TabularSource):
 
     kind: Literal["parquet"] = Field(description="kind of the source")
     uri: str = Field(min_length=1, description="path (relative to the project), folder, glob or fsspec address")
+    append: bool = Field(default=False, description=APPEND)
 
 
 class SqlSource(TabularSource):
@@ -145,6 +148,7 @@ class SqlSource(TabularSource):
         description="environment variable that holds the SQLAlchemy address (addresses carry passwords)",
     )
     query: str = Field(min_length=1, description="SELECT statement whose rows are read")
+    append: bool = Field(default=False, description=APPEND)
 
 
 class SklearnSource(TabularSource):
@@ -198,6 +202,11 @@ Source = Annotated[
     CsvSource | ParquetSource | SqlSource | SklearnSource | OpenmlSource | SimulatedSource,
     Field(discriminator="kind"),
 ]
+
+
+def delivers_new_rows_only(source: Source) -> bool:
+    """Return whether each delivery of a source holds new rows only, by the model file."""
+    return isinstance(source, CsvSource | ParquetSource | SqlSource) and source.append
 
 
 class Features(Section):
@@ -535,6 +544,11 @@ class ModelConfig(Section):
         unknown = [column for column in self.training.leakage.allow if column not in self.features.used]
         _refuse(bool(unknown), f"training.leakage.allow names columns that are not features: {unknown}")
         return self
+
+    @property
+    def replaces_rows(self) -> bool:
+        """Whether a row replaces the older row of its key."""
+        return self.key is not None and self.key_is_unique
 
     @property
     def columns(self) -> tuple[str, ...]:

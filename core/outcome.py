@@ -31,6 +31,11 @@ class IngestOutcome:
         Sentences for people.
     links
         Paths of pages by title.
+    n_new, n_known, n_replaced
+        Of the rows that were not set aside: rows that are new, rows that earlier batches hold already, and rows that
+        replace an older row of their key.
+    n_gone
+        Rows of earlier batches of the source that it no longer holds; they stay in the data.
     """
 
     model: str
@@ -42,6 +47,10 @@ class IngestOutcome:
     n_quarantined: int
     reasons: tuple[str, ...] = ()
     links: dict[str, str] = field(default_factory=dict)
+    n_new: int = 0
+    n_known: int = 0
+    n_replaced: int = 0
+    n_gone: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values that JSON can hold."""

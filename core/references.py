@@ -101,6 +101,28 @@ class ValidationResult:
 
 
 @dataclass(frozen=True)
+class RowCounts:
+    """How the rows of a delivery compare with the rows of earlier batches.
+
+    Parameters
+    ----------
+    n_known
+        Rows that earlier batches hold already; they were left out.
+    n_replaced
+        Rows that replace an older row of their key.
+    n_gone
+        Rows of earlier batches of the same source that the delivery does not hold; they stay.
+    not_compared
+        Columns of the model file that some of the earlier batches lack.
+    """
+
+    n_known: int = 0
+    n_replaced: int = 0
+    n_gone: int = 0
+    not_compared: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Batch:
     """One immutable file of a model's data, ``data/<model>/<name>.parquet``.
 
@@ -116,6 +138,8 @@ class Batch:
         Hash of the rows' content in hex, independent of their order.
     is_new
         Whether this run wrote the file.
+    counts
+        How the rows compare with those of earlier batches; not part of a batch's identity.
     """
 
     model: str
@@ -123,6 +147,7 @@ class Batch:
     n_rows: int
     fingerprint: str
     is_new: bool
+    counts: RowCounts = field(default=RowCounts(), compare=False)
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,17 @@ def number(value: float) -> str:
     return f"{value + 0.0:,.0f}" if whole and abs(value) < 1e15 else significant(value, 6)
 
 
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """Format a number with the noun that it counts, whose plural ends in *s* unless it is given.
+
+    Examples
+    --------
+    >>> counted(1, "batch", "batches"), counted(1200, "row")
+    ('1 batch', '1,200 rows')
+    """
+    return f"{n:,} {one if n == 1 else many or f'{one}s'}"
+
+
 def significant(value: float, digits: int) -> str:
     """Format a measured value with so many significant digits, and all digits before the decimal point.
 

@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import FlowRun
 
 from config.schema import ModelConfig
 from config.settings import load_settings
+from core.data.deliveries import row_notes
 from core.drift.column_notes import undeclared_notes
 from core.drift.monitored_window import MonitoredWindow
 from core.errors import StorageError
@@ -58,6 +59,7 @@ def accepted(
     """Return the outcome of rows that are in a data version; without a validation, they were there before."""
     if validation is not None:
         _validation_artifact(config, validation)
+    counts, n_written = batch.counts, batch.n_rows if batch.is_new else 0
     return IngestOutcome(
         model=config.model,
         accepted=True,
@@ -68,9 +70,14 @@ def accepted(
         n_quarantined=validation.n_quarantined if validation else 0,
         reasons=(
             *(validation.reasons if validation else (f"these rows are already in batch {batch.name}",)),
+            *row_notes(counts, n_written, keyed=config.replaces_rows),
             *undeclared_notes(rows.undeclared),
         ),
         links=_validation_links(validation) if validation else {},
+        n_new=n_written - counts.n_replaced,
+        n_known=counts.n_known if validation else rows.n_rows,
+        n_replaced=counts.n_replaced,
+        n_gone=counts.n_gone,
     )
 
 

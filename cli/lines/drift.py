@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cli.output import section, short_path, table
 from core.drift.reasons import TOLD_CHANGE
 from core.gate.wording import NONE, metric_label, number, signed, signed_interval
-from core.text import readable
+from core.text import counted, readable
 
 if TYPE_CHECKING:
     from core.drift.decision import ColumnDrift
@@ -124,10 +124,10 @@ def _headline(verdict: DriftVerdict) -> str:
 
 def _window_sentence(verdict: DriftVerdict) -> str:
     window = verdict.window
-    batches = f" of {_counted(len(window.batches), 'batch', 'batches')}" if window.batches else ""
+    batches = f" of {counted(len(window.batches), 'batch', 'batches')}" if window.batches else ""
     span = " to ".join(dict.fromkeys(_times([window.first_time, window.last_time])))
     when = "" if NONE in span else f", {span}"
-    return f"{_counted(window.n_rows, 'row')}{batches}{when}, against {_rival(verdict)}"
+    return f"{counted(window.n_rows, 'row')}{batches}{when}, against {_rival(verdict)}"
 
 
 def _rival(verdict: DriftVerdict) -> str:
@@ -169,7 +169,7 @@ def _rank(column: ColumnDrift) -> tuple[bool, bool, float, float]:
 def _rest(drifted: Sequence[bool]) -> list[str]:
     """Count the columns that are not shown."""
     share = f"{sum(drifted)} of which drifted" if any(drifted) else "none of which drifted"
-    return [f"and {_counted(len(drifted), 'more column')}, {share}"] if drifted else []
+    return [f"and {counted(len(drifted), 'more column')}, {share}"] if drifted else []
 
 
 def _importance(column: ColumnDrift) -> float | None:
@@ -217,7 +217,7 @@ def _in_time(windows: Sequence[DriftVerdict]) -> list[DriftVerdict]:
 def _history_headline(model: str, windows: Sequence[DriftVerdict]) -> str:
     rivals = dict.fromkeys(map(_rival, windows))
     against = f" against {next(iter(rivals))}" if len(rivals) == 1 else ""
-    return f"{model}: {_counted(len(windows), 'window')}{against}, newest last"
+    return f"{model}: {counted(len(windows), 'window')}{against}, newest last"
 
 
 def _window_table(windows: Sequence[DriftVerdict], width: int) -> list[str]:
@@ -321,7 +321,7 @@ def _legend(n_drawn: int, n_windows: int, bound: float, width: int) -> list[str]
     beyond = ", ".join(
         f"{block} above {bound * step:g}" for block, step in zip(BLOCKS[4:], (1.0, *STEPS[4:]), strict=True)
     )
-    which = _counted(n_windows, "window")
+    which = counted(n_windows, "window")
     which = f"the last {n_drawn:,} of {which}" if n_drawn < n_windows else which
     text = f"PSI of {which}, newest right: {BLOCKS[:4]} up to {bound:g}, {beyond}; {DRIFTED} drifted, {GAP} no value"
     return textwrap.wrap(text, width)
@@ -388,7 +388,3 @@ def _percent(share: float) -> str:
 def _percents(shares: Iterable[float | None], header: str) -> list[str]:
     """Format shares flush right under their header, because ``table`` takes cells with a % sign for text."""
     return [(NONE if share is None else _percent(share)).rjust(len(header)) for share in shares]
-
-
-def _counted(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"

@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from config.schema import ModelConfig
+from config.schema import ModelConfig, delivers_new_rows_only
 from config.settings import Settings
+from core.data.deliveries import source_id
 from core.data.sql import literal, quoted
 from core.data.version import batch_file_name, batch_number
 from core.errors import StorageError
-from core.references import Batch, StagedRows
+from core.references import Batch, RowCounts, StagedRows
+from core.text import counted
 from tasks.source.engine import ingestion_engine
 from tasks.versions.bring_back import bring_back_missing
 from tasks.versions.dvc_stores import without_credentials
-from tasks.versions.rows import batch_columns
+from tasks.versions.known_rows import compare_by_key, compare_whole_rows
 from tasks.versions.working_copy import (
     batch_facts,
     batch_paths,
@@ -33,8 +37,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("perennial.data")
 
-_PLACE = '"perennial place"'
-
 
 def known_batch(rows: StagedRows, config: ModelConfig, settings: Settings) -> Batch | None:
     """Return the batch that was written from exactly these rows, or None.
@@ -44,13 +46,27 @@ def known_batch(rows: StagedRows, config: ModelConfig, settings: Settings) -> Ba
     """
     bring_back_missing(config.model, settings)
     paths = batch_paths(data_folder(config.model, settings))
-    for path in paths[-1:] if _supersedes(config) else paths:
+    for path in paths[-1:] if config.replaces_rows else paths:
         # The file's name is a quick check; the footer has the whole fingerprint.
         if path.name.partition("-")[2] == f"{rows.fingerprint[:12]}.parquet":
             facts = batch_facts(path)
             if facts.fingerprint == rows.fingerprint:
-                return Batch(config.model, path.stem, facts.n_rows, rows.fingerprint, is_new=False)
+                later = paths[paths.index(path) + 1 :]
+                counts = RowCounts(n_gone=0 if config.replaces_rows else _rows_of_source(later, rows, config))
+                return Batch(config.model, path.stem, facts.n_rows, rows.fingerprint, is_new=False, counts=counts)
     return None
+
+
+def _rows_of_source(paths: Iterable[Path], rows: StagedRows, config: ModelConfig) -> int:
+    """Count rows of batches of the same source, written after the delivery ``rows``: it does not hold them."""
+    if delivers_new_rows_only(config.source):
+        return 0
+    return sum(batch_facts(path).n_rows for path in _of_source(paths, rows))
+
+
+def _of_source(paths: Iterable[Path], rows: StagedRows) -> list[Path]:
+    source = source_id(_shown(rows))
+    return [path for path in paths if source_id(batch_facts(path).source) == source]
 
 
 def write_batch(rows: StagedRows, config: ModelConfig, settings: Settings, n_quarantined: int = 0) -> Batch:
@@ -58,8 +74,9 @@ def write_batch(rows: StagedRows, config: ModelConfig, settings: Settings, n_qua
 
     With a unique key (``key`` and ``key_is_unique``), rows that equal the newest stored row of their key are omitted:
     a file that grew gives a batch of its new and changed rows, and a changed row supersedes the old one when rows are
-    loaded. Without a unique key, only the whole set of rows is recognised: two equal rows may be two observations, so
-    none may be omitted.
+    loaded. Without a unique key, two equal rows of one delivery may be two observations, and all are kept; rows that
+    earlier batches of the same source hold are omitted by number, unless the source delivers new rows only
+    (``source.append``); see :func:`tasks.versions.known_rows.compare_whole_rows`.
 
     A repeat is harmless: the same rows make no second batch, and a run killed at any moment leaves at most a temporary
     file that the next call removes. The bytes depend on the rows alone. The caller holds the model
@@ -90,7 +107,7 @@ def write_batch(rows: StagedRows, config: ModelConfig, settings: Settings, n_qua
     batch = known_batch(rows, config, settings) or _written(rows, config, settings)
     record_files([folder / f"{batch.name}.parquet"], config.model, settings, n_quarantined)
     what = "wrote" if batch.is_new else "no new rows, kept"
-    _log.info("%s batch %s with %s rows", what, batch.name, f"{batch.n_rows:,}")
+    _log.info("%s batch %s with %s", what, batch.name, counted(batch.n_rows, "row"))
     return batch
 
 
@@ -124,10 +141,6 @@ def _row(path: Path, model: str, n_quarantined: int | None) -> dict[str, Any]:
     }
 
 
-def _supersedes(config: ModelConfig) -> bool:
-    return config.key is not None and config.key_is_unique
-
-
 def _written(rows: StagedRows, config: ModelConfig, settings: Settings) -> Batch:
     import duckdb
 
@@ -136,12 +149,9 @@ def _written(rows: StagedRows, config: ModelConfig, settings: Settings) -> Batch
     number = 1 + max((batch_number(path.name) or 0 for path in stored), default=0)
     path = folder / batch_file_name(number, rows.fingerprint)
     temporary = folder / f".{path.name}.{os.getpid()}.tmp"
-    work = settings.var / "tmp" / f"{config.model}-batch"
     try:
-        with ingestion_engine(settings, work) as engine:
-            fresh = f"read_parquet({literal(str(rows.path))})"
-            if stored and _supersedes(config):
-                fresh = _new_rows(engine, fresh, stored, config)
+        with _work_folder(config.model, settings) as work, ingestion_engine(settings, work) as engine:
+            fresh, counts = _new_rows(engine, rows, stored, config, work)
             n_rows = _copy(engine, fresh, temporary, rows, config)
     except duckdb.Error as error:
         temporary.unlink(missing_ok=True)
@@ -150,49 +160,57 @@ def _written(rows: StagedRows, config: ModelConfig, settings: Settings) -> Batch
             "then run the same command again; no partial file was left"
         ) from error
     if n_rows == 0:
-        return Batch(config.model, stored[-1].stem, batch_facts(stored[-1]).n_rows, rows.fingerprint, is_new=False)
+        facts = batch_facts(stored[-1])
+        return Batch(config.model, stored[-1].stem, facts.n_rows, rows.fingerprint, is_new=False, counts=counts)
     with disk_errors(path):
         temporary.chmod(0o444)
         temporary.replace(path)
-    return Batch(config.model, path.stem, n_rows, rows.fingerprint, is_new=True)
+    return Batch(config.model, path.stem, n_rows, rows.fingerprint, is_new=True, counts=counts)
 
 
-def _new_rows(engine: duckdb.DuckDBPyConnection, offered: str, stored: list[Path], config: ModelConfig) -> str:
-    """Create a table of the offered rows whose key is new or whose content differs from the key's newest stored row.
-
-    A key that is offered more than once is compared by its last row; either all its rows are included, or none.
-    """
-    _hash_rows(engine, "offered", [(offered, "*")], config)
-    files = [(f"read_parquet({literal(str(path))})", batch_columns(engine, path, config)) for path in stored]
-    _hash_rows(engine, "stored", files, config)
-    newest = "(SELECT k, arg_max(h, place) AS h FROM {} GROUP BY k)"
-    same = f"SELECT k FROM {newest.format('offered')} JOIN {newest.format('stored')} USING (k, h)"  # noqa: S608 - constants
-    kept = f"SELECT place FROM offered ANTI JOIN ({same}) USING (k)"  # noqa: S608 - constants
-    numbered = f"SELECT *, row_number() OVER () AS {_PLACE} FROM {offered}"  # noqa: S608 - quoted
-    query = f"SELECT * EXCLUDE ({_PLACE}) FROM ({numbered}) WHERE {_PLACE} IN ({kept}) ORDER BY {_PLACE}"  # noqa: S608 - quoted
-    engine.execute(f"CREATE TEMP TABLE fresh AS {query}")
-    return "fresh"
+@contextmanager
+def _work_folder(model: str, settings: Settings) -> Iterator[Path]:
+    work = settings.var / "tmp" / f"{model}-batch"
+    # What a killed run left is removed first: the caller holds the model.
+    shutil.rmtree(work, ignore_errors=True)
+    with disk_errors(work):
+        work.mkdir(parents=True)
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
-def _hash_rows(
-    engine: duckdb.DuckDBPyConnection, table: str, sources: list[tuple[str, str]], config: ModelConfig
-) -> None:
-    assert config.key is not None, "only rows with a key are compared"  # noqa: S101 - tells mypy what holds
-    columns = ", ".join(quoted(column) for column in config.columns)
-    # DuckDB's hash suffices, because both sides are hashed now, by one release. A row without a key has its own key.
-    key = f"coalesce({quoted(config.key)}, chr(0) || hash({columns})::VARCHAR)"
-    engine.execute(f"CREATE TEMP TABLE {table} (k VARCHAR, h UBIGINT, place BIGINT)")
-    for number, (source, chosen) in enumerate(sources):
-        place = f"row_number() OVER () + {number} * 1000000000000"
-        query = f"SELECT {key}, hash({columns}), {place} FROM (SELECT {chosen} FROM {source})"  # noqa: S608 - quoted
-        engine.execute(f"INSERT INTO {table} {query}")
+def _new_rows(
+    engine: duckdb.DuckDBPyConnection, rows: StagedRows, stored: list[Path], config: ModelConfig, work: Path
+) -> tuple[Path, RowCounts]:
+    """Return the file of the rows to write, in the order of the delivery, and how they compare with stored ones."""
+    ours = _of_source(stored, rows)
+    if stored and config.replaces_rows:
+        found = compare_by_key(engine, rows.path, [(path, path in ours) for path in stored], config)
+    elif ours and not delivers_new_rows_only(config.source):
+        found = compare_whole_rows(engine, rows.path, ours, config)
+    else:
+        return rows.path, RowCounts()
+    if not found.counts.n_known:
+        return rows.path, found.counts
+    target = work / "new.parquet"
+    with disk_errors(target):
+        found.write_new(rows.path, target)
+    return target, found.counts
 
 
-def _copy(engine: duckdb.DuckDBPyConnection, fresh: str, target: Path, rows: StagedRows, config: ModelConfig) -> int:
-    """Copy rows into a Parquet file and return their number; without rows, no file is written."""
+def _shown(rows: StagedRows) -> str:
+    """Return the name of the source as batches record it."""
+    return without_credentials(rows.source)
+
+
+def _copy(engine: duckdb.DuckDBPyConnection, new: Path, target: Path, rows: StagedRows, config: ModelConfig) -> int:
+    """Copy rows into a batch file and return their number; without rows, no file is written."""
+    fresh = f"read_parquet({literal(str(new))})"
     time = f"min({quoted(config.time)}), max({quoted(config.time)})" if config.time else "NULL, NULL"
     n_rows, first, last = engine.execute(f"SELECT count(*), {time} FROM {fresh}").fetchall()[0]  # noqa: S608 - quoted
-    notes = {"fingerprint": rows.fingerprint, "source": without_credentials(rows.source)}
+    notes = {"fingerprint": rows.fingerprint, "source": _shown(rows)}
     if rows.undeclared:
         notes["undeclared"] = json.dumps(rows.undeclared)
     notes |= {name: at.isoformat() for name, at in (("first_time", first), ("last_time", last)) if at is not None}

@@ -54,6 +54,20 @@ def test_a_grown_file_gives_a_batch_of_the_new_rows(ingest: Ingest, project: Set
     assert [len(pd.read_parquet(path)) for path in files] == [800, 50]
 
 
+def test_a_file_that_joins_a_folder_adds_its_rows_only(ingest: Ingest, project: Settings) -> None:
+    """Without a key, the rows of the other files are known; repeated rows of one file are kept."""
+    add_credit_model(project, source={"uri": "raw"}, key=None, features={"ignored": ["id"]})
+    (project.root / "raw").mkdir()
+    january = pd.concat([credit_rows(), credit_rows(20)])
+    january.to_csv(project.root / "raw" / "january.csv", index=False)
+    first = ingest("credit")
+    credit_rows(60, seed=2).to_csv(project.root / "raw" / "february.csv", index=False)
+    second, third = ingest("credit"), ingest("credit")
+    assert [(outcome.n_new, outcome.n_known) for outcome in (first, second, third)] == [(820, 0), (60, 820), (0, 880)]
+    assert "880 rows: 820 known from earlier batches and left out, 60 new" in second.reasons
+    assert third.data_version == second.data_version
+
+
 def test_rows_that_fail_an_expectation_are_set_aside_with_the_reason(ingest: Ingest, project: Settings) -> None:
     """Within the allowed share the batch goes on without them."""
     rows = credit_rows()
