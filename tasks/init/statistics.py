@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from core.init.columns import (
     missing_texts,
     reads_as_one,
 )
+from tasks.init.aggregates import aggregates
 from tasks.init.codes import code_counts
 
 if TYPE_CHECKING:
@@ -94,7 +96,11 @@ class Inspection:
 
     def named(self, name: str) -> ColumnStatistics:
         """Statistics of one column."""
-        return next(column for column in self.columns if column.name == name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, ColumnStatistics]:
+        return {column.name: column for column in self.columns}
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,11 @@ class InspectedTable:
 
     def one(self, name: str) -> Column:
         """Return the column of that name."""
-        return next(column for column in self.columns if column.name == name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
 
     def rows(self, columns: str, rest: str = "") -> list[tuple[Any, ...]]:
         """Run ``SELECT columns FROM table rest``."""
@@ -229,14 +239,14 @@ def _likely_forms(connection: duckdb.DuckDBPyConnection, texts: Sequence[Column]
     """Return each text column's likely form from a few of its rows, because parsing all rows as dates is slow."""
     if not texts:
         return {}
-    counts = ", ".join(
-        f"count({column.alias}), count({column.read_as('DOUBLE')}), count({column.read_as('TIMESTAMP')})"
+    counts = [
+        f"count({value})"
         for column in texts
-    )
+        for value in (column.alias, column.read_as("DOUBLE"), column.read_as("TIMESTAMP"))
+    ]
     # Rows from the whole file, because the first rows may all be blank.
-    step = f"SELECT greatest(count(*) // {PREVIEW_ROWS}, 1) FROM {RAW_TABLE}"  # noqa: S608
-    sql = f"SELECT {counts} FROM {RAW_TABLE} WHERE rowid % ({step}) = 0"  # noqa: S608
-    found = connection.execute(sql).fetchall()[0]
+    n_rows = connection.execute(f"SELECT count(*) FROM {RAW_TABLE}").fetchall()[0][0]  # noqa: S608
+    found = aggregates(connection, RAW_TABLE, counts, f"WHERE rowid % {max(n_rows // PREVIEW_ROWS, 1)} = 0")
     return {column.name: _likely_form(*found[3 * i : 3 * i + 3]) for i, column in enumerate(texts)}
 
 
@@ -272,7 +282,7 @@ def _statistics(
     clock = next((column.alias for column in table.columns if column.name == time and column.form == "date"), None)
     measured = {column.name: _measures(column, clock) for column in table.columns}
     flat = [sql for measures in measured.values() for sql in measures.values()]
-    cells = iter(table.rows(", ".join(flat))[0])
+    cells = iter(aggregates(table.connection, TABLE, flat))
     found = {name: {key: next(cells) for key in measures} for name, measures in measured.items()}
     return tuple(
         _column_statistics(
