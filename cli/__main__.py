@@ -7,6 +7,7 @@ import os
 import sys
 
 from cli.main import main
+from config.home import give_home
 from config.proxies import reach_loopback_directly
 
 
@@ -32,6 +33,7 @@ def run() -> None:
     """Run the command and end the process with its exit code."""
     leaving = _Exit()
     reach_loopback_directly(os.environ)
+    give_home(os.environ)
     try:
         main()
         leaving.code = 0

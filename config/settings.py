@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from config.home import project_above
 from config.platform import read_platform
 from core.errors import ConfigError
 
@@ -337,9 +338,8 @@ def load_settings() -> Settings:
 
 
 def _project_above(start: Path) -> Path:
-    for folder in (start, *start.parents):
-        if (folder / "config" / "models").is_dir():
-            return folder
+    if (project := project_above(start)) is not None:
+        return project
     raise ConfigError(
         f"{start} is not in a Perennial project (no config/models above it); "
         "change into the project's folder or set PERENNIAL_ROOT"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from config.home import user_name
 from config.settings import Settings
 from tasks.registry.client import mlflow_client, mlflow_failures
 from tasks.registry.register import MAX_PER_BATCH, REPORTS, experiment_of, named_for_mlflow
@@ -59,7 +59,7 @@ def _start(client: MlflowClient, experiment: str, verdict: DriftVerdict) -> str:
         "perennial.status": verdict.status,
         "perennial.champion": str(verdict.champion),
         "perennial.against": verdict.against,
-        "mlflow.user": getpass.getuser(),
+        "mlflow.user": user_name(),
         "mlflow.source.name": "perennial monitor",
         "mlflow.source.type": "LOCAL",
         "mlflow.note.content": "\n".join(f"- {reason}" for reason in verdict.reasons),

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from config.home import give_user_name
 from config.settings import Settings
 from core.errors import StorageError
 
@@ -41,6 +42,7 @@ def import_mlflow() -> None:
     """Import MLflow without its warnings; call this before any other import of it."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    give_user_name(os.environ)
     with warnings.catch_warnings():
         # MLflow warns about its own type hints while it is imported (mlflow.types.responses at 3.17).
         warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType", category=UserWarning)

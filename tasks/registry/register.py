@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import posixpath
 import re
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from config.home import user_name
 from core.operate.events import model_registered
 from store.database import open_database, writing
 from store.events import record_event
@@ -213,7 +213,7 @@ def _run_tags(config: ModelConfig, lineage: Lineage) -> dict[str, str]:
         **_lineage_tags(lineage),
         "perennial.task": config.task,
         "perennial.estimator": config.training.estimator,
-        "mlflow.user": getpass.getuser(),
+        "mlflow.user": user_name(),
         "mlflow.source.name": "perennial train",
         "mlflow.source.type": "LOCAL",
         "mlflow.source.git.commit": lineage.git_commit,

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import socket
 
+from config.home import user_name
 from core.text import readable
 
 
 def actor() -> str:
     """Return the user and host of this process, as ``user@host``."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        user = f"uid {os.getuid()}"
-    return readable(f"{user}@{socket.gethostname()}", 200)
+    return readable(f"{user_name()}@{socket.gethostname()}", 200)

@@ -90,8 +90,10 @@ LEFT_OUT = {
         "tasks/train/drift_report.py",
     ),
     "around a run: its start, its place and its notifications": (
+        "config/home.py",
         "config/platform.py",
         "config/prefect_file.py",
+        "config/proxies.py",
         "core/operate",
         "tasks/operate",
         "tasks/outcomes.py",

@@ -20,10 +20,12 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from config.home import give_user_name
 from config.settings import Settings
 from core.data.version import tree_bytes, tree_files, tree_version, version_prefix
 from core.errors import ConfigError, StorageError
 from store.data import pushed_trees
+from tasks.versions.site_cache import site_cache
 
 _log = logging.getLogger("perennial.data")
 
@@ -273,6 +275,7 @@ def open_stores(settings: Settings, engine: Engine) -> DvcStores:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    give_user_name(os.environ)
     try:
         repo = Repo(str(settings.root), config=_overrides(settings), _wait_for_lock=True)
         remote = _remote_of(repo, settings)
@@ -337,8 +340,7 @@ def _failures() -> tuple[type[BaseException], ...]:
 
 
 def _overrides(settings: Settings) -> dict[str, Any]:
-    site = settings.var / "dvc"
-    core: dict[str, Any] = {"no_scm": True, "analytics": False, "site_cache_dir": str(site)}
+    core: dict[str, Any] = {"no_scm": True, "analytics": False, "site_cache_dir": str(site_cache())}
     if not settings.data_remote:
         return {"core": core}
     remote = configured_remote(settings)

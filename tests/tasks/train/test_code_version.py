@@ -76,12 +76,16 @@ def test_a_name_that_begins_like_a_listed_one_counts() -> None:
 
 # Modules that do count import these, which do not: importer, imported, and why no model depends on it.
 CROSSINGS: dict[tuple[str, str], str] = {
+    ("config.settings", "config.home"): "the project's folder above the working directory",
     ("config.settings", "config.platform"): "addresses of services that 'perennial up' started",
+    ("tasks.registry.client", "config.home"): "a name for a user that has none",
+    ("tasks.registry.register", "config.home"): "the user's name, a tag of the version",
     ("tasks.registry.register", "core.operate.events"): "the event that a version was registered",
     ("tasks.serving.rehearse", "core.gate.decision"): "the type of a rehearsal's answer; training only writes its rows",
     ("tasks.train.bench", "tasks.train.drift_report"): "a page of the run's reports, which is no file of the bundle",
     ("tasks.train.fit_run", "tasks.train.drift_report"): "a page of the run's reports, which is no file of the bundle",
     ("tasks.validation.results", "tasks.validation.validate"): "where the results of a validation were kept",
+    ("tasks.versions.dvc_stores", "config.home"): "a name for a user that has none",
     ("tasks.versions.batches", "tasks.source.engine"): "writes batches; the data version covers them",
 }
 TRAINING = tuple(f"tasks.train.{name}" for name in ("training_run", "fit_run", "evaluate", "registration"))

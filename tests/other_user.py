@@ -1,0 +1,35 @@
+"""Run a command as another user of this machine, as tests of permissions need it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from functools import cache
+
+import pytest
+
+UID, GID = 12345, 12346
+"""Ids without an entry in the password file."""
+
+
+def as_user(*command: str, uid: int = UID, gid: int = GID) -> list[str]:
+    """Return the command line that runs a command under other ids; the test is skipped where that is impossible.
+
+    The user may read all files, because the interpreter may be installed where only root reads; no more is granted.
+    """
+    if reason := _why_not():
+        pytest.skip(reason)
+    may_read = ("--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search")
+    return ["setpriv", "--reuid", str(uid), "--regid", str(gid), "--clear-groups", *may_read, *command]
+
+
+@cache
+def _why_not() -> str:
+    if os.geteuid() != 0:
+        return "only root can run commands as another user"
+    if shutil.which("setpriv") is None:
+        return "setpriv (util-linux) is not installed"
+    probe = ["setpriv", "--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search", "true"]
+    works = subprocess.run(probe, check=False, capture_output=True).returncode == 0
+    return "" if works else "this container lacks the capability CAP_DAC_READ_SEARCH"
