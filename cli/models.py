@@ -14,6 +14,11 @@ from cli.output import finish, flow_run, print_json, short_path
 @click.option("--time", metavar="COLUMN", help="Column that orders the rows; the newest become the holdout.")
 @click.option("--key", metavar="COLUMN", help="Column that identifies the entity of a row.")
 @click.option("--name", metavar="NAME", help="Name of the model.  [default: from the file's name]")
+@click.option(
+    "--decimal", type=click.Choice([".", ","]), help="Mark before the fraction, where the texts do not decide."
+)
+@click.option("--day-first/--month-first", default=None, help="Order of day and month, where the texts do not decide.")
+@click.option("--encoding", metavar="NAME", help="Encoding of the text.  [default: detected]")
 @click.option("--force", is_flag=True, help="Replace the files of an existing model.")
 @click.option(
     "--suite", metavar="MODEL", help="Infer only this model's suite again, after an edit of its model file; see below."
@@ -27,6 +32,9 @@ def init(
     time: str | None,
     key: str | None,
     name: str | None,
+    decimal: str | None,
+    day_first: bool | None,
+    encoding: str | None,
     force: bool,
     suite: str | None,
     as_json: bool,
@@ -48,10 +56,11 @@ def init(
     if data is None or target is None:
         raise click.UsageError(f"Missing option '{'--data' if data is None else '--target'}'.", context)
     from config.settings import load_settings
+    from core.init.choices import Answers
     from tasks.init.model_file import init_model
 
-    settings = load_settings()
-    result = init_model(data, target, settings, time=time, key=key, name=name, force=force)
+    answers = Answers(decimal, day_first, encoding)
+    result = init_model(data, target, load_settings(), time=time, key=key, name=name, force=force, answers=answers)
     if as_json:
         print_json({"model": result.model, "files": [str(path) for path in result.paths], "notes": result.notes})
         return
@@ -63,7 +72,8 @@ def init(
 
 
 def _refuse_beside_suite(context: click.Context) -> None:
-    given = [name for name, value in context.params.items() if value and name not in {"suite", "as_json"}]
+    given = [name for name, value in context.params.items() if value is not None and value is not False]
+    given = [name.replace("_", "-") for name in given if name not in {"suite", "as_json"}]
     if given:
         names = ", ".join(f"--{name}" for name in given)
         raise click.UsageError(f"--suite takes the source and the columns from the model file; remove {names}", context)

@@ -71,12 +71,13 @@ class NumberNotation:
         number = rf"(?:{whole}(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?"
         space, sign = f"[{SPACES}]?", f"[{MINUS}+]?"
         if not self.unit:
-            plain, bare = f"{sign}{space}{number}", number
+            plain, bare, outside = f"{sign}{space}{number}", number, ""
         else:
             unit = escaped(self.unit)
             bare = f"(?:{unit}{space}{number}|{number}{space}{unit})"
+            outside = rf"|{unit}{space}\({number}\)|\({number}\){space}{unit}"
             plain = f"(?:{sign}{unit}{space}{sign}{number}|{sign}{space}{number}{space}{unit})"
-        return rf"(?:{plain}|{bare}[{MINUS}]|\({bare}\))"
+        return rf"(?:{plain}|{bare}[{MINUS}]|\({bare}\){outside})"
 
     @property
     def translation(self) -> tuple[str, str]:

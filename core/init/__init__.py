@@ -1,4 +1,4 @@
 """What `perennial init` infers from a file: column types, roles, a model file, and an expectation suite.
 
-May import the single modules of `core` and `config`.
+May import `core.data`, the single modules of `core`, and `config`.
 """

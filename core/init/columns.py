@@ -7,14 +7,14 @@ becomes a comment of the model file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from core.errors import SchemaError
 from core.init.codes import are_labels
-from core.init.notations import REWRITE, epoch_range, epoch_unit
+from core.init.notations import epoch_range, epoch_unit
 from core.text import number, percent, short
 
 Kind = Literal["numeric", "categorical", "boolean", "dates", "ignored", "left out"]
@@ -53,7 +53,17 @@ BOOLEAN_PAIRS = (
     frozenset({"1", "0"}),
     frozenset({"1.0", "0.0"}),
 )
+YES_WORDS = frozenset({"true", "t", "yes", "y", "1", "1.0"})
+NO_WORDS = frozenset({"false", "f", "no", "n", "0", "0.0"})
+"""Words (lower case) that the ingestion reads as true and as false."""
+
 MIN_EPOCHS = 20
+EXCEL_DAYS = range(20_000, 60_001)
+"""Days since 1899-12-30, as Excel counts them, of the years 1954 to 2064."""
+
+MONTHS = range(190_001, 210_013)
+"""Months such as 202405."""
+
 TIME_WORDS = frozenset(
     {"at", "created", "date", "datetime", "dt", "epoch", "modified", "seen", "time", "timestamp", "ts", "unix"}
     | {"updated", "utc", "when"}
@@ -97,7 +107,10 @@ class ColumnStatistics:
     code
         Whole numbers that are read as text: why they are codes; otherwise empty.
     notation
-        Dates that the ingestion does not read: how they are written, and what to do; otherwise empty.
+        Values that the ingestion does not read, or only in one of two ways: how they are written, and what to do;
+        otherwise empty.
+    written
+        Values that are read in a notation: how they are written; otherwise empty.
     """
 
     name: str
@@ -124,6 +137,7 @@ class ColumnStatistics:
     strange: tuple[tuple[str, int], ...] = ()
     code: str = ""
     notation: str = ""
+    written: str = ""
 
     @property
     def n_values(self) -> int:
@@ -162,8 +176,11 @@ class ColumnStatistics:
 
     @property
     def spells_boolean(self) -> bool:
-        """Whether the column has exactly two values that mean yes and no."""
-        return frozenset(text.strip().lower() for text, _ in self.levels) in BOOLEAN_PAIRS and self.n_distinct == 2
+        """Whether the column has only values that mean yes and no, in one spelling or in several."""
+        words = {text.strip().lower() for text, _ in self.levels}
+        if len(words) != len(self.levels) or self.n_distinct > 2:
+            return self.n_distinct == len(self.levels) > 2 and _mean_yes_and_no(words)
+        return words in BOOLEAN_PAIRS
 
 
 @dataclass(frozen=True)
@@ -206,6 +223,8 @@ class TargetDecision:
         Reason for the positive class; empty if there is none.
     classes
         Labels with their number of rows, the most frequent first; empty for regression.
+    doubt
+        What the user should check; empty if there is nothing.
     """
 
     task: Literal["binary", "multiclass", "regression"]
@@ -213,6 +232,7 @@ class TargetDecision:
     positive: str | None = None
     why_positive: str = ""
     classes: tuple[tuple[str, int], ...] = ()
+    doubt: str = ""
 
 
 def missing_texts(texts: Mapping[str, Iterable[tuple[str, int]]], numbers: Iterable[str]) -> dict[str, str]:
@@ -290,7 +310,7 @@ def target_decision(target: ColumnStatistics) -> TargetDecision:
             "remove or correct these rows"
         )
     if target.notation:
-        return _text_decision(target)
+        raise SchemaError(f"target {name}: expected numbers or classes, found {target.notation}")
     if target.n_distinct == 2:
         return _binary_decision(target)
     if target.is_number:
@@ -337,6 +357,7 @@ def _binary_decision(target: ColumnStatistics) -> TargetDecision:
         positive=word if word is not None else rarer,
         why_positive=f"{why}: the model predicts its probability",
         classes=classes,
+        doubt=_case_doubt(target),
     )
 
 
@@ -371,7 +392,7 @@ def _number_decision(target: ColumnStatistics) -> TargetDecision:
 
 def _text_decision(target: ColumnStatistics) -> TargetDecision:
     name = short(target.name)
-    if target.is_date or target.notation:
+    if target.is_date:
         raise SchemaError(
             f"target {name}: expected numbers or classes, found dates; derive a number or a class from them"
         )
@@ -381,9 +402,31 @@ def _text_decision(target: ColumnStatistics) -> TargetDecision:
             f"target {name} has {target.n_distinct:,} different texts{example}; expected numbers, or at most "
             f"{MAX_CLASSES} classes: merge its classes or choose another --target"
         )
+    if target.spells_boolean:
+        raise SchemaError(
+            f"target {name} means yes or no, but in {target.n_distinct} spellings "
+            f"({', '.join(short(text, 20) for text, _ in target.levels[:6])}); write true and false in every row"
+        )
     _refuse_single_row_classes(target)
     why = f"{target.n_distinct} classes: {_shares(target.levels, target.n_values)}"
-    return TargetDecision(task="multiclass", why=why, classes=target.levels)
+    return TargetDecision(task="multiclass", why=why, classes=target.levels, doubt=_case_doubt(target))
+
+
+def _mean_yes_and_no(words: Set[str]) -> bool:
+    return words <= YES_WORDS | NO_WORDS and bool(words & YES_WORDS) and bool(words & NO_WORDS)
+
+
+def _case_doubt(column: ColumnStatistics) -> str:
+    """Return a remark on levels that differ in case only; empty if there are none."""
+    spelt: dict[str, str] = {}
+    for text, _ in column.levels:
+        other = spelt.setdefault(text.casefold(), text)
+        if other != text:
+            return (
+                f"{short(column.name)} has levels that differ in case only, such as {short(other, 20)} and "
+                f"{short(text, 20)}; the model learns from them as different ones"
+            )
+    return ""
 
 
 def _refuse_single_row_classes(target: ColumnStatistics) -> None:
@@ -409,14 +452,15 @@ def _unusable(column: ColumnStatistics) -> Decision | None:
 def _boolean(column: ColumnStatistics) -> Decision | None:
     if not column.is_boolean_type and not column.spells_boolean:
         return None
-    true = next((n for text, n in column.levels if text.strip().lower() in POSITIVE_WORDS), 0)
-    return Decision("boolean", f"yes or no; yes in {percent(true / column.n_values)}{_missing(column)}")
+    true = sum(n for text, n in column.levels if text.strip().lower() in POSITIVE_WORDS)
+    spellings = f"; in {len(column.levels)} spellings" if len(column.levels) > 2 else ""
+    return Decision("boolean", f"yes or no; yes in {percent(true / column.n_values)}{spellings}{_missing(column)}")
 
 
 def _date(column: ColumnStatistics) -> Decision | None:
     if not column.is_date or column.earliest is None or column.latest is None:
         return None
-    return Decision("dates", f"{column.earliest.date()} to {column.latest.date()}{_missing(column)}")
+    return Decision("dates", f"{column.earliest.date()} to {column.latest.date()}{_missing(column)}{_written(column)}")
 
 
 def _number(column: ColumnStatistics) -> Decision | None:
@@ -425,6 +469,8 @@ def _number(column: ColumnStatistics) -> Decision | None:
     words = name_words(column.name)
     if column.notation:
         return Decision("ignored", column.notation)
+    if column.written:
+        return Decision("numeric", f"{_range(column)}{_missing(column)}{_written(column)}")
     if _is_row_number(column):
         return Decision("ignored", f"a row number: {column.n_distinct:,} whole numbers, each once")
     named_id = column.is_integer and bool(words) and words[-1] in IDENTIFIER_WORDS
@@ -439,7 +485,7 @@ def _number(column: ColumnStatistics) -> Decision | None:
         doubt = f"{short(column.name)} has few, sparse whole numbers, taken as codes; if they are amounts, move it to "
         why = f"codes (few, sparse whole numbers): {_levels(column)}{_missing(column)}"
         return Decision("categorical", why, f"{doubt}features.numeric")
-    return _epoch(column, words) or Decision("numeric", f"{_range(column)}{_missing(column)}")
+    return _epoch(column) or Decision("numeric", f"{_range(column)}{_missing(column)}")
 
 
 def _range(column: ColumnStatistics) -> str:
@@ -447,17 +493,29 @@ def _range(column: ColumnStatistics) -> str:
     return f"{what} from {number(column.minimum or 0.0)} to {number(column.maximum or 0.0)}"
 
 
-def _epoch(column: ColumnStatistics, words: list[str]) -> Decision | None:
-    """Decide on numbers in the range of times since 1970: with a name for a time they are one."""
+def _epoch(column: ColumnStatistics) -> Decision | None:
+    """Decide on numbers that may count or name times: seconds since 1970, Excel's days, months such as 202405."""
     low, high = column.minimum or 0.0, column.maximum or 0.0
     unit = epoch_unit(low, high)
+    if doubt := _calendar_doubt(column, low, high):
+        return Decision("numeric", f"{_range(column)}{_missing(column)}", doubt)
     if not unit or column.n_distinct < MIN_EPOCHS:
         return None
     what = f"{unit} since 1970 ({epoch_range(low, high)})"
-    if TIME_WORDS.intersection(words):
-        return Decision("ignored", f"{what}; {REWRITE}")
-    doubt = f"{short(column.name)} may be {what}; if it is, rewrite it as 2026-01-31 18:30:00, or ignore it"
+    doubt = f"{short(column.name)} may be {what}; if it is, move it to features.dates, with its unit in source.dates"
     return Decision("numeric", f"{_range(column)}{_missing(column)}", doubt)
+
+
+def _calendar_doubt(column: ColumnStatistics, low: float, high: float) -> str:
+    name = short(column.name)
+    if column.is_integer and low in MONTHS and high in MONTHS and column.levels:
+        months = {int(float(text)) % 100 for text, _ in column.levels}
+        if months <= set(range(1, 13)) and len(months) > 2:
+            return f"{name} may be months ({low:.0f}): as numbers, December and January are 89 apart; rewrite as dates"
+    is_excel = low >= EXCEL_DAYS.start and high < EXCEL_DAYS.stop and is_time_name(column.name)
+    if is_excel and column.n_distinct >= MIN_EPOCHS:
+        return f"{name} may be Excel's days since 1899-12-30 ({low:.0f}); if it is, rewrite as 2026-01-31"
+    return ""
 
 
 def _text(column: ColumnStatistics) -> Decision:
@@ -472,7 +530,7 @@ def _text(column: ColumnStatistics) -> Decision:
     if _has_too_many_levels(column):
         too_many = f"{codes or 'text with '}{column.n_distinct:,} different values, too many to learn from"
         return Decision("ignored", _notation_advice(column) or f"{too_many}; such as {short(column.example, 20)}")
-    return Decision("categorical", f"{codes}{_levels(column)}{_missing(column)}")
+    return Decision("categorical", f"{codes}{_levels(column)}{_missing(column)}", _case_doubt(column))
 
 
 def _has_too_many_levels(column: ColumnStatistics) -> bool:
@@ -512,10 +570,19 @@ def name_words(name: str) -> list[str]:
     return [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
 
 
+def is_time_name(name: str) -> bool:
+    """Return whether a column is named like a date or a time."""
+    return bool(TIME_WORDS.intersection(name_words(name)))
+
+
 def _levels(column: ColumnStatistics) -> str:
     shown = ", ".join(text for text, _ in column.levels[:3])
     more = ", …" if column.n_distinct > 3 else ""
     return f"{column.n_distinct} levels: {shown}{more}"
+
+
+def _written(column: ColumnStatistics) -> str:
+    return f"; {column.written}" if column.written else ""
 
 
 def _missing(column: ColumnStatistics) -> str:

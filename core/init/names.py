@@ -1,4 +1,4 @@
-"""Names of models."""
+"""Names of models, and the words of columns' names."""
 
 from __future__ import annotations
 

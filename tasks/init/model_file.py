@@ -13,22 +13,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import numpy as np
 from pydantic import TypeAdapter
 
 from config.load import MAX_BYTES, load_model_config, model_path, schema_path
-from config.schema import Leakage, ModelConfig, Source
+from config.schema import Encoding, Leakage, ModelConfig, Source
 from config.settings import PACKAGES, Settings
 from core.data.signatures import foreign_format
 from core.errors import ConfigError, PerennialError, SchemaError, SourceError, StorageError
+from core.init.choices import NO_ANSWERS, Answers
 from core.init.columns import MAX_COLUMN_NAME, Decision, TargetDecision, column_decision, target_decision
 from core.init.model_file import Findings, holdout_share, left_out, model_content, model_text, notes
 from core.init.names import model_name
 from core.init.sentinels import sentinel_note
+from core.init.source_notations import source_notations
 from core.init.suite import suite_content
+from core.notations import Notation
 from core.text import short
 from core.train.leakage_scores import linear_leak, single_feature_score
 from tasks.init.counters import counters
@@ -94,6 +97,7 @@ def init_model(
     key: str | None = None,
     name: str | None = None,
     force: bool = False,
+    answers: Answers = NO_ANSWERS,
 ) -> InitResult:
     """Infer a model file and a suite from the user's rows and write both.
 
@@ -112,6 +116,8 @@ def init_model(
         Name of the model; derived from the file's name by default.
     force
         Replace an existing model file of that name.
+    answers
+        Of the user, where the values of a column can be read in two ways.
 
     Raises
     ------
@@ -122,14 +128,15 @@ def init_model(
     SchemaError
         The target cannot be learnt, or no feature is left.
     """
-    source, word = source_section(data, settings.root)
+    source, word = source_section(data, settings.root, answers.encoding)
     chosen = _free_name(name or model_name(data), settings, force)
     with _working_folder(settings) as work, ingestion_engine(settings, work) as connection:
         parsed: Source = TypeAdapter(Source).validate_python(source)
         rows = raw_rows(connection, parsed, settings, work)
         _check_columns(list(rows.columns), {"--target": target, "--time": time, "--key": key})
         with reading(shown_source(parsed)):
-            inspection = inspect_rows(connection, rows, target, time, declared_categories(parsed, settings, work))
+            categories = declared_categories(parsed, settings, work)
+            inspection = inspect_rows(connection, rows, target, time, categories, answers)
             inspection = with_notations(inspection)
             remarks = totals_remarks(inspection, parsed, settings, work)
             found = _findings(inspection, source, chosen, target, time, key)
@@ -143,8 +150,17 @@ def _encoding_note(source: Mapping[str, Any], word: str) -> str:
     return f"the text is not UTF-8 and was read as {source['encoding']}, for example {short(word)}"
 
 
-def source_section(data: str, root: Path) -> tuple[dict[str, Any], str | None]:
+def source_section(data: str, root: Path, encoding: str | None = None) -> tuple[dict[str, Any], str | None]:
     """Return the section ``source`` of the model file for an address.
+
+    Parameters
+    ----------
+    data
+        Address of the rows.
+    root
+        Folder of the project.
+    encoding
+        Of the text; None if it is to be detected.
 
     Returns
     -------
@@ -154,19 +170,31 @@ def source_section(data: str, root: Path) -> tuple[dict[str, Any], str | None]:
 
     Raises
     ------
+    ConfigError
+        The encoding is not one that a model file can name, or the source is Parquet.
     SourceError
         There is no such file, or it is neither CSV nor Parquet.
     """
+    if encoding is not None and encoding not in get_args(Encoding):
+        raise ConfigError(f"--encoding: expected one of {', '.join(get_args(Encoding))}, found {short(encoding)}")
     if is_remote(data):
-        return {"kind": _remote_kind(data), "uri": data}, None
+        return _with_encoding({"kind": _remote_kind(data), "uri": data}, encoding), None
     path = Path(os.path.abspath(Path(data).expanduser()))  # noqa: PTH100 - resolve() would follow links
     files = _files(path)
     kind = _kind(files[0])
     if path.is_dir() and kind == "csv":
         path /= f"*{files[0].suffix}"
     uri = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-    encoding, word = text_encoding(files[0]) if kind == "csv" else ("utf-8", None)
-    return {"kind": kind, "uri": uri} | ({} if encoding == "utf-8" else {"encoding": encoding}), word
+    if encoding is not None or kind != "csv":
+        return _with_encoding({"kind": kind, "uri": uri}, encoding), None
+    found, word = text_encoding(files[0])
+    return _with_encoding({"kind": kind, "uri": uri}, found), word
+
+
+def _with_encoding(source: dict[str, Any], encoding: str | None) -> dict[str, Any]:
+    if encoding is not None and source["kind"] != "csv":
+        raise ConfigError("--encoding is of text: the source is Parquet; remove the option")
+    return source | ({} if encoding in (None, "utf-8") else {"encoding": encoding})
 
 
 def _remote_kind(address: str) -> str:
@@ -288,6 +316,7 @@ def _findings(
         raise SchemaError(
             f"no column is left as a feature to predict {short(target)} ({reasons or 'there is no other column'})"
         )
+    source = source | source_notations(_used_notations(inspection, kinds, target, goal, time), inspection.columns)
     noted, remarks = _sentinels(inspection, kinds, target if goal.task == "regression" else None)
     kinds |= noted
     n_keys = distinct_values(inspection.table, key) if key is not None else 0
@@ -305,6 +334,7 @@ def _findings(
         n_keys=n_keys,
         n_repeats=repeated_rows(inspection.table, [name for name, found in kinds.items() if found.is_feature]),
         doubts=(
+            *([goal.doubt] if goal.doubt else []),
             *inspection.doubts,
             *(decision.doubt for decision in kinds.values() if decision.doubt),
             *doubts,
@@ -315,6 +345,17 @@ def _findings(
         return found
     share = holdout_share(columns[target].n_values)
     return replace(found, baseline=baseline_error(inspection.table, target, time, share))
+
+
+def _used_notations(
+    inspection: Inspection, kinds: Mapping[str, Decision], target: str, goal: TargetDecision, time: str | None
+) -> dict[str, Notation]:
+    """Return the notation of each column that has one and is read as a number or as a date."""
+    used = [name for name, decision in kinds.items() if decision.kind in ("numeric", "dates")]
+    used += [target] if goal.task == "regression" else []
+    used += [time] if time is not None else []
+    noted = {name: inspection.table.one(name).noted.notation for name in used}
+    return {name: notation for name, notation in noted.items() if notation is not None}
 
 
 def _sentinels(
@@ -337,6 +378,8 @@ def _check_time(inspection: Inspection, time: str) -> None:
         return
     shown = ", ".join(short(text) for text in examples(inspection.table, time)) or "no value"
     strange = f", not for {short(column.strange[0][0])}" if column.strange else ""
+    if column.notation:
+        raise ConfigError(f"--time {short(time)} has {column.notation}")
     raise ConfigError(
         f"--time {short(time)}: expected dates such as 2026-01-31 or 2026-01-31 18:30:00{strange}; found {shown}. "
         "Rewrite the column, or omit --time"

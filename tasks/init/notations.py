@@ -29,12 +29,14 @@ def with_notations(inspection: Inspection) -> Inspection:
         column.name: date_notation(texts, many=column.n_distinct > FEW_LEVELS)
         for column, texts in zip(candidates, _samples(inspection, candidates), strict=True)
     }
-    columns = tuple(replace(column, notation=found.get(column.name, "")) for column in inspection.columns)
+    columns = tuple(replace(column, notation=found.get(column.name, column.notation)) for column in inspection.columns)
     return replace(inspection, columns=columns)
 
 
 def _may_have_dates(inspection: Inspection, column: ColumnStatistics) -> bool:
-    form = inspection.table.one(column.name).form
+    form, noted = inspection.table.one(column.name).form, inspection.table.one(column.name).noted
+    if noted.notation is not None or noted.question:
+        return False
     if form == "number":
         low, high = column.minimum or 0.0, column.maximum or 0.0
         return column.is_integer and low >= COMPACT_FROM and high <= COMPACT_TO

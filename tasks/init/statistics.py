@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from core.data.sql import Cast, literal, quoted
+from core.data.sql import Cast, float_text, literal, quoted
+from core.init.choices import NO_ANSWERS, NOT_NOTED, Answers, Noted
 from core.init.codes import code_doubt, code_reason
 from core.init.columns import (
     MAX_CATEGORY_LEVELS,
@@ -22,8 +23,11 @@ from core.init.columns import (
     missing_texts,
     reads_as_one,
 )
+from core.notations import DateNotation, NumberNotation
+from core.text import short
 from tasks.init.aggregates import aggregates
 from tasks.init.codes import code_counts
+from tasks.init.noted import noted_columns, unread_with_digits
 
 if TYPE_CHECKING:
     import duckdb
@@ -59,6 +63,7 @@ class Column:
     """How its values are read: ``number``, ``date``, ``boolean``, ``text`` or ``nested``."""
     code: str = ""
     """Why whole numbers are read as text; empty if they are not."""
+    noted: Noted = NOT_NOTED
 
     @property
     def is_text(self) -> bool:
@@ -67,7 +72,11 @@ class Column:
 
     def read_as(self, kind: str, *, is_label: bool = False) -> str:
         """Return SQL that casts its value to a DuckDB type as the ingestion does; NULL if the cast fails."""
-        return Cast(self.alias, self.type_name, kind, is_label=is_label).value
+        notation = self.noted.notation
+        fitting = (
+            notation if kind == {NumberNotation: "DOUBLE", DateNotation: "TIMESTAMP"}.get(type(notation)) else None
+        )
+        return Cast(self.alias, self.type_name, kind, is_label=is_label, notation=fitting).value
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,7 @@ def inspect_rows(
     target: str,
     time: str | None = None,
     categories: Set[str] = frozenset(),
+    answers: Answers = NO_ANSWERS,
 ) -> Inspection:
     """Compute statistics of every column.
 
@@ -145,6 +155,8 @@ def inspect_rows(
         Time column; if given and a date, each column of numbers is correlated with it.
     categories
         Columns of numbers that the source declares to be categories; they are read as text.
+    answers
+        Of the user, where the values of a column can be read in two ways.
     """
     for old in (RAW_TABLE, TABLE):
         connection.execute(f"DROP TABLE IF EXISTS {old}")
@@ -154,8 +166,11 @@ def inspect_rows(
         Column(name, f"c{i}", str(kind), _form_of(str(kind)))
         for i, (name, kind) in enumerate(zip(names, rows.types, strict=True))
     ]
+    noted = noted_columns(connection, RAW_TABLE, raw, target, answers)
+    raw = [replace(column, noted=noted.get(column.name, column.noted)) for column in raw]
     columns, missing, strange = _read_forms(connection, raw)
     columns, doubts = _codes_as_text(connection, columns, target, categories)
+    doubts = (*doubts, *(column.noted.doubt for column in columns if column.noted.doubt))
     _make_typed(connection, columns, missing, target)
     table = InspectedTable(connection, columns)
     n_rows = int(table.rows("count(*)")[0][0])
@@ -173,14 +188,26 @@ def _read_forms(
     strange = {text.name: _strange(connection, text, likely[text.name]) for text in texts}
     forms = {text.name: _final_form(connection, text, likely[text.name], strange[text.name]) for text in texts}
     missing = missing_texts(strange, [name for name, form in forms.items() if form != "text"])
-    return tuple(replace(column, form=forms.get(column.name, column.form)) for column in raw), missing, strange
+    columns = (replace(column, form=forms.get(column.name, column.form)) for column in raw)
+    return tuple(map(_as_noted, columns)), missing, strange
+
+
+def _as_noted(column: Column) -> Column:
+    """Return the column with the form of its notation; without the notation if its texts are not all read in it."""
+    notation = column.noted.notation
+    if notation is None:
+        return column
+    if column.is_text and column.form == "text":
+        doubt = f"{short(column.name)} has values such as {notation.example}, but not in every row; rewrite them in one"
+        return replace(column, noted=Noted(doubt=f"{doubt} notation to learn from them"))
+    return replace(column, form=_noted_form(column))
 
 
 def _codes_as_text(
     connection: duckdb.DuckDBPyConnection, columns: tuple[Column, ...], target: str, categories: Set[str]
 ) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     """Read columns of codes as text, so that no statistic is taken from rounded numbers; return remarks on others."""
-    numbers = [column for column in columns if column.form == "number"]
+    numbers = [column for column in columns if column.form == "number" and column.noted.notation is None]
     counts = code_counts(connection, RAW_TABLE, [(column.alias, column.type_name) for column in numbers])
     known = {column.name: found for column, found in zip(numbers, counts, strict=True) if found is not None}
     codes = {name: code_reason(found) for name, found in known.items()}
@@ -247,7 +274,13 @@ def _likely_forms(connection: duckdb.DuckDBPyConnection, texts: Sequence[Column]
     # Rows from the whole file, because the first rows may all be blank.
     n_rows = connection.execute(f"SELECT count(*) FROM {RAW_TABLE}").fetchall()[0][0]  # noqa: S608
     found = aggregates(connection, RAW_TABLE, counts, f"WHERE rowid % {max(n_rows // PREVIEW_ROWS, 1)} = 0")
-    return {column.name: _likely_form(*found[3 * i : 3 * i + 3]) for i, column in enumerate(texts)}
+    return {
+        column.name: _noted_form(column) or _likely_form(*found[3 * i : 3 * i + 3]) for i, column in enumerate(texts)
+    }
+
+
+def _noted_form(column: Column) -> str:
+    return {NumberNotation: "number", DateNotation: "date"}.get(type(column.noted.notation), "")
 
 
 def _likely_form(n_values: int, n_numbers: int, n_dates: int) -> str:
@@ -271,6 +304,8 @@ def _strange(connection: duckdb.DuckDBPyConnection, column: Column, likely: str)
 
 def _final_form(connection: duckdb.DuckDBPyConnection, column: Column, likely: str, strange: Strange) -> str:
     if likely == "text" or len(strange) > MAX_LISTED_STRANGE:
+        return "text"
+    if column.noted.notation is not None and unread_with_digits(strange):
         return "text"
     n_values = connection.execute(f"SELECT count({column.alias}) FROM {RAW_TABLE}").fetchall()[0][0]  # noqa: S608
     return likely if reads_as_one(n_values - sum(n for _, n in strange), strange) else "text"
@@ -337,6 +372,8 @@ def _column_statistics(
         levels=tuple(levels[: MAX_CATEGORY_LEVELS + 1]),
         strange=tuple(others) if column.form == "text" else (),
         code=column.code,
+        notation=column.noted.question,
+        written="" if column.noted.notation is None else f"written as {column.noted.notation.example}",
         **found,
     )
 
@@ -344,6 +381,8 @@ def _column_statistics(
 def _levels(table: InspectedTable, column: Column, is_target: bool) -> Strange:
     """Return values as the text that will be stored, with their numbers of rows; for the target, its labels."""
     text = column.read_as("VARCHAR", is_label=is_target)
+    if isinstance(column.noted.notation, NumberNotation):
+        text = float_text(column.read_as("DOUBLE"))
     rest = f"WHERE {text} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {LISTED_LEVELS + 1}"
     return table.connection.execute(f"SELECT {text}, count(*) FROM {RAW_TABLE} {rest}").fetchall()  # noqa: S608
 

@@ -69,11 +69,10 @@ def numbers(name: str) -> ColumnStatistics:
     )
 
 
-def test_times_since_1970_are_ignored_if_their_name_says_so() -> None:
-    """Without such a name they stay numbers, with a remark."""
-    named, other = column_decision(numbers("created_at")), column_decision(numbers("amount"))
-    assert (named.kind, other.kind) == ("ignored", "numeric")
-    assert named.why.startswith("seconds since 1970 (2020-09-13 to 2023-11-14); rewrite as")
+def test_numbers_may_be_times_since_1970() -> None:
+    """Without the name of a time they stay numbers, with a remark."""
+    other = column_decision(numbers("amount"))
+    assert other.kind == "numeric"
     assert other.doubt.startswith("'amount' may be seconds since 1970 (2020-09-13 to 2023-11-14)")
 
 

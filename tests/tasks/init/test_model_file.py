@@ -69,7 +69,7 @@ def kinds(result: InitResult) -> dict[str, str]:
 
 def reason(result: InitResult, name: str) -> str:
     """Comment beside a column in the model file."""
-    lines = result.paths[0].read_text().splitlines()
+    lines = [line for line in result.paths[0].read_text().splitlines() if "# " in line]
     return next(line for line in lines if line.strip().strip("-' ").startswith(name)).split("# ", 1)[1]
 
 
@@ -92,7 +92,7 @@ def test_a_model_file_and_a_suite_are_inferred(name: str, project: Settings) -> 
         "opened": "dates",
         "row": "ignored",
         "customer": "ignored",
-        "born": "ignored",
+        "born": "dates",
         "constant": "ignored",
         "empty": "ignored",
         "note": "ignored",
@@ -101,7 +101,7 @@ def test_a_model_file_and_a_suite_are_inferred(name: str, project: Settings) -> 
     assert (result.config.task, result.config.positive) == ("binary", "1")
     assert result.config.source.missing == ("", "?")
     assert result.config.source.model_dump()["uri"] == name
-    assert "not year first" in reason(result, "born")
+    assert "written as %d/%m/%Y" in reason(result, "born")
     assert "leaks the target" in reason(result, "closed_reason")
     assert [path.exists() for path in result.paths] == [True, True, True]
     assert json.loads(result.paths[1].read_text())["name"] == "mixed_rows"
@@ -197,7 +197,12 @@ def test_text_that_is_not_utf_8_is_recognised(project: Settings) -> None:
         ({}, {"target": "customer"}, SchemaError, "600 different texts"),
         ({"churned": ["a"] + ["b"] * (N - 1)}, {}, SchemaError, "only one row"),
         ({}, {"time": "when"}, ConfigError, "--time 'when': no such column"),
-        ({}, {"time": "born"}, ConfigError, "--time 'born': expected dates such as .* found '01/01/1950'"),
+        (
+            {"born": [f"0{1 + place % 9}/04/1950" for place in range(N)]},
+            {"time": "born"},
+            ConfigError,
+            "--time 'born' has dates with day or month first",
+        ),
         ({}, {"key": "churned"}, ConfigError, "must name different columns"),
         ({}, {"name": "Not A Name"}, ConfigError, "--name"),
         ({"age": [np.inf] + [1.5] * (N - 1)}, {}, SchemaError, "'age' must be finite, found infinite values in 1 row"),
