@@ -2,16 +2,13 @@ from __future__ import annotations
 
 import resource
 import stat
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from config.schema import ModelConfig
 from config.settings import Settings
 from core.errors import SourceError, StorageError
 from core.references import RowCounts
@@ -124,82 +121,6 @@ def test_equal_rows_of_one_delivery_are_kept(settings: Settings, tmp_path: Path)
     twice = credit_rows(0, 50) + credit_rows(0, 50)
     batch = write_batch(stage(twice, tmp_path), UNKEYED, settings)
     assert (batch.n_rows, batch.counts) == (100, RowCounts())
-
-
-@pytest.mark.parametrize("config", [UNKEYED, credit_config(key_is_unique=False)], ids=["no key", "repeated key"])
-def test_rows_of_earlier_batches_are_left_out_by_number(
-    settings: Settings, tmp_path: Path, config: ModelConfig
-) -> None:
-    """Of m equal rows, k of which are stored, m - k are new: the last ones, in their order."""
-    write_batch(stage(credit_rows(0, 50) + credit_rows(0, 5), tmp_path), config, settings)
-    grown = credit_rows(0, 60) + credit_rows(0, 5) + credit_rows(3, 8)
-    batch = write_batch(stage(grown, tmp_path), config, settings)
-    assert rows_of(batch_path(settings, batch.name)) == [*credit_rows(50, 60), *credit_rows(3, 8)]
-    assert batch.counts == RowCounts(n_known=55)
-    part = write_batch(stage(credit_rows(0, 20), tmp_path), config, settings)
-    assert (part.is_new, part.counts) == (False, RowCounts(n_known=20, n_gone=50))
-    assert not list((settings.var / "tmp").iterdir())
-
-
-def test_random_multisets_add_up(settings: Settings, tmp_path: Path) -> None:
-    """After deliveries of random rows, each row is stored as often as the delivery that held it most often."""
-    rng, most = np.random.default_rng(5), Counter[str]()
-    for _ in range(4):
-        drawn = [row for number in rng.integers(0, 12, 40) for row in credit_rows(int(number), int(number) + 1)]
-        write_batch(stage(drawn, tmp_path), UNKEYED, settings)
-        most |= Counter(map(repr, drawn))
-    paths = (settings.root / "data" / "credit").iterdir()
-    assert Counter(repr(row) for path in paths for row in rows_of(path)) == most
-
-
-def test_rows_of_another_source_and_appended_rows_are_new(settings: Settings, tmp_path: Path) -> None:
-    """Only batches of the same source are compared; with ``source.append`` none is, but the same delivery is known."""
-    write_batch(stage(credit_rows(0, 50), tmp_path), UNKEYED, settings)
-    other = write_batch(stage(credit_rows(0, 60), tmp_path, source="other.csv"), UNKEYED, settings)
-    append = credit_config(key=None, features={"ignored": ["id"]}, source={"append": True})
-    rows = stage(credit_rows(0, 40), tmp_path)
-    appended = write_batch(rows, append, settings)
-    assert [batch.n_rows for batch in (other, appended)] == [60, 40]
-    assert appended.counts == RowCounts()
-    assert not write_batch(rows, append, settings).is_new
-
-
-def test_the_spelling_of_a_path_makes_no_other_source(settings: Settings, tmp_path: Path) -> None:
-    """``./raw/`` is ``raw``."""
-    write_batch(stage(credit_rows(0, 50), tmp_path, source="raw"), UNKEYED, settings)
-    assert write_batch(stage(credit_rows(0, 60), tmp_path, source="./raw/"), UNKEYED, settings).n_rows == 10
-
-
-def test_a_column_declared_later_is_not_compared(settings: Settings, tmp_path: Path) -> None:
-    """Without a key, known rows stay known without its values; rows beyond them have it."""
-    write_batch(stage(credit_rows(0, 20), tmp_path), UNKEYED, settings)
-    wider = credit_config(key=None, features={"ignored": ["id", "note"]})
-    with_note = TYPES.append(TYPES.field("region").with_name("note"))
-    noted = [{**row, "note": "x"} for row in credit_rows(0, 25)]
-    batch = write_batch(stage(noted, tmp_path, schema=with_note), wider, settings)
-    assert (batch.n_rows, batch.counts) == (5, RowCounts(n_known=20, not_compared=("note",)))
-    more = [{**row, "note": "x"} for row in credit_rows(0, 30)]
-    later = write_batch(stage(more, tmp_path, schema=with_note), wider, settings)
-    assert (later.n_rows, later.counts.n_known) == (5, 25)
-
-
-def test_a_column_that_is_no_longer_declared_is_not_compared(settings: Settings, tmp_path: Path) -> None:
-    """Rows that differed in that column alone are equal now, and known by number."""
-    wider = credit_config(key=None, features={"ignored": ["id", "note"]})
-    with_note = TYPES.append(TYPES.field("region").with_name("note"))
-    noted = [{**row, "note": note} for row in credit_rows(0, 20) for note in "xy"]
-    write_batch(stage(noted, tmp_path, schema=with_note), wider, settings)
-    batch = write_batch(stage([*credit_rows(0, 20)] * 2 + credit_rows(20, 23), tmp_path), UNKEYED, settings)
-    assert (batch.n_rows, batch.counts) == (3, RowCounts(n_known=40))
-
-
-def test_what_a_delivery_with_a_key_brought_is_counted(settings: Settings, tmp_path: Path) -> None:
-    """Known rows, rows that replace an older one, and keys of the source that are gone."""
-    write_batch(stage(credit_rows(0, 50), tmp_path), KEYED, settings)
-    write_batch(stage(credit_rows(90, 95), tmp_path, source="other.csv"), KEYED, settings)
-    offered = [*credit_rows(10, 40), *credit_rows(40, 45, income=1.0), *credit_rows(50, 52)]
-    batch = write_batch(stage(offered, tmp_path), KEYED, settings)
-    assert (batch.n_rows, batch.counts) == (7, RowCounts(n_known=30, n_replaced=5, n_gone=15))
 
 
 def test_batches_of_an_older_contract_are_compared_as_they_would_be_loaded(settings: Settings, tmp_path: Path) -> None:
