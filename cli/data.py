@@ -68,10 +68,13 @@ def data_list(model: str, as_json: bool) -> None:
 @click.argument("model")
 @click.argument("version")
 @click.option("--force", is_flag=True, help="Overwrite files of which no cache or remote has a copy.")
+@click.option("--missing-ok", is_flag=True, help="Succeed if 'latest' finds no data version.")
 @wait_option
 @json_option
-def data_restore(model: str, version: str, force: bool, wait_seconds: float, as_json: bool) -> None:
+def data_restore(model: str, version: str, force: bool, missing_ok: bool, wait_seconds: float, as_json: bool) -> None:
     """Restore the exact bytes of a data version, also in a fresh clone.
+
+    Exit code 2 if there is none.
 
     \b
     Examples:
@@ -79,11 +82,14 @@ def data_restore(model: str, version: str, force: bool, wait_seconds: float, as_
       perennial data restore credit latest
     """
     from config.settings import load_settings
+    from core.errors import DataVersionError
     from tasks.runs.lock import hold_model
     from tasks.versions.versions import restore_data
 
     settings = load_settings()
     with hold_model(model, settings, wait_seconds):
         paths = restore_data(model, version, settings, force=force)
+    if not paths and not missing_ok:
+        raise DataVersionError(f"{model!r} has no data version yet; read its rows with: perennial ingest {model}")
     lines = [f"restored {short_path(path)}" for path in paths] or ["no data version yet"]
     finish({"files": [str(path) for path in paths]}, lines, as_json)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.init.suite_update import SuiteUpdate
-from core.text import readable
+from core.text import counted, readable
 
 N_SHOWN = 30
 
@@ -24,7 +24,10 @@ def suite_lines(update: SuiteUpdate, n_rows: int) -> list[str]:
     groups = {"new": update.added, "removed": update.removed, "kept, written or changed by a person": update.kept}
     lines = [line for name, items in groups.items() for line in _group(name, items)]
     unchanged = "" if update.added or update.removed else ": nothing has changed"
-    return [f"  - {len(update.content['expectations']):,} expectations from {n_rows:,} rows{unchanged}", *lines]
+    return [
+        f"  - {counted(len(update.content['expectations']), 'expectation')} from {counted(n_rows, 'row')}{unchanged}",
+        *lines,
+    ]
 
 
 def suite_document(update: SuiteUpdate) -> dict[str, list[dict[str, Any]]]:

@@ -32,7 +32,7 @@ def comparison_lines(verdict: GateVerdict) -> list[str]:
 
 
 def model_lines(summaries: list[ModelSummary]) -> list[str]:
-    """One line per model."""
+    """One line per model, and the errors of model files that cannot be loaded."""
     rows = [
         (
             summary.model,
@@ -45,7 +45,8 @@ def model_lines(summaries: list[ModelSummary]) -> list[str]:
         for summary in summaries
     ]
     lines = table(("model", "versions", "champion", "challenger", "gate metric", "newest"), rows)
-    return lines or ["no models yet; write one with: perennial init --data FILE --target COLUMN"]
+    problems = [line for summary in summaries if summary.problem for line in ("", *summary.problem.splitlines())]
+    return [*lines, *problems] or ["no models yet; write one with: perennial init --data FILE --target COLUMN"]
 
 
 def version_lines(detail: VersionDetail) -> list[str]:

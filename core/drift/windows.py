@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from core.data.history import BatchEntry
 from core.errors import ConfigError
-from core.text import listed, readable
+from core.text import counted, listed, readable
 
 Status = Literal["ok", "watch", "drift", "insufficient"]
 """Status of a window: like the reference, changed without need to act, drifted, or too small to be judged."""
@@ -272,9 +272,8 @@ def _trained_notes(chosen: Sequence[BatchEntry], trained: frozenset[str]) -> tup
     if not known:
         return ()
     verb = "is" if len(known) == 1 else "are"
-    return (
-        f"{len(known):,} of {len(chosen):,} batches {verb} in the data the champion was trained on: {_list(known)}",
-    )
+    of_chosen = f"{len(known):,} of {counted(len(chosen), 'batch', 'batches')}"
+    return (f"{of_chosen} {verb} in the data the champion was trained on: {_list(known)}",)
 
 
 def _range_text(request: WindowRequest) -> str:

@@ -28,6 +28,7 @@ from core.operate.events import drift_detected
 from core.operate.trigger import Trigger
 from core.performance.loss import Performance, estimated_performance, realised_performance
 from core.performance.prediction_bias import PredictionBias, prediction_bias
+from core.text import counted as number_of
 from store.database import open_database
 from store.drift import DriftWindow, drift_windows, find_window, record_window
 from tasks.monitor.mlflow_run import log_verdict
@@ -91,7 +92,9 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
         champion = champion_reference(files, window.config)
         reference = champion if window.against == CHAMPION else against_version(champion, window.against, settings)
         counted = _counted(window, reference)
-        _log.info("counted %s rows of %d batches", f"{counted.n_rows:,}", len(window.paths))
+        _log.info(
+            "counted %s of %s", number_of(counted.n_rows, "row"), number_of(len(window.paths), "batch", "batches")
+        )
         output = reference.predictor.predict(counted.sample)
         _log.info("champion %d predicted %s of them", window.champion, f"{len(output):,}")
     known, n_young = _known_labels(counted.sample, reference, datetime.now(UTC))

@@ -7,13 +7,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from config.load import model_names
+from config.load import load_model_config, model_names, model_path
 from config.settings import Settings
 from core.errors import ConfigError, ModelNotFoundError
 from store.champions import standing
@@ -68,6 +68,8 @@ class ModelSummary:
         The gate's metric and its holdout value, for the champion, or for the newest version if there is none.
     created_at
         When the newest version was registered, ISO 8601 in UTC.
+    problem
+        Why its model file cannot be loaded; None if it can, or there is none.
     """
 
     model: str
@@ -78,6 +80,7 @@ class ModelSummary:
     metric: str | None = None
     value: float | None = None
     created_at: str | None = None
+    problem: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Content that JSON can hold."""
@@ -153,7 +156,17 @@ def list_models(settings: Settings) -> list[ModelSummary]:
         client = mlflow_client(settings)
         with mlflow_failures(settings):
             known.update({name: _summary(client, name, settings) for name in _registered_names(client)})
-    return [known[name] for name in sorted(known)]
+    return [replace(known[name], problem=_problem(name, settings)) for name in sorted(known)]
+
+
+def _problem(model: str, settings: Settings) -> str | None:
+    if not model_path(settings.root, model).is_file():
+        return None
+    try:
+        load_model_config(settings.root, model)
+    except ConfigError as error:
+        return str(error)
+    return None
 
 
 def show_model(model: str, selector: str | None, settings: Settings) -> VersionDetail:

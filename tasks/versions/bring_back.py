@@ -9,6 +9,7 @@ from pathlib import Path
 from config.settings import Settings
 from core.data.version import EMPTY, model_files, tree_version
 from core.errors import DataVersionError
+from core.text import counted
 from store.database import open_database
 from tasks.versions.dvc_stores import DvcStores, open_stores, place
 from tasks.versions.working_copy import (
@@ -46,8 +47,9 @@ def make_sound(stores: DvcStores, files: Mapping[str, str], version: str) -> Non
     if missing:
         names = ", ".join(sorted(name for name, md5 in files.items() if md5 in missing)[:5])
         raise DataVersionError(
-            f"data version {version} cannot be restored: {len(missing)} of its {len(files)} batches ({names}) are "
-            f"missing or damaged in DVC's cache and in the remote {stores.remote.name!r} ({stores.remote.address}). "
+            f"data version {version} cannot be restored: of its {counted(len(files), 'batch', 'batches')}, "
+            f"{len(missing):,} ({names}) {'is' if len(missing) == 1 else 'are'} missing or damaged in DVC's cache and "
+            f"in the remote {stores.remote.name!r} ({stores.remote.address}). "
             "Push them from a clone that still has them, or choose another version"
         )
 
@@ -81,4 +83,4 @@ def bring_back_missing(model: str, settings: Settings) -> None:
     elif files:
         make_sound(stores, files, tree_version(files))
         bring_back(stores, files, data_folder(model, settings))
-        _log.info("restored %d batches named in data.dvc", len(files))
+        _log.info("restored %s named in data.dvc", counted(len(files), "batch", "batches"))

@@ -19,6 +19,7 @@ from core.data.sql import Cast, literal, quoted, row_hash_sql
 from core.errors import SchemaError, StorageError
 from core.notations import column_notation
 from core.references import Snapshot
+from core.text import counted
 from tasks.versions.working_copy import batch_paths
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def load_rows(snapshot: Snapshot, config: ModelConfig) -> Rows:
         n_unlabelled=int((current & ~labelled).sum()),
         n_superseded=int((~current).sum()),
     )
-    _log.info("loaded %s labelled rows from %d batches", f"{len(row_ids):,}", len(paths))
+    _log.info("loaded %s from %s", counted(len(row_ids), "labelled row"), counted(len(paths), "batch", "batches"))
     return rows
 
 

@@ -21,6 +21,7 @@ from core.data.version import (
 )
 from core.errors import DataVersionError, StorageError
 from core.references import DataVersion
+from core.text import counted
 from store.data import batches, pushed_trees, record_version, versions
 from store.database import open_database
 from tasks.versions.batches import known_batch, record_files, write_batch
@@ -77,7 +78,8 @@ def version_data(config: ModelConfig, settings: Settings) -> DataVersion:
     if not _is_published(model, hashes, settings, engine):
         _publish(model, hashes, settings, engine)
     version = _described(model, hashes, settings)
-    _log.info("data version %s: %s rows in %d batches", version.version, f"{version.n_rows:,}", version.n_batches)
+    n_rows, n_batches = counted(version.n_rows, "row"), counted(version.n_batches, "batch", "batches")
+    _log.info("data version %s: %s in %s", version.version, n_rows, n_batches)
     return version
 
 
@@ -128,7 +130,7 @@ def restore_data(model: str, version: str, settings: Settings, *, force: bool = 
     _point_at_restored(model, files, stores, settings)
     paths = batch_paths(folder)
     record_files(paths, model, settings, n_quarantined=None)
-    _log.info("restored data version %s: %d batches", found, len(paths))
+    _log.info("restored data version %s: %s", found, counted(len(paths), "batch", "batches"))
     return paths
 
 
@@ -278,8 +280,8 @@ def _refuse_loss(folder: Path, surplus: Mapping[str, str], stores: DvcStores) ->
     lost = sorted(name for name, md5 in surplus.items() if md5 not in kept)
     if lost:
         raise DataVersionError(
-            f"{len(lost)} files in {folder} are in no cache or remote and would be lost: {', '.join(lost[:5])}. "
-            "Move them or version them first, or delete them with --force"
+            f"no cache or remote has {counted(len(lost), 'file')} in {folder}, which would be lost: "
+            f"{', '.join(lost[:5])}. Move or version what is there first, or delete it with --force"
         )
 
 

@@ -29,6 +29,10 @@ def test_a_model_without_data_says_how_to_read_it(project: Settings) -> None:
     [
         (("data", "nothing"), "nothing"),
         (("data", "restore", "credit"), "Missing argument 'VERSION'"),
+        (
+            ("data", "restore", "credit", "latest"),
+            "'credit' has no data version yet; read its rows with: perennial ingest",
+        ),
         (("data", "restore", "credit", "zz"), "'zz' is no data version: expected 32 hex digits"),
         (("ingest", "credit", "--set", "gate.flor=1"), "gate.flor"),
         (("ingest", "credit", "--wait", "-1"), "--wait"),
@@ -41,3 +45,10 @@ def test_what_cannot_be_done_exits_with_2(project: Settings, arguments: tuple[st
     assert result.exit_code == 2
     assert says in result.stderr
     assert not (project.root / "data").exists()
+
+
+def test_a_run_may_start_without_data(project: Settings) -> None:
+    """A deployment's first run restores nothing, and goes on."""
+    add_credit_model(project)
+    result = _invoke("data", "restore", "credit", "latest", "--missing-ok")
+    assert (result.exit_code, result.stdout) == (0, "no data version yet\n")

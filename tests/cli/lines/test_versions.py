@@ -48,6 +48,16 @@ def test_a_model_is_one_line() -> None:
     assert "perennial init" in model_lines([])[0]
 
 
+def test_a_broken_model_file_is_told_below_the_table() -> None:
+    """Its model has a line as every other, and its error stands below."""
+    broken = ModelSummary("new", 0, problem="new.yaml is not a valid model file:\n  gate: Field required")
+    assert model_lines([broken, ModelSummary("old", 1)])[3:] == [
+        "",
+        "new.yaml is not a valid model file:",
+        "  gate: Field required",
+    ]
+
+
 def test_a_version_is_told_in_sections() -> None:
     """What is empty leaves no heading and no gap."""
     detail = VersionDetail(

@@ -111,7 +111,7 @@ def test_with_a_repository_runs_fetch_code_libraries_and_data() -> None:
     clone, install, data = (next(iter(step.values())) for step in deployment.pull)
     assert (clone["repository"], clone["branch"]) == ("https://git.example.org/us.git", "main")
     assert "--require-hashes" in install["script"]
-    assert data["script"] == "python -m cli data restore credit latest --wait 600"
+    assert data["script"] == "python -m cli data restore credit latest --missing-ok --wait 600"
     assert data["directory"] == "{{ clone.directory }}"
 
 

@@ -19,10 +19,11 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from config.load import model_path
 from config.settings import Settings
 from core.errors import ConfigError, ModelNotFoundError
 from tasks.registry.versions import find_registered, list_models, serve_mlflow, show_model
-from tests.factories import make_project
+from tests.factories import credit_config, make_project
 from tests.tasks.registration import FRAME, judged, lineage, logistic_pipeline, predictions, register
 
 
@@ -68,6 +69,17 @@ def test_models_are_listed_with_and_without_versions(registry: Settings) -> None
     assert (credit.n_versions, credit.champion, credit.challenger, credit.newest) == (4, 2, 3, 4)
     assert (credit.metric, credit.value) == ("roc_auc", 0.8)
     assert json.dumps(credit.to_dict())
+
+
+def test_a_model_file_that_cannot_be_loaded_is_named(registry: Settings) -> None:
+    """The model is listed with the error of its file, the others are listed without."""
+    path = model_path(registry.root, "bikes")
+    path.write_text(credit_config(model="bikes").model_dump_json(exclude_none=True))  # JSON is YAML
+    path.with_stem("broken").write_text("model: [")
+    bikes, broken = list_models(registry)
+    assert bikes.problem is None
+    assert broken.problem is not None
+    assert "broken.yaml, line 1: not valid YAML" in broken.problem
 
 
 def test_models_of_others_are_not_ours(registry: Settings, client: MlflowClient) -> None:

@@ -65,7 +65,7 @@ def test_what_is_damaged_on_both_sides_is_never_brought_back(
     name, md5 = next(iter(files.items()))
     _spoil(stores.cached(md5))
     _spoil(_remote_path(project, md5))
-    with pytest.raises(DataVersionError, match=rf"1 of its 2 batches \({name}\) are missing or damaged .*'local'"):
+    with pytest.raises(DataVersionError, match=rf"of its 2 batches, 1 \({name}\) is missing or damaged .*'local'"):
         make_sound(stores, files, version)
     assert not stores.cached(md5).exists()
 
