@@ -21,7 +21,7 @@ def test_each_change_has_a_line_with_type_column_and_level() -> None:
 def test_no_change_is_said_and_many_are_cut() -> None:
     """A thousand columns do not fill the terminal."""
     same = SuiteUpdate({"expectations": [COUNT]}, (), (), ())
-    assert suite_lines(same, 5) == ["  - 1 expectations from 5 rows: nothing has changed"]
+    assert suite_lines(same, 5) == ["  - 1 expectation from 5 rows: nothing has changed"]
     many = SuiteUpdate({"expectations": [RANGE] * 50}, (RANGE,) * 50, (), ())
     assert len(suite_lines(many, 5)) == N_SHOWN + 2
     assert suite_lines(many, 5)[-1] == "  - new: 20 more"
