@@ -60,7 +60,10 @@ def float_text(number: str) -> str:
 def _trimmed(expression: str) -> str:
     # Without a set of characters, trim leaves tabs and line ends; with one it is many times slower.
     thorough = f"trim({expression}, {literal(_SPACES)})"
-    return f"CASE WHEN regexp_matches({expression}, {_CONTROL_SPACE}) THEN {thorough} ELSE trim({expression}) END"
+    spaced = f"WHEN regexp_matches({expression}, {_CONTROL_SPACE}) THEN {thorough}"
+    # Most cells begin and end with a printable character; to see this takes less than half the time of a trim.
+    is_trim = f"{expression} BETWEEN '!' AND '~' AND right({expression}, 1) BETWEEN '!' AND '~'"
+    return f"CASE WHEN {is_trim} THEN {expression} {spaced} ELSE trim({expression}) END"
 
 
 def _is_among(expression: str, texts: str) -> str:

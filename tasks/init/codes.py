@@ -45,7 +45,11 @@ def code_counts(
 
 
 def _suspect(name: str, kind: str) -> str:
-    return f"regexp_matches({name}, '^[+-]?(0\\d|\\d{{16}})')" if kind == "VARCHAR" else _outside(name)
+    if kind != "VARCHAR":
+        return _outside(name)
+    # Texts that begin with a zero and a digit lie between two texts; comparing takes a tenth of the time of matching.
+    padded = " OR ".join(f"({name} >= '{sign}00' AND {name} < '{sign}0:')" for sign in ("", "+", "-"))
+    return f"({padded} OR (strlen({name}) >= 16 AND regexp_matches({name}, '^[+-]?\\d{{16}}')))"
 
 
 def _measures(name: str, kind: str) -> tuple[str, ...]:
