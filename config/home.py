@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import pwd
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
@@ -52,13 +53,33 @@ def own_home(environment: Mapping[str, str]) -> Path | None:
     The environment is read without :mod:`config.settings`, whose import every start of the command would pay.
     """
     if named := environment.get("PERENNIAL_VAR"):
-        return Path(named).resolve() / HOME
+        return own_folder(Path(named).resolve(), HOME)
     root = environment.get("PERENNIAL_ROOT")
     try:
         project = Path(root).resolve() if root else project_above(Path.cwd())
     except OSError:  # the working directory was removed
         return None
-    return None if project is None else project / "var" / HOME
+    return None if project is None else own_folder(project / "var", HOME)
+
+
+def own_folder(var: Path, name: str) -> Path:
+    """Return ``var/name``, or ``var/name-UID`` if another user of the project has that one.
+
+    Two users who share a project share its data, models and databases, but not what a library trusts in a home.
+
+    Parameters
+    ----------
+    var
+        Folder for files that runs write.
+    name
+        Folder that belongs to one user.
+    """
+    usual = var / name
+    try:
+        owner = usual.stat().st_uid
+    except OSError:  # it does not exist yet, or var cannot be read, which the run will report
+        return usual
+    return usual if owner == os.geteuid() else var / f"{name}-{os.geteuid()}"
 
 
 def give_user_name(environment: MutableMapping[str, str]) -> None:
@@ -81,3 +102,17 @@ def user_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
+
+
+def owner_name(path: Path) -> str:
+    """Return who owns a path or, where it cannot be looked at, the nearest folder above that can: a name or ``uid``."""
+    for place in (path, *path.parents):
+        try:
+            owner = place.stat().st_uid
+        except OSError:
+            continue
+        try:
+            return pwd.getpwuid(owner).pw_name
+        except KeyError:
+            return f"uid {owner}"
+    return "another user"

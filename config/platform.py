@@ -8,6 +8,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from config.home import owner_name, user_name
+from core.errors import StorageError
+
 
 class PlatformState(BaseModel):
     """A platform that ``perennial up`` started.
@@ -47,9 +50,21 @@ def read_platform(var: Path) -> PlatformState | None:
 
 
 def last_platform(var: Path) -> PlatformState | None:
-    """Return the content of the state file, whether or not that platform still runs."""
+    """Return the content of the state file, whether or not that platform still runs.
+
+    Raises
+    ------
+    StorageError
+        The file may exist, but only another user can read it.
+    """
+    path = platform_file(var)
     try:
-        return PlatformState.model_validate_json(platform_file(var).read_bytes())
+        return PlatformState.model_validate_json(path.read_bytes())
+    except PermissionError as error:
+        raise StorageError(
+            f"expected that {user_name()} can read {path}, found that it is reserved for {owner_name(path)}. Run as "
+            "that user, or end that user's platform (perennial down) and share the folder with the group"
+        ) from error
     except (OSError, ValidationError):
         return None
 

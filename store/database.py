@@ -15,6 +15,7 @@ from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import NullPool
 
 from core.errors import ConfigError, StorageError
+from store.private_file import create_private_file, keep_from_others
 
 HEAD = "0006"
 """The newest migration. Kept here so that a database that is up to date is opened without importing Alembic."""
@@ -170,7 +171,12 @@ def _engine(url: URL) -> Engine:
 
 
 def _sqlite_engine(url: URL) -> Engine:
-    Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+    path = Path(url.database or "")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # It holds hashes of API keys, and predictions with what they were made from.
+    create_private_file(path)
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        keep_from_others(path.with_name(name))
     engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -1,10 +1,12 @@
-"""Run a command as another user of this machine, as tests of permissions need it."""
+"""Another user of this machine, as tests of permissions need one."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import pytest
@@ -22,6 +24,18 @@ def as_user(*command: str, uid: int = UID, gid: int = GID) -> list[str]:
         pytest.skip(reason)
     may_read = ("--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search")
     return ["setpriv", "--reuid", str(uid), "--regid", str(gid), "--clear-groups", *may_read, *command]
+
+
+@contextmanager
+def effective_user(uid: int = UID) -> Iterator[None]:
+    """Let this process access files as another user; the test is skipped where that is impossible."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 @cache

@@ -37,7 +37,7 @@ from tasks.platform.process_manager import (
 from tasks.platform.processes import Service, is_healthy, services
 from tasks.platform.stopped_runs import flow_runs_in_work, tell_crashed
 from tasks.runs.deployments import deploy_models
-from tasks.runs.local_server import running_server, stop_server
+from tasks.runs.local_server import prefect_home, running_server, stop_server
 from tasks.runs.lock import hold_model
 from tasks.runs.progress import step
 
@@ -438,7 +438,7 @@ def _deploy(state: PlatformState, settings: Settings) -> None:
         _logger.info("there is no model to deploy yet; after 'perennial init', run: perennial deploy")
         return
     if state.prefect_port is not None:
-        os.environ.setdefault("PREFECT_HOME", str(settings.var / "prefect"))
+        os.environ.setdefault("PREFECT_HOME", str(prefect_home(settings)))
     deployed = deploy_models([], settings.model_copy(update={"prefect_api_url": state.prefect_api_url}))
     n_changed = sum(flow.change in ("created", "updated") for flow in deployed)
     _logger.info("%d deployments, of which %d are new or changed", len(deployed), n_changed)

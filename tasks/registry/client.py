@@ -19,6 +19,7 @@ from filelock import FileLock
 from config.home import give_user_name
 from config.settings import Settings
 from core.errors import StorageError
+from store.private_file import create_private_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -153,6 +154,7 @@ def _migrate(path: Path, artifacts: str) -> None:
 
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
+    create_private_file(part)
     store = SqlAlchemyStore(f"{SQLITE}{part}", artifacts)  # type: ignore[no-untyped-call] # MLflow types it partly
     store.engine.dispose()
     part.replace(path)

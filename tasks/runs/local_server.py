@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from config.home import own_folder
 from config.platform import read_platform
 from config.settings import PACKAGES, Settings, load_settings
 from core.errors import StorageError
@@ -55,7 +56,7 @@ class LocalServer:
 def prefect_environment(settings: Settings) -> dict[str, str]:
     """Return the environment of a local run: Prefect's home in ``var``, no telemetry, JSON results, our console."""
     return {
-        "PREFECT_HOME": str(settings.var / "prefect"),
+        "PREFECT_HOME": str(prefect_home(settings)),
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
@@ -64,6 +65,11 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_LOGGING_SETTINGS_PATH": str(Path(__file__).with_name("prefect_logging.yml")),
         "PREFECT_CLIENT_METRICS_ENABLED": "false",
     }
+
+
+def prefect_home(settings: Settings) -> Path:
+    """Return the folder of Prefect's database and of the local server, which belongs to one user."""
+    return own_folder(settings.var, "prefect")
 
 
 def running_server(settings: Settings) -> LocalServer | None:
@@ -148,7 +154,7 @@ def serve(settings: Settings) -> None:
     from filelock import FileLock, Timeout
     from prefect.server.api.server import create_app
 
-    lock = FileLock(settings.var / "prefect" / "server.lock", timeout=0)
+    lock = FileLock(prefect_home(settings) / "server.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
@@ -240,7 +246,7 @@ def _answers(server: LocalServer) -> bool:
 
 
 def _state_file(settings: Settings) -> Path:
-    return settings.var / "prefect" / "server.json"
+    return prefect_home(settings) / "server.json"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from config.settings import Settings
@@ -100,7 +101,9 @@ def _complete_snapshot(model: str, version: str, folder: Path) -> Snapshot | Non
 def _prune(folder: Path) -> None:
     snapshots = sorted((path for path in folder.iterdir() if version_prefix(path.name)), key=_used_at, reverse=True)
     for path in snapshots[SNAPSHOTS_KEPT:]:
-        _remove_tree(path)
+        # Of another user who shares the project; that user's runs remove it.
+        with suppress(PermissionError):
+            _remove_tree(path)
 
 
 def _used_at(path: Path) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from config.home import give_home, give_user_name, home_folder, own_home, project_above, user_name
+from config.home import give_home, give_user_name, home_folder, own_folder, own_home, project_above, user_name
 from config.settings import PACKAGES, Settings
 from tests.factories import add_credit_model
 from tests.other_user import GID, UID, as_user
@@ -93,3 +93,15 @@ def test_a_command_works_without_home_and_name(project: Settings) -> None:
 
 def _output(command: list[str], environment: dict[str, str]) -> str:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_each_user_of_a_shared_project_has_an_own_folder(tmp_path: Path) -> None:
+    """The first takes the usual name, and the next one a name with the number."""
+    assert own_folder(tmp_path, "prefect") == tmp_path / "prefect"
+    (tmp_path / "prefect").mkdir()
+    assert own_folder(tmp_path, "prefect") == tmp_path / "prefect"
+    code = "import sys; from pathlib import Path; from config.home import own_folder, owner_name; " + (
+        "print(own_folder(Path(sys.argv[1]), 'prefect').name, owner_name(Path(sys.argv[1])))"
+    )
+    told = _output(as_user(sys.executable, "-c", code, str(tmp_path)), {"PYTHONPATH": str(PACKAGES)})
+    assert told == f"prefect-{UID} root"

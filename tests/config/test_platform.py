@@ -8,6 +8,8 @@ import pytest
 
 from config.platform import PlatformState, forget_platform, last_platform, platform_file, read_platform, write_platform
 from config.settings import load_settings
+from core.errors import StorageError
+from tests.other_user import effective_user
 
 
 def _state(**changes: object) -> PlatformState:
@@ -93,3 +95,10 @@ def test_only_the_own_file_is_forgotten(var: Path) -> None:
     assert read_platform(var) is not None
     forget_platform(var, _state(id="b"))
     assert not platform_file(var).exists()
+
+
+def test_a_state_that_another_user_keeps_private_is_told(var: Path) -> None:
+    """Without it a command would use another database than that user's platform."""
+    write_platform(var, _state())
+    with effective_user(), pytest.raises(StorageError, match=r"platform\.json, found that it is reserved for root"):
+        load_settings()
