@@ -1,4 +1,4 @@
-"""Another user of this machine, as tests of permissions need one."""
+"""Another user of this machine, or another disk, as tests of permissions and space need them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,22 @@ def effective_user(uid: int = UID) -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    """Mount a small file system in memory; the test is skipped where that is impossible."""
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("only root can mount a file system")
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"this container cannot mount a file system: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        # Lazily: a process that still ends must not keep the mount.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @cache

@@ -40,6 +40,7 @@ from tasks.runs.deployments import deploy_models
 from tasks.runs.local_server import prefect_home, running_server, stop_server
 from tasks.runs.lock import hold_model
 from tasks.runs.progress import step
+from tasks.runs.working_folder import check_folders
 
 _logger = logging.getLogger("perennial.platform")
 
@@ -109,10 +110,11 @@ def bring_up(settings: Settings, platform: PlatformSettings, serving_port: int) 
     ConfigError
         A port is in use, or the database's address is malformed.
     StorageError
-        A database cannot be used, or a process does not become healthy; the message names its log.
+        A folder or database cannot be used, or a process does not become healthy; the message names its log.
     RunInProgressError
         A run uses the local Prefect server, which would have to be stopped.
     """
+    check_folders(settings)
     with _alone(settings):
         _clear_remains(settings)
         _end_local_server(settings)

@@ -8,13 +8,12 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from pathlib import Path
 
 from config.settings import load_settings
-from core.errors import StorageError
 from tasks.runs.api import check_answers
 from tasks.runs.local_server import await_platform, await_server, prefect_environment, running_server, start_server
 from tasks.runs.progress import shown, step
+from tasks.runs.working_folder import check_folders
 
 _logger = logging.getLogger("perennial.session")
 
@@ -52,7 +51,7 @@ def flow_session(show_progress: bool = True) -> Iterator[None]:
     began = time.monotonic()
     await_platform(load_settings())
     settings = load_settings()
-    _make_folder(settings.var)
+    check_folders(settings)
     for name, value in {**prefect_environment(settings), **NUMERICS}.items():
         os.environ.setdefault(name, value)
     # The imports create half a million permanent objects, which the garbage collector need not scan each time.
@@ -75,15 +74,6 @@ def flow_session(show_progress: bool = True) -> Iterator[None]:
             stack.enter_context(_without_heartbeat())
         with step("Starting"):
             yield
-
-
-def _make_folder(var: Path) -> None:
-    try:
-        var.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"the folder {var} cannot be created: {error.strerror}; set PERENNIAL_VAR to a folder that you may write"
-        ) from error
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import configparser
 import logging
 import os
 import re
+import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -341,11 +342,23 @@ def _failures() -> tuple[type[BaseException], ...]:
 
 def _overrides(settings: Settings) -> dict[str, Any]:
     core: dict[str, Any] = {"no_scm": True, "analytics": False, "site_cache_dir": str(site_cache())}
-    if not settings.data_remote:
-        return {"core": core}
+    found: dict[str, Any] = {"core": core}
     remote = configured_remote(settings)
-    assert remote is not None, "an override always names a remote"  # noqa: S101 - tells mypy what holds
-    return {"core": core | {"remote": remote.name}, "remote": {remote.name: {"url": remote.url}}}
+    if remote is not None and settings.data_remote:
+        core["remote"] = remote.name
+        found["remote"] = {remote.name: {"url": remote.url}}
+    if _is_shared(settings.root / ".dvc"):
+        # Otherwise DVC takes the group's bit from the folders that it creates, and only this user could add to them.
+        found["cache"] = {"shared": "group"}
+        if remote is not None and remote.folder is not None:
+            found.setdefault("remote", {}).setdefault(remote.name, {})["shared"] = "group"
+    return found
+
+
+def _is_shared(folder: Path) -> bool:
+    """Whether a group shares a folder: it may write, and what is created there belongs to it."""
+    wanted = stat.S_ISGID | stat.S_IWGRP
+    return folder.stat().st_mode & wanted == wanted
 
 
 def _remote_of(repo: Any, settings: Settings) -> Remote:

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, create_engine, delete, insert, select, text, update
+from sqlalchemy import DateTime, Engine, bindparam, create_engine, delete, insert, select, text, update
 from sqlalchemy.pool import NullPool
 
 from core.errors import PromotionError, StaleChampionError, StorageError
@@ -249,7 +249,9 @@ def test_verdicts_from_before_their_rules_were_kept(database: str, monkeypatch: 
             earlier.setattr("store.database.HEAD", "0005")
             places = ", ".join(f":{name}" for name in EARLIER)
             with writing(open_database(address)) as connection:
-                connection.execute(text(f"INSERT INTO verdicts VALUES ({places})"), EARLIER)  # noqa: S608 - our own names
+                added = text(f"INSERT INTO verdicts VALUES ({places})")  # noqa: S608 - our own names
+                # The type writes the moment; Python 3.12 deprecates that of its SQLite driver.
+                connection.execute(added.bindparams(bindparam("judged_at", type_=DateTime())), EARLIER)
         engine = open_database(address)
         found = find_verdict(engine, "credit", 4)
         assert found is not None

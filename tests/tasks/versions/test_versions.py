@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -300,6 +301,20 @@ def test_a_project_without_dvc_configuration_says_so(settings: Settings, ingest:
     config.unlink()
     with pytest.raises(ConfigError, match=r"no \.dvc/config"):
         ingest(0, 50)
+
+
+def test_a_project_of_a_group_stays_the_groups(settings: Settings, ingest: Ingest) -> None:
+    """DVC would create folders of cache and remote that only their creator can add to."""
+    for folder in (settings.root, settings.root / ".dvc"):
+        folder.chmod(0o2775)
+    before = os.umask(0o002)
+    try:
+        ingest(0, 20)
+    finally:
+        os.umask(before)
+    folders = [path for store in (".dvc/cache", "var/dvc-remote") for path in (settings.root / store).rglob("*/")]
+    assert len(folders) > 4
+    assert {path.stat().st_mode & 0o7777 for path in folders} == {0o2775}
 
 
 def test_a_project_without_git_works(settings: Settings, ingest: Ingest) -> None:
