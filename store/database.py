@@ -14,8 +14,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import NullPool
 
+from config.private_file import create_private_file, keep_from_others
 from core.errors import ConfigError, StorageError
-from store.private_file import create_private_file, keep_from_others
 
 HEAD = "0006"
 """The newest migration. Kept here so that a database that is up to date is opened without importing Alembic."""

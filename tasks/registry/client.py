@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from config.home import give_user_name
+from config.private_file import create_private_file
 from config.settings import Settings
 from core.errors import StorageError
-from store.private_file import create_private_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

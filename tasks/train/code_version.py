@@ -92,6 +92,7 @@ LEFT_OUT = {
     "around a run: its start, its place and its notifications": (
         "config/home.py",
         "config/platform.py",
+        "config/private_file.py",
         "config/prefect_file.py",
         "config/proxies.py",
         "core/operate",

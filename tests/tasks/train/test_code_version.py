@@ -79,6 +79,7 @@ CROSSINGS: dict[tuple[str, str], str] = {
     ("config.settings", "config.home"): "the project's folder above the working directory",
     ("config.settings", "config.platform"): "addresses of services that 'perennial up' started",
     ("tasks.registry.client", "config.home"): "a name for a user that has none",
+    ("tasks.registry.client", "config.private_file"): "the mode of the database",
     ("tasks.registry.register", "config.home"): "the user's name, a tag of the version",
     ("tasks.registry.register", "core.operate.events"): "the event that a version was registered",
     ("tasks.serving.rehearse", "core.gate.decision"): "the type of a rehearsal's answer; training only writes its rows",

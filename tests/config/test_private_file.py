@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from config.private_file import create_private_file, keep_from_others
 from config.settings import PACKAGES
 from store.database import open_database
-from store.private_file import create_private_file, keep_from_others
 from tests.other_user import as_user
 
 CODE = """
