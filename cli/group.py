@@ -90,8 +90,12 @@ def _fail(error: Exception, exit_code: int) -> NoReturn:
 
 
 def _fail_unexpectedly(error: Exception) -> NoReturn:
-    from cli.output import record_crash
+    from cli.output import full_disk, record_crash
+    from core.errors import StorageError
 
+    says = full_disk()
     path = record_crash(error)
     where = f"The full traceback is in {path}" if path else "The traceback cannot be written to any file"
+    if says:
+        _fail(StorageError(f"{says} (it failed with {type(error).__name__}). {where}"), StorageError.exit_code)
     _fail(RuntimeError(f"unexpected {type(error).__name__}: {error}\n{where}"), 1)

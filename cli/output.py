@@ -66,6 +66,24 @@ def record_crash(error: BaseException) -> Path | None:
     return None
 
 
+def full_disk() -> str:
+    """Return what to do if a disk that runs write to is full; empty if none is.
+
+    A full disk can end a run by any error, such as one of the local Prefect server, whose database is on that disk.
+    """
+    from config.settings import load_settings
+    from core.errors import ConfigError, StorageError
+    from tasks.runs.working_folder import check_space
+
+    try:
+        check_space(load_settings())
+    except StorageError as error:
+        return str(error)
+    except (OSError, ConfigError):
+        return ""
+    return ""
+
+
 def _appended(path: Path, error: BaseException) -> Path:
     with path.open("a", encoding="utf-8") as log:
         log.writelines(traceback.format_exception(error))

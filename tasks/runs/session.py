@@ -56,6 +56,8 @@ def flow_session(show_progress: bool = True) -> Iterator[None]:
         os.environ.setdefault(name, value)
     # The imports create half a million permanent objects, which the garbage collector need not scan each time.
     gc.set_threshold(100_000, 50, 1000)
+    # Prefect's log worker would print each failure of a server below our message.
+    logging.raiseExceptions = False
     with ExitStack() as stack:
         if settings.prefect_api_url is not None:
             check_answers(settings.prefect_api_url)

@@ -26,11 +26,22 @@ def check_folders(settings: Settings) -> None:
         A folder cannot be written, its disk is full, or another user could replace what Prefect trusts.
     """
     _make(settings.var)
-    for folder in (settings.var, settings.root / "data"):
-        _check_space(next(path for path in (folder, *folder.parents) if path.exists()))
+    check_space(settings)
     home = Path(os.environ.get("PREFECT_HOME") or prefect_home(settings))
     if says := unsafe_folder(home):
         raise StorageError(f"PREFECT_HOME must be a folder that only {user_name()} can write, found that {says}")
+
+
+def check_space(settings: Settings) -> None:
+    """Check the free space of the disks that runs write to.
+
+    Raises
+    ------
+    StorageError
+        There is too little for a run.
+    """
+    for folder in (settings.var, settings.root / "data"):
+        _check_space(next(path for path in (folder, *folder.parents) if path.exists()))
 
 
 def unwritable(folder: Path) -> str:

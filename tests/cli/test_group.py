@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from cli.group import Group, WithDefault
 from config.settings import Settings
 from core.errors import ConfigError, PerennialError, StorageError
+from tests.other_user import mounted
 
 RAISES: dict[str, type[Exception]] = {
     "config": ConfigError,
@@ -123,3 +124,14 @@ def test_a_word_that_is_no_command_is_for_the_default(arguments: tuple[str, ...]
     result = _invoke(data, *arguments)
     assert result.exit_code == 0
     assert says in result.output
+
+
+def test_an_error_on_a_full_disk_is_a_matter_of_storage(project: Settings) -> None:
+    """Whatever failed: the line names the space found, and the traceback is kept for the case that it was not that."""
+    project.var.mkdir()
+    with mounted(project.var, "size=8m"):
+        result = _invoke(main, "fail", "bug")
+        assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+        assert "at least 100 MiB of free space" in result.stderr
+        assert "it failed with ZeroDivisionError" in result.stderr
+        assert "ZeroDivisionError" in (project.var / "log" / "crash.log").read_text()
