@@ -40,6 +40,19 @@ def effective_user(uid: int = UID) -> Iterator[None]:
 
 
 @contextmanager
+def reached_by_all(folder: Path) -> Iterator[None]:
+    """Open the folders above a folder, which pytest creates for one user."""
+    before = {path: path.stat().st_mode for path in folder.parents if not path.stat().st_mode & 0o001}
+    for path in before:
+        path.chmod(0o711)
+    try:
+        yield
+    finally:
+        for path, mode in before.items():
+            path.chmod(mode)
+
+
+@contextmanager
 def mounted(folder: Path, options: str) -> Iterator[None]:
     """Mount a small file system in memory; the test is skipped where that is impossible."""
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]

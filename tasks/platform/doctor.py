@@ -13,7 +13,6 @@ from tasks.platform.doctor_machine import (
     check_alerts,
     check_clock,
     check_disk,
-    check_folder,
     check_hooks,
     check_libraries,
     check_models,
@@ -21,6 +20,14 @@ from tasks.platform.doctor_machine import (
     check_python,
 )
 from tasks.platform.doctor_services import check_database, check_mlflow, check_prefect, check_relay, check_remote
+from tasks.platform.doctor_user import (
+    check_caches,
+    check_folder,
+    check_git,
+    check_home,
+    check_owners,
+    check_proxies,
+)
 
 CHECK_SECONDS = 10.0
 """Time limit of a check; its requests have shorter timeouts."""
@@ -35,6 +42,11 @@ def examine(settings: Settings, platform: PlatformSettings, serving: ServingSett
         "libraries": lambda: check_libraries(settings),
         "disk": lambda: check_disk(settings),
         "var": lambda: check_folder(settings),
+        "owners": lambda: check_owners(settings),
+        "home": lambda: check_home(settings),
+        "caches": lambda: check_caches(settings),
+        "git": lambda: check_git(settings),
+        "proxies": lambda: check_proxies(settings),
         "clock": lambda: check_clock(settings, platform),
         "models": lambda: check_models(settings),
         "database": lambda: check_database(settings),

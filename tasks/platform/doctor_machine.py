@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform as machine
 import shutil
 import sys
-import tempfile
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from importlib.metadata import distributions
@@ -31,12 +31,13 @@ from store.probe import probe_database
 from tasks.platform.http import ask, prefect_headers
 from tasks.platform.ports import holder, is_free
 from tasks.runs.local_server import running_server
+from tasks.runs.working_folder import NEEDED
 from tasks.validation.expectations import read_suite
 
 SUPPORTED = ((3, 11), (3, 14))
 """The first supported version, and the first unsupported version after it."""
 
-GIB = 1024**3
+MIB, GIB = 1024**2, 1024**3
 LOW_DISK, FULL_DISK = 5 * GIB, 1 * GIB
 N_SHOWN = 4
 SECONDS = 3.0
@@ -47,7 +48,8 @@ def check_python() -> list[Finding]:
     says = f"Python {machine.python_version()} ({sys.executable})"
     if SUPPORTED[0] <= sys.version_info[:2] < SUPPORTED[1]:
         return [Finding("python", "ok", says)]
-    return [Finding("python", "problem", f"{says} is not supported", "use Python 3.11, 3.12 or 3.13")]
+    found = f"expected Python 3.11 to 3.13, found {says}"
+    return [Finding("python", "problem", found, "set up again with one of them: make PYTHON=python3.12 setup")]
 
 
 def check_libraries(settings: Settings) -> list[Finding]:
@@ -68,30 +70,25 @@ def check_libraries(settings: Settings) -> list[Finding]:
 
 
 def check_disk(settings: Settings) -> list[Finding]:
-    """Check the free disk space under the folder that runs write to."""
-    folder = next(path for path in (settings.var, *settings.var.parents) if path.exists())
+    """Check the free space of the disks that runs write to."""
+    folders = (settings.var, settings.root / "data", settings.root / ".dvc" / "cache")
+    there = [next(path for path in (folder, *folder.parents) if path.exists()) for folder in folders]
+    disks: dict[int, Path] = {}
+    for folder in there:
+        disks.setdefault(folder.stat().st_dev, folder)
+    return [_disk_finding(folder) for folder in disks.values()]
+
+
+def _disk_finding(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     says = f"{free / GIB:,.1f} GiB free under {folder}"
     if free < FULL_DISK:
-        return [Finding("disk", "problem", says, "free disk space; runs fail with 'disk full' and can be repeated")]
+        least = f"expected at least {FULL_DISK // GIB} GiB free under {folder}, found {free / MIB:,.0f} MiB"
+        advice = f"free disk space; no run starts below {NEEDED // MIB} MiB"
+        return Finding("disk", "problem", least, advice)
     if free < LOW_DISK:
-        return [Finding("disk", "warning", says, "free disk space soon; var contains old snapshots and reports")]
-    return [Finding("disk", "ok", says)]
-
-
-def check_folder(settings: Settings) -> list[Finding]:
-    """Write and remove a file in the folder that runs write to."""
-    try:
-        settings.var.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=settings.var, prefix=".doctor-") as file:
-            file.write(b"probe")
-            file.flush()
-    except OSError as error:
-        says = f"{settings.var} cannot be written: {error.strerror or error}"
-        return [
-            Finding("var", "problem", says, "give this user write permission, or set PERENNIAL_VAR to another folder")
-        ]
-    return [Finding("var", "ok", f"{settings.var} is writable")]
+        return Finding("disk", "warning", says, "free disk space soon; var contains old snapshots and reports")
+    return Finding("disk", "ok", says)
 
 
 def check_clock(settings: Settings, platform: PlatformSettings) -> list[Finding]:
@@ -143,14 +140,20 @@ def check_ports(settings: Settings, platform: PlatformSettings, serving: Serving
         platform.mlflow_port: ("--mlflow-port", "MLflow"),
         serving.port: ("--port", "predictions"),
     }
+    ours = {own.port} if own is not None else set()
     findings = []
     for port, (option, title) in wanted.items():
-        if port == 0 or is_free(port) or (own is not None and own.port == port):
+        if port == 0 or port in ours or is_free(port):
             continue
         says = f"port {port}, for {title}, is in use by {holder(port) or 'a process of another user'}"
         advice = f"end that process, or choose another port: perennial up {option} PORT"
         findings.append(Finding("ports", "warning", says, advice))
-    return findings or [Finding("ports", "ok", f"{', '.join(map(str, wanted))} are free")]
+    return findings or [Finding("ports", "ok", _free_ports(wanted, ours))]
+
+
+def _free_ports(wanted: Iterable[int], ours: set[int]) -> str:
+    free = f"{', '.join(str(port) for port in wanted if port not in ours)} are free"
+    return f"{free}; the project's local server uses {', '.join(map(str, ours))}" if ours else free
 
 
 def check_hooks() -> list[Finding]:

@@ -66,8 +66,8 @@ def check_prefect(settings: Settings) -> list[Finding]:
     if ready is None or ready.status != 200:
         what = "does not answer" if ready is None else f"answers {ready.status}"
         what = "rejects the API key" if ready is not None and ready.status in (401, 403) else what
-        advice = "read its log (var/log/prefect.log), or correct PREFECT_API_URL and PREFECT_API_KEY"
-        return [Finding("prefect", "problem", f"{shown} {what}", advice)]
+        advice = "read its log (var/log/prefect.log), correct PREFECT_API_URL and PREFECT_API_KEY, or unset them"
+        return [Finding("prefect", "problem", f"expected a Prefect server, found that {shown} {what}", advice)]
     return [_prefect_version(url, shown), *_prefect_content(url, settings)]
 
 

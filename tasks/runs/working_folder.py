@@ -44,9 +44,15 @@ def check_space(settings: Settings) -> None:
         _check_space(next(path for path in (folder, *folder.parents) if path.exists()))
 
 
+def may_write(path: Path) -> bool:
+    """Whether this user can write a file, or create files in a folder."""
+    mode = os.W_OK | os.X_OK if path.is_dir() else os.W_OK
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
 def unwritable(folder: Path) -> str:
     """Return why this user cannot write a folder, and what to do; empty if it can."""
-    if os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+    if may_write(folder):
         return ""
     if _is_read_only(folder):
         return f"{folder} is on a read-only file system; mount it writable, or set PERENNIAL_VAR to another folder"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +18,16 @@ import pytest
 import tasks.platform.doctor_machine
 import tasks.platform.doctor_services
 from config.settings import PlatformSettings, ServingSettings, Settings
-from tasks.platform.doctor_machine import check_clock, check_folder, check_libraries, check_models, check_ports
-from tests.tasks.platform.examined import changed, only
+from tasks.platform.doctor_machine import (
+    check_clock,
+    check_disk,
+    check_libraries,
+    check_models,
+    check_ports,
+    check_python,
+)
+from tests.other_user import mounted
+from tests.tasks.platform.examined import only
 
 SERVING = ServingSettings(port=0)
 
@@ -65,10 +75,33 @@ def test_a_version_that_breaks_something_is_a_problem(settings: Settings, monkey
     assert only(check_libraries(settings)).level == "problem"
 
 
-def test_a_folder_that_cannot_be_written_is_told(settings: Settings) -> None:
-    """A file stands in its place."""
-    (settings.root / "file").write_text("")
-    assert only(check_folder(changed(settings, var=settings.root / "file"))).level == "problem"
+def test_ports_of_the_own_server_are_told_as_such(settings: Settings) -> None:
+    """They are not free, and nothing is wrong with that."""
+    (settings.var / "prefect").mkdir()
+    with _answering(datetime.now(UTC)) as url:
+        port = int(url.rpartition(":")[2])
+        state = {"pid": os.getpid(), "port": port}
+        (settings.var / "prefect" / "server.json").write_text(json.dumps(state))
+        finding = only(check_ports(settings, PlatformSettings(prefect_port=port, mlflow_port=0), SERVING))
+    assert (finding.level, finding.says) == ("ok", f"0 are free; the project's local server uses {port}")
+
+
+def test_little_space_is_told(settings: Settings) -> None:
+    """Of each disk that runs write to, with what was expected and found."""
+    folder = settings.root / "data"
+    folder.mkdir()
+    with mounted(folder, "size=8m"):
+        first, second = check_disk(settings)
+    assert str(settings.var) in first.says
+    assert (second.level, second.says) == ("problem", f"expected at least 1 GiB free under {folder}, found 8 MiB")
+    assert "no run starts below 100 MiB" in second.advice
+
+
+def test_another_python_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the versions that work."""
+    monkeypatch.setattr(sys, "version_info", (3, 10, 13))
+    finding = only(check_python())
+    assert (finding.level, "expected Python 3.11 to 3.13" in finding.says) == ("problem", True)
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ import pytest
 from config.settings import Settings
 from core.errors import StorageError
 from tasks.runs.working_folder import check_folders, unsafe_folder
-from tests.other_user import UID, effective_user, mounted
+from tests.other_user import UID, effective_user, mounted, reached_by_all
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +28,7 @@ def test_the_folder_is_created(project: Settings) -> None:
 def test_a_folder_of_another_user_is_named_with_what_to_do(project: Settings) -> None:
     """The message names its owner and mode, and the command that repairs it."""
     project.var.mkdir(mode=0o755)
-    with _everybody_reaches(project.root), effective_user(), pytest.raises(StorageError) as caught:
+    with reached_by_all(project.root), effective_user(), pytest.raises(StorageError) as caught:
         check_folders(project)
     assert f" may write, found {project.var} of user root with mode 0755; chown -R {UID} " in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -96,17 +94,3 @@ def test_no_run_starts_with_a_prefect_home_of_others(project: Settings, monkeypa
     monkeypatch.setenv("PREFECT_HOME", str(home))
     with pytest.raises(StorageError, match=r"PREFECT_HOME must be a folder that only .* can write, found that .* 0777"):
         check_folders(project)
-
-
-@contextmanager
-def _everybody_reaches(folder: Path) -> Iterator[None]:
-    """Open the folders above, which pytest creates for one user."""
-    closed = [path for path in folder.parents if not path.stat().st_mode & 0o001]
-    before = {path: path.stat().st_mode for path in closed}
-    for path in closed:
-        path.chmod(0o711)
-    try:
-        yield
-    finally:
-        for path, mode in before.items():
-            path.chmod(mode)
