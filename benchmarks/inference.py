@@ -16,13 +16,21 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.inference_collection import collection
 from benchmarks.inference_ours import read_tables
+from benchmarks.inference_peers import read_converted, read_duckdb, read_guessed, read_pandas, read_polars
 from benchmarks.inference_public import public_tables
 from benchmarks.inference_truth import Read, Score, Table, verdict
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 OURS = "perennial init"
 Reader = Callable[[Sequence[Table], Path], list[dict[str, Read]]]
-READERS: dict[str, Reader] = {OURS: read_tables}
+READERS: dict[str, Reader] = {
+    OURS: read_tables,
+    "pandas": read_pandas,
+    "pandas, convert_dtypes": read_converted,
+    "pandas, dateutil": read_guessed,
+    "Polars, try_parse_dates": read_polars,
+    "DuckDB": read_duckdb,
+}
 
 
 def main() -> None:

@@ -93,7 +93,7 @@ class File:
         whole = self.before + text.getvalue() + self.after
         path = folder / f"{self.name}.csv"
         path.write_bytes((self.edit(whole) if self.edit else whole).encode(self.encoding))
-        return Table(path, self.target, tuple(self.columns))
+        return Table(path, self.target, tuple(self.columns), self.delimiter)
 
 
 def collection(folder: Path) -> list[Table]:

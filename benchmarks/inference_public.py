@@ -62,7 +62,7 @@ def _table(path: Path, delimiter: str, target: str, says: dict[str, Say], names:
         Column(name, f"public data: {path.stem}", cells, says[name](cells))
         for name, cells in zip(names, zip(*rows, strict=True), strict=True)
     )
-    return Table(path, target, tuple(columns))
+    return Table(path, target, tuple(columns), delimiter)
 
 
 def _number(kinds: str = "", none: str | None = None) -> Say:

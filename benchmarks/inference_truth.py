@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -80,11 +80,14 @@ class Table:
         Column that ``perennial init`` is told to predict.
     columns
         Scored columns; the file may have others.
+    delimiter
+        For the readers that do not find it.
     """
 
     path: Path
     target: str
     columns: tuple[Column, ...]
+    delimiter: str = ","
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,21 @@ def plain(value: object) -> Value:
     if isinstance(value, date) and not isinstance(value, datetime):
         return datetime(value.year, value.month, value.day)
     return value  # type: ignore[return-value] # readers convert their own scalars
+
+
+def by_column(table: Table, found: Mapping[str, Iterable[Value]]) -> dict[str, Read]:
+    """Return what a reader made of the scored columns, where layouts may add spaces or a sign to their names.
+
+    Parameters
+    ----------
+    table
+        The file.
+    found
+        The reader's columns.
+    """
+    values = {name.strip(" #"): tuple(column) for name, column in found.items()}
+    none = Read(remark="no column of that name")
+    return {column.name: Read(values[column.name]) if column.name in values else none for column in table.columns}
 
 
 def _difference(wanted: Meaning, read: Read) -> str:
