@@ -39,11 +39,18 @@ Task = Literal["binary", "multiclass", "regression"]
 Encoding = Literal[
     "utf-8",
     "utf-16",
+    "utf-16-le",
+    "utf-16-be",
+    "utf-32",
     "cp1252",
     "latin-1",
     "cp1250",
     "iso-8859-2",
     "iso-8859-15",
+    "cp1254",
+    "cp1257",
+    "cp850",
+    "mac-roman",
     "cp1251",
     "koi8-r",
     "cp1253",
@@ -51,6 +58,7 @@ Encoding = Literal[
     "gb18030",
     "big5",
     "euc-kr",
+    "euc-jp",
 ]
 GateMode = Literal["enabled", "dry_run", "manual"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]

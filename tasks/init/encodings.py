@@ -1,10 +1,14 @@
 """Find the encoding of a text file that does not say which it is."""
 
+# ruff: noqa: RUF001 - letters and symbols of other alphabets are what is looked for here
+
 from __future__ import annotations
 
 import codecs
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 HEAD_BYTES = 1 << 12
@@ -19,10 +23,56 @@ OTHER_SCRIPTS = {
     "gb18030": "gb18030",
     "big5": "big5",
     "euc_kr": "euc-kr",
+    "euc_jp": "euc-jp",
 }
 """Encodings of other scripts than Latin, by the detector's name of each, with the name in a model file."""
 
-_SYMBOL_IN_WORD = re.compile(r"[^\W\d_][¹²³¼½¾¿¡£¥¯][^\W\d_]|\b[¹³¿¯][^\W\d_]{2}|[^\W\d_]{2}[¹³¿¯]\b")
+LATIN = {
+    "cp1252": 0.0,
+    "cp1250": 0.1,
+    "iso-8859-15": 0.11,
+    "iso-8859-2": 0.12,
+    "cp1254": 0.13,
+    "cp1257": 0.14,
+    "cp850": 0.15,
+    "mac-roman": 0.16,
+}
+"""Encodings of the Latin alphabet, with how much stranger the words in the usual one must be."""
+
+RARE = "Icelandic"
+"""Its letters are where other encodings have the letters of Turkish, which is far more frequent."""
+
+ALPHABETS = {
+    name: frozenset(letters)
+    for name, letters in {
+        "Croatian": "čćđšž",
+        "Czech and Slovak": "áäčďéěíĺľňóôŕřšťúůýž",
+        "Dutch": "áèéëïóöü",
+        "Estonian": "äõöüšž",
+        "French": "àâæçèéêëîïôœùûüÿ",
+        "German": "äöüß",
+        "Hungarian": "áéíóöőúüű",
+        RARE: "áéíóúýðþæö",
+        "Italian": "àèéìíîòóù",
+        "Latvian": "āčēģīķļņšūž",
+        "Lithuanian": "ąčęėįšųūž",
+        "Nordic": "åäöæøéü",
+        "Polish": "ąćęłńóśźż",
+        "Portuguese": "àáâãçéêíóôúü",
+        "Romanian": "ăâîşţșț",
+        "Spanish": "áàçéèíïñóòúü",
+        "Turkish": "çğıiöşüâîû",
+    }.items()
+}
+"""Other letters than ASCII of the languages in the Latin alphabet."""
+
+MAX_WORDS = 2000
+_MISPLACED = re.compile(
+    r"[^\W\d_][^\w\x00-\x7f’‘·–—…\xad][^\W\d_]"  # a symbol between two letters
+    r"|[£¥](?=[^\W\d_])|[½¼¾](?=[^\W\d_])|[^\W\d_][½¼¾]"
+    r"|[¤¦¬¯¨´¸¹¶†‡ˆ˜‰‹›ƒ\u02c7\u02d8-\u02dd\u2500-\u25ff∂∑∏π∫Ω≈∆◊]"
+)
+_NOT_ROMANCE = re.compile(r"ç[^\W\d_aouáâãóôú]", re.IGNORECASE)
 _LETTERS = re.compile(r"[^\W\d_]+")
 _WORD = re.compile(r"[^\W\d_]*[^\x00-\x7f\W\d_][^\W\d_]*|[^\s,;\"]*[^\x00-\x7f][^\s,;\"]*")
 
@@ -30,9 +80,8 @@ _WORD = re.compile(r"[^\W\d_]*[^\x00-\x7f\W\d_][^\W\d_]*|[^\s,;\"]*[^\x00-\x7f][
 def text_encoding(path: Path) -> tuple[str, str | None]:
     """Return the encoding of a text file, and a word by which a person can check it.
 
-    UTF-8 and UTF-16 are certain. Other scripts than Latin are told by a detector. In the Latin alphabet,
-    text is taken for cp1252, which contains latin-1, unless that would put symbols inside words, as it does with the
-    letters of cp1250.
+    UTF-8, UTF-16 and UTF-32 are certain. Other scripts than Latin are told by a detector. In the Latin alphabet, text
+    is taken for cp1252, which contains latin-1, unless clearly more words are of a language in another encoding.
 
     Parameters
     ----------
@@ -42,14 +91,14 @@ def text_encoding(path: Path) -> tuple[str, str | None]:
     Returns
     -------
     tuple
-        Name of the encoding in a model file; the first word with other letters than ASCII, None for UTF-8 and UTF-16.
+        Name of the encoding in a model file; the first word with other letters than ASCII, None where it is certain.
     """
     import fsspec
 
     with fsspec.open(str(path), "rb", compression="infer") as stream:
         head = stream.read(HEAD_BYTES)
-        if head[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} or _has_wide_letters(head):
-            return "utf-16", None
+        if wide := _wide(head):
+            return wide, None
         if _is_utf8(iter(lambda: stream.read(1 << 20), b""), head):
             return "utf-8", None
         stream.seek(0)
@@ -59,9 +108,16 @@ def text_encoding(path: Path) -> tuple[str, str | None]:
     return encoding, word.group() if word else None
 
 
-def _has_wide_letters(head: bytes) -> bool:
-    """Return whether most letters are followed by a zero byte, as in UTF-16 without a mark."""
-    return head[1::2].count(0) > len(head) // 4 and not head[::2].count(0)
+def _wide(head: bytes) -> str | None:
+    """Return the encoding of text with several bytes for each letter, by its mark or by the zeros in most letters."""
+    if head[:4] in {codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE}:
+        return "utf-32"
+    if head[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+        return "utf-16"
+    high, low = head[::2].count(0), head[1::2].count(0)
+    if min(high, low) > 0 or max(high, low) <= len(head) // 4:
+        return None
+    return "utf-16-be" if high else "utf-16-le"
 
 
 def _is_utf8(blocks: Iterator[bytes], head: bytes) -> bool:
@@ -105,17 +161,38 @@ def _is_another_script(text: str) -> bool:
 
 
 def _latin(sample: bytes) -> str:
-    try:
-        text = sample.decode("cp1252")
-    except UnicodeDecodeError:  # it uses one of the five bytes that cp1252 leaves out
-        return "cp1250" if _decodes(sample, "cp1250") and b"\x9d" in sample else "latin-1"
-    symbols = len(_SYMBOL_IN_WORD.findall(text))
-    return "cp1250" if symbols and _decodes(sample, "cp1250") else "cp1252"
+    """Return the encoding of the Latin alphabet in which most words are of a language, the usual one if in doubt."""
+    words = list(dict.fromkeys(re.findall(rb"[^\s,;\"|()\[\]{}]*[\x80-\xff][^\s,;\"|()\[\]{}]*", sample)))[:MAX_WORDS]
+    costs = {name: doubt + _cost(words, name) for name, doubt in LATIN.items()}
+    best = min(costs, key=lambda name: costs[name])
+    # latin-1 has a character for each byte.
+    return best if costs[best] < math.inf else "latin-1"
 
 
-def _decodes(sample: bytes, encoding: str) -> bool:
+def _cost(words: Sequence[bytes], encoding: str) -> float:
+    """Return how strange the words are, 0 to 1.25: of no language, of a rare one, or of several."""
     try:
-        sample.decode(encoding)
+        texts = [word.decode(encoding) for word in words]
     except UnicodeDecodeError:
-        return False
-    return True
+        return math.inf
+    if any("\x80" <= letter <= "\x9f" for text in texts for letter in text):
+        return math.inf
+    languages = [_languages(text) for text in texts]
+    is_rare = all(RARE in found for found in languages) and any(set("áéíúæ") & set(text.lower()) for text in texts)
+    rare = 0.0 if is_rare else 0.5
+    strange = sum(1.0 if not found else rare if found == {RARE} else 0.0 for found in languages)
+    most = max((sum(name in found for found in languages) for name in ALPHABETS), default=0)
+    return (strange + 0.25 * (len(texts) - most)) / len(texts)
+
+
+def _languages(word: str) -> frozenset[str]:
+    """Return the languages whose alphabet has all letters of a word, none if its symbols or capitals are misplaced."""
+    if _MISPLACED.search(word) or any(
+        after.isupper() and not after.isascii() and before.islower() for before, after in pairwise(word)
+    ):
+        return frozenset()
+    # In Portuguese, õ stands before e only; in Romance languages, ç stands before a, o and u.
+    letters = {letter.lower()[0] for letter in word.replace("õe", "") if letter.isalpha() and not letter.isascii()}
+    letters -= set("\u00b5ªº")
+    known = {"Turkish"} if _NOT_ROMANCE.search(word) else ALPHABETS
+    return frozenset(name for name in known if letters <= ALPHABETS[name])
