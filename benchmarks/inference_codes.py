@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from benchmarks.inference_collection import File, kept, picks, with_holes
+from benchmarks.inference_collection import File, codes, kept, picks, with_holes
 from benchmarks.inference_truth import Meaning, meaning
 
 PAIRS = {
@@ -58,7 +58,8 @@ def _padded() -> File:
     file.add("gtin", ["0" + code for code in _digits(rng, n, 12)])
     file.add("phone", ["0" + code for code in _digits(rng, n, 9)])
     file.add("month", picks(rng, n, [f"{month:02}" for month in range(1, 13)]))
-    file.add("icd", picks(rng, n, ["250.00", "401.9", "V58.61", "008.45"]))
+    cells = picks(rng, n, ["250.00", "401.9", "V58.61", "008.45"])
+    file.add("icd", cells, *codes(cells))
     file.add("agency", picks(rng, n, ["007", "7", "12", "012"]))
     file.add("zip_plus", ["0" + code[:4] + "-" + code[4:] for code in _digits(rng, n, 8)])
     cells, there = with_holes(rng, picks(rng, n, ["01067", "80331", "20095", "99084"]), "")

@@ -120,6 +120,12 @@ def grouped(value: Decimal, decimal: str = ".", thousands: str = "", *, indian: 
     return sign + thousands.join([*parts, tail] if thousands else [whole]) + (decimal + fraction if fraction else "")
 
 
+def codes(cells: Sequence[str]) -> tuple[Meaning, Meaning]:
+    """Return the meanings of codes with points: as they are, or 250.00 as 250, which names the same level."""
+    shorter = [cell.rstrip("0").removesuffix(".") if cell.endswith((".0", ".00")) else cell for cell in cells]
+    return meaning("text", cells), meaning("text", shorter)
+
+
 def numbers(values: Sequence[Decimal | None], kinds: str = "") -> Meaning:
     """Return the meaning of decimal numbers: the doubles closest to them."""
     return meaning("number", [None if value is None else float(value) for value in values], kinds)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 
-from benchmarks.inference_collection import File, days, kept, moments, picks, with_holes
+from benchmarks.inference_collection import File, codes, days, kept, moments, picks, with_holes
 from benchmarks.inference_truth import Meaning, meaning
 
 Form = Callable[[datetime], str]
@@ -228,7 +228,8 @@ def _look_alikes() -> File:
     file = File("date_look_alikes", "dates: look-alikes")
     rng, n = file.rng, file.n_rows
     file.add("size_range", picks(rng, n, ["1-2", "3-5", "6-10", "10-20"]))
-    file.add("version", picks(rng, n, ["1.10", "1.9", "2.0", "2.10", "3.1"]))
+    cells = picks(rng, n, ["1.10", "1.9", "2.0", "2.10", "3.1"])
+    file.add("version", cells, *codes(cells))
     file.add("release", [f"{a}.{b}.{c}" for a, b, c in rng.integers(0, 13, (n, 3))])
     file.add("score", [f"{a}:{b}" for a, b in rng.integers(0, 6, (n, 2))])
     file.add("fraction", [f"{a}/{b}" for a, b in rng.integers(1, 12, (n, 2))])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,6 +26,7 @@ MIN_LABEL_ROWS = 5
 """Minimum share and number of rows of each label; in a file of 20 rows, every amount is rare."""
 
 YEARS = range(1850, 2151)
+VERSION_WORDS = frozenset({"version", "versions", "ver", "release", "revision", "rev", "section", "chapter", "clause"})
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class CodeCounts:
         Whether all whole numbers have the same number of characters.
     n_beyond, beyond
         Number of rows whose value is a whole number of 2^53 or more, and the smallest and the largest of them as text.
+    n_exponents, exponent
+        Number of rows whose value has only digits around an E, such as ``1E05``, and one of these values.
+    n_short, n_long_zeros, long_zero
+        Number of rows whose value has one decimal that is not zero, such as ``1.9``; number of rows whose value has
+        more decimals, of which the last is zero, such as ``1.10``, and one of these values.
     """
 
     n_values: int
@@ -52,12 +59,29 @@ class CodeCounts:
     same_width: bool = False
     n_beyond: int = 0
     beyond: tuple[str, str] = ("", "")
+    n_exponents: int = 0
+    exponent: str = ""
+    n_short: int = 0
+    n_long_zeros: int = 0
+    long_zero: str = ""
+
+    @property
+    def may_be_versions(self) -> bool:
+        """Whether decimals are counted, as in 1.9 and 1.10: numbers have zeros at the end nowhere or everywhere."""
+        return min(self.n_short, self.n_long_zeros) >= MIN_PADDED * self.n_values
 
 
-def code_reason(counts: CodeCounts) -> str:
+def code_reason(counts: CodeCounts, words: Sequence[str] = ()) -> str:
     """Return why the values are codes that a double would change; empty if they are numbers.
 
     One large value that is repeated is no code: it may be the largest number of a type, written for *no value*.
+
+    Parameters
+    ----------
+    counts
+        Counts over the values of a column.
+    words
+        Words of the column's name.
 
     Examples
     --------
@@ -66,6 +90,10 @@ def code_reason(counts: CodeCounts) -> str:
     >>> code_reason(CodeCounts(n_values=300, n_whole=300, n_beyond=9, beyond=("9007199254740993", "9007199254740995")))
     '2^53 or more, inexact as doubles'
     """
+    if counts.n_exponents >= MIN_WHOLE * counts.n_values > 0:
+        return f"digits around an E, such as {short(counts.exponent, 24)}"
+    if counts.may_be_versions and VERSION_WORDS.intersection(words):
+        return f"versions, such as {short(counts.long_zero, 24)}"
     if counts.n_whole < MIN_WHOLE * counts.n_values:
         return ""
     if counts.n_padded and (counts.same_width or counts.n_padded >= MIN_PADDED * counts.n_values):
@@ -85,8 +113,19 @@ def code_doubt(name: str, counts: CodeCounts) -> str:
     counts
         Counts over its values.
     """
-    if code_reason(counts):
+    if code_reason(counts, name_words(name)):
         return ""
+    if counts.may_be_versions:
+        return (
+            f"{short(name)} has values such as {short(counts.long_zero, 24)} beside values with fewer decimals, taken "
+            "as numbers; if they are versions or sections, move it to features.categorical"
+        )
+    if counts.n_exponents:
+        share = percent(counts.n_exponents / counts.n_values)
+        return (
+            f"{short(name)} has digits around an E in {share} of its values ({short(counts.exponent, 24)}), taken as "
+            "numbers; if it has codes, move it to features.categorical"
+        )
     if counts.n_padded and counts.n_whole >= MIN_WHOLE * counts.n_values:
         share = percent(counts.n_padded / counts.n_values)
         return (
@@ -100,6 +139,18 @@ def code_doubt(name: str, counts: CodeCounts) -> str:
             f"({short(counts.beyond[1], 24)}), which a double rounds; if it has codes, move it to features.categorical"
         )
     return ""
+
+
+def name_words(name: str) -> list[str]:
+    """Return the words of a column's name, lower case.
+
+    Examples
+    --------
+    >>> name_words("TrafficType"), name_words("customer_ID"), name_words("nr.employed")
+    (['traffic', 'type'], ['customer', 'id'], ['nr', 'employed'])
+    """
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
 
 
 def are_labels(levels: Sequence[tuple[str, int]]) -> bool:

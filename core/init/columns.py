@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Literal
 
 from core.errors import SchemaError
-from core.init.codes import are_labels
+from core.init.codes import are_labels, name_words
 from core.init.notations import epoch_range, epoch_unit
 from core.text import number, percent, short
 
@@ -21,14 +21,18 @@ Kind = Literal["numeric", "categorical", "boolean", "dates", "ignored", "left ou
 Why = dict[tuple[str, ...], str]
 """Reason by place in the model file, such as ``("features", "numeric", "age")``."""
 
-MISSING_MARKERS = frozenset(
-    {"", "?", "na", "n/a", "#n/a", "null", "nan", "none", "nil", "-", "--", ".", "unknown", "missing"}
-    | {"0000-00-00", "0000-00-00 00:00:00"}
+LEVEL_MARKERS = frozenset(
+    {"?", "na", "n/a", "n.a.", "null", "nan", "(null)", "<null>", "<na>", "\\n"}
+    | {"#n/a", "#na", "#div/0!", "#name?", "#null!", "#num!", "#ref!", "#value!", "#wert!"}
+)
+"""Texts that mean *no value* in a text column too; ``unknown``, ``none`` and ``-`` may be answers and stay levels."""
+
+MISSING_MARKERS = LEVEL_MARKERS | frozenset(
+    {"", "none", "nil", "-", "--", "---", ".", "..", "...", "*", "unknown", "missing", "undefined", "tbd"}
+    | {"n.a", "n/d", "n.d.", "n/v", "k.a.", "k. a.", "keine angabe", "unbekannt", "inconnu", "onbekend", "desconocido"}
+    | {"not available", "not applicable", "no data", "0000-00-00", "0000-00-00 00:00:00"}
 )
 """Texts (lower case, trimmed) that mean *no value* in a column of numbers or dates."""
-
-LEVEL_MARKERS = frozenset({"?", "na", "n/a", "#n/a", "null", "nan"})
-"""Texts that mean *no value* in a text column too; ``unknown``, ``none`` and ``-`` may be answers and stay levels."""
 
 MAX_STRANGE_TEXTS = 10
 """Maximum number of distinct other texts in a column that still counts as one of numbers or dates."""
@@ -68,6 +72,7 @@ TIME_WORDS = frozenset(
     {"at", "created", "date", "datetime", "dt", "epoch", "modified", "seen", "time", "timestamp", "ts", "unix"}
     | {"updated", "utc", "when"}
 )
+IDENTIFIER_FROM = 10**11
 IDENTIFIER_WORDS = frozenset({"id", "ids", "uuid", "guid", "pk", "rowid", "index", "rownum"})
 
 
@@ -466,26 +471,45 @@ def _date(column: ColumnStatistics) -> Decision | None:
 def _number(column: ColumnStatistics) -> Decision | None:
     if not column.is_number:
         return None
-    words = name_words(column.name)
     if column.notation:
         return Decision("ignored", column.notation)
     if column.written:
         return Decision("numeric", f"{_range(column)}{_missing(column)}{_written(column)}")
+    plain = Decision("numeric", f"{_range(column)}{_missing(column)}")
+    return _identifier(column) or _code(column) or _epoch(column) or plain
+
+
+def _identifier(column: ColumnStatistics) -> Decision | None:
     if _is_row_number(column):
         return Decision("ignored", f"a row number: {column.n_distinct:,} whole numbers, each once")
-    named_id = column.is_integer and bool(words) and words[-1] in IDENTIFIER_WORDS
-    stored_alike = len(column.levels) == column.n_distinct  # '1' and '1.0' would be two levels
-    if named_id and (_has_too_many_levels(column) or not stored_alike):
+    if _is_long_identifier(column):
+        n_digits = len(f"{column.minimum:.0f}")
+        return Decision("ignored", f"an identifier: {column.n_distinct:,} different numbers of {n_digits} digits")
+    if _is_named_identifier(column) and (_has_too_many_levels(column) or not _is_stored_alike(column)):
         return Decision("ignored", f"named like an identifier, {column.n_distinct:,} different numbers")
+    return None
+
+
+def _code(column: ColumnStatistics) -> Decision | None:
     # Other codes stay numbers: trees can split them, and their order is often informative (seasons 1 to 4 as levels
     # raised the RMSE by 8 % on bike rentals).
-    if named_id or (stored_alike and column.is_integer and column.n_distinct == 2):
+    is_code = column.is_integer and _is_stored_alike(column)
+    if _is_named_identifier(column) or (is_code and column.n_distinct == 2):
         return Decision("categorical", f"a code: {_levels(column)}{_missing(column)}")
-    if stored_alike and column.is_integer and are_labels(column.levels):
-        doubt = f"{short(column.name)} has few, sparse whole numbers, taken as codes; if they are amounts, move it to "
-        why = f"codes (few, sparse whole numbers): {_levels(column)}{_missing(column)}"
-        return Decision("categorical", why, f"{doubt}features.numeric")
-    return _epoch(column) or Decision("numeric", f"{_range(column)}{_missing(column)}")
+    if not is_code or not are_labels(column.levels):
+        return None
+    doubt = f"{short(column.name)} has few, sparse whole numbers, taken as codes; if they are amounts, move it to "
+    why = f"codes (few, sparse whole numbers): {_levels(column)}{_missing(column)}"
+    return Decision("categorical", why, f"{doubt}features.numeric")
+
+
+def _is_named_identifier(column: ColumnStatistics) -> bool:
+    words = name_words(column.name)
+    return column.is_integer and bool(words) and words[-1] in IDENTIFIER_WORDS
+
+
+def _is_stored_alike(column: ColumnStatistics) -> bool:
+    return len(column.levels) == column.n_distinct  # '1' and '1.0' would be two levels
 
 
 def _range(column: ColumnStatistics) -> str:
@@ -558,16 +582,15 @@ def _is_row_number(column: ColumnStatistics) -> bool:
     return span <= 2 * column.n_values or abs(column.row_correlation or 0.0) > 0.998
 
 
-def name_words(name: str) -> list[str]:
-    """Return the words of a column's name, lower case.
+def _is_long_identifier(column: ColumnStatistics) -> bool:
+    """Return whether nearly all whole numbers are different and have the same, large number of digits.
 
-    Examples
-    --------
-    >>> name_words("TrafficType"), name_words("customer_ID"), name_words("nr.employed")
-    (['traffic', 'type'], ['customer', 'id'], ['nr', 'employed'])
+    Amounts spread over orders of magnitude; numbers of cards and devices, and times since 1970, do not.
     """
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
-    return [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
+    low, high = column.minimum or 0.0, column.maximum or 0.0
+    if not column.is_integer or column.n_values < 20 or column.n_distinct < 0.95 * column.n_values:
+        return False
+    return low >= IDENTIFIER_FROM and len(f"{low:.0f}") == len(f"{high:.0f}") and not epoch_unit(low, high)
 
 
 def is_time_name(name: str) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.init.columns import ColumnStatistics, Decision, name_words
+from core.init.codes import name_words
+from core.init.columns import ColumnStatistics, Decision
 from core.text import number, short
 
 MIN_DISTINCT = 20

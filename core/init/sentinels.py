@@ -89,7 +89,8 @@ def _is_apart(column: ColumnStatistics, group: Values, nearest: float, span: flo
         return gap >= USUAL_GAP * span or (only_negatives and gap > 1)
     is_frequent = min(n for _, n in group) >= MIN_SHARE * column.n_rows and n_others >= MIN_MANY_OTHERS
     is_whole = all(value == math.floor(value) for value, _ in group)
-    return is_frequent and (gap >= span or (only_negatives and is_whole and len(group) == 1))
+    is_zero = [value for value, _ in group] == [0] and gap >= USUAL_GAP * span
+    return is_frequent and (gap >= span or is_zero or (only_negatives and is_whole and len(group) == 1))
 
 
 def _is_usual(value: float) -> bool:

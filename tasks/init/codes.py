@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _WIDE = re.compile(r"U?BIGINT|U?HUGEINT|DECIMAL")
 _WHOLE = r"'[+-]?\d+(\.0+)?'"
 _PADDED = r"'[+-]?0\d+(\.0+)?'"
+_EXPONENT = r"'\d+[eE]\d+'"
+_SHORT = r"'\d+\.[1-9]'"
+_LONG_ZERO = r"'\d+\.\d+0'"
 _LONG = r"'[+-]?0*[1-9]\d{15,}(\.0+)?'"
 
 
@@ -31,25 +34,42 @@ def code_counts(
         Name and DuckDB type of each column.
     """
     wide = [place for place, (_, kind) in enumerate(columns) if kind == "VARCHAR" or _WIDE.match(kind)]
-    suspects = aggregates(connection, table, [f"count(*) FILTER ({_suspect(*columns[place])})" for place in wide])
+    suspects = aggregates(connection, table, [_suspects(*columns[place]) for place in wide])
     wanted = [place for place, n_rows in zip(wide, suspects, strict=True) if n_rows]
     values = iter(aggregates(connection, table, [sql for place in wanted for sql in _measures(*columns[place])]))
     found: list[CodeCounts | None] = [None] * len(columns)
     for place in wanted:
         n_values, n_whole, n_padded, padded, shortest, longest, n_beyond, low, high = (next(values) for _ in range(9))
-        same_width = shortest is not None and shortest == longest
+        n_exponents, exponent, n_short, n_long_zeros, long_zero = (next(values) for _ in range(5))
         found[place] = CodeCounts(
-            n_values, n_whole, n_padded, padded or "", same_width, n_beyond, (low or "", high or "")
+            n_values,
+            n_whole,
+            n_padded,
+            padded or "",
+            same_width=shortest is not None and shortest == longest,
+            n_beyond=n_beyond,
+            beyond=(low or "", high or ""),
+            n_exponents=n_exponents,
+            exponent=exponent or "",
+            n_short=n_short,
+            n_long_zeros=n_long_zeros,
+            long_zero=long_zero or "",
         )
     return found
 
 
-def _suspect(name: str, kind: str) -> str:
+def _suspects(name: str, kind: str) -> str:
+    """Return an aggregate that is not zero if a column needs a closer look."""
     if kind != "VARCHAR":
-        return _outside(name)
+        return f"count(*) FILTER ({_outside(name)})"
     # Texts that begin with a zero and a digit lie between two texts; comparing takes a tenth of the time of matching.
     padded = " OR ".join(f"({name} >= '{sign}00' AND {name} < '{sign}0:')" for sign in ("", "+", "-"))
-    return f"({padded} OR (strlen({name}) >= 16 AND regexp_matches({name}, '^[+-]?\\d{{16}}')))"
+    powers = f"({name} LIKE '%e%' OR {name} LIKE '%E%') AND regexp_matches({name}, '^\\d+[eE]\\d+$')"
+    long = f"strlen({name}) >= 16 AND regexp_matches({name}, '^[+-]?\\d{{16}}')"
+    # 1.9 beside 1.10; most columns have only one of the two.
+    short, long_zero = f"{name} LIKE '%._' AND {name} NOT LIKE '%.0'", f"{name} LIKE '%.%_0'"
+    codes = f"count(*) FILTER ({padded} OR ({long}) OR ({powers}))"
+    return f"{codes} + least(count(*) FILTER ({short}), count(*) FILTER ({long_zero}))"
 
 
 def _measures(name: str, kind: str) -> tuple[str, ...]:
@@ -59,10 +79,12 @@ def _measures(name: str, kind: str) -> tuple[str, ...]:
         long = f"regexp_full_match({name}, {_LONG}) AND coalesce({_outside(exact)}, true)"
         width = f"length({name})"
         n_values = f"count(try_cast({name} AS DOUBLE))"
+        forms = [f"regexp_full_match({name}, {pattern})" for pattern in (_EXPONENT, _SHORT, _LONG_ZERO)]
     else:
         whole = f"{name} = trunc({name})" if kind.startswith("DECIMAL") else f"{name} IS NOT NULL"
         padded, width, n_values = "false", "NULL", f"count({name})"
         long = f"{whole} AND {_outside(name)}"
+        forms = ["false"] * 3
     return (
         n_values,
         f"count(*) FILTER ({whole})",
@@ -73,6 +95,11 @@ def _measures(name: str, kind: str) -> tuple[str, ...]:
         f"count(*) FILTER ({long})",
         f"min({name}) FILTER ({long})::VARCHAR",
         f"max({name}) FILTER ({long})::VARCHAR",
+        f"count(*) FILTER ({forms[0]})",
+        f"min({name}::VARCHAR) FILTER ({forms[0]})",
+        f"count(*) FILTER ({forms[1]})",
+        f"count(*) FILTER ({forms[2]})",
+        f"min({name}::VARCHAR) FILTER ({forms[2]})",
     )
 
 

@@ -137,6 +137,7 @@ def init_model(
         with reading(shown_source(parsed)):
             categories = declared_categories(parsed, settings, work)
             inspection = inspect_rows(connection, rows, target, time, categories, answers)
+            _refuse_second_names(inspection)
             inspection = with_notations(inspection)
             remarks = totals_remarks(inspection, parsed, settings, work)
             found = _findings(inspection, source, chosen, target, time, key)
@@ -144,6 +145,14 @@ def init_model(
                 remarks = [*remarks, _encoding_note(source, word)]
             found = replace(found, doubts=(*found.doubts, *remarks))
     return _written(found, settings)
+
+
+def _refuse_second_names(inspection: Inspection) -> None:
+    if inspection.second_names:
+        raise SourceError(
+            f"--data: the first row has {inspection.second_names}, where the others have numbers or dates: it looks "
+            "like units, or a second line of names; remove the line"
+        )
 
 
 def _encoding_note(source: Mapping[str, Any], word: str) -> str:

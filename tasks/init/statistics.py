@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from core.data.sql import Cast, float_text, literal, quoted
 from core.init.choices import NO_ANSWERS, NOT_NOTED, Answers, Noted
-from core.init.codes import code_doubt, code_reason
+from core.init.codes import code_doubt, code_reason, name_words
 from core.init.columns import (
     MAX_CATEGORY_LEVELS,
     MAX_CLASSES,
@@ -27,6 +27,7 @@ from core.notations import DateNotation, NumberNotation
 from core.text import short
 from tasks.init.aggregates import aggregates
 from tasks.init.codes import code_counts
+from tasks.init.markers import lost_levels, second_names
 from tasks.init.noted import noted_columns, unread_with_digits
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ RAW_TABLE = "inspected_raw"
 PREVIEW_ROWS = 10_000
 SAMPLE_ROWS = 20_000
 LISTED_LEVELS = 1000
+PARSED = ("number", "date")
 LEVELLED_FORMS = ("number", "boolean", "text")
 NUMBER_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "U")
 MARKER_LENGTH = 16
@@ -95,6 +97,8 @@ class Inspection:
         The rows.
     doubts
         Remarks on columns whose kind the user should check.
+    second_names
+        Texts of a first row that is a second line of names; empty if it is a row.
     """
 
     columns: tuple[ColumnStatistics, ...]
@@ -102,6 +106,7 @@ class Inspection:
     missing: dict[str, str]
     table: InspectedTable
     doubts: tuple[str, ...] = ()
+    second_names: str = ""
 
     def named(self, name: str) -> ColumnStatistics:
         """Statistics of one column."""
@@ -170,13 +175,17 @@ def inspect_rows(
     raw = [replace(column, noted=noted.get(column.name, column.noted)) for column in raw]
     columns, missing, strange = _read_forms(connection, raw)
     columns, doubts = _codes_as_text(connection, columns, target, categories)
-    doubts = (*doubts, *(column.noted.doubt for column in columns if column.noted.doubt))
+    typed = {column.name: (column.alias, strange.get(column.name, [])) for column in columns if column.form in PARSED}
+    second = second_names(connection, RAW_TABLE, typed)
+    words = {column.name: column.alias for column in columns if column.is_text and column.form == "text"}
+    remarks = (column.noted.doubt for column in columns if column.noted.doubt)
+    doubts = (*doubts, *remarks, *lost_levels(connection, RAW_TABLE, missing, words))
     _make_typed(connection, columns, missing, target)
     table = InspectedTable(connection, columns)
     n_rows = int(table.rows("count(*)")[0][0])
     found = _statistics(table, n_rows, target, time, strange) if n_rows else ()
     log.info("inspected %s columns of %s rows", len(names), f"{n_rows:,}")
-    return Inspection(found, n_rows, missing, table, doubts)
+    return Inspection(found, n_rows, missing, table, doubts, second)
 
 
 def _read_forms(
@@ -210,7 +219,7 @@ def _codes_as_text(
     numbers = [column for column in columns if column.form == "number" and column.noted.notation is None]
     counts = code_counts(connection, RAW_TABLE, [(column.alias, column.type_name) for column in numbers])
     known = {column.name: found for column, found in zip(numbers, counts, strict=True) if found is not None}
-    codes = {name: code_reason(found) for name, found in known.items()}
+    codes = {name: code_reason(found, name_words(name)) for name, found in known.items()}
     # Amounts may be this large; a rounded target of a regression changes nothing.
     if codes.get(target) and not known[target].n_padded and not _has_few(connection, columns, target):
         codes[target] = ""
@@ -258,8 +267,12 @@ def _typed(column: Column) -> str:
     if column.form == "nested":
         return f"CASE WHEN {column.alias} IS NOT NULL THEN true END"
     if column.form == "number":
-        return f"nullif({column.read_as('DOUBLE')}, 'nan'::DOUBLE)"
+        return _number(column)
     return column.read_as({"date": "TIMESTAMP", "boolean": "BOOLEAN", "text": "VARCHAR"}[column.form])
+
+
+def _number(column: Column) -> str:
+    return f"nullif({column.read_as('DOUBLE')}, 'nan'::DOUBLE)"
 
 
 def _likely_forms(connection: duckdb.DuckDBPyConnection, texts: Sequence[Column]) -> dict[str, str]:
@@ -267,9 +280,7 @@ def _likely_forms(connection: duckdb.DuckDBPyConnection, texts: Sequence[Column]
     if not texts:
         return {}
     counts = [
-        f"count({value})"
-        for column in texts
-        for value in (column.alias, column.read_as("DOUBLE"), column.read_as("TIMESTAMP"))
+        f"count({value})" for column in texts for value in (column.alias, _number(column), column.read_as("TIMESTAMP"))
     ]
     # Rows from the whole file, because the first rows may all be blank.
     n_rows = connection.execute(f"SELECT count(*) FROM {RAW_TABLE}").fetchall()[0][0]  # noqa: S608
@@ -294,7 +305,8 @@ def _strange(connection: duckdb.DuckDBPyConnection, column: Column, likely: str)
     wanted = {"number": "DOUBLE", "date": "TIMESTAMP"}.get(likely)
     marks = ", ".join(literal(text) for text in sorted(MISSING_MARKERS))
     marked = f"length({column.alias}) <= {MARKER_LENGTH} AND lower({column.alias}) IN ({marks})"
-    where = f"{column.read_as(wanted)} IS NULL" if wanted else marked
+    parsed = _number(column) if likely == "number" else column.read_as(wanted) if wanted else ""
+    where = f"{parsed} IS NULL" if wanted else marked
     sql = (
         f"SELECT {column.alias}, count(*) FROM {RAW_TABLE} WHERE {column.alias} IS NOT NULL AND {where} "  # noqa: S608
         f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MAX_LISTED_STRANGE + 1}"

@@ -21,6 +21,9 @@ def counts(**known: Any) -> CodeCounts:
         (counts(n_padded=80, padded="0301"), "leading zeros, such as '0301'"),
         (counts(n_padded=5, padded="05"), ""),
         (counts(n_padded=600, padded="01.0", n_whole=500), ""),
+        (counts(n_exponents=960, exponent="1E05"), "digits around an E, such as '1E05'"),
+        (counts(n_exponents=40, exponent="1E05"), ""),
+        (counts(n_whole=0, n_short=500, n_long_zeros=90, long_zero="1.10"), ""),
         (counts(n_beyond=2, beyond=("9007199254740992", "9007199254740993")), "2^53 or more, inexact as doubles"),
         (counts(n_beyond=90, beyond=("9223372036854775807", "9223372036854775807")), ""),
     ],
@@ -32,6 +35,14 @@ def test_zeros_in_front_and_numbers_that_a_double_rounds_are_codes(found: CodeCo
 
 def test_numbers_that_may_be_codes_are_remarked_upon() -> None:
     """A column that stays one of numbers has a remark if a value is changed by it; a column of codes has none."""
+    versions = counts(n_whole=0, n_short=500, n_long_zeros=90, long_zero="1.10")
+    assert "'1.10' beside values with fewer decimals" in code_doubt("x", versions)
+    assert code_reason(versions, ["app", "version"]) == "versions, such as '1.10'"
+    assert code_doubt("app_version", versions) == ""
+    assert code_doubt("x", counts(n_whole=0, n_short=500, n_long_zeros=9, long_zero="1.10")) == ""
+    assert "digits around an E in 4 % of its values ('1E05')" in code_doubt(
+        "n", counts(n_exponents=40, exponent="1E05")
+    )
     assert "leading zeros in 0.5 % of its values ('05')" in code_doubt("n", counts(n_padded=5, padded="05"))
     assert "2^53 or more in 9 %" in code_doubt("n", counts(n_beyond=90, beyond=("9" * 18, "9" * 18)))
     assert code_doubt("n", counts()) == ""

@@ -44,6 +44,9 @@ def texts(name: str = "x", *, levels: dict[str, int], **known: Any) -> ColumnSta
         (integers("sex", distinct=2, low=1, high=2, levels=(("2", 600), ("1", 400))), "categorical", "a code"),
         (integers("flag", distinct=2, high=1, levels=(("0", 900), ("1", 100))), "boolean", "yes in 10 %"),
         (integers("rating", distinct=5), "numeric", "whole numbers"),
+        (integers("card", distinct=1000, low=4.0e15, high=4.99e15), "ignored", "1,000 different numbers of 16 digits"),
+        (integers("cents", distinct=1000, low=4.0e11, high=4.99e15), "numeric", "whole numbers"),
+        (integers("at", distinct=1000, low=1.60e12, high=1.70e12), "numeric", "whole numbers from"),
         (texts(levels={"Yes": 400, "No": 600}), "boolean", "yes in 40 %"),
         (texts(levels={"yes": 400, "no": 500, "unknown": 100}), "categorical", "3 levels: yes, no, unknown"),
         (texts(levels={"only": 1000}), "ignored", "the same value"),
@@ -126,11 +129,13 @@ def test_words_for_no_value_count_among_numbers_but_stay_levels_among_words() ->
     """'unknown' is an answer in a column of words."""
     found = missing_texts({"age": [("?", 5), ("broken", 1)], "job": [("unknown", 9), ("n/a", 2)]}, numbers=["age"])
     assert list(found) == ["?", "broken", "n/a"]
+    assert list(missing_texts({"job": [("\\N", 9), ("<NA>", 2), ("-", 7), ("none", 7)]}, numbers=[])) == ["\\N", "<NA>"]
 
 
 def test_a_column_of_numbers_may_hold_a_few_other_texts() -> None:
     """Not many, and not often: then it is a column of words."""
     assert reads_as_one(1000, [("NA", 5000)])
+    assert reads_as_one(1000, [("#DIV/0!", 200), ("k.A.", 200), ("\\N", 200)])
     assert reads_as_one(1000, [("error", 20)])
     assert not reads_as_one(1000, [("error", 200)])
     assert not reads_as_one(1000, [(f"t{i}", 1) for i in range(30)])

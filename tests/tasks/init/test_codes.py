@@ -76,6 +76,23 @@ def test_values_are_counted_by_how_they_are_written() -> None:
     assert (c, d.n_beyond, d.beyond) == (None, 2, ("18446744073709551614", "18446744073709551615"))
 
 
+def test_versions_and_digits_around_an_e_are_counted() -> None:
+    """Text only; numbers of a fixed number of decimals, and numbers without zeros at the end, need no closer look."""
+    with duckdb.connect() as connection:
+        connection.execute(
+            "CREATE TABLE t AS SELECT unnest(['1.10', '1.9', '2.0']) AS version, "
+            "unnest(['1E05', '2e10', '7']) AS code, "
+            "unnest(['2.50', '0.90', '1.00']) AS price, unnest(['2.5', '0.91', '1e-5']) AS size"
+        )
+        names = ("version", "code", "price", "size")
+        version, code, *others = code_counts(connection, "t", [(name, "VARCHAR") for name in names])
+    assert version is not None
+    assert (version.n_short, version.n_long_zeros, version.long_zero) == (1, 1, "1.10")
+    assert code is not None
+    assert (code.n_exponents, code.exponent) == (2, "1E05")
+    assert others == [None, None]
+
+
 @pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
 def test_postcodes_keep_their_zeros(name: str, project: Settings) -> None:
     """The column is categorical, with the reason beside it; the suite and the stored rows have the texts."""

@@ -47,6 +47,14 @@ def test_text_is_read_as_what_most_of_it_is(connection: duckdb.DuckDBPyConnectio
     assert found.named("age").n_missing == 1
 
 
+def test_a_word_that_casts_to_no_number_is_a_marker_too(connection: duckdb.DuckDBPyConnection) -> None:
+    """The engine parses NaN as a number: it is no value among numbers, and none among words."""
+    columns = {"age": ["1", "2", "3", "NaN"] * 25, "colour": ["red", "blue", "NaN", "green"] * 25, "y": ["a", "b"] * 50}
+    found = _inspected(connection, columns)
+    assert set(found.missing) == {"NaN"}
+    assert (found.named("age").n_missing, found.named("colour").n_missing) == (25, 25)
+
+
 def test_a_source_without_rows_has_no_statistics(connection: duckdb.DuckDBPyConnection) -> None:
     """Columns are known, rows are zero."""
     rows = connection.sql("SELECT 1 AS a, 'x' AS y WHERE false")
