@@ -150,6 +150,9 @@ def _address(source: SqlSource) -> str:
     return address
 
 
+_READ_ONLY_HINT = "; a SQLite file in WAL mode in a folder that cannot be written has the address sqlite:///file:PATH?immutable=1&uri=true"
+
+
 @contextmanager
 def _sql_failures(source: SqlSource) -> Iterator[None]:
     import sqlalchemy as sa
@@ -160,7 +163,10 @@ def _sql_failures(source: SqlSource) -> Iterator[None]:
         raise SourceError(f"{source_name(source)} needs a driver that is not installed: {error.name}") from error
     except sa.exc.SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0].rstrip(".")
-        raise SourceError(f"{source_name(source)} failed: {reason}. Check the address and source.query") from error
+        hint = _READ_ONLY_HINT if reason == "unable to open database file" else ""
+        raise SourceError(
+            f"{source_name(source)} failed: {reason}. Check the address and source.query{hint}"
+        ) from error
 
 
 def _capped(tables: Iterable[pa.Table], name: str, settings: Settings) -> Iterator[pa.Table]:

@@ -31,6 +31,7 @@ from tasks.source import buffer
 from tasks.source import stage as staging
 from tasks.source.stage import ingestion_engine, raw_rows, stage_rows
 from tests.factories import credit_rows, shared_data
+from tests.other_user import read_only
 
 HOSTILE = "a\"; DROP TABLE rows; --\n'é"
 
@@ -644,3 +645,43 @@ def test_real_rows_without_a_header_are_refused(settings: Settings) -> None:
     uri = str(shared_data("online_shoppers") / "online_shoppers_intention.csv")
     with pytest.raises(SourceError, match="expected column names, found what looks like a row"):
         _stage(_shared_config({"kind": "csv", "uri": uri}, SHARED["online_shoppers/ready.parquet"]), settings)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.parquet", "*.csv", "rows.db"])
+def test_a_source_in_a_read_only_folder_is_read(settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Nothing is written beside it, not even for a moment."""
+    folder = settings.root / "delivered"
+    folder.mkdir()
+    frame = credit_rows(30).assign(owner=True)
+    frame.to_csv(folder / "rows.csv", index=False)
+    frame.to_csv(folder / "rows.csv.gz", index=False)
+    frame.to_parquet(folder / "rows.parquet")
+    with sqlite3.connect(folder / "rows.db") as connection:
+        frame.to_sql("applications", connection, index=False)
+    connection.close()
+    monkeypatch.setenv("CREDIT_DATABASE", f"sqlite:///{folder / 'rows.db'}")
+    sources = {
+        "csv": {"kind": "csv", "uri": f"delivered/{name}"},
+        "parquet": {"kind": "parquet", "uri": f"delivered/{name}"},
+        "db": {"kind": "sql", "uri_env": "CREDIT_DATABASE", "query": "SELECT * FROM applications"},
+    }
+    source = sources[name.removesuffix(".gz").rpartition(".")[2]]
+    with read_only(folder):
+        assert _stage(_config(source), settings).n_rows == 30
+
+
+def test_a_database_that_cannot_be_read_only_is_told_how(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite writes beside a file in WAL mode, also to read it, unless the address says that the file never changes."""
+    folder = settings.root / "delivered"
+    folder.mkdir()
+    connection = sqlite3.connect(folder / "rows.db")
+    connection.execute("PRAGMA journal_mode = WAL")
+    credit_rows(30).to_sql("applications", connection, index=False)
+    connection.close()
+    config = _config({"kind": "sql", "uri_env": "CREDIT_DATABASE", "query": "SELECT * FROM applications"})
+    with read_only(folder):
+        monkeypatch.setenv("CREDIT_DATABASE", f"sqlite:///{folder / 'rows.db'}")
+        with pytest.raises(SourceError, match=r"has the address sqlite:///file:PATH\?immutable=1&uri=true"):
+            _stage(config, settings)
+        monkeypatch.setenv("CREDIT_DATABASE", f"sqlite:///file:{folder / 'rows.db'}?immutable=1&uri=true")
+        assert _stage(config, settings).n_rows == 30
