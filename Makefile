@@ -60,6 +60,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.validate
 	$(BIN)/python -m benchmarks.evaluate
+	$(BIN)/python -m benchmarks.leakage
 	$(BIN)/python -m benchmarks.gate
 	$(BIN)/python -m benchmarks.drift_quality
 	$(BIN)/python -m benchmarks.drift_speed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -129,3 +130,15 @@ def percent_text(share: float) -> str:
     """
     text = f"{100 * share:.4g}"
     return f"{100 * share:.8g} %" if text == "100" else f"{text} %"
+
+
+def name_words(name: str) -> list[str]:
+    """Return the words of a column's name, lower case.
+
+    Examples
+    --------
+    >>> name_words("TrafficType"), name_words("customer_ID"), name_words("nr.employed")
+    (['traffic', 'type'], ['customer', 'id'], ['nr', 'employed'])
+    """
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]

@@ -159,6 +159,8 @@ def check_leakage(run: TrainingRun) -> tuple[str, ...]:
 
     with step("Checking for leakage"):
         report = open_bench(run).leakage
+    for remark in report.remarks:
+        _logger.warning("look: %s", remark)
     return report.reasons if report.blocked else ()
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from core.text import percent, short
+from core.text import name_words, percent, short
 
 EXACT_UP_TO = 2**53
 """From here on, a double cannot represent every whole number: two codes may become one."""
@@ -139,18 +138,6 @@ def code_doubt(name: str, counts: CodeCounts) -> str:
             f"({short(counts.beyond[1], 24)}), which a double rounds; if it has codes, move it to features.categorical"
         )
     return ""
-
-
-def name_words(name: str) -> list[str]:
-    """Return the words of a column's name, lower case.
-
-    Examples
-    --------
-    >>> name_words("TrafficType"), name_words("customer_ID"), name_words("nr.employed")
-    (['traffic', 'type'], ['customer', 'id'], ['nr', 'employed'])
-    """
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
-    return [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
 
 
 def are_labels(levels: Sequence[tuple[str, int]]) -> bool:

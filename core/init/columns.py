@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Literal
 
 from core.errors import SchemaError
-from core.init.codes import are_labels, name_words
+from core.init.codes import are_labels
 from core.init.notations import epoch_range, epoch_unit
-from core.text import number, percent, short
+from core.text import name_words, number, percent, short
 
 Kind = Literal["numeric", "categorical", "boolean", "dates", "ignored", "left out"]
 Why = dict[tuple[str, ...], str]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.init.codes import name_words
 from core.init.columns import ColumnStatistics, Decision
-from core.text import number, short
+from core.text import name_words, number, short
 
 MIN_DISTINCT = 20
 MIN_STEPS = 5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +14,9 @@ from config.schema import ModelConfig
 from core.data.rows import Rows
 from core.data.split import Indices, Split
 from core.feature_contract import MISSING, FeatureContract
+from core.train.leakage_pairs import Table
 from core.train.leakage_scores import linear_leak, single_feature_score
+from core.train.leakage_suspects import Suspects, suspects
 
 MAX_SAMPLE = 50_000
 """Maximum number of training rows for the scores: an AUC is known to ±0.005 with as many."""
@@ -33,7 +35,12 @@ COUNTER_SPAN = 10
 
 REMEDY = "move it to features.ignored, or list it under training.leakage.allow if it is known when predicting"
 
+REMEDY_OF_SEVERAL = (
+    "move them to features.ignored, or list one under training.leakage.allow if all are known when predicting"
+)
+
 Reasons = Iterator[str]
+Columns = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -50,12 +57,15 @@ class LeakageReport:
         Share of the holdout rows that had the features of a training row, 0 to 1.
     feature_scores
         Out-of-fold AUC (classification) or R² (regression) of each feature alone, in contract order.
+    remarks
+        Sentences about features that may be known only after the target; they do not block.
     """
 
     blocked: bool
     reasons: tuple[str, ...]
     duplicates_share: float
     feature_scores: dict[str, float]
+    remarks: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values that JSON can hold."""
@@ -90,9 +100,13 @@ def leakage_report(
         *_identifiers(rows.frame, config),
         *_time_order(rows, split, config),
     ]
-    if len(sample) >= MIN_ROWS:
-        reasons += [*_single_features(scores, config), *_sums(columns, scores, target, config)]
-    return LeakageReport(bool(reasons), tuple(reasons), share, scores)
+    if len(sample) < MIN_ROWS:
+        return LeakageReport(bool(reasons), tuple(reasons), share, scores)
+    parts = _parts(columns, scores, target, config)
+    table = _judged(frame, columns, scores, target, config).without(parts)
+    found = suspects(table, config.target)
+    reasons += [*_single_features(scores, config), *_sums(parts), *_pairs(found)]
+    return LeakageReport(bool(reasons), tuple(reasons), share, scores, found.remarks)
 
 
 def _sample(train: Indices, seed: int) -> Indices:
@@ -133,22 +147,49 @@ def _single_features(scores: dict[str, float], config: ModelConfig) -> Reasons:
             )
 
 
-def _sums(
-    columns: dict[str, npt.NDArray[Any]], scores: dict[str, float], target: npt.NDArray[Any], config: ModelConfig
-) -> Reasons:
-    if config.task == "multiclass":
-        return
+def _parts(
+    columns: Columns, scores: dict[str, float], target: npt.NDArray[Any], config: ModelConfig
+) -> tuple[str, ...]:
+    """Return the features that add up to the target."""
+    names = [name for name in config.features.numeric if _is_judged(name, scores, config)]
+    if config.task == "multiclass" or not names:
+        return ()
+    return tuple(names[part] for part in linear_leak(np.column_stack([columns[name] for name in names]), target))
+
+
+def _is_judged(name: str, scores: dict[str, float], config: ModelConfig) -> bool:
     leakage = config.training.leakage
-    names = [name for name in config.features.numeric if scores[name] < leakage.max_single_feature]
-    names = [name for name in names if name not in leakage.allow]
-    if not names:
-        return
-    parts = linear_leak(np.column_stack([columns[name] for name in names]), target)
+    return name not in leakage.allow and scores[name] < leakage.max_single_feature
+
+
+def _sums(parts: tuple[str, ...]) -> Reasons:
     if parts:
-        listed = " and ".join(repr(names[part]) for part in parts)
+        listed = " and ".join(map(repr, parts))
+        yield f"features {listed} add up to the target, so they are probably known only with it; {REMEDY_OF_SEVERAL}"
+
+
+def _judged(
+    frame: pd.DataFrame,
+    columns: Columns,
+    scores: dict[str, float],
+    target: npt.NDArray[Any],
+    config: ModelConfig,
+) -> Table:
+    """Return the features that neither block alone nor are exempt, and the time column for its pairs."""
+    chosen = {name: x for name, x in columns.items() if _is_judged(name, scores, config)}
+    fixed = {config.time} - {None, *columns}
+    times = {name: _values(frame[name]) for name in fixed if name is not None}
+    known = {name: single_feature_score(x, target, config.task) for name, x in times.items()}
+    dates = frozenset({*config.features.dates, *times})
+    return Table(chosen | times, dates, target, config.task, scores | known, frozenset(times))
+
+
+def _pairs(found: Suspects) -> Reasons:
+    for pair in found.certain:
         yield (
-            f"features {listed} add up to the target, so they are probably known only with it; "
-            "move them to features.ignored, or list one under training.leakage.allow if all are known when predicting"
+            f"{pair.why}: together they contain the target, so {' and '.join(map(repr, pair.later))} "
+            f"{'is' if len(pair.later) == 1 else 'are'} probably known only with it; "
+            f"{REMEDY if len(pair.later) == 1 else REMEDY_OF_SEVERAL}"
         )
 
 

@@ -6,7 +6,7 @@ deterministic: folds are interleaved rows, so the same rows give the same score.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,53 @@ def single_feature_score(x: npt.NDArray[Any], y: npt.NDArray[Any], task: str) ->
     if len(y) < 4:
         return 0.0 if task == "regression" else 0.5
     numbers = np.asarray(x, dtype=np.float64) if x.dtype.kind in "biuf" else None
-    groups = _levels(x) if numbers is None else _bins(numbers)
+    return _score(numbers, group_codes(x), y, task)
+
+
+def grouped_score(groups: Codes, y: npt.NDArray[Any], task: str) -> float:
+    """Return how well groups of rows predict the target, as :func:`single_feature_score` does.
+
+    Parameters
+    ----------
+    groups
+        Shape (n_rows,), codes from 0.
+    y, task
+        As of :func:`single_feature_score`.
+    """
+    return _score(None, groups, y, task)
+
+
+def additive_score(columns: Sequence[npt.NDArray[Any]], y: npt.NDArray[Any], task: str) -> float:
+    """Return how well columns predict the target together, each by its numbers and its bins (or levels), added up.
+
+    Parameters
+    ----------
+    columns
+        Each of shape (n_rows,), as of :func:`single_feature_score`.
+    y, task
+        As of :func:`single_feature_score`.
+    """
+    if task == "regression":
+        return _additive_score(columns, y.astype(np.float64), task)
+    labels = y.astype(np.int64)
+    classes = np.unique(labels) if task == "multiclass" else np.array([1])
+    return float(np.mean([_additive_score(columns, (labels == label).astype(np.float64), task) for label in classes]))
+
+
+def _additive_score(columns: Sequence[npt.NDArray[Any]], y: Vector, task: str) -> float:
+    means = [_means(group_codes(x, 16), y) for x in columns]
+    X = standardised(np.column_stack([*means, *(x for x in columns if x.dtype.kind in "biuf")]))
+    centred = y - y.mean()
+    fitted = _out_of_fold(len(y), _linear_fit(X, centred))
+    return max(0.0, _r2(centred, fitted)) if task == "regression" else _auc(fitted, y == 1)
+
+
+def group_codes(x: npt.NDArray[Any], n_bins: int = N_BINS) -> Codes:
+    """Return a code per row: of its level, or of its bin if the column has more than ``n_bins`` numbers."""
+    return _bins(np.asarray(x, dtype=np.float64), n_bins) if x.dtype.kind in "biuf" else _levels(x)
+
+
+def _score(numbers: Vector | None, groups: Codes, y: npt.NDArray[Any], task: str) -> float:
     if task == "regression":
         return _regression_score(numbers, groups, y.astype(np.float64))
     labels = y.astype(np.int64)
@@ -87,7 +133,7 @@ def linear_leak(X: npt.NDArray[Any], y: npt.NDArray[Any], min_r2: float = 0.999)
     >>> linear_leak(X, X[:, 1] + rng.normal(size=500))
     ()
     """
-    columns, centred = _standardised(X), y.astype(np.float64) - np.mean(y)
+    columns, centred = standardised(X), y.astype(np.float64) - np.mean(y)
     if not np.any(centred) or len(y) < 20:
         return ()
     correlation = np.abs(columns.T @ centred)
@@ -117,7 +163,8 @@ def _added_until(columns: Vector, y: Vector, candidates: npt.NDArray[np.intp], m
     return chosen
 
 
-def _standardised(X: npt.NDArray[Any]) -> Vector:
+def standardised(X: npt.NDArray[Any]) -> Vector:
+    """Return columns with mean 0 and norm 1; missing values count as the mean."""
     columns = np.array(X, dtype=np.float64)
     columns[~np.isfinite(columns)] = np.nan
     counts = np.maximum(np.sum(~np.isnan(columns), axis=0), 1)
@@ -129,13 +176,17 @@ def _standardised(X: npt.NDArray[Any]) -> Vector:
 
 
 def _linear_r2(columns: Vector, y: Vector) -> float:
+    return _r2(y, _out_of_fold(len(y), _linear_fit(columns, y)))
+
+
+def _linear_fit(columns: Vector, y: Vector) -> Callable[[npt.NDArray[np.bool_]], Vector]:
     def fit(train: npt.NDArray[np.bool_]) -> Vector:
         design = np.column_stack([columns, np.ones(len(y))])
         weights = np.linalg.lstsq(design[train], y[train], rcond=None)[0]
         fitted: Vector = design[~train] @ weights
         return fitted
 
-    return _r2(y, _out_of_fold(len(y), fit))
+    return fit
 
 
 def _regression_score(numbers: Vector | None, groups: Codes, y: Vector) -> float:
@@ -161,11 +212,11 @@ def _levels(x: npt.NDArray[Any]) -> Codes:
     return np.unique(text, return_inverse=True)[1].astype(np.int64)
 
 
-def _bins(numbers: Vector) -> Codes:
+def _bins(numbers: Vector, n_bins: int) -> Codes:
     """Return bin codes: few distinct numbers have a bin each, many are binned by quantiles; NaN is bin 0."""
     known = numbers[~np.isnan(numbers)]
     values = np.unique(known)
-    edges = values if len(values) <= N_BINS else np.unique(np.quantile(known, np.linspace(0, 1, N_BINS + 1)))
+    edges = values if len(values) <= n_bins else np.unique(np.quantile(known, np.linspace(0, 1, n_bins + 1)))
     codes = np.searchsorted(edges, numbers, side="right").astype(np.int64)
     return np.where(np.isnan(numbers), 0, codes + 1)
 

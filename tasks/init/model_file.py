@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-import numpy as np
 from pydantic import TypeAdapter
 
 from config.load import MAX_BYTES, load_model_config, model_path, schema_path
-from config.schema import Encoding, Leakage, ModelConfig, Source
+from config.schema import Encoding, ModelConfig, Source
 from config.settings import PACKAGES, Settings
 from core.data.signatures import foreign_format
 from core.errors import ConfigError, PerennialError, SchemaError, SourceError, StorageError
@@ -33,9 +32,9 @@ from core.init.source_notations import source_notations
 from core.init.suite import suite_content
 from core.notations import Notation
 from core.text import short
-from core.train.leakage_scores import linear_leak, single_feature_score
 from tasks.init.counters import counters
 from tasks.init.encodings import text_encoding
+from tasks.init.leaks import leaks
 from tasks.init.notations import with_notations
 from tasks.init.sentinels import found_sentinels
 from tasks.init.statistics import (
@@ -45,7 +44,6 @@ from tasks.init.statistics import (
     examples,
     inspect_rows,
     repeated_rows,
-    sampled_columns,
 )
 from tasks.init.totals import totals_remarks
 from tasks.source.engine import ingestion_engine, reading
@@ -58,12 +56,6 @@ CSV_ENDINGS = (".csv", ".tsv", ".txt", ".data", ".dat")
 PARQUET_ENDINGS = (".parquet", ".pq")
 OTHER_ENDINGS = (".json", ".jsonl", ".xls", ".xlsx", ".ods", ".feather", ".arrow", ".orc", ".avro", ".pkl", ".db")
 COMPRESSED = re.compile(r"\.(gz|bz2|xz|zst|zip)$")
-
-MAX_SINGLE_FEATURE = Leakage().max_single_feature - 0.005
-"""Slightly below the bound that blocks a training: it is computed on a sample, and the model file must train."""
-
-MIN_LEAK_ROWS = 100
-"""With fewer rows than this, a legitimate feature may predict every row by chance."""
 
 
 @dataclass(frozen=True)
@@ -319,7 +311,8 @@ def _findings(
     kinds = {column: column_decision(found) for column, found in columns.items() if column not in roles}
     counting, doubts = counters(inspection, kinds, time)
     kinds |= counting
-    kinds |= _leaks(inspection, kinds, target, goal)
+    leaking, suspicions = leaks(inspection, kinds, target, goal, time)
+    kinds |= leaking
     if not any(decision.is_feature for decision in kinds.values()):
         reasons = "; ".join(f"{short(column)}: {decision.why}" for column, decision in list(kinds.items())[:10])
         raise SchemaError(
@@ -347,6 +340,7 @@ def _findings(
             *inspection.doubts,
             *(decision.doubt for decision in kinds.values() if decision.doubt),
             *doubts,
+            *suspicions,
             *remarks,
         ),
     )
@@ -393,32 +387,6 @@ def _check_time(inspection: Inspection, time: str) -> None:
         f"--time {short(time)}: expected dates such as 2026-01-31 or 2026-01-31 18:30:00{strange}; found {shown}. "
         "Rewrite the column, or omit --time"
     )
-
-
-def _leaks(
-    inspection: Inspection, kinds: Mapping[str, Decision], target: str, goal: TargetDecision
-) -> dict[str, Decision]:
-    """Return the columns that leak the target: alone, or as a weighted sum."""
-    names = [name for name, decision in kinds.items() if decision.is_feature]
-    columns, y = sampled_columns(inspection.table, names, target, goal.classes)
-    if len(y) < MIN_LEAK_ROWS:
-        return {}
-    measure = "R²" if goal.task == "regression" else "AUC"
-    scores = {name: single_feature_score(x, y, goal.task) for name, x in columns.items()}
-    leaks = {
-        name: Decision("ignored", f"leaks the target: alone it reaches {measure} {score:.3f}")
-        for name, score in scores.items()
-        if score >= MAX_SINGLE_FEATURE
-    }
-    numbers = [name for name in names if kinds[name].kind == "numeric" and name not in leaks]
-    while goal.task != "multiclass" and numbers:
-        parts = [numbers[place] for place in linear_leak(np.column_stack([columns[name] for name in numbers]), y)]
-        if not parts:
-            break
-        formula = " and ".join(short(name, 20) for name in parts[:4])
-        leaks |= {name: Decision("ignored", f"leaks the target: {formula} add up to it") for name in parts}
-        numbers = [name for name in numbers if name not in parts]
-    return leaks
 
 
 def _written(found: Findings, settings: Settings) -> InitResult:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from core.data.sql import Cast, float_text, literal, quoted
 from core.init.choices import NO_ANSWERS, NOT_NOTED, Answers, Noted
-from core.init.codes import code_doubt, code_reason, name_words
+from core.init.codes import code_doubt, code_reason
 from core.init.columns import (
     MAX_CATEGORY_LEVELS,
     MAX_CLASSES,
@@ -24,7 +24,7 @@ from core.init.columns import (
     reads_as_one,
 )
 from core.notations import DateNotation, NumberNotation
-from core.text import short
+from core.text import name_words, short
 from tasks.init.aggregates import aggregates
 from tasks.init.codes import code_counts
 from tasks.init.markers import lost_levels, second_names

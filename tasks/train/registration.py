@@ -115,7 +115,11 @@ def _card_facts(bench: Bench, onnx: OnnxResult, validation: list[dict[str, Any]]
         params=bench.fitted.params,
         cv_scores=bench.fitted.cv_scores,
         validation=reasons,
-        leakage=[leakage, *([f"Exempt after review: {', '.join(allowed)}."] if allowed else [])],
+        leakage=[
+            leakage,
+            *(f"Remark: {remark}." for remark in bench.leakage.remarks),
+            *([f"Exempt after review: {', '.join(allowed)}."] if allowed else []),
+        ],
         onnx=_onnx_sentence(onnx),
     )
 

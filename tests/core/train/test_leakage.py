@@ -93,3 +93,46 @@ def test_scores_do_not_change() -> None:
     rows = training_rows(60_000)
     config = training_config()
     assert report_of(rows, config) == report_of(replace(rows, frame=rows.frame.copy()), config)
+
+
+def test_a_pair_that_contains_the_target_blocks() -> None:
+    """A product is found too; the pair is named with what to do, and a feature on the list of exemptions frees it."""
+    rows = training_rows(1000, "regression")
+    rng = np.random.default_rng(1)
+    target = np.exp(rows.frame["default"] / rows.frame["default"].std())
+    rows.frame["default"] = target
+    rows.frame["age"] = rng.lognormal(3, 1, 1000)
+    rows.frame["income"] = target * rows.frame["age"]
+    report = report_of(rows, training_config("regression"))
+    [reason] = report.reasons
+    assert "'income' divided by 'age' reaches R² 1.000" in reason or "'age' divided by 'income'" in reason
+    assert "training.leakage.allow" in reason
+    allowed = training_config("regression", training={"leakage": {"allow": ["income"]}})
+    assert not report_of(rows, allowed).blocked
+
+
+def test_a_date_that_the_target_is_counted_to_blocks() -> None:
+    """The time column is no feature, but another date minus it is the target."""
+    rows = training_rows(1000, "regression")
+    config = training_config("regression", time="asked")
+    minutes = np.abs(rows.frame["default"]) + 1
+    rows.frame["asked"] = pd.date_range("2024-01-01", periods=1000, freq="7h")
+    rows.frame["default"] = minutes
+    rows.frame["since"] = rows.frame["asked"] + pd.to_timedelta(minutes, unit="min")
+    reasons = [reason for reason in report_of(rows, config).reasons if "identifies rows" not in reason]
+    assert len(reasons) == 1
+    assert "'since' is probably known only with it" in reasons[0]
+
+
+def test_a_suspect_is_remarked_on_and_does_not_block() -> None:
+    """Predictions of an earlier model stay features until a person has decided; after review there is no remark."""
+    rows = training_rows(2000, "regression")
+    target = rows.frame["default"]
+    rows.frame["age"] = target + 0.5 * target.std() * np.random.default_rng(0).normal(size=2000)
+    report = report_of(rows, training_config("regression"))
+    assert not report.blocked
+    [remark] = report.remarks
+    assert remark.startswith("'age' reaches R² 0.")
+    assert report.to_dict()["remarks"] == (remark,)
+    allowed = training_config("regression", training={"leakage": {"allow": ["age"]}})
+    assert report_of(rows, allowed).remarks == ()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.train.leakage_scores import linear_leak, single_feature_score
+from core.train.leakage_scores import additive_score, grouped_score, linear_leak, single_feature_score
 
 RNG = np.random.default_rng(0)
 N = 4000
@@ -65,3 +65,23 @@ def test_no_sum_is_found_where_there_is_none() -> None:
     X = RNG.normal(size=(60, 50))
     assert linear_leak(X, RNG.normal(size=60)) == ()
     assert linear_leak(X, np.ones(60)) == ()
+
+
+def test_groups_score_as_levels_do() -> None:
+    """A table of two columns is scored as a column of its cells."""
+    y = RNG.integers(0, 3, N)
+    assert grouped_score(y.astype(np.int64), y, "multiclass") == 1.0
+    assert grouped_score(RNG.integers(0, 9, N), y, "multiclass") < 0.55
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_columns_together_score_more_than_each_alone(task: str) -> None:
+    """Numbers, curves and levels are added up."""
+    levels = RNG.choice(np.array(["a", "b"], dtype=object), N)
+    x = RNG.normal(size=(2, N))
+    signal = x[0] + x[1] ** 2 + 2 * (levels == "a")
+    y = {"regression": signal, "binary": signal > 2, "multiclass": np.digitize(signal, [1, 3])}[task]
+    columns = [x[0], x[1], levels]
+    together = additive_score(columns, np.asarray(y), task)
+    assert together > max(single_feature_score(column, np.asarray(y), task) for column in columns) + 0.05
+    assert together > 0.85

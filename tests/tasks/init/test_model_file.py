@@ -316,7 +316,7 @@ def test_bike_rentals(project: Settings) -> None:
     result = init_model(str(shared_data("bike_sharing") / "hour.csv"), "cnt", project, time="dteday", name="bike")
     assert result.config.task == "regression"
     assert result.config.features.ignored == ("instant", "casual", "registered")
-    assert "add up to it" in reason(result, "casual")
+    assert "add up to the target" in reason(result, "casual")
     assert result.config.features.boolean == ("yr", "holiday", "workingday")
     assert result.config.gate.floor == pytest.approx(233, abs=1)
 
