@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from cli.group import WithDefault
@@ -52,15 +54,20 @@ def data() -> None:
 @click.argument("model")
 @json_option
 def data_list(model: str, as_json: bool) -> None:
-    """List a model's batches and data versions."""
+    """List a model's batches and data versions, and count its distinct rows.
+
+    With a unique key, the newest row of each key counts; the others are not trained on.
+    """
     from cli.lines.data import history_lines
     from config.load import existing_model_path
     from config.settings import load_settings
-    from tasks.versions.versions import data_history
+    from tasks.versions.versions import data_history, n_distinct_rows
 
     settings = load_settings()
     existing_model_path(settings.root, model)
     history = data_history(model, settings)
+    if history.batches:
+        history = replace(history, n_distinct=n_distinct_rows(model, settings))
     finish(history.to_dict(), history_lines(history), as_json)
 
 

@@ -92,6 +92,8 @@ class TrainOutcome:
         The gate's decision: ``promote``, ``keep`` or ``undecided``; None if the gate did not judge the version.
     champion
         The champion's version after the run; None if there is none.
+    notes
+        Remarks on the rows of the training, such as repeated ones; they decide nothing.
     """
 
     model: str
@@ -106,6 +108,7 @@ class TrainOutcome:
     links: dict[str, str] = field(default_factory=dict)
     decision: Literal["promote", "keep", "undecided"] | None = None
     champion: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def refused(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cli.output import section, table
+from core.text import counted
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -43,7 +44,15 @@ def history_lines(history: DataHistory) -> list[str]:
     return [
         *table(("", "data version", "rows", "batches", "made", "commit"), versions),
         *section(table(header, batches)),
+        *_counts(history),
     ]
+
+
+def _counts(history: DataHistory) -> list[str]:
+    if not history.batches or history.n_distinct is None:
+        return []
+    rows, batches = counted(history.n_rows, "row"), counted(len(history.batches), "batch", "batches")
+    return ["", f"{rows} in {batches}, {history.n_distinct:,} distinct"]
 
 
 def _count(value: int | None) -> str:

@@ -16,7 +16,7 @@ def training_lines(outcome: TrainOutcome) -> list[str]:
     return [
         "",
         _training_headline(outcome),
-        *(f"  {reason}" for reason in outcome.reasons),
+        *(f"  {reason}" for reason in (*outcome.reasons, *outcome.notes)),
         *section(table(("metric", "value", "low", "high"), metrics)),
         *section([f"{title:18} {short_path(place)}" for title, place in outcome.links.items()]),
     ]

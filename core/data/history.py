@@ -74,11 +74,16 @@ class DataHistory:
         Data versions, oldest first.
     batches
         Batches of the working copy, in order of ingestion.
+    n_rows, n_distinct
+        Number of rows in the batches, and how many are left if each is counted once: distinct rows, or with a unique
+        key the newest row of each key. ``n_distinct`` is None if it cannot be counted.
     """
 
     model: str
     versions: tuple[VersionEntry, ...]
     batches: tuple[BatchEntry, ...]
+    n_rows: int = 0
+    n_distinct: int | None = None
 
     @property
     def current(self) -> str | None:

@@ -23,9 +23,17 @@ class Rows:
         Rows left out because they have no target.
     n_superseded
         Rows left out because a later row has the same key.
+    n_repeated
+        Rows that equal an earlier row in every column; they are kept.
     """
 
     frame: pd.DataFrame
     row_ids: npt.NDArray[np.uint64]
     n_unlabelled: int
     n_superseded: int
+    n_repeated: int = 0
+
+    @property
+    def n_distinct(self) -> int:
+        """Number of distinct rows."""
+        return len(self.row_ids) - self.n_repeated

@@ -9,6 +9,7 @@ from typing import Any
 from config.schema import ModelConfig
 from core.metrics.evaluation import Evaluation
 from core.references import Lineage
+from core.text import counted
 
 SMALL_SLICE = 100
 MUCH_MISSING = 0.3
@@ -50,6 +51,8 @@ class DataFacts:
         because a training row has the same features.
     rule
         How the holdout was split off, as a sentence.
+    n_repeated
+        Number of labelled rows that equal an earlier one in every column; they are kept.
     first, last
         Earliest and latest time of the rows; None without a time column.
     target
@@ -69,6 +72,17 @@ class DataFacts:
     last: str | None
     target: Mapping[str, float]
     columns: Sequence[ColumnFacts]
+    n_repeated: int = 0
+
+    @property
+    def repetition(self) -> str | None:
+        """Sentence about repeated rows; None if there are none."""
+        if not self.n_repeated:
+            return None
+        return (
+            f"of {counted(self.n_rows, 'row')}, {self.n_rows - self.n_repeated:,} are distinct: "
+            f"{self.n_repeated:,} equal an earlier row in every column, and each counts as often as it is stored"
+        )
 
 
 @dataclass(frozen=True)
@@ -115,6 +129,8 @@ def _data_limits(data: DataFacts) -> list[str]:
     limits = []
     if data.last is not None:
         limits.append(f"It was trained on rows up to {data.last}; later changes are unknown to it.")
+    if data.repetition is not None:
+        limits.append(f"It was trained on repeated rows: {data.repetition}.")
     sparse = [column.name for column in data.columns if column.missing > MUCH_MISSING]
     if sparse:
         limits.append(f"More than {MUCH_MISSING:.0%} of the training rows have no value in: {', '.join(sparse)}.")

@@ -134,6 +134,7 @@ def _data_facts(bench: Bench) -> DataFacts:
         n_unlabelled=bench.rows.n_unlabelled,
         n_superseded=bench.rows.n_superseded,
         n_duplicates_removed=bench.split.n_duplicates_removed,
+        n_repeated=bench.rows.n_repeated,
         rule=bench.split.rule,
         first=None if times is None else str(times.min().date()),
         last=None if times is None else str(times.max().date()),
@@ -166,6 +167,7 @@ def _onnx_sentence(onnx: OnnxResult) -> str:
 
 
 def _outcome(run: TrainingRun, registered: Registered, bench: Bench, settings: Settings) -> TrainOutcome:
+    repetition = _data_facts(bench).repetition
     evaluation, page = bench.evaluated.evaluation.to_dict(), newest_page(run.snapshot, settings)
     return TrainOutcome(
         model=run.config.model,
@@ -183,6 +185,7 @@ def _outcome(run: TrainingRun, registered: Registered, bench: Bench, settings: S
             **({"validation report": str(page)} if page else {}),
             "model in MLflow": _mlflow_page(registered, settings),
         },
+        notes=(f"repeated rows: {repetition}",) if repetition else (),
     )
 
 

@@ -115,6 +115,19 @@ def compare_by_key(
     return Comparison(is_known, RowCounts(int(is_known.sum()), n_replaced, n_gone))
 
 
+def count_distinct(engine: duckdb.DuckDBPyConnection, stored: Sequence[Path], config: ModelConfig) -> int:
+    """Count stored rows once each: distinct rows of the declared columns, or with a unique key one row per key."""
+    engine.execute("CREATE TEMP TABLE identities (h UBIGINT)")
+    identity = f"hash({', '.join(map(quoted, config.columns))})"
+    if config.key is not None and config.key_is_unique:
+        identity = f"CASE WHEN {quoted(config.key)} IS NULL THEN {identity} ELSE hash({quoted(config.key)}) END"
+    for path in stored:
+        rows = f"SELECT {batch_columns(engine, path, config)} FROM read_parquet({literal(str(path))})"  # noqa: S608 - quoted
+        engine.execute(f"INSERT INTO identities SELECT DISTINCT {identity} FROM ({rows})")  # noqa: S608 - quoted
+    ((n_distinct,),) = engine.execute("SELECT count(DISTINCT h) FROM identities").fetchall()
+    return int(n_distinct)
+
+
 def _by_columns(
     engine: duckdb.DuckDBPyConnection, stored: Sequence[Path], config: ModelConfig
 ) -> dict[tuple[str, ...], list[str]]:

@@ -15,6 +15,7 @@ import pandas as pd
 from config.schema import ModelConfig
 from core.data.columns import column_types
 from core.data.rows import Rows
+from core.data.split import feature_hashes
 from core.data.sql import Cast, literal, quoted, row_hash_sql
 from core.errors import SchemaError, StorageError
 from core.notations import column_notation
@@ -70,13 +71,16 @@ def load_rows(snapshot: Snapshot, config: ModelConfig) -> Rows:
         )
     if not kept.all():
         table, row_ids = table.filter(pa.array(kept)), row_ids[kept]
+    frame = table_frame(table)
     rows = Rows(
-        frame=table_frame(table),
+        frame=frame,
         row_ids=row_ids,
         n_unlabelled=int((current & ~labelled).sum()),
         n_superseded=int((~current).sum()),
+        n_repeated=_n_repeated(frame, row_ids, config),
     )
-    _log.info("loaded %s from %s", counted(len(row_ids), "labelled row"), counted(len(paths), "batch", "batches"))
+    loaded, from_batches = counted(len(row_ids), "labelled row"), counted(len(paths), "batch", "batches")
+    _log.info("loaded %s (%s distinct) from %s", loaded, f"{rows.n_distinct:,}", from_batches)
     return rows
 
 
@@ -160,6 +164,14 @@ def _current(table: Any, row_ids: npt.NDArray[np.uint64], config: ModelConfig) -
     superseded = pd.Series(row_ids).duplicated(keep="last").to_numpy(dtype=bool)
     has_key: npt.NDArray[np.bool_] = np.asarray(table.column(config.key).is_valid())
     return ~(superseded & has_key)
+
+
+def _n_repeated(frame: pd.DataFrame, row_ids: npt.NDArray[np.uint64], config: ModelConfig) -> int:
+    if config.key is not None and config.key_is_unique and frame[config.key].notna().all():
+        return 0
+    # Without a key, the id covers every column but the target.
+    rest = (config.target,) if config.key is None else config.columns
+    return int(pd.Series(row_ids ^ feature_hashes(frame, rest)).duplicated().sum())
 
 
 def table_frame(table: Any) -> pd.DataFrame:

@@ -6,9 +6,11 @@ import logging
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sqlalchemy import Engine
 
+from config.load import load_model_config
 from config.schema import ModelConfig
 from config.settings import Settings
 from core.data.history import BatchEntry, DataHistory, VersionEntry
@@ -19,14 +21,16 @@ from core.data.version import (
     tree_version,
     with_model_files,
 )
-from core.errors import DataVersionError, StorageError
+from core.errors import ConfigError, DataVersionError, SchemaError, StorageError
 from core.references import DataVersion
 from core.text import counted
 from store.data import batches, pushed_trees, record_version, versions
 from store.database import open_database
+from tasks.source.engine import ingestion_engine
 from tasks.versions.batches import known_batch, record_files, write_batch
 from tasks.versions.bring_back import bring_back, make_sound
 from tasks.versions.dvc_stores import DvcStores, configured_remote, open_stores
+from tasks.versions.known_rows import count_distinct
 from tasks.versions.known_versions import LATEST, latest_version, resolved_version, version_files
 from tasks.versions.snapshots import lay_out_snapshot
 from tasks.versions.working_copy import (
@@ -35,10 +39,12 @@ from tasks.versions.working_copy import (
     batch_paths,
     cached_tree,
     data_folder,
+    disk_errors,
     file_md5,
     git_state,
     pointed_version,
     pointer,
+    remove_stale,
     write_pointer,
 )
 
@@ -47,12 +53,15 @@ __all__ = [
     "git_state",
     "known_batch",
     "lay_out_snapshot",
+    "n_distinct_rows",
     "restore_data",
     "version_data",
     "write_batch",
 ]
 
 _log = logging.getLogger("perennial.data")
+
+_DISTINCT = "distinct-"
 
 
 def version_data(config: ModelConfig, settings: Settings) -> DataVersion:
@@ -155,7 +164,28 @@ def data_history(model: str, settings: Settings) -> DataHistory:
     ]
     if current is not None and all(entry.version != current.version for entry in known):
         known.append(current)
-    return DataHistory(model=model, versions=tuple(known), batches=tuple(_batch_entries(model, settings, engine)))
+    entries = tuple(_batch_entries(model, settings, engine))
+    return DataHistory(model, tuple(known), entries, n_rows=sum(entry.n_rows for entry in entries))
+
+
+def n_distinct_rows(model: str, settings: Settings) -> int | None:
+    """Count the rows of the working copy once each, see :func:`tasks.versions.known_rows.count_distinct`.
+
+    None if the model file cannot be loaded, or the rows do not fit it.
+    """
+    import duckdb
+
+    folder = settings.var / "tmp"
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_stale(folder, _DISTINCT)
+    try:
+        config = load_model_config(settings.root, model)
+        with TemporaryDirectory(prefix=_DISTINCT, dir=folder) as work, ingestion_engine(settings, Path(work)) as engine:
+            return count_distinct(engine, batch_paths(data_folder(model, settings)), config)
+    except (ConfigError, SchemaError, duckdb.Error) as error:
+        _log.warning("distinct rows are not counted: %s", error)
+        return None
 
 
 def _described(model: str, hashes: Mapping[str, str], settings: Settings) -> DataVersion:

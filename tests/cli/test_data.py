@@ -21,7 +21,8 @@ def test_a_model_without_data_says_how_to_read_it(project: Settings) -> None:
     add_credit_model(project)
     advice = "no data of credit yet; read it with: perennial ingest credit\n"
     assert [_invoke("data", *more, "credit").stdout for more in ((), ("list",))] == [advice, advice]
-    assert json.loads(_invoke("data", "credit", "--json").stdout) == {"model": "credit", "versions": [], "batches": []}
+    nothing = {"model": "credit", "versions": [], "batches": [], "n_rows": 0, "n_distinct": None}
+    assert json.loads(_invoke("data", "credit", "--json").stdout) == nothing
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,12 @@ def test_versions_and_batches_are_two_tables() -> None:
     assert batch.split() == ["0001-a", "10,000", "–", "2025-12-01", "–", "–", "rows.csv"]
 
 
+def test_distinct_rows_stand_below() -> None:
+    """Unless they were not counted."""
+    *_, gap, line = history_lines(DataHistory("credit", (NEW,), (BATCH,), n_rows=10_000, n_distinct=9_000))
+    assert (gap, line) == ("", "10,000 rows in 1 batch, 9,000 distinct")
+
+
 def test_without_data_there_is_advice() -> None:
     """The command that reads it."""
     assert history_lines(DataHistory("credit", (), ())) == [

@@ -70,6 +70,13 @@ def test_a_version_from_an_earlier_run_has_the_gates_metric_and_a_card() -> None
     assert (kept.metrics, kept.links) == (fresh.metrics, fresh.links)
 
 
+def test_remarks_follow_the_verdict() -> None:
+    """The verdict on a version keeps the remarks of its registration."""
+    fresh = TrainOutcome("credit", "registered", "registry", (), notes=("repeated rows: of 10 rows, 9 are distinct",))
+    lines = training_lines(judged(fresh, promoted(), FOLDER))
+    assert "  repeated rows: of 10 rows, 9 are distinct" in lines
+
+
 def test_rows_that_were_refused_were_not_trained_on() -> None:
     """Without a version nobody can stay or be promoted."""
     outcome = TrainOutcome("credit", "refused", "validation", ("too many rows failed",))

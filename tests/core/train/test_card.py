@@ -54,6 +54,12 @@ def test_a_model_without_a_weak_side_has_no_limits() -> None:
     assert _limits(evaluation, columns=columns) == []
 
 
+def test_repeated_rows_are_a_limit() -> None:
+    """With the number of distinct rows and of all."""
+    (limit,) = _limits(_evaluation(), n_repeated=400)
+    assert limit.startswith("It was trained on repeated rows: of 1,000 rows, 600 are distinct: 400 equal an earlier")
+
+
 def test_each_fact_beyond_its_bound_is_a_sentence() -> None:
     """With the names and the numbers it is about."""
     columns = [ColumnFacts("income", "numeric", 0.31, None), ColumnFacts("age", "numeric", 0.3, None)]

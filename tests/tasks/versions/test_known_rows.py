@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from config.load import model_path
 from config.schema import ModelConfig
 from config.settings import Settings
 from core.references import RowCounts
 from tasks.versions.batches import write_batch
+from tasks.versions.versions import n_distinct_rows
 from tests.factories import credit_config, make_project
 from tests.tasks.versions.staging import TYPES, credit_rows, rows_of, stage
 
@@ -95,6 +97,17 @@ def test_a_column_that_is_no_longer_declared_is_not_compared(settings: Settings,
     write_batch(stage(noted, tmp_path, schema=with_note), wider, settings)
     batch = write_batch(stage([*credit_rows(0, 20)] * 2 + credit_rows(20, 23), tmp_path), UNKEYED, settings)
     assert (batch.n_rows, batch.counts) == (3, RowCounts(n_known=40))
+
+
+@pytest.mark.parametrize(("config", "n_distinct"), [(KEYED, 60), (UNKEYED, 65)], ids=["key", "no key"])
+def test_distinct_rows_are_counted(settings: Settings, tmp_path: Path, config: ModelConfig, n_distinct: int) -> None:
+    """Whole rows over all batches and sources; with a unique key, one row per key. Without a model file, none."""
+    write_batch(stage(credit_rows(0, 50) + credit_rows(0, 5), tmp_path), config, settings)
+    write_batch(stage(credit_rows(40, 60) + credit_rows(0, 5, age=1.0), tmp_path, source="b.csv"), config, settings)
+    assert n_distinct_rows("credit", settings) is None
+    path = model_path(settings.root, "credit")
+    path.write_text(config.model_dump_json(exclude_none=True))  # JSON is YAML
+    assert n_distinct_rows("credit", settings) == n_distinct
 
 
 def test_what_a_delivery_with_a_key_brought_is_counted(settings: Settings, tmp_path: Path) -> None:

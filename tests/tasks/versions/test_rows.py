@@ -100,6 +100,20 @@ def test_without_a_unique_key_nothing_is_superseded(tmp_path: Path, config: Mode
     """Equal rows may be different observations."""
     rows = load(tmp_path, credit_rows(0, 3), credit_rows(0, 3), config=config)
     assert (len(rows.frame), rows.n_superseded) == (6, 0)
+    assert (rows.n_repeated, rows.n_distinct) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "config", [KEYED, UNKEYED, credit_config(key_is_unique=False)], ids=["key", "no key", "repeated"]
+)
+def test_rows_that_differ_in_one_column_do_not_repeat(tmp_path: Path, config: ModelConfig) -> None:
+    """The target counts as a column."""
+    other = [
+        *credit_rows(0, 3, default="0"),
+        *credit_rows(0, 3, default="1"),
+        *credit_rows(0, 3, age=None, default="0"),
+    ]
+    assert load(tmp_path, other, config=config).n_repeated == 0
 
 
 def test_ids_are_those_of_the_key(tmp_path: Path) -> None:
