@@ -11,6 +11,36 @@ Variant = Literal["champion"]
 
 
 @dataclass(frozen=True)
+class DeliveredFiles:
+    """Files of a source by the hashes of their content.
+
+    Parameters
+    ----------
+    all
+        Hash per file.
+    read
+        Hashes of the files that were read; the others were read before.
+    reading
+        Hash of how they were read: the section ``source`` but its address, and the types of the columns.
+    batches
+        Batches that hold exactly the rows of the files that were not read.
+    n_known
+        Number of rows in ``batches``.
+    """
+
+    all: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    reading: str = ""
+    batches: tuple[str, ...] = ()
+    n_known: int = 0
+
+    @property
+    def n_skipped(self) -> int:
+        """Number of files that were not read."""
+        return len(self.all) - len(self.read)
+
+
+@dataclass(frozen=True)
 class StagedRows:
     """Rows of a source, typed by the contract, in a Parquet file outside the versioned data.
 
@@ -26,6 +56,8 @@ class StagedRows:
         Hash of the rows' content in hex, independent of their order.
     undeclared
         Columns of the source that the contract does not declare; they were dropped.
+    files
+        The files of the source, and which were read; empty if the source has no files.
     """
 
     path: Path
@@ -33,6 +65,12 @@ class StagedRows:
     source: str
     fingerprint: str
     undeclared: tuple[str, ...] = ()
+    files: DeliveredFiles = DeliveredFiles()
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there is a file of rows; there is none if all files of the source were read before."""
+        return bool(self.files.read) or not self.files.all
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from prefect import Flow, State
@@ -12,7 +13,7 @@ from prefect.client.schemas.objects import FlowRun
 
 from config.schema import ModelConfig
 from config.settings import load_settings
-from core.data.deliveries import row_notes
+from core.data.deliveries import file_notes, row_notes
 from core.drift.column_notes import undeclared_notes
 from core.drift.monitored_window import MonitoredWindow
 from core.errors import StorageError
@@ -59,23 +60,26 @@ def accepted(
     """Return the outcome of rows that are in a data version; without a validation, they were there before."""
     if validation is not None:
         _validation_artifact(config, validation)
-    counts, n_written = batch.counts, batch.n_rows if batch.is_new else 0
+    n_written = batch.n_rows if batch.is_new else 0
+    n_unread = rows.files.n_known if rows.has_rows else 0
+    counts = replace(batch.counts, n_known=batch.counts.n_known + n_unread)
     return IngestOutcome(
         model=config.model,
         accepted=True,
         data_version=data_version.version,
         batch=batch.name,
         is_new=batch.is_new,
-        n_rows=rows.n_rows,
+        n_rows=rows.n_rows + n_unread,
         n_quarantined=validation.n_quarantined if validation else 0,
         reasons=(
+            *file_notes(rows.files),
             *(validation.reasons if validation else (f"these rows are already in batch {batch.name}",)),
             *row_notes(counts, n_written, keyed=config.replaces_rows),
             *undeclared_notes(rows.undeclared),
         ),
         links=_validation_links(validation) if validation else {},
         n_new=n_written - counts.n_replaced,
-        n_known=counts.n_known if validation else rows.n_rows,
+        n_known=counts.n_known if validation else rows.n_rows + n_unread,
         n_replaced=counts.n_replaced,
         n_gone=counts.n_gone,
     )

@@ -3,11 +3,108 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from core.references import RowCounts
+from core.references import DeliveredFiles, RowCounts
 from core.text import counted, listed
 
 _SIMULATED_MONTHS = re.compile(r"^\d+ (?=simulated months )")
+
+
+@dataclass(frozen=True)
+class ReadBefore:
+    """What a batch records of the delivery that it was written from.
+
+    Parameters
+    ----------
+    batch
+        Name of the batch.
+    n_rows
+        Its number of rows.
+    n_read
+        Number of rows that were read; None if it is not on record.
+    files, reading, fingerprint
+        See :class:`~core.references.DeliveredFiles` (the files that were read) and
+        :class:`~core.references.StagedRows`.
+    """
+
+    batch: str
+    n_rows: int
+    n_read: int | None
+    files: tuple[str, ...]
+    reading: str
+    fingerprint: str
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the batch holds every row of its files: none was known or set aside."""
+        return bool(self.files) and self.n_read == self.n_rows
+
+
+def files_to_read(
+    files: Sequence[str], reading: str, before: Sequence[ReadBefore], *, append: bool
+) -> tuple[list[int], list[ReadBefore]]:
+    """Return the positions of the files to read, and the batches that hold the rows of the others.
+
+    A file of a source that delivers new rows only is left out if its content was ever read. Otherwise the rows are
+    compared by number with those of earlier batches, so files are left out together with the batches that hold exactly
+    their rows: neither side is compared. They must have been read as they would be now.
+
+    Parameters
+    ----------
+    files
+        Hashes of the files of the delivery.
+    reading
+        Hash of how they would be read.
+    before
+        The model's batches in order.
+    append
+        Whether the source delivers new rows only.
+
+    Examples
+    --------
+    >>> january = ReadBefore("0001-a", 80, 80, ("a",), "r", "f")
+    >>> files_to_read(["a", "b"], "r", [january], append=False)[0]
+    [1]
+    """
+    if append:
+        known = {file for batch in before for file in batch.files}
+        holding = [batch for batch in before if set(batch.files) & set(files)]
+        return [place for place, file in enumerate(files) if file not in known], holding
+    left, covered = Counter(files), []
+    for batch in before:
+        own = Counter(batch.files)
+        if batch.is_whole and batch.reading == reading and own <= left:
+            left -= own
+            covered.append(batch)
+    return _places(files, left), covered
+
+
+def _places(files: Sequence[str], wanted: Counter[str]) -> list[int]:
+    """Return the positions of the last files, as many of each hash as are wanted."""
+    left, places = wanted.copy(), []
+    for place in reversed(range(len(files))):
+        if left[files[place]] > 0:
+            left[files[place]] -= 1
+            places.append(place)
+    return places[::-1]
+
+
+def file_notes(files: DeliveredFiles) -> tuple[str, ...]:
+    """Describe files that were not read again; none if all were read.
+
+    Examples
+    --------
+    >>> file_notes(DeliveredFiles(all=("a", "b"), read=("b",)))
+    ('1 of 2 files has the content of a file that was read before: not read again',)
+    """
+    if not files.n_skipped:
+        return ()
+    verb = "has" if files.n_skipped == 1 else "have"
+    of_all = f"{files.n_skipped:,} of {counted(len(files.all), 'file')}"
+    return (f"{of_all} {verb} the content of a file that was read before: not read again",)
 
 
 def source_id(source: str) -> str:

@@ -63,14 +63,39 @@ def raw_rows(
     SourceTooLargeError
         The source has more rows than ``settings.max_rows``.
     """
+    return rows_of_files(connection, source, source_files(source, settings, work))
+
+
+def source_files(source: Source, settings: Settings, work: Path) -> list[SourceFile]:
+    """Return the local files that hold a source's rows, at least one: its own, or copies under ``work``."""
     with reading(shown_source(source)):
         if isinstance(source, CsvSource):
-            return _csv_rows(connection, csv_files(source, settings, work), source)
+            return csv_files(source, settings, work)
         if isinstance(source, ParquetSource):
-            return _parquet_rows(connection, parquet_files(source, settings, work), source.missing)
+            return parquet_files(source, settings, work)
         files = buffered(source, settings, work)
         if not files:
             raise SourceError(f"{source_name(source)} has no rows; at least one is needed")
+        return files
+
+
+def rows_of_files(
+    connection: duckdb.DuckDBPyConnection, source: Source, files: Sequence[SourceFile]
+) -> duckdb.DuckDBPyRelation:
+    """Return the rows of files of a source as :func:`raw_rows` does.
+
+    Parameters
+    ----------
+    connection
+        From :func:`tasks.source.engine.ingestion_engine`.
+    source
+        The source that the files belong to.
+    files
+        At least one file from :func:`source_files`.
+    """
+    with reading(shown_source(source)):
+        if isinstance(source, CsvSource):
+            return _csv_rows(connection, files, source)
         return _parquet_rows(connection, files, source.missing)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import shutil
@@ -12,16 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from config.schema import ModelConfig
+from config.schema import CsvSource, ModelConfig, ParquetSource, delivers_new_rows_only
 from config.settings import Settings
 from core.data.columns import column_types, columns_problem, empty_columns_problem
+from core.data.deliveries import ReadBefore, files_to_read
 from core.data.sql import UNREADABLE, Cast, row_hash_sql, staged_sql
 from core.errors import SchemaError, SourceError
 from core.notations import column_notation
-from core.references import StagedRows
+from core.references import DeliveredFiles, StagedRows
 from tasks.source.engine import COPIES, SPILL, disk_failures, ingestion_engine, reading
-from tasks.source.files import too_many_rows
-from tasks.source.read import raw_rows, shown_source
+from tasks.source.files import SourceFile, too_many_rows
+from tasks.source.read import raw_rows, rows_of_files, shown_source, source_files
 from tasks.source.rejected_cells import rejected_cells_message
 
 if TYPE_CHECKING:
@@ -37,11 +39,17 @@ _ROWS = "source_rows"
 _log = logging.getLogger("perennial.source")
 
 
-def stage_rows(config: ModelConfig, settings: Settings, work: Path) -> StagedRows:
+def stage_rows(config: ModelConfig, settings: Settings, work: Path, before: Sequence[ReadBefore] = ()) -> StagedRows:
     """Write a source to ``work/staged.parquet``: the contract's columns in its order and types, rows in source order.
 
     The same rows give the same bytes. Rows are streamed; memory is bounded by ``settings.memory_limit_mb``. A repeat
-    replaces the file; a failure leaves no new file.
+    replaces the file; a failure leaves no new file. Files that were read before are left out; if all were, no file is
+    written, and the result has the fingerprint of the newest batch that holds them.
+
+    Parameters
+    ----------
+    before
+        What the model's batches record of their files, in order.
 
     Raises
     ------
@@ -56,7 +64,12 @@ def stage_rows(config: ModelConfig, settings: Settings, work: Path) -> StagedRow
     """
     name = shown_source(config.source)
     with _work_folder(work), ingestion_engine(settings, work) as connection:
-        rows = raw_rows(connection, config.source, settings, work)
+        files = source_files(config.source, settings, work)
+        delivered, unread, held = _delivered(config, files, before)
+        if held and not unread:
+            n_rows = delivered.n_known or sum(batch.n_rows for batch in held)
+            return StagedRows(work / STAGED, n_rows, name, held[-1].fingerprint, files=delivered)
+        rows = rows_of_files(connection, config.source, unread)
         found = dict(zip(rows.columns, map(str, rows.types), strict=True))
         casts = contract_casts(config, found, name)
         path = work / f".{STAGED}.{os.getpid()}.tmp"
@@ -69,7 +82,34 @@ def stage_rows(config: ModelConfig, settings: Settings, work: Path) -> StagedRow
             path.unlink(missing_ok=True)
     undeclared = tuple(column for column in found if column not in config.columns)
     _log.info("read %s rows of %d columns from %s", f"{n_rows:,}", len(casts), name)
-    return StagedRows(work / STAGED, n_rows, name, fingerprint, undeclared)
+    return StagedRows(work / STAGED, n_rows, name, fingerprint, undeclared, delivered)
+
+
+def _delivered(
+    config: ModelConfig, files: list[SourceFile], before: Sequence[ReadBefore]
+) -> tuple[DeliveredFiles, list[SourceFile], list[ReadBefore]]:
+    """Return what a delivery consists of, its files to read, and the batches that hold the rows of the others."""
+    if not isinstance(config.source, CsvSource | ParquetSource):
+        return DeliveredFiles(), files, []
+    hashes = [_content_hash(file) for file in files]
+    described = config.source.model_dump(mode="json", exclude={"uri", "append"}), column_types(config)
+    how = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+    append = delivers_new_rows_only(config.source)
+    places, held = files_to_read(hashes, how, before, append=append)
+    covered = [] if append else held
+    delivered = DeliveredFiles(
+        tuple(hashes),
+        tuple(hashes[place] for place in places),
+        how,
+        tuple(batch.batch for batch in covered),
+        sum(batch.n_rows for batch in covered),
+    )
+    return delivered, [files[place] for place in places], held
+
+
+def _content_hash(file: SourceFile) -> str:
+    with reading(file.shown), file.path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
 
 
 def contract_casts(config: ModelConfig, found: dict[str, str], name: str) -> list[Cast]:

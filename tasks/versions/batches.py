@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.schema import ModelConfig, delivers_new_rows_only
 from config.settings import Settings
-from core.data.deliveries import source_id
+from core.data.deliveries import ReadBefore, source_id
 from core.data.sql import literal, quoted
 from core.data.version import batch_file_name, batch_number
 from core.errors import StorageError
@@ -25,6 +25,7 @@ from tasks.versions.bring_back import bring_back_missing
 from tasks.versions.dvc_stores import without_credentials
 from tasks.versions.known_rows import compare_by_key, compare_whole_rows
 from tasks.versions.working_copy import (
+    BatchFacts,
     batch_facts,
     batch_paths,
     data_folder,
@@ -36,6 +37,21 @@ if TYPE_CHECKING:
     import duckdb
 
 _log = logging.getLogger("perennial.data")
+
+
+def read_before(config: ModelConfig, settings: Settings) -> list[ReadBefore]:
+    """Return what a model's batches record of the files they were read from; nothing if a row replaces its older one.
+
+    In that case a file that was read before may revert rows that another one changed.
+    """
+    if config.replaces_rows:
+        return []
+    bring_back_missing(config.model, settings)
+    found = ((path.stem, batch_facts(path)) for path in batch_paths(data_folder(config.model, settings)))
+    return [
+        ReadBefore(name, facts.n_rows, facts.n_read, facts.files, facts.reading, facts.fingerprint)
+        for name, facts in found
+    ]
 
 
 def known_batch(rows: StagedRows, config: ModelConfig, settings: Settings) -> Batch | None:
@@ -51,22 +67,24 @@ def known_batch(rows: StagedRows, config: ModelConfig, settings: Settings) -> Ba
         if path.name.partition("-")[2] == f"{rows.fingerprint[:12]}.parquet":
             facts = batch_facts(path)
             if facts.fingerprint == rows.fingerprint:
-                later = paths[paths.index(path) + 1 :]
-                counts = RowCounts(n_gone=0 if config.replaces_rows else _rows_of_source(later, rows, config))
+                counts = RowCounts(n_gone=_n_gone(paths, rows, facts, config))
                 return Batch(config.model, path.stem, facts.n_rows, rows.fingerprint, is_new=False, counts=counts)
     return None
 
 
-def _rows_of_source(paths: Iterable[Path], rows: StagedRows, config: ModelConfig) -> int:
-    """Count rows of batches of the same source, written after the delivery ``rows``: it does not hold them."""
-    if delivers_new_rows_only(config.source):
+def _n_gone(paths: Iterable[Path], rows: StagedRows, known: BatchFacts, config: ModelConfig) -> int:
+    """Count rows of the source's batches that a delivery does not hold which was written before."""
+    if config.replaces_rows or delivers_new_rows_only(config.source):
         return 0
-    return sum(batch_facts(path).n_rows for path in _of_source(paths, rows))
+    n_stored = sum(batch_facts(path).n_rows for path in _of_source(paths, rows))
+    return max(0, n_stored - (known.n_offered or rows.n_rows if rows.has_rows else 0))
 
 
 def _of_source(paths: Iterable[Path], rows: StagedRows) -> list[Path]:
-    source = source_id(_shown(rows))
-    return [path for path in paths if source_id(batch_facts(path).source) == source]
+    """Return batches of the source that are to be compared: of its name, or of a file that it holds."""
+    source, files = source_id(_shown(rows)), set(rows.files.all)
+    found = ((path, batch_facts(path)) for path in paths if path.stem not in rows.files.batches)
+    return [path for path, facts in found if source_id(facts.source) == source or files.intersection(facts.files)]
 
 
 def write_batch(rows: StagedRows, config: ModelConfig, settings: Settings, n_quarantined: int = 0) -> Batch:
@@ -104,7 +122,7 @@ def write_batch(rows: StagedRows, config: ModelConfig, settings: Settings, n_qua
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
-    batch = known_batch(rows, config, settings) or _written(rows, config, settings)
+    batch = known_batch(rows, config, settings) or _written(rows, config, settings, n_quarantined)
     record_files([folder / f"{batch.name}.parquet"], config.model, settings, n_quarantined)
     what = "wrote" if batch.is_new else "no new rows, kept"
     _log.info("%s batch %s with %s", what, batch.name, counted(batch.n_rows, "row"))
@@ -141,7 +159,7 @@ def _row(path: Path, model: str, n_quarantined: int | None) -> dict[str, Any]:
     }
 
 
-def _written(rows: StagedRows, config: ModelConfig, settings: Settings) -> Batch:
+def _written(rows: StagedRows, config: ModelConfig, settings: Settings, n_quarantined: int) -> Batch:
     import duckdb
 
     folder = data_folder(config.model, settings)
@@ -152,7 +170,7 @@ def _written(rows: StagedRows, config: ModelConfig, settings: Settings) -> Batch
     try:
         with _work_folder(config.model, settings) as work, ingestion_engine(settings, work) as engine:
             fresh, counts = _new_rows(engine, rows, stored, config, work)
-            n_rows = _copy(engine, fresh, temporary, rows, config)
+            n_rows = _copy(engine, fresh, temporary, rows, config, n_quarantined)
     except duckdb.Error as error:
         temporary.unlink(missing_ok=True)
         raise StorageError(
@@ -205,12 +223,22 @@ def _shown(rows: StagedRows) -> str:
     return without_credentials(rows.source)
 
 
-def _copy(engine: duckdb.DuckDBPyConnection, new: Path, target: Path, rows: StagedRows, config: ModelConfig) -> int:
+def _copy(
+    engine: duckdb.DuckDBPyConnection,
+    new: Path,
+    target: Path,
+    rows: StagedRows,
+    config: ModelConfig,
+    n_quarantined: int,
+) -> int:
     """Copy rows into a batch file and return their number; without rows, no file is written."""
     fresh = f"read_parquet({literal(str(new))})"
     time = f"min({quoted(config.time)}), max({quoted(config.time)})" if config.time else "NULL, NULL"
     n_rows, first, last = engine.execute(f"SELECT count(*), {time} FROM {fresh}").fetchall()[0]  # noqa: S608 - quoted
     notes = {"fingerprint": rows.fingerprint, "source": _shown(rows)}
+    notes |= {"n_offered": str(rows.n_rows), "n_read": str(rows.n_rows + n_quarantined)}
+    if rows.files.read:
+        notes |= {"files": json.dumps(rows.files.read), "reading": rows.files.reading}
     if rows.undeclared:
         notes["undeclared"] = json.dumps(rows.undeclared)
     notes |= {name: at.isoformat() for name, at in (("first_time", first), ("last_time", last)) if at is not None}

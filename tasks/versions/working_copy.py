@@ -36,6 +36,9 @@ class BatchFacts:
     ----------
     undeclared
         Columns of its source that the model file did not declare.
+    files, reading, n_read, n_offered
+        Hashes of the files that were read, hash of how they were read, number of rows read, and number of those that
+        were not set aside; empty and None for batches from before they were recorded.
     """
 
     fingerprint: str
@@ -44,6 +47,10 @@ class BatchFacts:
     first_time: datetime | None
     last_time: datetime | None
     undeclared: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    reading: str = ""
+    n_read: int | None = None
+    n_offered: int | None = None
 
 
 def data_folder(model: str, settings: Settings) -> Path:
@@ -98,6 +105,10 @@ def batch_facts(path: Path) -> BatchFacts:
         first_time=_moment(_note(notes, "first_time")),
         last_time=_moment(_note(notes, "last_time")),
         undeclared=tuple(json.loads(_note(notes, "undeclared") or "[]")),
+        files=tuple(json.loads(_note(notes, "files") or "[]")),
+        reading=_note(notes, "reading"),
+        n_read=_number(_note(notes, "n_read")),
+        n_offered=_number(_note(notes, "n_offered")),
     )
 
 
@@ -209,6 +220,10 @@ def _file_state(path: Path) -> str:
 
 def _note(notes: Mapping[bytes, bytes], name: str) -> str:
     return notes.get(f"perennial.{name}".encode(), b"").decode(errors="replace")
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text else None
 
 
 def _moment(text: str) -> datetime | None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.data.deliveries import row_notes, source_id
-from core.references import RowCounts
+from core.data.deliveries import ReadBefore, file_notes, files_to_read, row_notes, source_id
+from core.references import DeliveredFiles, RowCounts
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,45 @@ from core.references import RowCounts
 def test_the_numbers_are_told(counts: RowCounts, n_written: int, keyed: bool, notes: tuple[str, ...]) -> None:
     """Nothing is said of a first batch, nor of keys that a delivery of new rows alone does not hold."""
     assert row_notes(counts, n_written, keyed=keyed) == notes
+
+
+def batch(name: str, *files: str, n_known: int = 0) -> ReadBefore:
+    """Build the record of a batch of 80 rows."""
+    return ReadBefore(name, 80, 80 + n_known, files, "how", f"fingerprint of {name}")
+
+
+@pytest.mark.parametrize(
+    ("files", "before", "append", "read", "held"),
+    [
+        ("ab", [], False, "ab", ""),
+        ("ab", [batch("1", "a")], False, "b", "1"),
+        ("ab", [batch("1", "a", "c")], False, "ab", ""),
+        ("ab", [batch("1", "a", "c")], True, "b", "1"),
+        ("ab", [batch("1", "a", n_known=1)], False, "ab", ""),
+        ("ab", [batch("1", "a", n_known=1)], True, "b", "1"),
+        ("aab", [batch("1", "a")], False, "ab", "1"),
+        ("aab", [batch("1", "a")], True, "b", "1"),
+        ("aab", [batch("1", "a", "a"), batch("2", "b")], False, "", "12"),
+        ("a", [batch("1")], False, "a", ""),
+    ],
+)
+def test_files_are_left_out_with_their_batches(
+    files: str, before: list[ReadBefore], append: bool, read: str, held: str
+) -> None:
+    """By number, if a batch holds all rows of its files; of an appending source, if the content was ever read."""
+    places, batches = files_to_read(files, "how", before, append=append)
+    assert "".join(files[place] for place in places) == read
+    assert "".join(one.batch for one in batches) == held
+    if not append:
+        assert files_to_read(files, "in another way", before, append=False) == (list(range(len(files))), [])
+
+
+def test_files_that_were_not_read_are_told() -> None:
+    """With their number; nothing is said if all were read, or there are no files."""
+    assert file_notes(DeliveredFiles(("a", "b", "c"), ("c",))) == (
+        "2 of 3 files have the content of a file that was read before: not read again",
+    )
+    assert file_notes(DeliveredFiles(("a",), ("a",))) == file_notes(DeliveredFiles()) == ()
 
 
 def test_a_source_is_recognised_by_its_name() -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from config.load import model_path
 from config.schema import ModelConfig
 from config.settings import Settings
-from core.references import RowCounts
-from tasks.versions.batches import write_batch
+from core.references import Batch, RowCounts, StagedRows
+from tasks.source.stage import stage_rows
+from tasks.versions.batches import known_batch, read_before, write_batch
 from tasks.versions.versions import n_distinct_rows
 from tests.factories import credit_config, make_project
 from tests.tasks.versions.staging import TYPES, credit_rows, rows_of, stage
@@ -108,6 +111,70 @@ def test_distinct_rows_are_counted(settings: Settings, tmp_path: Path, config: M
     path = model_path(settings.root, "credit")
     path.write_text(config.model_dump_json(exclude_none=True))  # JSON is YAML
     assert n_distinct_rows("credit", settings) == n_distinct
+
+
+def ingest_folder(config: ModelConfig, settings: Settings, **files: list[dict[str, Any]]) -> tuple[StagedRows, Batch]:
+    """Put CSV files into the folder of the source, and ingest it as the flow does, without a validation."""
+    folder = settings.root / "raw"
+    folder.mkdir(exist_ok=True)
+    for name, rows in files.items():
+        pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
+    staged = stage_rows(config, settings, settings.var / "work", read_before(config, settings))
+    return staged, known_batch(staged, config, settings) or write_batch(staged, config, settings)
+
+
+def folder_config(**source: Any) -> ModelConfig:
+    """Build a model file without a key whose source is a folder."""
+    return credit_config(key=None, features={"ignored": ["id"]}, source={"uri": "raw", **source})
+
+
+def test_a_file_that_was_read_before_is_not_read_again(settings: Settings) -> None:
+    """Files of a folder are left out with the batches that hold their rows, and the other rows are compared."""
+    config, april = folder_config(), credit_rows(0, 30)
+    ingest_folder(config, settings, april=april)
+    staged, batch = ingest_folder(config, settings, may=credit_rows(25, 40))
+    assert (staged.files.n_skipped, staged.n_rows, batch.n_rows, batch.counts) == (1, 15, 15, RowCounts())
+    staged, batch = ingest_folder(config, settings)
+    assert (staged.files.n_skipped, staged.n_rows, batch.is_new, batch.counts) == (2, 45, False, RowCounts())
+    staged, batch = ingest_folder(config, settings, april=[*april, *credit_rows(90, 93)])
+    assert (staged.files.n_skipped, batch.n_rows, batch.counts) == (1, 3, RowCounts(n_known=30))
+    (settings.root / "raw" / "may.csv").unlink()
+    staged, batch = ingest_folder(config, settings)
+    assert (staged.files.n_skipped, batch.is_new, batch.counts) == (0, False, RowCounts(n_gone=15))
+
+
+def test_a_folder_is_the_source_of_its_files(settings: Settings) -> None:
+    """The address changes from one file to the folder around it: the file's rows are known."""
+    ingest_folder(folder_config(uri="raw/april.csv"), settings, april=credit_rows(0, 30))
+    staged, batch = ingest_folder(folder_config(), settings, may=credit_rows(25, 40))
+    assert (staged.files.n_skipped, batch.n_rows) == (1, 15)
+
+
+def test_files_are_read_again_after_a_change_of_how_they_are_read(settings: Settings) -> None:
+    """Another text that means no value: the changed rows are new, the old ones are told to be gone."""
+    rows = [{**row, "region": "none"} if number < 4 else row for number, row in enumerate(credit_rows(0, 30))]
+    ingest_folder(folder_config(), settings, april=rows)
+    staged, batch = ingest_folder(folder_config(missing=("", "none")), settings)
+    assert (staged.files.n_skipped, batch.n_rows, batch.counts) == (0, 4, RowCounts(n_known=26, n_gone=4))
+
+
+def test_each_file_of_an_appending_source_is_read_once(settings: Settings) -> None:
+    """All rows of a new file are new, also those that other files have; a known file is not read again."""
+    config = folder_config(append=True)
+    ingest_folder(config, settings, april=credit_rows(0, 30))
+    staged, batch = ingest_folder(config, settings, may=credit_rows(0, 20))
+    assert (staged.files.n_skipped, batch.n_rows, batch.counts) == (1, 20, RowCounts())
+    assert not ingest_folder(config, settings)[1].is_new
+
+
+def test_files_whose_rows_were_set_aside_are_read_again(settings: Settings) -> None:
+    """The batch does not hold all rows of its file, so the file is compared row by row."""
+    config = folder_config()
+    (settings.root / "raw").mkdir()
+    pd.DataFrame(credit_rows(0, 30)).to_csv(settings.root / "raw" / "april.csv", index=False)
+    staged = stage_rows(config, settings, settings.var / "work", read_before(config, settings))
+    write_batch(staged, config, settings, n_quarantined=2)
+    assert ingest_folder(config, settings, may=credit_rows(30, 40))[0].files.n_skipped == 0
 
 
 def test_what_a_delivery_with_a_key_brought_is_counted(settings: Settings, tmp_path: Path) -> None:
