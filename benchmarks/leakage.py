@@ -119,6 +119,19 @@ def flight_parts(rng: Random, n_rows: int) -> LeakageSet:
     return LeakageSet(rows, _groups("departure_delay distance planned_elapsed", "elapsed"))
 
 
+def late_parts(rng: Random, n_rows: int) -> LeakageSet:
+    """Make two classes of the same three columns."""
+    found = flight_parts(rng, n_rows)
+    return LeakageSet(found.frame.assign(y=(found.frame["y"] > 15).astype(int)), _groups(" ".join(found.leaking)))
+
+
+def recoveries(rng: Random, n_rows: int) -> LeakageSet:
+    """Add amounts that half of the defaulted loans have, and no other loan."""
+    frame = _classes(rng, n_rows)
+    paid = np.where((frame["y"] == 1) & (rng.random(n_rows) < 0.5), rng.lognormal(5, 1, n_rows).round(2), 0.0)
+    return LeakageSet(frame.assign(v17=paid), _groups("v17"))
+
+
 def taxi(rng: Random, n_rows: int) -> LeakageSet:
     """Make trips with the time of drop-off, and their duration in minutes."""
     pickup = pd.Timestamp("2024-03-01") + pd.to_timedelta(rng.integers(0, 30 * 86_400, n_rows), unit="s")
@@ -302,6 +315,8 @@ LEAKING: tuple[Callable[[Random, int], LeakageSet], ...] = (
     flight_classes,
     flight_elapsed,
     flight_parts,
+    late_parts,
+    recoveries,
     taxi,
     taxi_gaps,
     speed,

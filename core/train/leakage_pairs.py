@@ -108,6 +108,23 @@ class Pair:
     alone: float
 
 
+@dataclass(frozen=True)
+class Triple:
+    """Three columns of numbers and how well a weighted sum of them separates two classes.
+
+    Parameters
+    ----------
+    names
+        The columns, the best alone first.
+    score, alone
+        As of :class:`Pair`.
+    """
+
+    names: tuple[str, ...]
+    score: float
+    alone: float
+
+
 def pair_scores(table: Table) -> list[Pair]:
     """Return the best way to combine each promising pair of columns, the pair with the smallest error first."""
     best: dict[frozenset[str], Pair] = {}
@@ -116,6 +133,32 @@ def pair_scores(table: Table) -> list[Pair]:
         if known is None or pair.score > known.score + 1e-4:
             best[frozenset(pair.names)] = pair
     return sorted(best.values(), key=lambda pair: (-round(pair.score, 4), pair.alone, pair.names))
+
+
+def triple_scores(table: Table) -> list[Triple]:
+    """Return the pairs that separate two classes together with the best column of numbers, the best first.
+
+    A delay at departure says much about one at arrival; with the elapsed and the planned minutes it says everything,
+    though neither of these says anything alone.
+    """
+    numbers = sorted(table.numbers, key=lambda name: -table.scores[name])
+    if table.task != "binary" or len(numbers) < 3:
+        return []
+    best, y = numbers[0], table.y.astype(np.float64)
+    codes = group_codes(table.columns[best])
+    means = np.bincount(codes, y) / np.maximum(np.bincount(codes), 1)
+    rest = [name for name in numbers[1:] if name not in table.dates]
+    pairs = _screened(table, rest, [y - means[codes]], {})
+    return sorted((_triple(table, (best, *names)) for *names, _ in pairs), key=lambda triple: -triple.score)
+
+
+def _triple(table: Table, names: tuple[str, ...]) -> Triple:
+    from sklearn.linear_model import LogisticRegression
+
+    X = standardised(np.column_stack([table.columns[name] for name in names])) * np.sqrt(len(table.y))
+    fitted = LogisticRegression(C=100.0, solver="newton-cholesky").fit(X, table.y)
+    score = single_feature_score(fitted.decision_function(X), table.y, table.task)
+    return Triple(names, score, max(table.scores[name] for name in names))
 
 
 def n_unscreened(table: Table) -> int:

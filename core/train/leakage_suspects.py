@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from core.feature_contract import MISSING
 from core.text import name_words, short
-from core.train.leakage_pairs import Pair, Table, n_unscreened, pair_scores
+from core.train.leakage_pairs import Pair, Table, n_unscreened, pair_scores, triple_scores
 from core.train.leakage_scores import Codes, Vector, additive_score, group_codes
 
 MAX_ROWS = 5000
@@ -50,13 +51,27 @@ MAX_TOGETHER = 64
 FOLLOWING_LEFT = 0.02
 MIN_FOLLOWING_ROWS = 30
 MAX_FOLLOWING_LEVELS = 50
+MIN_MARKED = 0.2
+MAX_MARKED = 0.001
 MIN_PREDICTED_VALUES = 20
 MAX_REMARKS = 5
 
 AFTER_WORDS = frozenset(
     {"actual", "arrival", "arrived", "closed", "closing", "completed", "completion", "discharge", "discharged"}
-    | {"dropoff", "duration", "elapsed", "end", "ended", "final", "finish", "finished", "outcome", "resolution"}
-    | {"resolved", "result", "results"}
+    | {
+        "delivered",
+        "dropoff",
+        "duration",
+        "elapsed",
+        "end",
+        "ended",
+        "final",
+        "finish",
+        "finished",
+        "outcome",
+        "resolution",
+    }
+    | {"real", "realised", "realized", "resolved", "result", "results"}
 )
 PREDICTION_WORDS = frozenset(
     {"estimate", "estimated", "fitted", "forecast", "hat", "pred", "predicted", "prediction", "predictions", "preds"}
@@ -161,6 +176,7 @@ def suspects(table: Table, target: str, shares: npt.NDArray[np.float64] | None =
     rest = [one for one in singles if one.names[0] not in certain]
     asked = {one.names[0] for one in rest} | certain
     rest += _distinct([pair for pair in pairs if not pair.certain and not asked.intersection(pair.names)])
+    rest += _triples(sampled) if not chosen else []
     rest.sort(key=lambda suspect: -suspect.score)
     return Suspects((*chosen, *rest[:MAX_REMARKS]), n_unscreened(sampled))
 
@@ -229,6 +245,18 @@ def _pair_suspect(table: Table, pair: Pair) -> Suspect | None:
     enough = table.task == "regression" or _rarest(table.y) >= MIN_CLASS_ROWS
     certain = enough and pair.score >= EXACT and left <= EXACT_LEFT
     return Suspect(pair.names, why, pair.score, certain, _later(table, pair.names) if certain else ())
+
+
+def _triples(table: Table) -> list[Suspect]:
+    """Ask about three columns of which a weighted sum separates two classes."""
+    if _kind(table.task) == "regression" or _rarest(table.y) < MIN_CLASS_ROWS:
+        return []
+    for triple in triple_scores(table)[:1]:
+        if triple.score >= EXACT and 1 - triple.score <= EXACT_LEFT * (1 - triple.alone):
+            names = " and ".join(map(short, triple.names))
+            why = f"a weighted sum of {names} reaches {_reaches(table.task, triple.score)}"
+            return [Suspect(triple.names, f"{why} (alone at most {triple.alone:.3f})", triple.score)]
+    return []
 
 
 def _later(table: Table, names: tuple[str, str]) -> tuple[str, ...]:
@@ -310,6 +338,8 @@ def _reasons(one: _Single) -> Iterator[str]:
     x, task, is_date = one.sampled.columns[one.name], one.table.task, one.name in one.table.dates
     if not is_date and follows(x, one.sampled.y, task):
         yield " and follows from the target (each of its values belongs to one range or class of it)"
+    if task == "binary" and (share := marked_share(x, one.sampled.y, one.shares)):
+        yield f", and a value of it (or that it has one) occurs only in one class, in {share:.0%} of its rows"
     if not is_date and x.dtype.kind == "f" and KNOWN_WORDS.isdisjoint(name_words(one.name)):
         if is_prediction(x, one.sampled.y, task, one.score, one.shares):
             yield ", and its values are predictions of the target, or copies of it with an error"
@@ -396,6 +426,45 @@ def _changes(codes: Codes, y: npt.NDArray[Any], n_codes: int) -> float:
     order = np.lexsort((np.arange(len(y)) * 2654435761 % 4294967296, y))
     ordered = codes[order]
     return max(0, int(np.sum(ordered[1:] != ordered[:-1])) - (n_codes - 1)) / len(y)
+
+
+def marked_share(x: npt.NDArray[Any], y: npt.NDArray[Any], shares: npt.NDArray[np.float64] | None = None) -> float:
+    """Return the share of the rarer class that one value (or one not 0, or not missing) marks: no other row has it.
+
+    Recoveries and dates of closing are such columns: half of the class may have none. At most one in a thousand rows
+    of the other class may have the value; 0 if no value marks a share of :data:`MIN_MARKED`.
+
+    Parameters
+    ----------
+    x
+        Numbers with NaN if missing, or levels.
+    y
+        Shape (n_rows,), 0 and 1.
+    shares
+        Shares of the classes in all rows, if these rows have others.
+    """
+    rare = int(np.mean(y) <= 0.5) if shares is None else int(shares[1] <= shares[0])
+    in_class = y == rare
+    for marked in _marks(x):
+        share = float(np.mean(marked[in_class]))
+        if share >= MIN_MARKED and marked.sum() >= MIN_FOLLOWING_ROWS and np.mean(marked[~in_class]) <= MAX_MARKED:
+            return share
+    return 0.0
+
+
+def _marks(x: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.bool_]]:
+    codes = group_codes(x, MAX_FOLLOWING_LEVELS)
+    if x.dtype.kind == "f":
+        known = np.isfinite(x)
+        yield known
+        yield known & (x != 0)
+        if len(np.unique(x[known])) > MAX_FOLLOWING_LEVELS:
+            return
+    else:
+        yield np.array([value is not None and value != MISSING for value in x])
+    values = np.unique(codes)
+    for code in values if len(values) <= MAX_FOLLOWING_LEVELS else ():
+        yield codes == code
 
 
 def is_total(x: npt.NDArray[Any], y: npt.NDArray[Any], task: str) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from core.train.leakage_pairs import MAX_SCREENED, Pair, Table, n_unscreened, pair_scores
+from core.train.leakage_pairs import MAX_SCREENED, Pair, Table, n_unscreened, pair_scores, triple_scores
 from core.train.leakage_scores import single_feature_score
 
 N = 2000
@@ -87,6 +87,19 @@ def test_a_table_of_two_levels_is_found() -> None:
     pair = best(Table(columns, frozenset(), y, "binary", scores))
     assert set(pair.names) == {"first", "second"}
     assert pair.score == 1.0
+
+
+def test_a_pair_is_found_that_completes_the_best_column() -> None:
+    """Lateness is the delay at departure, plus elapsed minus planned minutes, which say nothing by themselves."""
+    planned = RNG.uniform(60, 400, N)
+    gained, start = RNG.normal(scale=12, size=N), RNG.exponential(20, N)
+    columns = {"noise": NOISE, "planned": planned, "elapsed": planned + gained, "start": start}
+    y = (start + gained > 25).astype(int)
+    scores = {name: single_feature_score(x, y, "binary") for name, x in columns.items()}
+    triple = triple_scores(Table(columns, frozenset(), y, "binary", scores))[0]
+    assert set(triple.names) == {"planned", "elapsed", "start"}
+    assert triple.score > 0.999
+    assert triple.alone < 0.95
 
 
 def test_noise_makes_no_pair() -> None:

@@ -11,7 +11,14 @@ from sklearn import datasets
 
 from core.train.leakage_pairs import Table
 from core.train.leakage_scores import single_feature_score
-from core.train.leakage_suspects import Suspects, follows, is_prediction, standard_error, suspects
+from core.train.leakage_suspects import (
+    Suspects,
+    follows,
+    is_prediction,
+    marked_share,
+    standard_error,
+    suspects,
+)
 
 N = 3000
 RNG = np.random.default_rng(0)
@@ -104,6 +111,30 @@ def test_a_name_is_evidence_only_with_what_the_column_achieves() -> None:
     assert "features.ignored" in suspect.remark
     assert found_in(CLASSES, {"duration": RNG.normal(size=N)}) == Suspects()
     assert found_in(CLASSES, {"duration": CLASSES + 1.5 * RNG.normal(size=N)}) == Suspects()
+
+
+def test_a_value_that_only_one_class_has_is_suspected() -> None:
+    """Amounts, dates and levels that half of a class has and no other row; a part of the rest is enough to clear it."""
+    half = ((CLASSES.mean() < 0.5) == CLASSES) & (RNG.random(N) < 0.5)
+    for x in (
+        np.where(half, RNG.lognormal(size=N), 0.0),
+        np.where(half, RNG.lognormal(size=N), np.nan),
+        np.where(half, "sold", "kept").astype(object),
+    ):
+        [suspect] = found_in(CLASSES, {"v": x}).found
+        assert "occurs only in one class" in suspect.remark
+        assert marked_share(x, CLASSES) == pytest.approx(0.5, abs=0.05)
+    some = half | (RNG.random(N) < 0.02)
+    assert marked_share(np.where(some, 1.0, 0.0), CLASSES) == 0
+
+
+def test_three_columns_that_separate_two_classes_are_suspected() -> None:
+    """The remark names them; none of them is left out."""
+    planned, gained, start = RNG.uniform(60, 400, N), RNG.normal(scale=12, size=N), RNG.exponential(20, N)
+    y = (start + gained > 25).astype(int)
+    found = found_in(y, {"planned": planned, "minutes": planned + gained, "start": start})
+    assert {"planned", "minutes", "start"} in [set(suspect.names) for suspect in found.found]
+    assert not found.certain
 
 
 def test_a_total_is_asked_about() -> None:
