@@ -147,7 +147,7 @@ def _date(column: str, found: Mapping[Order, DateNotation], example: str, order:
             question=f"dates with day or month first ({short(example, 24)}); say which by --day-first or --month-first"
         )
     notation = found[order]
-    if len(found) > 1 and "." not in notation.formats[0]:
+    if len(found) > 1:
         return Noted(
             notation, doubt=f"{short(column)}: {short(example, 24)} is read as {notation.formats[0]}; is it so?"
         )

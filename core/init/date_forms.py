@@ -83,7 +83,7 @@ def clear_order(readings: Mapping[Order, DateNotation], other: Order | None) -> 
     if len(readings) == 1:
         return next(iter(readings))
     if "dmy" in readings and all("." in given for given in readings["dmy"].formats):
-        return "dmy"  # nobody separates by points and writes the month first
+        return "dmy"  # between points, the month is not written first
     return other if other in readings else None
 
 
@@ -131,7 +131,9 @@ def _separated_formats(found: re.Match[str]) -> dict[Order, str | None]:
         return {}
     parts = (found["a"], found["b"], found["c"])
     names = [place for place, part in enumerate(parts) if part.isalpha()]
-    if len(names) > 1 or ("" in (found["s"], found["t"]) and not names):
+    # Only beside a name do digits need no separator: 16DEC2023.
+    bare = [place for place, between in enumerate((found["s"], found["t"])) if not between]
+    if len(names) > 1 or any(not {place, place + 1}.intersection(names) for place in bare):
         return {}
     given: dict[Order, str | None] = {}
     for order, directives in _NUMERIC.items():

@@ -60,6 +60,14 @@ def test_dates_with_two_orders_are_asked_about() -> None:
     assert chosen_dates({"day": SLASHES}, EXAMPLES, Answers(day_first=False))["day"].notation == SLASHES["mdy"]
 
 
+def test_points_mean_the_day_first_with_a_remark() -> None:
+    """The month is not written first between points, but no value proves it."""
+    both: dict[Order, DateNotation] = {"dmy": DateNotation(("%d.%m.%Y",)), "mdy": DateNotation(("%m.%d.%Y",))}
+    noted = chosen_dates({"due": both}, EXAMPLES, NO_ANSWERS)["due"]
+    assert noted.notation == both["dmy"]
+    assert noted.doubt == "'due': '25.12.2024' is read as %d.%m.%Y; is it so?"
+
+
 def test_years_of_two_digits_are_remarked_on() -> None:
     """45 is 2045, which a date of birth is not."""
     noted = chosen_dates({"due": {"dmy": DateNotation(("%d.%m.%y",))}}, EXAMPLES, NO_ANSWERS)["due"]

@@ -95,6 +95,9 @@ def test_a_column_may_have_several_formats_of_one_order() -> None:
         ["Mon, 4 Mar 2024", "Tue, 5 Mar 2024", "Wed, 6 Mar 2024"],
         ["5 März 2024", "6 März 2024", "7 März 2024"],
         ["may", "june", "july"],
+        ["May 2024", "June 2024", "Jul 2025"],
+        ["2024 May", "2024 June", "2025 Jul"],
+        ["Q1 2024", "Q2 2024", "Q3 2024"],
         ["31.12.2024", "1.1.2025"],
     ],
 )
