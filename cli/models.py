@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from cli.options import checked_overrides, json_option, set_option, wait_option
 from cli.output import finish, flow_run, print_json, short_path
+
+if TYPE_CHECKING:
+    from config.schema import DecimalMark
 
 
 @click.command()
@@ -32,7 +37,7 @@ def init(
     time: str | None,
     key: str | None,
     name: str | None,
-    decimal: str | None,
+    decimal: DecimalMark | None,
     day_first: bool | None,
     encoding: str | None,
     force: bool,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from config.date_formats import DIRECTIVES, EPOCHS
 
 if TYPE_CHECKING:
-    from config.schema import Source
+    from config.schema import DecimalMark, Source, ThousandsMark
 
 SPACES = " \xa0\u2007\u2009\u202f"
 """Characters that are typed as a space between groups of digits, or between a number and its unit."""
@@ -60,8 +60,8 @@ class NumberNotation:
     ('-1234.50', None)
     """
 
-    decimal: str = "."
-    thousands: str = ""
+    decimal: DecimalMark = "."
+    thousands: ThousandsMark = ""
     unit: str = ""
 
     @cached_property
@@ -156,10 +156,8 @@ def column_notation(source: Source, column: str, wanted: str) -> Notation | None
         return DateNotation(source.dates[column])
     if wanted != "DOUBLE":
         return None
-    decimal, thousands = (
-        mark if isinstance(mark, str) else mark.get(column, usual)
-        for mark, usual in ((source.decimal, "."), (source.thousands, ""))
-    )
+    decimal = source.decimal.get(column, ".") if isinstance(source.decimal, dict) else source.decimal
+    thousands = source.thousands.get(column, "") if isinstance(source.thousands, dict) else source.thousands
     found = NumberNotation(decimal, thousands, source.units.get(column, ""))
     return None if found == NumberNotation() else found
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from config.schema import DecimalMark
 from core.data.cells import stated_number
 from core.init.date_forms import Order, clear_order, has_short_years
 from core.notations import DateNotation, Notation, NumberNotation
@@ -26,7 +27,7 @@ class Answers:
         Of the text; None if it is to be detected.
     """
 
-    decimal: str | None = None
+    decimal: DecimalMark | None = None
     day_first: bool | None = None
     encoding: str | None = None
 
@@ -57,7 +58,7 @@ NOT_NOTED = Noted()
 def chosen_numbers(
     readings: Mapping[str, Sequence[NumberNotation]],
     examples: Mapping[str, str],
-    plain_marks: Set[str],
+    plain_marks: Set[DecimalMark],
     answers: Answers,
 ) -> dict[str, Noted]:
     """Choose the notation of columns of numbers, by the marks of the other columns and the user's answer.
@@ -67,7 +68,7 @@ def chosen_numbers(
     readings
         By column, one or two (:func:`core.init.number_forms.number_readings`).
     examples
-        By column, a text that has both readings.
+        By column, a text; one with a point or a comma if there is one.
     plain_marks
         Decimal marks of the columns that need no notation.
     answers
@@ -77,7 +78,7 @@ def chosen_numbers(
     marks = clear | plain_marks
     mark = answers.decimal or (next(iter(marks)) if len(marks) == 1 else None)
     return {
-        column: Noted(_usual_is_none(found[0]))
+        column: Noted(_usual_is_none(_with_mark(found[0], examples[column], mark)))
         if len(found) == 1
         else _decided(column, found, examples[column], mark, answers)
         for column, found in readings.items()
@@ -112,6 +113,12 @@ def _shape(notation: DateNotation) -> str:
     return re.sub("[%a-zA-Z: ]", "", notation.formats[0])
 
 
+def _with_mark(notation: NumberNotation, example: str, mark: DecimalMark | None) -> NumberNotation:
+    """Return the notation with the mark of the other columns, if the column has no fraction that shows its own."""
+    shows_none = not set(example).intersection(".,") and notation.thousands != mark
+    return replace(notation, decimal=mark) if mark is not None and shows_none else notation
+
+
 def _shows_mark(notation: NumberNotation) -> bool:
     return notation.decimal == "," or notation.thousands == ","
 
@@ -120,7 +127,9 @@ def _usual_is_none(notation: NumberNotation) -> NumberNotation | None:
     return None if notation == NumberNotation() else notation
 
 
-def _decided(column: str, found: Sequence[NumberNotation], example: str, mark: str | None, answers: Answers) -> Noted:
+def _decided(
+    column: str, found: Sequence[NumberNotation], example: str, mark: DecimalMark | None, answers: Answers
+) -> Noted:
     fitting = [one for one in found if one.decimal == mark]
     if len(fitting) != 1:
         return Noted(question=_two_values(example, found))

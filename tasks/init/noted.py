@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from config.schema import DecimalMark
 from core.data.sql import Cast
 from core.init.choices import Answers, Noted, chosen_dates, chosen_numbers
 from core.init.columns import MIN_EPOCHS, MISSING_MARKERS, is_time_name
@@ -63,9 +64,10 @@ def noted_columns(
     dates = {name: survey.best_dates(by_name[name], found) for name, found in dates.items()}
     numbers = {name: survey.best_numbers(by_name[name], found) for name, found in others.items() if found}
     examples = {name: _example(texts[name]) for name in texts if texts[name]}
+    points: set[DecimalMark] = {"."} if has_decimals else set()
     return {
         **chosen_dates(dates, examples, answers),
-        **chosen_numbers(numbers, examples, {"."} if has_decimals else set(), answers),
+        **chosen_numbers(numbers, examples, points, answers),
         **{
             one.name: Noted(doubt=_mixed(one.name, texts[one.name]))
             for one in suspects
@@ -156,7 +158,8 @@ def _epoch(name: str, texts: Sequence[str]) -> dict[Order, DateNotation]:
 
 
 def _example(texts: Sequence[str]) -> str:
-    return next((text for text in texts if any(mark in text for mark in ".,/-")), texts[0])
+    marked = (text for mark in (".,", "/-") for text in texts if set(text).intersection(mark))
+    return next(marked, texts[0])
 
 
 def _is_mixed(texts: Sequence[str]) -> bool:

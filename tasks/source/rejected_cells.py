@@ -42,8 +42,9 @@ class RejectedCells:
         is_usual = self.cast.wanted == "DOUBLE" and self.cast.notation is None
         if is_usual and all(is_number(text) for text in self.examples):
             return "a model cannot be trained on infinite values: leave them blank or replace them"
+        notation = "state the column's notation in source.decimal, source.thousands and source.units"
         forms = {
-            "DOUBLE": "declare the column categorical",
+            "DOUBLE": "declare the column categorical" if is_usual else notation,
             "BOOLEAN": "write true or false, yes or no, t or f, y or n, 1 or 0",
             "TIMESTAMP": "write dates as 2024-12-31 or 2024-12-31T23:59:59+00:00, or give their format in source.dates",
         }

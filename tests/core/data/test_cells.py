@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import core.data.cells
+from config.schema import DecimalMark, ThousandsMark
 from core.data.cells import category, class_label, missing_texts, moment, stated_moment, stated_number, text_cell
 from core.data.sql import Cast, literal, text_or_null
 from core.notations import DateNotation, Notation, NumberNotation
@@ -115,10 +116,12 @@ def test_a_moment_is_read_alike(engine: duckdb.DuckDBPyConnection, text: str) ->
     assert _ingested(engine, text, "TIMESTAMP") == moment(text)
 
 
+POINTS: tuple[DecimalMark, ...] = (".", ",")
+GROUPS: tuple[ThousandsMark, ...] = ("", ".", ",", " ", "'")
 NUMBER_NOTATIONS = [
     NumberNotation(decimal, thousands, unit)
-    for decimal in ".,"
-    for thousands in ("", ".", ",", " ", "'")
+    for decimal in POINTS
+    for thousands in GROUPS
     for unit in ("", "%", "EUR", "m²", "kg/m")
     if decimal != thousands
 ]
@@ -227,7 +230,7 @@ def test_a_date_in_a_notation_is_read_alike(
         (NumberNotation(",", "."), "1.5", None),
         (NumberNotation(".", ","), "1,234", 1234.0),
         (NumberNotation(".", ",", "$"), "-$1,234.50", -1234.5),
-        (NumberNotation(".", ",", "$"), "$(1,234.50)", None),
+        (NumberNotation(".", ",", "$"), "$(1,234.50)", -1234.5),
         (NumberNotation(".", ",", "$"), "($1,234.50)", -1234.5),
         (NumberNotation(".", "", "%"), "12.5 %", 12.5),
         (NumberNotation(".", "", "%"), "12.5", None),

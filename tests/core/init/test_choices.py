@@ -9,7 +9,7 @@ from core.notations import DateNotation, NumberNotation
 POINT = (NumberNotation(), NumberNotation(",", "."))
 COMMA = (NumberNotation(","), NumberNotation(".", ","))
 SLASHES: dict[Order, DateNotation] = {"dmy": DateNotation(("%d/%m/%Y",)), "mdy": DateNotation(("%m/%d/%Y",))}
-EXAMPLES = {"n": "1.234", "m": "7,125", "day": "03/04/2024", "due": "25.12.2024"}
+EXAMPLES = {"n": "1.234", "m": "7,125", "day": "03/04/2024", "due": "25.12.2024", "clear": "1.234,5"}
 
 
 def test_numbers_with_two_readings_are_asked_about() -> None:
@@ -25,6 +25,19 @@ def test_other_columns_of_the_file_decide() -> None:
     assert noted["n"].notation == NumberNotation(",", ".")
     assert noted["m"].notation == NumberNotation(",")
     assert not noted["n"].doubt + noted["m"].doubt
+
+
+def test_a_column_without_fractions_takes_the_mark_of_the_others() -> None:
+    """So that a fraction of a later file is read right."""
+    readings = {
+        "share": (NumberNotation(unit="%"),),
+        "price": (NumberNotation(","),),
+        "half": (NumberNotation(unit="m"),),
+    }
+    examples = {"share": "81 %", "price": "1,5", "half": "1.5 m"}
+    noted = chosen_numbers(readings, examples, set(), NO_ANSWERS)
+    assert noted["share"].notation == NumberNotation(",", "", "%")
+    assert noted["half"].notation == NumberNotation(".", "", "m")
 
 
 def test_points_beside_plain_fractions_are_fractions_with_a_remark() -> None:

@@ -84,8 +84,8 @@ def test_numbers_with_two_readings_are_left_out_until_the_user_says_which(projec
     assert any(note.startswith("ignored 'people': numbers with two readings") for note in result.notes)
     with pytest.raises(SchemaError, match="target 'people': expected numbers or classes, found numbers with two"):
         inferred(columns, project, target="people", name="other")
-    for decimal, factor in ((",", 1), (".", 1000)):
-        _, staged = inferred(columns, project, Answers(decimal=decimal), name=f"by{factor}")
+    for answers, factor in ((Answers(decimal=","), 1), (Answers(decimal="."), 1000)):
+        _, staged = inferred(columns, project, answers, name=f"by{factor}")
         assert staged["people"] == (PEOPLE / factor).tolist()
 
 
