@@ -27,6 +27,7 @@ def check_folders(settings: Settings) -> None:
     """
     _make(settings.var)
     check_space(settings)
+    _make_home(settings.var)
     home = Path(os.environ.get("PREFECT_HOME") or prefect_home(settings))
     if says := unsafe_folder(home):
         raise StorageError(f"PREFECT_HOME must be a folder that only {user_name()} can write, found that {says}")
@@ -89,6 +90,13 @@ def _make(var: Path) -> None:
         ) from error
     if says := unwritable(var):
         raise StorageError(f"expected a folder that {user_name()} may write, found {says}")
+
+
+def _make_home(var: Path) -> None:
+    """Create what takes the place of a home folder, before a library does so under the user's umask."""
+    home = Path(os.environ.get("HOME", ""))
+    if home.parent == var:
+        home.mkdir(mode=0o700, exist_ok=True)
 
 
 def _check_space(folder: Path) -> None:

@@ -25,6 +25,17 @@ def test_the_folder_is_created(project: Settings) -> None:
     assert project.var.is_dir()
 
 
+def test_the_place_of_a_home_is_private(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the umask: libraries trust what is in a home."""
+    monkeypatch.setenv("HOME", str(project.var / "home"))
+    before = os.umask(0)
+    try:
+        check_folders(project)
+    finally:
+        os.umask(before)
+    assert (project.var / "home").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_folder_of_another_user_is_named_with_what_to_do(project: Settings) -> None:
     """The message names its owner and mode, and the command that repairs it."""
     project.var.mkdir(mode=0o755)
