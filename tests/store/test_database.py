@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -134,7 +135,8 @@ def test_a_failed_migration_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
         patch.setattr(alembic.op, "create_index", fail)
         with pytest.raises(StorageError, match="disk is full"):
             open_database(address(tmp_path))
-    assert sqlite3.connect(tmp_path / "var" / "perennial.db").execute("SELECT name FROM sqlite_master").fetchall() == []
+    with closing(sqlite3.connect(tmp_path / "var" / "perennial.db")) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
     use_every_table(open_database(address(tmp_path)))
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,7 @@ def test_codes_from_a_query_keep_their_digits(project: Settings, monkeypatch: py
         "zip": ["02134", "00501", "90210"] * 100,
     }
     result = inferred(columns, project, "rows.parquet", key="k")
-    with sqlite3.connect(project.root / "rows.db") as connection:
+    with closing(sqlite3.connect(project.root / "rows.db")) as connection:
         pd.DataFrame(amounts() | columns).to_sql("t", connection, index=False)
     monkeypatch.setenv("ROWS", f"sqlite:///{project.root / 'rows.db'}")
     content = result.config.model_dump() | {"source": {"kind": "sql", "uri_env": "ROWS", "query": "SELECT * FROM t"}}
