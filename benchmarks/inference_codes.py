@@ -34,7 +34,16 @@ PAIRS = {
 
 def files() -> Iterator[File]:
     """Return the files."""
-    yield from (_padded(), _long(), _identifiers(), _look_like_numbers(), _infinite(), _whole_codes(), _batch_export())
+    yield from (
+        _padded(),
+        _long(),
+        _identifiers(),
+        _look_like_numbers(),
+        _infinite(),
+        _named_codes(),
+        _whole_codes(),
+        _batch_export(),
+    )
     yield from (_truth(), _mixed_truth(), _truth_with_holes())
     yield from (
         _target("target_mixed", ["true", "TRUE", "yes", "Yes", "no", "FALSE"]),
@@ -120,6 +129,27 @@ def _look_like_numbers() -> File:
     file.add("grade", picks(rng, n, ["1", "2", "3", "3+", "4-"]))
     file.add("suffix", picks(rng, n, ["1d", "2f", "3L", "10d"]))
     file.add("underscore", picks(rng, n, ["1_000", "2_000", "3_500"]))
+    return file
+
+
+def _named_codes() -> File:
+    """Write codes of whole numbers without zeros in front, which only their names or their widths tell."""
+    file = File("codes_named", "codes: whole numbers")
+    rng, n = file.rng, file.n_rows
+    for name, low, high in (
+        ("us_phone", 2_012_000_000, 9_899_999_999),
+        ("student_number", 1_000_000, 9_999_999),
+        ("ean", 4_000_000_000_000, 4_999_999_999_999),
+        ("order_no", 20_000_000, 80_000_000),
+    ):
+        file.add(name, map(str, rng.integers(low, high, n)))
+    for name, levels in (
+        ("zip", ["10115", "20095", "80331", "60311"]),
+        ("branch_code", ["7", "12", "31", "44"]),
+        ("SIC", ["2011", "2834", "7372", "6020"]),
+    ):
+        file.add(name, picks(rng, n, levels))
+    file.add("flags", [f"{flags:04b}" for flags in rng.integers(0, 16, n)])
     return file
 
 

@@ -92,7 +92,7 @@ class File:
         writer.writerows(zip(*columns, strict=True))
         whole = self.before + text.getvalue() + self.after
         path = folder / f"{self.name}.csv"
-        path.write_bytes((self.edit(whole) if self.edit else whole).encode(self.encoding))
+        path.write_bytes((self.edit(whole) if self.edit else whole).encode(self.encoding, "surrogateescape"))
         return Table(path, self.target, tuple(self.columns), self.delimiter)
 
 

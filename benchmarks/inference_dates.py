@@ -103,7 +103,7 @@ def files() -> Iterator[File]:
         _ambiguous("ambiguous_point", "."),
         _ambiguous("ambiguous_dash", "-"),
     )
-    yield from (_far(), _holes(), _broken(), _periods(), _times_of_day(), _look_alikes(), _few_dates())
+    yield from (_far(), _holes(), _broken(), _sentinels(), _periods(), _times_of_day(), _look_alikes(), _few_dates())
 
 
 def _dates(values: Sequence[datetime | None]) -> Meaning:
@@ -181,6 +181,16 @@ def _broken() -> File:
     file.add(
         "no_such_day", ["2021-02-30" if place % 50 == 7 else f"{v:%Y-%m-%d}" for place, v in enumerate(values)], none
     )
+    return file
+
+
+def _sentinels() -> File:
+    """Write days that mean no date: they are far from the others, and in many rows."""
+    file = File("dates_sentinels", "sentinels")
+    for name, sentinel in (("left", "1900-01-01"), ("seen", "1970-01-01"), ("ends", "2099-12-31")):
+        values = days(file.rng, file.n_rows, "2018-01-01", "2024-12-28")
+        cells, there = with_holes(file.rng, [f"{value:%Y-%m-%d}" for value in values], sentinel)
+        file.add(name, cells, meaning("date", kept(values, there)))
     return file
 
 

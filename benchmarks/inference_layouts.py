@@ -93,6 +93,9 @@ EDITS: dict[str, Callable[[str], str]] = {
     "end_of_file_sign": lambda whole: whole + "\x1a",
     "single_quotes": lambda whole: re.sub("(red|green|blue)", r"'\1'", whole),
     "empty_rows": lambda whole: whole + ",,,,\n" * 20,
+    "index_named": lambda whole: _index_column(whole).replace(",weight", "Unnamed: 0,weight", 1),
+    "bare_quotes": lambda whole: whole.replace("green", '5" green'),
+    "two_delimiters": lambda whole: whole.replace(",", "||"),
     "two_names": lambda whole: whole.replace("colour", "weight", 1),
     "backslash_quotes": lambda whole: whole.replace("green", '"green \\"x\\" , y"'),
 }
@@ -136,6 +139,7 @@ def _adapt(file: File) -> None:
     """Change what the columns mean where the layout changes the cells."""
     by_layout = {
         "layout_backslash_quotes": [lambda text: 'green "x" , y' if text == "green" else text],
+        "layout_bare_quotes": [lambda text: '5" green' if text == "green" else text],
         "layout_single_quotes": [lambda text: text, lambda text: f"'{text}'"],
     }
     if file.name in by_layout:

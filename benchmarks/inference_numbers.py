@@ -77,7 +77,7 @@ def files() -> Iterator[File]:
     """Return the files."""
     for notation in NOTATIONS:
         yield _amounts(notation)
-    yield from (_signs(), _exponents(), _units(), _mixed_notations(), _few_values())
+    yield from (_signs(), _exponents(), _units(), _mixed_notations(), _ambiguous_thousands(), _few_values())
     yield from (_target("target_comma", ","), _target("target_thousands", ".", ","))
     for place, marker in enumerate(MARKERS):
         yield _markers(place, marker)
@@ -116,6 +116,8 @@ def _signs() -> File:
         "spaced_minus": lambda value: f"- {abs(value)}" if value < 0 else str(value),
         "percent_space": lambda value: f"{value} %",
         "debit_credit": lambda value: f"{abs(value)} {'DR' if value < 0 else 'CR'}",
+        "dash": lambda value: str(value).replace("-", "\u2013"),
+        "full_width": lambda value: str(value).translate({ord("0") + digit: 0xFF10 + digit for digit in range(10)}),
         "red_text": lambda value: f"-${abs(value)}" if value < 0 else f"${value}",
     }
     for name, form in forms.items():
@@ -189,6 +191,15 @@ def _mixed_notations() -> File:
     file.add("einwohner", map(german, values), numbers(values), meaning("text", [german(v) for v in values], "ignored"))
     both = [german(v) if place % 2 else english(v) for place, v in enumerate(decimals(file.rng, file.n_rows, 1e4, 1e6))]
     file.add("both", both, meaning("text", both, "ignored"))
+    return file
+
+
+def _ambiguous_thousands() -> File:
+    """Write three digits behind a point, in a file that does not decide what the point is: only a question is right."""
+    file = File("ambiguous_thousands", "numbers: ambiguous", delimiter=";")
+    for name in ("einwohner", "flaeche"):
+        values = decimals(file.rng, file.n_rows, 1000, 99_000, 0)
+        file.add(name, [grouped(value, ",", ".") for value in values], meaning("number", (), "none"))
     return file
 
 
@@ -299,7 +310,7 @@ def _counters() -> File:
         "seq_down": np.arange(n, 0, -1) * 10,
     }
     for name, values in series.items():
-        cells = [f"{value:g}" if isinstance(value, np.floating) else str(value) for value in values.tolist()]
+        cells = [f"{value:g}" if isinstance(value, float) else str(value) for value in values.tolist()]
         file.add(
             name,
             cells,

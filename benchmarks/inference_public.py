@@ -90,6 +90,11 @@ def _either(true: str) -> Say:
     return lambda cells: (meaning("boolean", [cell == true for cell in cells], f"boolean {EITHER}"),)
 
 
+def _part_of_target(cells: Sequence[str]) -> tuple[Meaning, ...]:
+    """``casual`` and ``registered`` add up to the target: numbers that a model must not have."""
+    return (meaning("text", cells, "ignored"), meaning("number", map(float, cells), "ignored"))
+
+
 def _counter(cells: Sequence[str]) -> tuple[Meaning, ...]:
     return (meaning("text", cells, "ignored"), meaning("number", map(float, cells), "ignored"))
 
@@ -118,7 +123,7 @@ def _bike() -> dict[str, Say]:
         **dict.fromkeys(("season", "mnth", "hr", "weekday", "weathersit"), _code),
         **dict.fromkeys(("yr", "holiday", "workingday"), _either("1")),
         **dict.fromkeys(("temp", "atemp", "hum", "windspeed", "cnt"), _number()),
-        **dict.fromkeys(("casual", "registered"), _number("ignored numeric")),
+        **dict.fromkeys(("casual", "registered"), _part_of_target),
     }
 
 

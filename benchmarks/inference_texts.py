@@ -45,6 +45,10 @@ def files() -> Iterator[File]:
     yield from (_levels(), _spellings(), _ordinal(), _free_text(), _structured(), _empty(), _few_rows())
     for encoding in ENCODINGS:
         yield _encoded(encoding)
+    broken = _encoded("utf-8-sig")
+    broken.name = "encoding_one_wrong_byte"
+    broken.edit = lambda whole: whole.replace("ö", "\udcf6", 1)
+    yield broken
 
 
 def _levels() -> File:

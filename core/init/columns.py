@@ -72,7 +72,30 @@ TIME_WORDS = frozenset(
     {"at", "created", "date", "datetime", "dt", "epoch", "modified", "seen", "time", "timestamp", "ts", "unix"}
     | {"updated", "utc", "when"}
 )
-IDENTIFIER_FROM = 10**11
+IDENTIFIER_DIGITS = 12
+DOUBTFUL_DIGITS = 7
+NUMBERED_DIGITS = 4
+"""Minimum digits of whole numbers that differ in nearly every row: in identifiers, in doubt, and by their name."""
+
+NUMBERED_WORDS = frozenset(
+    {
+        "account",
+        "barcode",
+        "code",
+        "ean",
+        "fax",
+        "gtin",
+        "isbn",
+        "konto",
+        "no",
+        "nr",
+        "number",
+        "nummer",
+        "phone",
+        "sku",
+    }
+    | {"ssn", "tel", "telephone", "ticket"}
+)
 IDENTIFIER_WORDS = frozenset({"id", "ids", "uuid", "guid", "pk", "rowid", "index", "rownum"})
 
 
@@ -475,7 +498,7 @@ def _number(column: ColumnStatistics) -> Decision | None:
         return Decision("ignored", column.notation)
     if column.written:
         return Decision("numeric", f"{_range(column)}{_missing(column)}{_written(column)}")
-    plain = Decision("numeric", f"{_range(column)}{_missing(column)}")
+    plain = Decision("numeric", f"{_range(column)}{_missing(column)}", _identifier_doubt(column))
     return _identifier(column) or _code(column) or _epoch(column) or plain
 
 
@@ -485,7 +508,9 @@ def _identifier(column: ColumnStatistics) -> Decision | None:
     if _is_long_identifier(column):
         n_digits = len(f"{column.minimum:.0f}")
         return Decision("ignored", f"an identifier: {column.n_distinct:,} different numbers of {n_digits} digits")
-    if _is_named_identifier(column) and (_has_too_many_levels(column) or not _is_stored_alike(column)):
+    is_numbered = not NUMBERED_WORDS.isdisjoint(name_words(column.name)[-1:]) and _same_digits(column, NUMBERED_DIGITS)
+    is_named = _is_named_identifier(column) and (_has_too_many_levels(column) or not _is_stored_alike(column))
+    if is_numbered or is_named:
         return Decision("ignored", f"named like an identifier, {column.n_distinct:,} different numbers")
     return None
 
@@ -587,10 +612,23 @@ def _is_long_identifier(column: ColumnStatistics) -> bool:
 
     Amounts spread over orders of magnitude; numbers of cards and devices, and times since 1970, do not.
     """
-    low, high = column.minimum or 0.0, column.maximum or 0.0
-    if not column.is_integer or column.n_values < 20 or column.n_distinct < 0.95 * column.n_values:
-        return False
-    return low >= IDENTIFIER_FROM and len(f"{low:.0f}") == len(f"{high:.0f}") and not epoch_unit(low, high)
+    return _same_digits(column, IDENTIFIER_DIGITS) and not epoch_unit(column.minimum or 0.0, column.maximum or 0.0)
+
+
+def _same_digits(column: ColumnStatistics, least: int) -> bool:
+    """Return whether nearly all whole numbers are different and have the same number of digits, at least ``least``."""
+    low, high = (f"{value or 0.0:.0f}" for value in (column.minimum, column.maximum))
+    is_unique = column.is_integer and column.n_values >= 20 and column.n_distinct >= 0.95 * column.n_values
+    return is_unique and low.isdigit() and least <= len(low) == len(high)
+
+
+def _identifier_doubt(column: ColumnStatistics) -> str:
+    if not _same_digits(column, DOUBTFUL_DIGITS):
+        return ""
+    return (
+        f"{short(column.name)} has {column.n_distinct:,} different whole numbers of {len(f'{column.minimum:.0f}')} "
+        "digits, taken as amounts; if it names or numbers something, move it to features.ignored"
+    )
 
 
 def is_time_name(name: str) -> bool:

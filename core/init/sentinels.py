@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from core.init.columns import ColumnStatistics
 from core.text import number, percent, short
@@ -22,6 +23,12 @@ MIN_MANY_OTHERS = 20
 
 USUAL_GAP = 0.5
 USUAL = frozenset({-9, -100, -200, -500, -1000, -10_000, -999.25, -32_768, 32_767, 65_535, -(2**31), 2**31 - 1})
+USUAL_DAYS = frozenset(
+    {(1, 1, 1), (1753, 1, 1), (1899, 12, 30), (1899, 12, 31), (1900, 1, 1), (1970, 1, 1)}
+    | {(2099, 12, 31), (2999, 12, 31), (3000, 1, 1), (9999, 12, 31)}
+)
+"""Days that databases and spreadsheets have where there is no date."""
+
 MAX_SHOWN_COLUMNS = 4
 
 Values = Sequence[tuple[float, int]]
@@ -103,6 +110,35 @@ def _is_usual(value: float) -> bool:
 def _is_near_usual(value: float) -> bool:
     """Return whether a number is a sentinel or one of the three below it in size, such as 997 beside 999."""
     return any(_is_usual(math.copysign(abs(value) + step, value)) for step in range(4))
+
+
+def date_remark(column: ColumnStatistics, day: datetime, n: int, nearest: datetime | None, end: datetime) -> str:
+    """Return a remark on the earliest or the latest date of a column if it may mean no date; otherwise empty.
+
+    Parameters
+    ----------
+    column
+        A column of dates.
+    day, n
+        The date, and its number of rows.
+    nearest
+        The date next to it; None if there is none.
+    end
+        The date at the other end.
+    """
+    if nearest is None or n < MIN_ROWS or column.n_distinct <= MIN_OTHERS:
+        return ""
+    gap, span = abs(nearest - day), abs(end - nearest)
+    is_usual = (day.year, day.month, day.day) in USUAL_DAYS and gap >= USUAL_GAP * span
+    is_frequent = n >= MIN_SHARE * column.n_rows and column.n_distinct > MIN_MANY_OTHERS
+    if not is_usual and not (is_frequent and gap >= span):
+        return ""
+    first, last = sorted((nearest, end))
+    return (
+        f"{day.date()} is far from the other dates of {short(column.name)} ({percent(n / column.n_rows)} of rows; the "
+        f"others are {first.date()} to {last.date()}); if it means no date, add its text to source.missing, which "
+        "applies to every column"
+    )
 
 
 def sentinel_note(found: Sequence[Sentinel]) -> str:

@@ -11,6 +11,9 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from core.errors import SourceError
+from core.text import short
+
 HEAD_BYTES = 1 << 12
 SAMPLE_BYTES = 1 << 16
 """Bytes of lines with other characters than ASCII that are looked at."""
@@ -67,6 +70,9 @@ ALPHABETS = {
 """Other letters than ASCII of the languages in the Latin alphabet."""
 
 MAX_WORDS = 2000
+MIN_UTF8 = 10
+"""Minimum number of letters in UTF-8 for each wrong byte in a damaged file."""
+
 _MISPLACED = re.compile(
     r"[^\W\d_][^\w\x00-\x7f’‘·–—…\xad][^\W\d_]"  # a symbol between two letters
     r"|[£¥](?=[^\W\d_])|[½¼¾](?=[^\W\d_])|[^\W\d_][½¼¾]"
@@ -92,6 +98,11 @@ def text_encoding(path: Path) -> tuple[str, str | None]:
     -------
     tuple
         Name of the encoding in a model file; the first word with other letters than ASCII, None where it is certain.
+
+    Raises
+    ------
+    SourceError
+        It is UTF-8 apart from a few bytes.
     """
     import fsspec
 
@@ -103,6 +114,7 @@ def text_encoding(path: Path) -> tuple[str, str | None]:
             return "utf-8", None
         stream.seek(0)
         sample = _sample(stream)
+    _refuse_damaged(path, sample)
     encoding = _guessed(sample)
     word = _WORD.search(sample.decode(encoding, errors="replace"))
     return encoding, word.group() if word else None
@@ -130,6 +142,20 @@ def _is_utf8(blocks: Iterator[bytes], head: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _refuse_damaged(path: Path, sample: bytes) -> None:
+    """Refuse text of which nearly all other letters than ASCII are UTF-8: other encodings have no such sequences."""
+    text = sample.decode("utf-8", errors="replace")
+    n_wrong = text.count("\ufffd")
+    if sum(not letter.isascii() for letter in text) - n_wrong < MIN_UTF8 * n_wrong:
+        return
+    line = next(line for line in text.splitlines() if "\ufffd" in line)
+    plural = "" if n_wrong == 1 else "s"
+    raise SourceError(
+        f"--data: {path} is UTF-8 apart from {n_wrong} byte{plural}, such as in {short(line)}; correct the text, or "
+        "save the file as UTF-8"
+    )
 
 
 def _sample(lines: Iterator[bytes]) -> bytes:

@@ -36,7 +36,7 @@ from tasks.init.counters import counters
 from tasks.init.encodings import text_encoding
 from tasks.init.leaks import leaks
 from tasks.init.notations import with_notations
-from tasks.init.sentinels import found_sentinels
+from tasks.init.sentinels import date_sentinels, found_sentinels
 from tasks.init.statistics import (
     Inspection,
     baseline_error,
@@ -320,6 +320,7 @@ def _findings(
         )
     source = source | source_notations(_used_notations(inspection, kinds, target, goal, time), inspection.columns)
     noted, remarks = _sentinels(inspection, kinds, target if goal.task == "regression" else None)
+    remarks += date_sentinels(inspection, [name for name, decision in kinds.items() if decision.kind == "dates"])
     kinds |= noted
     n_keys = distinct_values(inspection.table, key) if key is not None else 0
     found = Findings(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from core.init.sentinels import MAX_SENTINELS, MIN_ROWS, Sentinel, sentinel_remarks, sentinels
+from core.init.sentinels import MAX_SENTINELS, MIN_ROWS, Sentinel, date_remark, sentinel_remarks, sentinels
 from tasks.init.aggregates import aggregates
 from tasks.init.statistics import RAW_TABLE, TABLE, InspectedTable, Inspection
 
@@ -68,6 +68,36 @@ def found_sentinels(inspection: Inspection, names: Iterable[str]) -> tuple[dict[
         some = {name: values for name, values in texts.items() if inspection.table.one(name).is_text == is_text}
         remarks += sentinel_remarks(some, is_text=is_text)
     return found, remarks
+
+
+def date_sentinels(inspection: Inspection, names: Iterable[str]) -> list[str]:
+    """Return remarks on repeated dates far from the others, which may mean no date.
+
+    Parameters
+    ----------
+    inspection
+        The rows and their statistics.
+    names
+        Columns of dates.
+    """
+    known = [(inspection.named(name), inspection.table.one(name).alias) for name in names]
+    asked = [
+        sql
+        for column, alias in known
+        for pick, sign, day in (("min", ">", column.earliest), ("max", "<", column.latest))
+        for sql in (
+            f"count(*) FILTER ({alias} = '{day}'::TIMESTAMP)",
+            f"{pick}({alias}) FILTER ({alias} {sign} '{day}'::TIMESTAMP)",
+        )
+    ]
+    found = iter(aggregates(inspection.table.connection, TABLE, asked))
+    remarks = [
+        date_remark(column, day, next(found), next(found), end)
+        for column, _ in known
+        for day, end in ((column.earliest, column.latest), (column.latest, column.earliest))
+        if day is not None and end is not None
+    ]
+    return [remark for remark in remarks if remark]
 
 
 def _sides(inspection: Inspection, names: Iterable[str]) -> list[_Side]:

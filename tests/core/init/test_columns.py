@@ -47,6 +47,8 @@ def texts(name: str = "x", *, levels: dict[str, int], **known: Any) -> ColumnSta
         (integers("card", distinct=1000, low=4.0e15, high=4.99e15), "ignored", "1,000 different numbers of 16 digits"),
         (integers("cents", distinct=1000, low=4.0e11, high=4.99e15), "numeric", "whole numbers"),
         (integers("at", distinct=1000, low=1.60e12, high=1.70e12), "numeric", "whole numbers from"),
+        (integers("order_no", distinct=1000, low=1000, high=9999), "ignored", "named like an identifier"),
+        (integers("n", distinct=1000, low=2_000_000, high=9_999_999), "numeric", "whole numbers"),
         (texts(levels={"Yes": 400, "No": 600}), "boolean", "yes in 40 %"),
         (texts(levels={"yes": 400, "no": 500, "unknown": 100}), "categorical", "3 levels: yes, no, unknown"),
         (texts(levels={"only": 1000}), "ignored", "the same value"),
@@ -73,6 +75,13 @@ def test_each_column_gets_the_kind_a_careful_engineer_would_give_it(
     decision = column_decision(found)
     assert decision.kind == kind
     assert why in decision.why
+
+
+@pytest.mark.parametrize(("low", "high", "doubted"), [(2e6, 9.9e6, True), (2e5, 9.9e5, False), (2e6, 2e7, False)])
+def test_different_numbers_of_one_width_may_be_identifiers(low: float, high: float, doubted: bool) -> None:
+    """Seven digits in every row are an order's number or an amount; amounts mostly have several widths."""
+    doubt = column_decision(integers("x", distinct=1000, low=low, high=high)).doubt
+    assert ("different whole numbers of 7 digits" in doubt) == doubted
 
 
 def test_infinite_numbers_are_refused_by_name() -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from core.init.columns import ColumnStatistics
-from core.init.sentinels import Sentinel, sentinel_remarks, sentinels
+from core.init.sentinels import Sentinel, date_remark, sentinel_remarks, sentinels
 
 End = list[tuple[float, int]]
 
@@ -50,6 +51,31 @@ def test_repeated_numbers_far_from_the_others_are_found(lowest: End, highest: En
 def test_ordinary_extremes_are_no_sentinels(lowest: End, highest: End) -> None:
     """An age of 99, many zeros, a single outlier, a few codes, a rare large count and noise have no remark."""
     assert sentinels(numbers(), lowest, highest) == []
+
+
+@pytest.mark.parametrize(
+    ("day", "n", "nearest", "end", "found"),
+    [
+        ("1900-01-01", 50, "2018-01-04", "2024-12-06", True),
+        ("9999-12-31", 2, "2024-12-06", "2018-01-04", True),
+        ("1950-03-03", 50, "2018-01-04", "2024-12-06", True),
+        ("1950-03-03", 5, "2018-01-04", "2024-12-06", False),
+        ("1900-01-01", 1, "2018-01-04", "2024-12-06", False),
+        ("1970-01-01", 50, "1970-01-02", "2024-12-06", False),
+        ("2018-01-03", 50, "2018-01-04", "2024-12-06", False),
+    ],
+)
+def test_repeated_days_far_from_the_others_are_found(day: str, n: int, nearest: str, end: str, found: bool) -> None:
+    """By their form or their frequency, as numbers are; the share and the range of the others are told."""
+    column = ColumnStatistics("left", "DATE", 1000, 0, 200, n_dates=1000)
+    remark = date_remark(
+        column, *(datetime.fromisoformat(day), n, datetime.fromisoformat(nearest)), datetime.fromisoformat(end)
+    )
+    assert bool(remark) == found
+    if found:
+        assert remark.startswith(
+            f"{day} is far from the other dates of 'left' ({n / 10:g} % of rows; the others are 2018"
+        )
 
 
 def test_few_levels_have_no_sentinels() -> None:

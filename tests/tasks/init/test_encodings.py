@@ -11,6 +11,7 @@ import pytest
 
 from config.schema import CsvSource
 from config.settings import Settings
+from core.errors import SourceError
 from tasks.init.encodings import LATIN, OTHER_SCRIPTS, text_encoding
 from tasks.source.files import csv_files, text_sample
 
@@ -67,6 +68,14 @@ def test_what_is_certain_has_no_word_to_check(encoding: str, tmp_path: Path) -> 
     source = CsvSource(kind="csv", uri=str(path), encoding=found)
     (file,) = csv_files(source, Settings(root=tmp_path, var=tmp_path), tmp_path / "work")
     assert text_sample(file).lstrip("\ufeff") == "a;b\nZurich;1\n"
+
+
+def test_a_wrong_byte_in_utf_8_is_refused_with_its_line(tmp_path: Path) -> None:
+    """In another encoding every other letter would become two; the line is shown, not guessed."""
+    path = tmp_path / "rows.csv"
+    path.write_bytes("ort\nKöln\nZürich\nÅrhus\nGenève\nDüsseldorf\n".encode() * 9 + b"M\xfcnchen\n")
+    with pytest.raises(SourceError, match=r"is UTF-8 apart from 1 byte, such as in 'M\ufffdnchen'"):
+        text_encoding(path)
 
 
 def test_a_compressed_file_is_read(tmp_path: Path) -> None:

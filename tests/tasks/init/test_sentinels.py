@@ -91,3 +91,16 @@ def test_a_target_of_numbers_is_looked_at_too(project: Settings) -> None:
     """A regression would learn -200 as an amount."""
     found = looks(inferred(sensors(), project, "rows.csv", target="co"))
     assert any(note.startswith("look: '-200.0'") and "'co' (" in note for note in found)
+
+
+def test_days_that_mean_no_date_are_named(project: Settings) -> None:
+    """A column of dates keeps them, with a remark; dates without a gap have none."""
+    rng = np.random.default_rng(5)
+    days = pd.Series(pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 900, N), unit="D"))
+    frame = pd.DataFrame({"left": days.where(rng.random(N) < 0.9, pd.Timestamp("1900-01-01")), "joined": days})
+    frame.assign(y=rng.integers(0, 2, N)).to_csv(project.root / "rows.csv", index=False)
+    notes = init_model(str(project.root / "rows.csv"), "y", project).notes
+    assert [note for note in notes if "other dates of" in note] == [
+        note for note in notes if note.startswith("look: 1900-01-01 is far from the other dates of 'left'")
+    ]
+    assert any("1900-01-01" in note for note in notes)
