@@ -126,13 +126,17 @@ def _forms(name: str, what: str, forms: dict[str, Form]) -> File:
 
 
 def _ambiguous(name: str, separator: str) -> File:
-    """Write dates whose days are all 12 at most: neither order is certain, so only a question is right."""
+    """Write dates whose days are all 12 at most: neither order is certain, so only a question is right.
+
+    With points, the day is always first.
+    """
     file = File(name, "dates: ambiguous")
     for column in ("first_date", "other_date"):
         values = [
             value.replace(day=value.day % 12 + 1) for value in days(file.rng, file.n_rows, "2019-01-01", "2024-12-28")
         ]
-        file.add(column, [f"{value:%d{separator}%m{separator}%Y}" for value in values], meaning("date", (), "none"))
+        wanted = _dates(values) if separator == "." else meaning("date", (), "none")
+        file.add(column, [f"{value:%d{separator}%m{separator}%Y}" for value in values], wanted)
     return file
 
 

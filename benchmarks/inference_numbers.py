@@ -200,6 +200,8 @@ def _ambiguous_thousands() -> File:
     for name in ("einwohner", "flaeche"):
         values = decimals(file.rng, file.n_rows, 1000, 99_000, 0)
         file.add(name, [grouped(value, ",", ".") for value in values], meaning("number", (), "none"))
+    values = [Decimal(int(quarters)) / 4 for quarters in file.rng.integers(4, 200, file.n_rows)]
+    file.add("gewicht", [f"{value:.3f}" for value in values], meaning("number", (), "none"))
     return file
 
 

@@ -102,7 +102,8 @@ class _Survey:
         """Return the distinct texts of each column in the sample, without those that mean no value."""
         if not columns:
             return []
-        aliases = ", ".join(f"{column.read_as('VARCHAR')}" for column in columns)
+        # As written: as a category, 12.000 is 12, which would show that 12.345 has a separator of thousands.
+        aliases = ", ".join(column.alias if column.is_text else column.read_as("VARCHAR") for column in columns)
         sql = f"SELECT {aliases} FROM {self._table} {self._sample} ORDER BY rowid"  # noqa: S608 - own names
         rows = self._connection.execute(sql).fetchall()
         return [

@@ -175,3 +175,11 @@ def test_texts_with_digits_are_told_from_words() -> None:
     """Known markers of missing values are words, whatever they hold."""
     assert unread_with_digits([("k.A.", 3), ("0000-00-00", 2), ("3.7", 1)]) == "3.7"
     assert unread_with_digits([("k.A.", 3)]) == ""
+
+
+def test_a_fraction_of_zero_does_not_make_a_point_a_separator_of_thousands(project: Settings) -> None:
+    """12.000 kg beside 12.345 kg are no twelve and 12,345: the two readings stay open."""
+    weights = [f"{quarters / 4:.3f}" for quarters in RNG.integers(4, 200, N)]
+    result, _ = inferred({"kg": weights, "n": np.arange(N) % 17}, project)
+    assert result.config.features.ignored == ("kg",)
+    assert any("two readings" in note for note in result.notes)
