@@ -36,15 +36,17 @@ READERS: dict[str, Reader] = {
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--list", metavar="READER", help="list the columns that this reader does not read right")
+    parser.add_argument("--list", metavar="READER", choices=READERS, help="list what this reader does not read right")
     parser.add_argument("--data", type=Path, default=SHARED, help="folder of the public data sets")
+    parser.add_argument("--seed", type=int, default=0, help="of the generated values")
     arguments = parser.parse_args()
     with TemporaryDirectory() as name:
-        tables = public_tables(arguments.data, _made(Path(name) / "public")) + collection(_made(Path(name) / "files"))
+        tables = public_tables(arguments.data, _made(Path(name) / "public"))
+        tables += collection(_made(Path(name) / "files"), arguments.seed)
         if arguments.list:
             _print_list(_scores(tables, READERS[arguments.list](tables, _made(Path(name) / "work"))))
             return
-        _print_table(tables, Path(name))
+        _print_tables(tables, Path(name))
 
 
 def _made(folder: Path) -> Path:
@@ -64,12 +66,11 @@ def _print_list(scores: Sequence[Score]) -> None:
     for score in scores:
         if score.verdict != "right":
             example = next((cell for cell in score.column.cells if cell.strip()), "")
-            print(
-                f"{score.verdict} | {score.table} | {score.column.name} ({example!r}) | {score.read.kind} | {score.why}"
-            )
+            why = score.why.partition("\n")[0]
+            print(f"{score.verdict} | {score.table} | {score.column.name} ({example!r}) | {score.read.kind} | {why}")
 
 
-def _print_table(tables: Sequence[Table], folder: Path) -> None:
+def _print_tables(tables: Sequence[Table], folder: Path) -> None:
     n_columns = sum(len(table.columns) for table in tables)
     print(f"{n_columns} columns in {len(tables)} files\n")
     print("| reader | right | not read, or remarked upon | silently wrong | seconds |")
@@ -82,6 +83,22 @@ def _print_table(tables: Sequence[Table], folder: Path) -> None:
         counts = Counter(score.verdict for score in by_reader[name])
         shares = " | ".join(f"{100 * counts[one] / n_columns:.1f} %" for one in ("right", "remarked", "wrong"))
         print(f"| {name} | {shares} | {seconds:.0f} |", flush=True)
+    _print_groups(by_reader)
+
+
+def _print_groups(by_reader: dict[str, list[Score]]) -> None:
+    """Print by group of columns how many are right and how many are silently wrong."""
+    print("\nRight + silently wrong, of the columns of a group:\n")
+    print(f"| columns | n | {' | '.join(by_reader)} |")
+    print(f"|---|---:|{'---:|' * len(by_reader)}")
+    for group in dict.fromkeys(_group(score) for score in by_reader[OURS]):
+        found = [[score.verdict for score in scores if _group(score) == group] for scores in by_reader.values()]
+        cells = (f"{verdicts.count('right')} + {verdicts.count('wrong')}" for verdicts in found)
+        print(f"| {group} | {len(found[0])} | {' | '.join(cells)} |")
+
+
+def _group(score: Score) -> str:
+    return score.column.group.partition(":")[0]
 
 
 if __name__ == "__main__":

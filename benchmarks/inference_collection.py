@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -63,8 +64,11 @@ class File:
     columns: list[Column] = field(default_factory=list)
     rng: np.random.Generator = field(init=False)
 
+    seed: ClassVar[int] = 0
+    """Of all files; another one gives other values of the same kinds."""
+
     def __post_init__(self) -> None:
-        self.rng = np.random.default_rng(list(self.name.encode()))
+        self.rng = np.random.default_rng([self.seed, *self.name.encode()])
 
     def add(self, name: str, cells: Iterable[object], *meanings: Meaning, group: str = "") -> None:
         """Add a column; without meanings, its texts are what they say."""
@@ -96,10 +100,11 @@ class File:
         return Table(path, self.target, tuple(self.columns), self.delimiter)
 
 
-def collection(folder: Path) -> list[Table]:
+def collection(folder: Path, seed: int = 0) -> list[Table]:
     """Write all files into a folder and return what their columns mean."""
     from benchmarks import inference_codes, inference_dates, inference_layouts, inference_numbers, inference_texts
 
+    File.seed = seed
     modules = (inference_numbers, inference_dates, inference_codes, inference_texts, inference_layouts)
     return [file.written(folder) for module in modules for file in module.files()]
 
