@@ -42,13 +42,13 @@ class RejectedCells:
         is_usual = self.cast.wanted == "DOUBLE" and self.cast.notation is None
         if is_usual and all(is_number(text) for text in self.examples):
             return "a model cannot be trained on infinite values: leave them blank or replace them"
-        notation = "state the column's notation in source.decimal, source.thousands and source.units"
+        notation = "state how the column writes numbers in source.decimal, thousands and units"
         forms = {
-            "DOUBLE": "declare the column categorical" if is_usual else notation,
-            "BOOLEAN": "write true or false, yes or no, t or f, y or n, 1 or 0",
+            "DOUBLE": f"{notation}, or declare it categorical",
+            "BOOLEAN": "or write true or false, yes or no, t or f, y or n, 1 or 0",
             "TIMESTAMP": "write dates as 2024-12-31 or 2024-12-31T23:59:59+00:00, or give their format in source.dates",
         }
-        return f"add the text to source.missing if it means no value, or {forms[self.cast.wanted]}"
+        return f"add the text to source.missing if it means no value, {forms[self.cast.wanted]}"
 
 
 def rejected_cells_message(connection: duckdb.DuckDBPyConnection, casts: Sequence[Cast], rows: str, name: str) -> str:

@@ -80,7 +80,8 @@ def load_rows(snapshot: Snapshot, config: ModelConfig) -> Rows:
         n_repeated=_n_repeated(frame, row_ids, config),
     )
     loaded, from_batches = counted(len(row_ids), "labelled row"), counted(len(paths), "batch", "batches")
-    _log.info("loaded %s (%s distinct) from %s", loaded, f"{rows.n_distinct:,}", from_batches)
+    distinct = f" ({rows.n_distinct:,} distinct)" if rows.n_repeated else ""
+    _log.info("loaded %s%s from %s", loaded, distinct, from_batches)
     return rows
 
 

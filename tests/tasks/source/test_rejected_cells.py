@@ -32,7 +32,8 @@ def test_cells_are_counted_and_examples_are_distinct(engine: duckdb.DuckDBPyConn
     assert _message(engine, ["1", None, "x", "x", "y", "2", "z", "w"], "DOUBLE") == (
         "rows.csv: values that do not fit the model file:\n"
         "  column 'a': expected a number, found 5 other values ('x', 'y', 'z'), first in row 3; "
-        "add the text to source.missing if it means no value, or declare the column categorical"
+        "add the text to source.missing if it means no value, state how the column writes numbers in source.decimal, "
+        "thousands and units, or declare it categorical"
     )
 
 
