@@ -161,6 +161,9 @@ def _gone(counts: RowCounts, keyed: bool) -> tuple[str, ...]:
     # With a key, a delivery of new rows alone is as usual as one of all rows: only the latter can have shrunk.
     if not counts.n_gone or (keyed and counts.n_known + counts.n_replaced < counts.n_gone):
         return ()
-    advice = "" if keyed else "; if the source delivers new rows only, set 'source.append: true'"
+    # A delivery that holds most of the stored rows is one of all rows.
+    advice = (
+        "; if the source delivers new rows only, set 'source.append: true'" if counts.n_known < counts.n_gone else ""
+    )
     rows = counted(counts.n_gone, "row")
     return (f"not in this delivery: {rows} of earlier batches of this source, kept in the data{advice}",)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _PLACE = '"perennial place"'
+_BUFFER = 2**20
 _ROWS = 16_384  # of a record batch when rows are copied: a wide row group is not held at once
 
 
@@ -47,12 +48,20 @@ class Comparison:
         import pyarrow.parquet as pq
 
         first = 0
-        with pq.ParquetFile(rows) as parquet, pq.ParquetWriter(target, parquet.schema_arrow) as writer:
-            for batch in parquet.iter_batches(_ROWS):
-                is_new = ~self.is_known[first : first + batch.num_rows]
-                first += batch.num_rows
-                if is_new.any():
+        # Without a buffer size, a whole column of a row group is read at once; with threads, more of the file.
+        with (
+            pq.ParquetFile(rows, buffer_size=_BUFFER) as parquet,
+            pq.ParquetWriter(target, parquet.schema_arrow) as writer,
+        ):
+            for group in range(parquet.num_row_groups):
+                n_rows = parquet.metadata.row_group(group).num_rows
+                # A row group of known rows is not read.
+                n_read = 0 if self.is_known[first : first + n_rows].all() else n_rows
+                for batch in parquet.iter_batches(_ROWS, row_groups=[group] * bool(n_read), use_threads=False):
+                    is_new = ~self.is_known[first : first + batch.num_rows]
+                    first += batch.num_rows
                     writer.write_batch(batch.filter(pa.array(is_new)))
+                first += n_rows - n_read
 
 
 def compare_whole_rows(

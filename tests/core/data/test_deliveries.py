@@ -32,6 +32,15 @@ from core.references import DeliveredFiles, RowCounts
             ),
         ),
         (
+            RowCounts(n_known=20, n_gone=20),
+            0,
+            False,
+            (
+                "20 rows: 20 known from earlier batches and left out, 0 new",
+                "not in this delivery: 20 rows of earlier batches of this source, kept in the data",
+            ),
+        ),
+        (
             RowCounts(n_known=20, not_compared=("note",)),
             5,
             False,
