@@ -28,10 +28,11 @@ PERENNIAL = [sys.executable, "-m", "cli"]
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command took: wall seconds, and the peak memory of its process in MiB."""
+    """What a command took: wall and processor seconds, and the peak memory of its process in MiB."""
 
     seconds: float
     memory_mb: float
+    processor_seconds: float = 0.0
 
 
 def main() -> None:
@@ -58,22 +59,22 @@ def _compare(rows: int, repeats: int, folder: Path) -> None:
     first: list[Cost] = []
     repeat: list[Cost] = []
     try:
-        _run([*PERENNIAL, "train", "bench"], project, environment)  # starts the server, fills the disk's cache
+        run([*PERENNIAL, "train", "bench"], project, environment)  # starts the server, fills the disk's cache
         for number in range(repeats):
             script = [sys.executable, "-m", "benchmarks.bare_script"]
             for costs, options in ((bare, []), (full, ["--reports"])):
                 root = _project(folder / f"bare{number}{len(options)}", data, model_from=project)
-                costs.append(_run([*script, str(root), "bench", *options], root, environment))
+                costs.append(run([*script, str(root), "bench", *options], root, environment))
                 shutil.rmtree(root)
             shutil.rmtree(project / "data", ignore_errors=True)
             for place in ("var/dvc-remote", "var/mlruns", "var/reports", "var/snapshots", ".dvc/cache", ".dvc/tmp"):
                 shutil.rmtree(project / place, ignore_errors=True)
             for file in [*project.glob("var/*.db*"), project / "data.dvc"]:
                 file.unlink(missing_ok=True)
-            first.append(_run([*PERENNIAL, "train", "bench"], project, environment))
-            repeat.append(_run([*PERENNIAL, "train", "bench"], project, environment))
+            first.append(run([*PERENNIAL, "train", "bench"], project, environment))
+            repeat.append(run([*PERENNIAL, "train", "bench"], project, environment))
     finally:
-        _run([*PERENNIAL, "server", "stop"], project, environment)
+        run([*PERENNIAL, "server", "stop"], project, environment)
     base, whole = _best(bare), _best(full)
     _print(rows, "bare script", base, base)
     _print(rows, "bare script with the same reports", whole, base)
@@ -84,9 +85,9 @@ def _compare(rows: int, repeats: int, folder: Path) -> None:
 
 def _compare_help() -> None:
     environment = dict(os.environ)
-    click = _best([_run([sys.executable, "-c", "import click"], REPOSITORY, environment) for _ in range(10)])
+    click = _best([run([sys.executable, "-c", "import click"], REPOSITORY, environment) for _ in range(10)])
     perennial = str(Path(sys.executable).with_name("perennial"))
-    shown = _best([_run([perennial, "--help"], REPOSITORY, environment) for _ in range(10)])
+    shown = _best([run([perennial, "--help"], REPOSITORY, environment) for _ in range(10)])
     print(f"\n`perennial --help` {shown.seconds:.3f} s, `import click` {click.seconds:.3f} s: ", end="")
     print(f"ratio {shown.seconds / click.seconds:.2f}")
 
@@ -99,6 +100,18 @@ def _write_rows(rows: int, path: Path) -> None:
 
 
 def _project(root: Path, data: Path, model_from: Path | None = None) -> Path:
+    new_project(root)
+    if model_from is not None:
+        shutil.copytree(model_from / "config", root / "config", dirs_exist_ok=True)
+        return root
+    environment = os.environ | {"PERENNIAL_ROOT": str(root), "PYTHONPATH": str(REPOSITORY)}
+    init = ["init", "--data", str(data), "--target", "default_next_month", "--key", "application_id", "--name", "bench"]
+    run([*PERENNIAL, *init], root, environment)
+    return root
+
+
+def new_project(root: Path) -> None:
+    """Make an empty project with a repository."""
     (root / "config" / "models").mkdir(parents=True)
     (root / "config" / "expectations").mkdir()
     (root / ".dvc").mkdir()
@@ -107,20 +120,13 @@ def _project(root: Path, data: Path, model_from: Path | None = None) -> Path:
     _git(root, "init", "--quiet")
     _git(root, "add", ".")
     _git(root, "-c", "user.name=b", "-c", "user.email=b@example.org", "commit", "--quiet", "--message=start")
-    if model_from is not None:
-        shutil.copytree(model_from / "config", root / "config", dirs_exist_ok=True)
-        return root
-    environment = os.environ | {"PERENNIAL_ROOT": str(root), "PYTHONPATH": str(REPOSITORY)}
-    init = ["init", "--data", str(data), "--target", "default_next_month", "--key", "application_id", "--name", "bench"]
-    _run([*PERENNIAL, *init], root, environment)
-    return root
 
 
 def _git(root: Path, *arguments: str) -> None:
     subprocess.run(["git", *arguments], cwd=root, check=True)  # noqa: S607 - git is found on the path
 
 
-def _run(command: list[str], folder: Path, environment: dict[str, str]) -> Cost:
+def run(command: list[str], folder: Path, environment: dict[str, str]) -> Cost:
     """Run a command, wait for it, and ask the kernel for its peak memory."""
     with tempfile.TemporaryFile() as output:
         began = time.monotonic()
@@ -131,7 +137,7 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> Cost:
         if process.returncode:
             output.seek(0)
             sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{output.read().decode()}")
-    return Cost(seconds, usage.ru_maxrss / 1024)
+    return Cost(seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
 
 
 def _best(costs: list[Cost]) -> Cost:

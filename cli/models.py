@@ -60,12 +60,15 @@ def init(
         return
     if data is None or target is None:
         raise click.UsageError(f"Missing option '{'--data' if data is None else '--target'}'.", context)
-    from config.settings import load_settings
-    from core.init.choices import Answers
-    from tasks.init.model_file import init_model
+    from cli.progress import progress_lines
 
-    answers = Answers(decimal, day_first, encoding)
-    result = init_model(data, target, load_settings(), time=time, key=key, name=name, force=force, answers=answers)
+    with progress_lines(show=not as_json):
+        from config.settings import load_settings
+        from core.init.choices import Answers
+        from tasks.init.model_file import init_model
+
+        answers = Answers(decimal, day_first, encoding)
+        result = init_model(data, target, load_settings(), time=time, key=key, name=name, force=force, answers=answers)
     if as_json:
         print_json({"model": result.model, "files": [str(path) for path in result.paths], "notes": result.notes})
         return
@@ -86,10 +89,13 @@ def _refuse_beside_suite(context: click.Context) -> None:
 
 def _infer_suite(model: str, as_json: bool) -> None:
     from cli.lines.suite import suite_document, suite_lines
-    from config.settings import load_settings
-    from tasks.validation.infer_suite import infer_suite
+    from cli.progress import progress_lines
 
-    result = infer_suite(model, load_settings())
+    with progress_lines(show=not as_json):
+        from config.settings import load_settings
+        from tasks.validation.infer_suite import infer_suite
+
+        result = infer_suite(model, load_settings())
     finish(
         {"model": model, "file": str(result.path), "n_rows": result.n_rows, **suite_document(result.update)},
         [f"wrote {short_path(result.path)}", *suite_lines(result.update, result.n_rows)],

@@ -12,7 +12,14 @@ PER_QUERY = 90
 """Aggregates per query: DuckDB takes minutes to plan one query of thousands."""
 
 
-def aggregates(connection: duckdb.DuckDBPyConnection, table: str, cells: Sequence[str], rest: str = "") -> list[Any]:
+def aggregates(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    cells: Sequence[str],
+    rest: str = "",
+    *,
+    per_query: int = PER_QUERY,
+) -> list[Any]:
     """Return the first row of ``SELECT cells FROM table rest``.
 
     Parameters
@@ -25,9 +32,11 @@ def aggregates(connection: duckdb.DuckDBPyConnection, table: str, cells: Sequenc
         SQL expressions, any number of them.
     rest
         SQL that follows the table.
+    per_query
+        Number of expressions per query.
     """
     found: list[Any] = []
-    for start in range(0, len(cells), PER_QUERY):
-        some = ", ".join(cells[start : start + PER_QUERY])
+    for start in range(0, len(cells), per_query):
+        some = ", ".join(cells[start : start + per_query])
         found += connection.execute(f"SELECT {some} FROM {table} {rest}").fetchall()[0]  # noqa: S608 - names of our own
     return found

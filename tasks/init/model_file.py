@@ -124,6 +124,7 @@ def init_model(
     chosen = _free_name(name or model_name(data), settings, force)
     with _working_folder(settings) as work, ingestion_engine(settings, work) as connection:
         parsed: Source = TypeAdapter(Source).validate_python(source)
+        log.info("opening %s", shown_source(parsed))
         rows = raw_rows(connection, parsed, settings, work)
         _check_columns(list(rows.columns), {"--target": target, "--time": time, "--key": key})
         with reading(shown_source(parsed)):
@@ -132,6 +133,7 @@ def init_model(
             _refuse_second_names(inspection)
             inspection = with_notations(inspection)
             remarks = totals_remarks(inspection, parsed, settings, work)
+            log.info("looking for counters, leakage and repeated rows in %s rows", f"{inspection.n_rows:,}")
             found = _findings(inspection, source, chosen, target, time, key)
             if word is not None:
                 remarks = [*remarks, _encoding_note(source, word)]

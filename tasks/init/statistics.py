@@ -25,8 +25,9 @@ from core.init.columns import (
 )
 from core.notations import DateNotation, NumberNotation
 from core.text import name_words, short
-from tasks.init.aggregates import aggregates
+from tasks.init.aggregates import PER_QUERY, aggregates
 from tasks.init.codes import code_counts
+from tasks.init.frequent import SMALL_TABLE, Counted, frequent_values
 from tasks.init.markers import lost_levels, second_names
 from tasks.init.noted import noted_columns, unread_with_digits
 
@@ -50,8 +51,7 @@ MIN_PARSED = 0.02
 """Minimum share of a text column's values that parse as numbers (or dates) for the column to be treated as such."""
 
 
-Strange = list[tuple[str, int]]
-"""Values with their numbers of rows."""
+Strange = Counted
 
 
 @dataclass(frozen=True)
@@ -166,11 +166,14 @@ def inspect_rows(
     for old in (RAW_TABLE, TABLE):
         connection.execute(f"DROP TABLE IF EXISTS {old}")
     names = list(rows.columns)
+    log.info("reading %s columns", f"{len(names):,}")
     rows.project(", ".join(f"{quoted(name)} AS c{i}" for i, name in enumerate(names))).create(RAW_TABLE)
     raw = [
         Column(name, f"c{i}", str(kind), _form_of(str(kind)))
         for i, (name, kind) in enumerate(zip(names, rows.types, strict=True))
     ]
+    n_rows = _n_rows(connection)
+    log.info("looking at the values of %s columns in %s rows", f"{len(names):,}", f"{n_rows:,}")
     noted = noted_columns(connection, RAW_TABLE, raw, target, answers)
     raw = [replace(column, noted=noted.get(column.name, column.noted)) for column in raw]
     columns, missing, strange = _read_forms(connection, raw)
@@ -180,11 +183,11 @@ def inspect_rows(
     words = {column.name: column.alias for column in columns if column.is_text and column.form == "text"}
     remarks = (column.noted.doubt for column in columns if column.noted.doubt)
     doubts = (*doubts, *remarks, *lost_levels(connection, RAW_TABLE, missing, words))
-    _make_typed(connection, columns, missing, target)
+    _drop_marks(connection, columns, missing, strange)
+    _make_typed(connection, columns, target)
     table = InspectedTable(connection, columns)
-    n_rows = int(table.rows("count(*)")[0][0])
+    log.info("computing statistics of %s columns", f"{len(names):,}")
     found = _statistics(table, n_rows, target, time, strange) if n_rows else ()
-    log.info("inspected %s columns of %s rows", len(names), f"{n_rows:,}")
     return Inspection(found, n_rows, missing, table, doubts, second)
 
 
@@ -194,8 +197,8 @@ def _read_forms(
     """Determine how each text column's values are read, and which texts mean no value."""
     texts = [column for column in raw if column.is_text]
     likely = _likely_forms(connection, texts)
-    strange = {text.name: _strange(connection, text, likely[text.name]) for text in texts}
-    forms = {text.name: _final_form(connection, text, likely[text.name], strange[text.name]) for text in texts}
+    strange = _strange(connection, texts, likely)
+    forms = _final_forms(connection, texts, likely, strange)
     missing = missing_texts(strange, [name for name, form in forms.items() if form != "text"])
     columns = (replace(column, form=forms.get(column.name, column.form)) for column in raw)
     return tuple(map(_as_noted, columns)), missing, strange
@@ -245,18 +248,26 @@ def _form_of(type_name: str) -> str:
     return "number" if type_name.startswith(NUMBER_TYPES) else "text"
 
 
-def _make_typed(
-    connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], missing: Iterable[str], target: str
+def _drop_marks(
+    connection: duckdb.DuckDBPyConnection,
+    columns: Iterable[Column],
+    missing: Mapping[str, str],
+    strange: Mapping[str, Strange],
 ) -> None:
-    """Build the table of typed values, NULL if there is none, with the target's label beside them.
-
-    In the raw table, texts that mean no value become NULL, so that it counts what the ingestion will store.
-    """
+    """Replace texts that mean no value by NULL in the raw table, so that it counts what the ingestion will store."""
     marks = ", ".join(literal(text) for text in missing)
-    for column in columns if marks else ():
-        if column.is_text:
+    usual = all(text.lower() in MISSING_MARKERS and len(text) <= MARKER_LENGTH for text in missing)
+    for column in columns:
+        listed = {text for text, _ in strange.get(column.name, [])}
+        # Usual marks are listed wherever they are, unless a column has too many other texts.
+        has_none = not missing or (usual and len(listed) <= MAX_LISTED_STRANGE and listed.isdisjoint(missing))
+        if column.is_text and not has_none:
             alias = column.alias
             connection.execute(f"UPDATE {RAW_TABLE} SET {alias} = NULL WHERE {alias} IN ({marks})")  # noqa: S608
+
+
+def _make_typed(connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], target: str) -> None:
+    """Build the table of typed values, NULL if there is none, with the target's label beside them."""
     typed = ", ".join(f"{_typed(column)} AS {column.alias}" for column in columns)
     label = next(column.read_as("VARCHAR", is_label=True) for column in columns if column.name == target)
     connection.execute(f"CREATE TABLE {TABLE} AS SELECT {typed}, {label} AS label FROM {RAW_TABLE}")  # noqa: S608
@@ -283,8 +294,8 @@ def _likely_forms(connection: duckdb.DuckDBPyConnection, texts: Sequence[Column]
         f"count({value})" for column in texts for value in (column.alias, _number(column), column.read_as("TIMESTAMP"))
     ]
     # Rows from the whole file, because the first rows may all be blank.
-    n_rows = connection.execute(f"SELECT count(*) FROM {RAW_TABLE}").fetchall()[0][0]  # noqa: S608
-    found = aggregates(connection, RAW_TABLE, counts, f"WHERE rowid % {max(n_rows // PREVIEW_ROWS, 1)} = 0")
+    step = max(_n_rows(connection) // PREVIEW_ROWS, 1)
+    found = aggregates(connection, RAW_TABLE, counts, f"WHERE rowid % {step} = 0")
     return {
         column.name: _noted_form(column) or _likely_form(*found[3 * i : 3 * i + 3]) for i, column in enumerate(texts)
     }
@@ -300,26 +311,51 @@ def _likely_form(n_values: int, n_numbers: int, n_dates: int) -> str:
     return "number" if n_numbers >= n_dates else "date"
 
 
-def _strange(connection: duckdb.DuckDBPyConnection, column: Column, likely: str) -> Strange:
+def _strange(
+    connection: duckdb.DuckDBPyConnection, texts: Sequence[Column], likely: Mapping[str, str]
+) -> dict[str, Strange]:
     """Return the values that do not parse as the likely form; for text, only the known markers of missing values."""
+    found = frequent_values(
+        connection,
+        RAW_TABLE,
+        [_strange_text(column, likely[column.name]) for column in texts],
+        MAX_LISTED_STRANGE + 1,
+        _n_rows(connection),
+    )
+    return {column.name: values for column, values in zip(texts, found, strict=True)}
+
+
+def _strange_text(column: Column, likely: str) -> str:
     wanted = {"number": "DOUBLE", "date": "TIMESTAMP"}.get(likely)
     marks = ", ".join(literal(text) for text in sorted(MISSING_MARKERS))
     marked = f"length({column.alias}) <= {MARKER_LENGTH} AND lower({column.alias}) IN ({marks})"
     parsed = _number(column) if likely == "number" else column.read_as(wanted) if wanted else ""
-    where = f"{parsed} IS NULL" if wanted else marked
-    sql = (
-        f"SELECT {column.alias}, count(*) FROM {RAW_TABLE} WHERE {column.alias} IS NOT NULL AND {where} "  # noqa: S608
-        f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MAX_LISTED_STRANGE + 1}"
-    )
-    return connection.execute(sql).fetchall()
+    is_strange = f"{parsed} IS NULL" if wanted else marked
+    return f"CASE WHEN {is_strange} THEN {column.alias} END"
 
 
-def _final_form(connection: duckdb.DuckDBPyConnection, column: Column, likely: str, strange: Strange) -> str:
+def _n_rows(connection: duckdb.DuckDBPyConnection) -> int:
+    return int(connection.execute(f"SELECT count(*) FROM {RAW_TABLE}").fetchall()[0][0])  # noqa: S608 - own name
+
+
+def _final_forms(
+    connection: duckdb.DuckDBPyConnection,
+    texts: Sequence[Column],
+    likely: Mapping[str, str],
+    strange: Mapping[str, Strange],
+) -> dict[str, str]:
+    n_values = aggregates(connection, RAW_TABLE, [f"count({column.alias})" for column in texts])
+    return {
+        column.name: _final_form(column, n, likely[column.name], strange[column.name])
+        for column, n in zip(texts, n_values, strict=True)
+    }
+
+
+def _final_form(column: Column, n_values: int, likely: str, strange: Strange) -> str:
     if likely == "text" or len(strange) > MAX_LISTED_STRANGE:
         return "text"
     if column.noted.notation is not None and unread_with_digits(strange):
         return "text"
-    n_values = connection.execute(f"SELECT count({column.alias}) FROM {RAW_TABLE}").fetchall()[0][0]  # noqa: S608
     return likely if reads_as_one(n_values - sum(n for _, n in strange), strange) else "text"
 
 
@@ -331,9 +367,15 @@ def _statistics(
     flat = [sql for measures in measured.values() for sql in measures.values()]
     cells = iter(aggregates(table.connection, TABLE, flat))
     found = {name: {key: next(cells) for key in measures} for name, measures in measured.items()}
+    levels = _levels(table, n_rows, target, {name: values["n_distinct"] for name, values in found.items()})
+    distinct = _distinct(table, n_rows, found, levels)
     return tuple(
         _column_statistics(
-            table, column, n_rows, column.name == target, found[column.name], strange.get(column.name, [])
+            table,
+            column,
+            found[column.name] | {"n_rows": n_rows, "n_distinct": distinct[column.name]},
+            levels.get(column.name, []),
+            strange.get(column.name, []),
         )
         for column in table.columns
     )
@@ -364,23 +406,16 @@ def _measures(column: Column, clock: str | None) -> dict[str, str]:
 
 
 def _column_statistics(
-    table: InspectedTable, column: Column, n_rows: int, is_target: bool, found: dict[str, Any], strange: Strange
+    table: InspectedTable, column: Column, found: dict[str, Any], levels: Strange, strange: Strange
 ) -> ColumnStatistics:
-    n_values, about = int(found.pop("n_values")), int(found.pop("n_distinct"))
-    levels = _levels(table, column, is_target) if about <= 2 * LISTED_LEVELS and column.form in LEVELLED_FORMS else []
-    if column.form != "number" and 0 < len(levels) <= LISTED_LEVELS:
-        about = len(levels)
-    elif column.form == "number" or about > 0.8 * n_values:
-        # The estimate is off by a few percent; whether all values are distinct needs an exact count.
-        about = _distinct(table, column, n_values, about, bool(levels))
+    n_values = int(found.pop("n_values"))
     others = [(text, n) for text, n in strange if text.strip().lower() not in MISSING_MARKERS]
+    all_differ = found.get("n_integers") == found["n_distinct"] == n_values
     return ColumnStatistics(
         name=column.name,
         type_name=column.type_name,
-        n_rows=n_rows,
-        n_missing=n_rows - n_values,
-        n_distinct=about,
-        row_correlation=_rank_correlation(table, column) if found.get("n_integers") == about == n_values else None,
+        n_missing=found["n_rows"] - n_values,
+        row_correlation=_rank_correlation(table, column) if all_differ else None,
         levels=tuple(levels[: MAX_CATEGORY_LEVELS + 1]),
         strange=tuple(others) if column.form == "text" else (),
         code=column.code,
@@ -390,19 +425,46 @@ def _column_statistics(
     )
 
 
-def _levels(table: InspectedTable, column: Column, is_target: bool) -> Strange:
+def _levels(table: InspectedTable, n_rows: int, target: str, about: Mapping[str, int]) -> dict[str, Strange]:
     """Return values as the text that will be stored, with their numbers of rows; for the target, its labels."""
-    text = column.read_as("VARCHAR", is_label=is_target)
+    few = [
+        column for column in table.columns if column.form in LEVELLED_FORMS and about[column.name] <= 2 * LISTED_LEVELS
+    ]
+    texts = [_level(column, is_label=column.name == target) for column in few]
+    found = frequent_values(table.connection, RAW_TABLE, texts, LISTED_LEVELS + 1, n_rows)
+    return {column.name: values for column, values in zip(few, found, strict=True)}
+
+
+def _level(column: Column, *, is_label: bool) -> str:
     if isinstance(column.noted.notation, NumberNotation):
-        text = float_text(column.read_as("DOUBLE"))
-    rest = f"WHERE {text} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {LISTED_LEVELS + 1}"
-    return table.connection.execute(f"SELECT {text}, count(*) FROM {RAW_TABLE} {rest}").fetchall()  # noqa: S608
+        return float_text(column.read_as("DOUBLE"))
+    return column.read_as("VARCHAR", is_label=is_label)
 
 
-def _distinct(table: InspectedTable, column: Column, n_values: int, about: int, is_few: bool) -> int:
-    if is_few:
-        return int(table.rows(f"count(DISTINCT {column.alias})")[0][0])
-    return distinct_values(table, column.name) if about > 0.8 * n_values else about
+def _distinct(
+    table: InspectedTable, n_rows: int, found: Mapping[str, dict[str, Any]], levels: Mapping[str, Strange]
+) -> dict[str, int]:
+    """Return numbers of distinct values: estimates, off by a few percent, where no decision depends on them."""
+    known = {name: int(values["n_distinct"]) for name, values in found.items()}
+    few, unique = [], []
+    for column in table.columns:
+        n_levels, nearly_all = len(levels.get(column.name, [])), 0.8 * found[column.name]["n_values"]
+        if column.form != "number" and 0 < n_levels <= LISTED_LEVELS:
+            known[column.name] = n_levels
+        elif n_levels and (column.form == "number" or known[column.name] > nearly_all):
+            few.append(column)
+        elif known[column.name] > nearly_all:
+            unique.append(column)
+    # Each count of many distinct values takes memory.
+    per_query = PER_QUERY if n_rows <= SMALL_TABLE else 1
+    for name, columns, size in ((TABLE, few, PER_QUERY), (RAW_TABLE, unique, per_query)):
+        counts = aggregates(table.connection, name, [_n_distinct(column) for column in columns], per_query=size)
+        known |= {column.name: int(n) for column, n in zip(columns, counts, strict=True)}
+    return known
+
+
+def _n_distinct(column: Column) -> str:
+    return f"count(DISTINCT {column.alias})"
 
 
 def _rank_correlation(table: InspectedTable, column: Column) -> float | None:
@@ -422,7 +484,7 @@ def repeated_rows(table: InspectedTable, names: Iterable[str]) -> int:
 
 def distinct_values(table: InspectedTable, name: str) -> int:
     """Count a column's distinct values exactly, in the source's type: as doubles, long identifiers would merge."""
-    sql = f"SELECT count(DISTINCT {table.one(name).alias}) FROM {RAW_TABLE}"  # noqa: S608
+    sql = f"SELECT {_n_distinct(table.one(name))} FROM {RAW_TABLE}"  # noqa: S608
     return int(table.connection.execute(sql).fetchall()[0][0])
 
 
