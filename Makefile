@@ -58,6 +58,7 @@ reference: setup
 bench: setup
 	$(BIN)/python -m benchmarks.train
 	$(BIN)/python -m benchmarks.quality
+	$(BIN)/python -m benchmarks.inference
 	$(BIN)/python -m benchmarks.validate
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.leakage
