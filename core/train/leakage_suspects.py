@@ -47,6 +47,9 @@ NAMED_GAIN = {"regression": 0.15, "classes": 0.3}
 
 SUMMARY_LEFT = 0.8
 SUMMARY_NEAR = 0.1
+SUMMARY_ERROR = 0.02
+"""Maximum standard error for a comparison with all other columns: with 30 rows of a class their sum overfits."""
+
 MAX_TOGETHER = 64
 FOLLOWING_LEFT = 0.02
 MIN_FOLLOWING_ROWS = 30
@@ -364,7 +367,11 @@ def _is_summary(one: _Single) -> bool:
     """Return whether a column does what all others do together, and they add nothing, as a model's output does."""
     kind = _kind(one.table.task)
     named = bool(one.words & PREDICTION_WORDS)
-    if one.score < NAMED[kind] or 1 - one.score > (1.0 if named else SUMMARY_LEFT) * (1 - one.following):
+    if (
+        one.error > SUMMARY_ERROR
+        or one.score < NAMED[kind]
+        or 1 - one.score > (1.0 if named else SUMMARY_LEFT) * (1 - one.following)
+    ):
         return False
     near = abs(one.rivals - one.score) <= SUMMARY_NEAR * (1 - one.score) + 2 * one.error
     return (near or (named and one.rivals < one.score)) and one.together - one.score <= SUMMARY_NEAR * (1 - one.score)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.leakage import HONEST, LEAKING, LeakageSet, flight_times, named_columns, taxi
+from benchmarks.leakage import HONEST, LEAKING, LeakageSet, flight_times, honest_rare, named_columns, taxi
 from config.settings import Settings
 from tasks.init.model_file import InitResult, init_model
 from tests.factories import make_project, shared_data
@@ -50,6 +50,12 @@ def test_honest_columns_are_not_named(make: Any) -> None:
     """Strong features, tenures, lags, interactions and ordinary columns with suspicious names."""
     made: LeakageSet = make(np.random.default_rng(11), N)
     assert named_columns(made.frame)[0] == frozenset()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_few_rows_of_a_class_make_no_model_of_a_feature(seed: int) -> None:
+    """With 25 rows of a class the other columns together may be no better than the best one, by chance."""
+    assert named_columns(honest_rare(np.random.default_rng(seed), 1000).frame)[0] == frozenset()
 
 
 def test_the_later_of_two_dates_is_ignored_and_the_earlier_one_stays(project: Settings) -> None:
