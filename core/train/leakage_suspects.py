@@ -29,9 +29,10 @@ MIN_CLASS_ROWS = 200
 
 EXACT = 0.999
 EXACT_LEFT = 0.1
-STRONG = {"regression": 0.95, "classes": 0.985}
+STRONG = {"regression": 0.98, "classes": 0.985}
 STRONG_LEFT = 0.2
-FAR = {"regression": 0.9, "classes": 0.95}
+DATED = {"regression": 0.9, "classes": 0.95}
+FAR = {"regression": 0.9, "classes": 0.97}
 FAR_LEFT = 0.5
 """Score of a pair or column, and its error relative to that of the pair's better column or of the next column."""
 
@@ -42,7 +43,7 @@ NAMED = {"regression": 0.25, "classes": 0.7}
 SHARED = {"regression": 0.7, "classes": 0.85}
 """Minimum score of a column whose name is evidence, and of one that shares a word with the target."""
 
-NAMED_GAIN = {"regression": 0.15, "classes": 0.3}
+NAMED_GAIN = {"regression": 0.1, "classes": 0.3}
 """Minimum share of the other columns' error that a column explains whose name is evidence."""
 
 SUMMARY_LEFT = 0.8
@@ -240,7 +241,7 @@ def _pair_suspect(table: Table, pair: Pair) -> Suspect | None:
     chance = math.sqrt(2 * math.log(max(n_columns * n_columns, 2) * 50))
     lowest = pair.score - chance * standard_error(pair.score, table.y, table.task)
     by_dates = all(name in table.dates for name in pair.names)
-    bound, most_left = (FAR, FAR_LEFT) if by_dates else (STRONG, STRONG_LEFT)
+    bound, most_left = (DATED, FAR_LEFT) if by_dates else (STRONG, STRONG_LEFT)
     if left > most_left or pair.score < bound[kind] or lowest < bound[kind] - 0.05:
         return None
     names = pair.words.format(*map(short, pair.names))
@@ -373,8 +374,10 @@ def _is_summary(one: _Single) -> bool:
         or 1 - one.score > (1.0 if named else SUMMARY_LEFT) * (1 - one.following)
     ):
         return False
-    near = abs(one.rivals - one.score) <= SUMMARY_NEAR * (1 - one.score) + 2 * one.error
-    return (near or (named and one.rivals < one.score)) and one.together - one.score <= SUMMARY_NEAR * (1 - one.score)
+    least = SUMMARY_NEAR * (1 - one.score)
+    near = abs(one.rivals - one.score) <= least + 2 * one.error
+    added = least + (one.error if named else 0.0)
+    return (near or (named and one.rivals < one.score)) and one.together - one.score <= added
 
 
 def _named(one: _Single) -> Iterator[str]:
