@@ -26,7 +26,7 @@ MINUS = "-\u2212"
 """The minus of the keyboard, and the one of typography."""
 
 PLAIN_NUMBER = r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
-"""Regular expression of a text that may count the time since 1970."""
+"""Regular expression of a number in the usual notation, without a sign behind it."""
 
 _GROUPS = {
     "": r"\d+",

@@ -16,6 +16,9 @@ from core.notations import PLAIN_NUMBER, DateNotation, Notation, NumberNotation
 UNREADABLE = "a cell does not fit its column"
 """DuckDB's error message when a checked cast cannot read a cell."""
 
+YEARS = "TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59.999999'"
+"""First and last moment of a column of dates, for BETWEEN."""
+
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
 _TRUE = "['true', 't', 'yes', 'y', '1', '1.0']"
 _FALSE = "['false', 'f', 'no', 'n', '0', '0.0']"
@@ -124,7 +127,7 @@ class Cast:
             return f"NULL::{self.wanted}"
         if self.wanted == "DOUBLE":
             notation = self.notation if self.found == "VARCHAR" else None
-            number = _number_text(name, notation) if isinstance(notation, NumberNotation) else name
+            number = _number_text(name, notation) if isinstance(notation, NumberNotation) else self._plain_number(name)
             return f"try_cast({number} AS DOUBLE)"
         return {"VARCHAR": self._text, "BOOLEAN": self._boolean, "TIMESTAMP": self._timestamp}[self.wanted](name)
 
@@ -135,7 +138,7 @@ class Cast:
         if self.wanted == "DOUBLE":
             return f"isfinite({value})"
         if self.wanted == "TIMESTAMP":
-            return f"{value} BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59'"
+            return f"{value} BETWEEN {YEARS}"
         return f"{value} IS NOT NULL"
 
     @property
@@ -164,6 +167,10 @@ class Cast:
     @property
     def _is_null(self) -> bool:
         return self.found.strip('"') == "NULL"
+
+    def _plain_number(self, name: str) -> str:
+        # The engine would read 10_100 as 10100.
+        return f"replace({name}, '_', '?')" if self.found == "VARCHAR" else name
 
     def _text(self, name: str) -> str:
         if self.found in ("FLOAT", "DOUBLE"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,6 +17,7 @@ MIN_WHOLE = 0.95
 MIN_PADDED = 0.01
 """Minimum share of values with a leading zero in a column of varying width: a single ``05`` is no code."""
 
+MIN_LETTER_CODES = 3
 LABELS = range(3, 31)
 SPARSE = 5
 """Minimum mean distance of sparse labels."""
@@ -138,6 +140,31 @@ def code_doubt(name: str, counts: CodeCounts) -> str:
             f"({short(counts.beyond[1], 24)}), which a double rounds; if it has codes, move it to features.categorical"
         )
     return ""
+
+
+def lost_code_doubt(name: str, levels: Sequence[tuple[str, int]], missing: Iterable[str]) -> str:
+    """Return a remark on codes of two letters among which a marker of missing values may be one; else empty.
+
+    Parameters
+    ----------
+    name
+        Name of a column with missing values.
+    levels
+        Its values, with their numbers of rows.
+    missing
+        Texts that mean no value.
+
+    Examples
+    --------
+    >>> lost_code_doubt("country", [("DE", 9), ("FR", 8), ("ZA", 3)], ["NA"])
+    "'country' has codes of two letters; 'NA' is read as no value, but may be one of them (Namibia, North America)"
+    """
+    if "NA" not in missing or len(levels) < MIN_LETTER_CODES:
+        return ""
+    if not all(re.fullmatch("[A-Z]{2}", text) for text, _ in levels):
+        return ""
+    what = "'NA' is read as no value, but may be one of them (Namibia, North America)"
+    return f"{short(name)} has codes of two letters; {what}"
 
 
 def are_labels(levels: Sequence[tuple[str, int]]) -> bool:

@@ -352,9 +352,14 @@ def column_decision(column: ColumnStatistics) -> Decision:
     Raises
     ------
     SchemaError
-        The column has infinite numbers.
+        The column has infinite numbers, or dates outside the years 1 to 9999.
     """
     decision = _unusable(column) or _boolean(column) or _date(column) or _number(column) or _text(column)
+    if decision.kind == "dates" and column.n_infinite:
+        raise SchemaError(
+            f"column {short(column.name)} must have dates of the years 1 to 9999, found others in "
+            f"{_rows(column.n_infinite)}; correct them or leave them empty"
+        )
     if decision.kind == "numeric" and column.n_infinite:
         raise SchemaError(
             f"column {short(column.name)} must be finite, found infinite values in {_rows(column.n_infinite)}; "
@@ -486,8 +491,10 @@ def _boolean(column: ColumnStatistics) -> Decision | None:
 
 
 def _date(column: ColumnStatistics) -> Decision | None:
-    if not column.is_date or column.earliest is None or column.latest is None:
+    if not column.is_date:
         return None
+    if column.earliest is None or column.latest is None:
+        return Decision("dates", "no date of the years 1 to 9999")
     return Decision("dates", f"{column.earliest.date()} to {column.latest.date()}{_missing(column)}{_written(column)}")
 
 

@@ -24,6 +24,7 @@ from config.settings import PACKAGES, Settings
 from core.data.signatures import foreign_format
 from core.errors import ConfigError, PerennialError, SchemaError, SourceError, StorageError
 from core.init.choices import NO_ANSWERS, Answers
+from core.init.codes import lost_code_doubt
 from core.init.columns import MAX_COLUMN_NAME, Decision, TargetDecision, column_decision, target_decision
 from core.init.model_file import Findings, holdout_share, left_out, model_content, model_text, notes
 from core.init.names import model_name
@@ -342,6 +343,7 @@ def _findings(
             *([goal.doubt] if goal.doubt else []),
             *inspection.doubts,
             *(decision.doubt for decision in kinds.values() if decision.doubt),
+            *_lost_codes(inspection),
             *doubts,
             *suspicions,
             *remarks,
@@ -351,6 +353,12 @@ def _findings(
         return found
     share = holdout_share(columns[target].n_values)
     return replace(found, baseline=baseline_error(inspection.table, target, time, share))
+
+
+def _lost_codes(inspection: Inspection) -> list[str]:
+    sparse = (column for column in inspection.columns if column.n_missing)
+    doubts = (lost_code_doubt(column.name, column.levels, inspection.missing) for column in sparse)
+    return [doubt for doubt in doubts if doubt]
 
 
 def _used_notations(

@@ -12,7 +12,7 @@ from core.init.columns import MIN_EPOCHS, MISSING_MARKERS, is_time_name
 from core.init.date_forms import Order, date_readings
 from core.init.notations import epoch_unit
 from core.init.number_forms import are_mixed, number_readings
-from core.notations import DateNotation, Notation, NumberNotation
+from core.notations import PLAIN_NUMBER, DateNotation, Notation, NumberNotation, fits
 from core.text import short
 from tasks.init.aggregates import aggregates
 
@@ -164,24 +164,19 @@ def _example(texts: Sequence[str]) -> str:
 
 
 def _is_mixed(texts: Sequence[str]) -> bool:
-    return any(not _is_plain(text) for text in texts) and are_mixed(texts)
-
-
-def _is_plain(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return any(not fits(PLAIN_NUMBER, text) for text in texts) and are_mixed(texts)
 
 
 def _mixed(name: str, texts: Sequence[str]) -> str:
-    plain = next((text for text in texts if _is_plain(text)), texts[0])
-    other = next(text for text in texts if not _is_plain(text))
+    other = next((text for text in texts if _marks(text) != _marks(texts[0])), texts[-1])
     return (
-        f"{short(name)} has numbers in more than one notation, such as {short(plain, 20)} and {short(other, 20)}; "
+        f"{short(name)} has numbers in more than one notation, such as {short(texts[0], 20)} and {short(other, 20)}; "
         "rewrite them in one to learn from their values"
     )
+
+
+def _marks(text: str) -> set[str]:
+    return {character for character in text if not character.isdigit()}
 
 
 def unread_with_digits(strange: Sequence[tuple[str, int]]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from core.data.sql import Cast, float_text, literal, quoted
+from core.data.sql import YEARS, Cast, float_text, literal, quoted
 from core.init.choices import NO_ANSWERS, NOT_NOTED, Answers, Noted
 from core.init.codes import code_doubt, code_reason
 from core.init.columns import (
@@ -41,6 +41,9 @@ RAW_TABLE = "inspected_raw"
 PREVIEW_ROWS = 10_000
 SAMPLE_ROWS = 20_000
 LISTED_LEVELS = 1000
+LAST_ROWS = 20
+"""Exported sheets end in empty rows."""
+
 PARSED = ("number", "date")
 LEVELLED_FORMS = ("number", "boolean", "text")
 NUMBER_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "U")
@@ -99,6 +102,8 @@ class Inspection:
         Remarks on columns whose kind the user should check.
     second_names
         Texts of a first row that is a second line of names; empty if it is a row.
+    last_rows
+        Position and values of the last rows as the source has them, the last first.
     """
 
     columns: tuple[ColumnStatistics, ...]
@@ -107,6 +112,7 @@ class Inspection:
     table: InspectedTable
     doubts: tuple[str, ...] = ()
     second_names: str = ""
+    last_rows: tuple[tuple[Any, ...], ...] = ()
 
     def named(self, name: str) -> ColumnStatistics:
         """Statistics of one column."""
@@ -183,12 +189,18 @@ def inspect_rows(
     words = {column.name: column.alias for column in columns if column.is_text and column.form == "text"}
     remarks = (column.noted.doubt for column in columns if column.noted.doubt)
     doubts = (*doubts, *remarks, *lost_levels(connection, RAW_TABLE, missing, words))
+    last_rows = _last_rows(connection)
     _drop_marks(connection, columns, missing, strange)
     _make_typed(connection, columns, target)
     table = InspectedTable(connection, columns)
     log.info("computing statistics of %s columns", f"{len(names):,}")
     found = _statistics(table, n_rows, target, time, strange) if n_rows else ()
-    return Inspection(found, n_rows, missing, table, doubts, second)
+    return Inspection(found, n_rows, missing, table, doubts, second, last_rows)
+
+
+def _last_rows(connection: duckdb.DuckDBPyConnection) -> tuple[tuple[Any, ...], ...]:
+    sql = f"SELECT rowid, * FROM {RAW_TABLE} ORDER BY rowid DESC LIMIT {LAST_ROWS}"  # noqa: S608 - own name
+    return tuple(connection.execute(sql).fetchall())
 
 
 def _read_forms(
@@ -397,7 +409,13 @@ def _measures(column: Column, clock: str | None) -> dict[str, str]:
         }
         measures |= {"time_correlation": f"corr({finite}, epoch({clock}))"} if clock else {}
     elif column.form == "date":
-        measures |= {"n_dates": f"count({value})", "earliest": f"min({value})", "latest": f"max({value})"}
+        within = f"{value} BETWEEN {YEARS}"
+        measures |= {
+            "n_dates": f"count({value})",
+            "n_infinite": f"count(*) FILTER (NOT {within})",
+            "earliest": f"min({value}) FILTER ({within})",
+            "latest": f"max({value}) FILTER ({within})",
+        }
     elif column.form == "text":
         measures["example"] = f"coalesce(min({value}), '')"
         measures["mean_length"] = f"coalesce(avg(length({value})), 0)"

@@ -16,7 +16,6 @@ from tasks.source.engine import COPIES
 from tasks.source.files import opened_paths
 from tasks.source.read import shown_source
 
-LOOKED_AT = 20
 MIN_ROWS = 5
 MIN_NONZERO = 3
 TOLERANCE = 1e-6
@@ -53,19 +52,17 @@ def totals_remarks(inspection: Inspection, source: Source, settings: Settings, w
 
 
 def _is_alone(inspection: Inspection, row: LastRow) -> bool:
-    """Return whether the word for a total is in the last row only; otherwise it is a level."""
+    """Return whether the word for a total is in the last row at most; otherwise it is a level."""
     name, text = row.word or ("", "")
     alias = inspection.table.one(name).alias
     sql = f"SELECT count(*) FROM {RAW_TABLE} WHERE {alias} = ?"  # noqa: S608 - own names
-    return bool(inspection.table.connection.execute(sql, [text]).fetchall()[0][0] == 1)
+    return bool(inspection.table.connection.execute(sql, [text]).fetchall()[0][0] <= 1)
 
 
 def _last(inspection: Inspection) -> tuple[int, tuple[Any, ...]]:
-    """Return position and raw cells of the last row with a value: exported sheets end in empty rows."""
-    found = inspection.table.connection.execute(
-        f"SELECT rowid, * FROM {RAW_TABLE} ORDER BY rowid DESC LIMIT {LOOKED_AT}"  # noqa: S608 - own name
-    ).fetchall()
-    return next(((row[0], row[1:]) for row in found if any(cell is not None for cell in row[1:])), (0, ()))
+    """Return position and raw cells of the last row with a value."""
+    rows = ((row[0], row[1:]) for row in inspection.last_rows)
+    return next(((place, cells) for place, cells in rows if any(cell is not None for cell in cells)), (0, ()))
 
 
 def _last_row(inspection: Inspection, place: int, cells: tuple[Any, ...]) -> LastRow:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from core.init.codes import CodeCounts, are_labels, code_doubt, code_reason
+from core.init.codes import CodeCounts, are_labels, code_doubt, code_reason, lost_code_doubt
 from core.init.columns import ColumnStatistics, column_decision, target_decision
 
 
@@ -124,3 +124,12 @@ def test_labels_are_categorical_with_a_remark() -> None:
     )
     assert "'status' has few, sparse whole numbers" in decision.doubt
     assert "move it to features.numeric" in decision.doubt
+
+
+def test_a_marker_among_codes_of_two_letters_is_remarked_on() -> None:
+    """NA is Namibia beside DE and ZA, and no value beside longer or other texts."""
+    countries = [("DE", 9), ("FR", 8), ("ZA", 3)]
+    assert "'country' has codes of two letters" in lost_code_doubt("country", countries, ["", "NA"])
+    assert lost_code_doubt("country", countries, ["", "?"]) == ""
+    assert lost_code_doubt("country", [*countries, ("Peru", 1)], ["NA"]) == ""
+    assert lost_code_doubt("answer", [("JA", 9), ("NO", 8)], ["NA"]) == ""

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from config.load import schema_path
@@ -378,3 +380,14 @@ def test_bytes_have_no_role(options: dict[str, Any], error: type[Exception], mes
     data = written(mixed_rows().assign(raw=[bytes([255, i % 256]) for i in range(N)]), project, "rows.parquet")
     with pytest.raises(error, match=message):
         init_model(data, settings=project, **options)
+
+
+@pytest.mark.parametrize("unit", ["s", "ns"])
+def test_dates_that_the_ingestion_refuses_are_refused(unit: str, project: Settings) -> None:
+    """Year 10000 of a database's open end, and the largest time of pandas, which is infinity for the engine."""
+    far = 253_402_300_800 if unit == "s" else pd.Timestamp.max.value
+    ends = pa.array([far, *range(1, N)], pa.timestamp(unit))
+    table = pa.table({"y": [place % 2 for place in range(N)], "x": list(range(N)), "end": ends})
+    pq.write_table(table, project.root / "rows.parquet")
+    with pytest.raises(SchemaError, match="'end' must have dates of the years 1 to 9999, found others in 1 row;"):
+        init_model(str(project.root / "rows.parquet"), "y", project)

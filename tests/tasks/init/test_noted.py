@@ -171,6 +171,14 @@ def test_an_encoding_can_be_said(project: Settings) -> None:
         inferred(columns, project, Answers(encoding="utf-7"), name="other")
 
 
+def test_a_remark_shows_two_different_notations(project: Settings) -> None:
+    """And underscores between digits make no number: 10_100 is a code."""
+    columns = {"mixed": [("5 %", "$7", "3")[place % 3] for place in range(N)], "shelf": [f"10_{n}" for n in PEOPLE]}
+    result, staged = inferred(columns | {"x": np.arange(N) % 7}, project)
+    assert any("such as '5 %' and '$7'" in note for note in result.notes)
+    assert staged["shelf"] == columns["shelf"]
+
+
 def test_texts_with_digits_are_told_from_words() -> None:
     """Known markers of missing values are words, whatever they hold."""
     assert unread_with_digits([("k.A.", 3), ("0000-00-00", 2), ("3.7", 1)]) == "3.7"

@@ -59,6 +59,13 @@ def test_a_row_of_totals_is_named_with_its_line(project: Settings) -> None:
     assert "'Average' in 'region'; 'amount' has" in refused(f"{text}Average,{mean},4,False,1\n", project)
 
 
+def test_the_word_may_stand_in_a_column_of_numbers(project: Settings) -> None:
+    """There it would mean no value, and the row would stay."""
+    frame = sales()[["y", "amount", "pieces"]]
+    text = f"{frame.to_csv(index=False)}Total,{frame['amount'].sum():.2f},{frame['pieces'].sum()}\n"
+    assert "looks like a row of totals ('Total' in 'y'" in refused(text, project)
+
+
 def test_totals_of_parquet_have_a_row_number(project: Settings) -> None:
     """There are no lines."""
     frame = sales().drop(columns="flag")
