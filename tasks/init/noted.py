@@ -14,7 +14,7 @@ from core.init.notations import epoch_unit
 from core.init.number_forms import are_mixed, number_readings
 from core.notations import PLAIN_NUMBER, DateNotation, Notation, NumberNotation, fits
 from core.text import short
-from tasks.init.aggregates import aggregates
+from tasks.init.aggregates import PER_QUERY, aggregates
 
 if TYPE_CHECKING:
     import duckdb
@@ -100,16 +100,14 @@ class _Survey:
 
     def samples(self, columns: Sequence[Column]) -> list[list[str]]:
         """Return the distinct texts of each column in the sample, without those that mean no value."""
-        if not columns:
-            return []
         # As written: as a category, 12.000 is 12, which would show that 12.345 has a separator of thousands.
-        aliases = ", ".join(column.alias if column.is_text else column.read_as("VARCHAR") for column in columns)
-        sql = f"SELECT {aliases} FROM {self._table} {self._sample} ORDER BY rowid"  # noqa: S608 - own names
-        rows = self._connection.execute(sql).fetchall()
-        return [
-            list(dict.fromkeys(text for text in cells if text is not None and text.lower() not in MISSING_MARKERS))
-            for cells in zip(*rows, strict=True)
-        ]
+        aliases = [column.alias if column.is_text else column.read_as("VARCHAR") for column in columns]
+        found: list[list[str]] = []
+        for start in range(0, len(aliases), PER_QUERY):
+            some = ", ".join(aliases[start : start + PER_QUERY])
+            sql = f"SELECT {some} FROM {self._table} {self._sample} ORDER BY rowid"  # noqa: S608 - own names
+            found += map(_texts, zip(*self._connection.execute(sql).fetchall(), strict=True))
+        return found
 
     def best_dates(self, column: Column, readings: Mapping[Order, DateNotation]) -> dict[Order, DateNotation]:
         """Return the readings that leave the fewest cells of all rows unread."""
@@ -126,6 +124,10 @@ class _Survey:
         values = (Cast(column.alias, column.type_name, wanted, notation=one).value for one in readings)
         counts = aggregates(self._connection, self._table, [f"count({value})" for value in values])
         return [one for one, n_read in zip(readings, counts, strict=True) if n_read == max(counts)]
+
+
+def _texts(cells: Sequence[str | None]) -> list[str]:
+    return list(dict.fromkeys(text for text in cells if text is not None and text.lower() not in MISSING_MARKERS))
 
 
 def _suspicions(column: Column) -> tuple[str, str]:

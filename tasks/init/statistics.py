@@ -44,6 +44,7 @@ LISTED_LEVELS = 1000
 LAST_ROWS = 20
 """Exported sheets end in empty rows."""
 
+WIDE = 500
 PARSED = ("number", "date")
 LEVELLED_FORMS = ("number", "boolean", "text")
 NUMBER_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "U")
@@ -173,11 +174,13 @@ def inspect_rows(
         connection.execute(f"DROP TABLE IF EXISTS {old}")
     names = list(rows.columns)
     log.info("reading %s columns", f"{len(names):,}")
+    if len(names) > WIDE:
+        # Its search takes the square of the number of columns, and saves time per row, of which a wide table has few.
+        connection.execute("SET disabled_optimizers = 'common_subexpressions'")
+    # Asked first: a relation binds its whole query again after a table has been created.
+    types = [str(kind) for kind in rows.types]
     rows.project(", ".join(f"{quoted(name)} AS c{i}" for i, name in enumerate(names))).create(RAW_TABLE)
-    raw = [
-        Column(name, f"c{i}", str(kind), _form_of(str(kind)))
-        for i, (name, kind) in enumerate(zip(names, rows.types, strict=True))
-    ]
+    raw = [Column(name, f"c{i}", kind, _form_of(kind)) for i, (name, kind) in enumerate(zip(names, types, strict=True))]
     n_rows = _n_rows(connection)
     log.info("looking at the values of %s columns in %s rows", f"{len(names):,}", f"{n_rows:,}")
     noted = noted_columns(connection, RAW_TABLE, raw, target, answers)
