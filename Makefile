@@ -57,6 +57,7 @@ reference: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks.train
+	$(BIN)/python -m benchmarks.large
 	$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.inference
 	$(BIN)/python -m benchmarks.validate
