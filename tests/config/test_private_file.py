@@ -15,18 +15,18 @@ from store.database import open_database
 from tests.other_user import as_user
 
 CODE = """
-import os, sys
+import os, sqlite3, sys
 from pathlib import Path
-from store.database import open_database
+from config.private_file import create_private_file
 os.umask(int(sys.argv[1], 8))
 path = Path(sys.argv[2])
-engine = open_database(f"sqlite:///{path}")
-with engine.connect() as connection:
-    connection.exec_driver_sql("SELECT 1")
-    connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS note (text)")
-    connection.exec_driver_sql("INSERT INTO note VALUES ('x')")
-    connection.commit()
-    print(*(oct(found.stat().st_mode & 0o777) for found in path.parent.glob(f"{path.name}*")))
+create_private_file(path)
+connection = sqlite3.connect(path)
+connection.execute("PRAGMA journal_mode = WAL")
+connection.execute("CREATE TABLE IF NOT EXISTS note (text)")
+connection.execute("INSERT INTO note VALUES ('x')")
+connection.commit()
+print(*(oct(found.stat().st_mode & 0o777) for found in path.parent.glob(f"{path.name}*")))
 """
 
 
