@@ -95,7 +95,16 @@ def number(value: float) -> str:
 
 
 def counted(n: int, one: str, many: str | None = None) -> str:
-    """Format a number with the noun that it counts, whose plural ends in *s* unless it is given.
+    """Format a number with the noun that it counts.
+
+    Parameters
+    ----------
+    n
+        The number.
+    one
+        The noun's singular.
+    many
+        Its plural; None if it ends in *s*.
 
     Examples
     --------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,9 +47,10 @@ def files_to_read(
 ) -> tuple[list[int], list[ReadBefore]]:
     """Return the positions of the files to read, and the batches that hold the rows of the others.
 
-    A file of a source that delivers new rows only is left out if its content was ever read. Otherwise the rows are
-    compared by number with those of earlier batches, so files are left out together with the batches that hold exactly
-    their rows: neither side is compared. They must have been read as they would be now.
+    Of files with the same content, the first is read: the others are copies. A file of a source that delivers new rows
+    only is left out if its content was ever read. Otherwise the rows are compared by number with those of earlier
+    batches, so files are left out together with the batches that hold exactly their rows: neither side is compared.
+    They must have been read as they would be now.
 
     Parameters
     ----------
@@ -69,42 +69,32 @@ def files_to_read(
     >>> files_to_read(["a", "b"], "r", [january], append=False)[0]
     [1]
     """
+    first = {file: files.index(file) for file in files}
     if append:
         known = {file for batch in before for file in batch.files}
         holding = [batch for batch in before if set(batch.files) & set(files)]
-        return [place for place, file in enumerate(files) if file not in known], holding
-    left, covered = Counter(files), []
+        return [place for file, place in first.items() if file not in known], holding
+    left, covered = set(first), []
     for batch in before:
-        own = Counter(batch.files)
-        if batch.is_whole and batch.reading == reading and own <= left:
-            left -= own
+        if batch.is_whole and batch.reading == reading and left.issuperset(batch.files):
+            left.difference_update(batch.files)
             covered.append(batch)
-    return _places(files, left), covered
-
-
-def _places(files: Sequence[str], wanted: Counter[str]) -> list[int]:
-    """Return the positions of the last files, as many of each hash as are wanted."""
-    left, places = wanted.copy(), []
-    for place in reversed(range(len(files))):
-        if left[files[place]] > 0:
-            left[files[place]] -= 1
-            places.append(place)
-    return places[::-1]
+    return [place for file, place in first.items() if file in left], covered
 
 
 def file_notes(files: DeliveredFiles) -> tuple[str, ...]:
-    """Describe files that were not read again; none if all were read.
+    """Describe files that were not read; none if all were read.
 
     Examples
     --------
     >>> file_notes(DeliveredFiles(all=("a", "b"), read=("b",)))
-    ('1 of 2 files has the content of a file that was read before: not read again',)
+    ('1 of 2 files has the content of another file, or of one that was read before: not read again',)
     """
     if not files.n_skipped:
         return ()
     verb = "has" if files.n_skipped == 1 else "have"
     of_all = f"{files.n_skipped:,} of {counted(len(files.all), 'file')}"
-    return (f"{of_all} {verb} the content of a file that was read before: not read again",)
+    return (f"{of_all} {verb} the content of another file, or of one that was read before: not read again",)
 
 
 def source_id(source: str) -> str:
@@ -136,7 +126,7 @@ def row_notes(counts: RowCounts, n_written: int, *, keyed: bool) -> tuple[str, .
     >>> row_notes(RowCounts(n_known=800), 50, keyed=False)
     ('850 rows: 800 known from earlier batches and left out, 50 new',)
     """
-    return (*_compared(counts, n_written), *_without(counts), *_gone(counts, keyed))
+    return (*_compared(counts, n_written), *_without(counts), *_gone(counts, n_written, keyed=keyed))
 
 
 def _compared(counts: RowCounts, n_written: int) -> tuple[str, ...]:
@@ -157,9 +147,11 @@ def _without(counts: RowCounts) -> tuple[str, ...]:
     )
 
 
-def _gone(counts: RowCounts, keyed: bool) -> tuple[str, ...]:
-    # With a key, a delivery of new rows alone is as usual as one of all rows: only the latter can have shrunk.
-    if not counts.n_gone or (keyed and counts.n_known + counts.n_replaced < counts.n_gone):
+def _gone(counts: RowCounts, n_written: int, *, keyed: bool) -> tuple[str, ...]:
+    # With a key, a delivery of new rows alone is as usual as one of all rows: only the latter can have shrunk. It holds
+    # most of the stored rows, or most of its own rows are known.
+    has_most = counts.n_known + counts.n_replaced >= counts.n_gone or counts.n_known > n_written
+    if not counts.n_gone or (keyed and not has_most):
         return ()
     # A delivery that holds most of the stored rows is one of all rows.
     advice = (

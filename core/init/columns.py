@@ -61,6 +61,12 @@ YES_WORDS = frozenset({"true", "t", "yes", "y", "1", "1.0"})
 NO_WORDS = frozenset({"false", "f", "no", "n", "0", "0.0"})
 """Words (lower case) that the ingestion reads as true and as false."""
 
+OTHER_TRUTH_WORDS = frozenset(
+    {"on", "off", "-1", "ja", "nein", "nee", "nej", "oui", "non", "vrai", "faux", "wahr", "falsch", "si", "sí", "sì"}
+    | {"da", "ne", "ano", "tak", "nie", "sim", "não", "verdadero", "falso"}
+)
+"""Words that mean yes or no, but that the ingestion does not read as such."""
+
 MIN_EPOCHS = 20
 EXCEL_DAYS = range(20_000, 60_001)
 """Days since 1899-12-30, as Excel counts them, of the years 1954 to 2064."""
@@ -390,7 +396,7 @@ def _binary_decision(target: ColumnStatistics) -> TargetDecision:
         positive=word if word is not None else rarer,
         why_positive=f"{why}: the model predicts its probability",
         classes=classes,
-        doubt=_case_doubt(target),
+        doubt=_level_doubt(target),
     )
 
 
@@ -442,11 +448,19 @@ def _text_decision(target: ColumnStatistics) -> TargetDecision:
         )
     _refuse_single_row_classes(target)
     why = f"{target.n_distinct} classes: {_shares(target.levels, target.n_values)}"
-    return TargetDecision(task="multiclass", why=why, classes=target.levels, doubt=_case_doubt(target))
+    return TargetDecision(task="multiclass", why=why, classes=target.levels, doubt=_level_doubt(target))
 
 
 def _mean_yes_and_no(words: Set[str]) -> bool:
     return words <= YES_WORDS | NO_WORDS and bool(words & YES_WORDS) and bool(words & NO_WORDS)
+
+
+def _level_doubt(column: ColumnStatistics) -> str:
+    """Return a remark on levels that may mean the same; empty if there are none."""
+    words = {text.strip().lower() for text, _ in column.levels}
+    if len(words) > 2 and words <= YES_WORDS | NO_WORDS | OTHER_TRUTH_WORDS:
+        return f"{short(column.name)} has {len(words)} spellings of yes and no, which the model learns from as levels"
+    return _case_doubt(column)
 
 
 def _case_doubt(column: ColumnStatistics) -> str:
@@ -586,7 +600,7 @@ def _text(column: ColumnStatistics) -> Decision:
     if _has_too_many_levels(column):
         too_many = f"{codes or 'text with '}{column.n_distinct:,} different values, too many to learn from"
         return Decision("ignored", _notation_advice(column) or f"{too_many}; such as {short(column.example, 20)}")
-    return Decision("categorical", f"{codes}{_levels(column)}{_missing(column)}", _case_doubt(column))
+    return Decision("categorical", f"{codes}{_levels(column)}{_missing(column)}", _level_doubt(column))
 
 
 def _has_too_many_levels(column: ColumnStatistics) -> bool:

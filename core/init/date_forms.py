@@ -14,6 +14,9 @@ from core.notations import DateNotation
 
 Order = Literal["ymd", "dmy", "mdy"]
 MAX_FORMATS = 4
+FIRST = 50
+"""Texts that are looked at first: most columns of texts have no dates, and wide files have many columns."""
+
 YEARS = range(1900, 2101)
 """Years of dates without separators; other digits are no dates."""
 
@@ -57,8 +60,11 @@ def date_readings(texts: Sequence[str]) -> dict[Order, DateNotation]:
     >>> list(date_readings(["3/4/2024", "5/6/2024", "7/8/2024"]))
     ['dmy', 'mdy']
     """
+    first = texts[:FIRST]
+    if len(texts) < MIN_EXAMPLES or 2 * sum(map(is_like_a_date, first)) < len(first):
+        return {}
     usual = [moment(text) is not None for text in texts]
-    if len(texts) < MIN_EXAMPLES or all(usual):
+    if all(usual):
         return {}
     found = [{} if is_usual else _formats(text) for text, is_usual in zip(texts, usual, strict=True)]
     readings: dict[Order, DateNotation] = {}
@@ -68,6 +74,31 @@ def date_readings(texts: Sequence[str]) -> dict[Order, DateNotation]:
         if 0 < len(formats) <= MAX_FORMATS and is_read(texts, stated):
             readings[order] = DateNotation(tuple(_with_short_names(given for given, _ in formats.most_common())))
     return readings
+
+
+def odd_date(texts: Sequence[str]) -> tuple[str, str] | None:
+    """Return a date in the most frequent format of a column, and a text that has another; None if most are no dates.
+
+    Parameters
+    ----------
+    texts
+        Distinct values of a column without :func:`date_readings`.
+
+    Examples
+    --------
+    >>> odd_date(["31.12.2024", "30.02.2025", "7.3.2025"])
+    ('31.12.2024', '30.02.2025')
+    """
+    if 2 * sum(map(is_like_a_date, texts)) < len(texts):
+        return None
+    found = [_formats(text) for text in texts]
+    counts = Counter(given for one in found for given in one.values())
+    if not counts:
+        return None
+    ((usual, n),) = counts.most_common(1)
+    example = next(text for text, one in zip(texts, found, strict=True) if usual in one.values())
+    odd = [text for text, one in zip(texts, found, strict=True) if usual not in one.values() and moment(text) is None]
+    return (example, odd[0]) if odd and n > 1 else None
 
 
 def clear_order(readings: Mapping[Order, DateNotation], other: Order | None) -> Order | None:
@@ -90,6 +121,11 @@ def clear_order(readings: Mapping[Order, DateNotation], other: Order | None) -> 
 def has_short_years(notation: DateNotation) -> bool:
     """Return whether a format has years of two digits."""
     return any("%y" in given for given in notation.formats)
+
+
+def is_like_a_date(text: str) -> bool:
+    """Return whether a text has the parts of a date, of any order and calendar."""
+    return _DATE.fullmatch(text) is not None or _COMPACT.fullmatch(text) is not None or moment(text) is not None
 
 
 def _with_short_names(formats: Iterable[str]) -> Iterable[str]:

@@ -212,6 +212,15 @@ def _reaches(task: str, score: float) -> str:
 def standard_error(score: float, y: npt.NDArray[Any], task: str) -> float:
     """Return the standard error of an AUC or R²; a perfect score has that of one wrong row.
 
+    Parameters
+    ----------
+    score
+        AUC or R².
+    y
+        Shape (n,): class codes, or the values of a regression.
+    task
+        ``binary``, ``multiclass`` or ``regression``.
+
     Examples
     --------
     >>> round(standard_error(0.8, np.arange(1000) % 2, "binary"), 3)

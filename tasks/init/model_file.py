@@ -296,7 +296,8 @@ def _unknown_column(option: str, column: str, columns: list[str]) -> str:
     close = [folded[name] for name in get_close_matches(column.lower(), folded, n=3, cutoff=0.5)]
     shown = ", ".join(short(name) for name in columns[:20]) + (", …" if len(columns) > 20 else "")
     hint = f"did you mean {' or '.join(short(name) for name in close)}? " if close else ""
-    return f"{option} {short(column)}: no such column; {hint}the file has {shown}"
+    title = " only: remove lines above the names, or use a usual delimiter" if len(columns) == 1 else ""
+    return f"{option} {short(column)}: no such column; {hint}the file has {shown}{title}"
 
 
 def _findings(

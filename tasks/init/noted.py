@@ -9,7 +9,7 @@ from config.schema import DecimalMark
 from core.data.sql import Cast
 from core.init.choices import Answers, Noted, chosen_dates, chosen_numbers
 from core.init.columns import MIN_EPOCHS, MISSING_MARKERS, is_time_name
-from core.init.date_forms import Order, date_readings
+from core.init.date_forms import Order, date_readings, odd_date
 from core.init.notations import epoch_unit
 from core.init.number_forms import are_mixed, number_readings
 from core.notations import PLAIN_NUMBER, DateNotation, Notation, NumberNotation, fits
@@ -69,9 +69,9 @@ def noted_columns(
         **chosen_dates(dates, examples, answers),
         **chosen_numbers(numbers, examples, points, answers),
         **{
-            one.name: Noted(doubt=_mixed(one.name, texts[one.name]))
+            one.name: Noted(doubt=_remark(one.name, texts[one.name]))
             for one in suspects
-            if one.is_text and one.name not in {**dates, **numbers} and _is_mixed(texts[one.name])
+            if one.is_text and one.name not in {**dates, **numbers} and texts[one.name]
         },
     }
 
@@ -81,19 +81,22 @@ class _Survey:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, table: str) -> None:
         self._connection, self._table = connection, table
-        n_rows = connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0]  # noqa: S608 - own name
+        self._n_rows = int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])  # noqa: S608 - own name
         # Rows from the whole file, because the first rows may all be alike.
-        self._sample = f"WHERE rowid % {max(n_rows // SAMPLE_ROWS, 1)} = 0"
+        self._sample = f"WHERE rowid % {max(self._n_rows // SAMPLE_ROWS, 1)} = 0"
 
     def suspects(self, columns: Sequence[Column]) -> tuple[list[Column], bool]:
         """Return the columns that may have a notation, and whether a column shows that the decimal mark is a point."""
+        if not self._n_rows:
+            return [], False
         candidates = [column for column in columns if column.form in ("text", "number")]
         cells = [sql for column in candidates for sql in _suspicions(column)]
         counts = iter(aggregates(self._connection, self._table, cells, self._sample))
         found, has_decimals = [], False
         for column in candidates:
-            n_suspect, n_decimals = next(counts), next(counts)
-            if n_suspect or (is_time_name(column.name) and not column.is_text):
+            n_odd, n_three, n_decimals = next(counts), next(counts), next(counts)
+            # With other fractions beside them, three digits behind a point are a fraction too.
+            if n_odd or (n_three and not n_decimals) or (is_time_name(column.name) and not column.is_text):
                 found.append(column)
             has_decimals = has_decimals or n_decimals > 0
         return found, has_decimals
@@ -106,7 +109,8 @@ class _Survey:
         for start in range(0, len(aliases), PER_QUERY):
             some = ", ".join(aliases[start : start + PER_QUERY])
             sql = f"SELECT {some} FROM {self._table} {self._sample} ORDER BY rowid"  # noqa: S608 - own names
-            found += map(_texts, zip(*self._connection.execute(sql).fetchall(), strict=True))
+            rows = self._connection.execute(sql).fetchall()
+            found += map(_texts, zip(*rows, strict=True))
         return found
 
     def best_dates(self, column: Column, readings: Mapping[Order, DateNotation]) -> dict[Order, DateNotation]:
@@ -130,15 +134,15 @@ def _texts(cells: Sequence[str | None]) -> list[str]:
     return list(dict.fromkeys(text for text in cells if text is not None and text.lower() not in MISSING_MARKERS))
 
 
-def _suspicions(column: Column) -> tuple[str, str]:
-    """Return SQL: how many cells may be in a notation, and how many show that the decimal mark is a point."""
+def _suspicions(column: Column) -> tuple[str, str, str]:
+    """Return SQL: how many cells may be in a notation, have three digits behind a point, or are other fractions."""
     if not column.is_text:
         whole = column.read_as("VARCHAR")
-        return f"count(*) FILTER ({_DIGITS.format(whole)})", "0"
-    tests = (test.format(column.alias) for test in (_OTHER, _THREE_DIGITS, _DIGITS))
+        return f"count(*) FILTER ({_DIGITS.format(whole)})", "0", "0"
     is_epoch = f"OR try_cast({column.alias} AS DOUBLE) > 1e8" if is_time_name(column.name) else ""
-    suspect = f"length({column.alias}) <= {LONGEST} AND ({' OR '.join(tests)} {is_epoch})"
-    return f"count(*) FILTER ({suspect})", f"count(*) FILTER ({_DECIMALS.format(column.alias)})"
+    odd = f"length({column.alias}) <= {LONGEST} AND ({_OTHER} OR {_DIGITS} {is_epoch})".format(column.alias)
+    three, decimals = (test.format(column.alias) for test in (_THREE_DIGITS, _DECIMALS))
+    return f"count(*) FILTER ({odd})", f"count(*) FILTER ({three})", f"count(*) FILTER ({decimals})"
 
 
 def _dates(column: Column, texts: Sequence[str]) -> dict[Order, DateNotation]:
@@ -163,6 +167,14 @@ def _epoch(name: str, texts: Sequence[str]) -> dict[Order, DateNotation]:
 def _example(texts: Sequence[str]) -> str:
     marked = (text for mark in (".,", "/-") for text in texts if set(text).intersection(mark))
     return next(marked, texts[0])
+
+
+def _remark(name: str, texts: Sequence[str]) -> str:
+    """Return a remark on texts without a notation that look like dates or like numbers; empty if they do not."""
+    if dates := odd_date(texts):
+        example, odd = dates
+        return f"{short(name)} has dates such as {short(example, 24)}, but {short(odd, 24)} is none in that notation"
+    return _mixed(name, texts) if _is_mixed(texts) else ""
 
 
 def _is_mixed(texts: Sequence[str]) -> bool:

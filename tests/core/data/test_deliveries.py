@@ -71,7 +71,9 @@ def batch(name: str, *files: str, n_known: int = 0) -> ReadBefore:
         ("ab", [batch("1", "a", "c")], True, "b", "1"),
         ("ab", [batch("1", "a", n_known=1)], False, "ab", ""),
         ("ab", [batch("1", "a", n_known=1)], True, "b", "1"),
-        ("aab", [batch("1", "a")], False, "ab", "1"),
+        ("aab", [batch("1", "a")], False, "b", "1"),
+        ("aab", [], False, "ab", ""),
+        ("aab", [], True, "ab", ""),
         ("aab", [batch("1", "a")], True, "b", "1"),
         ("aab", [batch("1", "a", "a"), batch("2", "b")], False, "", "12"),
         ("a", [batch("1")], False, "a", ""),
@@ -80,18 +82,19 @@ def batch(name: str, *files: str, n_known: int = 0) -> ReadBefore:
 def test_files_are_left_out_with_their_batches(
     files: str, before: list[ReadBefore], append: bool, read: str, held: str
 ) -> None:
-    """By number, if a batch holds all rows of its files; of an appending source, if the content was ever read."""
+    """Copies are read once, and a file is left out if a batch holds its rows, or of an appending source its content."""
     places, batches = files_to_read(files, "how", before, append=append)
     assert "".join(files[place] for place in places) == read
     assert "".join(one.batch for one in batches) == held
     if not append:
-        assert files_to_read(files, "in another way", before, append=False) == (list(range(len(files))), [])
+        places, batches = files_to_read(files, "in another way", before, append=False)
+        assert ("".join(files[place] for place in places), batches) == ("".join(dict.fromkeys(files)), [])
 
 
 def test_files_that_were_not_read_are_told() -> None:
     """With their number; nothing is said if all were read, or there are no files."""
     assert file_notes(DeliveredFiles(("a", "b", "c"), ("c",))) == (
-        "2 of 3 files have the content of a file that was read before: not read again",
+        "2 of 3 files have the content of another file, or of one that was read before: not read again",
     )
     assert file_notes(DeliveredFiles(("a",), ("a",))) == file_notes(DeliveredFiles()) == ()
 

@@ -9,7 +9,7 @@ import pytest
 
 import core.init.date_forms
 from core.data.cells import stated_moment
-from core.init.date_forms import clear_order, date_readings, has_short_years
+from core.init.date_forms import clear_order, date_readings, has_short_years, odd_date
 from core.notations import DateNotation
 
 DAYS = [datetime(2023, 11, 20, 16, 5, 9) + timedelta(days=day, hours=day) for day in range(60)]
@@ -104,3 +104,13 @@ def test_a_column_may_have_several_formats_of_one_order() -> None:
 def test_other_texts_have_no_format(texts: list[str]) -> None:
     """Usual dates need none; versions, addresses and days that no calendar has are none."""
     assert date_readings(texts) == {}
+
+
+def test_the_date_that_no_calendar_has_is_named() -> None:
+    """Beside one in the usual format of the column; other texts have none."""
+    texts = ["31.12.2024", "1.1.2025", "30.02.2025", "2025-01-03"]
+    assert date_readings(texts) == {}
+    assert odd_date(texts) == ("31.12.2024", "30.02.2025")
+    assert odd_date(["12/13/2024", "13/12/2024", "12/14/2024"]) == ("12/13/2024", "13/12/2024")
+    assert odd_date(["red", "green", "31.12.2024"]) is None
+    assert odd_date(["2024-01-31", "2024-02-01", "2024-02-02"]) is None

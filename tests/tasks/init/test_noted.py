@@ -146,6 +146,13 @@ def test_several_spellings_of_yes_and_no_are_boolean(project: Settings) -> None:
     ("values", "name", "remark"),
     [
         ([("Ja", "ja", "nein")[place % 3] for place in range(N)], "paid", "differ in case only, such as 'Ja' and 'ja'"),
+        (
+            [("ja", "nein", "Yes", "no")[place % 4] for place in range(N)],
+            "paid",
+            "4 spellings of yes and no",
+        ),
+        ([*range(N - 1), "1O5"], "size", "'1O5' means no value"),
+        ([*[f"{day:%d.%m.%Y}" for day in DAYS[1:]], "30.02.2022"], "day", "but '30.02.2022' is none in that notation"),
         ([202_400 + 1 + place % 12 for place in range(N)], "month", "'month' may be months (202401)"),
         (
             [45_000 + place % 300 for place in range(N)],
