@@ -45,6 +45,7 @@ LAST_ROWS = 20
 """Exported sheets end in empty rows."""
 
 WIDE = 500
+PART = 250
 PARSED = ("number", "date")
 LEVELLED_FORMS = ("number", "boolean", "text")
 NUMBER_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "U")
@@ -175,8 +176,8 @@ def inspect_rows(
     names = list(rows.columns)
     log.info("reading %s columns", f"{len(names):,}")
     if len(names) > WIDE:
-        # Its search takes the square of the number of columns, and saves time per row, of which a wide table has few.
-        connection.execute("SET disabled_optimizers = 'common_subexpressions'")
+        # They take the square of the number of columns, and save time per row, of which a wide table has few.
+        connection.execute("SET disabled_optimizers = 'common_subexpressions,statistics_propagation'")
     # Asked first: a relation binds its whole query again after a table has been created.
     types = [str(kind) for kind in rows.types]
     rows.project(", ".join(f"{quoted(name)} AS c{i}" for i, name in enumerate(names))).create(RAW_TABLE)
@@ -282,10 +283,23 @@ def _drop_marks(
 
 
 def _make_typed(connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], target: str) -> None:
-    """Build the table of typed values, NULL if there is none, with the target's label beside them."""
-    typed = ", ".join(f"{_typed(column)} AS {column.alias}" for column in columns)
+    """Build the table of typed values, NULL if there is none, with the target's label beside them.
+
+    A wide one is built in parts of some columns: planning one query takes the square of their number.
+    """
+    typed = [f"{_typed(column)} AS {column.alias}" for column in columns]
     label = next(column.read_as("VARCHAR", is_label=True) for column in columns if column.name == target)
-    connection.execute(f"CREATE TABLE {TABLE} AS SELECT {typed}, {label} AS label FROM {RAW_TABLE}")  # noqa: S608
+    typed.append(f"{label} AS label")
+    parts = [", ".join(typed[start : start + PART]) for start in range(0, len(typed), PART)]
+    if len(parts) == 1:
+        connection.execute(f"CREATE TABLE {TABLE} AS SELECT {parts[0]} FROM {RAW_TABLE}")  # noqa: S608
+        return
+    names = [f"part_{number}" for number in range(len(parts))]
+    for name, part in zip(names, parts, strict=True):
+        connection.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT {part} FROM {RAW_TABLE}")  # noqa: S608
+    connection.execute(f"CREATE TABLE {TABLE} AS SELECT * FROM {' POSITIONAL JOIN '.join(names)}")  # noqa: S608
+    for name in names:
+        connection.execute(f"DROP TABLE {name}")
 
 
 def _typed(column: Column) -> str:

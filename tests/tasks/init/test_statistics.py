@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tasks.init.statistics import (
+    PART,
     SAMPLE_ROWS,
     Inspection,
     baseline_error,
@@ -95,3 +96,14 @@ def test_the_baseline_is_the_error_of_the_mean(connection: duckdb.DuckDBPyConnec
     found = _inspected(connection, {"day": days, "y": values}, time="day")
     assert baseline_error(found.table, "y", None, 0.2) == pytest.approx(np.std(np.array(values, dtype=float)))
     assert baseline_error(found.table, "y", "day", 0.2) == pytest.approx(3.0, rel=0.01)
+
+
+def test_a_wide_table_is_typed_in_parts(connection: duckdb.DuckDBPyConnection) -> None:
+    """Rows stay together, whatever the number of columns: the label of a row stands beside its own values."""
+    n_columns = 2 * PART + 3
+    frame = pd.DataFrame({f"x{place}": [f"{row}.5" for row in range(30)] for place in range(n_columns)})
+    found = inspect_rows(connection, connection.from_df(frame.assign(y=[f"c{row % 3}" for row in range(30)])), "y")
+    assert [(one.n_numbers, one.minimum, one.maximum) for one in found.columns[:-1]] == [(30, 0.5, 29.5)] * n_columns
+    last = found.table.one(f"x{n_columns - 1}").alias
+    rows = found.table.rows(f"c0, {last}, label", "ORDER BY rowid")
+    assert rows == [(row + 0.5, row + 0.5, f"c{row % 3}") for row in range(30)]
