@@ -50,6 +50,9 @@ HEALTHY_SECONDS = 180.0
 WORKER_SECONDS = 25.0
 STOP_SECONDS = 150.0
 POLL_SECONDS = 0.2
+ENDING_SECONDS = 0.5
+"""Time after which a process that closed its connections has ended."""
+
 WATCH_SECONDS = 2.0
 FAILED_STARTS = 3
 """Failed starts of a process after which starting the platform is aborted."""
@@ -232,20 +235,32 @@ def watch(
     StorageError
         The process manager was killed.
     """
-    known = {status.name: status for status in statuses(settings, state)}
+    known = {status.name: status for status in _watched(settings, state)}
     while not stopped.wait(WATCH_SECONDS):
         present = last_platform(settings.var)
         if present is None or present.id != state.id or not present.ready:
             return
-        if read_platform(settings.var) is None:
-            raise StorageError(
-                f"the process manager was killed; its log is {log_file(settings, 'supervisord')}. "
-                "Its processes are being ended; restart with: perennial up"
-            )
-        for status in statuses(settings, state):
+        for status in _watched(settings, state):
             before, known[status.name] = known[status.name], status
             if (before.state, before.pid) != (status.state, status.pid):
                 changed(before, status)
+
+
+def _watched(settings: Settings, state: PlatformState) -> list[Status]:
+    """Return the statuses; name a killed process manager as such, also where it dies while it is asked."""
+    try:
+        found = statuses(settings, state) if read_platform(settings.var) is not None else None
+    except StorageError:
+        time.sleep(ENDING_SECONDS)
+        if read_platform(settings.var) is not None:
+            raise
+        found = None
+    if found is None:
+        raise StorageError(
+            f"the process manager was killed; its log is {log_file(settings, 'supervisord')}. "
+            "Its processes are being ended; restart with: perennial up"
+        )
+    return found
 
 
 @contextmanager
