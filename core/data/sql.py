@@ -228,8 +228,8 @@ def _since_1970(number: str, units: int) -> str:
 
 
 def _number_text(name: str, notation: NumberNotation) -> str:
-    bare = f"translate(replace({name}, {literal(notation.unit)}, ''), {', '.join(map(literal, notation.translation))})"
-    bare = bare if notation.unit else bare.replace(f"replace({name}, '', '')", name)
+    without_unit = f"replace({name}, {literal(notation.unit)}, '')" if notation.unit else name
+    bare = f"translate({without_unit}, {', '.join(map(literal, notation.translation))})"
     negative = f"left({bare}, 1) IN ('(', '-') OR right({bare}, 1) = '-'"
     canonical = f"CASE WHEN {negative} THEN '-' || trim({bare}, '(-)') ELSE {bare} END"
     return f"CASE WHEN regexp_full_match({name}, {literal(notation.form)}) THEN {canonical} END"

@@ -298,6 +298,17 @@ def missing_texts(texts: Mapping[str, Iterable[tuple[str, int]]], numbers: Itera
     return found
 
 
+def may_be_value(text: str) -> bool:
+    """Return whether a text that is not read may be a value that was written otherwise: it has a digit.
+
+    Examples
+    --------
+    >>> may_be_value("1O5"), may_be_value("n.a."), may_be_value("0000-00-00")
+    (True, False, False)
+    """
+    return text.strip().lower() not in MISSING_MARKERS and any(map(str.isdigit, text))
+
+
 def reads_as_one(n_parsed: int, strange: Iterable[tuple[str, int]]) -> bool:
     """Return whether a column is one of numbers (or dates) apart from texts that mean no value.
 

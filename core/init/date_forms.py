@@ -60,8 +60,7 @@ def date_readings(texts: Sequence[str]) -> dict[Order, DateNotation]:
     >>> list(date_readings(["3/4/2024", "5/6/2024", "7/8/2024"]))
     ['dmy', 'mdy']
     """
-    first = texts[:FIRST]
-    if len(texts) < MIN_EXAMPLES or 2 * sum(map(is_like_a_date, first)) < len(first):
+    if len(texts) < MIN_EXAMPLES or not _are_mostly_dates(texts[:FIRST]):
         return {}
     usual = [moment(text) is not None for text in texts]
     if all(usual):
@@ -89,7 +88,7 @@ def odd_date(texts: Sequence[str]) -> tuple[str, str] | None:
     >>> odd_date(["31.12.2024", "30.02.2025", "7.3.2025"])
     ('31.12.2024', '30.02.2025')
     """
-    if 2 * sum(map(is_like_a_date, texts)) < len(texts):
+    if not _are_mostly_dates(texts):
         return None
     found = [_formats(text) for text in texts]
     counts = Counter(given for one in found for given in one.values())
@@ -123,8 +122,12 @@ def has_short_years(notation: DateNotation) -> bool:
     return any("%y" in given for given in notation.formats)
 
 
-def is_like_a_date(text: str) -> bool:
-    """Return whether a text has the parts of a date, of any order and calendar."""
+def _are_mostly_dates(texts: Sequence[str]) -> bool:
+    """Return whether half of the texts have the parts of a date, of any order and calendar."""
+    return 2 * sum(_has_date_parts(text) for text in texts) >= len(texts)
+
+
+def _has_date_parts(text: str) -> bool:
     return _DATE.fullmatch(text) is not None or _COMPACT.fullmatch(text) is not None or moment(text) is not None
 
 

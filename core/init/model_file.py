@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from config.schema import ModelConfig
-from core.init.columns import MAX_SLICES, MISSING_MARKERS, SLICE_LEVELS, ColumnStatistics, Decision, TargetDecision, Why
+from core.init.columns import MAX_SLICES, SLICE_LEVELS, ColumnStatistics, Decision, TargetDecision, Why, may_be_value
 from core.text import number, percent, short
 
 KINDS = ("numeric", "categorical", "boolean", "dates", "ignored")
@@ -433,7 +433,10 @@ def notes(found: Findings, config: ModelConfig) -> list[str]:
         )
     lines += [f"ignored {short(name)}: {found.kinds[name].why}" for name in features.ignored]
     lines += [f"left out {short(name)}: {why}" for name, why in left_out(found).items()]
-    lines += [f"{_ask_about(text)}{short(text)} means no value: {reason}" for text, reason in found.missing.items()]
+    lines += [
+        f"{'look: ' if may_be_value(text) else ''}{short(text)} means no value: {reason}"
+        for text, reason in found.missing.items()
+    ]
     lines += [f"look: {doubt}" for doubt in found.doubts]
     lines += [*_key_notes(found), *_time_notes(found), *_imbalance_notes(found), *_gate_notes(found, config)]
     if found.n_repeats > 0.01 * found.n_rows:
@@ -442,11 +445,6 @@ def notes(found: Findings, config: ModelConfig) -> list[str]:
             f"look: {share} of the rows have the same features as an earlier row; remove them if they are copies"
         )
     return lines
-
-
-def _ask_about(text: str) -> str:
-    """Return the beginning of a remark if a text may be a value with a typing error instead of a marker."""
-    return "look: " if text.lower() not in MISSING_MARKERS and any(map(str.isdigit, text)) else ""
 
 
 def left_out(found: Findings) -> dict[str, str]:

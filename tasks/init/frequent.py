@@ -44,13 +44,13 @@ def frequent_values(
 
 def _counted(connection: duckdb.DuckDBPyConnection, table: str, texts: Sequence[str], limit: int) -> list[Counted]:
     if len(texts) == 1:
-        sql = f"SELECT 0, {texts[0]} AS value, count(*) AS n FROM {table} GROUP BY value HAVING value IS NOT NULL"  # noqa: S608
+        sql = f"SELECT 0, {texts[0]} AS value, count(*) AS n FROM {table} GROUP BY value HAVING value IS NOT NULL"  # noqa: S608 - own names
         sql += f" ORDER BY n DESC, value LIMIT {limit}"
     else:
         cells = f"unnest(range({len(texts)})) AS place, unnest([{', '.join(texts)}]) AS value"
-        counts = f"SELECT place, value, count(*) AS n FROM (SELECT {cells} FROM {table}) WHERE value IS NOT NULL"  # noqa: S608
+        counts = f"SELECT place, value, count(*) AS n FROM (SELECT {cells} FROM {table}) WHERE value IS NOT NULL"  # noqa: S608 - own names
         rank = "row_number() OVER (PARTITION BY place ORDER BY n DESC, value)"
-        sql = f"SELECT * FROM ({counts} GROUP BY ALL) QUALIFY {rank} <= {limit} ORDER BY place, n DESC, value"  # noqa: S608
+        sql = f"SELECT * FROM ({counts} GROUP BY ALL) QUALIFY {rank} <= {limit} ORDER BY place, n DESC, value"  # noqa: S608 - own names
     found: list[Counted] = [[] for _ in texts]
     for place, value, n in connection.execute(sql).fetchall():
         found[place].append((value, n))

@@ -62,7 +62,7 @@ def second_names(connection: duckdb.DuckDBPyConnection, table: str, columns: Map
     if not columns:
         return ""
     aliases = ", ".join(alias for alias, _ in columns.values())
-    rows = connection.execute(f"SELECT {aliases} FROM {table} ORDER BY rowid LIMIT {MIN_ROWS}").fetchall()  # noqa: S608
+    rows = connection.execute(f"SELECT {aliases} FROM {table} ORDER BY rowid LIMIT {MIN_ROWS}").fetchall()  # noqa: S608 - own names
     if len(rows) < MIN_ROWS:
         return ""
     cells = dict(zip(columns, rows[0], strict=True))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from core.init.columns import FEW_LEVELS, MISSING_MARKERS, ColumnStatistics
+from core.init.columns import FEW_LEVELS, ColumnStatistics
 from core.init.notations import date_notation
+from tasks.init.noted import distinct_texts
 from tasks.init.statistics import RAW_TABLE, Inspection
 
 SAMPLE_ROWS = 500
@@ -46,11 +47,6 @@ def _may_have_dates(inspection: Inspection, column: ColumnStatistics) -> bool:
 
 def _samples(inspection: Inspection, columns: Sequence[ColumnStatistics]) -> list[list[str]]:
     """Return the distinct texts of rows from the whole file, without those that mean no value."""
-    aliases = ", ".join(f"{inspection.table.one(column.name).alias}::VARCHAR" for column in columns)
+    texts = [f"{inspection.table.one(column.name).alias}::VARCHAR" for column in columns]
     step = max(inspection.n_rows // SAMPLE_ROWS, 1)
-    sql = f"SELECT {aliases} FROM {RAW_TABLE} WHERE rowid % {step} = 0 ORDER BY rowid"  # noqa: S608 - own names
-    rows = inspection.table.connection.execute(sql).fetchall()
-    return [
-        list(dict.fromkeys(text for text in cells if text is not None and text.lower() not in MISSING_MARKERS))
-        for cells in zip(*rows, strict=True)
-    ]
+    return distinct_texts(inspection.table.connection, RAW_TABLE, texts, f"WHERE rowid % {step} = 0")

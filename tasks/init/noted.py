@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from config.schema import DecimalMark
 from core.data.sql import Cast
 from core.init.choices import Answers, Noted, chosen_dates, chosen_numbers
-from core.init.columns import MIN_EPOCHS, MISSING_MARKERS, is_time_name
+from core.init.columns import MIN_EPOCHS, MISSING_MARKERS, is_time_name, may_be_value
 from core.init.date_forms import Order, date_readings, odd_date
 from core.init.notations import epoch_unit
 from core.init.number_forms import are_mixed, number_readings
@@ -105,13 +105,7 @@ class _Survey:
         """Return the distinct texts of each column in the sample, without those that mean no value."""
         # As written: as a category, 12.000 is 12, which would show that 12.345 has a separator of thousands.
         aliases = [column.alias if column.is_text else column.read_as("VARCHAR") for column in columns]
-        found: list[list[str]] = []
-        for start in range(0, len(aliases), PER_QUERY):
-            some = ", ".join(aliases[start : start + PER_QUERY])
-            sql = f"SELECT {some} FROM {self._table} {self._sample} ORDER BY rowid"  # noqa: S608 - own names
-            rows = self._connection.execute(sql).fetchall()
-            found += map(_texts, zip(*rows, strict=True))
-        return found
+        return distinct_texts(self._connection, self._table, aliases, self._sample)
 
     def best_dates(self, column: Column, readings: Mapping[Order, DateNotation]) -> dict[Order, DateNotation]:
         """Return the readings that leave the fewest cells of all rows unread."""
@@ -130,7 +124,31 @@ class _Survey:
         return [one for one, n_read in zip(readings, counts, strict=True) if n_read == max(counts)]
 
 
-def _texts(cells: Sequence[str | None]) -> list[str]:
+def distinct_texts(
+    connection: duckdb.DuckDBPyConnection, table: str, texts: Sequence[str], rest: str
+) -> list[list[str]]:
+    """Return the distinct values of each expression in the order of the rows, without those that mean no value.
+
+    Parameters
+    ----------
+    connection
+        Engine with the table.
+    table
+        Name of the table.
+    texts
+        SQL expressions of type VARCHAR, any number of them.
+    rest
+        SQL that chooses the rows.
+    """
+    found: list[list[str]] = []
+    for start in range(0, len(texts), PER_QUERY):
+        some = ", ".join(texts[start : start + PER_QUERY])
+        sql = f"SELECT {some} FROM {table} {rest} ORDER BY rowid"  # noqa: S608 - own names
+        found += map(_distinct, zip(*connection.execute(sql).fetchall(), strict=True))
+    return found
+
+
+def _distinct(cells: Sequence[str | None]) -> list[str]:
     return list(dict.fromkeys(text for text in cells if text is not None and text.lower() not in MISSING_MARKERS))
 
 
@@ -201,5 +219,4 @@ def unread_with_digits(strange: Sequence[tuple[str, int]]) -> str:
     strange
         Texts with their number of rows.
     """
-    others = (text for text, _ in strange if text.strip().lower() not in MISSING_MARKERS)
-    return next((text for text in others if any(map(str.isdigit, text))), "")
+    return next((text for text, _ in strange if may_be_value(text)), "")

@@ -279,7 +279,7 @@ def _drop_marks(
         has_none = not missing or (usual and len(listed) <= MAX_LISTED_STRANGE and listed.isdisjoint(missing))
         if column.is_text and not has_none:
             alias = column.alias
-            connection.execute(f"UPDATE {RAW_TABLE} SET {alias} = NULL WHERE {alias} IN ({marks})")  # noqa: S608
+            connection.execute(f"UPDATE {RAW_TABLE} SET {alias} = NULL WHERE {alias} IN ({marks})")  # noqa: S608 - own names
 
 
 def _make_typed(connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], target: str) -> None:
@@ -292,12 +292,12 @@ def _make_typed(connection: duckdb.DuckDBPyConnection, columns: Sequence[Column]
     typed.append(f"{label} AS label")
     parts = [", ".join(typed[start : start + PART]) for start in range(0, len(typed), PART)]
     if len(parts) == 1:
-        connection.execute(f"CREATE TABLE {TABLE} AS SELECT {parts[0]} FROM {RAW_TABLE}")  # noqa: S608
+        connection.execute(f"CREATE TABLE {TABLE} AS SELECT {parts[0]} FROM {RAW_TABLE}")  # noqa: S608 - own names
         return
     names = [f"part_{number}" for number in range(len(parts))]
     for name, part in zip(names, parts, strict=True):
-        connection.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT {part} FROM {RAW_TABLE}")  # noqa: S608
-    connection.execute(f"CREATE TABLE {TABLE} AS SELECT * FROM {' POSITIONAL JOIN '.join(names)}")  # noqa: S608
+        connection.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT {part} FROM {RAW_TABLE}")  # noqa: S608 - own names
+    connection.execute(f"CREATE TABLE {TABLE} AS SELECT * FROM {' POSITIONAL JOIN '.join(names)}")  # noqa: S608 - own names
     for name in names:
         connection.execute(f"DROP TABLE {name}")
 
@@ -504,9 +504,9 @@ def _n_distinct(column: Column) -> str:
 
 def _rank_correlation(table: InspectedTable, column: Column) -> float | None:
     """Return Spearman's correlation of a column of distinct numbers with the row number."""
-    ranked = f"SELECT rowid AS place, rank() OVER (ORDER BY {column.alias}) AS rank FROM {TABLE}"  # noqa: S608
+    ranked = f"SELECT rowid AS place, rank() OVER (ORDER BY {column.alias}) AS rank FROM {TABLE}"  # noqa: S608 - own names
     found = table.connection.execute(
-        f"SELECT corr(place, rank) FROM ({ranked} WHERE {column.alias} IS NOT NULL)"  # noqa: S608
+        f"SELECT corr(place, rank) FROM ({ranked} WHERE {column.alias} IS NOT NULL)"  # noqa: S608 - own names
     ).fetchall()[0][0]
     return None if found is None else float(found)
 
@@ -519,14 +519,14 @@ def repeated_rows(table: InspectedTable, names: Iterable[str]) -> int:
 
 def distinct_values(table: InspectedTable, name: str) -> int:
     """Count a column's distinct values exactly, in the source's type: as doubles, long identifiers would merge."""
-    sql = f"SELECT {_n_distinct(table.one(name))} FROM {RAW_TABLE}"  # noqa: S608
+    sql = f"SELECT {_n_distinct(table.one(name))} FROM {RAW_TABLE}"  # noqa: S608 - own names
     return int(table.connection.execute(sql).fetchall()[0][0])
 
 
 def examples(table: InspectedTable, name: str, limit: int = 3) -> list[str]:
     """Return the first values of a column as text."""
     alias = table.one(name).alias
-    sql = f"SELECT {alias}::VARCHAR FROM {RAW_TABLE} WHERE {alias} IS NOT NULL ORDER BY rowid LIMIT {limit}"  # noqa: S608
+    sql = f"SELECT {alias}::VARCHAR FROM {RAW_TABLE} WHERE {alias} IS NOT NULL ORDER BY rowid LIMIT {limit}"  # noqa: S608 - own names
     return [str(text) for (text,) in table.connection.execute(sql).fetchall()]
 
 
@@ -560,7 +560,7 @@ def sampled_columns(
     cuts = [SAMPLE_ROWS / len(sizes) / n_rows for n_rows in sizes]
     cut = f"[{', '.join(map(str, cuts))}][y + 1]" if classes else str(cuts[0])
     frame = table.connection.execute(
-        f"SELECT * EXCLUDE (place) FROM (SELECT {y} AS y, {place} AS place, {picks} FROM {TABLE}) "  # noqa: S608
+        f"SELECT * EXCLUDE (place) FROM (SELECT {y} AS y, {place} AS place, {picks} FROM {TABLE}) "  # noqa: S608 - own names
         f"WHERE y IS NOT NULL AND place < {cut} ORDER BY place"
     ).df()
     numbers = frame["y"].to_numpy(dtype=np.float64)

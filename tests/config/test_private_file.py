@@ -34,7 +34,7 @@ print(*(oct(found.stat().st_mode & 0o777) for found in path.parent.glob(f"{path.
 def test_a_new_file_is_private_and_the_groups_where_the_umask_lets_it_write(
     tmp_path: Path, umask: int, mode: int
 ) -> None:
-    """Nobody else reads it, whatever the umask."""
+    """No other user reads it, whatever the umask."""
     before = os.umask(umask)
     try:
         create_private_file(tmp_path / "new")
