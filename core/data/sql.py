@@ -170,7 +170,7 @@ class Cast:
 
     def _plain_number(self, name: str) -> str:
         # The engine would read 10_100 as 10100.
-        return f"replace({name}, '_', '?')" if self.found == "VARCHAR" else name
+        return f"CASE WHEN NOT contains({name}, '_') THEN {name} END" if self.found == "VARCHAR" else name
 
     def _text(self, name: str) -> str:
         if self.found in ("FLOAT", "DOUBLE"):

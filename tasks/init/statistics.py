@@ -344,14 +344,13 @@ def _strange(
     connection: duckdb.DuckDBPyConnection, texts: Sequence[Column], likely: Mapping[str, str]
 ) -> dict[str, Strange]:
     """Return the values that do not parse as the likely form; for text, only the known markers of missing values."""
-    found = frequent_values(
-        connection,
-        RAW_TABLE,
-        [_strange_text(column, likely[column.name]) for column in texts],
-        MAX_LISTED_STRANGE + 1,
-        _n_rows(connection),
-    )
-    return {column.name: values for column, values in zip(texts, found, strict=True)}
+    cells = {column.name: _strange_text(column, likely[column.name]) for column in texts}
+    # Most columns have none, and counting values that are not there costs a third of grouping them.
+    counts = aggregates(connection, RAW_TABLE, [f"count({cell})" for cell in cells.values()])
+    names = [name for name, n in zip(cells, counts, strict=True) if n]
+    wanted = [cells[name] for name in names]
+    found = frequent_values(connection, RAW_TABLE, wanted, MAX_LISTED_STRANGE + 1, _n_rows(connection))
+    return {name: [] for name in cells} | dict(zip(names, found, strict=True))
 
 
 def _strange_text(column: Column, likely: str) -> str:
