@@ -11,12 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from config.schema import ModelConfig
+from core.data.rolling_origin import Fold, Indices, rolling_origin
 from core.data.rows import Rows
 from core.errors import TrainingError
 
-Indices = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
-Fold = tuple[Indices, Indices]
 
 MIN_PER_CLASS = 2
 """Minimum rows of each class on each side: neither a model nor a metric can use a single row of a class."""
@@ -99,7 +98,7 @@ def folds(config: ModelConfig, frame: pd.DataFrame, y: npt.NDArray[Any], row_ids
     """Divide the training rows into folds of cross-validation.
 
     Without a time column: shuffled by the seed, stratified for a classifier, rows of one key together if keys repeat.
-    With one: an expanding window, each fold trained on the rows before it; rows of equal time stay together.
+    With one: a rolling origin, see :func:`~core.data.rolling_origin.rolling_origin`.
 
     Parameters
     ----------
@@ -124,7 +123,7 @@ def folds(config: ModelConfig, frame: pd.DataFrame, y: npt.NDArray[Any], row_ids
     if n_folds < 2:
         return []
     if config.time is not None:
-        pairs = _expanding_windows(frame[config.time], n_folds)
+        pairs = iter(rolling_origin(frame[config.time], n_folds))
     else:
         pairs = (
             (train.astype(np.int64), test.astype(np.int64)) for train, test in _shuffled(config, y, row_ids, n_folds)
@@ -253,18 +252,6 @@ def _shuffled(
         y, y, row_ids if grouped else None
     )
     return pairs
-
-
-def _expanding_windows(time: pd.Series[Any], n_folds: int) -> Iterator[Fold]:
-    stamps = time.to_numpy(dtype="datetime64[us]")
-    order = np.argsort(stamps, kind="stable")  # NaT sorts last
-    known = stamps[order][: int(time.notna().sum())]
-    cuts = np.linspace(0, len(known), n_folds + 2)[1:-1].astype(int)
-    starts = np.unique(known[cuts])
-    starts = starts[starts > known[0]]
-    for start, end in zip(starts, [*starts[1:], None], strict=True):
-        tested = (stamps >= start) & ((stamps < end) if end is not None else ~np.isnat(stamps))
-        yield np.flatnonzero(stamps < start), np.flatnonzero(tested)
 
 
 def _has_enough_rows(config: ModelConfig, y: npt.NDArray[Any], train: Indices, test: Indices) -> bool:

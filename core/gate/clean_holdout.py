@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from config.schema import ModelConfig
+from core.data.rolling_origin import Indices
 from core.data.rows import Rows
 from core.data.seen_rows import SeenRows, identities
-from core.data.split import Hashes, Indices, Split
+from core.data.split import Hashes, Split
 from core.feature_contract import FeatureContract
 from core.gate.decision import HoldoutFacts
 from core.gate.looks import HoldoutSketch

@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer
 
-from core.data.split import Fold
+from core.data.rolling_origin import Fold
 from core.errors import TrainingError
 from core.feature_contract import FeatureContract
 from core.metrics.evaluation import predict_output

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from config.schema import ModelConfig
+from core.data.rolling_origin import Indices
 from core.data.rows import Rows
-from core.data.split import Indices, Split
+from core.data.split import Split
 from core.feature_contract import MISSING, FeatureContract
 from core.train.leakage_pairs import Table
 from core.train.leakage_scores import linear_leak, single_feature_score
