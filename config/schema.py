@@ -387,7 +387,7 @@ class Gate(Section):
     max_latency_ms: float = Field(
         default=250,
         gt=0,
-        description="95th percentile of the time to score one row in the serving rehearsal, milliseconds",
+        description="95th percentile of the time to score one row in the serving rehearsal, without other load, ms",
     )
     mode: GateMode = Field(
         default="enabled", description="promote, record what would be promoted, or wait for 'perennial approve'"

@@ -43,7 +43,8 @@ class ServingVerdict:
     Parameters
     ----------
     passed
-        Whether the bundle loads, reproduces the training pipeline's predictions and is fast enough.
+        Whether the bundle loads, reproduces the training pipeline's predictions and is fast enough; None if the machine
+        was too busy to measure that, see :func:`core.gate.latency.latency`.
     kind
         What was loaded: ``onnx`` or ``skops``; empty where nothing could be loaded.
     n_rows
@@ -51,14 +52,18 @@ class ServingVerdict:
     max_abs_diff
         Largest absolute difference from the training pipeline's predictions.
     p50_ms, p95_ms
-        Percentiles of the time to score one row, in milliseconds.
+        Percentiles of the wall time to score one row, in milliseconds.
     load_seconds
         Seconds until the bundle could predict.
     reasons
         Sentences for people.
+    cpu_ms
+        Median of the CPU time to score one row, in milliseconds; None in verdicts from before it was measured.
+    slowdown
+        By how much the machine slowed a reference model in the same process; None as above.
     """
 
-    passed: bool
+    passed: bool | None
     kind: str
     n_rows: int
     max_abs_diff: float | None
@@ -66,6 +71,8 @@ class ServingVerdict:
     p95_ms: float | None
     load_seconds: float | None
     reasons: tuple[str, ...]
+    cpu_ms: float | None = None
+    slowdown: float | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +163,11 @@ class GateVerdict:
     def passed(self) -> bool:
         """Whether the challenger may be promoted."""
         return self.decision == "promote"
+
+    @property
+    def rehearse_again(self) -> bool:
+        """Whether the serving was not measured because the machine was busy, and no other check decided."""
+        return self.decision == "undecided" and self.serving is not None and self.serving.passed is None
 
     @property
     def status(self) -> TrainStatus:
@@ -316,8 +328,7 @@ def _self_test_check(found: SelfTest | None, holdout: HoldoutFacts | None) -> Ch
 def _serving_check(found: ServingVerdict | None) -> Check:
     if found is None:
         return Check("serving", None, "the serving rehearsal was not run")
-    default = "the serving rehearsal passed" if found.passed else "the serving rehearsal failed"
-    return Check("serving", found.passed, "; ".join(found.reasons) or default)
+    return Check("serving", found.passed, "; ".join(found.reasons) or _REHEARSED[found.passed])
 
 
 def _decision(checks: Sequence[Check]) -> Decision:
@@ -335,12 +346,19 @@ def _headline(decision: Decision, checks: Sequence[Check], evidence: Evidence) -
         return f"{version} is better than {champion}: {gain} that neither has trained on"
     if decision == "promote":
         return f"{version} is good enough to be the first champion: it reaches the floor and passes every check"
+    if decision == "undecided" and _is_only_busy(checks, evidence.serving):
+        return f"undecided: the machine was too busy to measure the serving of {version}; it will be rehearsed again"
     if decision == "undecided":
         question = "good enough to be the first champion" if first else f"better than {champion}"
         return f"undecided: not enough evidence that {version} is {question}"
     faults = [_fault(check.name, evidence) for check in checks if check.is_against]
     said = " and ".join([", ".join(faults[:-1]), faults[-1]] if len(faults) > 1 else faults)
     return f"there is no champion yet: {version} {said}" if first else f"{champion} stays: {version} {said}"
+
+
+def _is_only_busy(checks: Sequence[Check], serving: ServingVerdict | None) -> bool:
+    missing = [check.name for check in checks if not check.passed]
+    return serving is not None and serving.passed is None and missing == ["serving"]
 
 
 def _fault(name: CheckName, evidence: Evidence) -> str:
@@ -360,7 +378,11 @@ def _sentences(decision: Decision, checks: Sequence[Check], evidence: Evidence, 
     comparison = evidence.comparison
     if comparison is not None and comparison.looks > 1:
         yield _looks_text(comparison, config.gate)
-    follows = _what_follows(decision, f"{config.model}@{evidence.version}", config.gate.mode)
+    version = f"{config.model}@{evidence.version}"
+    if decision == "undecided" and evidence.serving is not None and evidence.serving.passed is None:
+        yield f"the next perennial train rehearses it again; to do it now: perennial judge {version}"
+        return
+    follows = _what_follows(decision, version, config.gate.mode)
     yield from [follows] if follows else []
 
 
@@ -380,6 +402,12 @@ def _what_follows(decision: Decision, version: str, mode: GateMode) -> str:
         return f"gate.mode is manual: it waits for perennial approve (or reject) {version} --reason ..."
     return ""
 
+
+_REHEARSED = {
+    True: "the serving rehearsal passed",
+    False: "the serving rehearsal failed",
+    None: "the machine was too busy for the serving rehearsal",
+}
 
 _FAULTS: dict[CheckName, str] = {
     "floor": "misses the floor",

@@ -99,6 +99,8 @@ def serving_facts(serving: ServingVerdict) -> dict[str, str]:
         "largest difference": NONE if apart is None else f"{apart:.1e}" if apart else "0",
         "median": _unit(serving.p50_ms, "ms"),
         "95th percentile": _unit(serving.p95_ms, "ms"),
+        "CPU time": _unit(serving.cpu_ms, "ms"),
+        "reference slowed by": NONE if serving.slowdown is None else f"{significant(serving.slowdown, 2)} ×",
         "load": _unit(serving.load_seconds, "s"),
     }
 

@@ -22,18 +22,20 @@ from pydantic import TypeAdapter
 from core.errors import BundleError, SchemaError
 from core.feature_contract import FeatureContract
 from core.gate.decision import ServingVerdict
+from core.gate.latency import Latency, Speed
 from core.metrics.agreement import Agreement, agreement
 from core.metrics.metrics import Floats
-from core.text import number, significant
 from core.train.rehearsal import MAX_REHEARSAL_ROWS, REHEARSAL, rehearsal_columns, rehearsal_parts
 from serving.bundle.predictor import Predictor, load_predictor
 from serving.bundle.reader import read_document
+from serving.rehearsal.reference import reference_model
 from serving.rehearsal.rows import parse_rows
+from serving.rehearsal.timing import timed_latency
 
 EXAMPLE = "input_example.json"
-N_TIMED = 200
-MAX_TIMED_SECONDS = 30.0
 RUNTIMES = {"onnx": "ONNX Runtime", "skops": "the stored pipeline"}
+
+_PASSED: dict[Speed, bool | None] = {"fast": True, "slow": False, "unknown": None}
 
 
 @dataclass(frozen=True)
@@ -69,19 +71,20 @@ def rehearse(folder: Path, manifest_sha256: str, trusted: Sequence[str], max_lat
         example = parse_rows(read_document(folder, EXAMPLE), predictor.contract)
         found = np.concatenate([predictor.predict(example), predictor.predict(rows.iloc[len(example) :])])
         compared = agreement(found, expected, predictor.contract)
-        p50_ms, p95_ms = np.percentile(_latencies_ms(predictor, rows), [50, 95]).tolist()
+        measured = _latency(predictor, rows, max_latency_ms)
     except (BundleError, SchemaError) as error:
         return ServingVerdict(False, kind, 0, None, None, None, None, (f"the bundle cannot be served: {error}",))
-    fast = p95_ms <= max_latency_ms
     return ServingVerdict(
-        passed=compared.holds and fast,
+        passed=compared.holds and _PASSED[measured.speed],
         kind=kind,
         n_rows=compared.n_rows,
         max_abs_diff=compared.max_abs_diff,
-        p50_ms=p50_ms,
-        p95_ms=p95_ms,
+        p50_ms=measured.p50_ms,
+        p95_ms=measured.p95_ms,
         load_seconds=load_seconds,
-        reasons=(_answers_sentence(kind, compared), _time_sentence(p50_ms, p95_ms, max_latency_ms)),
+        reasons=(_answers_sentence(kind, compared), measured.sentence),
+        cpu_ms=measured.cpu_ms,
+        slowdown=measured.slowdown,
     )
 
 
@@ -119,15 +122,11 @@ def _schema(contract: FeatureContract) -> pa.Schema:
     return pa.schema([*zip(inputs, kinds, strict=True), *((name, pa.float64()) for name in outputs)])
 
 
-def _latencies_ms(predictor: Predictor, rows: pd.DataFrame) -> list[float]:
-    """Measure the latency of single rows; stop early for a model that is far too slow."""
-    latencies: list[float] = []
-    while len(latencies) < N_TIMED and sum(latencies) < 1000 * MAX_TIMED_SECONDS:
-        row = rows.iloc[[len(latencies) % len(rows)]]
-        began = time.perf_counter()
-        predictor.predict(row)
-        latencies.append(1000 * (time.perf_counter() - began))
-    return latencies
+def _latency(predictor: Predictor, rows: pd.DataFrame, max_latency_ms: float) -> Latency:
+    def predict(place: int) -> object:
+        return predictor.predict(rows.iloc[[place % len(rows)]])
+
+    return timed_latency(predict, reference_model(), max_latency_ms)
 
 
 def _answers_sentence(kind: str, compared: Agreement) -> str:
@@ -137,13 +136,6 @@ def _answers_sentence(kind: str, compared: Agreement) -> str:
         f"{RUNTIMES[kind]} gives the training pipeline's answers on {compared.n_rows:,} rows "
         f"(the largest difference is {compared.max_abs_diff:.2g})"
     )
-
-
-def _time_sentence(p50_ms: float, p95_ms: float, max_latency_ms: float) -> str:
-    times = f"one row takes {significant(p50_ms, 2)} ms, and in 95 of 100 cases at most {significant(p95_ms, 2)} ms"
-    if p95_ms <= max_latency_ms:
-        return times
-    return f"{times}; at most {number(max_latency_ms)} ms are allowed (gate.max_latency_ms)"
 
 
 def main() -> None:

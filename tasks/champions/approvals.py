@@ -188,6 +188,9 @@ def _objection(engine: Engine, present: Champion | None, model: str, version: in
     if verdict.decision == "keep":
         return verdict.reasons[0]
     if verdict.serving is None or not verdict.serving.passed:
+        if verdict.rehearse_again:
+            busy = f"the machine was too busy to rehearse the serving of version {version}"
+            return f"{busy}; rehearse it again with perennial judge {model}@{version}"
         reasons = verdict.serving.reasons if verdict.serving else ("it was not rehearsed",)
         return f"version {version} may not be served: {'; '.join(reasons)}"
     return ""

@@ -50,8 +50,8 @@ _logger = logging.getLogger("perennial.judge")
 def judge(run: TrainingRun, version: int, settings: Settings) -> GateVerdict:
     """Judge a version against the present champion by the rules of its model file.
 
-    A repeat gives the recorded verdict, provided that it was made by the same rules. By other rules the version is
-    judged again, and the last verdict stands.
+    A repeat gives the recorded verdict, provided that it was made by the same rules. By other rules, or if the machine
+    was too busy to rehearse its serving, the version is judged again, and the last verdict stands.
     """
     from tasks.gate.judgement import judgement
 
@@ -59,10 +59,9 @@ def judge(run: TrainingRun, version: int, settings: Settings) -> GateVerdict:
     engine, rules = open_database(settings.database_url), rules_hash(run.config)
     baseline = _baseline(engine, run.config.model, version)
     recorded = find_verdict(engine, run.config.model, version, baseline.sequence)
-    if recorded is None or recorded.rules != rules:
+    if recorded is None or recorded.rules != rules or _awaits_rehearsal(recorded):
         made = judgement(run, version, baseline, settings)
-        while recorded is None or recorded.rules != rules:  # another machine may use a number for its own rules
-            recorded = record_verdict(engine, _record(made, rules, recorded.number + 1 if recorded else 1))
+        recorded = _recorded(engine, made, rules, recorded.number + 1 if recorded else 1)
     verdict = GateVerdict.from_json(recorded.document)
     publish_verdict(verdict, rules, run.config.gate, run.folder, settings)
     _logger.info("gate: %s", verdict.reasons[0])
@@ -102,8 +101,9 @@ def is_settled(config: ModelConfig, version: int, manifest: str, settings: Setti
     """Return whether nothing is left to do for a version that was registered before.
 
     A settled version was champion, or was reviewed by a person, or was judged by the present rules and its verdict was
-    carried out. A version is not settled if its run was killed before that, if it was judged by other rules, or if it
-    waits for approval and the champion has changed since its verdict.
+    carried out. A version is not settled if its run was killed before that, if it was judged by other rules, if the
+    machine was too busy to rehearse its serving, or if it waits for approval and the champion has changed since its
+    verdict.
 
     Parameters
     ----------
@@ -191,9 +191,20 @@ def alias_and_champion(model: str, version: int, settings: Settings) -> tuple[st
     return next((alias for alias, number in held.items() if number == version), None), now.champion
 
 
+def _awaits_rehearsal(verdict: RecordedVerdict) -> bool:
+    return verdict.decision == "undecided" and GateVerdict.from_json(verdict.document).rehearse_again
+
+
+def _recorded(engine: Engine, made: Judgement, rules: str, number: int) -> RecordedVerdict:
+    recorded = record_verdict(engine, _record(made, rules, number))
+    while recorded.rules != rules:  # another machine may use a number for its own rules
+        recorded = record_verdict(engine, _record(made, rules, recorded.number + 1))
+    return recorded
+
+
 def _is_carried_out(engine: Engine, verdict: RecordedVerdict) -> bool:
     if verdict.decision != "promote" or verdict.mode == "dry_run":
-        return True
+        return not _awaits_rehearsal(verdict)
     champion = current_champion(engine, verdict.model)
     return verdict.mode == "manual" and verdict.champion_sequence == (champion.sequence if champion else 0)
 

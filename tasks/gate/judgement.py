@@ -32,6 +32,7 @@ from core.train.trust import trusted_types
 from serving.bundle.predictor import load_pipeline
 from serving.bundle.reader import load_contract, read_document
 from tasks.registry.fetch import Fetched, fetched
+from tasks.serving.rehearse import Rehearsal, rehearsed
 from tasks.train.bench import Bench, open_bench
 from tasks.train.training_rows import TRAINING_ROWS, read_training_rows
 from tasks.versions.rows import load_rows
@@ -118,7 +119,11 @@ def judgement(run: TrainingRun, version: int, baseline: Baseline, settings: Sett
         bench = open_bench(run)
         rehearsal = stack.enter_context(bench.take_rehearsal())
         files = stack.enter_context(fetched(config.model, version, settings))
-        rehearsal.ask(files.folder, files.manifest_sha256, trusted, config.gate)
+
+        def ask(rehearsal: Rehearsal) -> None:
+            rehearsal.ask(files.folder, files.manifest_sha256, trusted, config.gate)
+
+        ask(rehearsal)
         contest = Contest(bench, load_contestant(files, config))
         incomparable = None if baseline.version is None else contest.admit(baseline.version, settings)
         champion, facts = contest.champion, contest.clean.facts
@@ -133,7 +138,7 @@ def judgement(run: TrainingRun, version: int, baseline: Baseline, settings: Sett
             comparison=comparison,
             incomparable=incomparable,
             self_test=contest.self_test(comparison) if facts.enough or not baseline.version else None,
-            serving=rehearsal.finish(),
+            serving=rehearsed(ask, rehearsal),
         )
     return Judgement(decide(evidence, config), contest.clean.sketch if comparison else None, files.manifest_sha256)
 

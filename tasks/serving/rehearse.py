@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import IO, Any, Self, cast
 
 import numpy.typing as npt
 import pandas as pd
+import psutil
 from pydantic import TypeAdapter, ValidationError
 
 from config.schema import Gate
@@ -27,6 +29,11 @@ from tasks.registry.bundle import example_rows
 
 COMMAND = (sys.executable, "-m", "serving.rehearsal.rehearse")
 TIMEOUT_SECONDS = 300.0
+
+BUSY_SHARE = 0.5
+"""A process that was stopped after less CPU time than this share of its time had to wait for the machine."""
+
+_KILLED = {-signal.SIGKILL: "SIGKILL, as by the system when memory is short", -signal.SIGTERM: "SIGTERM"}
 
 # The only environment variables of the process, so that a malicious bundle finds no secret.
 PASSED_ON = (
@@ -133,13 +140,46 @@ class Rehearsal:
         try:
             status = self._process.wait(max(0.0, self._deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            return _failed(f"the rehearsal of serving took longer than {self._timeout_seconds:g} s and was stopped")
+            return self._stopped()
+        if status in _KILLED:
+            return _busy(f"the process of the serving rehearsal was killed from outside ({_KILLED[status]})")
         lines = _lines(self._printed)
         try:
             return TypeAdapter(ServingVerdict).validate_json(lines[-1] if status == 0 and lines else "")
         except ValidationError:
             last = "; ".join(_lines(self._errors)[-1:]) or "no output"
             return _failed(f"the process of the serving rehearsal failed (exit {status}): {last[:500]}")
+
+    def _stopped(self) -> ServingVerdict:
+        """Judge a process that took too long by whether it computed, or waited for a processor."""
+        times = psutil.Process(self._process.pid).cpu_times()
+        worked, limit = times.user + times.system, self._timeout_seconds
+        took = f"the rehearsal of serving took longer than {limit:g} s and was stopped"
+        if worked < BUSY_SHARE * limit:
+            return _busy(f"{took}, of which it had a processor for {worked:.2g} s: the machine was too busy")
+        return _failed(took)
+
+
+def rehearsed(ask: Callable[[Rehearsal], None], first: Rehearsal, command: Sequence[str] = ()) -> ServingVerdict:
+    """Finish a rehearsal; if the machine was too busy for it, rehearse once more in a new process.
+
+    The first one may have run beside the computations of the gate, which end before this is called.
+
+    Parameters
+    ----------
+    ask
+        Asks a rehearsal, see :meth:`Rehearsal.ask`.
+    first
+        The rehearsal that was asked before.
+    command
+        As in :class:`Rehearsal`.
+    """
+    verdict = first.finish()
+    if verdict.passed is not None:
+        return verdict
+    with Rehearsal(command) as second:
+        ask(second)
+        return second.finish()
 
 
 def _environment() -> dict[str, str]:
@@ -155,3 +195,7 @@ def _lines(file: Any) -> list[str]:
 
 def _failed(reason: str) -> ServingVerdict:
     return ServingVerdict(False, "", 0, None, None, None, None, (reason,))
+
+
+def _busy(reason: str) -> ServingVerdict:
+    return ServingVerdict(None, "", 0, None, None, None, None, (reason,))

@@ -146,6 +146,37 @@ def test_what_nobody_knows_leaves_it_undecided(changes: dict[str, Any], reason: 
     assert len(verdict.reasons) == 3
 
 
+BUSY = replace(SERVED, passed=None, p95_ms=340.0, reasons=("the machine was too busy to measure the latency",))
+
+
+def test_a_busy_machine_is_no_verdict_about_the_version() -> None:
+    """It is undecided and says what comes next; approval is not offered, because serving is unknown."""
+    verdict = decide(replace(EVIDENCE, serving=BUSY), CONFIG)
+    assert (verdict.decision, verdict.rehearse_again) == ("undecided", True)
+    assert verdict.reasons == (
+        "undecided: the machine was too busy to measure the serving of version 4; it will be rehearsed again",
+        "the machine was too busy to measure the latency",
+        "the next perennial train rehearses it again; to do it now: perennial judge credit@4",
+    )
+    assert GateVerdict.from_json(json.dumps(verdict.to_dict())) == verdict
+
+
+def test_a_worse_version_is_refused_on_a_busy_machine_too() -> None:
+    """Another check decided; a new rehearsal would change nothing."""
+    verdict = decide(replace(EVIDENCE, comparison=compared(difference=WORSE), serving=BUSY), CONFIG)
+    assert (verdict.decision, verdict.rehearse_again) == ("keep", False)
+    assert verdict.reasons[0] == "champion 3 stays: version 4 is not better"
+
+
+def test_a_rehearsal_from_before_cpu_time_was_measured_is_read() -> None:
+    """Verdicts in databases have neither of the two numbers."""
+    content = decide(EVIDENCE, CONFIG).to_dict()
+    del content["serving"]["cpu_ms"], content["serving"]["slowdown"]
+    found = GateVerdict.from_dict(content)
+    assert found.serving == replace(SERVED, cpu_ms=None, slowdown=None)
+    assert not found.rehearse_again
+
+
 def test_too_few_rows_and_a_fault_keep_the_champion() -> None:
     """A definite no needs no comparison; what was not made is marked so."""
     slow = replace(SERVED, passed=False, reasons=("300 ms a row",))

@@ -45,7 +45,7 @@ def test_a_remark_says_what_the_numbers_do_not() -> None:
 def test_a_rehearsal_that_could_not_load_has_dashes() -> None:
     """Nothing measured is no zero."""
     broken = type(SERVING)(False, "", 0, None, None, None, None, ("the bundle cannot be read",))
-    assert list(serving_facts(broken).values()) == ["–", "0", "–", "–", "–", "–"]
+    assert list(serving_facts(broken).values()) == ["–", "0", "–", "–", "–", "–", "–", "–"]
     assert serving_facts(SERVING)["95th percentile"] == "3.3 ms"
     slow = replace(SERVING, p50_ms=999.7, p95_ms=1234.5)
     assert list(serving_facts(slow).values())[3:5] == ["1,000 ms", "1,234 ms"]

@@ -13,7 +13,7 @@ import pytest
 
 from core.gate.decision import ServingVerdict
 from core.train.rehearsal import REHEARSAL
-from serving.rehearsal.rehearse import _time_sentence, main, rehearse
+from serving.rehearsal.rehearse import main, rehearse
 from tasks.registry.bundle import Bundle
 from tests.serving.bundles import DATED, TRUSTED, copied, make_bundle, regression, reseal
 from tests.tasks.registration import FRAME, logistic_pipeline, predictions
@@ -35,6 +35,10 @@ def test_a_sound_bundle_passes(request: pytest.FixtureRequest, name: str, kind: 
     assert verdict.p50_ms is not None
     assert verdict.p95_ms is not None
     assert 0 < verdict.p50_ms <= verdict.p95_ms < 5000
+    assert verdict.cpu_ms is not None
+    assert 0 < verdict.cpu_ms <= verdict.p50_ms * 1.5
+    assert verdict.slowdown is not None
+    assert verdict.slowdown >= 1
     assert verdict.load_seconds is not None
     assert 0 < verdict.load_seconds < 60
     assert "gives the training pipeline's answers on 305 rows" in verdict.reasons[0]
@@ -94,14 +98,6 @@ def test_a_slow_model_fails(graph_bundle: Bundle) -> None:
     verdict = rehearsed(graph_bundle.folder, graph_bundle.manifest_sha256, max_latency_ms=1e-6)
     assert not verdict.passed
     assert verdict.reasons[1].endswith("at most 1e-06 ms are allowed (gate.max_latency_ms)")
-
-
-def test_the_sentence_about_times_has_no_exponents() -> None:
-    """A median of 99.7 ms is 100 ms."""
-    assert _time_sentence(99.7, 1234.5, 1000) == (
-        "one row takes 100 ms, and in 95 of 100 cases at most 1,234 ms; "
-        "at most 1,000 ms are allowed (gate.max_latency_ms)"
-    )
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

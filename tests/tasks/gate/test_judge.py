@@ -14,11 +14,12 @@ from mlflow import MlflowClient
 
 from config.schema import ModelConfig
 from config.settings import Settings
-from core.errors import BundleError, ConfigError, StorageError
-from core.gate.decision import GateVerdict
+from core.errors import BundleError, ConfigError, PromotionError, StorageError
+from core.gate.decision import GateVerdict, ServingVerdict
 from store.champions import champion_history, find_verdict, verdicts_against
 from store.database import open_database
 from tasks.champions.aliases import repair_all
+from tasks.champions.approvals import approve
 from tasks.gate import judgement as contest
 from tasks.gate.compare import compare_versions
 from tasks.gate.judge import is_settled, judge, promote
@@ -318,6 +319,28 @@ def test_a_repeated_judgement_is_the_recorded_one(registry: Settings, monkeypatc
 
     monkeypatch.setattr("tasks.gate.judgement.judgement", judged_twice)
     assert settle(registry, run) == first
+    assert versions(registry) == [1]
+
+
+@pytest.mark.slow
+def test_a_busy_machine_is_rehearsed_again_by_the_next_command(
+    registry: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The undecided verdict is recorded, but settles nothing: the same command again promotes the version."""
+    data = add_data(registry, config_of())
+    run = register_version(registry, config_of(), data)
+    busy = ServingVerdict(None, "skops", 305, 0.0, 300.0, 340.0, 0.1, ("the machine was too busy",), 80.0, 4.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(contest, "rehearsed", lambda *_: busy)
+        first = settle(registry, run)
+    assert first is not None
+    assert (first.decision, first.rehearse_again) == ("undecided", True)
+    assert versions(registry) == []
+    with pytest.raises(PromotionError, match=r"too busy to rehearse.*perennial judge credit@1"):
+        approve("credit", "1", "in a hurry", registry)
+    second = settle(registry, run)
+    assert second is not None
+    assert second.passed, second.reasons
     assert versions(registry) == [1]
 
 

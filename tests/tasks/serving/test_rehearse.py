@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from io import BytesIO
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from config.schema import Gate
 from core.train.rehearsal import rehearsal_parts
 from serving.rehearsal.rows import parse_rows
-from tasks.serving.rehearse import Rehearsal, rehearsal_table
+from tasks.serving.rehearse import Rehearsal, rehearsal_table, rehearsed
 from tests.serving.bundles import TRUSTED, make_bundle
 from tests.tasks.registration import FRAME, bundle, logistic_pipeline, predictions
 
@@ -79,12 +80,44 @@ def test_a_process_that_breaks_off_has_failed(code: str, says: str) -> None:
     assert says in verdict.reasons[0]
 
 
-def test_a_process_that_takes_too_long_has_failed() -> None:
+def test_a_process_that_computes_too_long_has_failed() -> None:
     """It is ended, and the gate goes on."""
+    with python("import time\nwhile time.process_time() < 1.5: pass\ntime.sleep(600)", 2.5) as rehearsal:
+        time.sleep(4)  # also beside other processes it has computed by now
+        verdict = rehearsal.finish()
+    assert verdict.passed is False
+    assert "took longer than 2.5 s and was stopped" in verdict.reasons[0]
+
+
+def test_a_process_that_waits_for_the_machine_is_undecided() -> None:
+    """It was stopped too, but had hardly computed: nothing is known about the model."""
     with python("import time; time.sleep(600)", timeout_seconds=0.3) as rehearsal:
         verdict = rehearsal.finish()
-    assert not verdict.passed
+    assert verdict.passed is None
     assert "took longer than 0.3 s" in verdict.reasons[0]
+    assert "the machine was too busy" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize("sign", ["SIGKILL", "SIGTERM"])
+def test_a_process_that_was_killed_is_undecided(sign: str) -> None:
+    """A system without memory kills; the model said nothing."""
+    with python(f"import os, signal; os.kill(os.getpid(), signal.{sign})") as rehearsal:
+        verdict = rehearsal.finish()
+    assert verdict.passed is None
+    assert f"was killed from outside ({sign}" in verdict.reasons[0]
+
+
+def test_an_undecided_rehearsal_is_made_once_more(tmp_path: Path) -> None:
+    """The first process is killed; a second one, when the gate's own computations have ended, gives the verdict."""
+    built = make_bundle(tmp_path / "bundle", graph=True)
+
+    def ask(rehearsal: Rehearsal) -> None:
+        rehearsal.ask(built.folder, built.manifest_sha256, TRUSTED, GATE)
+
+    with python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)") as first:
+        ask(first)
+        verdict = rehearsed(ask, first)
+    assert verdict.passed, verdict.reasons
 
 
 def test_leaving_the_block_ends_the_process() -> None:
