@@ -109,19 +109,30 @@ def _measure(folder: Path, n_rows: int, n_columns: int, roles: list[str], *, wit
         **({"`perennial train`": [*PERENNIAL, "train", "bench"]} if with_train else {}),
     }
     base: Cost | None = None
+    size = f"{data.stat().st_size / 1e6:,.0f}"
     try:
         for name, command in commands.items():
-            cost = run(command, root, environment)
-            base = base or cost
-            ratio = f"{cost.seconds / base.seconds:.2f}"
-            print(
-                f"| {n_rows:,} | {n_columns:,} | {data.stat().st_size / 1e6:,.0f} | {name} | {cost.seconds:.1f} | "
-                f"{cost.processor_seconds:.1f} | {cost.memory_mb:,.0f} | {ratio} |",
-                flush=True,
-            )
+            cost = _cost(command, root, environment)
+            base = cost if name == "SUMMARIZE" else base
+            cells = [name, "fails", "", "", ""] if cost is None else [name, *_cells(cost, base)]
+            print("|", " | ".join([f"{n_rows:,}", f"{n_columns:,}", size, *cells]), "|", flush=True)
     finally:
         if with_train:
             run([*PERENNIAL, "server", "stop"], root, environment)
+
+
+def _cost(command: list[str], root: Path, environment: dict[str, str]) -> Cost | None:
+    """Run a command; None if it fails, as SUMMARIZE of thousands of columns does for lack of memory."""
+    try:
+        return run(command, root, environment)
+    except SystemExit as error:
+        print(error, file=sys.stderr)
+        return None
+
+
+def _cells(cost: Cost, base: Cost | None) -> list[str]:
+    ratio = "" if base is None else f"{cost.seconds / base.seconds:.2f}"
+    return [f"{cost.seconds:.1f}", f"{cost.processor_seconds:.1f}", f"{cost.memory_mb:,.0f}", ratio]
 
 
 if __name__ == "__main__":
