@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from core.init.columns import Decision
 from core.init.counters import Steps, row_counter, time_counter
-from tasks.init.aggregates import aggregates
-from tasks.init.statistics import TABLE, Column, InspectedTable, Inspection
+from tasks.init.inspection.aggregates import aggregates
+from tasks.init.inspection.inspected import TABLE, Column, InspectedTable, Inspection
 
 MIN_CORRELATION = 0.5
 """Columns below this linear correlation with the order are not sorted and compared row by row, which is slow."""

@@ -14,7 +14,8 @@ from core.text import short
 from core.train.leakage_pairs import Table
 from core.train.leakage_scores import linear_leak, single_feature_score
 from core.train.leakage_suspects import Suspect, suspects
-from tasks.init.statistics import Inspection, sampled_columns
+from tasks.init.inspection.inspected import Inspection
+from tasks.init.inspection.sample import sampled_columns
 
 BLOCKING_SCORE = Leakage().max_single_feature
 MARGIN = 0.005

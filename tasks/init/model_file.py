@@ -35,17 +35,12 @@ from core.notations import Notation
 from core.text import short
 from tasks.init.counters import counters
 from tasks.init.encodings import text_encoding
+from tasks.init.inspection.inspect_rows import inspect_rows
+from tasks.init.inspection.inspected import Inspection, distinct_values, examples, repeated_rows
+from tasks.init.inspection.sample import baseline_error
 from tasks.init.leaks import leaks
 from tasks.init.notations import with_notations
 from tasks.init.sentinels import date_sentinels, found_sentinels
-from tasks.init.statistics import (
-    Inspection,
-    baseline_error,
-    distinct_values,
-    examples,
-    inspect_rows,
-    repeated_rows,
-)
 from tasks.init.totals import totals_remarks
 from tasks.source.engine import ingestion_engine, reading
 from tasks.source.files import SAMPLE_BYTES, is_remote, remote_failures, without_credentials

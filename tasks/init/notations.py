@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from core.init.columns import FEW_LEVELS, ColumnStatistics
 from core.init.notations import date_notation
-from tasks.init.noted import distinct_texts
-from tasks.init.statistics import RAW_TABLE, Inspection
+from tasks.init.inspection.inspected import RAW_TABLE, Inspection
+from tasks.init.inspection.noted import distinct_texts
 
 SAMPLE_ROWS = 500
 LENGTHS = range(6, 41)

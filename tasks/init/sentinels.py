@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from core.init.sentinels import MAX_SENTINELS, MIN_ROWS, Sentinel, date_remark, sentinel_remarks, sentinels
-from tasks.init.aggregates import aggregates
-from tasks.init.statistics import RAW_TABLE, TABLE, InspectedTable, Inspection
+from tasks.init.inspection.aggregates import aggregates
+from tasks.init.inspection.inspected import RAW_TABLE, TABLE, InspectedTable, Inspection
 
 
 @dataclass

@@ -10,8 +10,8 @@ from config.schema import CsvSource, Source
 from config.settings import Settings
 from core.errors import SourceError
 from core.init.totals import LastRow, totals_doubt, totals_reason
-from tasks.init.aggregates import aggregates
-from tasks.init.statistics import RAW_TABLE, TABLE, Column, Inspection
+from tasks.init.inspection.aggregates import aggregates
+from tasks.init.inspection.inspected import RAW_TABLE, TABLE, Column, Inspection
 from tasks.source.engine import COPIES
 from tasks.source.files import opened_paths
 from tasks.source.read import shown_source

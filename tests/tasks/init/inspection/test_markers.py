@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from core.errors import SourceError
-from tasks.init.markers import lost_levels, second_names
+from tasks.init.inspection.markers import lost_levels, second_names
 from tasks.init.model_file import init_model
 from tests.factories import make_project
 

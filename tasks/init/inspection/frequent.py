@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tasks.init.aggregates import PER_QUERY
+from tasks.init.inspection.aggregates import PER_QUERY
 
 if TYPE_CHECKING:
     import duckdb

@@ -1,13 +1,17 @@
-"""Count the values of columns of numbers that look like codes, in one pass over the raw table."""
+"""Count the values of columns of numbers that look like codes, and read columns of codes as text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from core.init.codes import EXACT_UP_TO, CodeCounts
-from tasks.init.aggregates import aggregates
+from core.init.codes import EXACT_UP_TO, CodeCounts, code_doubt, code_reason
+from core.init.columns import MAX_CLASSES
+from core.text import name_words
+from tasks.init.inspection.aggregates import aggregates
+from tasks.init.inspection.inspected import RAW_TABLE, Column, InspectedTable, distinct_values
 
 if TYPE_CHECKING:
     import duckdb
@@ -56,6 +60,29 @@ def code_counts(
             long_zero=long_zero or "",
         )
     return found
+
+
+def codes_as_text(
+    connection: duckdb.DuckDBPyConnection, columns: tuple[Column, ...], target: str, categories: Set[str]
+) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    """Read columns of codes as text, so that no statistic is taken from rounded numbers; return remarks on others."""
+    numbers = [column for column in columns if column.form == "number" and column.noted.notation is None]
+    counts = code_counts(connection, RAW_TABLE, [(column.alias, column.type_name) for column in numbers])
+    known = {column.name: found for column, found in zip(numbers, counts, strict=True) if found is not None}
+    codes = {name: code_reason(found, name_words(name)) for name, found in known.items()}
+    # Amounts may be this large; a rounded target of a regression changes nothing.
+    if codes.get(target) and not known[target].n_padded and not _has_few(connection, columns, target):
+        codes[target] = ""
+    codes |= {column.name: "a category in the file" for column in numbers if column.name in categories}
+    doubts = tuple(doubt for name, found in known.items() if name != target and (doubt := code_doubt(name, found)))
+    return tuple(
+        replace(column, form="text", code=codes[column.name]) if codes.get(column.name) else column
+        for column in columns
+    ), doubts
+
+
+def _has_few(connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], name: str) -> bool:
+    return distinct_values(InspectedTable(connection, tuple(columns)), name) <= MAX_CLASSES
 
 
 def _suspects(name: str, kind: str) -> str:

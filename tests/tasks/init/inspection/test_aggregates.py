@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from tasks.init.aggregates import PER_QUERY, aggregates
+from tasks.init.inspection.aggregates import PER_QUERY, aggregates
 
 
 @pytest.mark.parametrize("n", [0, 1, PER_QUERY, PER_QUERY + 1, 2 * PER_QUERY + 5])

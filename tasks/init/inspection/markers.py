@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from core.data.sql import literal
 from core.init.columns import LEVEL_MARKERS, MISSING_MARKERS
 from core.text import percent, short
-from tasks.init.aggregates import aggregates
+from tasks.init.inspection.aggregates import aggregates
 
 if TYPE_CHECKING:
     import duckdb

@@ -5,8 +5,8 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from tasks.init.aggregates import PER_QUERY
-from tasks.init.frequent import SMALL_TABLE, frequent_values
+from tasks.init.inspection.aggregates import PER_QUERY
+from tasks.init.inspection.frequent import SMALL_TABLE, frequent_values
 
 
 @pytest.mark.parametrize("n_rows", [10, SMALL_TABLE + 1])

@@ -16,7 +16,7 @@ import pytest
 
 from config.schema import ModelConfig
 from config.settings import Settings
-from tasks.init.codes import code_counts
+from tasks.init.inspection.codes import code_counts
 from tasks.init.model_file import InitResult, init_model
 from tasks.source.stage import stage_rows
 from tests.factories import make_project

@@ -14,12 +14,12 @@ from core.init.notations import epoch_unit
 from core.init.number_forms import are_mixed, number_readings
 from core.notations import PLAIN_NUMBER, DateNotation, Notation, NumberNotation, fits
 from core.text import short
-from tasks.init.aggregates import PER_QUERY, aggregates
+from tasks.init.inspection.aggregates import PER_QUERY, aggregates
 
 if TYPE_CHECKING:
     import duckdb
 
-    from tasks.init.statistics import Column
+    from tasks.init.inspection.inspected import Column
 
 N = TypeVar("N", bound=Notation)
 

@@ -13,8 +13,8 @@ import pytest
 from config.settings import Settings
 from core.errors import ConfigError, SchemaError
 from core.init.choices import NO_ANSWERS, Answers
+from tasks.init.inspection.noted import unread_with_digits
 from tasks.init.model_file import InitResult, init_model
-from tasks.init.noted import unread_with_digits
 from tasks.source.stage import stage_rows
 from tests.factories import make_project
 
