@@ -279,12 +279,7 @@ class Judged:
 def judged(reference: Reference, window: Sample, looks: Looks) -> Judged:
     """Put a window to Perennial."""
     table, performance = counted(reference, window), (estimated_of(reference, window),)
-    sensitive = column_drifts(table, reference.importance, SENSITIVE_DRIFT, seed=0)
-    # The bound plays no part in what chance can do, so that nothing needs to be measured twice.
-    usual = tuple(
-        one if one.role == "target" else replace(one, bound=DRIFT.psi, drifted=one.drifted and one.psi > DRIFT.psi)
-        for one in sensitive
-    )
+    sensitive, usual = (column_drifts(table, reference.importance, drift, seed=0) for drift in (SENSITIVE_DRIFT, DRIFT))
     found = Judged({}, {})
     found.add(SENSITIVE, sensitive, performance, SENSITIVE_DRIFT)
     found.add(PERENNIAL, usual, performance)

@@ -411,6 +411,13 @@ class Drift(Section):
         description="the same of the target's classes: from 10 % to 15 % it is 0.02",
         json_schema_extra=_unit("PSI"),
     )
+    class_ratio: float = Field(
+        default=1.25,
+        gt=1,
+        le=100,
+        description="ratio of a class's rate to the reference's, or its inverse, up to which a change is small",
+        json_schema_extra=_unit("ratio"),
+    )
     confidence: float = Field(
         default=0.99,
         gt=0.5,

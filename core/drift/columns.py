@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from config.schema import Drift
+from core.drift.class_rates import ClassRate, class_rate
 from core.drift.counts import Counts, all_counts, missing_share, other_share
 from core.drift.divergence import ChiSquare, KolmogorovSmirnov, chi_square, hellinger, jensen_shannon
 from core.drift.profile import BinnedProfile, ColumnProfile, LevelProfile
-from core.drift.psi_null import PsiTest, psi_test
+from core.drift.psi_null import PsiTest, chance_beyond, psi_test
 from core.metrics.metrics import Floats
 from core.text import percent, readable
 
@@ -53,11 +54,14 @@ class ColumnDrift:
     importance
         Share of the champion's feature importance, 0 to 1; 0 for the target and the predictions.
     drifted
-        Whether the PSI is above its threshold and above what chance explains.
+        Whether the PSI is above its threshold and above what chance explains; of a target's classes also whether the
+        ratio of ``rate`` is outside its bounds and the PSI above what chance explains.
     ks, wasserstein
         Distances of the values themselves; None if they were not requested.
     remark
         A sentence if the column lost its values, its variation or all its levels; otherwise empty.
+    rate
+        Of a target's classes: the class whose rate changed most clearly; otherwise None.
     """
 
     name: str
@@ -82,6 +86,7 @@ class ColumnDrift:
     ks: KolmogorovSmirnov | None = None
     wasserstein: float | None = None
     remark: str = ""
+    rate: ClassRate | None = None
 
 
 def column_drifts(
@@ -89,10 +94,13 @@ def column_drifts(
 ) -> tuple[ColumnDrift, ...]:
     """Measure each column and decide which drifted.
 
-    A column drifted if its PSI is above ``drift.psi`` (the target's classes: ``drift.class_psi``) and the weighted Holm
-    procedure rejects chance at the family level ``(1 - drift.confidence) / 2``; the other half of the error probability
-    is for performance. Half of the weight is shared evenly, half by importance; target and predictions have the weight
-    of an average feature.
+    A column drifted if its PSI is above ``drift.psi`` (the target's classes: ``drift.class_psi``, or the rate of a
+    class beyond ``drift.class_ratio``) and the weighted Holm procedure rejects chance at the family level
+    ``(1 - drift.confidence) / 2``; the other half of the error probability is for performance. Half of the weight is
+    shared evenly, half by importance; target and predictions have the weight of an average feature.
+
+    In large windows chance hardly ever takes a PSI above its threshold. Such a column needs less of the error
+    probability than its share, and the rest goes to the other columns.
 
     Parameters
     ----------
@@ -116,15 +124,41 @@ def column_drifts(
     if not judged:
         return ()
     weights = np.array([_weight(pair, shares) for pair in judged])
-    level = (1 - drift.confidence) / 2
-    first = level * weights / weights.sum()
+    first, holm = _first_levels(judged, weights, drift, seed)
     tests = [psi_test(*_counts(pair), alpha, seed) for pair, alpha in zip(judged, first.tolist(), strict=True)]
-    rejected, levels = weighted_holm(np.array([test.p_value for test in tests]), weights, level)
+    p_values, levels = np.array([test.p_value for test in tests]), first.copy()
+    rejected = p_values <= first
+    if holm.any():
+        level = first[holm].sum()
+        rejected[holm], levels[holm] = weighted_holm(p_values[holm], weights[holm], level)
     steps = zip(judged, tests, levels.tolist(), rejected.tolist(), strict=True)
     return tuple(
-        _measured(pair, _at_its_step(pair, test, alpha, seed) if beyond else test, shares, _bound(pair, drift), beyond)
+        _measured(pair, _at_its_step(pair, test, alpha, seed) if beyond else test, shares, drift, beyond, alpha)
         for pair, test, alpha, beyond in steps
     )
+
+
+def _first_levels(
+    judged: Sequence[Pair], weights: Floats, drift: Drift, seed: int
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return the first level of each column, shape (m,), and which columns take part in Holm's procedure.
+
+    A column whose threshold chance passes more rarely than its share allows is judged by itself; what it does not need
+    is shared among the others. By the union bound the family level is kept: the sum of all probabilities of a false
+    alarm is at most ``(1 - drift.confidence) / 2``.
+    """
+    level = (1 - drift.confidence) / 2
+    first = level * weights / weights.sum()
+    needed = np.array([_chance_beyond_bound(pair, drift, seed) for pair in judged])
+    holm = needed > first
+    if holm.any():
+        first[holm] = (level - needed[~holm].sum()) * weights[holm] / weights[holm].sum()
+    return first, holm
+
+
+def _chance_beyond_bound(pair: Pair, drift: Drift, seed: int) -> float:
+    # A ratio of classes has no threshold in PSI.
+    return 1.0 if _has_classes(pair) else chance_beyond(*_counts(pair), drift.psi, seed)
 
 
 def importance_shares(features: Sequence[str], importance: Mapping[str, float]) -> dict[str, float]:
@@ -179,8 +213,11 @@ def weighted_holm(p_values: Floats, weights: Floats, level: float) -> tuple[npt.
 
 def _bound(pair: Pair, drift: Drift) -> float:
     # A target has fewer bins than a feature, so the same shift of its shares gives a smaller PSI.
-    role, reference, _ = pair
-    return drift.class_psi if role == "target" and isinstance(reference, LevelProfile) else drift.psi
+    return drift.class_psi if _has_classes(pair) else drift.psi
+
+
+def _has_classes(pair: Pair) -> bool:
+    return pair[0] == "target" and isinstance(pair[1], LevelProfile)
 
 
 def _weight(pair: Pair, shares: Mapping[str, float]) -> float:
@@ -204,9 +241,11 @@ def _at_its_step(pair: Pair, test: PsiTest, alpha: float, seed: int) -> PsiTest:
     return replace(test, critical=min(test.psi, psi_test(*_counts(pair), alpha, seed).critical))
 
 
-def _measured(pair: Pair, test: PsiTest, shares: Mapping[str, float], bound: float, beyond_chance: bool) -> ColumnDrift:
+def _measured(
+    pair: Pair, test: PsiTest, shares: Mapping[str, float], drift: Drift, beyond_chance: bool, alpha: float
+) -> ColumnDrift:
     role, reference, current = pair
-    counts = _counts(pair)
+    counts, bound, rate = _counts(pair), _bound(pair, drift), _rate(pair, drift, alpha)
     return ColumnDrift(
         name=reference.name,
         role=role,
@@ -226,9 +265,17 @@ def _measured(pair: Pair, test: PsiTest, shares: Mapping[str, float], bound: flo
         other=other_share(current),
         other_reference=other_share(reference),
         importance=shares[reference.name] if role == "feature" else 0.0,
-        drifted=beyond_chance and test.psi > bound,
+        drifted=beyond_chance and (test.psi > bound or (rate is not None and rate.is_large)),
         remark=_remark(reference, current),
+        rate=rate,
     )
+
+
+def _rate(pair: Pair, drift: Drift, alpha: float) -> ClassRate | None:
+    _, reference, _ = pair
+    if not (_has_classes(pair) and isinstance(reference, LevelProfile) and len(reference.levels) > 1):
+        return None
+    return class_rate(reference.levels, *_counts(pair), bound=drift.class_ratio, confidence=1 - alpha)
 
 
 def _remark(reference: ColumnProfile, current: ColumnProfile) -> str:

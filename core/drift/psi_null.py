@@ -49,6 +49,13 @@ MOST_ROWS = 10**9
 """Limit of NumPy's sampler. With so many rows a bin of fewer than 100 changes PSI by less than a millionth."""
 
 
+MARGIN = 0.7
+"""Share of a threshold at which the probability of chance is computed, because the tails are approximations."""
+
+SMALLEST_CHANCE = 1e-6
+"""Probability below which the tail of a gamma distribution is not used: no simulation shows that it holds there."""
+
+
 @dataclass(frozen=True)
 class PsiTest:
     """A PSI and its null distribution.
@@ -96,11 +103,44 @@ def psi_test(reference: Counts, current: Counts, alpha: float, seed: int) -> Psi
     occupied = (reference > 0) | (current > 0)
     reference, current = reference[occupied], current[occupied]
     n, m = int(reference.sum()), int(current.sum())
-    smallest_expected = int((reference + current).min()) * min(n, m) / (n + m)
-    if len(reference) == 1 or smallest_expected >= ENOUGH_ROWS or n + m >= MOST_ROWS:
+    if len(reference) == 1 or _smallest_expected(reference, current) >= ENOUGH_ROWS or n + m >= MOST_ROWS:
         p_value = float(stats.chi2.sf(observed / (1 / n + 1 / m), len(reference) - 1)) if len(reference) > 1 else 1.0
         return PsiTest(observed, psi_critical(n, m, len(reference), alpha), p_value, "chi-square")
     return _simulated(observed, reference, current, alpha, np.random.default_rng(seed))
+
+
+def chance_beyond(reference: Counts, current: Counts, bound: float, seed: int) -> float:
+    """Return an upper bound of the probability that chance alone takes the PSI above a threshold; 1 if not small.
+
+    With enough rows in every bin it is the chi-square probability at :data:`MARGIN` of the threshold. With fewer rows a
+    gamma distribution with the mean and variance of some permutations takes its place, and probabilities below
+    :data:`SMALLEST_CHANCE` are not told apart.
+
+    Parameters
+    ----------
+    reference, current
+        Rows per bin, shape (b,) each, int64, at least one row on each side.
+    bound
+        Threshold of the PSI, above 0.
+    seed
+        Seed of the permutations.
+    """
+    occupied = (reference > 0) | (current > 0)
+    reference, current = reference[occupied], current[occupied]
+    n, m = int(reference.sum()), int(current.sum())
+    if len(reference) == 1:
+        return 0.0
+    if _smallest_expected(reference, current) >= ENOUGH_ROWS or n + m >= MOST_ROWS:
+        return float(stats.chi2.sf(MARGIN * bound / (1 / n + 1 / m), len(reference) - 1))
+    drawn = _null_psi(0.0, reference + current, m, FIRST_DRAWS, np.random.default_rng(seed))
+    mean, scale = drawn.mean(), drawn.var() / drawn.mean()
+    chance = float(stats.gamma.sf(MARGIN * bound, mean / scale, scale=scale)) if scale > 0 else 1.0
+    return max(chance, SMALLEST_CHANCE) if drawn.max() < MARGIN * bound else 1.0
+
+
+def _smallest_expected(reference: Counts, current: Counts) -> float:
+    n, m = int(reference.sum()), int(current.sum())
+    return int((reference + current).min()) * min(n, m) / (n + m)
 
 
 def psi_critical(n_reference: int, n_current: int, bins: int, alpha: float) -> float:

@@ -53,7 +53,8 @@ def drift_reasons(verdict: DriftVerdict, drift: Drift, cooling: EarlierWindow | 
 def column_reason(column: ColumnDrift) -> str:
     """Return a sentence about how far a column drifted and how important it is to the champion."""
     subject = {"target": "the target", "prediction": "the predictions"}.get(column.role) or readable(column.name, 60)
-    size = f"{column.remark or f'{subject} drifted'}: {_psi(column)}"
+    rate = "" if column.rate is None else f"{column.rate.sentence}; "
+    size = f"{column.remark or f'{subject} drifted'}: {rate}{_psi(column)}"
     changes = [] if column.remark else _changes(column)
     weight = [f"it has {percent(column.importance)} of the champion's feature importance"] * (column.role == "feature")
     return "; ".join([size, *changes, *weight])
@@ -90,11 +91,19 @@ def _columns(verdict: DriftVerdict, drift: Drift) -> Iterator[str]:
         yield _none_drifted(verdict)
     for column in drifted[:SHOWN_COLUMNS]:
         yield column_reason(column)
+    yield from _doubtful_rates(verdict)
     if rest := [readable(column.name, 60) for column in drifted[SHOWN_COLUMNS:]]:
         n_more = len(rest) - LISTED_COLUMNS
         more = f" and {n_more:,} other{'' if n_more == 1 else 's'}" if n_more > 0 else ""
         yield f"{len(rest):,} more drifted: {', '.join(rest[:LISTED_COLUMNS])}{more}"
     yield from _importance(verdict, drift, sum(column.role == "feature" for column in drifted))
+
+
+def _doubtful_rates(verdict: DriftVerdict) -> Iterator[str]:
+    """Yield the rates of classes that changed by more than is small, but not beyond chance."""
+    for column in verdict.columns:
+        if column.rate is not None and column.rate.is_large and not column.drifted:
+            yield f"{column.rate.sentence}: this may be chance"
 
 
 def _none_drifted(verdict: DriftVerdict) -> str:

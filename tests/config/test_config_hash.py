@@ -59,6 +59,7 @@ FIELDS: dict[str, tuple[Decides, Any]] = {
     "gate.mode": ("verdict", "manual"),
     "drift.psi": ("neither", 0.2),
     "drift.class_psi": ("neither", 0.2),
+    "drift.class_ratio": ("neither", 2.0),
     "drift.confidence": ("neither", 0.9),
     "drift.min_importance": ("neither", 0.5),
     "drift.window_rows": ("neither", 500),

@@ -293,3 +293,53 @@ def test_the_shares_of_classes_have_a_bound_of_their_own() -> None:
     assert as_target.psi == as_feature.psi == pytest.approx(0.044, abs=0.005)
     assert (as_target.drifted, as_target.bound) == (True, 0.02)
     assert (as_feature.drifted, as_feature.bound) == (False, 0.1)
+
+
+def _classes(n_before: int, before: float, n_now: int, now: float) -> Pair:
+    sides = [(n_before, round(before * n_before)), (n_now, round(now * n_now))]
+    reference, current = (levels("target", {"no": rows - rare, "yes": rare}) for rows, rare in sides)
+    return "target", reference, current
+
+
+def test_rates_of_rare_classes_are_judged_by_their_ratio() -> None:
+    """From 0.59 % to 0.89 % is a PSI of 0.001, far below the bound, and half as much again."""
+    found = column_drifts([_classes(150_000, 0.0059, 297_115, 0.0089)], {}, Drift(), seed=0)[0]
+    assert found.psi < 0.0015 < found.bound
+    assert found.rate is not None
+    assert found.rate.ratio == pytest.approx(1.508, abs=1e-3)
+    assert found.rate.low > 1
+    assert found.drifted
+
+
+@pytest.mark.parametrize(("now", "n_now"), [(0.0069, 500_000), (0.0118, 400)])
+def test_small_ratios_and_ratios_that_may_be_chance_are_no_drift(now: float, n_now: int) -> None:
+    """A ratio of 1.17 is certain and small; a rate that doubled in 400 rows is three rows."""
+    found = column_drifts([_classes(150_000, 0.0059, n_now, now)], {}, Drift(), seed=0)[0]
+    assert not found.drifted
+    if n_now > 1_000:
+        assert found.rate is not None
+        assert found.rate.low > 1
+
+
+def _window_of_rates(reference: list[BinnedProfile], rate: float, generator: np.random.Generator) -> list[Pair]:
+    target = levels("target", {"no": 49_705, "yes": 295})
+    events = int(generator.binomial(10_000, rate))
+    now = levels("target", {"no": 10_000 - events, "yes": events})
+    counts = [generator.multinomial(10_000, [0.1] * 10) for _ in reference]
+    now_features = [replace(one, counts=tuple(count.tolist())) for one, count in zip(reference, counts, strict=True)]
+    features: list[Pair] = [("feature", one, now) for one, now in zip(reference, now_features, strict=True)]
+    return [*features, ("target", target, now)]
+
+
+def test_thresholds_that_chance_does_not_reach_leave_their_error_to_the_rates() -> None:
+    """In windows of 10,000 rows a doubled rate is found among 10 features as often as alone; quiet ones stay quiet."""
+    generator = np.random.default_rng(21)
+    reference = [number_profile(f"x{i}", generator.normal(size=20_000)) for i in range(10)]
+    doubled = [_window_of_rates(reference, 2 * 0.0059, generator) for _ in range(40)]
+    together = [column_drifts(window, {}, DRIFT, 1)[-1].drifted for window in doubled]
+    alone = [column_drifts(window[-1:], {}, DRIFT, 1)[0].drifted for window in doubled]
+    assert together == alone
+    assert np.mean(together) > 0.9
+    quiet = [column_drifts(_window_of_rates(reference, 0.0059, generator), {}, DRIFT, 1) for _ in range(100)]
+    # More than 3 have a probability of 1 in 600 at a rate of 0.5 %.
+    assert sum(any(column.drifted for column in window) for window in quiet) <= 3

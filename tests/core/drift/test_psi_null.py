@@ -10,7 +10,7 @@ from scipy import stats
 
 from core.drift.divergence import Counts, Floats, psi
 from core.drift.profile import bin_counts, number_profile
-from core.drift.psi_null import PsiTest, psi_critical, psi_test
+from core.drift.psi_null import PsiTest, chance_beyond, psi_critical, psi_test
 
 DECILES = np.full(10, 0.1)
 ZIPF = 1 / np.arange(1, 51) / (1 / np.arange(1, 51)).sum()
@@ -191,3 +191,24 @@ def test_sides_without_rows_are_refused() -> None:
     nothing: Counts = np.array([0, 0])
     with pytest.raises(ValueError, match="at least one row"):
         psi_test(np.array([5, 5]), nothing, 0.01, 0)
+
+
+@pytest.mark.parametrize(("shares", "m"), [(DECILES, 200), (TENTH, 200), (ZIPF, 500), (HALF_MISSING, 500)])
+def test_probability_of_passing_a_threshold_is_an_upper_bound(shares: Floats, m: int) -> None:
+    """Of 4,000 windows without drift no more pass the threshold than the probability allows."""
+    rng = np.random.default_rng(17)
+    reference = rng.multinomial(20_000, shares)
+    values = np.array([psi(reference, rng.multinomial(m, shares)) for _ in range(4_000)])
+    threshold = float(np.quantile(values, 0.995))
+    allowed = [chance_beyond(reference, rng.multinomial(m, shares), threshold, seed) for seed in range(20)]
+    assert min(allowed) >= 0.005
+    far = chance_beyond(reference, rng.multinomial(m, shares), 4 * float(values.max()), 0)
+    assert far <= 1e-3
+
+
+def test_probability_of_passing_a_threshold_is_chi_square_of_a_lower_one() -> None:
+    """With enough rows in every bin it is computed at 0.7 of the threshold; one bin never passes any."""
+    counts = np.array([5_000, 5_000]), np.array([1_000, 1_000])
+    expected = stats.chi2.sf(0.7 * 0.01 / (1 / 10_000 + 1 / 2_000), 1)
+    assert chance_beyond(*counts, 0.01, 0) == pytest.approx(expected)
+    assert chance_beyond(np.array([10, 0]), np.array([5, 0]), 0.1, 0) == 0.0

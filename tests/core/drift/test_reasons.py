@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from config.schema import Drift
+from core.drift.class_rates import ClassRate
 from core.drift.decision import ColumnDrift, EarlierWindow, decide
 from core.drift.reasons import column_reason
 from tests.core.drift_samples import (
@@ -44,6 +45,17 @@ def test_drift_without_harm_is_told_with_its_consequence() -> None:
         "ROC AUC is estimated at 0.809",
         "no retraining is recommended: performance is not harmed (drift.retrain_on is harm)",
     )
+
+
+def test_rate_of_a_class_is_told_beside_psi() -> None:
+    """Both rates, their ratio and its interval; a large ratio that may be chance has a sentence of its own."""
+    rate = ClassRate("yes", 0.0089, 0.0059, 1.508, 1.35, 1.68, 0.995, 1.25)
+    drifted = replace(TARGET, psi=0.0012, critical=0.0002, drifted=True, rate=rate)
+    text = "rate of yes 0.59 % -> 0.89 %, ratio 1.51 (99.5 % interval 1.35 to 1.68; 0.8 to 1.25 is small)"
+    assert reasons(QUIET, drifted)[0].startswith(f"the target drifted: {text}; PSI 0.0012 (threshold ")
+    doubtful = replace(TARGET, rate=replace(rate, low=0.9))
+    assert any(reason.endswith("small): this may be chance") for reason in reasons(QUIET, doubtful))
+    assert not any("rate of yes" in one for one in reasons(QUIET, replace(TARGET, rate=replace(rate, ratio=1.1))))
 
 
 def test_harm_is_told_first() -> None:

@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from config.schema import Drift
+from core.drift.class_rates import ClassRate
 from core.drift.decision import decide
 from core.drift.divergence import KolmogorovSmirnov
 from core.drift.verdict import DriftVerdict
@@ -32,6 +33,15 @@ def test_a_verdict_survives_strict_json() -> None:
     found = DriftVerdict.from_dict(json.loads(text))
     assert found == VERDICT
     assert (found.measured_at.tzinfo is None, found.window.first_time) == (False, datetime(2024, 9, 1))
+
+
+def test_rates_of_classes_survive_and_may_be_absent() -> None:
+    """Verdicts from before have no rates; an interval without upper end stays without."""
+    column = replace(QUIET, rate=ClassRate("yes", 0.01, 0.0, None, 0.0, None, 0.995, 1.25))
+    content = json.loads(json.dumps(replace(VERDICT, columns=(column,)).to_dict(), allow_nan=False))
+    assert DriftVerdict.from_dict(content).columns == (column,)
+    del content["columns"][0]["rate"]
+    assert DriftVerdict.from_dict(content).columns == (replace(column, rate=None),)
 
 
 def test_a_metric_that_is_not_defined_stays_not_a_number() -> None:
