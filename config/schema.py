@@ -381,7 +381,15 @@ class Gate(Section):
         default=0.02,
         gt=0,
         le=1,
-        description="rise of the expected calibration error that is tolerated",
+        description="rise of the expected calibration error that is tolerated, at a base rate of 50 %; "
+        "at others in proportion to the outcome's standard deviation",
+        json_schema_extra=_unit("probability"),
+    )
+    max_calibration_error: float = Field(
+        default=0.05,
+        gt=0,
+        le=1,
+        description="expected calibration error that is acceptable, at a base rate of 50 %, as above",
         json_schema_extra=_unit("probability"),
     )
     max_latency_ms: float = Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,11 +51,14 @@ class Check:
         return self.passed is False and self.counts
 
 
-def floor_check(estimate: Estimate, n_rows: int, gate: Gate, confidence: float) -> Check:
+def floor_check(
+    estimate: Estimate, n_rows: int, gate: Gate, confidence: float, compared: Difference | None = None
+) -> Check:
     """Check that the challenger reaches the gate's floor on its own holdout.
 
     The value decides, not the end of its interval, because people choose a floor by looking at values. The reason
-    says when the interval contains the floor.
+    says when the interval contains the floor. A champion that misses the floor too is not kept in place by it: the gain
+    decides which of the two is better.
 
     Parameters
     ----------
@@ -66,17 +70,34 @@ def floor_check(estimate: Estimate, n_rows: int, gate: Gate, confidence: float) 
         Section ``gate`` of the model file.
     confidence
         Confidence of the estimate's interval, above 0 and below 1.
+    compared
+        The comparison with the champion over all rows; None if there is none.
     """
     metric, floor, rows = METRICS[gate.metric], gate.floor, f"{n_rows:,} holdout rows"
     if not math.isfinite(estimate.value):
         reason = f"{metric.label} is not defined on the {rows}, so the floor {number(floor)} is missed"
         return Check("floor", False, reason)
-    passed = metric.reaches(estimate.value, floor)
+    reaches = metric.reaches(estimate.value, floor)
     side = "at least" if metric.greater_is_better else "at most"
-    verb = "reaches" if passed else "misses"
+    verb = "reaches" if reaches else "misses"
     value = f"{metric.label} {_beside(estimate.value, floor)}{_interval(estimate, confidence)}"
     reason = f"{value} on {rows} {verb} the floor: {side} {number(floor)} is needed"
-    return Check("floor", passed, reason + _doubt(estimate, metric.label, floor))
+    harmed = not reaches and misses_floor(compared, gate)
+    return Check("floor", reaches or harmed, reason + _doubt(estimate, metric.label, floor) + _too(compared, harmed))
+
+
+def misses_floor(difference: Difference | None, gate: Gate) -> bool:
+    """Return whether the champion misses the gate's floor on the rows of a comparison.
+
+    Parameters
+    ----------
+    difference
+        The comparison, over all rows or on a slice; None, or without the champion's value, is no proof.
+    gate
+        Section ``gate`` of the model file.
+    """
+    value = difference.champion if difference else None
+    return value is not None and not METRICS[gate.metric].reaches(value, gate.floor)
 
 
 def gain_check(difference: Difference, gate: Gate) -> Check:
@@ -102,34 +123,81 @@ def gain_check(difference: Difference, gate: Gate) -> Check:
     return Check("gain", True, f"the challenger is better: {gain_text(difference)}")
 
 
-def slices_check(slices: tuple[SliceGain, ...], gate: Gate) -> Check:
-    """Check that the challenger is not significantly worse on any slice, corrected for the number of slices."""
-    worse = [part for part in slices if part.worse]
+def slices_check(slices: tuple[SliceGain, ...], gate: Gate, compared: Difference | None = None) -> Check:
+    """Check that the challenger is not significantly worse on any slice, corrected for the number of slices.
+
+    Parameters
+    ----------
+    slices
+        The gain on each slice.
+    gate
+        Section ``gate`` of the model file.
+    compared
+        The comparison over all rows. If the champion misses the floor there, a slice on which it misses the floor too
+        does not keep it in place.
+    """
+    harmed = misses_floor(compared, gate)
+    open_to_all = [part for part in slices if part.worse and harmed and misses_floor(part.difference, gate)]
+    worse = [part for part in slices if part.worse and part not in open_to_all]
     judged = sum(part.p_value is not None for part in slices)
     if not judged:
         return Check("slices", True, "no slice has enough rows to be judged")
-    rest = f", {len(slices) - judged:,} more with too few rows to be judged" if judged < len(slices) else ""
-    noun = "slice" if judged == 1 else "slices"
-    family = f"{judged:,} {noun}, Holm's correction at {percent_text(gate.confidence)} confidence{rest}"
-    if not worse:
-        return Check("slices", True, f"no slice is worse beyond noise ({family})")
-    shown = "; ".join(_slice_text(part) for part in worse[:SHOWN_SLICES])
-    more = f"; and {len(worse) - SHOWN_SLICES} more" if len(worse) > SHOWN_SLICES else ""
-    return Check("slices", False, f"worse beyond noise on {shown}{more} ({family})")
+    family = _family(judged, len(slices), gate)
+    if worse:
+        return Check("slices", False, f"worse beyond noise on {_slice_texts(worse)} ({family})")
+    if open_to_all:
+        reason = "where the champion misses the floor, as on all rows, so the slices do not keep it in place"
+        return Check("slices", True, f"worse beyond noise on {_slice_texts(open_to_all)}, {reason} ({family})")
+    return Check("slices", True, f"no slice is worse beyond noise ({family})")
 
 
-def calibration_check(change: CalibrationChange, gate: Gate) -> Check:
-    """Check that the challenger's calibration error has not risen significantly by more than the tolerance."""
-    too_much, beyond_noise = change.loss > gate.max_calibration_loss, change.low > 0
-    verb = "rises" if change.loss > 0 else "falls" if change.loss < 0 else "stays"
-    ends = f"{_signed(change.low)} to {_signed(change.high)}"
-    reason = (
-        f"the expected calibration error {verb} from {change.champion:.4f} to {change.challenger:.4f} "
-        f"({percent_text(gate.confidence)} interval of the change {ends}); "
-        f"a rise of {number(gate.max_calibration_loss)} is tolerated"
-    )
-    doubt = ", and this one may be chance" if too_much and not beyond_noise else ""
-    return Check("calibration", not (too_much and beyond_noise), reason + doubt)
+def calibration_check(change: CalibrationChange, gate: Gate, probabilities: Difference | None = None) -> Check:
+    """Check that the challenger's probabilities are acceptable, or not worse than the champion's in a proper score.
+
+    The expected calibration error alone ignores how much the probabilities say: a better model may have a larger error
+    and better probabilities. So the check fails only if all of these hold: the error rises by more than
+    ``gate.max_calibration_loss`` and beyond chance; it is above ``gate.max_calibration_error``; the Brier score is not
+    shown to be no worse; and the champion's own error is acceptable. Both bounds are in proportion to the standard
+    deviation of the event.
+
+    The null hypothesis for the Brier score is that the challenger is worse by more than an acceptable calibration error
+    costs, which is the square of that error. It is rejected by the lower end of the interval of the gain.
+
+    Parameters
+    ----------
+    change
+        The change of the calibration error.
+    gate
+        Section ``gate`` of the model file.
+    probabilities
+        The gain in the Brier score; without one, or without its interval, the calibration error alone decides.
+
+    References
+    ----------
+    Gneiting & Raftery (2007), Strictly proper scoring rules, prediction, and estimation, JASA 102, 359-378.
+    Blackwelder (1982), "Proving the null hypothesis" in clinical trials, Controlled Clinical Trials 3, 345-353 (showing
+    that a loss is at most a margin).
+    Murphy (1973), A new vector partition of the probability score, Journal of Applied Meteorology 12, 595-600 (the
+    Brier score has a part for calibration and a part for resolution).
+    """
+    tolerated, acceptable = (bound * change.scale for bound in (gate.max_calibration_loss, gate.max_calibration_error))
+    reason = f"{_rise(change, gate)}; a rise of {_plain(tolerated, 3)} is tolerated"
+    if change.loss <= tolerated:
+        return Check("calibration", True, reason)
+    if change.low <= 0:
+        return Check("calibration", True, f"{reason}, and this one may be chance")
+    if change.challenger <= acceptable:
+        return Check("calibration", True, f"{reason}, and an error of up to {_plain(acceptable, 3)} is acceptable")
+    if probabilities is not None and probabilities.low is not None and probabilities.low > -(acceptable**2):
+        reason = f"{reason}, but the probabilities as a whole are not worse: {gain_text(probabilities)}"
+        return Check("calibration", True, reason)
+    if change.champion_low is not None and change.champion_low > acceptable:
+        return Check("calibration", True, f"{reason}, but {_ill_calibrated(change, acceptable)}")
+    if probabilities is None or probabilities.gain is None:
+        return Check("calibration", False, reason)
+    verb = "are" if probabilities.gain < 0 else "may be"
+    reason = f"{reason}, and the probabilities as a whole {verb} worse: {gain_text(probabilities)}"
+    return Check("calibration", False, reason)
 
 
 def gain_text(difference: Difference) -> str:
@@ -168,12 +236,38 @@ def _may_be_chance(difference: Difference, gate: Gate) -> str:
     return f"{reason}; {rows} clean rows would be needed to detect a gain of this size"
 
 
+def _family(judged: int, n_slices: int, gate: Gate) -> str:
+    rest = f", {n_slices - judged:,} more with too few rows to be judged" if judged < n_slices else ""
+    noun = "slice" if judged == 1 else "slices"
+    return f"{judged:,} {noun}, Holm's correction at {percent_text(gate.confidence)} confidence{rest}"
+
+
+def _slice_texts(parts: Sequence[SliceGain]) -> str:
+    shown = "; ".join(_slice_text(part) for part in parts[:SHOWN_SLICES])
+    return f"{shown}; and {len(parts) - SHOWN_SLICES} more" if len(parts) > SHOWN_SLICES else shown
+
+
 def _slice_text(part: SliceGain) -> str:
     name = f"{readable(part.column, 60)} = {readable(part.level, 60)}"
     if part.difference is None or part.difference.gain is None:
         return name
     values = f"{METRICS[part.difference.metric].label} {_from_to(part.difference)}"
     return f"{name} ({values} on {part.n_rows:,} rows, p = {part.p_value:.2g})"
+
+
+def _rise(change: CalibrationChange, gate: Gate) -> str:
+    verb = "rises" if change.loss > 0 else "falls" if change.loss < 0 else "stays"
+    return (
+        f"the expected calibration error {verb} from {change.champion:.4f} to {change.challenger:.4f} "
+        f"({percent_text(gate.confidence)} interval of the change {_signed(change.low)} to {_signed(change.high)})"
+    )
+
+
+def _ill_calibrated(change: CalibrationChange, acceptable: float) -> str:
+    return (
+        f"the champion's own error is above the acceptable {_plain(acceptable, 3)} beyond chance "
+        f"(its interval begins at {_plain(change.champion_low or 0.0, 3)}), so this check does not keep it in place"
+    )
 
 
 def _from_to(difference: Difference) -> str:
@@ -195,6 +289,13 @@ def _doubt(estimate: Estimate, label: str, floor: float) -> str:
     if estimate.low is None or estimate.high is None or not estimate.low < floor < estimate.high:
         return ""
     return f"; the interval of {label} contains the floor {number(floor)}: more holdout rows would decide it"
+
+
+def _too(compared: Difference | None, harmed: bool) -> str:
+    if compared is None or not harmed:
+        return ""
+    value = f"{_plain(compared.champion or 0.0)} on {compared.n_rows:,} rows"
+    return f"; the champion misses it too ({value}), so the floor does not keep it in place"
 
 
 def _beside(value: float, floor: float) -> str:

@@ -81,6 +81,9 @@ class Comparison:
         Confidence of the interval of ``difference``: the gate's, corrected for repeated looks.
     looks
         This look (1) plus, for each earlier look of the champion's tenure, the share of these rows that it also used.
+    probabilities
+        Gain in the Brier score, a proper score of the probabilities as a whole, its interval at the gate's confidence;
+        None for a regression, and in verdicts from before it was measured.
     """
 
     metric: str
@@ -90,6 +93,7 @@ class Comparison:
     calibration: CalibrationChange | None
     confidence: float
     looks: float = 1.0
+    probabilities: Difference | None = None
 
 
 def compare(
@@ -135,6 +139,7 @@ def compare(
         calibration=calibration_change(y, champion, challenger, gate.confidence),
         confidence=confidence,
         looks=looks,
+        probabilities=paired_gain(y, champion, challenger, "brier", gate.confidence) if champion.ndim == 2 else None,
     )
 
 

@@ -278,7 +278,8 @@ def decide(evidence: Evidence, config: ModelConfig) -> GateVerdict:
 
 def _checks(evidence: Evidence, config: ModelConfig) -> tuple[Check, ...]:
     gate = config.gate
-    floor = floor_check(evidence.estimate, evidence.n_holdout, gate, config.evaluation.confidence)
+    compared = evidence.comparison.difference if evidence.comparison else None
+    floor = floor_check(evidence.estimate, evidence.n_holdout, gate, config.evaluation.confidence, compared)
     blessings = (_self_test_check(evidence.self_test, evidence.holdout), _serving_check(evidence.serving))
     if evidence.champion is None:
         return (floor, *blessings)
@@ -296,9 +297,9 @@ def _checks(evidence: Evidence, config: ModelConfig) -> tuple[Check, ...]:
 def _compared(comparison: Comparison, gate: Gate) -> Iterator[Check]:
     yield gain_check(comparison.difference, gate)
     if comparison.slices:
-        yield slices_check(comparison.slices, gate)
+        yield slices_check(comparison.slices, gate, comparison.difference)
     if comparison.calibration is not None:
-        yield calibration_check(comparison.calibration, gate)
+        yield calibration_check(comparison.calibration, gate, comparison.probabilities)
 
 
 def _not_made(config: ModelConfig, reason: str) -> Iterator[Check]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,10 @@ class CalibrationChange:
         The challenger's error minus the champion's, in [-1, 1]: positive is worse.
     low, high
         Ends of the interval of the loss.
+    champion_low
+        Lower end of the interval of the champion's error; None in verdicts from before it was measured.
+    event_rate
+        Share of the rows with the event, see :func:`event_chance`.
     """
 
     champion: float
@@ -80,6 +85,22 @@ class CalibrationChange:
     loss: float
     low: float
     high: float
+    champion_low: float | None = None
+    event_rate: float = 0.5
+
+    @property
+    def scale(self) -> float:
+        """Standard deviation of the event, relative to that of an event with probability 0.5; 0 to 1.
+
+        An error of 0.02 is small where the event has probability 0.5, and doubles an event with probability 0.02. So
+        bounds for the error are multiplied by this number.
+
+        Examples
+        --------
+        >>> [round(CalibrationChange(0, 0, 0, 0, 0, event_rate=rate).scale, 2) for rate in (0.5, 0.1, 0.01)]
+        [1.0, 0.6, 0.2]
+        """
+        return 2 * math.sqrt(self.event_rate * (1 - self.event_rate))
 
 
 def calibration(y: npt.NDArray[Any], output: Floats, confidence: float) -> Calibration | None:
@@ -147,9 +168,10 @@ def calibration_change(
     if champion.ndim == 1 or len(y) < ROWS_PER_BIN or not (np.isfinite(champion) & np.isfinite(challenger)).all():
         return None
     before, after = _shares_of_error(y, champion), _shares_of_error(y, challenger)
-    loss = float((after - before).mean())
-    half = float(ndtri((1 + confidence) / 2) * (after - before).std(ddof=1) / np.sqrt(len(y)))
-    return CalibrationChange(float(before.mean()), float(after.mean()), loss, loss - half, loss + half)
+    loss, half = _mean_and_half(after - before, confidence)
+    error, error_half = _mean_and_half(before, confidence)
+    rate = float(event_chance(y, champion)[1].mean())
+    return CalibrationChange(error, float(after.mean()), loss, loss - half, loss + half, error - error_half, rate)
 
 
 def event_chance(y: npt.NDArray[Any], output: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
@@ -195,6 +217,12 @@ def wilson_interval(share: float, n: int, confidence: float) -> tuple[float, flo
     half = np.sqrt(squared * (share * (1 - share) / n + squared / (4 * n**2))) / (1 + squared / n)
     # The interval contains the share except for rounding at 0 and 1, and a figure needs the point inside its interval.
     return min(share, max(0.0, float(centre - half))), max(share, min(1.0, float(centre + half)))
+
+
+def _mean_and_half(shares: Floats, confidence: float) -> tuple[float, float]:
+    """Return the mean of rows' shares, and half the width of its normal interval."""
+    half = ndtri((1 + confidence) / 2) * shares.std(ddof=1) / np.sqrt(len(shares))
+    return float(shares.mean()), float(half)
 
 
 def _shares_of_error(y: npt.NDArray[Any], output: Floats) -> Floats:

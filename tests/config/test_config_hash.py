@@ -55,6 +55,7 @@ FIELDS: dict[str, tuple[Decides, Any]] = {
     "gate.min_rows": ("verdict", 50),
     "gate.slice_margin": ("verdict", 0.1),
     "gate.max_calibration_loss": ("verdict", 0.5),
+    "gate.max_calibration_error": ("verdict", 0.5),
     "gate.max_latency_ms": ("verdict", 500.0),
     "gate.mode": ("verdict", "manual"),
     "drift.psi": ("neither", 0.2),

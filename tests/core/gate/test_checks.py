@@ -59,6 +59,26 @@ def test_of_an_error_less_is_better(value: float, passed: bool) -> None:
     assert "(too few rows for an interval)" in check.reason
 
 
+@pytest.mark.parametrize(
+    ("champion", "passed"),
+    [(0.64, True), (0.7, False), (0.8, False), (None, False)],
+    ids=["misses", "at", "above", "unknown"],
+)
+def test_the_floor_does_not_keep_a_champion_that_misses_it(champion: float | None, passed: bool) -> None:
+    """Refusing a challenger below the floor leaves a champion in place that may be further below."""
+    compared = replace(BETTER, champion=champion, challenger=0.684)
+    check = floor_check(Estimate(0.684, 0.67, 0.69), 4_800, gate(), 0.95, compared)
+    assert check.passed is passed
+    said = "; the champion misses it too (0.64 on 4,312 rows), so the floor does not keep it in place"
+    assert check.reason.endswith(said) == passed
+
+
+def test_a_challenger_without_a_value_is_not_better_than_a_harmed_champion() -> None:
+    """An undefined metric stays a no."""
+    compared = replace(BETTER, champion=0.5)
+    assert floor_check(Estimate(math.nan, None, None), 4_800, gate(), 0.95, compared).passed is False
+
+
 def test_an_undefined_metric_does_not_pass() -> None:
     """It is a no with a reason."""
     check = floor_check(Estimate(math.nan, None, None), 1_000, gate(), 0.95)
@@ -159,6 +179,23 @@ def test_slices_that_are_not_judged_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
+    ("overall", "on_slice", "passed"),
+    [(0.64, 0.55, True), (0.64, 0.75, False), (0.8, 0.55, False)],
+    ids=["misses on both", "good on the slice", "good on all rows"],
+)
+def test_a_slice_does_not_keep_a_champion_that_misses_the_floor_there(
+    overall: float, on_slice: float, passed: bool
+) -> None:
+    """A slice may be harder than all rows, so the champion must miss the floor on both."""
+    found = slice_gain("a", 0.0001, worse=True)
+    assert found.difference is not None
+    part = replace(found, difference=replace(found.difference, champion=on_slice, challenger=on_slice - 0.04))
+    check = slices_check((part, slice_gain("b", 0.4)), gate(), replace(BETTER, champion=overall))
+    assert check.passed is passed
+    assert ("where the champion misses the floor, as on all rows" in check.reason) == passed
+
+
+@pytest.mark.parametrize(
     ("loss", "low", "passed", "reason"),
     [
         (0.03, 0.01, False, "rises from 0.0500 to 0.0800 (95 % interval of the change +0.01 to +0.05)"),
@@ -175,6 +212,46 @@ def test_calibration_fails_beyond_its_bound_and_beyond_noise(
     check = calibration_check(CalibrationChange(0.05, 0.05 + loss, loss, low, 0.05), gate())
     assert check.passed is passed
     assert reason in check.reason
+
+
+HARMED = CalibrationChange(0.27, 0.30, 0.03, 0.025, 0.035, champion_low=0.25, event_rate=0.5)
+ILL = replace(HARMED, champion=0.01, challenger=0.15, loss=0.14, low=0.12, champion_low=0.0)
+SCORE = Difference("brier", 0.2, 0.21, -0.01, -0.015, -0.005, 0.0025, "influence", 4312, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("change", "score", "passed", "reason"),
+    [
+        (ILL, SCORE, False, "and the probabilities as a whole are worse: gain in Brier score -0.01"),
+        (ILL, None, False, "a rise of 0.02 is tolerated"),
+        (ILL, replace(SCORE, low=None, high=None), False, "a rise of 0.02 is tolerated"),
+        (ILL, replace(SCORE, high=0.001), False, "and the probabilities as a whole are worse"),
+        (ILL, replace(SCORE, gain=0.001, high=0.005), False, "and the probabilities as a whole may be worse"),
+        (ILL, replace(SCORE, gain=-0.001, low=-0.0024), True, "but the probabilities as a whole are not worse"),
+        (ILL, replace(SCORE, gain=-0.001, low=-0.0026), False, "and the probabilities as a whole are worse"),
+        (ILL, replace(SCORE, gain=0.01, low=0.005, high=0.015), True, "but the probabilities as a whole are not worse"),
+        (HARMED, SCORE, True, "the champion's own error is above the acceptable 0.05 beyond chance"),
+        (replace(HARMED, champion_low=0.04), SCORE, False, "as a whole are worse"),
+        (replace(HARMED, champion_low=None), SCORE, False, "as a whole are worse"),
+        (replace(ILL, challenger=0.05), SCORE, True, "and an error of up to 0.05 is acceptable"),
+    ],
+)
+def test_calibration_asks_for_acceptable_probabilities_or_for_no_worse_ones(
+    change: CalibrationChange, score: Difference | None, passed: bool, reason: str
+) -> None:
+    """A rise beyond its bound passes with a Brier score that is no worse, and over a champion that fails itself."""
+    check = calibration_check(change, gate(), score)
+    assert check.passed is passed
+    assert reason in check.reason
+
+
+def test_calibration_bounds_follow_the_base_rate() -> None:
+    """Three times the probability of an event of 1 % is an error of 0.02, and not a small one."""
+    tripled = CalibrationChange(0.001, 0.02, 0.019, 0.015, 0.023, champion_low=0.0, event_rate=0.01)
+    check = calibration_check(tripled, gate(), SCORE)
+    assert check.passed is False
+    assert "a rise of 0.00398 is tolerated" in check.reason
+    assert calibration_check(replace(tripled, event_rate=0.5), gate(), SCORE).passed
 
 
 def test_numbers_read_like_numbers() -> None:

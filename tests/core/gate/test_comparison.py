@@ -134,6 +134,7 @@ def test_every_task_is_compared_by_every_metric(task: str) -> None:
         found = compared(y, output, noisy(output, 0.1), task, metric=metric)
         assert found.difference.gain is not None
         assert (found.calibration is None) == (task == "regression")
+        assert (found.probabilities is None) == (task == "regression")
 
 
 def test_later_looks_have_wider_intervals() -> None:

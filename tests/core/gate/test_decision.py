@@ -113,6 +113,20 @@ def test_a_single_no_keeps_the_champion(changes: dict[str, Any], failed: str, sa
     assert verdict.reasons[1] == next(check.reason for check in verdict.checks if check.name == failed)
 
 
+def test_a_harmed_champion_is_replaced_by_a_better_challenger() -> None:
+    """Below the floor and with bad probabilities itself, it is not kept by a check that it fails."""
+    gain = replace(BETTER, champion=0.64, challenger=0.684, gain=0.044, low=0.039, high=0.048)
+    change = CalibrationChange(0.27, 0.30, 0.03, 0.025, 0.035, champion_low=0.25)
+    score = replace(WORSE, metric="brier", champion=0.31, challenger=0.32)
+    found = compared(difference=gain, calibration=change, probabilities=score)
+    config = task_config("binary", evaluation={"slices": ["region"]}, gate={"floor": 0.7})
+    verdict = decide(replace(EVIDENCE, estimate=Estimate(0.684, 0.67, 0.69), comparison=found), config)
+    assert verdict.decision == "promote"
+    assert sum("keep it in place" in sentence for sentence in verdict.reasons) == 2
+    tie = decide(replace(EVIDENCE, comparison=replace(found, difference=replace(gain, low=-0.01))), config)
+    assert tie.decision == "keep"
+
+
 def test_several_faults_are_all_named() -> None:
     """Each with its own sentence."""
     slow = replace(SERVED, passed=False, reasons=("300 ms a row",))
@@ -341,3 +355,15 @@ def test_a_verdict_from_before_checks_said_whether_they_count_reads_the_same() -
         del check["counts"]
     assert GateVerdict.from_dict(content).checks == verdict.checks
     assert {check.name for check in verdict.checks if not check.counts} == {"holdout"}
+
+
+def test_a_verdict_from_before_the_brier_score_was_compared_reads_without_it() -> None:
+    """Its calibration has no interval of the champion's error, and its comparison no gain of the probabilities."""
+    content = decide(EVIDENCE, CONFIG).to_dict()
+    del content["comparison"]["probabilities"]
+    for name in ("champion_low", "event_rate"):
+        del content["comparison"]["calibration"][name]
+    comparison = GateVerdict.from_dict(content).comparison
+    assert comparison is not None
+    assert comparison.calibration == CALIBRATED
+    assert comparison.probabilities is None

@@ -89,6 +89,9 @@ def test_change_is_the_difference_of_both_errors() -> None:
         assert found.loss == pytest.approx(found.challenger - found.champion)
         assert found.low < found.loss < found.high
         assert np.sign([found.low, found.high]).tolist() == [sign, sign]
+        assert found.champion_low is not None
+        assert (found.champion_low > 0.05) == (champion is shifted)
+        assert found.event_rate == (y == 1).mean()
 
 
 def test_change_of_several_classes_is_that_of_the_most_probable() -> None:
