@@ -44,6 +44,7 @@ from core.gate.comparison import compare
 from core.gate.decision import Evidence, GateVerdict, HoldoutFacts, ServingVerdict, decide, gain_check
 from core.gate.negative_controls import SelfTest, degraded, self_test, shuffled_model
 from core.metrics.bootstrap import Estimate
+from core.metrics.calibration import calibration
 from core.metrics.evaluation import predict_output
 from core.metrics.metrics import METRICS, Floats, metric_values, task_metrics
 from core.metrics.paired import Difference, paired_differences
@@ -71,6 +72,12 @@ TRUTH_ROWS = 2_000_000
 VERDICT_ROWS = 100_000
 FIT_ROWS = 300_000
 
+CASE_PAIRS = ((2_000, 500), (10_000, 200))
+"""Rows of a comparison, and comparisons of each case."""
+
+RATE, RARE = 0.3, 0.02
+"""Base rates of the cases."""
+
 NOISE = 0.4
 """Of a model's score; the true log-odds have standard deviation 1.3."""
 
@@ -91,7 +98,7 @@ def main() -> None:
         def each(trial: Callable[[int], Any], n: int) -> list[Any]:
             return list(pool.map(trial, range(max(2, round(share * n))), chunksize=4))
 
-        for table in (false_promotions, power, contamination, coverage):
+        for table in (false_promotions, decisions, power, contamination, coverage):
             print("\n".join(table(each)), end="\n\n", flush=True)
     print("\n".join(delong_agreement()), end="\n\n")
     print("\n".join(speed()), flush=True)
@@ -156,6 +163,141 @@ def equal_pairs(metric: str, seed: int) -> Tried:
         counted=[gain_holds(found) for found in verdicts],
         verdict=[found.passed for found in verdicts],
     )
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model to make: its AUC, its expected calibration error, and its AUC on the first region if that differs."""
+
+    auc: float
+    ece: float = 0.0
+    region_auc: float | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """A champion, a challenger, and the decision that is right."""
+
+    name: str
+    right: str
+    champion: Made
+    challenger: Made
+    floor: float = 0.0
+    rate: float = RATE
+
+
+CASES = (
+    Case("both good, equal", "keep", Made(0.78), Made(0.78)),
+    Case("both good, better by 0.03", "promote", Made(0.75), Made(0.78)),
+    Case("equal AUC, ECE 0.01 to 0.15", "keep", Made(0.78), Made(0.78, 0.15)),
+    Case("better by 0.03, ECE 0.01 to 0.15", "keep", Made(0.75), Made(0.78, 0.15)),
+    Case("better by 0.03, ECE 0.01 to 0.04", "promote", Made(0.75), Made(0.78, 0.04)),
+    Case("better by 0.1, ECE 0.01 to 0.07", "promote", Made(0.68), Made(0.78, 0.07)),
+    Case("2 % events, better by 0.06, probabilities tripled", "keep", Made(0.72), Made(0.78, 0.04), rate=RARE),
+    Case("harmed: 0.64 and ECE 0.27; 0.684 and ECE 0.30", "promote", Made(0.64, 0.27), Made(0.684, 0.30)),
+    Case("the same below the floor 0.7", "promote", Made(0.64, 0.27), Made(0.684, 0.30), floor=0.7),
+    Case("both harmed, equal", "keep", Made(0.64, 0.27), Made(0.64, 0.27), floor=0.7),
+    Case("both harmed, worse by 0.02", "keep", Made(0.64, 0.27), Made(0.62, 0.27), floor=0.7),
+    Case("better by 0.03, worse in a region", "keep", Made(0.75), Made(0.78, region_auc=0.6), floor=0.7),
+    Case("harmed, and in that region too", "promote", Made(0.64), Made(0.74, region_auc=0.54), floor=0.75),
+    Case("harmed, but good in that region", "keep", Made(0.62, region_auc=0.77), Made(0.7, region_auc=0.6), floor=0.7),
+)
+
+
+def decisions(each: Each) -> Iterator[str]:
+    """Yield how often each decision is taken in cases where the right one is known."""
+    yield "Promote / keep / undecided, in cases whose right decision is known; in brackets: promotions by ECE alone"
+    yield ""
+    yield line("case", "right", *(f"{n_rows:,} rows, {n:,} pairs" for n_rows, n in CASE_PAIRS), "50 rows")
+    yield "|---|---|---:|---:|---:|"
+    for case in CASES:
+        cells = []
+        for n_rows, n in (*CASE_PAIRS, (50, CASE_PAIRS[0][1])):
+            found = np.array(each(partial(decided, case, n_rows), n), dtype="float64")
+            *shares, alone = percents(found)
+            cells.append(f"{' / '.join(shares)} ({alone})")
+        yield line(case.name, case.right, *cells)
+
+
+def decided(case: Case, n_rows: int, seed: int) -> tuple[bool, bool, bool, bool]:
+    """Put a case to the gate; say which decision it takes, and whether the earlier rule promotes."""
+    generator = np.random.default_rng((7, n_rows, seed))
+    score, y = outcomes(case.rate, n_rows, generator)
+    frame = slice_columns(n_rows, generator)
+    region = (frame["region"] == "0").to_numpy()
+    config = with_floor(case.floor)
+    champion, challenger = (
+        made(model, case.rate, score, region, generator) for model in (case.champion, case.challenger)
+    )
+    found = verdict(y, champion, challenger, frame, config)
+    taken = [found.decision == name for name in ("promote", "keep", "undecided")]
+    return taken[0], taken[1], taken[2], by_ece_alone(found, config)
+
+
+def by_ece_alone(found: GateVerdict, config: ModelConfig) -> bool:
+    """Whether the rule promotes that protects any champion, and takes a rise of the calibration error for a loss."""
+    comparison, gate = found.comparison, config.gate
+    if comparison is None or not gain_holds(found) or found.decision == "undecided":
+        return False
+    reaches = comparison.difference.challenger is not None and comparison.difference.challenger >= gate.floor
+    change = comparison.calibration
+    risen = change is not None and change.loss > gate.max_calibration_loss and change.low > 0
+    return reaches and not risen and not any(part.worse for part in comparison.slices)
+
+
+def outcomes(rate: float, n_rows: int, generator: np.random.Generator) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Centred true log-odds, and outcomes with a base rate."""
+    score = 1.3 * generator.normal(size=n_rows)
+    return score, (generator.random(n_rows) < expit(score + intercept(rate))).astype("int64")
+
+
+def made(
+    model: Made, rate: float, score: Floats, region: npt.NDArray[np.bool_], generator: np.random.Generator
+) -> Floats:
+    """Answers of a model with an AUC and a calibration error, for rows of which some are of the first region."""
+    noise, shift = noise_of(model.auc, rate), shift_of(model.auc, model.ece, rate)
+    spread = np.where(region, noise_of(model.region_auc or model.auc, rate), noise)
+    chance = expit(shrunken(score, spread, generator) + intercept(rate) + shift)
+    return np.column_stack([1 - chance, chance])
+
+
+def shrunken(score: Floats, noise: Floats | float, generator: np.random.Generator) -> Floats:
+    """Best guess of the centred log-odds from the noisy ones, so that probabilities are about calibrated."""
+    return np.asarray((score + noise * generator.normal(size=len(score))) * 1.69 / (1.69 + np.square(noise)))
+
+
+@cache
+def intercept(rate: float) -> float:
+    """Log-odds that give a base rate."""
+    score = 1.3 * np.random.default_rng(8).normal(size=200_000)
+    return float(brentq(lambda shift: expit(score + shift).mean() - rate, -10, 10))
+
+
+@cache
+def noise_of(auc: float, rate: float) -> float:
+    """Noise of a model with this AUC."""
+
+    def value(noise: float) -> float:
+        generator = np.random.default_rng(9)
+        score, y = outcomes(rate, 200_000, generator)
+        chance = expit(shrunken(score, noise, generator))
+        return metric_values(y, np.column_stack([1 - chance, chance]), ("roc_auc",))["roc_auc"]
+
+    return float(brentq(lambda noise: value(noise) - auc, 0.01, 20, xtol=1e-3))
+
+
+@cache
+def shift_of(auc: float, ece: float, rate: float) -> float:
+    """Shift of the log-odds that gives a model of this AUC an expected calibration error; 0 for a calibrated one."""
+    generator = np.random.default_rng(10)
+    score, y = outcomes(rate, 200_000, generator)
+    guess = shrunken(score, noise_of(auc, rate), generator) + intercept(rate)
+
+    def error(shift: float) -> float:
+        found = calibration(y, np.column_stack([expit(-guess - shift), expit(guess + shift)]), 0.95)
+        return found.ece if found else 0.0
+
+    return float(brentq(lambda shift: error(shift) - ece, 0.1, 4, xtol=1e-3)) if ece else 0.0
 
 
 def power(each: Each) -> Iterator[str]:
@@ -412,13 +554,18 @@ def verdict(
             champion_sequence=1,
             estimate=Estimate(np.nan if value is None else value, None, None),
             n_holdout=len(y),
-            holdout=HoldoutFacts(len(y), len(y), 0, 0, config.gate.min_rows, True, "enough", "simulated", ""),
+            holdout=holdout_of(len(y), config.gate.min_rows),
             comparison=comparison,
             self_test=trials or SelfTest(True, ()),
             serving=ServingVerdict(True, "onnx", 1_000, 0.0, 1.0, 1.0, 1.0, ()),
         ),
         config,
     )
+
+
+def holdout_of(n_rows: int, needed: int) -> HoldoutFacts:
+    """Facts of a holdout that no model was trained on."""
+    return HoldoutFacts(n_rows, n_rows, 0, 0, needed, n_rows >= needed, "simulated rows", "simulated", "")
 
 
 def gain_holds(found: GateVerdict) -> bool:
@@ -517,6 +664,14 @@ def config_of(metric: str) -> ModelConfig:
     content["gate"] |= {"metric": metric, "floor": 0.0 if greater else 1_000.0}
     if "regression" in METRICS[metric].tasks:
         content |= {"task": "regression", "positive": None}
+    return ModelConfig.model_validate(content)
+
+
+@cache
+def with_floor(floor: float) -> ModelConfig:
+    """Give the demo's model file another floor, and let any number of rows be enough."""
+    content = credit().model_dump()
+    content["gate"] |= {"floor": floor, "min_rows": 100}
     return ModelConfig.model_validate(content)
 
 

@@ -16,6 +16,7 @@ from core.gate.decision import Evidence, GateVerdict, HoldoutFacts, ServingVerdi
 from core.gate.negative_controls import SelfTest, Trial, self_test
 from core.metrics.bootstrap import Estimate
 from core.metrics.calibration import CalibrationChange
+from core.metrics.metrics import Floats
 from core.metrics.paired import Difference
 from tests.core.samples import binary_sample, task_config
 
@@ -367,3 +368,34 @@ def test_a_verdict_from_before_the_brier_score_was_compared_reads_without_it() -
     assert comparison is not None
     assert comparison.calibration == CALIBRATED
     assert comparison.probabilities is None
+
+
+def _made(output: Floats, noise: float, shift: float, generator: np.random.Generator) -> Floats:
+    """Blur known probabilities and shift their log-odds."""
+    odds = np.log(output[:, 1] / output[:, 0]) + noise * generator.normal(size=len(output)) + shift
+    return np.column_stack([1 / (1 + np.exp(odds)), 1 / (1 + np.exp(-odds))])
+
+
+@pytest.mark.parametrize(
+    ("champion", "challenger", "fewest", "most"),
+    [
+        ((3.0, 2.0), (1.0, 2.2), 38, 40),
+        ((3.0, 2.0), (3.0, 2.0), 0, 3),
+        ((1.0, 0.0), (0.2, 2.0), 0, 1),
+        ((0.2, 0.0), (0.2, 2.0), 0, 1),
+    ],
+    ids=["harmed, better", "harmed, equal", "good, better and ill calibrated", "good, equal and ill calibrated"],
+)
+def test_decisions_over_harmed_and_good_champions(
+    champion: tuple[float, float], challenger: tuple[float, float], fewest: int, most: int
+) -> None:
+    """Of 40 simulated pairs, harmed champions lose to better models, and good ones not to ill calibrated ones."""
+    config = task_config("binary", evaluation={"slices": []}, gate={"floor": 0.5})
+    promoted = 0
+    for seed in range(40):
+        y, output = binary_sample(1_500, seed)
+        generator = np.random.default_rng((1, seed))
+        before, after = (_made(output, *spoilt, generator) for spoilt in (champion, challenger))
+        found = compare(y, before, after, pd.DataFrame(index=range(len(y))), config)
+        promoted += decide(replace(EVIDENCE, comparison=found), config).passed
+    assert fewest <= promoted <= most
