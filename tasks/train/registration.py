@@ -26,6 +26,7 @@ from tasks.registry.register import Registered, register_bundle
 from tasks.reports.card import Card, render_card
 from tasks.serving.rehearse import rehearsal_table
 from tasks.train.bench import Bench, open_bench
+from tasks.train.holdout_rows import HOLDOUT_ROWS, holdout_rows_file
 from tasks.train.onnx_export import OnnxResult, export_onnx
 from tasks.train.reference_rows import CBPE, REFERENCE_ROWS, reference_rows_file
 from tasks.train.step_files import forget_steps
@@ -89,6 +90,9 @@ def _documents(bench: Bench, onnx: OnnxResult, validation: list[dict[str, Any]],
         "onnx.json": onnx.to_dict(),
         TRAINING_ROWS: training_rows_file(rows_trained_on(bench.rows, bench.split, bench.run.config)),
         REFERENCE_ROWS: reference_rows_file(bench.train_frame, bench.contract, bench.run.config.training.seed),
+        HOLDOUT_ROWS: holdout_rows_file(
+            bench.holdout_frame, bench.y[bench.split.holdout], bench.evaluated.output, bench.contract
+        ),
         REHEARSAL: rehearsal_table(bench.holdout_frame, bench.evaluated.output, bench.contract),
     }
     if bench.contract.classes:
