@@ -39,7 +39,8 @@ from core.drift.profile import ColumnProfile, level_profile, number_profile
 from core.drift.verdict import DriftEvidence, WindowFacts
 from core.metrics.bootstrap import Estimate, estimates
 from core.performance.cbpe import CbpeReference, reference_cbpe
-from core.performance.loss import Performance, estimated_performance, realised_performance
+from core.performance.estimated import estimated_performance
+from core.performance.loss import Performance, realised_performance
 from core.performance.prediction_bias import PredictionBias, prediction_bias
 
 REFERENCE_ROWS = 20_000

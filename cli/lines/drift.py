@@ -192,7 +192,6 @@ def _column_remark(column: ColumnDrift) -> str:
 
 
 def _performance_table(found: Sequence[Performance], width: int) -> list[str]:
-    verdicts = {True: "exceeded", False: "within it", None: "undecided"}
     parts = [
         _Part("", [f"{metric_label(one.metric)}, {one.kind}" for one in found]),
         _Part("rows", [f"{one.n_rows:,}" for one in found], goes=3),
@@ -201,9 +200,15 @@ def _performance_table(found: Sequence[Performance], width: int) -> list[str]:
         _Part("loss", [signed(one.loss) for one in found]),
         _Part("interval", [signed_interval(one.loss_low, one.loss_high) for one in found], goes=1),
         _Part("tolerated", [number(one.tolerated) for one in found], goes=2),
-        _Part("", [verdicts[one.harmed] for one in found]),
+        _Part("", [_harm_text(one) for one in found]),
     ]
     return _fitted(parts, width)
+
+
+def _harm_text(one: Performance) -> str:
+    if one.harmed is None:
+        return "no answer" if one.kind == "estimated" else "undecided"
+    return "exceeded" if one.harmed else "within it"
 
 
 def _in_time(windows: Sequence[DriftVerdict]) -> list[DriftVerdict]:

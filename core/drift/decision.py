@@ -30,7 +30,7 @@ __all__ = [
     "weighted_holm",
 ]
 
-RULE = 1
+RULE = 2
 """Version of the decision rule: with another version, the same window has another decision id."""
 
 
@@ -45,7 +45,7 @@ def performance_confidence(drift: Drift, kinds: int) -> float:
     drift
         Section ``drift`` of the model file.
     kinds
-        Number of kinds of performance that are judged, 1 or 2.
+        Number of kinds of performance that are judged, at least 1.
 
     Examples
     --------

@@ -110,6 +110,13 @@ class ScoreMap:
         share = np.where(gap > 0, (score - high[step]) / np.where(gap > 0, gap, 1.0), 0.0)
         return step, after, np.clip(share, 0.0, 1.0)
 
+    def by_step(self, score: Floats, change: Floats) -> Floats:
+        """Sum a change per row, shape (n,), to the steps that give the rows their probability, shape (n_steps,)."""
+        step, after, share = self.position(score)
+        n_steps = len(self.low)
+        sums = np.bincount(step, change * (1 - share), n_steps) + np.bincount(after, change * share, n_steps)
+        return sums.astype("float64")
+
     def variance(self) -> Floats:
         """Return the variance of each step's probability as a share of its rows, shape (n_steps,).
 
@@ -139,6 +146,11 @@ class ScoreCalibration:
         codes = [1] if output.shape[1] == 2 else range(output.shape[1])
         return cls(tuple(ScoreMap.fit(output[:, code], y == code) for code in codes))
 
+    @property
+    def codes(self) -> tuple[int, ...]:
+        """Class codes of the maps, in their order."""
+        return (1,) if len(self.maps) == 1 else tuple(range(len(self.maps)))
+
     def apply(self, output: Floats) -> Floats:
         """Return probabilities of the classes, shape (n, k), each row summing to 1; equal if all maps give 0."""
         raw = self.raw_chances(output)
@@ -164,7 +176,7 @@ class ScoreCalibration:
             by_chance = np.where(total > 0, shift / np.where(total > 0, total, 1.0), 0.0)
         by_chance = by_chance / len(output)
         scores = self._scores(output)
-        return [_by_step(part, scores[j], by_chance[:, j]) for j, part in enumerate(self.maps)]
+        return [part.by_step(scores[j], by_chance[:, j]) for j, part in enumerate(self.maps)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values that JSON can hold."""
@@ -184,7 +196,7 @@ class ScoreCalibration:
         return calibration
 
     def _scores(self, output: Floats) -> list[Floats]:
-        return [output[:, 1]] if len(self.maps) == 1 else list(output.T)
+        return [output[:, code] for code in self.codes]
 
 
 @dataclass(frozen=True)
@@ -300,10 +312,10 @@ def window_cbpe(output: Floats, reference: CbpeReference) -> CbpeWindow:
         The estimate on the holdout, with the maps.
     """
     expected, slopes = _expected_and_slopes(output, reference.calibration, reference.metric)
-    error = float(np.hypot(expected.error, _map_error(reference.calibration, slopes)))
+    error = float(np.hypot(expected.error, map_error(reference.calibration, slopes)))
     change = [here - np.asarray(there) for here, there in zip(slopes, reference.slopes, strict=True)]
-    map_error = _map_error(reference.calibration, change)
-    return CbpeWindow(expected.value, error, expected.row_error, len(output), map_error)
+    of_difference = map_error(reference.calibration, change)
+    return CbpeWindow(expected.value, error, expected.row_error, len(output), of_difference)
 
 
 def estimated(output: Floats, calibration: ScoreCalibration, metric: str, *, confidence: float) -> Estimate:
@@ -321,7 +333,7 @@ def estimated(output: Floats, calibration: ScoreCalibration, metric: str, *, con
         Share of windows, above 0 and below 1, whose metric should be in the interval once their labels are known.
     """
     expected, slopes = _expected_and_slopes(output, calibration, metric)
-    error = float(np.hypot(expected.error, _map_error(calibration, slopes)))
+    error = float(np.hypot(expected.error, map_error(calibration, slopes)))
     return interval_of(metric, expected.value, error, len(output), confidence)
 
 
@@ -357,17 +369,10 @@ def _expected_and_slopes(
     return expected, calibration.slopes(expected, output)
 
 
-def _map_error(calibration: ScoreCalibration, slopes: list[Floats]) -> float:
-    """Return the standard error of a value with these slopes from the errors of the steps, taken as independent."""
+def map_error(calibration: ScoreCalibration, slopes: list[Floats]) -> float:
+    """Return the standard error of a value with these slopes that comes from the steps, taken as independent."""
     parts = zip(calibration.maps, slopes, strict=True)
     return float(np.sqrt(sum(float((slope**2 * part.variance()).sum()) for part, slope in parts)))
-
-
-def _by_step(part: ScoreMap, score: Floats, change: Floats) -> Floats:
-    step, after, share = part.position(score)
-    n_steps = len(part.low)
-    sums = np.bincount(step, change * (1 - share), n_steps) + np.bincount(after, change * share, n_steps)
-    return sums.astype("float64")
 
 
 def _read(kind: Any, content: Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Whether a window's performance is worse than the holdout's: realised from labels, or estimated from scores.
+"""Whether a window's performance is worse than the holdout's, from labels; without: :mod:`core.performance.estimated`.
 
 Window and holdout share no rows, so their values are independent, and the interval of the loss follows from the two
 intervals (MOVER): unlike a normal interval of the difference it keeps their skewness, near 1 and for losses near 0.
@@ -24,11 +24,7 @@ from scipy.special import ndtri
 from core.metrics.bootstrap import MIN_ROWS, Estimate, estimates
 from core.metrics.calibration import wilson_interval
 from core.metrics.metrics import METRICS, Floats
-from core.performance.cbpe import CbpeReference, CbpeWindow, interval_of, window_cbpe
 from core.text import percent_text
-
-NO_ESTIMATE = "performance of a regression cannot be estimated without labels: its predictions have no probabilities"
-"""Why a regression has no estimated performance."""
 
 NEEDED = {"realised": MIN_ROWS, "estimated": 200}
 """Minimum rows to judge a loss. In windows of 100 rows, 1.5 % of those without loss were estimated to have one."""
@@ -63,7 +59,8 @@ class Performance:
     tolerated
         Largest loss that is tolerated, in units of the metric.
     harmed
-        Whether the loss is beyond chance and above the tolerance; None if this is unknown.
+        Whether the loss is beyond chance and above the tolerance; None if this is unknown. An estimate without labels
+        is False only if a loss above the tolerance is excluded.
     n_rows
         Number of rows of the window that were evaluated.
     reason
@@ -121,46 +118,12 @@ def realised_performance(
         Seed of the bootstrap; the same seed gives the same intervals.
     """
     found = _realised(y, output, metric, confidence, seed)
-    stretched = _stretched(reference, _quantile(confidence) / _quantile(reference_confidence))
-    loss = _loss(metric, stretched, found)
-    return _performance("realised", metric, found, stretched, loss, max_loss, len(y), confidence)
+    stretched = _stretched(reference, quantile_of(confidence) / quantile_of(reference_confidence))
+    loss = loss_between(metric, stretched, found)
+    return compared_performance("realised", metric, found, stretched, loss, max_loss, len(y), confidence)
 
 
-def estimated_performance(output: Floats, cbpe: CbpeReference, *, max_loss: float, confidence: float) -> Performance:
-    """Compare the estimate of a metric on a window without labels with the same estimate on the holdout.
-
-    ``low`` and ``high`` are the interval of the metric once the rows are labelled. The interval of the loss is
-    narrower, because it compares two expected values, which do not include the chance of the labels.
-
-    Parameters
-    ----------
-    output
-        Probabilities predicted by the champion, shape (n, k); n may be 0.
-    cbpe
-        The estimate on the holdout, from the champion's bundle.
-    max_loss, confidence
-        As in :func:`realised_performance`.
-    """
-    window, metric = window_cbpe(output, cbpe), cbpe.metric
-    shown = interval_of(metric, window.value, window.error, window.n_rows, confidence)
-    error = _row_error(window, cbpe)
-    here = _exact_if_even(interval_of(metric, window.value, error, window.n_rows, confidence), len(output))
-    there = _exact_if_even(interval_of(metric, cbpe.value, cbpe.row_error, cbpe.n_rows, confidence), cbpe.n_rows)
-    loss = _loss(metric, there, here, _quantile(confidence) * window.map_error)
-    reference = cbpe.estimate(confidence)
-    return _performance("estimated", metric, shown, reference, loss, max_loss, len(output), confidence)
-
-
-def _row_error(window: CbpeWindow, cbpe: CbpeReference) -> float:
-    """Return the standard error over rows; for average precision, pooled with the holdout's, scaled to these rows."""
-    # Average precision has a small error where its value is low: 2.6 % of windows of 200 rows without loss were called
-    # harmed.
-    if cbpe.metric != "average_precision" or not window.row_error:
-        return window.row_error
-    return math.sqrt((window.row_error**2 + cbpe.row_error**2 * cbpe.n_rows / window.n_rows) / 2)
-
-
-def _performance(
+def compared_performance(
     kind: Literal["realised", "estimated"],
     metric: str,
     found: Estimate,
@@ -170,6 +133,21 @@ def _performance(
     n_rows: int,
     confidence: float,
 ) -> Performance:
+    """Compare a metric on a window with its value on the holdout.
+
+    Parameters
+    ----------
+    kind, metric, n_rows
+        As in :class:`Performance`.
+    found, reference
+        The metric on the window and on the holdout.
+    loss
+        By how much ``found`` is worse, with its interval, see :func:`loss_between`.
+    max_loss
+        Tolerated loss as a share of the reference's value, at least 0.
+    confidence
+        Confidence of the intervals, above 0 and below 1, for the reason.
+    """
     tolerated = max_loss * abs(reference.value)
     performance = Performance(
         kind=kind,
@@ -214,12 +192,6 @@ def _share(y: npt.NDArray[Any], value: float, metric: str, confidence: float) ->
     )
 
 
-def _exact_if_even(estimate: Estimate, n_rows: int) -> Estimate:
-    """Give an estimate without variation an interval of zero width: rows of one score have one expected value."""
-    even = estimate.low is None and n_rows >= MIN_ROWS and math.isfinite(estimate.value)
-    return Estimate(estimate.value, estimate.value, estimate.value) if even else estimate
-
-
 def _harmed(loss: Estimate, tolerated: float, enough: bool) -> bool | None:
     if not enough or not math.isfinite(loss.value):
         return None
@@ -229,8 +201,18 @@ def _harmed(loss: Estimate, tolerated: float, enough: bool) -> bool | None:
     return True if loss.low is not None and loss.low > 0 else None
 
 
-def _loss(metric: str, reference: Estimate, found: Estimate, extra: float = 0.0) -> Estimate:
-    """Return by how much the found value is worse, with its interval; both ends include the half-width ``extra``."""
+def loss_between(metric: str, reference: Estimate, found: Estimate, extra: float = 0.0) -> Estimate:
+    """Return by how much one value is worse than another, with its interval from the two intervals.
+
+    Parameters
+    ----------
+    metric
+        Name of the metric.
+    reference, found
+        The two values with their intervals, independent of each other.
+    extra
+        Half-width of a further independent error, which both ends include.
+    """
     loss = METRICS[metric].loss(reference.value, found.value)
     if reference.low is None or reference.high is None or found.low is None or found.high is None:
         return Estimate(loss, None, None)
@@ -248,12 +230,13 @@ def _stretched(estimate: Estimate, factor: float) -> Estimate:
     return Estimate(estimate.value, low, high)
 
 
-def _quantile(confidence: float) -> float:
+def quantile_of(confidence: float) -> float:
+    """Return the quantile of the normal distribution at the upper end of a two-sided interval."""
     return float(ndtri((1 + confidence) / 2))
 
 
 def _reason(performance: Performance, confidence: float) -> str:
-    label, rows = METRICS[performance.metric].label, _rows(performance)
+    label, rows = METRICS[performance.metric].label, rows_text(performance)
     if performance.n_rows < (needed := NEEDED[performance.kind]):
         return f"{rows} are too few to judge {label}: {needed} are needed"
     if not math.isfinite(performance.value):
@@ -263,18 +246,18 @@ def _reason(performance: Performance, confidence: float) -> str:
     if not math.isfinite(performance.reference):
         return f"{label} is not defined on the holdout, so there is nothing to compare {rows} with"
     verb = "is" if performance.kind == "realised" else "is estimated at"
-    value = _number(performance.value) + _ends(performance.low, performance.high, confidence)
+    value = number_text(performance.value) + ends_text(performance.low, performance.high, confidence)
     same = "" if performance.kind == "realised" else "estimated in the same way "
-    compared = f"{_number(performance.reference)} {same}on the holdout"
+    compared = f"{number_text(performance.reference)} {same}on the holdout"
     return f"{label} {verb} {value} on {rows}, {compared}: {_loss_text(performance, confidence)}"
 
 
 def _loss_text(performance: Performance, confidence: float) -> str:
     if not performance.loss > 0:
         return "no loss"
-    ends = _ends(performance.loss_low, performance.loss_high, confidence, 3)
-    loss = f"a loss of {_number(performance.loss, 3)}{ends}"
-    tolerated = f"{_number(performance.tolerated, 3)} is tolerated"
+    ends = ends_text(performance.loss_low, performance.loss_high, confidence, 3)
+    loss = f"a loss of {number_text(performance.loss, 3)}{ends}"
+    tolerated = f"{number_text(performance.tolerated, 3)} is tolerated"
     if performance.loss <= performance.tolerated:
         return f"{loss}, {tolerated}"
     if performance.loss_low is None:
@@ -282,18 +265,31 @@ def _loss_text(performance: Performance, confidence: float) -> str:
     return f"{loss}, {tolerated}" if performance.harmed else f"{loss}, which may be chance; {tolerated}"
 
 
-def _rows(performance: Performance) -> str:
+def rows_text(performance: Performance) -> str:
+    """Name the rows of a window, for a sentence."""
     noun = "row" if performance.n_rows == 1 else "rows"
     if performance.kind == "realised":
         return f"{performance.n_rows:,} labelled {noun}"
     return f"{performance.n_rows:,} {noun} without labels"
 
 
-def _ends(low: float | None, high: float | None, confidence: float, digits: int = 4) -> str:
+def ends_text(low: float | None, high: float | None, confidence: float, digits: int = 4) -> str:
+    """Return an interval in brackets, for a sentence; empty if there is none.
+
+    Parameters
+    ----------
+    low, high
+        Ends of the interval; None if there is none.
+    confidence
+        Confidence of the interval, above 0 and below 1.
+    digits
+        Number of significant digits.
+    """
     if low is None or high is None:
         return ""
-    return f" ({percent_text(confidence)} interval {_number(low, digits)} to {_number(high, digits)})"
+    return f" ({percent_text(confidence)} interval {number_text(low, digits)} to {number_text(high, digits)})"
 
 
-def _number(value: float, digits: int = 4) -> str:
+def number_text(value: float, digits: int = 4) -> str:
+    """Format a value of a metric."""
     return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"

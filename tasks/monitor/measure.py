@@ -26,11 +26,12 @@ from core.drift.verdict import DriftEvidence, DriftVerdict, WindowFacts
 from core.metrics.metrics import Floats
 from core.operate.events import drift_detected
 from core.operate.trigger import Trigger
-from core.performance.loss import Performance, estimated_performance, realised_performance
+from core.performance.loss import Performance, realised_performance
 from core.performance.prediction_bias import PredictionBias, prediction_bias
 from core.text import counted as number_of
 from store.database import open_database
 from store.drift import DriftWindow, drift_windows, find_window, record_window
+from tasks.monitor.estimates import window_estimates
 from tasks.monitor.mlflow_run import log_verdict
 from tasks.monitor.reference import Reference, against_version, champion_reference, exact_rows
 from tasks.monitor.reports import window_report
@@ -110,7 +111,7 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
         against=window.against,
         window=_facts(window, counted, int(known.sum()), n_young, _notes(window, reference)),
         columns=columns,
-        performance=tuple(_performance(reference, y, output[known], output)),
+        performance=tuple(_performance(reference, counted.sample, known, y, output)),
         bias=_bias(reference, y, output[known]),
     )
     _reports[window.id] = window_report(window, reference, counted.sample, evidence)
@@ -231,7 +232,9 @@ def _known_labels(sample: pd.DataFrame, reference: Reference, now: datetime) -> 
     return known & ~young, int(young.sum())
 
 
-def _performance(reference: Reference, y: npt.NDArray[Any], labelled: Floats, output: Floats) -> list[Performance]:
+def _performance(
+    reference: Reference, frame: pd.DataFrame, known: npt.NDArray[np.bool_], y: npt.NDArray[Any], output: Floats
+) -> list[Performance]:
     drift, config = reference.config.drift, reference.config
     settings = {"max_loss": drift.max_loss, "confidence": _harm_confidence(reference)}
     found = []
@@ -239,7 +242,7 @@ def _performance(reference: Reference, y: npt.NDArray[Any], labelled: Floats, ou
         found.append(
             realised_performance(
                 y,
-                labelled,
+                output[known],
                 config.gate.metric,
                 reference.performance,
                 reference.confidence,
@@ -247,9 +250,7 @@ def _performance(reference: Reference, y: npt.NDArray[Any], labelled: Floats, ou
                 **settings,
             )
         )
-    if reference.cbpe is not None and len(output):
-        found.append(estimated_performance(output, reference.cbpe, **settings))
-    return found
+    return [*found, *window_estimates(reference, frame, output, known, y, **settings)]
 
 
 def _notes(window: MonitoredWindow, reference: Reference) -> tuple[str, ...]:
@@ -272,8 +273,8 @@ def _bias(reference: Reference, y: npt.NDArray[Any], labelled: Floats) -> Predic
 
 
 def _harm_confidence(reference: Reference) -> float:
-    """Return the confidence per test; for classes there are three: realised and estimated performance, and level."""
-    return performance_confidence(reference.config.drift, kinds=3 if reference.contract.classes else 1)
+    """Return the confidence per test: realised and estimated performance, and the level of probabilities of classes."""
+    return performance_confidence(reference.config.drift, kinds=3 if reference.contract.classes else 2)
 
 
 def _facts(

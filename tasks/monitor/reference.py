@@ -25,6 +25,7 @@ from core.train.trust import trusted_types
 from serving.bundle.predictor import Predictor, load_predictor
 from serving.bundle.reader import read_document
 from tasks.registry.fetch import Fetched
+from tasks.train.holdout_rows import HoldoutRows, read_holdout_rows
 from tasks.train.reference_rows import CBPE, read_reference_rows, reference_rows
 from tasks.train.training_rows import TRAINING_ROWS, read_training_rows
 from tasks.versions.rows import load_rows
@@ -59,6 +60,8 @@ class Reference:
         Bias of its probabilities on the holdout; None for regression.
     cbpe
         Statistics for estimating its performance without labels; None for regression.
+    holdout
+        Rows of its holdout with labels and predictions; None if it was registered by an earlier version of Perennial.
     """
 
     predictor: Predictor
@@ -71,6 +74,7 @@ class Reference:
     confidence: float
     bias: float | None
     cbpe: CbpeReference | None
+    holdout: HoldoutRows | None = None
 
     @property
     def contract(self) -> FeatureContract:
@@ -100,6 +104,7 @@ def champion_reference(files: Fetched, config: ModelConfig) -> Reference:
         confidence=evaluation["confidence"],
         bias=reference_bias(evaluation),
         cbpe=_cbpe(files.folder, config) if predictor.contract.classes else None,
+        holdout=read_holdout_rows(files.folder, predictor.contract),
     )
 
 

@@ -183,7 +183,7 @@ def test_performance_is_a_table() -> None:
     lines = monitor_lines(verdict(known=(estimated, performance())), {}, width=0)
     realised = words("ROC AUC, realised 1,812 0.8123 0.7712 +0.0411 +0.0191 to +0.0631 0.0162 exceeded")
     assert words(at(lines, "ROC AUC, realised")) == realised
-    assert at(lines, "ROC AUC, estimated").endswith("undecided")
+    assert at(lines, "ROC AUC, estimated").endswith("no answer")
     assert "-0.0100  –  " in at(lines, "ROC AUC, estimated")
     calm = monitor_lines(verdict(known=(performance(harmed=False),)), {}, width=0)
     assert at(calm, "ROC AUC, realised").endswith("within it")

@@ -1,0 +1,134 @@
+"""The performance of a window estimated without labels, and the reasons to withhold the estimate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from core.metrics.metrics import Floats
+from core.performance.estimated import estimated_performance
+from core.performance.label_check import contradiction, earlier_half_contradicted
+from core.performance.loss import NEEDED, Performance
+from core.performance.loss_model import (
+    MIN_HOLDOUT,
+    LossRows,
+    estimated_loss,
+    loss_contradiction,
+    loss_estimate,
+    loss_metric,
+)
+from core.performance.support import Support, feature_matrices, support
+from tasks.monitor.reference import Reference
+from tasks.train.holdout_rows import HoldoutRows
+
+MIN_IMPORTANCE = 0.01
+"""Share of the importance from which a feature's support matters."""
+
+OF_WINDOW = "labelled rows of the window"
+
+
+def window_estimates(
+    reference: Reference,
+    frame: pd.DataFrame,
+    output: Floats,
+    known: npt.NDArray[np.bool_],
+    y: npt.NDArray[Any],
+    *,
+    max_loss: float,
+    confidence: float,
+) -> list[Performance]:
+    """Estimate the gate's metric on a window without its labels; empty if the champion's bundle does not allow it.
+
+    Parameters
+    ----------
+    reference
+        The champion, with what its bundle holds for estimates.
+    frame
+        n raw rows of the window.
+    output
+        The champion's predictions for them: probabilities, shape (n, k), or values, shape (n,).
+    known
+        Which rows have a label that counts, shape (n,).
+    y
+        Their labels: class codes or numbers.
+    max_loss, confidence
+        As in :func:`core.performance.loss.realised_performance`.
+    """
+    if len(frame) < NEEDED["estimated"] or not np.isfinite(output).all():
+        return _unsupported(reference, output, max_loss, confidence)
+    place = _support(reference, frame)
+    if not reference.contract.classes:
+        return _regression(reference, place, frame, output, known, y, max_loss, confidence)
+    if reference.cbpe is None:
+        return []
+    doubts = (*place.doubts, *_contradictions(reference, output[known], y))
+    return [estimated_performance(output, reference.cbpe, max_loss=max_loss, confidence=confidence, doubts=doubts)]
+
+
+def _unsupported(reference: Reference, output: Floats, max_loss: float, confidence: float) -> list[Performance]:
+    if reference.cbpe is None or not len(output):
+        return []
+    return [estimated_performance(output, reference.cbpe, max_loss=max_loss, confidence=confidence)]
+
+
+def _support(reference: Reference, frame: pd.DataFrame) -> Support:
+    """Compare the window with the labelled rows of the bundle; versions registered before have training rows only."""
+    total = sum(max(0.0, mean) for mean in reference.importance.values()) or 1.0
+    mattering = [
+        name
+        for name in reference.contract.raw_columns
+        if max(0.0, reference.importance.get(name, 0.0)) / total >= MIN_IMPORTANCE
+    ]
+    rows = reference.rows if reference.holdout is None else reference.holdout.frame
+    return support(rows, frame, reference.contract, mattering, reference.config.training.seed)
+
+
+def _contradictions(reference: Reference, output: Floats, y: npt.NDArray[Any]) -> tuple[str, ...]:
+    cbpe, holdout = reference.cbpe, reference.holdout
+    if cbpe is None:
+        return ()
+    newest = contradiction(y, output, cbpe, reference.performance.value, OF_WINDOW)
+    if newest or holdout is None or reference.config.time is None:
+        return newest
+    # Rows with newer labels that agree weigh more than the halves of an older holdout.
+    if len(y) >= NEEDED["estimated"]:
+        return ()
+    return earlier_half_contradicted(holdout.y, holdout.output, cbpe.metric)
+
+
+def _regression(
+    reference: Reference,
+    place: Support,
+    frame: pd.DataFrame,
+    output: Floats,
+    known: npt.NDArray[np.bool_],
+    y: npt.NDArray[Any],
+    max_loss: float,
+    confidence: float,
+) -> list[Performance]:
+    holdout, seed = reference.holdout, reference.config.training.seed
+    if holdout is None or len(holdout.y) < MIN_HOLDOUT:
+        return []
+    rows = _loss_rows(reference, holdout, frame, output, place.weights)
+    found = loss_estimate(rows, loss_metric(reference.config.gate.metric), seed)
+    residual = np.full(len(frame), np.nan)
+    residual[known] = y - output[known]
+    doubts = (*place.doubts, *loss_contradiction(residual, found, OF_WINDOW))
+    return [estimated_loss(found, max_loss=max_loss, confidence=confidence, doubts=doubts)]
+
+
+def _loss_rows(
+    reference: Reference, holdout: HoldoutRows, frame: pd.DataFrame, output: Floats, weights: Floats
+) -> LossRows:
+    contract = reference.contract
+    names = [name for name in contract.raw_columns if name not in contract.dates]
+    here, there = feature_matrices(holdout.frame, frame, contract, names)
+    return LossRows(
+        reference=np.column_stack([here, holdout.output]),
+        window=np.column_stack([there, output]),
+        residual=holdout.y - holdout.output,
+        weights=weights,
+    )
