@@ -131,6 +131,28 @@ def folds(config: ModelConfig, frame: pd.DataFrame, y: npt.NDArray[Any], row_ids
     return [fold for fold in pairs if _has_enough_rows(config, y, *fold)]
 
 
+def newest_fold(config: ModelConfig, frame: pd.DataFrame, y: npt.NDArray[Any]) -> list[Fold]:
+    """Return one fold whose test rows are the newest fifth of the training rows.
+
+    Parameters
+    ----------
+    config
+        The model file: task and time.
+    frame
+        The training rows, n_rows of them; only the time column is read.
+    y
+        Target, shape (n_rows,): class codes, int64; regression: numbers, float64.
+
+    Returns
+    -------
+    list of (train, test)
+        Empty without a time column, or if a class is on one side only.
+    """
+    if config.time is None:
+        return []
+    return [fold for fold in rolling_origin(frame[config.time], 4)[-1:] if _has_enough_rows(config, y, *fold)]
+
+
 def _newest(time: pd.Series[Any], share: float) -> tuple[npt.NDArray[np.bool_], str]:
     known = np.sort(time.dropna().to_numpy(dtype="datetime64[us]"))
     moments, counts = np.unique(known, return_counts=True)

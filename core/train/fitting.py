@@ -16,7 +16,7 @@ from core.data.rolling_origin import Fold
 from core.errors import TrainingError
 from core.feature_contract import FeatureContract
 from core.metrics.evaluation import predict_output
-from core.metrics.metrics import metric_values
+from core.metrics.metrics import Floats, metric_values
 
 KEPT_BYTES = 2**30
 """Encoded folds up to this size are kept in memory for the next candidate; larger ones are encoded each time."""
@@ -28,7 +28,12 @@ two to four times as long if other processes use the cores (docs/decisions/train
 EncodedFold = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
 
 
-def fit_estimator(estimator: BaseEstimator, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[str, ...]:
+def fit_estimator(
+    estimator: BaseEstimator,
+    X: npt.NDArray[Any],
+    y: npt.NDArray[Any],
+    validation: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None,
+) -> tuple[str, ...]:
     """Fit an estimator in place; return its distinct warnings.
 
     Linear algebra runs on one thread: with more, sums have another order and differ in the last bits.
@@ -41,6 +46,8 @@ def fit_estimator(estimator: BaseEstimator, X: npt.NDArray[Any], y: npt.NDArray[
         Encoded features, shape (n, c), float32.
     y
         Encoded target, shape (n,): class codes, int64; regression: numbers, float64.
+    validation
+        Rows and target for the early stopping of histogram gradient boosting; None for its own choice.
 
     Raises
     ------
@@ -49,11 +56,12 @@ def fit_estimator(estimator: BaseEstimator, X: npt.NDArray[Any], y: npt.NDArray[
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # ships no types
 
+    given = {} if validation is None else {"X_val": validation[0], "y_val": validation[1]}
     limits = {"blas": 1} | ({"openmp": 1} if X.size <= SMALL_CELLS else {})
     with warnings.catch_warnings(record=True) as caught, threadpool_limits(limits):
         warnings.simplefilter("always")
         try:
-            estimator.fit(X, y)
+            estimator.fit(X, y, **given)
         except (ValueError, TypeError) as error:
             raise TrainingError(
                 f"{type(estimator).__name__} cannot be fitted: {error}. Change training.params or the rows"
@@ -143,10 +151,10 @@ class EncodedFolds:
         return X_train, self._y[train], encoder.transform(self._prepared.take(test)), self._y[test]
 
 
-def fold_scores(
-    estimator: BaseEstimator, folds: EncodedFolds, contract: FeatureContract, metrics: Sequence[str]
-) -> tuple[dict[str, tuple[float, ...]], tuple[str, ...]]:
-    """Score clones of an estimator, each fitted on one fold.
+def fold_outputs(
+    estimator: BaseEstimator, folds: EncodedFolds, contract: FeatureContract
+) -> tuple[list[Floats], tuple[str, ...]]:
+    """Predict each fold's test rows by a clone of an estimator that was fitted on its training rows.
 
     Parameters
     ----------
@@ -156,13 +164,11 @@ def fold_scores(
         Encoded training and test rows of each fold.
     contract
         Task and classes.
-    metrics
-        Names of metrics that fit the task.
 
     Returns
     -------
-    scores
-        By metric, one value per fold.
+    outputs
+        By fold: probabilities, shape (n_test, k), or values, shape (n_test,).
     warned
         Distinct warnings of the clones.
 
@@ -171,16 +177,37 @@ def fold_scores(
     TrainingError
         As :func:`fit_estimator`.
     """
-    scores: dict[str, list[float]] = {metric: [] for metric in metrics}
+    outputs: list[Floats] = []
     warned: list[str] = []
-    for X_train, y_train, X_test, y_test in folds:
+    for X_train, y_train, X_test, _ in folds:
         candidate = clone(estimator)
         warned += fit_estimator(candidate, X_train, y_train)
         rows: Any = X_test  # a bare estimator takes the encoded matrix where a pipeline takes a frame
-        output = predict_output(candidate, rows, contract)
-        for metric, value in metric_values(y_test, output, metrics).items():
-            scores[metric].append(value)
-    return {metric: tuple(values) for metric, values in scores.items()}, tuple(dict.fromkeys(warned))
+        outputs.append(predict_output(candidate, rows, contract))
+    return outputs, tuple(dict.fromkeys(warned))
+
+
+def output_scores(
+    outputs: Sequence[Floats], targets: Sequence[npt.NDArray[Any]], metrics: Sequence[str]
+) -> dict[str, tuple[float, ...]]:
+    """Score the predictions of each fold.
+
+    Parameters
+    ----------
+    outputs
+        By fold: probabilities, shape (n_test, k), or values, shape (n_test,).
+    targets
+        By fold: encoded target, shape (n_test,).
+    metrics
+        Names of metrics that fit the task.
+
+    Returns
+    -------
+    dict
+        By metric, one value per fold.
+    """
+    by_fold = [metric_values(y, output, metrics) for output, y in zip(outputs, targets, strict=True)]
+    return {metric: tuple(values[metric] for values in by_fold) for metric in metrics}
 
 
 def _predict_in_order(estimator: BaseEstimator) -> None:

@@ -18,14 +18,15 @@ from config.schema import ModelConfig
 from config.settings import Settings
 from core.contract import encode_target, prepare
 from core.data.rows import Rows
-from core.data.split import Split, folds
+from core.data.split import Split, folds, newest_fold
 from core.errors import TrainingError
 from core.feature_contract import FeatureContract
 from core.metrics.metrics import METRICS
 from core.train.estimators import load_estimator, with_params
-from core.train.fitting import EncodedFolds, check_trainable, fit_estimator, fold_scores
-from core.train.pipeline import build_encoder, build_pipeline, estimator_need
+from core.train.fitting import check_trainable, fit_estimator
+from core.train.pipeline import build_pipeline
 from core.train.search_space import Dimension, search_space
+from core.train.trials import FoldTrials, Trial
 from tasks.train.search import Params, Scores, SearchSummary, search_params
 
 logger = logging.getLogger("perennial.fit")
@@ -45,7 +46,8 @@ class FittedModel:
     contract
         The raw columns and their kinds.
     params
-        Parameters of the estimator as configured, with the values that the search found.
+        Parameters of the estimator as configured, with the values that the search found and the number of iterations
+        that was chosen in time order.
     cv_scores
         The gate's metric and a few more, one value per fold; empty without cross-validation.
     search
@@ -88,17 +90,15 @@ def fit_model(
     with np.errstate(over="ignore"):  # values beyond float32 become infinite; they are refused below by column name
         prepared, y = prepare(frame, contract), encode_target(frame[config.target], contract)
     check_trainable(prepared, y, contract)
-    pipeline = build_pipeline(config, contract, prepared, estimator)
     pairs = _pairs(config, frame, y, rows.row_ids[split.train])
-    need = estimator_need(estimator)
-    encoded = EncodedFolds(prepared, y, pairs, lambda part: build_encoder(contract, part, need), keep=bool(dimensions))
-    cv_scores, search = _judged(estimator, encoded, config, contract, dimensions, settings, run_key)
-    if search is not None:
-        with_params(pipeline["model"], search.params)
+    newest = newest_fold(config, frame, y)
+    trials = FoldTrials(config, contract, prepared, y, pairs, newest, keep=bool(dimensions))
+    trial, search = _tried(trials, estimator, config, dimensions, settings, run_key)
+    pipeline = build_pipeline(config, contract, prepared, trial.estimator)
     seconds = _fit(pipeline, prepared, y)
-    _log_fit(pipeline, len(y), seconds, cv_scores, config)
-    params = config.training.params | (search.params if search else {})
-    return FittedModel(pipeline, contract, params, cv_scores, search, seconds)
+    _log_fit(pipeline, len(y), seconds, trial.scores, config)
+    params = config.training.params | (search.params if search else {}) | trial.params
+    return FittedModel(pipeline, contract, params, trial.scores, search, seconds)
 
 
 def _estimator(config: ModelConfig, dimensions: Sequence[Dimension]) -> BaseEstimator:
@@ -128,41 +128,33 @@ def _pairs(
     return pairs
 
 
-def _judged(
+def _tried(
+    trials: FoldTrials,
     estimator: BaseEstimator,
-    encoded: EncodedFolds,
     config: ModelConfig,
-    contract: FeatureContract,
     dimensions: Sequence[Dimension],
     settings: Settings,
     run_key: str,
-) -> tuple[Scores, SearchSummary | None]:
-    metrics = _metrics(config)
-
-    def score(params: Params) -> Scores:
-        candidate = with_params(clone(estimator), params)
-        scores, warned = fold_scores(candidate, encoded, contract, metrics)
-        _log_warnings(warned)
-        return scores
+) -> tuple[Trial, SearchSummary | None]:
+    def trial(params: Params) -> Trial:
+        found = trials.trial(with_params(clone(estimator), params))
+        _log_warnings(found.warned)
+        return found
 
     if config.training.search is None:
-        return (score({}) if len(encoded) else {}), None
+        return trial({}), None
     search = search_params(
         config.training.search,
         dimensions,
-        score,
+        lambda params: trial(params).scores,
         metric=config.gate.metric,
         greater_is_better=METRICS[config.gate.metric].greater_is_better,
         start=estimator.get_params(deep=True),
         seed=config.training.seed,
         journal=settings.var / "search" / f"{run_key}.log",
     )
-    return search.scores, search
-
-
-def _metrics(config: ModelConfig) -> tuple[str, ...]:
-    usual = ("rmse", "mae") if config.task == "regression" else ("roc_auc", "log_loss")
-    return tuple(dict.fromkeys([config.gate.metric, *usual]))
+    # The journal holds scores, not estimators: a number of iterations that was chosen in time order is chosen again.
+    return trial(search.params), search
 
 
 def _fit(pipeline: Pipeline, prepared: pd.DataFrame, y: npt.NDArray[Any]) -> float:

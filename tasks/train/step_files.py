@@ -29,7 +29,7 @@ from serving.bundle.predictor import load_pipeline
 from serving.bundle.reader import PIPELINE
 from tasks.registry.bundle import STORING_ERRORS, not_storable
 from tasks.train.fit import FittedModel
-from tasks.train.search import Scores, SearchSummary
+from tasks.train.search import Params, Scores, SearchSummary
 
 FOLDER = "steps"
 """In the run's folder; removed when the version is registered."""
@@ -46,6 +46,7 @@ class _Fit:
     cv_scores: Scores
     search: SearchSummary | None
     fit_seconds: float
+    params: Params
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,7 @@ def keep_fitted(fitted: FittedModel, run: TrainingRun) -> FittedRun:
         The disk is full or not writable.
     """
     folder = _folder(run)
-    facts = _Fit(fitted.cv_scores, fitted.search, fitted.fit_seconds)
+    facts = _Fit(fitted.cv_scores, fitted.search, fitted.fit_seconds, fitted.params)
     with _writing(folder):
         _write(folder / PIPELINE, _stored(fitted.pipeline))
         _write(folder / FIT, _json(facts))
@@ -102,8 +103,7 @@ def read_fitted(run: TrainingRun, contract: FeatureContract) -> FittedModel:
     folder, training = _folder(run), run.config.training
     pipeline = load_pipeline(folder, trusted_types(training.trusted_types))
     facts = _FIT.validate_json((folder / FIT).read_bytes())
-    params = training.params | (facts.search.params if facts.search else {})
-    return FittedModel(pipeline, contract, params, facts.cv_scores, facts.search, facts.fit_seconds)
+    return FittedModel(pipeline, contract, facts.params, facts.cv_scores, facts.search, facts.fit_seconds)
 
 
 def keep_evaluation(evaluated: Evaluated, run: TrainingRun) -> EvaluatedRun:

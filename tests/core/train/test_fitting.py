@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from core.errors import TrainingError
 from core.feature_contract import FeatureContract
-from core.train.fitting import EncodedFolds, check_trainable, fit_estimator, fold_scores
+from core.train.fitting import EncodedFolds, check_trainable, fit_estimator, fold_outputs, output_scores
 from tests.factories import credit_config
 
 CONTRACT = FeatureContract.of(
@@ -109,7 +109,11 @@ def test_an_encoder_learns_from_its_training_rows_alone(keep: bool, n_encoded: i
 def test_each_fold_is_scored_by_a_model_of_its_own() -> None:
     """One value per fold and metric, and the warnings of all; the estimator that was given stays unfitted."""
     estimator = Complaining()
-    scores, warned = fold_scores(estimator, _folds([], keep=False), CONTRACT, ["roc_auc", "brier"])
-    assert scores == {"roc_auc": (0.5, 0.5), "brier": (0.25, 0.25)}
+    folds = _folds([], keep=False)
+    outputs, warned = fold_outputs(estimator, folds, CONTRACT)
+    assert output_scores(outputs, [Y[test] for _, test in PAIRS], ["roc_auc", "brier"]) == {
+        "roc_auc": (0.5, 0.5),
+        "brier": (0.25, 0.25),
+    }
     assert warned == ("slow progress", "6 rows")
     assert not hasattr(estimator, "classes_")

@@ -149,3 +149,12 @@ def test_column_without_values_does_no_harm(tmp_path: Path) -> None:
     for training in (BOOSTING, FOREST, LINEAR):
         model = fitted(rows, training_config(training=training | {"cv": 0}), tmp_path)
         assert np.isfinite(predict_output(model.pipeline, rows.frame, model.contract)).all()
+
+
+def test_boosting_of_time_ordered_rows_is_fitted_on_all_of_them(tmp_path: Path) -> None:
+    """Its number of iterations is chosen on later rows and recorded; the last fit holds no random part back."""
+    training = {"params": {"max_iter": 200, "early_stopping": True}, "cv": 3}
+    found = fitted(training_rows(1500), training_config(time="day", training=training), tmp_path)
+    model = found.pipeline["model"]
+    assert (model.early_stopping, model.n_iter_) == (False, found.params["max_iter"])
+    assert model.n_iter_ < 200
