@@ -66,7 +66,15 @@ Column = Annotated[str, Field(min_length=1, max_length=1024)]
 Cron = Annotated[str, Field(max_length=100), AfterValidator(_cron)]
 DateFormat = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_date_format)]
 Unit = Annotated[str, Field(min_length=1, max_length=16), AfterValidator(_unit_text)]
+ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$")]
+CandidateName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 DottedName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$", max_length=255)]
+
+AUTO = "auto"
+"""Value of ``training.estimator`` for the best of ``training.search.candidates``."""
+
+AVERAGE = "average"
+"""Name of the mean of all candidates' predictions."""
 
 APPEND = "every row that was not delivered before is new; otherwise rows of earlier batches are recognised and left out"
 CLASSIFICATION_METRICS = ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1")
@@ -261,11 +269,22 @@ class Validation(Section):
     )
 
 
-class Search(Section):
-    """Hyper-parameter search by Optuna on the training rows; needs a budget."""
+class Candidate(Section):
+    """An estimator that is compared with others on the training rows."""
 
+    estimator: ImportPath = Field(description="import path of the estimator")
+    params: dict[str, Any] = Field(default_factory=dict, description="constructor arguments of the estimator")
+
+
+class Search(Section):
+    """What is tried on folds of the training rows: candidates, or values of one estimator's parameters by Optuna."""
+
+    candidates: dict[CandidateName, Candidate] = Field(
+        default={}, description="estimators to compare, by name; needs training.estimator: auto"
+    )
+    average: bool = Field(default=True, description="whether the mean of all candidates' predictions is one more")
     space: dict[str, Any] = Field(
-        min_length=1,
+        default={},
         description="parameter: [low, high] | {low, high, log, step} | {choices: [...]}",
     )
     trials: int | None = Field(
@@ -275,9 +294,14 @@ class Search(Section):
     sampler: Literal["tpe", "random"] = Field(default="tpe", description="how Optuna chooses the next trial")
 
     @model_validator(mode="after")
-    def _has_a_budget(self) -> Self:
-        if self.trials is None and self.minutes is None:
-            raise ValueError("a search needs a budget: trials or minutes")
+    def _tries_one_kind(self) -> Self:
+        _refuse(bool(self.candidates) == bool(self.space), "a search tries either candidates or a space of parameters")
+        if self.candidates:
+            _refuse(len(self.candidates) < 2, "a search compares at least two candidates")
+            _refuse(AVERAGE in self.candidates, f"{AVERAGE!r} is the name of the candidates' average")
+            _refuse(self.trials is not None, "trials belongs to space: each candidate is tried once")
+        else:
+            _refuse(self.trials is None and self.minutes is None, "a search needs a budget: trials or minutes")
         return self
 
 
@@ -304,9 +328,11 @@ class Leakage(Section):
 class Training(Section):
     """How the model is fitted."""
 
-    estimator: str = Field(pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$", description="import path of the estimator")
+    estimator: Literal["auto"] | ImportPath = Field(
+        description="import path of the estimator; auto: the best of search.candidates"
+    )
     params: dict[str, Any] = Field(default_factory=dict, description="constructor arguments of the estimator")
-    search: Search | None = Field(default=None, description="hyper-parameter search; none when left out")
+    search: Search | None = Field(default=None, description="comparison on the training rows; none when left out")
     cv: int = Field(default=5, ge=0, le=20, description="cross-validation; 0: none", json_schema_extra=_unit("folds"))
     holdout: float = Field(
         default=0.2,
@@ -322,6 +348,28 @@ class Training(Section):
         default=(), description="reviewed types, beyond scikit-learn's, that the stored pipeline may hold"
     )
     leakage: Leakage = Leakage()
+
+    @model_validator(mode="after")
+    def _candidates_agree(self) -> Self:
+        _refuse(
+            (self.estimator == AUTO) != bool(self.candidates),
+            "'estimator: auto' and 'search.candidates' need each other",
+        )
+        _refuse(
+            self.estimator == AUTO and bool(self.params),
+            "params belong to one estimator; with 'estimator: auto' set search.candidates.<name>.params",
+        )
+        return self
+
+    @property
+    def candidates(self) -> dict[str, Candidate]:
+        """Estimators to compare, by name; empty if one estimator is named."""
+        return {} if self.search is None else self.search.candidates
+
+    @property
+    def import_paths(self) -> tuple[str, ...]:
+        """Import path of every estimator that may be fitted."""
+        return tuple(one.estimator for one in self.candidates.values()) or (self.estimator,)
 
 
 class Evaluation(Section):

@@ -53,11 +53,15 @@ def version_lines(detail: VersionDetail) -> list[str]:
     """Everything about one version."""
     aliases = f" ({', '.join(detail.aliases)})" if detail.aliases else ""
     metrics = [(name, f"{value:.4f}") for name, value in detail.metrics.items()]
+    choice = [
+        (name.removeprefix("choice."), text) for name, text in detail.params.items() if name.startswith("choice.")
+    ]
     return [
         f"{detail.model} version {detail.version}{aliases}, {detail.created_at}",
         f"  gate: {detail.gate}",
         *(f"    {reason}" for reason in detail.reasons),
         *section(table(("metric", "value"), metrics)),
+        *(section(table((f"chosen: {detail.params.get('candidate', '–')}", ""), choice)) if choice else []),
         *section([f"{name:18} {value}" for name, value in detail.lineage.items()]),
         *section([f"{title:18} {short_path(place)}" for title, place in detail.links.items()]),
     ]

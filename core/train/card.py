@@ -10,6 +10,7 @@ from config.schema import ModelConfig
 from core.metrics.evaluation import Evaluation
 from core.references import Lineage
 from core.text import counted
+from core.train.portfolio import Choice
 
 SMALL_SLICE = 100
 MUCH_MISSING = 0.3
@@ -107,6 +108,8 @@ class CardFacts:
         Sentences of the validation and of the leakage checks.
     onnx
         Sentence about the export to ONNX.
+    choice
+        The candidates and which was chosen; None if one estimator is configured.
     """
 
     config: ModelConfig
@@ -118,6 +121,7 @@ class CardFacts:
     validation: Sequence[str]
     leakage: Sequence[str]
     onnx: str
+    choice: Choice | None = None
 
     @property
     def limits(self) -> list[str]:

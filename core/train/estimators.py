@@ -14,7 +14,9 @@ from core.errors import ConfigError
 _FAMILIES = ("ensemble", "linear_model", "neural_network", "neighbors", "svm", "tree", "naive_bayes", "calibration")
 
 
-def load_estimator(path: str, params: Mapping[str, Any], seed: int, task: str) -> BaseEstimator:
+def load_estimator(
+    path: str, params: Mapping[str, Any], seed: int, task: str, where: str = "training"
+) -> BaseEstimator:
     """Build the estimator that a model file names.
 
     Parameters
@@ -27,14 +29,16 @@ def load_estimator(path: str, params: Mapping[str, Any], seed: int, task: str) -
         Value of ``random_state`` if the estimator has one and the parameters do not set it.
     task
         ``binary``, ``multiclass`` or ``regression``.
+    where
+        Section of the model file that error messages name.
 
     Raises
     ------
     ConfigError
         The path does not import, is not an estimator, does not fit the task, or does not take the parameters.
     """
-    estimator = _built(path, params, seed, "training.estimator")
-    _check_task(estimator, path, task)
+    estimator = _built(path, params, seed, f"{where}.estimator", f"{where}.params")
+    _check_task(estimator, path, task, where)
     return estimator
 
 
@@ -66,16 +70,16 @@ def with_params(estimator: BaseEstimator, params: Mapping[str, Any], where: str 
     return estimator
 
 
-def _built(path: str, params: Mapping[str, Any], seed: int, where: str) -> BaseEstimator:
+def _built(path: str, params: Mapping[str, Any], seed: int, where: str, where_params: str) -> BaseEstimator:
     kind = _estimator_class(path, where)
     inner = {
-        name: _built(value["import"], value.get("params") or {}, seed, f"training.params.{name}")
+        name: _built(value["import"], value.get("params") or {}, seed, f"{where_params}.{name}", where_params)
         if _names_an_estimator(value)
         else value
         for name, value in params.items()
     }
     required: dict[str, Any] = {name: inner[name] for name in ("estimator", "estimators") if name in inner}
-    estimator = with_params(_instance(kind, path, required, where), inner)
+    estimator = with_params(_instance(kind, path, required, where), inner, where_params)
     if "random_state" in estimator.get_params(deep=False) and "random_state" not in params:
         estimator.set_params(random_state=seed)
     return estimator
@@ -90,7 +94,7 @@ def _instance(kind: type[BaseEstimator], path: str, required: dict[str, Any], wh
         return kind(**required)
     except TypeError as error:
         raise ConfigError(
-            f"{where}: {path} cannot be built: {error}. Set its required parameters under training.params"
+            f"{where}: {path} cannot be built: {error}. Set its required parameters under params"
         ) from error
 
 
@@ -119,18 +123,18 @@ def _suggestion(name: str) -> str:
     return f"; did you mean {known[close[0]]!r}?" if close else ". Give the full import path, 'package.module.Class'"
 
 
-def _check_task(estimator: BaseEstimator, path: str, task: str) -> None:
+def _check_task(estimator: BaseEstimator, path: str, task: str, where: str) -> None:
     if task == "regression":
         if not is_regressor(estimator):
             raise ConfigError(
-                f"training.estimator: the task regression needs a regressor, found {path}{_counterpart(path)}"
+                f"{where}.estimator: the task regression needs a regressor, found {path}{_counterpart(path)}"
             )
         return
     if not is_classifier(estimator):
-        raise ConfigError(f"training.estimator: the task {task} needs a classifier, found {path}{_counterpart(path)}")
+        raise ConfigError(f"{where}.estimator: the task {task} needs a classifier, found {path}{_counterpart(path)}")
     if not hasattr(estimator, "predict_proba"):
         raise ConfigError(
-            f"training.estimator: {path} predicts no probabilities, which the task {task} needs. Wrap it: "
+            f"{where}.estimator: {path} predicts no probabilities, which the task {task} needs. Wrap it: "
             "estimator: sklearn.calibration.CalibratedClassifierCV, "
             f"params: {{estimator: {{import: {path}, params: {{...}}}}}}"
         )

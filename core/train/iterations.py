@@ -41,7 +41,8 @@ class Stopped:
     params
         The parameters that were set, by name.
     outputs
-        Predictions for each fold's test rows at that number; None if the boosting is a part of the estimator.
+        Predictions for each fold's test rows at the number that was chosen on the folds; None if the boosting is a part
+        of the estimator.
     warned
         Distinct warnings of the fits.
     """
@@ -57,6 +58,7 @@ class _Path:
     """The boosting of one fold, which was fitted until its loss on the test rows no longer fell."""
 
     fitted: Any
+    n_rows: int
     X_test: npt.NDArray[Any]
     y_test: npt.NDArray[Any]
 
@@ -93,8 +95,9 @@ def stopped_in_time_order(
     """Choose the number of iterations by the mean of a metric over folds in time order.
 
     On each fold the boosting is fitted until its loss on the test rows has not fallen for ``n_iter_no_change``
-    iterations. The number with the best mean of the metric is set; of equal ones the smallest. A fold that stopped
-    before a number counts with its last value.
+    iterations. The number with the best mean of the metric is chosen; of equal ones the smallest. A fold that stopped
+    before a number counts with its last value. What is set grows with the rows: the folds train on about half of them,
+    and a boosting of more rows gains from more iterations.
 
     Parameters
     ----------
@@ -105,7 +108,7 @@ def stopped_in_time_order(
     contract
         Task and classes.
     metric
-        Metric that decides; where it is undefined on every fold, the largest number of any fold is set.
+        Metric that decides; where it is undefined on every fold, the largest number of any fold is chosen.
     n_rows
         Number of all training rows.
 
@@ -125,7 +128,8 @@ def stopped_in_time_order(
         paths, said = _paths(part, folds)
         warned += said
         n_iterations = best_number([path.curve(contract, metric) for path in paths], metric)
-        params |= {f"{prefix}early_stopping": False, f"{prefix}max_iter": n_iterations}
+        grown = round(n_iterations * n_rows / float(np.mean([path.n_rows for path in paths])))
+        params |= {f"{prefix}early_stopping": False, f"{prefix}max_iter": min(grown, part.max_iter)}
         if prefix == "":
             outputs = [path.output(n_iterations, contract) for path in paths]
     return Stopped(clone(estimator).set_params(**params), params, outputs, tuple(dict.fromkeys(warned)))
@@ -184,7 +188,7 @@ def _paths(boosting: BaseEstimator, folds: EncodedFolds) -> tuple[list[_Path], l
     for X_train, y_train, X_test, y_test in folds:
         fitted = clone(boosting).set_params(early_stopping=True)
         warned += fit_estimator(fitted, X_train, y_train, validation=(X_test, y_test))
-        paths.append(_Path(fitted, X_test, y_test))
+        paths.append(_Path(fitted, len(y_train), X_test, y_test))
     return paths, warned
 
 

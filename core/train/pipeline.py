@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -21,6 +21,8 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
+    VotingClassifier,
+    VotingRegressor,
 )
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import KFold
@@ -78,7 +80,7 @@ def build_pipeline(
         Training rows as :func:`core.contract.prepare` returns them: their levels become the encoders' levels; other
         levels are unknown to the encoders.
     estimator
-        Replaces the configured estimator; None for the configured one.
+        Replaces the configured estimator; None for the configured one, or the first candidate.
 
     Returns
     -------
@@ -90,15 +92,82 @@ def build_pipeline(
     ConfigError
         The estimator does not import, does not fit the task or does not take its parameters.
     """
-    training = config.training
     # Compared with None, because an ensemble without trees is falsy.
-    model = (
-        load_estimator(training.estimator, training.params, training.seed, config.task)
-        if estimator is None
-        else estimator
-    )
+    model = _configured(config) if estimator is None else estimator
     encode = build_encoder(contract, prepared, estimator_need(model))
     return Pipeline([("prepare", PrepareColumns(contract.to_dict())), ("encode", encode), ("model", model)])
+
+
+def build_average(contract: FeatureContract, prepared: pd.DataFrame, members: Mapping[str, BaseEstimator]) -> Pipeline:
+    """Build the unfitted pipeline whose prediction is the mean of several estimators' predictions.
+
+    The encoder's matrix has one block of columns for each need of the members; each member takes its block.
+
+    Parameters
+    ----------
+    contract
+        Raw columns, task and classes.
+    prepared
+        Training rows as :func:`core.contract.prepare` returns them.
+    members
+        Unfitted estimators by name, at least two.
+
+    Returns
+    -------
+    sklearn.pipeline.Pipeline
+        Steps ``prepare``, ``encode`` and ``model``, a voting classifier or regressor.
+    """
+    needs = {name: estimator_need(member) for name, member in members.items()}
+    blocks = {need: build_encoder(contract, prepared, need) for need in dict.fromkeys(needs.values())}
+    columns = _block_columns(blocks)
+    parts = [(name, _on_columns(member, columns[needs[name]])) for name, member in members.items()]
+    encode = _side_by_side(blocks)
+    prepare = PrepareColumns(contract.to_dict())
+    return Pipeline([("prepare", prepare), ("encode", encode), ("model", _vote(parts, contract))])
+
+
+def _vote(parts: list[tuple[str, Pipeline]], contract: FeatureContract) -> BaseEstimator:
+    if contract.task == "regression":
+        return VotingRegressor(parts)
+    # Flattened probabilities do not convert to ONNX; only the method transform would return them.
+    return VotingClassifier(parts, voting="soft", flatten_transform=False)
+
+
+def _side_by_side(blocks: Mapping[Need, ColumnTransformer]) -> ColumnTransformer:
+    steps = [
+        (f"{need}_{name}", step, columns)
+        for need, block in blocks.items()
+        for name, step, columns in block.transformers
+    ]
+    return ColumnTransformer(steps, sparse_threshold=0, n_jobs=None, verbose_feature_names_out=True)
+
+
+def _block_columns(blocks: Mapping[Need, ColumnTransformer]) -> dict[Need, list[int]]:
+    """Return the columns of each block in the encoder's matrix."""
+    columns, start = {}, 0
+    for need, block in blocks.items():
+        columns[need] = [*range(start, start + _width(block))]
+        start += _width(block)
+    return columns
+
+
+def _configured(config: ModelConfig) -> BaseEstimator:
+    training = config.training
+    one = next(iter(training.candidates.values()), training)
+    return load_estimator(one.estimator, one.params, training.seed, config.task)
+
+
+def _on_columns(estimator: BaseEstimator, columns: list[int]) -> Pipeline:
+    kept = ColumnTransformer([("kept", "passthrough", columns)])
+    return Pipeline([("columns", kept), ("model", clone(estimator))])
+
+
+def _width(encoder: ColumnTransformer) -> int:
+    """Return the number of columns that an unfitted encoder makes: one-hot has one per level, others keep theirs."""
+    return sum(
+        sum(map(len, step.categories)) if isinstance(step, OneHotEncoder) else len(columns)
+        for _, step, columns in encoder.transformers
+    )
 
 
 def estimator_need(estimator: BaseEstimator) -> Need:

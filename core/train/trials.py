@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,8 +37,6 @@ class Trial:
         By metric, one value per fold; empty without folds.
     warned
         Distinct warnings of the fits.
-    seconds
-        Duration.
     """
 
     estimator: BaseEstimator
@@ -47,7 +44,6 @@ class Trial:
     outputs: list[Floats]
     scores: Scores
     warned: tuple[str, ...] = ()
-    seconds: float = 0.0
 
 
 class FoldTrials:
@@ -81,6 +77,11 @@ class FoldTrials:
         self._pairs, self._newest, self._keep = pairs, newest, keep
         self._encoded: dict[Need, EncodedFolds] = {}
 
+    @property
+    def n_folds(self) -> int:
+        """Number of folds; 0 without cross-validation."""
+        return len(self._pairs)
+
     def trial(self, estimator: BaseEstimator) -> Trial:
         """Fit clones of an estimator on the folds and score them.
 
@@ -89,7 +90,6 @@ class FoldTrials:
         TrainingError
             As :func:`~core.train.fitting.fit_estimator`.
         """
-        began = time.monotonic()
         stopped = self._stopped(estimator)
         outputs, warned = stopped.outputs, stopped.warned
         if not self._pairs:
@@ -97,8 +97,7 @@ class FoldTrials:
         elif outputs is None:
             outputs, said = fold_outputs(stopped.estimator, self._folds(estimator, self._pairs), self._contract)
             warned += said
-        seconds = time.monotonic() - began
-        return Trial(stopped.estimator, stopped.params, outputs, self.scores(outputs), warned, seconds)
+        return Trial(stopped.estimator, stopped.params, outputs, self.scores(outputs), warned)
 
     def scores(self, outputs: Sequence[Floats]) -> Scores:
         """Score predictions for the folds' test rows, by metric; empty without folds."""

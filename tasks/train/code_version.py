@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 
@@ -114,7 +114,7 @@ def code_version(root: Path, config: ModelConfig) -> str:
     :func:`lock_hash`.
     """
     digest = hashlib.sha256()
-    for name, path in sorted([*_own_sources(), *_estimator_sources(root, config.training.estimator)]):
+    for name, path in sorted([*_own_sources(), *_estimator_sources(root, config.training.import_paths)]):
         digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
 
@@ -144,10 +144,10 @@ def _own_sources() -> Iterator[tuple[str, Path]]:
                 yield f"perennial/{name}", path
 
 
-def _estimator_sources(root: Path, estimator: str) -> Iterator[tuple[str, Path]]:
+def _estimator_sources(root: Path, estimators: Iterable[str]) -> Iterator[tuple[str, Path]]:
     # By path, not by import: hashing must not run the user's code.
-    top = estimator.split(".", maxsplit=1)[0]
-    if (root / top).resolve().parent == INSTALLED and top in DECIDING:
-        return
-    for path in (*root.glob(f"{top}.py"), *(root / top).rglob("*.py")):
-        yield f"project/{path.relative_to(root).as_posix()}", path
+    for top in sorted({estimator.split(".", maxsplit=1)[0] for estimator in estimators}):
+        if (root / top).resolve().parent == INSTALLED and top in DECIDING:
+            continue
+        for path in (*root.glob(f"{top}.py"), *(root / top).rglob("*.py")):
+            yield f"project/{path.relative_to(root).as_posix()}", path

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,15 +25,17 @@ from core.feature_contract import FeatureContract
 from core.metrics.metrics import METRICS
 from core.train.estimators import load_estimator, with_params
 from core.train.fitting import check_trainable, fit_estimator
-from core.train.pipeline import build_pipeline
+from core.train.pipeline import build_average, build_pipeline
+from core.train.portfolio import Choice
 from core.train.search_space import Dimension, search_space
 from core.train.trials import FoldTrials, Trial
+from tasks.train.choose import choose_candidate
 from tasks.train.search import Params, Scores, SearchSummary, search_params
 
 logger = logging.getLogger("perennial.fit")
 
 SEARCH_FOLDS = 3
-"""Folds that score a search's candidates if the model file configures no cross-validation."""
+"""Folds that score what a search tries if the model file configures no cross-validation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,8 @@ class FittedModel:
         None if no search is configured.
     fit_seconds
         Duration of the last fit, on all training rows.
+    choice
+        Which candidate was chosen, and why; None if one estimator is configured.
     """
 
     pipeline: Pipeline
@@ -62,6 +67,7 @@ class FittedModel:
     cv_scores: Scores
     search: SearchSummary | None
     fit_seconds: float
+    choice: Choice | None = None
 
 
 def fit_model(
@@ -84,21 +90,58 @@ def fit_model(
     TrainingError
         The estimator cannot be fitted on these rows.
     """
-    dimensions = search_space(config.training.search.space) if config.training.search else ()
-    estimator = _estimator(config, dimensions)
     frame = rows.frame.take(split.train)
     with np.errstate(over="ignore"):  # values beyond float32 become infinite; they are refused below by column name
         prepared, y = prepare(frame, contract), encode_target(frame[config.target], contract)
     check_trainable(prepared, y, contract)
     pairs = _pairs(config, frame, y, rows.row_ids[split.train])
     newest = newest_fold(config, frame, y)
-    trials = FoldTrials(config, contract, prepared, y, pairs, newest, keep=bool(dimensions))
-    trial, search = _tried(trials, estimator, config, dimensions, settings, run_key)
-    pipeline = build_pipeline(config, contract, prepared, trial.estimator)
-    seconds = _fit(pipeline, prepared, y)
-    _log_fit(pipeline, len(y), seconds, trial.scores, config)
+    trials = FoldTrials(config, contract, prepared, y, pairs, newest, keep=config.training.search is not None)
+    if config.training.candidates:
+        decided = _chosen(config, contract, prepared, trials)
+    else:
+        decided = _configured(config, contract, prepared, trials, settings.var / "search" / f"{run_key}.log")
+    seconds = _fit(decided.pipeline, prepared, y)
+    _log_fit(decided, len(y), seconds, config)
+    return FittedModel(
+        decided.pipeline, contract, decided.params, decided.scores, decided.search, seconds, decided.choice
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Decided:
+    """What is fitted on all training rows: an unfitted pipeline, and how it was decided."""
+
+    pipeline: Pipeline
+    params: Params
+    scores: Scores
+    search: SearchSummary | None = None
+    choice: Choice | None = None
+
+
+def _chosen(config: ModelConfig, contract: FeatureContract, prepared: pd.DataFrame, trials: FoldTrials) -> _Decided:
+    found = choose_candidate(config, trials)
+    configured = {
+        f"{name}.{param}": value
+        for name in found.members
+        for param, value in config.training.candidates[name].params.items()
+    }
+    if len(found.members) > 1:
+        pipeline = build_average(contract, prepared, found.estimators)
+    else:
+        pipeline = build_pipeline(config, contract, prepared, *found.estimators.values())
+    params = {"candidate": found.choice.name} | configured | found.params
+    return _Decided(pipeline, params, found.scores, choice=found.choice)
+
+
+def _configured(
+    config: ModelConfig, contract: FeatureContract, prepared: pd.DataFrame, trials: FoldTrials, journal: Path
+) -> _Decided:
+    dimensions = search_space(config.training.search.space) if config.training.search else ()
+    trial, search = _tried(trials, _estimator(config, dimensions), config, dimensions, journal)
     params = config.training.params | (search.params if search else {}) | trial.params
-    return FittedModel(pipeline, contract, params, trial.scores, search, seconds)
+    pipeline = build_pipeline(config, contract, prepared, trial.estimator)
+    return _Decided(pipeline, params, trial.scores, search)
 
 
 def _estimator(config: ModelConfig, dimensions: Sequence[Dimension]) -> BaseEstimator:
@@ -116,7 +159,7 @@ def _pairs(
     if config.training.search is not None:
         wanted = wanted if wanted >= 2 else SEARCH_FOLDS
     pairs = folds(config, frame, y, row_ids, wanted)
-    if config.training.search is not None and not pairs:
+    if config.training.search is not None and not config.training.candidates and not pairs:
         raise TrainingError(
             f"a search needs cross-validation, but {len(y):,} training rows give no fold with every class on both "
             "sides; remove training.search or add rows"
@@ -133,8 +176,7 @@ def _tried(
     estimator: BaseEstimator,
     config: ModelConfig,
     dimensions: Sequence[Dimension],
-    settings: Settings,
-    run_key: str,
+    journal: Path,
 ) -> tuple[Trial, SearchSummary | None]:
     def trial(params: Params) -> Trial:
         found = trials.trial(with_params(clone(estimator), params))
@@ -151,7 +193,7 @@ def _tried(
         greater_is_better=METRICS[config.gate.metric].greater_is_better,
         start=estimator.get_params(deep=True),
         seed=config.training.seed,
-        journal=settings.var / "search" / f"{run_key}.log",
+        journal=journal,
     )
     # The journal holds scores, not estimators: a number of iterations that was chosen in time order is chosen again.
     return trial(search.params), search
@@ -170,8 +212,9 @@ def _log_warnings(warned: Sequence[str]) -> None:
         logger.warning("%s", message)
 
 
-def _log_fit(pipeline: Pipeline, n_rows: int, seconds: float, cv_scores: Scores, config: ModelConfig) -> None:
-    metric, name = config.gate.metric, type(pipeline["model"]).__name__
+def _log_fit(decided: _Decided, n_rows: int, seconds: float, config: ModelConfig) -> None:
+    metric, cv_scores = config.gate.metric, decided.scores
+    name = type(decided.pipeline["model"]).__name__
     text = f"trained {name} on {n_rows:,} rows in {seconds:.1f} s"
     if metric in cv_scores:
         scores = np.array(cv_scores[metric])

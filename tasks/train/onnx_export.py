@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.pipeline import Pipeline
 
 from core.errors import BundleError
@@ -162,10 +163,16 @@ def _tree_nodes(model: Any) -> int:
     # No public name for the trees of histogram gradient boosting: https://github.com/scikit-learn/scikit-learn/pull/12807
     if hasattr(model, "_predictors"):
         return sum(len(tree.nodes) for stage in model._predictors for tree in stage)
+    if isinstance(model, Pipeline):
+        return _tree_nodes(model.steps[-1][1])
     return _tree_nodes(list(getattr(model, "estimators_", ())))
 
 
 def _stored_rows(model: Any) -> int:
+    if isinstance(model, VotingClassifier | VotingRegressor):
+        return max(map(_stored_rows, model.estimators_))
+    if isinstance(model, Pipeline):
+        return _stored_rows(model.steps[-1][1])
     # Neighbours have no public name for their rows; the other two attributes are documented.
     kept = (getattr(model, name, ()) for name in ("_fit_X", "support_vectors_", "X_train_"))
     return max(int(rows.shape[0]) if hasattr(rows, "shape") else 0 for rows in kept)

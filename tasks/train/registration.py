@@ -17,6 +17,7 @@ from core.feature_contract import KINDS
 from core.outcome import TrainOutcome
 from core.performance.cbpe import CbpeReference, reference_cbpe
 from core.train.card import CardFacts, ColumnFacts, DataFacts
+from core.train.portfolio import choice_records
 from core.train.rehearsal import REHEARSAL
 from core.train.training_run import EvaluatedRun, TrainingRun
 from core.train.trust import trusted_types
@@ -63,7 +64,7 @@ def register_run(evaluated: EvaluatedRun, settings: Settings) -> TrainOutcome:
         run.config,
         run.lineage,
         {name: estimate.value for name, estimate in bench.evaluated.evaluation.metrics.items()},
-        bench.fitted.params,
+        bench.fitted.params | choice_records(bench.fitted.choice),
         settings,
         {"card.html": run.folder / "card.html", "drift.html": drift},
     )
@@ -125,6 +126,7 @@ def _card_facts(bench: Bench, onnx: OnnxResult, validation: list[dict[str, Any]]
             *([f"Exempt after review: {', '.join(allowed)}."] if allowed else []),
         ],
         onnx=_onnx_sentence(onnx),
+        choice=bench.fitted.choice,
     )
 
 

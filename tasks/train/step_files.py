@@ -23,6 +23,7 @@ from core.errors import StorageError
 from core.feature_contract import FeatureContract
 from core.metrics.evaluation import Evaluation
 from core.metrics.metrics import Floats
+from core.train.portfolio import Choice
 from core.train.training_run import EvaluatedRun, FittedRun, TrainingRun
 from core.train.trust import trusted_types
 from serving.bundle.predictor import load_pipeline
@@ -47,6 +48,7 @@ class _Fit:
     search: SearchSummary | None
     fit_seconds: float
     params: Params
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +82,7 @@ def keep_fitted(fitted: FittedModel, run: TrainingRun) -> FittedRun:
         The disk is full or not writable.
     """
     folder = _folder(run)
-    facts = _Fit(fitted.cv_scores, fitted.search, fitted.fit_seconds, fitted.params)
+    facts = _Fit(fitted.cv_scores, fitted.search, fitted.fit_seconds, fitted.params, fitted.choice)
     with _writing(folder):
         _write(folder / PIPELINE, _stored(fitted.pipeline))
         _write(folder / FIT, _json(facts))
@@ -103,7 +105,7 @@ def read_fitted(run: TrainingRun, contract: FeatureContract) -> FittedModel:
     folder, training = _folder(run), run.config.training
     pipeline = load_pipeline(folder, trusted_types(training.trusted_types))
     facts = _FIT.validate_json((folder / FIT).read_bytes())
-    return FittedModel(pipeline, contract, facts.params, facts.cv_scores, facts.search, facts.fit_seconds)
+    return FittedModel(pipeline, contract, facts.params, facts.cv_scores, facts.search, facts.fit_seconds, facts.choice)
 
 
 def keep_evaluation(evaluated: Evaluated, run: TrainingRun) -> EvaluatedRun:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, get_origin
 
 import pytest
 from pydantic import BaseModel
 
 from config.load import config_hash, rules_hash
-from config.schema import ModelConfig, Section, SimulatedSource
+from config.schema import Candidate, ModelConfig, Section, SimulatedSource
 from tests.factories import credit_config
 
 Decides = Literal["model", "verdict", "neither"]
@@ -32,6 +32,8 @@ FIELDS: dict[str, tuple[Decides, Any]] = {
     "validation.max_quarantine": ("neither", 0.5),
     "training.estimator": ("model", "sklearn.linear_model.LogisticRegression"),
     "training.params": ("model", {"max_iter": 10}),
+    "training.search.candidates": ("model", {"forest": Candidate(estimator="sklearn.ensemble.RandomForestClassifier")}),
+    "training.search.average": ("model", False),
     "training.search.space": ("model", {"max_iter": [10, 200]}),
     "training.search.trials": ("model", 4),
     "training.search.minutes": ("model", 1.0),
@@ -83,7 +85,9 @@ BASE = credit_config(training={"search": {"space": {"max_iter": [10, 100]}, "tri
 
 
 def _section(annotation: Any) -> type[Section] | None:
-    """Section of a field's type; of ``Search | None`` it is Search."""
+    """Section of a field's type; of ``Search | None`` it is Search, of sections by name none."""
+    if get_origin(annotation) is dict:
+        return None
     kinds = [annotation, *getattr(annotation, "__args__", ())]
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)), None)
 

@@ -12,6 +12,8 @@ from tests.factories import credit_config
 
 FEATURES = ("numeric", "categorical", "boolean")
 SPACE = {"max_iter": [10, 100]}
+FOREST = {"estimator": "sklearn.ensemble.RandomForestClassifier"}
+TWO = {"forest": FOREST, "trees": {"estimator": "sklearn.ensemble.ExtraTreesClassifier"}}
 
 
 def test_a_kind_whose_last_column_was_moved_is_empty() -> None:
@@ -34,6 +36,20 @@ def test_a_kind_whose_last_column_was_moved_is_empty() -> None:
         ({"evaluation": {"slices": ["income"]}}, r"categorical, boolean or ignored columns: \['income'\]"),
         ({"training": {"leakage": {"allow": ["id"]}}}, r"names columns that are not features: \['id'\]"),
         ({"training": {"search": {"space": SPACE}}}, "a search needs a budget: trials or minutes"),
+        ({"training": {"search": {"trials": 3}}}, "a search tries either candidates or a space of parameters"),
+        ({"training": {"search": {"space": SPACE, "candidates": TWO}}}, "either candidates or a space"),
+        ({"training": {"search": {"candidates": {"one": FOREST}}}}, "a search compares at least two candidates"),
+        (
+            {"training": {"search": {"candidates": {**TWO, "average": FOREST}}}},
+            "'average' is the name of the",
+        ),
+        ({"training": {"search": {"candidates": TWO, "trials": 3}}}, "each candidate is tried once"),
+        ({"training": {"search": {"candidates": TWO}}}, "'estimator: auto' and 'search.candidates' need each other"),
+        ({"training": {"estimator": "auto"}}, "'estimator: auto' and 'search.candidates' need each other"),
+        (
+            {"training": {"estimator": "auto", "params": {"max_depth": 3}, "search": {"candidates": TWO}}},
+            r"set search.candidates.<name>.params",
+        ),
         ({"source": {"kind": "csv", "uri": "a.csv", "dates": {"sen": "%d.%m.%Y"}}}, r"not declared: \['sen'\]"),
         ({"drift": {"persistence": [3, 2]}}, r"1 <= k <= n <= 100, found \[3, 2\]"),
         ({"drift": {"persistence": [0, 3]}}, r"found \[0, 3\]"),

@@ -88,5 +88,12 @@ def test_a_version_is_told_in_sections() -> None:
         "",
         "  data_version       d",
     ]
+    params = {"candidate": "linear", "choice.linear": "roc_auc 0.7", "choice.reason": "the best"}
+    assert version_lines(replace(detail, params=params))[6:10] == [
+        "",
+        "  chosen: linear",
+        "  linear          roc_auc 0.7",
+        "  reason          the best",
+    ]
     bare = replace(detail, aliases=(), metrics={}, lineage={}, reasons=())
     assert version_lines(bare) == ["credit version 3, 2026-01-02", "  gate: passed"]

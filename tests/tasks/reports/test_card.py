@@ -14,6 +14,7 @@ from core.feature_contract import FeatureContract
 from core.metrics.evaluation import evaluate
 from core.references import Lineage
 from core.train.card import CardFacts, ColumnFacts, DataFacts
+from core.train.portfolio import Choice, Tried
 from tasks.reports.card import Card, render_card
 from tasks.reports.gate import BEGIN, END, with_verdict, with_verdict_md
 from tests.factories import credit_config
@@ -104,6 +105,17 @@ def test_names_and_values_from_data_cannot_become_markup() -> None:
     assert "49" not in re.findall(r"\{\{(.*?)\}\}", hostile.markdown)
     row = next(line for line in hostile.markdown.splitlines() if "onerror" in line and line.startswith("|"))
     assert len(re.findall(r"(?<!\\)\|", row)) == 5
+
+
+@pytest.mark.parametrize("form", ["markdown", "html"])
+def test_the_card_shows_the_candidates_and_the_choice(form: str) -> None:
+    """Each with its score or with why it has none; a card of one configured estimator has no such section."""
+    tried = (Tried("boosting", (0.7, 0.74), 2.0), Tried("linear", problem="it cannot be fitted"))
+    choice = Choice("boosting", "the best mean roc_auc over 2 folds", "roc_auc", tried)
+    text = html.unescape(getattr(render_card(replace(_facts(), choice=choice)), form))
+    expected = ("Chosen: boosting", "0.7200", "it cannot be fitted", "best mean")
+    assert [fact for fact in expected if fact not in text] == []
+    assert "Candidates" not in getattr(render_card(_facts()), form)
 
 
 @pytest.mark.parametrize(("form", "complete"), [("html", with_verdict), ("markdown", with_verdict_md)])
