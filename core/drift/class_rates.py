@@ -84,7 +84,13 @@ def rate_text(rate: float) -> str:
 
 
 def class_rate(
-    levels: Sequence[str], reference: Counts, current: Counts, *, bound: float, confidence: float
+    levels: Sequence[str],
+    reference: Counts,
+    current: Counts,
+    *,
+    bound: float,
+    confidence: float,
+    design: float = 1.0,
 ) -> ClassRate:
     """Return the rate of the class whose rate changed most clearly.
 
@@ -102,26 +108,31 @@ def class_rate(
         Ratio up to which a change is small, above 1.
     confidence
         Confidence of the interval, above 0 and below 1.
+    design
+        Design effect of clustered rows, at least 1: the interval is that of as many fewer rows and events (Rao & Scott
+        1992, A simple method for the analysis of clustered binary data, Biometrics 48, 577-585).
     """
     n, m = int(reference.sum()), int(current.sum())
     counts = zip(reference[: len(levels)].tolist(), current[: len(levels)].tolist(), strict=True)
     clearness = [_score(1.0, now, m, before, n) if 2 * before <= n else -1.0 for before, now in counts]
     place = int(np.argmax(clearness))
     before, now = int(reference[place]), int(current[place])
-    low, high = ratio_interval(now, m, before, n, confidence)
+    low, high = ratio_interval(now / design, m / design, before / design, n / design, confidence)
     ratio = (now / m) / (before / n) if before else None
     return ClassRate(levels[place], now / m, before / n, ratio, low, high, confidence, bound)
 
 
-def ratio_interval(now: int, n_now: int, before: int, n_before: int, confidence: float) -> tuple[float, float | None]:
+def ratio_interval(
+    now: float, n_now: float, before: float, n_before: float, confidence: float
+) -> tuple[float, float | None]:
     """Return Koopman's score interval of the ratio of two rates.
 
     Parameters
     ----------
     now, n_now
-        Events and rows of the first rate; n_now at least 1.
+        Events and rows of the first rate; n_now above 0.
     before, n_before
-        Events and rows of the second rate; n_before at least 1.
+        Events and rows of the second rate; n_before above 0.
     confidence
         Share of intervals that should cover the true ratio, above 0 and below 1.
 
@@ -148,7 +159,7 @@ def ratio_interval(now: int, n_now: int, before: int, n_before: int, confidence:
     return low, high
 
 
-def _score(ratio: float, x: int, m: int, y: int, n: int) -> float:
+def _score(ratio: float, x: float, m: float, y: float, n: float) -> float:
     """Return the score statistic of ``x / m`` being ``ratio`` times ``y / n``: chi-square, one degree of freedom."""
     if not x + y:
         return 0.0
@@ -158,6 +169,6 @@ def _score(ratio: float, x: int, m: int, y: int, n: int) -> float:
     return _squared(x, m, min(p, 1.0)) + _squared(y, n, min(p / ratio, 1.0))
 
 
-def _squared(events: int, rows: int, rate: float) -> float:
+def _squared(events: float, rows: float, rate: float) -> float:
     distance = events - rows * rate
     return distance**2 / (rows * rate * (1 - rate)) if 0 < rate < 1 else math.inf if round(distance, 6) else 0.0

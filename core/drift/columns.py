@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from config.schema import Drift
 from core.drift.class_rates import ClassRate, class_rate
+from core.drift.clusters import TableEffect
 from core.drift.counts import Counts, all_counts, missing_share, other_share
 from core.drift.divergence import ChiSquare, KolmogorovSmirnov, chi_square, hellinger, jensen_shannon
 from core.drift.profile import BinnedProfile, ColumnProfile, LevelProfile
@@ -90,7 +91,11 @@ class ColumnDrift:
 
 
 def column_drifts(
-    pairs: Sequence[Pair], importance: Mapping[str, float], drift: Drift, seed: int
+    pairs: Sequence[Pair],
+    importance: Mapping[str, float],
+    drift: Drift,
+    seed: int,
+    effects: Mapping[str, TableEffect] | None = None,
 ) -> tuple[ColumnDrift, ...]:
     """Measure each column and decide which drifted.
 
@@ -113,6 +118,8 @@ def column_drifts(
         Thresholds and confidence of the model file.
     seed
         Seed of the simulated null distributions.
+    effects
+        Design effects by name of column; a column without one has independent rows.
 
     Raises
     ------
@@ -124,22 +131,32 @@ def column_drifts(
     if not judged:
         return ()
     weights = np.array([_weight(pair, shares) for pair in judged])
-    first, holm = _first_levels(judged, weights, drift, seed)
-    tests = [psi_test(*_counts(pair), alpha, seed) for pair, alpha in zip(judged, first.tolist(), strict=True)]
+    clustered = [(effects or {}).get(reference.name) for _, reference, _ in judged]
+    first, holm = _first_levels(judged, weights, drift, seed, clustered)
+    sides = zip(judged, first.tolist(), clustered, strict=True)
+    tests = [psi_test(*_counts(pair), alpha, seed, effect) for pair, alpha, effect in sides]
     p_values, levels = np.array([test.p_value for test in tests]), first.copy()
     rejected = p_values <= first
     if holm.any():
         level = first[holm].sum()
         rejected[holm], levels[holm] = weighted_holm(p_values[holm], weights[holm], level)
-    steps = zip(judged, tests, levels.tolist(), rejected.tolist(), strict=True)
+    steps = zip(judged, tests, levels.tolist(), rejected.tolist(), clustered, strict=True)
     return tuple(
-        _measured(pair, _at_its_step(pair, test, alpha, seed) if beyond else test, shares, drift, beyond, alpha)
-        for pair, test, alpha, beyond in steps
+        _measured(
+            pair,
+            _at_its_step(pair, test, alpha, seed, effect) if beyond else test,
+            shares,
+            drift,
+            beyond,
+            alpha,
+            1.0 if effect is None else effect.design.effect,
+        )
+        for pair, test, alpha, beyond, effect in steps
     )
 
 
 def _first_levels(
-    judged: Sequence[Pair], weights: Floats, drift: Drift, seed: int
+    judged: Sequence[Pair], weights: Floats, drift: Drift, seed: int, effects: Sequence[TableEffect | None]
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Return the first level of each column, shape (m,), and which columns take part in Holm's procedure.
 
@@ -149,16 +166,17 @@ def _first_levels(
     """
     level = (1 - drift.confidence) / 2
     first = level * weights / weights.sum()
-    needed = np.array([_chance_beyond_bound(pair, drift, seed) for pair in judged])
+    sides = zip(judged, effects, strict=True)
+    needed = np.array([_chance_beyond_bound(pair, drift, seed, effect) for pair, effect in sides])
     holm = needed > first
     if holm.any():
         first[holm] = (level - needed[~holm].sum()) * weights[holm] / weights[holm].sum()
     return first, holm
 
 
-def _chance_beyond_bound(pair: Pair, drift: Drift, seed: int) -> float:
-    # A ratio of classes has no threshold in PSI.
-    return 1.0 if _has_classes(pair) else chance_beyond(*_counts(pair), drift.psi, seed)
+def _chance_beyond_bound(pair: Pair, drift: Drift, seed: int, effect: TableEffect | None) -> float:
+    # A ratio of classes has no threshold in PSI, and chance with clusters is known too roughly for small probabilities.
+    return 1.0 if _has_classes(pair) or effect is not None else chance_beyond(*_counts(pair), drift.psi, seed)
 
 
 def importance_shares(features: Sequence[str], importance: Mapping[str, float]) -> dict[str, float]:
@@ -234,18 +252,24 @@ def _counts(pair: Pair) -> tuple[Counts, Counts]:
     return all_counts(reference)[:end], all_counts(current)[:end]
 
 
-def _at_its_step(pair: Pair, test: PsiTest, alpha: float, seed: int) -> PsiTest:
+def _at_its_step(pair: Pair, test: PsiTest, alpha: float, seed: int, effect: TableEffect | None) -> PsiTest:
     """Lower the critical value of a rejected column to that of its step: later Holm steps have higher levels."""
     if test.psi > test.critical:
         return test
-    return replace(test, critical=min(test.psi, psi_test(*_counts(pair), alpha, seed).critical))
+    return replace(test, critical=min(test.psi, psi_test(*_counts(pair), alpha, seed, effect).critical))
 
 
 def _measured(
-    pair: Pair, test: PsiTest, shares: Mapping[str, float], drift: Drift, beyond_chance: bool, alpha: float
+    pair: Pair,
+    test: PsiTest,
+    shares: Mapping[str, float],
+    drift: Drift,
+    beyond_chance: bool,
+    alpha: float,
+    design: float,
 ) -> ColumnDrift:
     role, reference, current = pair
-    counts, bound, rate = _counts(pair), _bound(pair, drift), _rate(pair, drift, alpha)
+    counts, bound, rate = _counts(pair), _bound(pair, drift), _rate(pair, drift, alpha, design)
     return ColumnDrift(
         name=reference.name,
         role=role,
@@ -271,11 +295,12 @@ def _measured(
     )
 
 
-def _rate(pair: Pair, drift: Drift, alpha: float) -> ClassRate | None:
+def _rate(pair: Pair, drift: Drift, alpha: float, design: float) -> ClassRate | None:
     _, reference, _ = pair
     if not (_has_classes(pair) and isinstance(reference, LevelProfile) and len(reference.levels) > 1):
         return None
-    return class_rate(reference.levels, *_counts(pair), bound=drift.class_ratio, confidence=1 - alpha)
+    counts = _counts(pair)
+    return class_rate(reference.levels, *counts, bound=drift.class_ratio, confidence=1 - alpha, design=design)
 
 
 def _remark(reference: ColumnProfile, current: ColumnProfile) -> str:

@@ -18,7 +18,7 @@ Theory 66(10): the upper bound of the p-value below which no draws are needed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, exp, log
 from typing import Literal
 
@@ -26,6 +26,7 @@ import numpy as np
 from scipy import stats
 from scipy.special import rel_entr
 
+from core.drift.clusters import TableEffect
 from core.drift.divergence import Counts, Floats, psi, psi_of_counts
 
 ENOUGH_ROWS = 100
@@ -80,8 +81,10 @@ class PsiTest:
     method: Literal["chi-square", "simulated"]
 
 
-def psi_test(reference: Counts, current: Counts, alpha: float, seed: int) -> PsiTest:
+def psi_test(reference: Counts, current: Counts, alpha: float, seed: int, effect: TableEffect | None = None) -> PsiTest:
     """Test whether reference and current counts are samples of one distribution.
+
+    If rows come in clusters, both this test and the one with their design effect must reject.
 
     Parameters
     ----------
@@ -91,6 +94,8 @@ def psi_test(reference: Counts, current: Counts, alpha: float, seed: int) -> Psi
         Level of the test, above 0 and below 1: a simulated p-value resolves a fifth of it.
     seed
         Seed of the permutations.
+    effect
+        Design effect of the column's rows; None for independent ones.
 
     Raises
     ------
@@ -102,6 +107,11 @@ def psi_test(reference: Counts, current: Counts, alpha: float, seed: int) -> Psi
     observed = psi(reference, current)
     occupied = (reference > 0) | (current > 0)
     reference, current = reference[occupied], current[occupied]
+    found = _independent(observed, reference, current, alpha, seed)
+    return found if effect is None or len(reference) == 1 else _clustered(found, reference, current, alpha, effect)
+
+
+def _independent(observed: float, reference: Counts, current: Counts, alpha: float, seed: int) -> PsiTest:
     n, m = int(reference.sum()), int(current.sum())
     if len(reference) == 1 or _smallest_expected(reference, current) >= ENOUGH_ROWS or n + m >= MOST_ROWS:
         p_value = float(stats.chi2.sf(observed / (1 / n + 1 / m), len(reference) - 1)) if len(reference) > 1 else 1.0
@@ -163,6 +173,15 @@ def psi_critical(n_reference: int, n_current: int, bins: int, alpha: float) -> f
     if bins == 1:
         return 0.0
     return float((1 / n_reference + 1 / n_current) * stats.chi2.isf(alpha, bins - 1))
+
+
+def _clustered(found: PsiTest, reference: Counts, current: Counts, alpha: float, effect: TableEffect) -> PsiTest:
+    """Refer PSI to the F distribution of its design effects as well (Rao and Scott; Thomas and Rao)."""
+    degrees = (len(reference) - 1) / (1 + effect.spread)
+    unit = (1 / reference.sum() + 1 / current.sum()) * effect.design.effect * (len(reference) - 1)
+    chance = stats.f(degrees, degrees * effect.design.freedom)
+    p_value = max(found.p_value, float(chance.sf(found.psi / unit)))
+    return replace(found, critical=max(found.critical, float(chance.isf(alpha) * unit)), p_value=p_value)
 
 
 def _simulated(observed: float, reference: Counts, current: Counts, alpha: float, rng: np.random.Generator) -> PsiTest:
