@@ -26,6 +26,7 @@ import pandas as pd
 from config.schema import ModelConfig
 from core.metrics.bootstrap import MIN_ROWS
 from core.metrics.calibration import CalibrationChange, calibration_change
+from core.metrics.clusters import Clusters
 from core.metrics.metrics import METRICS, Floats
 from core.metrics.paired import Difference, p_worse, paired_differences, paired_gain
 from core.metrics.slices import Slice, slice_rows
@@ -104,6 +105,7 @@ def compare(
     config: ModelConfig,
     *,
     looks: float = 1.0,
+    clusters: Clusters | None = None,
 ) -> Comparison:
     """Compare two models' outputs on rows that neither has trained on.
 
@@ -119,6 +121,8 @@ def compare(
         Metric, slices and statistics; the same configuration gives the same intervals.
     looks
         See :class:`Comparison`; at least 1.
+    clusters
+        Clusters of the rows; None for independent rows.
     """
     gate = config.gate
     confidence = corrected_confidence(gate.confidence, looks)
@@ -130,12 +134,13 @@ def compare(
         resamples=gate.resamples,
         confidence=confidence,
         seed=config.training.seed,
+        clusters=clusters,
     )
     return Comparison(
         metric=gate.metric,
         n_rows=len(y),
         difference=differences["challenger"],
-        slices=tuple(_slice_gains(y, champion, challenger, frame, config)),
+        slices=tuple(_slice_gains(y, champion, challenger, frame, config, clusters or Clusters())),
         calibration=calibration_change(y, champion, challenger, gate.confidence),
         confidence=confidence,
         looks=looks,
@@ -178,11 +183,23 @@ def holm(p_values: Sequence[float | None], level: float) -> tuple[bool, ...]:
 
 
 def _slice_gains(
-    y: npt.NDArray[Any], champion: Floats, challenger: Floats, frame: pd.DataFrame, config: ModelConfig
+    y: npt.NDArray[Any],
+    champion: Floats,
+    challenger: Floats,
+    frame: pd.DataFrame,
+    config: ModelConfig,
+    clusters: Clusters,
 ) -> Iterator[SliceGain]:
     gate, parts = config.gate, list(slice_rows(frame, config.evaluation.slices))
     gains = [
-        paired_gain(y[part.rows], champion[part.rows], challenger[part.rows], gate.metric, gate.confidence)
+        paired_gain(
+            y[part.rows],
+            champion[part.rows],
+            challenger[part.rows],
+            gate.metric,
+            gate.confidence,
+            clusters.take(part.rows),
+        )
         for part in parts
     ]
     p_values = [p_worse(y[part.rows], gain, gate.slice_margin) for part, gain in zip(parts, gains, strict=True)]

@@ -379,6 +379,8 @@ def _sentences(decision: Decision, checks: Sequence[Check], evidence: Evidence, 
     comparison = evidence.comparison
     if comparison is not None and comparison.looks > 1:
         yield _looks_text(comparison, config.gate)
+    if comparison is not None and comparison.difference.clusters is not None:
+        yield comparison.difference.clusters.sentence
     version = f"{config.model}@{evidence.version}"
     if decision == "undecided" and evidence.serving is not None and evidence.serving.passed is None:
         yield f"the next perennial train rehearses it again; to do it now: perennial judge {version}"

@@ -20,6 +20,7 @@ from core.contract import prepare
 from core.feature_contract import FeatureContract
 from core.gate.checks import gain_check, gain_text
 from core.gate.comparison import Comparison
+from core.metrics.clusters import Clusters
 from core.metrics.metrics import METRICS, Floats
 from core.metrics.paired import Difference, paired_differences
 from core.train.fitting import fit_estimator
@@ -163,6 +164,7 @@ def self_test(
     shuffled: Floats | None,
     config: ModelConfig,
     of: Reference = "champion",
+    clusters: Clusters | None = None,
 ) -> SelfTest:
     """Judge three negative controls by the gate's rule.
 
@@ -183,6 +185,8 @@ def self_test(
         The model file: section ``gate`` and seed.
     of
         Which model the reference is.
+    clusters
+        Clusters of the rows; None for independent rows.
     """
     outputs = {"itself": reference, "degraded": degraded, "shuffled": shuffled}
     made = {name: output for name, output in outputs.items() if output is not None}
@@ -194,6 +198,7 @@ def self_test(
         resamples=config.gate.resamples,
         confidence=config.gate.confidence,
         seed=config.training.seed,
+        clusters=clusters,
     )
     same = {name for name, output in made.items() if np.array_equal(output, reference)}
     trials = tuple(_trial(name, differences.get(name), config.gate, of, name in same) for name in outputs)

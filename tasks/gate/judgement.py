@@ -25,6 +25,7 @@ from core.gate.decision import Evidence, GateVerdict, decide
 from core.gate.looks import HoldoutSketch, effective_looks
 from core.gate.negative_controls import SelfTest, degraded, self_test, shuffled_model, trial_reference
 from core.metrics.bootstrap import Estimate
+from core.metrics.clusters import Clusters, row_clusters
 from core.metrics.evaluation import predict_output
 from core.metrics.metrics import Floats
 from core.train.training_run import TrainingRun
@@ -222,6 +223,7 @@ class Contest:
             self.bench.rows.frame[list(self.bench.run.config.evaluation.slices)].take(self.clean.rows),
             self.bench.run.config,
             looks=effective_looks(self.clean.sketch, earlier),
+            clusters=self._clusters(),
         )
 
     def self_test(self, comparison: Comparison | None) -> SelfTest:
@@ -242,6 +244,7 @@ class Contest:
             predict_output(shuffled, self._rows(bench.contract), bench.contract),
             config,
             of=who,
+            clusters=self._clusters(),
         )
 
     def output(self, contestant: Contestant) -> Floats:
@@ -274,6 +277,11 @@ class Contest:
 
     def _aligned(self, output: Floats, contestant: Contestant) -> Floats:
         return aligned(output, contestant.contract.classes, self.bench.contract.classes)
+
+    def _clusters(self) -> Clusters:
+        config, frame = self.bench.run.config, self.bench.rows.frame
+        columns = [column for column in (config.key, config.time) if column is not None]
+        return row_clusters(frame[columns].take(self.clean.rows), config.key, config.time)
 
     def _y(self) -> Any:
         return self.bench.y[self.clean.rows]

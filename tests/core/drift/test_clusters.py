@@ -108,7 +108,7 @@ def test_the_note_names_the_column_with_the_largest_effect() -> None:
     """One sentence on the columns, one on the performance; none without clusters."""
     codes = np.repeat(np.arange(60), 20)
     values = pd.Series(np.repeat(np.random.default_rng(0).normal(size=60), 20), dtype="float64")
-    effect = column_effect(number_profile("x", values.to_numpy("float64")), values, days(codes))
+    effect = column_effect(number_profile("x", np.asarray(values, dtype="float64")), values, days(codes))
     assert effect is not None
     rows = DesignEffect("days of at", 0.05, 1.9, 60, 30.0)
     note = cluster_note({"income": effect}, rows)

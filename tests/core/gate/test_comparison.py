@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.gate.comparison import Comparison, compare, corrected_confidence, holm
+from core.metrics.clusters import Clusters, Grouping
 from core.metrics.metrics import METRICS, Floats, task_metrics
 from tests.core.samples import SAMPLES, binary_sample, task_config
 
@@ -49,6 +50,21 @@ def test_a_better_challenger_has_a_gain_above_zero(metric: str) -> None:
     assert back.difference.gain == pytest.approx(-forth.difference.gain)
     assert all(part.worse for part in back.slices)
     assert not any(part.worse for part in forth.slices)
+
+
+def test_slices_of_clustered_rows_are_judged_by_their_clusters() -> None:
+    """Ten customers per slice whose rows are copies: a loss that a thousand rows would show is no evidence."""
+    y, output = binary_sample(60, 1)
+    copies = np.repeat(np.arange(60), 20)
+    clusters = Clusters((Grouping("customer", "", copies),))
+    frame = pd.DataFrame({"region": ["north"] * len(copies)})
+    config = task_config("binary", evaluation={"slices": ["region"]})
+    sides = y[copies], output[copies], noisy(output, 0.3)[copies]
+    plain, clustered = compare(*sides, frame, config), compare(*sides, frame, config, clusters=clusters)
+    assert plain.slices[0].worse
+    assert not clustered.slices[0].worse
+    assert clustered.difference.clusters is not None
+    assert clustered.difference.clusters.clusters == "customer"
 
 
 def test_a_model_ties_with_itself_everywhere() -> None:

@@ -16,6 +16,7 @@ from core.gate.decision import Evidence, GateVerdict, HoldoutFacts, ServingVerdi
 from core.gate.negative_controls import SelfTest, Trial, self_test
 from core.metrics.bootstrap import Estimate
 from core.metrics.calibration import CalibrationChange
+from core.metrics.clusters import DesignEffect
 from core.metrics.metrics import Floats
 from core.metrics.paired import Difference
 from tests.core.samples import binary_sample, task_config
@@ -65,6 +66,20 @@ def test_a_better_challenger_is_promoted() -> None:
         "from 0.8 to 0.8123, on 4,312 rows that neither has trained on"
     )
     assert HOLDOUT.reason in verdict.reasons
+
+
+def test_clusters_of_rows_are_named() -> None:
+    """The verdict says by how much they widen the interval, and is read back from its JSON."""
+    effect = DesignEffect("customer", 0.31, 4.2, 120, 100.0)
+    verdict = decide(replace(EVIDENCE, comparison=compared(difference=replace(BETTER, clusters=effect))), CONFIG)
+    assert (
+        "rows come in clusters of customer (ICC 0.31, design effect 4.2): intervals are wider by 2.05"
+        in verdict.reasons
+    )
+    assert GateVerdict.from_json(json.dumps(verdict.to_dict())) == verdict
+    content = verdict.to_dict()
+    del content["comparison"]["difference"]["clusters"]
+    assert GateVerdict.from_dict(content).decision == "promote"
 
 
 def test_the_first_version_has_to_be_good_enough() -> None:

@@ -323,6 +323,26 @@ def test_a_repeated_judgement_is_the_recorded_one(registry: Settings, monkeypatc
 
 
 @pytest.mark.slow
+def test_a_key_that_repeats_makes_clusters(registry: Settings) -> None:
+    """Rows that are copies of a customer's row count once in the comparison, and the verdict says so."""
+    rows = credit_rows(600)
+    copies = rows.loc[rows.index.repeat(8)].reset_index(drop=True)
+    copies["age"] = (18 + np.arange(len(copies)) % 60).astype("float64")
+    repeating: dict[str, Any] = {"key_is_unique": False}
+    weak, full = config_of("age", gate={"floor": 0.3}, **repeating), config_of(**repeating)
+    data = add_data(registry, weak, copies)
+    train(registry, weak, data)
+    verdict = train(registry, full, data)
+    assert verdict is not None
+    assert verdict.comparison is not None
+    effect = verdict.comparison.difference.clusters
+    assert effect is not None
+    assert effect.clusters == "id"
+    assert 5 < effect.effect < 11
+    assert effect.sentence in verdict.reasons
+
+
+@pytest.mark.slow
 def test_a_busy_machine_is_rehearsed_again_by_the_next_command(
     registry: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
