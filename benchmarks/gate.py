@@ -196,6 +196,7 @@ CASES = (
     Case("2 % events, better by 0.06, probabilities tripled", "keep", Made(0.72), Made(0.78, 0.04), rate=RARE),
     Case("harmed: 0.64 and ECE 0.27; 0.684 and ECE 0.30", "promote", Made(0.64, 0.27), Made(0.684, 0.30)),
     Case("the same below the floor 0.7", "promote", Made(0.64, 0.27), Made(0.684, 0.30), floor=0.7),
+    Case("harmed: 0.64 and ECE 0.1; 0.684 and ECE 0.30", "undecided", Made(0.64, 0.1), Made(0.684, 0.30)),
     Case("both harmed, equal", "keep", Made(0.64, 0.27), Made(0.64, 0.27), floor=0.7),
     Case("both harmed, worse by 0.02", "keep", Made(0.64, 0.27), Made(0.62, 0.27), floor=0.7),
     Case("better by 0.03, worse in a region", "keep", Made(0.75), Made(0.78, region_auc=0.6), floor=0.7),

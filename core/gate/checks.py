@@ -157,8 +157,9 @@ def calibration_check(change: CalibrationChange, gate: Gate, probabilities: Diff
     The expected calibration error alone ignores how much the probabilities say: a better model may have a larger error
     and better probabilities. So the check fails only if all of these hold: the error rises by more than
     ``gate.max_calibration_loss`` and beyond chance; it is above ``gate.max_calibration_error``; the Brier score is not
-    shown to be no worse; and the champion's own error is acceptable. Both bounds are in proportion to the standard
-    deviation of the event.
+    shown to be no worse; and the champion's own error is acceptable. It is undecided if the champion's own error is not
+    acceptable, and the challenger's is larger by more than an acceptable error beyond chance. Both bounds are in
+    proportion to the standard deviation of the event.
 
     The null hypothesis for the Brier score is that the challenger is worse by more than an acceptable calibration error
     costs, which is the square of that error. It is rejected by the lower end of the interval of the gain.
@@ -192,12 +193,8 @@ def calibration_check(change: CalibrationChange, gate: Gate, probabilities: Diff
         reason = f"{reason}, but the probabilities as a whole are not worse: {gain_text(probabilities)}"
         return Check("calibration", True, reason)
     if change.champion_low is not None and change.champion_low > acceptable:
-        return Check("calibration", True, f"{reason}, but {_ill_calibrated(change, acceptable)}")
-    if probabilities is None or probabilities.gain is None:
-        return Check("calibration", False, reason)
-    verb = "are" if probabilities.gain < 0 else "may be"
-    reason = f"{reason}, and the probabilities as a whole {verb} worse: {gain_text(probabilities)}"
-    return Check("calibration", False, reason)
+        return _both_ill_calibrated(change, acceptable, reason)
+    return Check("calibration", False, reason + _whole(probabilities))
 
 
 def gain_text(difference: Difference) -> str:
@@ -263,11 +260,21 @@ def _rise(change: CalibrationChange, gate: Gate) -> str:
     )
 
 
-def _ill_calibrated(change: CalibrationChange, acceptable: float) -> str:
-    return (
+def _both_ill_calibrated(change: CalibrationChange, acceptable: float, reason: str) -> Check:
+    own = (
         f"the champion's own error is above the acceptable {_plain(acceptable, 3)} beyond chance "
         f"(its interval begins at {_plain(change.champion_low or 0.0, 3)}), so this check does not keep it in place"
     )
+    if change.low > acceptable:
+        return Check("calibration", None, f"{reason}, but {own}; the challenger's is far larger")
+    return Check("calibration", True, f"{reason}, but {own}")
+
+
+def _whole(probabilities: Difference | None) -> str:
+    if probabilities is None or probabilities.gain is None:
+        return ""
+    verb = "are" if probabilities.gain < 0 else "may be"
+    return f", and the probabilities as a whole {verb} worse: {gain_text(probabilities)}"
 
 
 def _from_to(difference: Difference) -> str:

@@ -231,13 +231,14 @@ SCORE = Difference("brier", 0.2, 0.21, -0.01, -0.015, -0.005, 0.0025, "influence
         (ILL, replace(SCORE, gain=-0.001, low=-0.0026), False, "and the probabilities as a whole are worse"),
         (ILL, replace(SCORE, gain=0.01, low=0.005, high=0.015), True, "but the probabilities as a whole are not worse"),
         (HARMED, SCORE, True, "the champion's own error is above the acceptable 0.05 beyond chance"),
+        (replace(HARMED, challenger=0.4, loss=0.13, low=0.1), SCORE, None, "; the challenger's is far larger"),
         (replace(HARMED, champion_low=0.04), SCORE, False, "as a whole are worse"),
         (replace(HARMED, champion_low=None), SCORE, False, "as a whole are worse"),
         (replace(ILL, challenger=0.05), SCORE, True, "and an error of up to 0.05 is acceptable"),
     ],
 )
 def test_calibration_asks_for_acceptable_probabilities_or_for_no_worse_ones(
-    change: CalibrationChange, score: Difference | None, passed: bool, reason: str
+    change: CalibrationChange, score: Difference | None, passed: bool | None, reason: str
 ) -> None:
     """A rise beyond its bound passes with a Brier score that is no worse, and over a champion that fails itself."""
     check = calibration_check(change, gate(), score)

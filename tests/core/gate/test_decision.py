@@ -396,10 +396,17 @@ def _made(output: Floats, noise: float, shift: float, generator: np.random.Gener
     [
         ((3.0, 2.0), (1.0, 2.2), 38, 40),
         ((3.0, 2.0), (3.0, 2.0), 0, 3),
-        ((1.0, 0.0), (0.2, 2.0), 0, 1),
+        ((0.6, 0.0), (0.1, 2.0), 0, 1),
+        ((1.0, 0.0), (0.1, 2.0), 0, 3),
         ((0.2, 0.0), (0.2, 2.0), 0, 1),
     ],
-    ids=["harmed, better", "harmed, equal", "good, better and ill calibrated", "good, equal and ill calibrated"],
+    ids=[
+        "harmed, better",
+        "harmed, equal",
+        "good, better, ill calibrated",
+        "harmed, better, far worse calibrated",
+        "good, equal, ill calibrated",
+    ],
 )
 def test_decisions_over_harmed_and_good_champions(
     champion: tuple[float, float], challenger: tuple[float, float], fewest: int, most: int
