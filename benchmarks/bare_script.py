@@ -88,12 +88,13 @@ def validate(frame: pd.DataFrame, config: ModelConfig) -> None:
 
 
 def fit(train: pd.DataFrame, config: ModelConfig) -> Any:
-    """Cross-validate and fit the estimator of the model file on ordinal codes."""
+    """Cross-validate and fit the estimator of the model file, or its first candidate, on ordinal codes."""
     features = config.features
     encode = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
     columns = [*features.numeric, *features.boolean]
     transform = ColumnTransformer([("numbers", "passthrough", columns), ("levels", encode, list(features.categorical))])
-    estimator = load_estimator(config.training.estimator, config.training.params, 0, config.task)
+    one = next(iter(config.training.candidates.values()), config.training)
+    estimator = load_estimator(one.estimator, one.params, 0, config.task)
     pipeline = make_pipeline(transform, estimator)
     X, y = train[list(features.used)], _target(train, config)
     if config.training.cv:
@@ -146,7 +147,7 @@ def register(pipeline: Any, train: pd.DataFrame, metrics: dict[str, float], conf
     with mlflow.start_run():
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout  # noqa: S607 - git is found on the path
         mlflow.set_tag("git.commit", commit.strip())
-        mlflow.log_params(config.training.params)
+        mlflow.log_params(pipeline[-1].get_params())
         mlflow.log_metrics(metrics)
         mlflow.sklearn.log_model(
             pipeline,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from config.schema import ModelConfig
+from config.schema import AUTO, ModelConfig
 from core.init.columns import MAX_SLICES, SLICE_LEVELS, ColumnStatistics, Decision, TargetDecision, Why, may_be_value
 from core.text import number, percent, short
 
@@ -24,6 +24,18 @@ MIN_ROWS_TO_STOP_EARLY = 1000
 MIN_CLASS_TO_STOP_EARLY = 50
 """Minimum rows (in all, of the smallest class) for early stopping, which validates on a tenth of the rows."""
 
+
+LINEAR: dict[bool, dict[str, Any]] = {
+    False: {"estimator": "sklearn.linear_model.LogisticRegression", "params": {"max_iter": 1000}},
+    True: {"estimator": "sklearn.linear_model.Ridge", "params": {"alpha": 1.0}},
+}
+"""Regularised linear model by whether the task is a regression."""
+
+LEVELS_WITH_A_COLUMN = 100
+"""As ``core.train.pipeline.ONE_HOT_LEVELS``, which would import scikit-learn here (compared by a test)."""
+
+MAX_LINEAR_CELLS = 100_000_000
+"""Maximum cells of a linear model's matrix, 400 MB: beyond it, only boosting is inferred."""
 
 USUAL_MIN_ROWS = 100
 LEAST_MIN_ROWS = 30
@@ -235,20 +247,52 @@ def _training(found: Findings, why: Why) -> dict[str, Any]:
     n_labelled = found.columns[found.target].n_values
     holdout = holdout_share(n_labelled)
     place = ("training",)
-    why[(*place, "estimator")] = "accepts missing values, needs no scaling, is fast on many rows"
-    why[(*place, "params")] = "defaults for this number of rows; add a section 'search' to training to tune them"
     why[(*place, "holdout")] = "share of rows that evaluate the model and are never trained on"
     smallest = min((n for _, n in found.goal.classes), default=n_labelled)
     cv = _folds(n_labelled, smallest)
     why[(*place, "cv")] = "folds of cross-validation" + (
         "" if cv == 5 else ": fewer than the usual 5, because " + _fewer(n_labelled)
     )
-    return {
-        "estimator": f"sklearn.ensemble.HistGradientBoosting{family}",
-        "params": boosting_params(found.goal.task, n_labelled, smallest, in_time_order=found.time is not None),
-        "cv": cv,
-        "holdout": holdout,
+    params = boosting_params(found.goal.task, n_labelled, smallest, in_time_order=found.time is not None)
+    boosting = {"estimator": f"sklearn.ensemble.HistGradientBoosting{family}", "params": params}
+    shown = _portfolio(found, boosting, why) if _n_linear_cells(found) <= MAX_LINEAR_CELLS else _alone(boosting, why)
+    return {**shown, "cv": cv, "holdout": holdout}
+
+
+def _portfolio(found: Findings, boosting: dict[str, Any], why: Why) -> dict[str, Any]:
+    order = "in time order" if found.time is not None else "of cross-validation"
+    why |= {
+        ("training", "estimator"): "the best of the candidates below",
+        ("training", "search"): f"compared on folds {order}, on training rows only; the scores are on the model card",
+        ("training", "search", "candidates", "boosting"): "accepts missing values, finds interactions",
+        (
+            "training",
+            "search",
+            "candidates",
+            "linear",
+        ): "extrapolates: better where rows are few or the world changes",
+        ("training", "search", "average"): "the mean of their predictions is one more candidate",
     }
+    candidates = {"boosting": boosting, "linear": LINEAR[found.goal.task == "regression"]}
+    return {"estimator": AUTO, "search": {"candidates": candidates, "average": True}}
+
+
+def _alone(boosting: dict[str, Any], why: Why) -> dict[str, Any]:
+    why |= {
+        ("training", "estimator"): "accepts missing values, needs no scaling, is fast on many rows",
+        ("training", "params"): "defaults for this number of rows; add a section 'search' to training to tune them",
+    }
+    return boosting
+
+
+def _n_linear_cells(found: Findings) -> int:
+    """Return the size of a linear model's matrix: a column per number, and one per level up to the encoder's limit."""
+    used = {name: one.kind for name, one in found.kinds.items() if one.kind in KINDS[:4]}
+    n_columns = sum(
+        min(found.columns[name].n_distinct, LEVELS_WITH_A_COLUMN) if kind == "categorical" else 1
+        for name, kind in used.items()
+    )
+    return n_columns * found.columns[found.target].n_values
 
 
 def holdout_share(n_labelled: int) -> float:

@@ -181,7 +181,7 @@ class TestWholeCommand:
         again = json.loads(self._run("train", "loans", "--json").stdout)
         assert (again["status"], again["version"]) == ("unchanged", 1)
 
-        worse = ("--set", "training.params.max_iter=1")
+        worse = ("--set", "training.search.candidates.boosting.params.max_iter=1")
         refused = self._run("train", "loans", *worse, "--set", "gate.floor=0.9999", "--json")
         assert refused.returncode == 3
         assert json.loads(refused.stdout)["stage"] == "gate"

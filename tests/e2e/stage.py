@@ -160,6 +160,8 @@ def add_model(stage: Stage, name: str, rows: pd.DataFrame, **sections: Any) -> P
     file = root / "config" / "models" / f"{name}.yaml"
     yaml = YAML()
     content = yaml.load(file.read_text())
+    if "estimator" in sections.get("training", {}):
+        del content["training"]["search"]
     for section, values in sections.items():
         content.setdefault(section, {}).update(values)
     with file.open("w") as stream:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from config.load import load_model_config, model_path
 from config.schema import Drift, ModelConfig, Retrain, Schedule
 from core.init.columns import ColumnStatistics, Decision, TargetDecision
-from core.init.model_file import Findings, boosting_params, model_content, model_text, notes
+from core.init.model_file import LEVELS_WITH_A_COLUMN, Findings, boosting_params, model_content, model_text, notes
+from core.train.pipeline import ONE_HOT_LEVELS
 
 
 def statistics(name: str, **known: Any) -> ColumnStatistics:
@@ -152,6 +153,30 @@ def test_few_rows_are_not_cut_once_more_to_stop_by() -> None:
     assert boosting_params("binary", 30_000, 3000)["early_stopping"]
     assert not boosting_params("binary", 500, 200)["early_stopping"]
     assert not boosting_params("binary", 30_000, 20)["early_stopping"]
+
+
+def test_new_model_files_compare_boosting_with_a_linear_model(tmp_path: Path) -> None:
+    """And with their average; each candidate has its reason beside it."""
+    training = written(findings(), tmp_path).training
+    assert training.estimator == "auto"
+    assert {name: one.estimator.rpartition(".")[2] for name, one in training.candidates.items()} == {
+        "boosting": "HistGradientBoostingClassifier",
+        "linear": "LogisticRegression",
+    }
+    lines = section_lines(model_text(*model_content(findings()), ["top"]), "training")
+    for start in ("estimator: auto", "search:", "boosting:", "linear:", "average: true"):
+        assert " # " in next(line for line in lines if line.strip().startswith(start))
+
+
+def test_many_cells_leave_the_linear_model_out(tmp_path: Path) -> None:
+    """Its matrix would not fit into memory; boosting takes the rows as they are."""
+    assert LEVELS_WITH_A_COLUMN == ONE_HOT_LEVELS
+    rows = 2_000_000
+    many = {name: replace(one, n_rows=rows, n_missing=0) for name, one in findings().columns.items()}
+    many["region"] = replace(many["region"], n_distinct=500)
+    training = written(findings(columns=many), tmp_path).training
+    assert training.estimator == "sklearn.ensemble.HistGradientBoostingClassifier"
+    assert training.search is None
 
 
 def test_what_needs_a_look_is_said() -> None:
