@@ -17,7 +17,7 @@ sampling, JASA 82, 630-636.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +94,29 @@ def column_effect(
     ]
     total = combined([effect.design for effect in effects])
     return None if total is None else TableEffect(total, max(effect.spread for effect in effects))
+
+
+def column_effects(
+    columns: Sequence[tuple[ColumnProfile, pd.Series[Any], bool]], clusters: Clusters, share: float
+) -> dict[str, TableEffect]:
+    """Return the design effects of a window's columns, by the profile's name; those that matter only.
+
+    Parameters
+    ----------
+    columns
+        The reference's bins, the values in a sample of the rows, and whether rows without a value are a bin.
+    clusters
+        Clusters of the sample's rows.
+    share
+        Share of the window's rows that are in the sample, above 0 and at most 1.
+    """
+    if not clusters.groupings:
+        return {}
+    found = {
+        profile.name: column_effect(profile, values, clusters, share, with_missing=with_missing)
+        for profile, values, with_missing in columns
+    }
+    return {name: effect for name, effect in found.items() if effect is not None}
 
 
 def bin_codes(profile: ColumnProfile, values: pd.Series[Any]) -> npt.NDArray[np.intp]:

@@ -141,10 +141,12 @@ def compare(
         n_rows=len(y),
         difference=differences["challenger"],
         slices=tuple(_slice_gains(y, champion, challenger, frame, config, clusters or Clusters())),
-        calibration=calibration_change(y, champion, challenger, gate.confidence),
+        calibration=calibration_change(y, champion, challenger, gate.confidence, clusters),
         confidence=confidence,
         looks=looks,
-        probabilities=paired_gain(y, champion, challenger, "brier", gate.confidence) if champion.ndim == 2 else None,
+        probabilities=(
+            paired_gain(y, champion, challenger, "brier", gate.confidence, clusters) if champion.ndim == 2 else None
+        ),
     )
 
 

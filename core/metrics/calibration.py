@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
+from core.metrics.clusters import Clusters, design_effect, stretch
 from core.metrics.metrics import Floats
 
 MAX_BINS = 10
@@ -142,7 +143,11 @@ def calibration(y: npt.NDArray[Any], output: Floats, confidence: float) -> Calib
 
 
 def calibration_change(
-    y: npt.NDArray[Any], champion: Floats, challenger: Floats, confidence: float
+    y: npt.NDArray[Any],
+    champion: Floats,
+    challenger: Floats,
+    confidence: float,
+    clusters: Clusters | None = None,
 ) -> CalibrationChange | None:
     """Return the change of the expected calibration error from champion to challenger, with its paired interval.
 
@@ -159,6 +164,8 @@ def calibration_change(
         Their predicted probabilities for the rows, shape (n, k), 0 to 1.
     confidence
         Share of intervals that should cover the truth, above 0 and below 1.
+    clusters
+        Clusters of the rows, by which the intervals are widened; None for independent rows.
 
     Returns
     -------
@@ -168,8 +175,8 @@ def calibration_change(
     if champion.ndim == 1 or len(y) < ROWS_PER_BIN or not (np.isfinite(champion) & np.isfinite(challenger)).all():
         return None
     before, after = _shares_of_error(y, champion), _shares_of_error(y, challenger)
-    loss, half = _mean_and_half(after - before, confidence)
-    error, error_half = _mean_and_half(before, confidence)
+    loss, half = _mean_and_half(after - before, confidence, clusters)
+    error, error_half = _mean_and_half(before, confidence, clusters)
     rate = float(event_chance(y, champion)[1].mean())
     return CalibrationChange(error, float(after.mean()), loss, loss - half, loss + half, error - error_half, rate)
 
@@ -219,10 +226,11 @@ def wilson_interval(share: float, n: int, confidence: float) -> tuple[float, flo
     return min(share, max(0.0, float(centre - half))), max(share, min(1.0, float(centre + half)))
 
 
-def _mean_and_half(shares: Floats, confidence: float) -> tuple[float, float]:
-    """Return the mean of rows' shares, and half the width of its normal interval."""
+def _mean_and_half(shares: Floats, confidence: float, clusters: Clusters | None) -> tuple[float, float]:
+    """Return the mean of rows' shares, and half the width of its normal interval, widened by the rows' clusters."""
     half = ndtri((1 + confidence) / 2) * shares.std(ddof=1) / np.sqrt(len(shares))
-    return float(shares.mean()), float(half)
+    effect = design_effect(shares - shares.mean(), clusters)
+    return float(shares.mean()), float(half) if effect is None else float(half) * stretch(effect, np.inf, confidence)
 
 
 def _shares_of_error(y: npt.NDArray[Any], output: Floats) -> Floats:

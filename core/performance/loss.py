@@ -23,7 +23,9 @@ from scipy.special import ndtri
 
 from core.metrics.bootstrap import MIN_ROWS, Estimate, estimates
 from core.metrics.calibration import wilson_interval
+from core.metrics.clusters import Clusters, DesignEffect
 from core.metrics.metrics import METRICS, Floats
+from core.performance.clusters import clustered_estimate, performance_effect
 from core.text import percent_text
 
 NEEDED = {"realised": MIN_ROWS, "estimated": 200}
@@ -65,6 +67,8 @@ class Performance:
         Number of rows of the window that were evaluated.
     reason
         One sentence for people.
+    clusters
+        Design effect of the clusters in which the rows come, which the intervals include; None if they do not matter.
     """
 
     kind: Literal["realised", "estimated"]
@@ -82,6 +86,7 @@ class Performance:
     harmed: bool | None
     n_rows: int
     reason: str
+    clusters: DesignEffect | None = None
 
 
 def realised_performance(
@@ -94,6 +99,7 @@ def realised_performance(
     max_loss: float,
     confidence: float,
     seed: int | Sequence[int],
+    clusters: Clusters | None = None,
 ) -> Performance:
     """Evaluate the champion's predictions on a window with labels, and compare the metric with the holdout's.
 
@@ -116,11 +122,18 @@ def realised_performance(
         above zero in (1 - confidence) / 2 of the windows.
     seed
         Seed of the bootstrap; the same seed gives the same intervals.
+    clusters
+        Clusters of the rows; None for independent rows. The holdout's rows are taken to come in such clusters too.
     """
     found = _realised(y, output, metric, confidence, seed)
+    effect = performance_effect(y, output, metric, clusters)
+    if effect is not None:
+        found = clustered_estimate(found, effect, metric, confidence)
+        reference = clustered_estimate(reference, effect, metric, None)
     stretched = _stretched(reference, quantile_of(confidence) / quantile_of(reference_confidence))
     loss = loss_between(metric, stretched, found)
-    return compared_performance("realised", metric, found, stretched, loss, max_loss, len(y), confidence)
+    performance = compared_performance("realised", metric, found, stretched, loss, max_loss, len(y), confidence)
+    return replace(performance, clusters=effect)
 
 
 def compared_performance(

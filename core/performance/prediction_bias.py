@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from core.metrics.calibration import event_chance
+from core.metrics.clusters import Clusters, design_effect, stretch
 from core.metrics.metrics import Floats
 from core.text import percent_text
 
@@ -56,7 +57,13 @@ class PredictionBias:
 
 
 def prediction_bias(
-    y: npt.NDArray[Any], output: Floats, reference: float, *, tolerated: float, confidence: float
+    y: npt.NDArray[Any],
+    output: Floats,
+    reference: float,
+    *,
+    tolerated: float,
+    confidence: float,
+    clusters: Clusters | None = None,
 ) -> PredictionBias | None:
     """Compare predicted probabilities with the observed frequency; None for regression and without rows.
 
@@ -72,13 +79,17 @@ def prediction_bias(
         By how much the difference may be larger than on the holdout, at least 0.
     confidence
         Confidence of the interval, above 0 and below 1.
+    clusters
+        Clusters of the rows, by which the interval is widened; None for independent rows.
     """
     if output.ndim == 1 or not len(y):
         return None
     chance, event = event_chance(y, output)
     # Without bias the variance is that of the probabilities; with it, that of the rows. The larger is conservative.
     spread = max(float((chance * (1 - chance)).mean()), float((event - chance).var()))
-    half = float(ndtri((1 + confidence) / 2)) * float(np.sqrt(spread / len(y)))
+    effect = design_effect(event - chance - float((event - chance).mean()), clusters)
+    widening = 1.0 if effect is None else stretch(effect, np.inf, confidence)
+    half = widening * float(ndtri((1 + confidence) / 2)) * float(np.sqrt(spread / len(y)))
     observed, predicted = float(event.mean()), float(chance.mean())
     bias, allowed = observed - predicted, abs(reference) + tolerated
     enough = len(y) >= NEEDED_ROWS

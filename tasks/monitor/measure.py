@@ -15,6 +15,7 @@ import pandas as pd
 
 from config.settings import Settings
 from core.contract import encode_target
+from core.drift.clusters import cluster_note
 from core.drift.column_notes import contract_notes, undeclared_notes
 from core.drift.columns import ColumnDrift, Pair
 from core.drift.counts import WindowCounts
@@ -23,6 +24,7 @@ from core.drift.divergence import kolmogorov_smirnov, wasserstein
 from core.drift.monitored_window import CHAMPION, MonitoredWindow
 from core.drift.profile import BinnedProfile, ColumnProfile, LevelProfile
 from core.drift.verdict import DriftEvidence, DriftVerdict, WindowFacts
+from core.metrics.clusters import Clusters
 from core.metrics.metrics import Floats
 from core.operate.events import drift_detected
 from core.operate.trigger import Trigger
@@ -31,6 +33,7 @@ from core.performance.prediction_bias import PredictionBias, prediction_bias
 from core.text import counted as number_of
 from store.database import open_database
 from store.drift import DriftWindow, drift_windows, find_window, record_window
+from tasks.monitor.clusters import repeating_key, window_clusters, window_effects
 from tasks.monitor.estimates import window_estimates
 from tasks.monitor.mlflow_run import log_verdict
 from tasks.monitor.reference import Reference, against_version, champion_reference, exact_rows
@@ -100,19 +103,23 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
         _log.info("champion %d predicted %s of them", window.champion, f"{len(output):,}")
     known, n_young = _known_labels(counted.sample, reference, datetime.now(UTC))
     y = encode_target(counted.sample.loc[known, window.config.target], reference.contract)
+    clusters = window_clusters(counted.sample, window.config)
     pairs = _pairs(reference, counted, output, n_young)
-    columns = column_drifts(pairs, reference.importance, window.config.drift, window.config.training.seed)
+    effects = window_effects(pairs, counted, output, clusters, window.config)
+    columns = column_drifts(pairs, reference.importance, window.config.drift, window.config.training.seed, effects)
     if window.exact:
         columns = _with_exact_distances(columns, counted.sample, exact_rows(reference, window, settings))
+    performance = _performance(reference, counted.sample, known, y, output, clusters)
+    notes = (*_notes(window, reference), *cluster_note(effects, performance[0].clusters if performance else None))
     evidence = DriftEvidence(
         id=window.id,
         model=window.config.model,
         champion=window.champion,
         against=window.against,
-        window=_facts(window, counted, int(known.sum()), n_young, _notes(window, reference)),
+        window=_facts(window, counted, int(known.sum()), n_young, notes),
         columns=columns,
-        performance=tuple(_performance(reference, counted.sample, known, y, output)),
-        bias=_bias(reference, y, output[known]),
+        performance=tuple(performance),
+        bias=_bias(reference, y, output[known], clusters.take(known)),
     )
     _reports[window.id] = window_report(window, reference, counted.sample, evidence)
     return evidence
@@ -191,6 +198,7 @@ def _counted(window: MonitoredWindow, reference: Reference) -> Window:
         since=window.since,
         until=window.until,
         seen=reference.seen if window.known and window.against == CHAMPION else None,
+        extra_columns=repeating_key(window.config),
     )
 
 
@@ -233,7 +241,12 @@ def _known_labels(sample: pd.DataFrame, reference: Reference, now: datetime) -> 
 
 
 def _performance(
-    reference: Reference, frame: pd.DataFrame, known: npt.NDArray[np.bool_], y: npt.NDArray[Any], output: Floats
+    reference: Reference,
+    frame: pd.DataFrame,
+    known: npt.NDArray[np.bool_],
+    y: npt.NDArray[Any],
+    output: Floats,
+    clusters: Clusters,
 ) -> list[Performance]:
     drift, config = reference.config.drift, reference.config
     settings = {"max_loss": drift.max_loss, "confidence": _harm_confidence(reference)}
@@ -247,6 +260,7 @@ def _performance(
                 reference.performance,
                 reference.confidence,
                 seed=config.training.seed,
+                clusters=clusters.take(known),
                 **settings,
             )
         )
@@ -260,7 +274,7 @@ def _notes(window: MonitoredWindow, reference: Reference) -> tuple[str, ...]:
     return (*window.notes, *undeclared_notes(list(strange)), *contract)
 
 
-def _bias(reference: Reference, y: npt.NDArray[Any], labelled: Floats) -> PredictionBias | None:
+def _bias(reference: Reference, y: npt.NDArray[Any], labelled: Floats, clusters: Clusters) -> PredictionBias | None:
     if reference.bias is None:
         return None
     return prediction_bias(
@@ -269,6 +283,7 @@ def _bias(reference: Reference, y: npt.NDArray[Any], labelled: Floats) -> Predic
         reference.bias,
         tolerated=reference.config.gate.max_calibration_loss,
         confidence=_harm_confidence(reference),
+        clusters=clusters,
     )
 
 

@@ -6,6 +6,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import brier_score_loss
 
 from core.metrics.calibration import calibration, calibration_change, wilson_interval
+from core.metrics.clusters import Clusters, Grouping
 from core.metrics.metrics import Floats
 from tests.core.samples import binary_sample, multiclass_sample, regression_sample
 
@@ -131,6 +132,23 @@ def test_equally_calibrated_models_seldom_look_worse(shift: float, n_worse: int)
         errors.append((found.high - found.low) / (2 * 1.96))
     assert worse <= n_worse
     assert np.std(losses) < 1.1 * np.mean(errors)
+
+
+def test_copies_of_rows_say_as_little_about_calibration_as_one() -> None:
+    """Each row ten times, as a customer's, has an interval of about the same width as once."""
+    y, output = binary_sample(500, 2)
+    other = _blurred(output, np.random.default_rng(0))
+    copies = np.repeat(np.arange(500), 10)
+    clusters = Clusters((Grouping("customer", "", copies),))
+    sides = y[copies], output[copies], other[copies], 0.95
+    once, plain = calibration_change(y, output, other, 0.95), calibration_change(*sides)
+    clustered = calibration_change(*sides, clusters)
+    assert once is not None
+    assert plain is not None
+    assert clustered is not None
+    assert clustered.loss == plain.loss
+    assert clustered.high - clustered.low == pytest.approx(np.sqrt(10) * (plain.high - plain.low), rel=0.05)
+    assert clustered.high - clustered.low == pytest.approx(once.high - once.low, rel=0.3)
 
 
 def test_no_change_is_told_of_numbers_few_rows_or_predictions_that_are_not_finite() -> None:
