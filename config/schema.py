@@ -341,6 +341,11 @@ class Training(Section):
         description="rows kept for the comparison of models, never trained on",
         json_schema_extra=_unit("share of rows"),
     )
+    calibrate: Literal["auto", "none", "sigmoid", "isotonic"] = Field(
+        default="auto",
+        description="recalibration of a classifier's probabilities by its scores for the folds' test rows; "
+        "auto: by a sigmoid, if they are miscalibrated and it makes them better beyond chance",
+    )
     seed: int = Field(
         default=0, ge=0, le=2**32 - 1, description="seed of splits and of the estimator", json_schema_extra=_unit("–")
     )

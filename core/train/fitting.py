@@ -135,6 +135,11 @@ class EncodedFolds:
     def __len__(self) -> int:
         return len(self._pairs)
 
+    @property
+    def targets(self) -> list[npt.NDArray[Any]]:
+        """Encoded target of the test rows, by fold."""
+        return [self._y[test] for _, test in self._pairs]
+
     def __iter__(self) -> Iterator[EncodedFold]:
         for number, pair in enumerate(self._pairs):
             if self._kept is None:

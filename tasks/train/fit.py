@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
+from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
 from config.schema import ModelConfig
@@ -22,11 +23,12 @@ from core.data.rows import Rows
 from core.data.split import Split, folds, newest_fold
 from core.errors import TrainingError
 from core.feature_contract import FeatureContract
-from core.metrics.metrics import METRICS
+from core.metrics.metrics import METRICS, Floats
+from core.train.calibration import recalibrated, seems_miscalibrated
 from core.train.estimators import load_estimator, with_params
-from core.train.fitting import check_trainable, fit_estimator
+from core.train.fitting import EncodedFolds, check_trainable, fit_estimator
 from core.train.pipeline import build_average, build_pipeline
-from core.train.portfolio import Choice
+from core.train.portfolio import Choice, average_outputs
 from core.train.search_space import Dimension, search_space
 from core.train.trials import FoldTrials, Trial
 from tasks.train.choose import choose_candidate
@@ -103,20 +105,24 @@ def fit_model(
         decided = _configured(config, contract, prepared, trials, settings.var / "search" / f"{run_key}.log")
     seconds = _fit(decided.pipeline, prepared, y)
     _log_fit(decided, len(y), seconds, config)
-    return FittedModel(
-        decided.pipeline, contract, decided.params, decided.scores, decided.search, seconds, decided.choice
-    )
+    params = decided.params | _recalibrate(decided, EncodedFolds(prepared, y, pairs, decided.encoder), config, contract)
+    return FittedModel(decided.pipeline, contract, params, decided.scores, decided.search, seconds, decided.choice)
 
 
 @dataclass(frozen=True, eq=False)
 class _Decided:
-    """What is fitted on all training rows: an unfitted pipeline, and how it was decided."""
+    """What is fitted on all training rows, its predictions for the folds' test rows, and how it was decided."""
 
     pipeline: Pipeline
     params: Params
     scores: Scores
+    outputs: Sequence[Floats] = ()
     search: SearchSummary | None = None
     choice: Choice | None = None
+
+    def encoder(self, _: pd.DataFrame) -> ColumnTransformer:
+        """Return an unfitted encoder; its levels are those of all training rows."""
+        return clone(self.pipeline["encode"])
 
 
 def _chosen(config: ModelConfig, contract: FeatureContract, prepared: pd.DataFrame, trials: FoldTrials) -> _Decided:
@@ -131,7 +137,8 @@ def _chosen(config: ModelConfig, contract: FeatureContract, prepared: pd.DataFra
     else:
         pipeline = build_pipeline(config, contract, prepared, *found.estimators.values())
     params = {"candidate": found.choice.name} | configured | found.params
-    return _Decided(pipeline, params, found.scores, choice=found.choice)
+    outputs = average_outputs([trial.outputs for trial in found.members.values()])
+    return _Decided(pipeline, params, found.scores, outputs, choice=found.choice)
 
 
 def _configured(
@@ -141,7 +148,7 @@ def _configured(
     trial, search = _tried(trials, _estimator(config, dimensions), config, dimensions, journal)
     params = config.training.params | (search.params if search else {}) | trial.params
     pipeline = build_pipeline(config, contract, prepared, trial.estimator)
-    return _Decided(pipeline, params, trial.scores, search)
+    return _Decided(pipeline, params, trial.scores, trial.outputs, search)
 
 
 def _estimator(config: ModelConfig, dimensions: Sequence[Dimension]) -> BaseEstimator:
@@ -205,6 +212,25 @@ def _fit(pipeline: Pipeline, prepared: pd.DataFrame, y: npt.NDArray[Any]) -> flo
     encoded = pipeline["encode"].fit_transform(prepared, y)
     _log_warnings(fit_estimator(pipeline["model"], encoded, y))
     return time.monotonic() - began
+
+
+def _recalibrate(decided: _Decided, folds: EncodedFolds, config: ModelConfig, contract: FeatureContract) -> Params:
+    """Recalibrate the fitted pipeline in place; return what was done, to be recorded with the parameters."""
+    calibrate = config.training.calibrate
+    if not contract.classes or (calibrate == "auto" and not (len(folds) and _seem_miscalibrated(decided, folds))):
+        return {}
+    found = recalibrated(decided.pipeline["model"], folds, contract, calibrate, config.time is not None)
+    decided.pipeline.set_params(model=found.model)
+    if calibrate != "none":
+        logger.info("%s", found.reason)
+    return {} if found.method == "none" else {"calibrate": found.method}
+
+
+def _seem_miscalibrated(decided: _Decided, folds: EncodedFolds) -> bool:
+    reason = seems_miscalibrated(np.concatenate(folds.targets), np.concatenate(decided.outputs))
+    if reason:
+        logger.info("%s", reason)
+    return bool(reason)
 
 
 def _log_warnings(warned: Sequence[str]) -> None:

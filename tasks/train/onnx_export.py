@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.pipeline import Pipeline
 
@@ -165,6 +166,8 @@ def _tree_nodes(model: Any) -> int:
         return sum(len(tree.nodes) for stage in model._predictors for tree in stage)
     if isinstance(model, Pipeline):
         return _tree_nodes(model.steps[-1][1])
+    if isinstance(model, CalibratedClassifierCV):
+        return _tree_nodes([part.estimator for part in model.calibrated_classifiers_])
     return _tree_nodes(list(getattr(model, "estimators_", ())))
 
 
@@ -173,6 +176,8 @@ def _stored_rows(model: Any) -> int:
         return max(map(_stored_rows, model.estimators_))
     if isinstance(model, Pipeline):
         return _stored_rows(model.steps[-1][1])
+    if isinstance(model, CalibratedClassifierCV):
+        return max(_stored_rows(part.estimator) for part in model.calibrated_classifiers_)
     # Neighbours have no public name for their rows; the other two attributes are documented.
     kept = (getattr(model, name, ()) for name in ("_fit_X", "support_vectors_", "X_train_"))
     return max(int(rows.shape[0]) if hasattr(rows, "shape") else 0 for rows in kept)

@@ -40,6 +40,7 @@ FIELDS: dict[str, tuple[Decides, Any]] = {
     "training.search.sampler": ("model", "random"),
     "training.cv": ("model", 4),
     "training.holdout": ("model", 0.3),
+    "training.calibrate": ("model", "sigmoid"),
     "training.seed": ("model", 1),
     "training.trusted_types": ("model", ("boosters.Booster",)),
     "training.leakage.max_duplicates": ("model", 0.5),

@@ -53,7 +53,7 @@ def test_pipeline_takes_raw_rows(task: str, tmp_path: Path) -> None:
     assert np.mean(model.cv_scores[config.gate.metric]) > 0.7
     output = predict_output(model.pipeline, rows.frame, model.contract)
     assert output.shape == {"binary": (1200, 2), "multiclass": (1200, 3), "regression": (1200,)}[task]
-    assert model.params == {"max_iter": 30}
+    assert model.params["max_iter"] == 30
 
 
 def test_holdout_is_not_looked_at(tmp_path: Path) -> None:
@@ -102,6 +102,57 @@ def test_search_improves_on_the_configured_values(tmp_path: Path) -> None:
     assert model.cv_scores == model.search.scores
     assert len(model.cv_scores["roc_auc"]) == 3
     assert (tmp_path / "search" / f"{'0' * 64}.log").exists()
+
+
+BALANCED = {"max_iter": 1000, "class_weight": "balanced"}
+LOGISTIC = "sklearn.linear_model.LogisticRegression"
+TWO = {"candidates": {name: {"estimator": LOGISTIC, "params": BALANCED | {"C": c}} for name, c in (("a", 1), ("b", 9))}}
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"params": BALANCED},
+        {"params": BALANCED, "search": {"space": {"C": [0.1, 10.0]}, "trials": 2}},
+        {"estimator": "auto", "params": {}, "search": TWO},
+    ],
+    ids=["one estimator", "search", "candidates"],
+)
+def test_inflated_probabilities_are_recalibrated(training: dict[str, Any], tmp_path: Path) -> None:
+    """Class weights inflate them; the model becomes calibrated on rows it has not seen, which its parameters say."""
+    rows = training_rows(3000)
+    frame = rows.frame
+    rare = frame["default"].eq("1") & (np.arange(3000) % 5 > 0)
+    rows = replace(rows, frame=frame[~rare].reset_index(drop=True), row_ids=rows.row_ids[~rare])
+    config = training_config(training={"estimator": LOGISTIC, "cv": 3} | training)
+    model, split = fitted(rows, config, tmp_path), holdout_split(rows, config)
+    assert model.params["calibrate"] == "sigmoid"
+    held = rows.frame.take(split.holdout)
+    found = predict_output(model.pipeline, held, model.contract)[:, 1]
+    inner = model.pipeline["model"].estimator
+    raw = inner.predict_proba(model.pipeline[:-1].transform(held))[:, 1]
+    observed = held["default"].eq("1").mean()
+    assert abs(found.mean() - observed) < 0.04 < raw.mean() - observed
+    np.testing.assert_array_equal(np.argsort(found, kind="stable"), np.argsort(raw, kind="stable"))
+
+
+def test_recalibration_can_be_left_out(tmp_path: Path) -> None:
+    """With none the estimator stays as it is."""
+    training = {"estimator": LOGISTIC, "params": BALANCED, "calibrate": "none"}
+    model = fitted(training_rows(600), training_config(training=training), tmp_path)
+    assert "calibrate" not in model.params
+    assert type(model.pipeline["model"]).__name__ == "LogisticRegression"
+
+
+def test_recalibration_without_folds_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Without cross-validation there is nothing to recalibrate by: auto says nothing, a named method why."""
+    training = {"estimator": LOGISTIC, "params": BALANCED, "cv": 0}
+    for calibrate, said in (("auto", False), ("sigmoid", True)):
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "perennial.fit"):
+            config = training_config(training=training | {"calibrate": calibrate})
+            assert "calibrate" not in fitted(training_rows(300), config, tmp_path).params
+        assert ("not recalibrated: there are no folds, set training.cv" in caplog.text) is said
 
 
 def test_search_of_an_unknown_parameter_is_refused(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
+    VotingClassifier,
 )
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
@@ -28,6 +29,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 import tasks.train.onnx_export as module
 from core.contract import PrepareColumns, prepare
 from core.feature_contract import FeatureContract
+from core.train.calibration import recalibrated
 from core.train.pipeline import build_encoder, estimator_need
 from tasks.train.onnx_export import OnnxResult, export_onnx
 
@@ -120,6 +122,34 @@ def test_a_graph_with_equal_outputs_is_kept(estimator: Any, classes: tuple[str, 
     expected = pipeline.predict_proba(frame) if classes else pipeline.predict(frame)
     found = answers(result, prepare(frame, contract)).reshape(expected.shape)
     np.testing.assert_allclose(found, expected, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [("0", "1"), ("0", "1", "2")], ids=len)
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        HistGradientBoostingClassifier(max_iter=10),
+        RandomForestClassifier(10, random_state=0),
+        LogisticRegression(class_weight="balanced"),
+        VotingClassifier(
+            [("a", LogisticRegression()), ("b", LogisticRegression(C=9))], voting="soft", flatten_transform=False
+        ),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_a_recalibrated_pipeline_converts(estimator: Any, classes: tuple[str, ...], tmp_path: Path) -> None:
+    """The graph holds the sigmoid, and answers like the recalibrated pipeline."""
+    _, pipeline, contract = export(estimator, tmp_path, classes)
+    frame = rows()
+    prepared = prepare(frame, contract)
+    X, y = pipeline["encode"].transform(prepared), target_of(frame, classes)
+    folds = [(X[:150], y[:150], X[150:300], y[150:300]), (X[150:300], y[150:300], X[:150], y[:150])]
+    found = recalibrated(pipeline["model"], folds, contract, "sigmoid")
+    pipeline.set_params(model=found.model)
+    expected = pipeline.predict_proba(frame)
+    result = export_onnx(pipeline, contract, prepared[HELD_OUT], expected[HELD_OUT], tmp_path)
+    assert (found.method, result.reason) == ("sigmoid", None)
+    np.testing.assert_allclose(answers(result, prepared), expected, atol=2e-5)
 
 
 def test_equal_models_give_equal_graphs(tmp_path: Path) -> None:
