@@ -44,6 +44,13 @@ MAX_CATEGORY_LEVELS = 1000
 MIN_ROWS_PER_LEVEL = 10
 """Minimum mean rows per level in a column of more than ``FEW_LEVELS`` levels: a model overfits rarer levels."""
 
+MIN_ROWS_PER_ENCODED_LEVEL = 3
+"""Minimum mean rows per level in a column of many levels that is encoded by its mean target: with fewer rows, a level's
+mean is little more than the mean of all."""
+
+MAX_ENCODED_LEVELS = 20_000
+"""Maximum levels of such a column: each is in the bundle and in the memory of each process that serves."""
+
 SLICE_LEVELS = range(2, 11)
 MAX_SLICES = 3
 MAX_COLUMN_NAME = 1024
@@ -229,11 +236,14 @@ class Decision:
         The reason, for the comment in the model file.
     doubt
         Remark if the user should check it; empty otherwise.
+    needs_mean_target
+        Whether the column has so many levels that a model learns from their mean target only.
     """
 
     kind: Kind
     why: str
     doubt: str = ""
+    needs_mean_target: bool = False
 
     @property
     def is_feature(self) -> bool:
@@ -542,6 +552,9 @@ def _identifier(column: ColumnStatistics) -> Decision | None:
         return Decision("ignored", f"an identifier: {column.n_distinct:,} different numbers of {n_digits} digits")
     is_numbered = not NUMBERED_WORDS.isdisjoint(name_words(column.name)[-1:]) and _same_digits(column, NUMBERED_DIGITS)
     is_named = _is_named_identifier(column) and (_has_too_many_levels(column) or not _is_stored_alike(column))
+    all_alike = _is_stored_alike(column) or len(column.levels) > MAX_CATEGORY_LEVELS  # beyond, levels are not counted
+    if is_named and not is_numbered and _repeats(column) and all_alike:
+        return _encoded(column, "an identifier that repeats: ")
     if is_numbered or is_named:
         return Decision("ignored", f"named like an identifier, {column.n_distinct:,} different numbers")
     return None
@@ -609,6 +622,8 @@ def _text(column: ColumnStatistics) -> Decision:
         count = f"{column.n_distinct:,} different values in {_rows(column.n_values)}"
         return Decision("ignored", _notation_advice(column) or f"{codes}{what}: {count}")
     if _has_too_many_levels(column):
+        if _repeats(column) and not _notation_advice(column):
+            return _encoded(column, codes)
         too_many = f"{codes or 'text with '}{column.n_distinct:,} different values, too many to learn from"
         return Decision("ignored", _notation_advice(column) or f"{too_many}; such as {short(column.example, 20)}")
     return Decision("categorical", f"{codes}{_levels(column)}{_missing(column)}", _level_doubt(column))
@@ -617,6 +632,31 @@ def _text(column: ColumnStatistics) -> Decision:
 def _has_too_many_levels(column: ColumnStatistics) -> bool:
     thin = column.n_distinct > FEW_LEVELS and column.n_distinct * MIN_ROWS_PER_LEVEL > column.n_values
     return thin or column.n_distinct > MAX_CATEGORY_LEVELS or len(column.levels) > MAX_CATEGORY_LEVELS
+
+
+def _repeats(column: ColumnStatistics) -> bool:
+    """Return whether the levels have enough rows for a mean target, and are not too many to store."""
+    return MIN_ROWS_PER_ENCODED_LEVEL * column.n_distinct <= column.n_values and column.n_distinct <= MAX_ENCODED_LEVELS
+
+
+def _encoded(column: ColumnStatistics, what: str) -> Decision:
+    why = f"{what}{column.n_distinct:,} levels, encoded by their mean target out of fold and by their frequency"
+    return Decision("categorical", f"{why}{_missing(column)}", needs_mean_target=True)
+
+
+def for_task(decision: Decision, task: str) -> Decision:
+    """Return the decision for a task: of several classes there is no mean target, so many levels are ignored.
+
+    Parameters
+    ----------
+    decision
+        From :func:`column_decision`.
+    task
+        ``binary``, ``multiclass`` or ``regression``.
+    """
+    if not decision.needs_mean_target or task != "multiclass":
+        return decision
+    return Decision("ignored", f"too many levels to learn several classes from: {decision.why.partition(',  ')[0]}")
 
 
 def _notation_advice(column: ColumnStatistics) -> str | None:

@@ -190,8 +190,10 @@ def build_encoder(contract: FeatureContract, prepared: pd.DataFrame, need: Need)
     Numbers are unchanged (``gaps``); missing ones are replaced by a value far below all others, which a tree can split
     off (``trees``); or they are imputed with the median and scaled to unit variance (``scales``). Trees get no scaler:
     its rounding moves values across thresholds in the ONNX graph. Categories become their rank by frequency and, if
-    they have many levels, also their mean target; or one column per level (``scales``). Ties in frequency are ranked by
-    name. A number without any value is dropped, because histogram gradient boosting fails on it.
+    they have many levels, also their mean target; or one column per level, and the mean target where there are more
+    levels than columns (``scales``). Mean targets of training rows are out of fold; an unknown level has the mean of
+    all. Ties in frequency are ranked by name. A number without any value is dropped, because histogram gradient
+    boosting fails on it.
 
     Parameters
     ----------
@@ -211,6 +213,7 @@ def build_encoder(contract: FeatureContract, prepared: pd.DataFrame, need: Need)
     steps: list[tuple[str, Any, list[str]]] = list(_numeric_steps(contract, prepared, need))
     if need == "scales":
         steps += _one_hot_steps(levels)
+        steps += _scaled_target_mean_steps(levels, contract)
     else:
         # An unknown level is a missing value if the estimator accepts these, otherwise -1.
         steps += _rank_steps(levels, np.nan if need == "gaps" else -1)
@@ -267,6 +270,15 @@ def _target_mean_steps(
         # Out-of-fold means: a row's own target must not be in its feature. Shuffled, in case rows are sorted by target.
         cross_fit = KFold(5, shuffle=True, random_state=0)
         yield "target_mean", TargetEncoder(categories=[levels[column] for column in many], cv=cross_fit), many
+
+
+def _scaled_target_mean_steps(
+    levels: dict[str, npt.NDArray[np.object_]], contract: FeatureContract
+) -> Iterator[tuple[str, Any, list[str]]]:
+    """Encode the columns whose rarer levels have no column of their own by their mean target too."""
+    beyond = {column: ranked for column, ranked in levels.items() if len(ranked) > ONE_HOT_LEVELS}
+    for name, encoder, columns in _target_mean_steps(beyond, contract):
+        yield name, Pipeline([("mean", encoder), ("scale", StandardScaler())]), columns
 
 
 def _levels_by_frequency(column: pd.Series[Any]) -> npt.NDArray[np.object_]:

@@ -25,7 +25,7 @@ from core.data.signatures import foreign_format
 from core.errors import ConfigError, PerennialError, SchemaError, SourceError, StorageError
 from core.init.choices import NO_ANSWERS, Answers
 from core.init.codes import lost_code_doubt
-from core.init.columns import MAX_COLUMN_NAME, Decision, TargetDecision, column_decision, target_decision
+from core.init.columns import MAX_COLUMN_NAME, Decision, TargetDecision, column_decision, for_task, target_decision
 from core.init.model_file import Findings, holdout_share, left_out, model_content, model_text, notes
 from core.init.names import model_name
 from core.init.sentinels import sentinel_note
@@ -307,7 +307,9 @@ def _findings(
     if key is not None and columns[key].is_nested:
         raise ConfigError(f"--key {short(key)}: expected texts or numbers, found type {columns[key].type_name[:40]}")
     roles = {target, time, key}
-    kinds = {column: column_decision(found) for column, found in columns.items() if column not in roles}
+    kinds = {
+        column: for_task(column_decision(found), goal.task) for column, found in columns.items() if column not in roles
+    }
     counting, doubts = counters(inspection, kinds, time)
     kinds |= counting
     leaking, suspicions = leaks(inspection, kinds, target, goal, time)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from core.errors import SchemaError
-from core.init.columns import ColumnStatistics, column_decision, missing_texts, reads_as_one, target_decision
+from core.init.columns import ColumnStatistics, column_decision, for_task, missing_texts, reads_as_one, target_decision
 from core.text import short
 
 
@@ -56,6 +56,12 @@ def texts(name: str = "x", *, levels: dict[str, int], **known: Any) -> ColumnSta
         (column(n_missing=1000, n_distinct=0), "ignored", "no value"),
         (column(n_distinct=1000, mean_length=36), "ignored", "an identifier"),
         (column(n_distinct=990, mean_length=80, n_with_space=990), "ignored", "free text"),
+        (integers("customer_id", distinct=300), "categorical", "an identifier that repeats: 300 levels, encoded by"),
+        (
+            column(n_distinct=300, example="Smith"),
+            "categorical",
+            "300 levels, encoded by their mean target",
+        ),
         (column(n_distinct=400, example="Smith"), "ignored", "too many to learn from; such as 'Smith'"),
         (column(n_distinct=400, example="31/12/2025"), "ignored", "not year first"),
         (column(n_distinct=400, example="$1,200.50"), "ignored", "numbers with signs"),
@@ -75,6 +81,16 @@ def test_each_column_gets_the_kind_a_careful_engineer_would_give_it(
     decision = column_decision(found)
     assert decision.kind == kind
     assert why in decision.why
+
+
+@pytest.mark.parametrize(
+    ("task", "kind"), [("binary", "categorical"), ("regression", "categorical"), ("multiclass", "ignored")]
+)
+def test_many_levels_are_learnt_from_where_the_target_has_a_mean(task: str, kind: str) -> None:
+    """Of several classes there is none; a column of few levels is the same for every task."""
+    many = for_task(column_decision(column(n_distinct=300, example="Smith")), task)
+    assert (many.kind, "300 levels" in many.why) == (kind, True)
+    assert for_task(column_decision(texts(levels={"a": 500, "b": 300, "c": 200})), task).kind == "categorical"
 
 
 @pytest.mark.parametrize(("low", "high", "doubted"), [(2e6, 9.9e6, True), (2e5, 9.9e5, False), (2e6, 2e7, False)])
