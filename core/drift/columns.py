@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from config.schema import Drift
-from core.drift.class_rates import ClassRate, class_rate
 from core.drift.clusters import TableEffect
 from core.drift.counts import Counts, all_counts, missing_share, other_share
 from core.drift.divergence import ChiSquare, KolmogorovSmirnov, chi_square, hellinger, jensen_shannon
 from core.drift.profile import BinnedProfile, ColumnProfile, LevelProfile
 from core.drift.psi_null import PsiTest, chance_beyond, psi_test
+from core.metrics.class_rates import ClassRate, class_rate
 from core.metrics.metrics import Floats
 from core.text import percent, readable
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from config.schema import Drift
-from core.drift.class_rates import ClassRate
 from core.drift.decision import ColumnDrift, EarlierWindow, decide
 from core.drift.reasons import column_reason
+from core.metrics.class_rates import ClassRate
 from tests.core.drift_samples import (
     DRIFTED,
     HARMED,

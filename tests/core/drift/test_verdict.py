@@ -12,10 +12,10 @@ import pytest
 from pydantic import ValidationError
 
 from config.schema import Drift
-from core.drift.class_rates import ClassRate
 from core.drift.decision import decide
 from core.drift.divergence import KolmogorovSmirnov
 from core.drift.verdict import DriftVerdict
+from core.metrics.class_rates import ClassRate
 from tests.core.drift_samples import DRIFTED, NOW, QUIET, UNHARMED, UNKNOWN, evidence, realised
 
 ODD = replace(DRIFTED, psi=np.float64(0.31), ks=KolmogorovSmirnov(0.2, 1e-9), remark="every row has income = 1")
