@@ -38,10 +38,11 @@ from core.drift.decision import decide, performance_confidence
 from core.drift.profile import ColumnProfile, level_profile, number_profile
 from core.drift.verdict import DriftEvidence, WindowFacts
 from core.metrics.bootstrap import Estimate, estimates
+from core.metrics.strata import Strata
 from core.performance.cbpe import CbpeReference, reference_cbpe
 from core.performance.estimated import estimated_performance
 from core.performance.loss import Performance, realised_performance
-from core.performance.prediction_bias import PredictionBias, prediction_bias
+from core.performance.prediction_bias import EventLevel, PredictionBias, event_level, prediction_bias
 
 REFERENCE_ROWS = 20_000
 HOLDOUT_ROWS = 5_000
@@ -205,7 +206,7 @@ class Reference:
     importance: Mapping[str, float]
     cbpe: CbpeReference
     performance: Estimate
-    bias: float
+    level: EventLevel
 
     @classmethod
     def of(cls, change: Change, generator: np.random.Generator) -> Reference:
@@ -218,7 +219,7 @@ class Reference:
             importance(holdout, generator),
             reference_cbpe(holdout.y, holdout.output, METRIC),
             found[METRIC],
-            float((holdout.y - holdout.output[:, 1]).mean()),
+            level_of(holdout),
         )
 
 
@@ -328,7 +329,20 @@ def realised_of(reference: Reference, window: Sample) -> Performance:
 def bias_of(reference: Reference, window: Sample) -> PredictionBias | None:
     """Compare the labels with how high the champion's probabilities were."""
     tolerated = Gate(metric=METRIC, floor=0.5).max_calibration_loss
-    return prediction_bias(window.y, window.output, reference.bias, tolerated=tolerated, confidence=HARM_CONFIDENCE)
+    return prediction_bias(
+        window.y,
+        window.output,
+        reference.level,
+        tolerated=tolerated,
+        max_ratio=DRIFT.class_ratio,
+        confidence=HARM_CONFIDENCE,
+    )
+
+
+def level_of(rows: Sample) -> EventLevel:
+    """Observed and predicted frequency of the rare class."""
+    strata = Strata(np.zeros(len(rows.y), dtype=np.int64), np.array([float(len(rows.y))]))
+    return event_level(rows.output[:, 1], rows.y == 1, strata)
 
 
 def evidently(reference: pd.DataFrame, window: pd.DataFrame) -> dict[str, frozenset[str]]:

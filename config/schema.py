@@ -476,7 +476,7 @@ class Drift(Section):
         default=1.25,
         gt=1,
         le=100,
-        description="ratio of a class's rate to the reference's, or its inverse, up to which a change is small",
+        description="ratio up to which a class's rate differs little from the reference's and the predicted one",
         json_schema_extra=_unit("ratio"),
     )
     confidence: float = Field(

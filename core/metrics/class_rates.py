@@ -17,11 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
-from core.drift.divergence import Counts
 from core.text import percent_text, readable, significant
+
+Counts = npt.NDArray[np.int64]
 
 FARTHEST = 50.0
 """Largest logarithm of a ratio in which an end is searched: 5e21."""

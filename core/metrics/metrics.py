@@ -121,10 +121,11 @@ class Measure(Protocol):
     def scores(self, weights: Floats) -> dict[str, Floats]:
         """Return each metric by weighting, shape (b,) for weights of shape (b, n), float64; NaN if undefined."""
 
-    def influences(self) -> dict[str, Floats]:
-        """Return the first-order change of each metric per row, shape (n,), float64, with mean zero.
+    def influences(self, weights: Floats | None = None) -> dict[str, Floats]:
+        """Return the first-order change of each metric per row, shape (n,), float64, with (weighted) mean zero.
 
-        The variance of a metric is about ``mean(influence ** 2) / n``.
+        The variance of a metric is about ``mean(influence ** 2) / n``. Weights of shape (n,), float64, above 0, say how
+        many rows each row stands for; None is one each.
         """
 
 
@@ -186,14 +187,17 @@ class Errors:
         """See :class:`Measure`."""
         return _weighted(self.terms(), weights)
 
-    def influences(self) -> dict[str, Floats]:
+    def influences(self, weights: Floats | None = None) -> dict[str, Floats]:
         """See :class:`Measure`."""
-        squared, absolute, _, second = self._columns.T
-        mse, share = squared.mean(), _ratio(squared.mean(), second.mean())
+        squared, absolute, centred, second = self._columns.T
+        mse, mae, mean = (np.average(column, weights=weights) for column in (squared, absolute, centred))
+        second = second if weights is None else (centred - mean) ** 2
+        spread = np.average(second, weights=weights)
+        share = _ratio(mse, spread)
         return {
             "rmse": (squared - mse) / (2 * np.sqrt(mse) or 1.0),
-            "mae": absolute - absolute.mean(),
-            "r2": -_ratio(squared - share * second, second.mean()),
+            "mae": absolute - mae,
+            "r2": -_ratio(squared - share * second, spread),
         }
 
 
@@ -222,11 +226,11 @@ class Labels:
         """See :class:`Measure`."""
         return _weighted(self.terms(), weights)
 
-    def influences(self) -> dict[str, Floats]:
+    def influences(self, weights: Floats | None = None) -> dict[str, Floats]:
         """See :class:`Measure`."""
-        log_loss, brier, accuracy = (self._means - self._means.mean(axis=0)).T
-        f1 = _ratio(self._hits.sum(axis=0), self._calls.sum(axis=0))
-        by_class = _ratio(self._hits - f1 * self._calls, self._calls.mean(axis=0))
+        log_loss, brier, accuracy = (self._means - np.average(self._means, axis=0, weights=weights)).T
+        hits, calls = (np.average(part, axis=0, weights=weights) for part in (self._hits, self._calls))
+        by_class = _ratio(self._hits - _ratio(hits, calls) * self._calls, calls)
         return {"log_loss": log_loss, "brier": brier, "accuracy": accuracy, "f1": _mean_of_defined(by_class)}
 
 
@@ -244,9 +248,11 @@ class Rankings:
         auc, precision = scores.reshape(-1, 2, len(weights)).transpose(1, 2, 0)
         return {"roc_auc": _mean_of_defined(auc), "average_precision": _mean_of_defined(precision)}
 
-    def influences(self) -> dict[str, Floats]:
+    def influences(self, weights: Floats | None = None) -> dict[str, Floats]:
         """See :class:`Measure`."""
-        found = np.array([(ranking.auc_influence(), ranking.precision_influence()) for ranking in self._rankings()])
+        found = np.array(
+            [(ranking.auc_influence(weights), ranking.precision_influence(weights)) for ranking in self._rankings()]
+        )
         auc, precision = found.reshape(-1, 2, len(self._y)).transpose(1, 2, 0)
         return {"roc_auc": _mean_of_defined(auc), "average_precision": _mean_of_defined(precision)}
 
@@ -293,42 +299,49 @@ class Ranking:
         wins = (in_step * (others[:, None] - passed / 2)).sum(axis=1)
         return _ratio(wins, n_events * others), precision
 
-    def auc_influence(self) -> Floats:
+    def auc_influence(self, weights: Floats | None = None) -> Floats:
         """Return the influence of each row on the AUC, scaled so that the variance is DeLong's, shape (n,), float64.
+
+        Weights as in :meth:`Measure.influences`.
 
         References
         ----------
         DeLong, DeLong & Clarke-Pearson (1988), Comparing the areas under two or more correlated receiver operating
         characteristic curves, Biometrics 44, 837-845.
         """
-        rows, above, upto = self._steps()
-        n, n_events = len(self._event), upto[-1]
+        starts, rows, above, upto, weight = self._steps(weights)
+        n, n_events = rows[-1], upto[-1]
         others = n - n_events
-        beaten = 1 - _ratio(self._starts - above + rows - upto, 2 * others)
+        beaten = 1 - _ratio(starts - above + rows - upto, 2 * others)
         beaten_by = (above + upto) / (2 * n_events)
         placement = np.where(self._event, beaten[self._step], beaten_by[self._step])
-        auc = placement[self._event].mean()
+        auc = np.average(placement[self._event], weights=weight[self._event])
         size = np.where(self._event, n_events, others)
-        return self._by_row((placement - auc) * n / np.sqrt(size * np.maximum(size - 1.0, 1.0)))
+        found = np.where(self._event, self._event.sum(), (~self._event).sum())
+        corrected = np.sqrt(found / np.maximum(found - 1.0, 1.0))
+        return self._by_row((placement - auc) * n / size * corrected)
 
-    def precision_influence(self) -> Floats:
+    def precision_influence(self, weights: Floats | None = None) -> Floats:
         """Return the influence of each row on the average precision, shape (n,), float64.
 
         It is the derivative of ``sum(events * precision) / n_events`` by the row's weight: a row contributes at its own
-        step (if it is an event) and changes the precision at every step below.
+        step (if it is an event) and changes the precision at every step below. Weights as in
+        :meth:`Measure.influences`.
         """
-        rows, above, upto = self._steps()
+        _, rows, above, upto, _ = self._steps(weights)
         n_events, in_step, precision = upto[-1], upto - above, upto / rows
         gained = np.cumsum((in_step / rows)[::-1])[::-1]
         lost = np.cumsum((in_step * precision / rows)[::-1])[::-1]
         average = (in_step * precision).sum() / n_events
         own = precision - average + gained
         influence = np.where(self._event, own[self._step], 0.0) - lost[self._step]
-        return self._by_row(influence * len(self._event) / n_events)
+        return self._by_row(influence * rows[-1] / n_events)
 
-    def _steps(self) -> tuple[Floats, Floats, Floats]:
-        events = np.append(0, np.cumsum(self._event)).astype("float64")
-        return self._ends.astype("float64"), events[self._starts], events[self._ends]
+    def _steps(self, weights: Floats | None) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Return rows above each step, rows and events up to its ends, and the weights in order."""
+        weight = np.ones(len(self._event)) if weights is None else weights[self._order]
+        rows, events = (np.append(0.0, np.cumsum(part)) for part in (weight, weight * self._event))
+        return rows[self._starts], rows[self._ends], events[self._starts], events[self._ends], weight
 
     def _by_row(self, sorted_values: Floats) -> Floats:
         values = np.empty_like(sorted_values)

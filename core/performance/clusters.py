@@ -13,7 +13,7 @@ from core.metrics.metrics import METRICS, Floats, measures
 
 
 def performance_effect(
-    y: npt.NDArray[Any], output: Floats, metric: str, clusters: Clusters | None
+    y: npt.NDArray[Any], output: Floats, metric: str, clusters: Clusters | None, weights: Floats | None = None
 ) -> DesignEffect | None:
     """Return the design effect of a metric from its rows' influences; None if clusters do not matter.
 
@@ -27,11 +27,13 @@ def performance_effect(
         Name of a metric that fits the shape of ``output``.
     clusters
         Clusters of the rows; None for independent rows.
+    weights
+        How many rows each row stands for, shape (n,), float64; None is one each.
     """
     if clusters is None or not clusters.groupings or not np.isfinite(output).all():
         return None
     (measure,) = measures(y, output, (metric,))
-    influence = measure.influences()[metric]
+    influence = measure.influences(weights)[metric] * (1.0 if weights is None else weights / weights.mean())
     return design_effect(influence, clusters) if np.isfinite(influence).all() else None
 
 

@@ -25,6 +25,7 @@ from core.metrics.bootstrap import MIN_ROWS, Estimate, estimates
 from core.metrics.calibration import wilson_interval
 from core.metrics.clusters import Clusters, DesignEffect
 from core.metrics.metrics import METRICS, Floats
+from core.metrics.strata import Strata, standardised, stratified_estimate
 from core.performance.clusters import clustered_estimate, performance_effect
 from core.text import percent_text
 
@@ -100,8 +101,13 @@ def realised_performance(
     confidence: float,
     seed: int | Sequence[int],
     clusters: Clusters | None = None,
+    strata: Strata | None = None,
+    rate: float | None = None,
 ) -> Performance:
     """Evaluate the champion's predictions on a window with labels, and compare the metric with the holdout's.
+
+    Average precision of two classes is compared at the holdout's rate of events, because it rises and falls with the
+    rate although the ranking is the same; ``value`` is at the window's own rate.
 
     Parameters
     ----------
@@ -124,16 +130,22 @@ def realised_performance(
         Seed of the bootstrap; the same seed gives the same intervals.
     clusters
         Clusters of the rows; None for independent rows. The holdout's rows are taken to come in such clusters too.
+    strata
+        How many rows of the window each row stands for; None is one each.
+    rate
+        Rate of the positive class on the holdout, 0 to 1; None if there are not two classes.
     """
-    found = _realised(y, output, metric, confidence, seed)
-    effect = performance_effect(y, output, metric, clusters)
+    found = _realised(y, output, metric, confidence, seed, strata)
+    same = _at_rate(y, output, metric, confidence, rate)
+    effect = performance_effect(y, output, metric, clusters, None if strata is None else strata.weights)
     if effect is not None:
         found = clustered_estimate(found, effect, metric, confidence)
+        same = None if same is None else clustered_estimate(same, effect, metric, confidence)
         reference = clustered_estimate(reference, effect, metric, None)
     stretched = _stretched(reference, quantile_of(confidence) / quantile_of(reference_confidence))
-    loss = loss_between(metric, stretched, found)
+    loss = loss_between(metric, stretched, same or found)
     performance = compared_performance("realised", metric, found, stretched, loss, max_loss, len(y), confidence)
-    return replace(performance, clusters=effect)
+    return replace(performance, clusters=effect, reason=_reason(performance, confidence, strata, same))
 
 
 def compared_performance(
@@ -183,15 +195,33 @@ def compared_performance(
 
 
 def _realised(
-    y: npt.NDArray[Any], output: Floats, metric: str, confidence: float, seed: int | Sequence[int]
+    y: npt.NDArray[Any],
+    output: Floats,
+    metric: str,
+    confidence: float,
+    seed: int | Sequence[int],
+    strata: Strata | None,
 ) -> Estimate:
     # A ranking would sort NaN to its end and still return a number.
     if not len(y) or not np.isfinite(output).all():
         return Estimate(math.nan, None, None)
+    if strata is not None:
+        return stratified_estimate(y, output, metric, strata, confidence)
     tries = min(max(RESAMPLES[0], math.ceil(2 * TAIL / (1 - confidence))), RESAMPLES[1])
     found = estimates(y, output, (metric,), resamples=tries, confidence=confidence, seed=seed)[metric]
     known = found.low is not None or len(y) < MIN_ROWS or METRICS[metric].scale != "unit"
     return found if known or math.isnan(found.value) else _share(y, found.value, metric, confidence)
+
+
+def _at_rate(
+    y: npt.NDArray[Any], output: Floats, metric: str, confidence: float, rate: float | None
+) -> Estimate | None:
+    """Return average precision at a rate of events; None for other metrics, and if a class has fewer than two rows."""
+    if metric != "average_precision" or rate is None or not 0 < rate < 1 or not np.isfinite(output).all():
+        return None
+    if np.bincount(y, minlength=2).min() < 2:
+        return None
+    return stratified_estimate(y, output, metric, standardised(y, rate), confidence)
 
 
 def _share(y: npt.NDArray[Any], value: float, metric: str, confidence: float) -> Estimate:
@@ -248,8 +278,10 @@ def quantile_of(confidence: float) -> float:
     return float(ndtri((1 + confidence) / 2))
 
 
-def _reason(performance: Performance, confidence: float) -> str:
-    label, rows = METRICS[performance.metric].label, rows_text(performance)
+def _reason(
+    performance: Performance, confidence: float, strata: Strata | None = None, same: Estimate | None = None
+) -> str:
+    label, rows = METRICS[performance.metric].label, rows_text(performance, strata)
     if performance.n_rows < (needed := NEEDED[performance.kind]):
         return f"{rows} are too few to judge {label}: {needed} are needed"
     if not math.isfinite(performance.value):
@@ -260,9 +292,10 @@ def _reason(performance: Performance, confidence: float) -> str:
         return f"{label} is not defined on the holdout, so there is nothing to compare {rows} with"
     verb = "is" if performance.kind == "realised" else "is estimated at"
     value = number_text(performance.value) + ends_text(performance.low, performance.high, confidence)
-    same = "" if performance.kind == "realised" else "estimated in the same way "
-    compared = f"{number_text(performance.reference)} {same}on the holdout"
-    return f"{label} {verb} {value} on {rows}, {compared}: {_loss_text(performance, confidence)}"
+    same_way = "" if performance.kind == "realised" else "estimated in the same way "
+    compared = f"{number_text(performance.reference)} {same_way}on the holdout"
+    at_rate = "" if same is None else f", {number_text(same.value)} at the holdout's rate of events"
+    return f"{label} {verb} {value} on {rows}{at_rate}, {compared}: {_loss_text(performance, confidence)}"
 
 
 def _loss_text(performance: Performance, confidence: float) -> str:
@@ -278,9 +311,11 @@ def _loss_text(performance: Performance, confidence: float) -> str:
     return f"{loss}, {tolerated}" if performance.harmed else f"{loss}, which may be chance; {tolerated}"
 
 
-def rows_text(performance: Performance) -> str:
-    """Name the rows of a window, for a sentence."""
+def rows_text(performance: Performance, strata: Strata | None = None) -> str:
+    """Name the rows of a window, for a sentence, and the rows that they stand for."""
     noun = "row" if performance.n_rows == 1 else "rows"
+    if strata is not None and round(strata.n_rows) > performance.n_rows:
+        return f"{performance.n_rows:,} labelled {noun} that stand for {strata.n_rows:,.0f}"
     if performance.kind == "realised":
         return f"{performance.n_rows:,} labelled {noun}"
     return f"{performance.n_rows:,} {noun} without labels"

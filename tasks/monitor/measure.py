@@ -6,15 +6,13 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from config.settings import Settings
-from core.contract import encode_target
 from core.drift.clusters import cluster_note
 from core.drift.column_notes import contract_notes, undeclared_notes
 from core.drift.columns import ColumnDrift, Pair
@@ -30,6 +28,7 @@ from core.operate.events import drift_detected
 from core.operate.trigger import Trigger
 from core.performance.loss import Performance, realised_performance
 from core.performance.prediction_bias import PredictionBias, prediction_bias
+from core.performance.sampling import MAX_RARE_ROWS, rare_classes, sample_rows
 from core.text import counted as number_of
 from store.database import open_database
 from store.drift import DriftWindow, drift_windows, find_window, record_window
@@ -38,6 +37,7 @@ from tasks.monitor.estimates import window_estimates
 from tasks.monitor.mlflow_run import log_verdict
 from tasks.monitor.reference import Reference, against_version, champion_reference, exact_rows
 from tasks.monitor.reports import window_report
+from tasks.monitor.scored import Scored, class_rows, scored
 from tasks.monitor.window_counts import Window, count_window
 from tasks.monitor.windows import report_folder
 from tasks.registry.fetch import fetched
@@ -45,9 +45,6 @@ from tasks.reports.drift import DriftReport
 from tasks.versions.working_copy import batch_facts
 
 _log = logging.getLogger("perennial.monitor")
-
-SAMPLE_ROWS = 50_000
-"""Maximum rows of a window that the champion scores; the AUC of this many rows has an interval of ±0.005."""
 
 EVERY_ROW = 2**62
 
@@ -99,27 +96,26 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
         _log.info(
             "counted %s of %s", number_of(counted.n_rows, "row"), number_of(len(window.paths), "batch", "batches")
         )
-        output = reference.predictor.predict(counted.sample)
-        _log.info("champion %d predicted %s of them", window.champion, f"{len(output):,}")
-    known, n_young = _known_labels(counted.sample, reference, datetime.now(UTC))
-    y = encode_target(counted.sample.loc[known, window.config.target], reference.contract)
+        rows = scored(counted, reference, datetime.now(UTC))
+        _log.info("champion %d predicted %s of them", window.champion, f"{rows.n_rows:,}")
     clusters = window_clusters(counted.sample, window.config)
-    pairs = _pairs(reference, counted, output, n_young)
-    effects = window_effects(pairs, counted, output, clusters, window.config)
+    pairs = _pairs(reference, counted, rows.sample, rows.n_young)
+    effects = window_effects(pairs, counted, rows.sample, clusters, window.config)
     columns = column_drifts(pairs, reference.importance, window.config.drift, window.config.training.seed, effects)
     if window.exact:
         columns = _with_exact_distances(columns, counted.sample, exact_rows(reference, window, settings))
-    performance = _performance(reference, counted.sample, known, y, output, clusters)
+    labelled = clusters.take(rows.known) if rows.strata is None else window_clusters(rows.rows, window.config)
+    performance = _performance(reference, counted.sample, rows, labelled)
     notes = (*_notes(window, reference), *cluster_note(effects, performance[0].clusters if performance else None))
     evidence = DriftEvidence(
         id=window.id,
         model=window.config.model,
         champion=window.champion,
         against=window.against,
-        window=_facts(window, counted, int(known.sum()), n_young, notes),
+        window=_facts(window, counted, rows, notes),
         columns=columns,
         performance=tuple(performance),
-        bias=_bias(reference, y, output[known], clusters.take(known)),
+        bias=_bias(reference, rows, labelled),
     )
     _reports[window.id] = window_report(window, reference, counted.sample, evidence)
     return evidence
@@ -189,11 +185,14 @@ def _trigger(verdict: DriftVerdict) -> Trigger:
 
 
 def _counted(window: MonitoredWindow, reference: Reference) -> Window:
+    classes = class_rows(reference.profile.target)
     return count_window(
         window.paths,
         reference.profile,
         reference.config,
-        sample_rows=EVERY_ROW if window.exact else SAMPLE_ROWS,
+        sample_rows=EVERY_ROW if window.exact else sample_rows(classes),
+        rare_classes=() if window.exact else rare_classes(classes),
+        rare_rows=MAX_RARE_ROWS,
         seed=window.config.training.seed,
         since=window.since,
         until=window.until,
@@ -228,43 +227,26 @@ def _prediction_counts(bins: ColumnProfile, output: Floats) -> ColumnProfile:
     return counts.columns()[0]
 
 
-def _known_labels(sample: pd.DataFrame, reference: Reference, now: datetime) -> tuple[npt.NDArray[np.bool_], int]:
-    """Return which rows have a label that counts, and how many have one that is too recent."""
-    config, classes = reference.config, reference.contract.classes
-    target = sample[config.target]
-    known = (target.isin(classes) if classes else target.notna()).to_numpy(dtype=bool)
-    if config.time is None or not config.drift.label_delay_days:
-        return known, 0
-    oldest_young = pd.Timestamp(now.replace(tzinfo=None) - timedelta(days=config.drift.label_delay_days))
-    young = (sample[config.time] > oldest_young).to_numpy(dtype=bool)
-    return known & ~young, int(young.sum())
-
-
-def _performance(
-    reference: Reference,
-    frame: pd.DataFrame,
-    known: npt.NDArray[np.bool_],
-    y: npt.NDArray[Any],
-    output: Floats,
-    clusters: Clusters,
-) -> list[Performance]:
+def _performance(reference: Reference, frame: pd.DataFrame, rows: Scored, clusters: Clusters) -> list[Performance]:
     drift, config = reference.config.drift, reference.config
     settings = {"max_loss": drift.max_loss, "confidence": _harm_confidence(reference)}
     found = []
-    if len(y):
+    if len(rows.y):
         found.append(
             realised_performance(
-                y,
-                output[known],
+                rows.y,
+                rows.labelled,
                 config.gate.metric,
                 reference.performance,
                 reference.confidence,
+                strata=rows.strata,
+                rate=reference.rate,
                 seed=config.training.seed,
-                clusters=clusters.take(known),
+                clusters=clusters,
                 **settings,
             )
         )
-    return [*found, *window_estimates(reference, frame, output, known, y, **settings)]
+    return [*found, *window_estimates(reference, frame, rows.sample, rows.known, rows.sample_y, **settings)]
 
 
 def _notes(window: MonitoredWindow, reference: Reference) -> tuple[str, ...]:
@@ -274,13 +256,15 @@ def _notes(window: MonitoredWindow, reference: Reference) -> tuple[str, ...]:
     return (*window.notes, *undeclared_notes(list(strange)), *contract)
 
 
-def _bias(reference: Reference, y: npt.NDArray[Any], labelled: Floats, clusters: Clusters) -> PredictionBias | None:
-    if reference.bias is None:
+def _bias(reference: Reference, rows: Scored, clusters: Clusters) -> PredictionBias | None:
+    if reference.level is None:
         return None
     return prediction_bias(
-        y,
-        labelled,
-        reference.bias,
+        rows.y,
+        rows.labelled,
+        reference.level,
+        strata=rows.strata,
+        max_ratio=reference.config.drift.class_ratio,
         tolerated=reference.config.gate.max_calibration_loss,
         confidence=_harm_confidence(reference),
         clusters=clusters,
@@ -292,9 +276,7 @@ def _harm_confidence(reference: Reference) -> float:
     return performance_confidence(reference.config.drift, kinds=3 if reference.contract.classes else 2)
 
 
-def _facts(
-    window: MonitoredWindow, counted: Window, n_labelled: int, n_young: int, notes: tuple[str, ...]
-) -> WindowFacts:
+def _facts(window: MonitoredWindow, counted: Window, rows: Scored, notes: tuple[str, ...]) -> WindowFacts:
     return WindowFacts(
         batches=tuple(path.stem for path in window.paths),
         since=window.since,
@@ -304,9 +286,9 @@ def _facts(
         n_outside=counted.n_outside,
         n_without_time=counted.n_without_time,
         n_out_of_order=counted.n_out_of_order,
-        n_sampled=len(counted.sample),
-        n_labelled=n_labelled,
-        n_young=n_young,
+        n_sampled=rows.n_rows,
+        n_labelled=len(rows.y),
+        n_young=rows.n_young,
         first_time=counted.first_time,
         last_time=counted.last_time,
         notes=notes,

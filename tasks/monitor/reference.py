@@ -20,7 +20,7 @@ from core.errors import BundleError
 from core.feature_contract import KINDS, FeatureContract
 from core.metrics.bootstrap import Estimate
 from core.performance.cbpe import CbpeReference
-from core.performance.prediction_bias import reference_bias
+from core.performance.prediction_bias import EventLevel, reference_level
 from core.train.trust import trusted_types
 from serving.bundle.predictor import Predictor, load_predictor
 from serving.bundle.reader import read_document
@@ -56,8 +56,8 @@ class Reference:
         Permutation importance of each feature, in units of the gate's metric.
     performance, confidence
         The gate's metric on the champion's holdout, and the confidence of its interval.
-    bias
-        Bias of its probabilities on the holdout; None for regression.
+    level
+        Observed and predicted frequency of events on the holdout; None for regression.
     cbpe
         Statistics for estimating its performance without labels; None for regression.
     holdout
@@ -72,9 +72,14 @@ class Reference:
     importance: Mapping[str, float]
     performance: Estimate
     confidence: float
-    bias: float | None
+    level: EventLevel | None
     cbpe: CbpeReference | None
     holdout: HoldoutRows | None = None
+
+    @property
+    def rate(self) -> float | None:
+        """Rate of the positive class on the holdout; None if there are not two classes."""
+        return self.level.observed if self.level is not None and len(self.contract.classes) == 2 else None
 
     @property
     def contract(self) -> FeatureContract:
@@ -102,7 +107,7 @@ def champion_reference(files: Fetched, config: ModelConfig) -> Reference:
         importance={item["feature"]: item["mean"] or 0.0 for item in evaluation["importance"]},
         performance=_performance(evaluation, config.gate.metric),
         confidence=evaluation["confidence"],
-        bias=reference_bias(evaluation),
+        level=reference_level(evaluation),
         cbpe=_cbpe(files.folder, config) if predictor.contract.classes else None,
         holdout=read_holdout_rows(files.folder, predictor.contract),
     )

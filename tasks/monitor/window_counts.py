@@ -19,6 +19,7 @@ import pandas as pd
 
 from config.schema import ModelConfig
 from core.data.seen_rows import SeenRows
+from core.data.split import Hashes
 from core.drift.bottom_k import BottomK, row_keys
 from core.drift.counts import WindowCounts
 from core.drift.profile import ColumnProfile, LevelProfile, Profile
@@ -68,6 +69,8 @@ class Window:
     sample
         Random sample of the counted rows, RangeIndex, in the order of the batches; typed as by
         :func:`tasks.versions.rows.load_rows`: the time, the target, the features and the requested extra columns.
+    rare
+        Counted rows of the requested rare classes, in the same form: all, or as many as allowed, drawn at random.
     """
 
     columns: tuple[ColumnProfile, ...]
@@ -80,6 +83,7 @@ class Window:
     first_time: datetime | None
     last_time: datetime | None
     sample: pd.DataFrame
+    rare: pd.DataFrame
 
 
 def count_window(
@@ -93,6 +97,8 @@ def count_window(
     until: datetime | None = None,
     seen: SeenRows | None = None,
     extra_columns: Sequence[str] = (),
+    rare_classes: Sequence[str] = (),
+    rare_rows: int = 0,
 ) -> Window:
     """Count the rows of some batches against the reference's bins and draw a sample of them, in one pass.
 
@@ -111,6 +117,8 @@ def count_window(
         Rows that the champion was trained on, which are excluded; None excludes no rows, which is faster.
     extra_columns
         Further declared columns for the sample.
+    rare_classes, rare_rows
+        Classes whose rows are all wanted, whether they are in the sample or not, and the largest number of them.
 
     Raises
     ------
@@ -124,7 +132,8 @@ def count_window(
     times = TimeRange(since, until)
     if config.time is None and not times.is_open:
         raise ValueError("a range of time needs a time column, but the model file has none")
-    plan = _Plan(reference, RowRule(config, times, seen), seed, BottomK(sample_rows), tuple(extra_columns))
+    rare = _Rare(tuple(rare_classes), BottomK(rare_rows if rare_classes else 0))
+    plan = _Plan(reference, RowRule(config, times, seen), seed, BottomK(sample_rows), rare, tuple(extra_columns))
     total = _Part(plan.counts())
     with ExitStack() as opened:
         streams = _streams(paths, plan, opened)
@@ -135,6 +144,21 @@ def count_window(
 
 
 @dataclass(frozen=True, eq=False)
+class _Rare:
+    """Rows of the rare classes; their keys are those of the sample, so both are uniform."""
+
+    classes: tuple[str, ...]
+    sample: BottomK[pa.RecordBatch]
+
+    def places(self, target: pa.Array, keys: Hashes) -> npt.NDArray[np.int64]:
+        if not self.classes:
+            return np.array([], dtype=np.int64)
+        rows = np.flatnonzero(_has_level(target, self.classes))
+        places: npt.NDArray[np.int64] = rows[self.sample.places(keys[rows])]
+        return places
+
+
+@dataclass(frozen=True, eq=False)
 class _Plan:
     """Inputs shared by all threads."""
 
@@ -142,6 +166,7 @@ class _Plan:
     rule: RowRule
     seed: int
     sample: BottomK[pa.RecordBatch]
+    rare: _Rare
     extra_columns: tuple[str, ...]
     lock: Lock = field(default_factory=Lock)
 
@@ -232,11 +257,15 @@ def _draw(plan: _Plan, source: int, record_batch: StoredRecordBatch, chosen: Cho
     if len(keys) != chosen.batch.num_rows:
         keys = keys[chosen.kept]
     # Another thread may lower the bound in the meantime: then some rows are read in vain, but none is lost.
-    places = plan.sample.places(keys)
-    if len(places):
-        rows = plain_texts(chosen.batch.take(_arrow(places)))
-        with plan.lock:
-            plan.sample.keep(keys[places], rows, source, record_batch.first_row)
+    target = chosen.batch.column(plan.rule.config.target)
+    for sample, places in (
+        (plan.sample, plan.sample.places(keys)),
+        (plan.rare.sample, plan.rare.places(target, keys)),
+    ):
+        if len(places):
+            rows = plain_texts(chosen.batch.take(_arrow(places)))
+            with plan.lock:
+                sample.keep(keys[places], rows, source, record_batch.first_row)
 
 
 def _add(counts: WindowCounts, profile: ColumnProfile, column: pa.Array, levels: dict[str, pa.Array]) -> None:
@@ -274,6 +303,17 @@ def _level_counts(column: pa.DictionaryArray, levels: pa.Array) -> npt.NDArray[n
     return found
 
 
+def _has_level(column: pa.Array, levels: Sequence[str]) -> npt.NDArray[np.bool_]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    coded = _coded(column)
+    known = pc.is_in(coded.dictionary, value_set=pa.array(levels, pa.string())).to_numpy(zero_copy_only=False)
+    codes = coded.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
+    found: npt.NDArray[np.bool_] = np.append(known, False)[codes]
+    return found
+
+
 def _arrow(places: npt.NDArray[np.int64]) -> Any:
     import pyarrow as pa
 
@@ -294,4 +334,5 @@ def _window(plan: _Plan, total: _Part) -> Window:
         first_time=moment(total.order.earliest) if total.order else None,
         last_time=moment(total.order.latest) if total.order else None,
         sample=contract_frame(plan.sample.blocks(), schema),
+        rare=contract_frame(plan.rare.sample.blocks(), schema),
     )

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep  # type: ignore[import-untyped] # ships no types
 
-from core.drift.class_rates import ClassRate, class_rate, ratio_interval
+from core.metrics.class_rates import ClassRate, class_rate, ratio_interval
 
 
 def _counts(rows: int, events: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -11,12 +11,15 @@ from core.metrics.clusters import Clusters, DesignEffect, Grouping
 from core.metrics.metrics import Floats
 from core.performance.clusters import clustered_estimate, performance_effect
 from core.performance.loss import realised_performance
-from core.performance.prediction_bias import prediction_bias
+from core.performance.prediction_bias import EventLevel, prediction_bias
 
 N_DAYS, SIZE = 20, 100
 DAYS = np.repeat(np.arange(N_DAYS), SIZE)
 CLUSTERS = Clusters((Grouping("at", "day", DAYS),), by_differences=True)
 EFFECT = DesignEffect("days of at", 0.1, 4.0, 20, 15.0)
+
+RIGHT = EventLevel(0.3, 0.3, 100_000)
+"""A holdout without bias."""
 
 
 def quiet(seed: int, spread: float) -> tuple[npt.NDArray[np.int64], Floats]:
@@ -36,7 +39,8 @@ def test_probabilities_of_quiet_days_are_rarely_called_wrong() -> None:
     for seed in range(200):
         y, output = quiet(seed, 0.6)
         found = [
-            prediction_bias(y, output, 0.0, tolerated=0.02, confidence=0.99, clusters=one) for one in (None, CLUSTERS)
+            prediction_bias(y, output, RIGHT, tolerated=0.02, max_ratio=1.25, confidence=0.99, clusters=one)
+            for one in (None, CLUSTERS)
         ]
         told.append([one is not None and one.harmed is True for one in found])
     plain, clustered = np.mean(told, axis=0)

@@ -9,6 +9,7 @@ import pytest
 
 from core.metrics.bootstrap import Estimate, estimates
 from core.metrics.metrics import Floats, task_metrics
+from core.metrics.strata import Strata
 from core.performance.loss import Performance, realised_performance
 from tests.core.samples import SAMPLES, binary_sample, regression_sample
 
@@ -148,3 +149,37 @@ def test_quiet_windows_are_rarely_harmed(task: str, metric: str) -> None:
         reference = estimates(*make(600, 2 * seed), (metric,), resamples=400, confidence=0.95, seed=0)[metric]
         alarms += bool(_realised(*make(300, 2 * seed + 1), metric, reference, max_loss=0.0).harmed)
     assert alarms <= 5
+
+
+def _rare(n: int, rate: float, separation: float, seed: int) -> tuple[npt.NDArray[Any], Floats]:
+    generator = np.random.default_rng(seed)
+    y = (generator.random(n) < rate).astype(np.int64)
+    chance = 1 / (1 + np.exp(4 - generator.normal(size=n) - separation * y))
+    return y, np.column_stack([1 - chance, chance])
+
+
+@pytest.mark.parametrize(("rate", "separation", "harmed"), [(0.01, 1.3, False), (0.02, 0.4, True), (0.08, 0.4, True)])
+def test_average_precision_is_compared_at_one_rate_of_events(rate: float, separation: float, harmed: bool) -> None:
+    """Half as many events in the same order are no loss; a worse order is one, also with more events."""
+    y, output = _rare(30_000, 0.02, 1.3, 1)
+    reference = estimates(y, output, ("average_precision",), resamples=500, confidence=0.95, seed=0)
+    window = _rare(60_000, rate, separation, 2)
+    found = _realised(*window, "average_precision", reference["average_precision"], rate=float(y.mean()))
+    assert (found.harmed is True) is harmed
+    assert "at the holdout's rate of events" in found.reason
+    plain = _realised(*window, "average_precision", reference["average_precision"])
+    assert found.value == plain.value
+    assert (plain.loss > 0.2 * plain.reference) is (rate < 0.08)
+
+
+def test_loss_on_strata_is_that_of_the_rows_they_stand_for() -> None:
+    """All events and a tenth of the other rows find the loss of ROC AUC that all rows show."""
+    y, output = _rare(60_000, 0.02, 0.9, 3)
+    kept = (y == 1) | (np.arange(len(y)) % 10 == 0)
+    strata = Strata(y[kept], np.bincount(y).astype("float64"))
+    reference = Estimate(0.82, 0.81, 0.83)
+    whole = _realised(y, output, "roc_auc", reference)
+    found = _realised(y[kept], output[kept], "roc_auc", reference, strata=strata)
+    assert (found.harmed, whole.harmed) == (True, True)
+    assert found.value == pytest.approx(whole.value, abs=0.01)
+    assert "labelled rows that stand for 60,000" in found.reason

@@ -18,7 +18,7 @@ CONFIG = credit_config(key_is_unique=False, time="at")
 def counted(sample: pd.DataFrame, n_rows: int) -> Window:
     """Stand a sample for a window's rows."""
     target = level_profile("target", sample["default"])
-    return Window((), target, n_rows, 0, 0, 0, 0, None, None, sample)
+    return Window((), target, n_rows, 0, 0, 0, 0, None, None, sample, sample[:0])
 
 
 def rows() -> pd.DataFrame:

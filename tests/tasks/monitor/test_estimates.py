@@ -49,7 +49,7 @@ def _reference(task: str) -> Reference:
         importance={"age": 1.0},
         performance=Estimate(METRICS[metric].value(holdout.y, holdout.output), None, None),
         confidence=0.95,
-        bias=None,
+        level=None,
         cbpe=None if task == "regression" else reference_cbpe(holdout.y, holdout.output, metric),
         holdout=holdout,
     )

@@ -23,6 +23,7 @@ from core.drift.monitored_window import MonitoredWindow
 from core.drift.verdict import DriftEvidence, DriftVerdict
 from core.errors import BundleError, ConfigError, DataVersionError, ModelNotFoundError, SchemaError
 from tasks.monitor import measure as monitor
+from tasks.monitor import scored
 from tasks.monitor.measure import (
     decided,
     keep,
@@ -135,6 +136,38 @@ def test_what_is_wrong_with_a_column_is_told(
     found = named(watched.evidence(name), column)
     assert found.drifted
     assert found.remark.startswith(remark)
+
+
+def test_rare_rows_are_all_scored_and_stand_for_themselves(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sample of 600 rows and all of the rarer class give the metric and the level of all rows."""
+    name = watched.add(credit_rows(4_000, seed=21))
+    everything = watched.evidence(name)
+    monkeypatch.setattr(monitor, "sample_rows", lambda _: 600)
+    for module in (monitor, scored):
+        monkeypatch.setattr(module, "rare_classes", lambda rows: (min(rows, key=rows.__getitem__),))
+    found = watched.evidence(name)
+    n_rare = min(column_counts(everything))
+    assert 600 < found.window.n_sampled < 600 + n_rare
+    assert found.window.n_labelled == found.window.n_sampled
+    realised, whole = found.performance[0], everything.performance[0]
+    assert realised.n_rows == found.window.n_labelled
+    assert "labelled rows that stand for 4,000" in realised.reason
+    assert realised.value == pytest.approx(whole.value, abs=0.02)
+    assert realised.low is not None
+    assert realised.high is not None
+    assert realised.low < whole.value < realised.high
+    assert found.bias is not None
+    assert everything.bias is not None
+    assert found.bias.observed == pytest.approx(everything.bias.observed, abs=1e-9)
+    assert found.bias.predicted == pytest.approx(everything.bias.predicted, abs=0.02)
+
+
+def column_counts(evidence: DriftEvidence) -> tuple[int, int]:
+    """Return the labelled rows of the window by class, from the rate of the chosen one."""
+    target = named(evidence, "target")
+    assert target.rate is not None
+    rare = round(target.rate.rate * target.n_current)
+    return rare, target.n_current - rare
 
 
 def test_a_column_that_a_batch_lacks_has_no_values(watched: Watched) -> None:

@@ -24,11 +24,13 @@ from tests.factories import credit_config
 from tests.tasks.windows import FIRST, TIMED, TYPES, distinct_rows, loaded, reference_of, timed_table, write_batches
 
 REFERENCE = reference_of(timed_table(600, 0), levels=2)
+RARE = ("1",)
 
 
 def told(window: Window) -> object:
     """Everything a window says, comparable."""
-    return *(getattr(window, name) for name in Window.__dataclass_fields__ if name != "sample"), window.sample.to_csv()
+    fields = (getattr(window, name) for name in Window.__dataclass_fields__ if name not in ("sample", "rare"))
+    return *fields, window.sample.to_csv(), window.rare.to_csv()
 
 
 def test_counts_are_those_of_the_loaded_rows(tmp_path: Path) -> None:
@@ -59,6 +61,22 @@ def test_the_whole_sample_is_every_row(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(without, window.sample.drop(columns="id"))
 
 
+def test_all_rows_of_a_rare_class_are_kept_up_to_a_bound(tmp_path: Path) -> None:
+    """Beside the sample, and those of the class that the sample has are among them."""
+    paths = write_batches(tmp_path, [timed_table(300, 1), timed_table(200, 2)], row_group_size=64)
+    (rare,), frame = RARE, loaded(paths).frame.drop(columns="id")
+    window = count_window(paths, REFERENCE, TIMED, sample_rows=60, seed=1, rare_classes=[rare], rare_rows=500)
+    every = frame[frame["default"] == rare].reset_index(drop=True)
+    assert 0 < len(every) < 500
+    pd.testing.assert_frame_equal(window.rare, every)
+    few = count_window(paths, REFERENCE, TIMED, sample_rows=60, seed=1, rare_classes=[rare], rare_rows=40)
+    assert len(few.rare) == 40
+    assert len(few.rare.merge(every)) >= 40
+    sampled = few.sample[few.sample["default"] == rare]
+    assert len(sampled.merge(few.rare)) >= min(len(sampled), 40)
+    assert count_window(paths, REFERENCE, TIMED, sample_rows=60, seed=1).rare.empty
+
+
 def test_the_result_does_not_depend_on_threads_or_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row groups, dictionaries, compression and the number of readers change nothing, not even the rows sampled."""
     tables = [timed_table(900, 1), timed_table(400, 2)]
@@ -74,7 +92,8 @@ def test_the_result_does_not_depend_on_threads_or_storage(tmp_path: Path, monkey
         folder.mkdir()
         monkeypatch.setattr(tasks.monitor.window_counts, "MAX_THREADS", number + 1)
         paths = write_batches(folder, tables, **options)
-        results.append(told(count_window(paths, REFERENCE, TIMED, sample_rows=100, seed=5)))
+        rare: dict[str, Any] = {"rare_classes": RARE, "rare_rows": 70}
+        results.append(told(count_window(paths, REFERENCE, TIMED, sample_rows=100, seed=5, **rare)))
     assert all(result == results[0] for result in results)
 
 
