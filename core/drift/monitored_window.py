@@ -37,6 +37,8 @@ class MonitoredWindow:
         Id of the decision, 64 hex digits: equal for the same rows, reference and rules.
     folder
         Folder of the report.
+    before
+        Files of the newest batches before the window that the champion was not trained on.
     """
 
     config: ModelConfig
@@ -51,3 +53,4 @@ class MonitoredWindow:
     notes: tuple[str, ...]
     id: str
     folder: Path
+    before: tuple[Path, ...] = ()

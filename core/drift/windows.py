@@ -143,6 +143,33 @@ def choose_batches(
     return WindowChoice(chosen, (*_range_notes(named, chosen, request), *_trained_notes(chosen, known)))
 
 
+def batches_before(
+    batches: Sequence[BatchEntry], trained: Collection[str], chosen: Sequence[BatchEntry], window_rows: int
+) -> tuple[BatchEntry, ...]:
+    """Return the newest batches before a window that the champion was not trained on, which may have labels by now.
+
+    Parameters
+    ----------
+    batches
+        All batches of the model, in order.
+    trained
+        Names of the batches that the champion was trained on, with or without ``.parquet``.
+    chosen
+        The window's batches.
+    window_rows
+        As many batches are returned as are needed for this number of rows.
+    """
+    known, own = frozenset(_stem(name) for name in trained), {batch.name for batch in chosen}
+    ordered = [batch for batch in _by_age(batches) if batch.name in own or batch.name not in known]
+    first = next((place for place, batch in enumerate(ordered) if batch.name in own), 0)
+    found: list[BatchEntry] = []
+    for batch in ordered[:first][::-1]:
+        if sum(one.n_rows for one in found) >= window_rows:
+            break
+        found.insert(0, batch)
+    return tuple(found)
+
+
 def overlap(one: Span, another: Span) -> bool:
     """Return whether two windows share rows: they have a batch in common and, if both have times, their times overlap.
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from core.contract import encode_target
+from core.drift.monitored_window import MonitoredWindow
 from core.metrics.metrics import Floats
 from core.performance.estimated import estimated_performance
 from core.performance.label_check import contradiction, earlier_half_contradicted
@@ -22,12 +26,17 @@ from core.performance.loss_model import (
 )
 from core.performance.support import Support, feature_matrices, support
 from tasks.monitor.reference import Reference
+from tasks.monitor.scored import known_labels
+from tasks.monitor.window_counts import count_window
 from tasks.train.holdout_rows import HoldoutRows
+
+MAX_NEWEST = 5_000
+"""Maximum rows before the window on which the estimate is checked."""
 
 MIN_IMPORTANCE = 0.01
 """Share of the importance from which a feature's support matters."""
 
-OF_WINDOW = "labelled rows of the window"
+OF_WINDOW, OF_BEFORE = "labelled rows of the window", "labelled rows before the window"
 
 
 def window_estimates(
@@ -68,6 +77,33 @@ def window_estimates(
     return [estimated_performance(output, reference.cbpe, max_loss=max_loss, confidence=confidence, doubts=doubts)]
 
 
+def with_newest_labels(
+    reference: Reference, window: MonitoredWindow, known: npt.NDArray[np.bool_], now: datetime
+) -> Reference:
+    """Add labelled rows from before the window, if the window has too few of its own to check the estimate.
+
+    Parameters
+    ----------
+    reference
+        The champion.
+    window
+        The window, with the batches before it.
+    known
+        Which of the window's rows have a label that counts, shape (n,).
+    now
+        The present time, with time zone: rows younger than ``drift.label_delay_days`` do not count.
+    """
+    if known.sum() >= NEEDED["estimated"] or not window.before:
+        return reference
+    seed = reference.config.training.seed
+    frame = count_window(window.before, reference.profile, reference.config, sample_rows=MAX_NEWEST, seed=seed).sample
+    frame = frame[known_labels(frame, reference, now)[0]]
+    if not len(frame):
+        return reference
+    y = encode_target(frame[reference.config.target], reference.contract)
+    return replace(reference, newest=HoldoutRows(frame, y, reference.predictor.predict(frame)))
+
+
 def _unsupported(reference: Reference, output: Floats, max_loss: float, confidence: float) -> list[Performance]:
     if reference.cbpe is None or not len(output):
         return []
@@ -90,11 +126,14 @@ def _contradictions(reference: Reference, output: Floats, y: npt.NDArray[Any]) -
     cbpe, holdout = reference.cbpe, reference.holdout
     if cbpe is None:
         return ()
-    newest = contradiction(y, output, cbpe, reference.performance.value, OF_WINDOW)
-    if newest or holdout is None or reference.config.time is None:
-        return newest
+    of_holdout, older = reference.performance.value, reference.newest
+    found = contradiction(y, output, cbpe, of_holdout, OF_WINDOW)
+    if older is not None:
+        found = (*found, *contradiction(older.y, older.output, cbpe, of_holdout, OF_BEFORE))
+    if found or holdout is None or reference.config.time is None:
+        return found
     # Rows with newer labels that agree weigh more than the halves of an older holdout.
-    if len(y) >= NEEDED["estimated"]:
+    if len(y) + (len(older.y) if older else 0) >= NEEDED["estimated"]:
         return ()
     return earlier_half_contradicted(holdout.y, holdout.output, cbpe.metric)
 
@@ -116,8 +155,19 @@ def _regression(
     found = loss_estimate(rows, loss_metric(reference.config.gate.metric), seed)
     residual = np.full(len(frame), np.nan)
     residual[known] = y - output[known]
-    doubts = (*place.doubts, *loss_contradiction(residual, found, OF_WINDOW))
+    labels = loss_contradiction(residual, found, OF_WINDOW) or _older_losses(reference, holdout, found.metric)
+    doubts = (*place.doubts, *labels)
     return [estimated_loss(found, max_loss=max_loss, confidence=confidence, doubts=doubts)]
+
+
+def _older_losses(reference: Reference, holdout: HoldoutRows, metric: str) -> tuple[str, ...]:
+    older = reference.newest
+    if older is None:
+        return ()
+    place = _support(reference, older.frame)
+    rows = _loss_rows(reference, holdout, older.frame, older.output, place.weights)
+    found = loss_estimate(rows, metric, reference.config.training.seed)
+    return loss_contradiction(older.y - older.output, found, OF_BEFORE)
 
 
 def _loss_rows(

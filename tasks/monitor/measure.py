@@ -33,7 +33,7 @@ from core.text import counted as number_of
 from store.database import open_database
 from store.drift import DriftWindow, drift_windows, find_window, record_window
 from tasks.monitor.clusters import repeating_key, window_clusters, window_effects
-from tasks.monitor.estimates import window_estimates
+from tasks.monitor.estimates import window_estimates, with_newest_labels
 from tasks.monitor.mlflow_run import log_verdict
 from tasks.monitor.reference import Reference, against_version, champion_reference, exact_rows
 from tasks.monitor.reports import window_report
@@ -105,6 +105,7 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
     if window.exact:
         columns = _with_exact_distances(columns, counted.sample, exact_rows(reference, window, settings))
     labelled = clusters.take(rows.known) if rows.strata is None else window_clusters(rows.rows, window.config)
+    reference = with_newest_labels(reference, window, rows.known, datetime.now(UTC))
     performance = _performance(reference, counted.sample, rows, labelled)
     notes = (*_notes(window, reference), *cluster_note(effects, performance[0].clusters if performance else None))
     evidence = DriftEvidence(

@@ -62,6 +62,8 @@ class Reference:
         Statistics for estimating its performance without labels; None for regression.
     holdout
         Rows of its holdout with labels and predictions; None if it was registered by an earlier version of Perennial.
+    newest
+        Labelled rows newer than those it was trained on and older than the window; None if they are not needed.
     """
 
     predictor: Predictor
@@ -75,6 +77,7 @@ class Reference:
     level: EventLevel | None
     cbpe: CbpeReference | None
     holdout: HoldoutRows | None = None
+    newest: HoldoutRows | None = None
 
     @property
     def rate(self) -> float | None:

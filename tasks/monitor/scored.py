@@ -58,13 +58,13 @@ def class_rows(target: ColumnProfile) -> dict[str, int]:
 def scored(counted: Window, reference: Reference, now: datetime) -> Scored:
     """Predict the rows of the sample, and all rows of rare classes beside it."""
     sample = reference.predictor.predict(counted.sample)
-    known, n_young = _known_labels(counted.sample, reference, now)
+    known, n_young = known_labels(counted.sample, reference, now)
     y = _labels(counted.sample, known, reference)
     plain = Scored(sample, known, y, len(sample), n_young, counted.sample.loc[known], y, sample[known], strata=None)
     if not len(counted.rare) or len(counted.sample) >= counted.n_rows:
         return plain
     frame, output, strata = _with_rare(counted, reference, sample)
-    known, n_young = _known_labels(frame, reference, now)
+    known, n_young = known_labels(frame, reference, now)
     return replace(
         plain,
         n_rows=len(frame),
@@ -91,8 +91,18 @@ def _with_rare(counted: Window, reference: Reference, sample: Floats) -> tuple[p
     return frame, output, Strata(codes, np.array([counted.n_rows - n_rare, n_rare], dtype="float64"))
 
 
-def _known_labels(frame: pd.DataFrame, reference: Reference, now: datetime) -> tuple[npt.NDArray[np.bool_], int]:
-    """Return which rows have a label that counts, and how many have one that is too recent."""
+def known_labels(frame: pd.DataFrame, reference: Reference, now: datetime) -> tuple[npt.NDArray[np.bool_], int]:
+    """Return which rows have a label that counts, and how many have one that is too recent.
+
+    Parameters
+    ----------
+    frame
+        n rows with the target and the time.
+    reference
+        The champion, with its model file.
+    now
+        The present time, with time zone.
+    """
     config, classes = reference.config, reference.contract.classes
     target = frame[config.target]
     known = (target.isin(classes) if classes else target.notna()).to_numpy(dtype=bool)

@@ -14,7 +14,7 @@ from config.settings import Settings
 from core.data.history import BatchEntry
 from core.drift.decision import decision_id
 from core.drift.monitored_window import CHAMPION, MonitoredWindow
-from core.drift.windows import WindowRequest, choose_batches
+from core.drift.windows import WindowRequest, batches_before, choose_batches
 from core.errors import BundleError, ConfigError, ModelNotFoundError
 from store.champions import current_champion
 from store.database import open_database
@@ -84,6 +84,7 @@ def monitored_window(
     trained = _batches_of(champion.data_version if against == CHAMPION else against, config.model, settings, engine)
     rows = config.drift.window_rows
     choice = choose_batches(entries, trained, request, rows, config.time, min_rows=config.drift.min_rows)
+    before = batches_before(entries, trained, choice.batches, rows) if against == CHAMPION else ()
     decision = decision_id(
         model=config.model,
         champion=champion.version,
@@ -111,6 +112,7 @@ def monitored_window(
         notes=choice.notes,
         id=decision,
         folder=report_folder(config.model, decision, settings),
+        before=tuple(folder / f"{batch.name}.parquet" for batch in before),
     )
 
 

@@ -11,6 +11,7 @@ from core.drift.windows import (
     EarlierWindow,
     WindowChoice,
     WindowRequest,
+    batches_before,
     choose_batches,
     disjoint_before,
     overlap,
@@ -217,3 +218,20 @@ def test_without_times_the_order_of_judging_and_the_numbers_tell() -> None:
     high = window(1, batches=("9999-a",), **timeless)
     assert disjoint_before(window(1, batches=("10000-a",), **timeless), [high], 9) == (high,)
     assert disjoint_before(high, [window(1, batches=("10000-a",), **timeless)], 9) == ()
+
+
+def test_batches_before_a_window_are_the_newest_that_are_new_to_the_champion() -> None:
+    """As many as hold the rows of a window; what the champion was trained on and what is later is left out."""
+    batches = monthly(1, 2, 3, 4, 5, 6)
+    trained = [batches[0].name]
+
+    def before(*chosen: int, rows: int = 1_000) -> list[int]:
+        found = batches_before(batches, trained, [batches[number - 1] for number in chosen], rows)
+        return [int(one.name[:4]) for one in found]
+
+    assert before(6) == [4, 5]
+    assert before(6, rows=501) == [4, 5]
+    assert before(4, 5) == [2, 3]
+    assert before(3) == [2]
+    assert before(2) == []
+    assert before() == []

@@ -102,3 +102,14 @@ def test_few_rows_are_not_judged(n: int, count: int) -> None:
     """An empty window has no estimate, a small one has no verdict."""
     found = _found(_reference("binary"), _rows("binary", n, 2))
     assert [one.harmed for one in found] == [None] * count
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_labels_before_the_window_may_contradict_the_estimate(task: str) -> None:
+    """The window has no labels yet; older rows that the champion was not trained on show a new relation."""
+    older, window = _rows(task, 800, 3), _rows(task, 2_000, 2)
+    assert _found(replace(_reference(task), newest=older), window)[0].harmed is False
+    shuffled = replace(older, y=np.random.default_rng(0).permutation(older.y))
+    (found,) = _found(replace(_reference(task), newest=shuffled), window)
+    assert found.harmed is None
+    assert "800 labelled rows before the window" in found.reason

@@ -352,6 +352,16 @@ def test_rows_without_labels_have_an_estimate(watched: Watched) -> None:
     assert not any(column.role == "target" for column in evidence.columns)
 
 
+def test_labels_before_the_window_check_the_estimate(watched: Watched) -> None:
+    """Rows that came before and are labelled by now show that features and target are related in a new way."""
+    older = credit_rows(1_000, seed=63)
+    shuffled = older["default"].sample(frac=1.0, random_state=0).to_numpy()
+    watched.add(older.assign(default=shuffled))
+    (estimated,) = watched.evidence(watched.add(credit_rows(900, seed=64).assign(default=None))).performance
+    assert estimated.harmed is None
+    assert "1,000 labelled rows before the window" in estimated.reason
+
+
 Spoil = Callable[[Watched], object]
 
 
