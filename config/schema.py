@@ -349,6 +349,12 @@ class Training(Section):
     seed: int = Field(
         default=0, ge=0, le=2**32 - 1, description="seed of splits and of the estimator", json_schema_extra=_unit("–")
     )
+    half_life_days: float | None = Field(
+        default=None,
+        gt=0,
+        le=36_500,
+        description="age in days at which a training row counts half; none: all count alike",
+    )
     trusted_types: tuple[DottedName, ...] = Field(
         default=(), description="reviewed types, beyond scikit-learn's, that the stored pipeline may hold"
     )
@@ -606,6 +612,10 @@ class ModelConfig(Section):
         )
         _refuse(self.task == "binary" and self.positive is None, "a binary task needs 'positive', the class to predict")
         _refuse(self.task != "binary" and self.positive is not None, "'positive' belongs to a binary task")
+        _refuse(
+            self.training.half_life_days is not None and self.time is None,
+            "training.half_life_days needs 'time', from which the age of rows is counted",
+        )
         metrics = REGRESSION_METRICS if self.task == "regression" else CLASSIFICATION_METRICS
         _refuse(
             self.gate.metric not in metrics,

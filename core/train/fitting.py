@@ -17,6 +17,7 @@ from core.errors import TrainingError
 from core.feature_contract import FeatureContract
 from core.metrics.evaluation import predict_output
 from core.metrics.metrics import Floats, metric_values
+from core.train.weights import Weights, fit_weighted
 
 KEPT_BYTES = 2**30
 """Encoded folds up to this size are kept in memory for the next candidate; larger ones are encoded each time."""
@@ -33,6 +34,7 @@ def fit_estimator(
     X: npt.NDArray[Any],
     y: npt.NDArray[Any],
     validation: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None,
+    weights: Weights | None = None,
 ) -> tuple[str, ...]:
     """Fit an estimator in place; return its distinct warnings.
 
@@ -48,6 +50,8 @@ def fit_estimator(
         Encoded target, shape (n,): class codes, int64; regression: numbers, float64.
     validation
         Rows and target for the early stopping of histogram gradient boosting; None for its own choice.
+    weights
+        Weight of each row, shape (n,), above 0; None for equal weights.
 
     Raises
     ------
@@ -61,7 +65,10 @@ def fit_estimator(
     with warnings.catch_warnings(record=True) as caught, threadpool_limits(limits):
         warnings.simplefilter("always")
         try:
-            estimator.fit(X, y, **given)
+            if weights is None:
+                estimator.fit(X, y, **given)
+            else:
+                fit_weighted(estimator, X, y, weights, **given)
         except (ValueError, TypeError) as error:
             raise TrainingError(
                 f"{type(estimator).__name__} cannot be fitted: {error}. Change training.params or the rows"
@@ -118,6 +125,8 @@ class EncodedFolds:
         Function from a fold's prepared training rows to its unfitted encoder.
     keep
         Whether the folds will be read more than once.
+    weights
+        Weight of each row, shape (n,); None for equal weights.
     """
 
     def __init__(
@@ -127,7 +136,9 @@ class EncodedFolds:
         pairs: Sequence[Fold],
         encoder_of: Callable[[pd.DataFrame], ColumnTransformer],
         keep: bool = False,
+        weights: Weights | None = None,
     ) -> None:
+        self._weights = weights
         self._prepared, self._y, self._pairs, self._encoder_of = prepared, y, pairs, encoder_of
         n_cells = sum(len(train) + len(test) for train, test in pairs) * prepared.shape[1]
         self._kept: list[EncodedFold] | None = [] if keep and n_cells * 4 <= KEPT_BYTES else None
@@ -139,6 +150,11 @@ class EncodedFolds:
     def targets(self) -> list[npt.NDArray[Any]]:
         """Encoded target of the test rows, by fold."""
         return [self._y[test] for _, test in self._pairs]
+
+    @property
+    def weights(self) -> list[Weights | None]:
+        """Weights of each fold's training rows."""
+        return [None if self._weights is None else self._weights[train] for train, _ in self._pairs]
 
     def __iter__(self) -> Iterator[EncodedFold]:
         for number, pair in enumerate(self._pairs):
@@ -184,9 +200,9 @@ def fold_outputs(
     """
     outputs: list[Floats] = []
     warned: list[str] = []
-    for X_train, y_train, X_test, _ in folds:
+    for (X_train, y_train, X_test, _), weights in zip(folds, folds.weights, strict=True):
         candidate = clone(estimator)
-        warned += fit_estimator(candidate, X_train, y_train)
+        warned += fit_estimator(candidate, X_train, y_train, weights=weights)
         rows: Any = X_test  # a bare estimator takes the encoded matrix where a pipeline takes a frame
         outputs.append(predict_output(candidate, rows, contract))
     return outputs, tuple(dict.fromkeys(warned))

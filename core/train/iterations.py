@@ -185,9 +185,9 @@ def _value(curve: Mapping[int, float], n: int) -> float:
 def _paths(boosting: BaseEstimator, folds: EncodedFolds) -> tuple[list[_Path], list[str]]:
     paths: list[_Path] = []
     warned: list[str] = []
-    for X_train, y_train, X_test, y_test in folds:
+    for (X_train, y_train, X_test, y_test), weights in zip(folds, folds.weights, strict=True):
         fitted = clone(boosting).set_params(early_stopping=True)
-        warned += fit_estimator(fitted, X_train, y_train, validation=(X_test, y_test))
+        warned += fit_estimator(fitted, X_train, y_train, validation=(X_test, y_test), weights=weights)
         paths.append(_Path(fitted, len(y_train), X_test, y_test))
     return paths, warned
 

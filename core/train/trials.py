@@ -17,6 +17,7 @@ from core.metrics.metrics import Floats
 from core.train.fitting import EncodedFolds, fold_outputs, output_scores
 from core.train.iterations import Stopped, stopped_in_time_order, stops_on_random_rows
 from core.train.pipeline import Need, build_encoder, estimator_need
+from core.train.weights import Weights
 
 Scores = dict[str, tuple[float, ...]]
 
@@ -61,6 +62,8 @@ class FoldTrials:
         The newest training rows as the test rows of one fold, for early stopping without cross-validation.
     keep
         Whether many estimators will be tried, so that encoded folds are kept.
+    weights
+        Weight of each row, shape (n,); None for equal weights.
     """
 
     def __init__(
@@ -72,7 +75,9 @@ class FoldTrials:
         pairs: Sequence[Fold],
         newest: Sequence[Fold] = (),
         keep: bool = False,
+        weights: Weights | None = None,
     ) -> None:
+        self._weights = weights
         self._config, self._contract, self._prepared, self._y = config, contract, prepared, y
         self._pairs, self._newest, self._keep = pairs, newest, keep
         self._encoded: dict[Need, EncodedFolds] = {}
@@ -121,6 +126,7 @@ class FoldTrials:
                 pairs,
                 lambda part: build_encoder(self._contract, part, need),
                 keep=self._keep,
+                weights=self._weights,
             )
         return self._encoded[need]
 

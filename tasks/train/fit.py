@@ -31,6 +31,7 @@ from core.train.pipeline import build_average, build_pipeline
 from core.train.portfolio import Choice, average_outputs
 from core.train.search_space import Dimension, search_space
 from core.train.trials import FoldTrials, Trial
+from core.train.weights import Weights, age_weights
 from tasks.train.choose import choose_candidate
 from tasks.train.search import Params, Scores, SearchSummary, search_params
 
@@ -97,13 +98,14 @@ def fit_model(
         prepared, y = prepare(frame, contract), encode_target(frame[config.target], contract)
     check_trainable(prepared, y, contract)
     pairs = _pairs(config, frame, y, rows.row_ids[split.train])
-    newest = newest_fold(config, frame, y)
-    trials = FoldTrials(config, contract, prepared, y, pairs, newest, keep=config.training.search is not None)
+    newest, weights = newest_fold(config, frame, y), _weights(config, frame)
+    keep = config.training.search is not None
+    trials = FoldTrials(config, contract, prepared, y, pairs, newest, keep, weights)
     if config.training.candidates:
         decided = _chosen(config, contract, prepared, trials)
     else:
         decided = _configured(config, contract, prepared, trials, settings.var / "search" / f"{run_key}.log")
-    seconds = _fit(decided.pipeline, prepared, y)
+    seconds = _fit(decided.pipeline, prepared, y, weights)
     _log_fit(decided, len(y), seconds, config)
     params = decided.params | _recalibrate(decided, EncodedFolds(prepared, y, pairs, decided.encoder), config, contract)
     return FittedModel(decided.pipeline, contract, params, decided.scores, decided.search, seconds, decided.choice)
@@ -206,11 +208,16 @@ def _tried(
     return trial(search.params), search
 
 
-def _fit(pipeline: Pipeline, prepared: pd.DataFrame, y: npt.NDArray[Any]) -> float:
+def _weights(config: ModelConfig, frame: pd.DataFrame) -> Weights | None:
+    half_life, time_column = config.training.half_life_days, config.time
+    return None if half_life is None or time_column is None else age_weights(frame[time_column], half_life)
+
+
+def _fit(pipeline: Pipeline, prepared: pd.DataFrame, y: npt.NDArray[Any], weights: Weights | None) -> float:
     """Fit the steps after ``prepare`` one by one, because the rows are already prepared."""
     began = time.monotonic()
     encoded = pipeline["encode"].fit_transform(prepared, y)
-    _log_warnings(fit_estimator(pipeline["model"], encoded, y))
+    _log_warnings(fit_estimator(pipeline["model"], encoded, y, weights=weights))
     return time.monotonic() - began
 
 

@@ -42,6 +42,7 @@ FIELDS: dict[str, tuple[Decides, Any]] = {
     "training.holdout": ("model", 0.3),
     "training.calibrate": ("model", "sigmoid"),
     "training.seed": ("model", 1),
+    "training.half_life_days": ("model", 30.0),
     "training.trusted_types": ("model", ("boosters.Booster",)),
     "training.leakage.max_duplicates": ("model", 0.5),
     "training.leakage.max_single_feature": ("model", 0.9),

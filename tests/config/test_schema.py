@@ -36,6 +36,7 @@ def test_a_kind_whose_last_column_was_moved_is_empty() -> None:
         ({"evaluation": {"slices": ["income"]}}, r"categorical, boolean or ignored columns: \['income'\]"),
         ({"training": {"leakage": {"allow": ["id"]}}}, r"names columns that are not features: \['id'\]"),
         ({"training": {"search": {"space": SPACE}}}, "a search needs a budget: trials or minutes"),
+        ({"training": {"half_life_days": 30}}, "half_life_days needs 'time'"),
         ({"training": {"search": {"trials": 3}}}, "a search tries either candidates or a space of parameters"),
         ({"training": {"search": {"space": SPACE, "candidates": TWO}}}, "either candidates or a space"),
         ({"training": {"search": {"candidates": {"one": FOREST}}}}, "a search compares at least two candidates"),

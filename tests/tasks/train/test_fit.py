@@ -209,3 +209,18 @@ def test_boosting_of_time_ordered_rows_is_fitted_on_all_of_them(tmp_path: Path) 
     model = found.pipeline["model"]
     assert (model.early_stopping, model.n_iter_) == (False, found.params["max_iter"])
     assert model.n_iter_ < 200
+
+
+def test_a_half_life_weights_folds_and_fit(tmp_path: Path) -> None:
+    """Scores and model differ from those of equal weights, and a second run gives the same."""
+    training = {"params": {"max_iter": 20}, "cv": 3}
+    plain, *weighted = (
+        fitted(training_rows(800), training_config(time="day", training=training | half_life), tmp_path)
+        for half_life in ({}, {"half_life_days": 10}, {"half_life_days": 10})
+    )
+    assert weighted[0].cv_scores != plain.cv_scores
+    assert weighted[0].cv_scores == weighted[1].cv_scores
+    frame = training_rows(800).frame
+    first, second = (predict_output(found.pipeline, frame, found.contract) for found in weighted)
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, predict_output(plain.pipeline, frame, plain.contract))
