@@ -103,6 +103,8 @@ def pushed_down(staged: Path, columns: Sequence[str], name: str, settings: Setti
     try:
         # Kept open: a database in memory is dropped with its last connection.
         with engine.engine.connect():
+            for opened in (engine.engine, source.get_engine()):
+                _quote_keywords(opened)
             for statement in _preparation(staged, row, settings, work):
                 pushdown.execute(statement)
             yield pushdown
@@ -244,6 +246,14 @@ def _source() -> Any:
         # DuckDB does not have PostgreSQL's limit of 63 characters, above which SQLAlchemy would shorten column names.
         kwargs={"max_identifier_length": 1_000_000},
     )
+
+
+def _quote_keywords(engine: sa.Engine) -> None:
+    """Let SQLAlchemy quote every word of DuckDB's grammar: it knows PostgreSQL's, to which ``at`` is a name."""
+    with engine.connect() as connection:
+        words = connection.exec_driver_sql("SELECT keyword_name FROM duckdb_keywords()").scalars().all()
+    preparer = engine.dialect.identifier_preparer
+    preparer.reserved_words = preparer.reserved_words.union(words)
 
 
 def _execute_and_fetch(engine: Any, query: Any) -> Any:

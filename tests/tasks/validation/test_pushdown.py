@@ -117,3 +117,14 @@ def test_a_file_that_is_no_parquet_is_an_error_of_the_source(tmp_path: Path) -> 
     with pytest.raises(SourceError, match="the rows"), pushed_down(staged, ["age"], "the rows", settings, work):
         pass
     assert [path.name for path in work.iterdir()] == ["staged.parquet"]
+
+
+def test_words_of_the_grammar_are_names_too(opened: Opened) -> None:
+    """Columns with the names of keywords are judged, also of those that only DuckDB has, such as ``at``."""
+    words = ["anti", "asof", "at", "by", "collation", "glob", "order", "positional", "select", "semi", "unpack"]
+    rules = [Expected("suite[0]", "expect_column_values_to_not_be_null", {"column": word}, "row") for word in words]
+    with opened({word: [1, None] for word in words}) as pushdown:
+        results, failed = _judged(pushdown, *rules)
+        assert len(failed) == len(words)
+        assert {result.result["unexpected_count"] for result in results} == {1}
+        assert collect_failing_rows(pushdown, failed) == 1
