@@ -6,7 +6,7 @@ the repetitions, ``--only gate`` or ``--only drift`` one half. All draws are see
 The gate's worlds are those of ``benchmarks.gate``: two models with noise of equal size are equally good. Here a share
 of each model's noise is common to the rows of a cluster, and so is a part of the outcome that no model knows, as with
 customers who are alike in what is not in the data. The monitor's worlds are those of ``benchmarks.drift_worlds``
-without drift, where each feature's score has a part that is common to a cluster; the reference comes from earlier clusters.
+without drift, where each feature's score has a part that is common to a cluster; references are earlier clusters.
 """
 
 from __future__ import annotations
