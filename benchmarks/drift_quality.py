@@ -30,6 +30,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # ships no types
 
 from benchmarks import peers, rare_events
+from benchmarks.drift_seasons import seasons
 from benchmarks.drift_worlds import CATEGORIES, FEATURES, NUMBERS, RARE, Change, Sample, importance, sample
 from config.schema import Drift, Gate
 from core.drift.columns import ColumnDrift, Pair, Role, column_drifts
@@ -177,7 +178,8 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description="False alarms and detections of drift, beside other tools.")
     parser.add_argument("--quick", action="store_true", help="two references in place of many")
-    parser.add_argument("--only", choices=("false_alarms", "detection", "rare"), help="one part of the tables")
+    kinds = ("false_alarms", "detection", "seasons", "rare")
+    parser.add_argument("--only", choices=kinds, help="one part of the tables")
     arguments = parser.parse_args()
     quick, wanted = arguments.quick, arguments.only
     start = time.perf_counter()
@@ -193,7 +195,7 @@ def main() -> None:
         if wanted == "rare":
             return
         print(f"{agreement():.0e} is the largest distance of the scores used here from those of an Evidently report\n")
-        for table in (false_alarms, detection):
+        for table in (false_alarms, detection, seasons):
             if wanted not in (None, table.__name__):
                 continue
             with TemporaryDirectory() as folder:

@@ -14,8 +14,8 @@ from prefect.client.schemas.objects import FlowRun
 from config.schema import ModelConfig
 from config.settings import load_settings
 from core.data.deliveries import file_notes, row_notes
-from core.drift.column_notes import undeclared_notes
 from core.drift.monitored_window import MonitoredWindow
+from core.drift.reasons import undeclared_notes
 from core.errors import StorageError
 from core.outcome import IngestOutcome, TrainOutcome
 from core.references import Batch, DataVersion, StagedRows, ValidationResult

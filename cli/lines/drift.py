@@ -155,15 +155,18 @@ def _column_table(columns: Sequence[ColumnDrift], width: int) -> list[str]:
         _Part("by chance", [_psi(one.critical) for one in shown], goes=2),
         _Part("missing", _percents([one.missing for one in shown], "missing")),
         _Part("importance", _percents([_importance(one) for one in shown], "importance")),
-        _Part("", ["drifted" if one.drifted else "" for one in shown]),
+        _Part("", [_column_verdict(one) for one in shown]),
         _Part("", [_column_remark(one) for one in shown], goes=1),
     ]
-    return [*_fitted(parts, width), *_rest([column.drifted for column in rest])]
+    return [*_fitted(parts, width), *_rest([column.drifted and column.role != "unused" for column in rest])]
 
 
-def _rank(column: ColumnDrift) -> tuple[bool, bool, float, float]:
-    """Sort drifted columns first; then target and prediction, which have no importance, before the features."""
-    return not column.drifted, column.role == "feature", -column.importance, -column.psi
+_ORDER = {"target": 0, "prediction": 0, "feature": 1, "unused": 2}
+
+
+def _rank(column: ColumnDrift) -> tuple[bool, int, float, float]:
+    """Sort drifted columns first; then target and prediction, which have no importance, before features and others."""
+    return not column.drifted, _ORDER[column.role], -column.importance, -column.psi
 
 
 def _rest(drifted: Sequence[bool]) -> list[str]:
@@ -179,11 +182,17 @@ def _importance(column: ColumnDrift) -> float | None:
 def _column_name(column: ColumnDrift, width: int) -> str:
     # A data set may have a column named "prediction", so target and prediction are shown in brackets.
     limit = max(12, width // 4) if 0 < width < 4 * NAME_WIDTH else NAME_WIDTH
-    return readable(column.name, limit) if column.role == "feature" else f"({column.role})"
+    return readable(column.name, limit) if column.role in ("feature", "unused") else f"({column.role})"
+
+
+def _column_verdict(column: ColumnDrift) -> str:
+    if not column.drifted:
+        return ""
+    return "changed" if column.role == "unused" else "drifted"
 
 
 def _column_remark(column: ColumnDrift) -> str:
-    remarks = []
+    remarks = ["not a feature"] if column.role == "unused" else []
     if abs(column.missing - column.missing_reference) >= TOLD_CHANGE:
         remarks.append(f"missing was {_percent(column.missing_reference)}")
     if column.other is not None and column.other - (column.other_reference or 0.0) >= TOLD_CHANGE:
@@ -312,7 +321,7 @@ def _histories(windows: Sequence[DriftVerdict]) -> list[_History]:
     if newest is None:
         return []
     found = [_psi_by_column(one) for one in windows]
-    ordered = sorted(newest.columns, key=lambda column: (column.role == "feature", -column.importance))
+    ordered = sorted(newest.columns, key=lambda column: (_ORDER[column.role], -column.importance))
     return [_History(column, [one.get((column.role, column.name)) for one in found]) for column in ordered]
 
 

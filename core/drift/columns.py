@@ -17,9 +17,9 @@ from core.drift.profile import BinnedProfile, ColumnProfile, LevelProfile
 from core.drift.psi_null import PsiTest, chance_beyond, psi_test
 from core.metrics.class_rates import ClassRate, class_rate
 from core.metrics.metrics import Floats
-from core.text import percent, readable
+from core.text import listed, percent, readable
 
-Role = Literal["feature", "target", "prediction"]
+Role = Literal["feature", "target", "prediction", "unused"]
 Pair = tuple[Role, ColumnProfile, ColumnProfile]
 """Role of a column, its reference profile, and its counts in the window over the same bins."""
 
@@ -31,9 +31,10 @@ class ColumnDrift:
     Parameters
     ----------
     name, role
-        Name and role of the column; the target and the predictions are named ``target`` and ``prediction``.
+        Name and role of the column; the target and the predictions are named ``target`` and ``prediction``. A column
+        that the model file declares and the champion does not use is ``unused``; it decides nothing.
     kind
-        ``numeric``, ``date`` or ``levels``.
+        ``numeric``, ``date``, ``levels`` or ``forms`` (of identifiers).
     psi
         Population stability index over the reference's bins, with missing values as a bin; at least 0.
     bound
@@ -53,7 +54,7 @@ class ColumnDrift:
     other, other_reference
         Shares of the rows with a level that has no bin in the reference, 0 to 1; None for numbers and dates.
     importance
-        Share of the champion's feature importance, 0 to 1; 0 for the target and the predictions.
+        Share of the champion's feature importance, 0 to 1; 0 for all but features.
     drifted
         Whether the PSI is above its threshold and above what chance explains; of a target's classes also whether the
         ratio of ``rate`` is outside its bounds and the PSI above what chance explains.
@@ -127,19 +128,47 @@ def column_drifts(
         The two sides of a pair have different bins.
     """
     shares = importance_shares([reference.name for role, reference, _ in pairs if role == "feature"], importance)
+    return _judged(pairs, shares, drift, (1 - drift.confidence) / 2, seed, effects or {})
+
+
+def unused_drifts(pairs: Sequence[Pair], drift: Drift, seed: int) -> tuple[ColumnDrift, ...]:
+    """Measure each column that is not a feature, and find those that changed.
+
+    They decide nothing, so they are a family of their own and take no error probability from the features: without any
+    change, at most a share ``1 - drift.confidence`` of the windows has a column that is said to have changed.
+
+    Parameters
+    ----------
+    pairs
+        Columns without rows on one side are omitted from the result.
+    drift
+        Threshold ``drift.psi`` and confidence of the model file.
+    seed
+        Seed of the simulated null distributions.
+    """
+    return _judged(pairs, {}, drift, 1 - drift.confidence, seed, {})
+
+
+def _judged(
+    pairs: Sequence[Pair],
+    shares: Mapping[str, float],
+    drift: Drift,
+    level: float,
+    seed: int,
+    effects: Mapping[str, TableEffect],
+) -> tuple[ColumnDrift, ...]:
     judged = [pair for pair in pairs if all(counts.any() for counts in _counts(pair))]
     if not judged:
         return ()
     weights = np.array([_weight(pair, shares) for pair in judged])
-    clustered = [(effects or {}).get(reference.name) for _, reference, _ in judged]
-    first, holm = _first_levels(judged, weights, drift, seed, clustered)
+    clustered = [effects.get(reference.name) for _, reference, _ in judged]
+    first, holm = _first_levels(judged, weights, level, drift, seed, clustered)
     sides = zip(judged, first.tolist(), clustered, strict=True)
     tests = [psi_test(*_counts(pair), alpha, seed, effect) for pair, alpha, effect in sides]
     p_values, levels = np.array([test.p_value for test in tests]), first.copy()
     rejected = p_values <= first
     if holm.any():
-        level = first[holm].sum()
-        rejected[holm], levels[holm] = weighted_holm(p_values[holm], weights[holm], level)
+        rejected[holm], levels[holm] = weighted_holm(p_values[holm], weights[holm], first[holm].sum())
     steps = zip(judged, tests, levels.tolist(), rejected.tolist(), clustered, strict=True)
     return tuple(
         _measured(
@@ -156,15 +185,19 @@ def column_drifts(
 
 
 def _first_levels(
-    judged: Sequence[Pair], weights: Floats, drift: Drift, seed: int, effects: Sequence[TableEffect | None]
+    judged: Sequence[Pair],
+    weights: Floats,
+    level: float,
+    drift: Drift,
+    seed: int,
+    effects: Sequence[TableEffect | None],
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Return the first level of each column, shape (m,), and which columns take part in Holm's procedure.
 
     A column whose threshold chance passes more rarely than its share allows is judged by itself; what it does not need
     is shared among the others. By the union bound the family level is kept: the sum of all probabilities of a false
-    alarm is at most ``(1 - drift.confidence) / 2``.
+    alarm is at most ``level``.
     """
-    level = (1 - drift.confidence) / 2
     first = level * weights / weights.sum()
     sides = zip(judged, effects, strict=True)
     needed = np.array([_chance_beyond_bound(pair, drift, seed, effect) for pair, effect in sides])
@@ -177,6 +210,38 @@ def _first_levels(
 def _chance_beyond_bound(pair: Pair, drift: Drift, seed: int, effect: TableEffect | None) -> float:
     # A ratio of classes has no threshold in PSI, and chance with clusters is known too roughly for small probabilities.
     return 1.0 if _has_classes(pair) or effect is not None else chance_beyond(*_counts(pair), drift.psi, seed)
+
+
+def with_moving_cause(
+    columns: Sequence[ColumnDrift], usual: Sequence[ColumnDrift], names: Sequence[str]
+) -> tuple[ColumnDrift, ...]:
+    """Say of predictions that did not drift by themselves that columns which move by construction moved them.
+
+    Parameters
+    ----------
+    columns
+        All columns; the predictions with training values in the columns that move by construction.
+    usual
+        The predictions as they are.
+    names
+        The features that move by construction.
+    """
+    moved = next((one for one in usual if one.drifted), None)
+    if moved is None:
+        return tuple(columns)
+    caused = (
+        f"the predictions drifted (PSI {moved.psi:.2g}) only because of {listed([*names])}, which moves by "
+        "construction: with its values of the training rows"
+        if len(names) == 1
+        else f"the predictions drifted (PSI {moved.psi:.2g}) only because of columns that move by construction "
+        f"({listed([*names])}): with their values of the training rows"
+    )
+    return tuple(
+        replace(one, remark=f"{caused} the PSI is {one.psi:.2g}")
+        if one.role == "prediction" and not one.drifted
+        else one
+        for one in columns
+    )
 
 
 def importance_shares(features: Sequence[str], importance: Mapping[str, float]) -> dict[str, float]:
@@ -290,7 +355,7 @@ def _measured(
         other_reference=other_share(reference),
         importance=shares[reference.name] if role == "feature" else 0.0,
         drifted=beyond_chance and (test.psi > bound or (rate is not None and rate.is_large)),
-        remark=_remark(reference, current),
+        remark=_unused_remark(reference, current) if role == "unused" else _remark(reference, current),
         rate=rate,
     )
 
@@ -314,6 +379,25 @@ def _remark(reference: ColumnProfile, current: ColumnProfile) -> str:
         return ""
     rows = "every row that has a value" if current.missing else "every row"
     return f"{rows} has {name} = {readable(value, 60)}"
+
+
+def _unused_remark(reference: ColumnProfile, current: ColumnProfile) -> str:
+    name, value = readable(reference.name, 60), _only_value(reference)
+    if value is not None and (n_others := _n_present(current) - _n_of(current, value)):
+        others = f"now {percent(n_others / int(all_counts(current).sum()))} of the rows have others"
+        advice = "it may be worth training with it"
+        return f"{name} had one value in the training rows ({readable(value, 60)}); {others}: {advice}"
+    if not _n_present(reference) or not _n_present(current):
+        return _emptiness(name, reference, _n_present(reference), _n_present(current))
+    return ""
+
+
+def _n_of(column: ColumnProfile, value: str) -> int:
+    """Return the number of rows with the only value of the reference, which has a bin of its own."""
+    if isinstance(column, LevelProfile):
+        return column.counts[column.levels.index(value)]
+    # The edges of an only value are itself and the next number.
+    return column.counts[1]
 
 
 def _emptiness(name: str, reference: ColumnProfile, n_before: int, n_now: int) -> str:

@@ -166,11 +166,11 @@ def _status(columns: Sequence[ColumnDrift], enough: bool, signal: bool, lasting:
         return "insufficient"
     if signal:
         return "drift" if lasting else "watch"
-    return "watch" if any(column.drifted for column in columns) else "ok"
+    return "watch" if any(column.drifted and column.role != "unused" for column in columns) else "ok"
 
 
 def _drift_matters(columns: Sequence[ColumnDrift], share: float, drift: Drift) -> bool:
-    others = any(column.drifted and column.role != "feature" for column in columns)
+    others = any(column.drifted and column.role in ("target", "prediction") for column in columns)
     return others or (share > 0 and share >= drift.min_importance)
 
 

@@ -9,8 +9,9 @@ separately: the counts of a column and its missing values sum to the number of r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from config.schema import ModelConfig
 from core.feature_contract import FeatureContract, level_text
 from core.metrics.metrics import Floats
 
@@ -28,6 +30,12 @@ MIN_REPEATS = 5
 """Minimum mean number of rows per value for a column to have a bin for each value."""
 
 MAX_LEVELS = 50
+
+MAX_FORM = 100
+"""Characters of a text that its form is taken from."""
+
+MIN_IDENTIFYING = 0.95
+"""Minimum distinct values per row for whole numbers that are not a feature to count as identifiers."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +79,11 @@ class LevelProfile:
     name
         Name of the column, or ``target`` / ``prediction``.
     kind
-        ``levels``.
+        ``levels``; ``forms`` for the forms of identifiers, see :func:`text_form`.
     levels
         The 50 most frequent levels, most frequent first, ties by name; classes: all, in code order.
     counts
-        Number of rows per level.
+        Number of rows per level; of a column with more levels, every second row, see :func:`level_profile`.
     other
         Number of rows with another value.
     missing
@@ -110,6 +118,9 @@ class Profile:
     prediction
         Profile of, binary: the probability of the positive class; multiclass: the most probable class; regression: the
         predicted values.
+    unused
+        Profiles of the columns that the model file declares and the model does not use; empty if the bundle is older
+        than this field.
     """
 
     version: int
@@ -117,11 +128,12 @@ class Profile:
     columns: tuple[ColumnProfile, ...]
     target: ColumnProfile
     prediction: ColumnProfile
+    unused: tuple[ColumnProfile, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values that JSON can hold."""
         content = asdict(self)
-        return {**content, "columns": list(content["columns"])}
+        return {**content, "columns": list(content["columns"]), "unused": list(content["unused"])}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
@@ -137,13 +149,20 @@ class Profile:
         return cls(
             version=VERSION,
             n_rows=content["n_rows"],
-            columns=tuple(_column_profile(column) for column in content["columns"]),
-            target=_column_profile(content["target"]),
-            prediction=_column_profile(content["prediction"]),
+            columns=tuple(column_profile(column) for column in content["columns"]),
+            target=column_profile(content["target"]),
+            prediction=column_profile(content["prediction"]),
+            unused=tuple(column_profile(column) for column in content.get("unused", ())),
         )
 
 
-def reference_profile(frame: pd.DataFrame, y: npt.NDArray[Any], output: Floats, contract: FeatureContract) -> Profile:
+def reference_profile(
+    frame: pd.DataFrame,
+    y: npt.NDArray[Any],
+    output: Floats,
+    contract: FeatureContract,
+    unused: Sequence[str] = (),
+) -> Profile:
     """Compute the profile of a model's training rows, and of its predictions for other rows.
 
     Parameters
@@ -157,9 +176,23 @@ def reference_profile(frame: pd.DataFrame, y: npt.NDArray[Any], output: Floats, 
         training rows would be too confident to compare later rows with.
     contract
         Columns, task and classes.
+    unused
+        Further columns of ``frame``, as text: :func:`unused_columns`.
     """
-    columns = feature_profiles(frame, contract)
-    return Profile(VERSION, len(frame), columns, _target(y, contract), _prediction(output, contract))
+    return Profile(
+        VERSION,
+        len(frame),
+        feature_profiles(frame, contract),
+        _target(y, contract),
+        prediction_profile(output, contract),
+        tuple(unused_profile(name, frame[name], identifies=name == contract.key) for name in unused),
+    )
+
+
+def unused_columns(config: ModelConfig, contract: FeatureContract) -> tuple[str, ...]:
+    """Return the declared columns that a model does not use, without the target and the time."""
+    others = {*contract.raw_columns, config.target, config.time}
+    return tuple(column for column in config.columns if column not in others)
 
 
 def feature_profiles(frame: pd.DataFrame, contract: FeatureContract) -> tuple[ColumnProfile, ...]:
@@ -204,20 +237,84 @@ def date_profile(name: str, values: pd.Series[Any]) -> BinnedProfile:
 
 
 def level_profile(name: str, values: pd.Series[Any]) -> LevelProfile:
-    """Return the profile of categories or booleans, shape (n,)."""
-    counts = values.value_counts(dropna=True)
-    named = zip(map(level_text, counts.index), counts.tolist(), strict=True)
-    largest = sorted(named, key=lambda item: (-item[1], item[0]))[:MAX_LEVELS]
-    shown = sum(count for _, count in largest)
-    present = int(counts.sum())
+    """Return the profile of categories or booleans, shape (n,).
+
+    Of more than 50 levels, every second row chooses the most frequent ones and the other rows are counted: the rows
+    that choose levels have more of them than any other rows, so by their counts every window would look drifted.
+    """
+    counts = _level_counts(values)
+    chosen = list(counts)
+    if len(chosen) > MAX_LEVELS:
+        chosen = list(_level_counts(values.iloc[::2]))[:MAX_LEVELS]
+        values = values.iloc[1::2]
+        counts = _level_counts(values)
+    named = sorted(((text, counts.get(text, 0)) for text in chosen), key=lambda item: (-item[1], item[0]))
+    shown, present = sum(count for _, count in named), sum(counts.values())
     return LevelProfile(
         name,
         "levels",
-        tuple(text for text, _ in largest),
-        tuple(count for _, count in largest),
+        tuple(text for text, _ in named),
+        tuple(count for _, count in named),
         present - shown,
         len(values) - present,
     )
+
+
+def _level_counts(values: pd.Series[Any]) -> dict[str, int]:
+    """Return the number of rows by level, the most frequent first, ties by name."""
+    counts = values.value_counts(dropna=True)
+    named = zip(map(level_text, counts.index), counts.tolist(), strict=True)
+    return dict(sorted(named, key=lambda item: (-item[1], item[0])))
+
+
+def unused_profile(name: str, values: pd.Series[Any], *, identifies: bool = False) -> ColumnProfile:
+    """Return the profile of a column that is not a feature, stored as text: numbers, levels or forms of identifiers.
+
+    Parameters
+    ----------
+    name
+        Name of the column.
+    values
+        Shape (n,), text or missing.
+    identifies
+        Whether the column is the key, so that its values are identifiers.
+    """
+    numbers, n_distinct = text_numbers(values.to_numpy(dtype=object)), values.nunique()
+    present = numbers[~np.isnan(numbers)]
+    whole = n_distinct > MAX_LEVELS and bool((present == np.floor(present)).all())
+    if not identifies and np.isfinite(present).all() and not (whole and n_distinct >= MIN_IDENTIFYING * len(present)):
+        return number_profile(name, numbers)
+    if not identifies and n_distinct <= MAX_LEVELS:
+        return level_profile(name, values)
+    return replace(level_profile(name, values.map(text_form, na_action="ignore")), kind="forms")
+
+
+def text_numbers(texts: npt.NDArray[Any]) -> Floats:
+    """Return the numbers that texts state, shape (n,), float64: NaN where missing, infinity for another text.
+
+    Another text is neither a number nor missing: as infinity it has a bin, the last one, and is visible as a change.
+
+    Examples
+    --------
+    >>> text_numbers(np.array(["7", None, "n/a"], dtype=object)).tolist()
+    [7.0, nan, inf]
+    """
+    numbers: Floats = np.array(pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce"), dtype="float64")
+    numbers[np.isnan(numbers) & ~pd.isna(texts)] = np.inf
+    return numbers
+
+
+def text_form(text: str) -> str:
+    """Return the form of an identifier: ``9`` for digits, ``a`` for letters, ``x`` for both, other characters as such.
+
+    Lengths are left out, because the number of an identifier grows with the rows.
+
+    Examples
+    --------
+    >>> text_form("DE-00417"), text_form("b7f9:2")
+    ('a-9', 'x:9')
+    """
+    return re.sub(r"[^\W_]+", _run_form, text[:MAX_FORM])
 
 
 def bin_edges(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -284,6 +381,10 @@ def _alone(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return edges
 
 
+def _run_form(run: re.Match[str]) -> str:
+    return "9" if run[0].isdecimal() else "a" if run[0].isalpha() else "x"
+
+
 def _iso_texts(microseconds: npt.NDArray[np.int64]) -> list[str]:
     return [str(date) for date in microseconds.astype("datetime64[us]")]
 
@@ -294,7 +395,8 @@ def _target(y: npt.NDArray[Any], contract: FeatureContract) -> ColumnProfile:
     return _classes("target", y, contract.classes)
 
 
-def _prediction(output: Floats, contract: FeatureContract) -> ColumnProfile:
+def prediction_profile(output: Floats, contract: FeatureContract) -> ColumnProfile:
+    """Return the profile of predictions: probabilities, shape (n, k), or values, shape (n,)."""
     if contract.task == "multiclass":
         return _classes("prediction", output.argmax(axis=1), contract.classes)
     return number_profile("prediction", output if output.ndim == 1 else output[:, 1])
@@ -305,8 +407,9 @@ def _classes(name: str, codes: npt.NDArray[Any], classes: Sequence[str]) -> Leve
     return LevelProfile(name, "levels", tuple(classes), tuple(counts.tolist()), 0, 0)
 
 
-def _column_profile(content: dict[str, Any]) -> ColumnProfile:
+def column_profile(content: dict[str, Any]) -> ColumnProfile:
+    """Build a column's profile from its fields, also after they were written to JSON."""
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list | tuple) else value for name, value in content.items()
     }
-    return LevelProfile(**values) if values["kind"] == "levels" else BinnedProfile(**values)
+    return LevelProfile(**values) if "levels" in values else BinnedProfile(**values)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
 from config.schema import Drift
-from core.text import percent, readable
+from core.text import listed, percent, readable
 
 if TYPE_CHECKING:
     from core.drift.columns import ColumnDrift
@@ -40,8 +40,10 @@ def drift_reasons(verdict: DriftVerdict, drift: Drift, cooling: EarlierWindow | 
         return (_too_few(verdict, drift), *verdict.window.notes, *_special_rows(verdict))
     performance = tuple(_performance(verdict))
     columns = (*_columns(verdict, drift), *_concept(verdict))
+    unused = _unused(verdict)
     return (
         *((*performance, *columns) if verdict.harmed else (*columns, *performance)),
+        *unused,
         *_labels(verdict, drift),
         *_persistence(verdict, drift),
         *_retraining(verdict, drift, cooling),
@@ -56,8 +58,17 @@ def column_reason(column: ColumnDrift) -> str:
     rate = "" if column.rate is None else f"{column.rate.sentence}; "
     size = f"{column.remark or f'{subject} drifted'}: {rate}{_psi(column)}"
     changes = [] if column.remark else _changes(column)
-    weight = [f"it has {percent(column.importance)} of the champion's feature importance"] * (column.role == "feature")
-    return "; ".join([size, *changes, *weight])
+    weight = {"feature": [f"it has {percent(column.importance)} of the champion's feature importance"]}
+    return "; ".join([size, *changes, *weight.get(column.role, [])])
+
+
+def unused_reason(column: ColumnDrift) -> str:
+    """Return a sentence about a column that is not a feature and changed."""
+    if column.remark:
+        return column.remark
+    name = readable(column.name, 60)
+    subject = f"identifiers in {name} have another form" if column.kind == "forms" else f"{name} changed"
+    return "; ".join([f"{subject}, which is not a feature: {_psi(column)}", *_changes(column)])
 
 
 def _psi(column: ColumnDrift) -> str:
@@ -84,7 +95,7 @@ def _distinct_texts(value: float, *others: float) -> list[str]:
 
 def _columns(verdict: DriftVerdict, drift: Drift) -> Iterator[str]:
     drifted = sorted(
-        (column for column in verdict.columns if column.drifted),
+        (column for column in judged_columns(verdict) if column.drifted),
         key=lambda column: (-column.importance if column.role == "feature" else -1, -column.psi),
     )
     if not drifted:
@@ -97,6 +108,8 @@ def _columns(verdict: DriftVerdict, drift: Drift) -> Iterator[str]:
         more = f" and {n_more:,} other{'' if n_more == 1 else 's'}" if n_more > 0 else ""
         yield f"{len(rest):,} more drifted: {', '.join(rest[:LISTED_COLUMNS])}{more}"
     yield from _importance(verdict, drift, sum(column.role == "feature" for column in drifted))
+    moved = (column for column in verdict.columns if column.role == "prediction" and not column.drifted)
+    yield from (column.remark for column in moved if column.remark)
 
 
 def _doubtful_rates(verdict: DriftVerdict) -> Iterator[str]:
@@ -106,11 +119,26 @@ def _doubtful_rates(verdict: DriftVerdict) -> Iterator[str]:
             yield f"{column.rate.sentence}: this may be chance"
 
 
+def judged_columns(verdict: DriftVerdict) -> tuple[ColumnDrift, ...]:
+    """Return the columns that decide: features, the target and the predictions."""
+    return tuple(column for column in verdict.columns if column.role != "unused")
+
+
+def _unused(verdict: DriftVerdict) -> Iterator[str]:
+    changed = [column for column in verdict.columns if column.drifted and column.role == "unused"]
+    # A column that was constant first: it is the one that a training may gain from.
+    ordered = sorted(changed, key=lambda column: (not column.remark, -column.psi))
+    yield from map(unused_reason, ordered[:SHOWN_COLUMNS])
+    if rest := [readable(column.name, 60) for column in ordered[SHOWN_COLUMNS:]]:
+        yield f"{len(rest):,} more columns that are not features changed: {listed(rest, LISTED_COLUMNS)}"
+
+
 def _none_drifted(verdict: DriftVerdict) -> str:
-    worst = max(verdict.columns, key=lambda column: column.psi / column.bound)
+    judged = judged_columns(verdict)
+    worst = max(judged, key=lambda column: column.psi / column.bound)
     psi, threshold, chance = _distinct_texts(worst.psi, worst.bound, worst.critical)
     bound = f"but up to {chance} could be chance" if worst.psi > worst.bound else f"the threshold is {threshold}"
-    n_columns = f"none of the {len(verdict.columns):,} columns" if len(verdict.columns) > 1 else "the column has not"
+    n_columns = f"none of the {len(judged):,} columns" if len(judged) > 1 else "the column has not"
     return (
         f"{n_columns} drifted on {verdict.window.n_rows:,} rows: "
         f"the largest PSI is {psi} ({readable(worst.name, 60)}), {bound}"
@@ -211,3 +239,36 @@ def _special_rows(verdict: DriftVerdict) -> Iterator[str]:
     for n_rows, what in counted:
         if n_rows:
             yield f"{n_rows:,} row{'' if n_rows == 1 else 's'} {what}"
+
+
+def undeclared_notes(columns: Sequence[str]) -> tuple[str, ...]:
+    """Return a sentence about the columns of a source that the model file does not declare; nothing if there are none.
+
+    Examples
+    --------
+    >>> undeclared_notes(["notes"])
+    ('dropped, because the model file does not declare it: notes',)
+    """
+    if not columns:
+        return ()
+    them = "it" if len(columns) == 1 else "them"
+    return (f"dropped, because the model file does not declare {them}: {listed(columns)}",)
+
+
+def contract_notes(declared: Collection[str], taken: Collection[str]) -> tuple[str, ...]:
+    """Return sentences about the features of the current model file that differ from the champion's.
+
+    Parameters
+    ----------
+    declared, taken
+        Names of the features in the model file, and of the champion's features.
+
+    Examples
+    --------
+    >>> contract_notes(["age", "savings"], ["age", "income"])
+    ('the champion does not use savings: not compared', 'the champion uses income, which is no longer a feature')
+    """
+    new = sorted(set(declared) - set(taken))
+    gone = sorted(set(taken) - set(declared))
+    notes = [f"the champion does not use {listed(new)}: not compared"] if new else []
+    return (*notes, *([f"the champion uses {listed(gone)}, which is no longer a feature"] if gone else []))

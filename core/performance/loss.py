@@ -32,6 +32,8 @@ from core.text import percent_text
 NEEDED = {"realised": MIN_ROWS, "estimated": 200}
 """Minimum rows to judge a loss. In windows of 100 rows, 1.5 % of those without loss were estimated to have one."""
 
+HOLDOUT = "on the holdout"
+
 RESAMPLES = (500, 4_000)
 """Minimum and maximum number of bootstrap resamples of a window."""
 
@@ -54,7 +56,7 @@ class Performance:
     low, high
         Ends of its interval; None if the rows do not allow one.
     reference, reference_low, reference_high
-        Value and interval on the holdout.
+        Value and interval on the holdout, or expected from earlier periods (:mod:`core.performance.history`).
     loss
         By how much the window is worse, in units of the metric; negative if it is better.
     loss_low, loss_high
@@ -70,6 +72,8 @@ class Performance:
         One sentence for people.
     clusters
         Design effect of the clusters in which the rows come, which the intervals include; None if they do not matter.
+    source
+        Where the reference comes from: the end of a sentence that states its value.
     """
 
     kind: Literal["realised", "estimated"]
@@ -88,6 +92,7 @@ class Performance:
     n_rows: int
     reason: str
     clusters: DesignEffect | None = None
+    source: str = HOLDOUT
 
 
 def realised_performance(
@@ -103,6 +108,7 @@ def realised_performance(
     clusters: Clusters | None = None,
     strata: Strata | None = None,
     rate: float | None = None,
+    source: str = HOLDOUT,
 ) -> Performance:
     """Evaluate the champion's predictions on a window with labels, and compare the metric with the holdout's.
 
@@ -134,6 +140,8 @@ def realised_performance(
         How many rows of the window each row stands for; None is one each.
     rate
         Rate of the positive class on the holdout, 0 to 1; None if there are not two classes.
+    source
+        Where the reference comes from.
     """
     found = _realised(y, output, metric, confidence, seed, strata)
     same = _at_rate(y, output, metric, confidence, rate)
@@ -145,6 +153,7 @@ def realised_performance(
     stretched = _stretched(reference, quantile_of(confidence) / quantile_of(reference_confidence))
     loss = loss_between(metric, stretched, same or found)
     performance = compared_performance("realised", metric, found, stretched, loss, max_loss, len(y), confidence)
+    performance = replace(performance, source=source)
     return replace(performance, clusters=effect, reason=_reason(performance, confidence, strata, same))
 
 
@@ -293,7 +302,7 @@ def _reason(
     verb = "is" if performance.kind == "realised" else "is estimated at"
     value = number_text(performance.value) + ends_text(performance.low, performance.high, confidence)
     same_way = "" if performance.kind == "realised" else "estimated in the same way "
-    compared = f"{number_text(performance.reference)} {same_way}on the holdout"
+    compared = f"{number_text(performance.reference)} {same_way}{performance.source}"
     at_rate = "" if same is None else f", {number_text(same.value)} at the holdout's rate of events"
     return f"{label} {verb} {value} on {rows}{at_rate}, {compared}: {_loss_text(performance, confidence)}"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,20 +13,23 @@ import numpy as np
 import pandas as pd
 
 from config.settings import Settings
-from core.drift.clusters import cluster_note
-from core.drift.column_notes import contract_notes, undeclared_notes
-from core.drift.columns import ColumnDrift, Pair
+from core.drift.clusters import TableEffect, cluster_note
+from core.drift.columns import ColumnDrift, Pair, unused_drifts, with_moving_cause
 from core.drift.counts import WindowCounts
 from core.drift.decision import column_drifts, decide, performance_confidence
 from core.drift.divergence import kolmogorov_smirnov, wasserstein
 from core.drift.monitored_window import CHAMPION, MonitoredWindow
+from core.drift.moving import HELD_SEED, held_rows
 from core.drift.profile import BinnedProfile, ColumnProfile, LevelProfile
+from core.drift.reasons import contract_notes, undeclared_notes
 from core.drift.verdict import DriftEvidence, DriftVerdict, WindowFacts
+from core.metrics.bootstrap import Estimate
 from core.metrics.clusters import Clusters
 from core.metrics.metrics import Floats
 from core.operate.events import drift_detected
 from core.operate.trigger import Trigger
-from core.performance.loss import Performance, realised_performance
+from core.performance.history import expected_performance
+from core.performance.loss import HOLDOUT, Performance, realised_performance
 from core.performance.prediction_bias import PredictionBias, prediction_bias
 from core.performance.sampling import MAX_RARE_ROWS, rare_classes, sample_rows
 from core.text import counted as number_of
@@ -97,17 +100,20 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
             "counted %s of %s", number_of(counted.n_rows, "row"), number_of(len(window.paths), "batch", "batches")
         )
         rows = scored(counted, reference, datetime.now(UTC))
+        held = _held_output(reference, counted.sample)
         _log.info("champion %d predicted %s of them", window.champion, f"{rows.n_rows:,}")
     clusters = window_clusters(counted.sample, window.config)
     pairs = _pairs(reference, counted, rows.sample, rows.n_young)
     effects = window_effects(pairs, counted, rows.sample, clusters, window.config)
-    columns = column_drifts(pairs, reference.importance, window.config.drift, window.config.training.seed, effects)
+    columns = _columns(reference, counted, pairs, held, effects)
     if window.exact:
         columns = _with_exact_distances(columns, counted.sample, exact_rows(reference, window, settings))
     labelled = clusters.take(rows.known) if rows.strata is None else window_clusters(rows.rows, window.config)
     reference = with_newest_labels(reference, window, rows.known, datetime.now(UTC))
-    performance = _performance(reference, counted.sample, rows, labelled)
-    notes = (*_notes(window, reference), *cluster_note(effects, performance[0].clusters if performance else None))
+    expected = _expected(reference, rows.rows)
+    performance = _performance(reference, expected, counted.sample, rows, labelled)
+    clustered = cluster_note(effects, performance[0].clusters if performance else None)
+    notes = (*_notes(window, reference), *expected.notes, *clustered)
     evidence = DriftEvidence(
         id=window.id,
         model=window.config.model,
@@ -202,6 +208,14 @@ def _counted(window: MonitoredWindow, reference: Reference) -> Window:
     )
 
 
+def _held_output(reference: Reference, sample: pd.DataFrame) -> Floats | None:
+    """Predict with values of the reference in the features that move by construction; None if none moves."""
+    features = reference.moving.features(reference.contract)
+    if not features or reference.moving.prediction is None or not len(reference.rows):
+        return None
+    return reference.predictor.predict(held_rows(sample, features, reference.rows, HELD_SEED))
+
+
 def _pairs(reference: Reference, counted: Window, output: Floats, n_young: int) -> list[Pair]:
     profile = reference.profile
     sides = zip(map(_comparable, profile.columns), map(_comparable, counted.columns), strict=True)
@@ -210,6 +224,41 @@ def _pairs(reference: Reference, counted: Window, output: Floats, n_young: int) 
     if not n_young:
         pairs.append(("target", profile.target, counted.target))
     return [*pairs, ("prediction", profile.prediction, _prediction_counts(profile.prediction, output))]
+
+
+def _columns(
+    reference: Reference, counted: Window, pairs: list[Pair], held: Floats | None, effects: Mapping[str, TableEffect]
+) -> tuple[ColumnDrift, ...]:
+    moving, config = reference.moving, reference.config
+    drift, seed, usual = config.drift, config.training.seed, pairs[-1]
+    judged: list[Pair] = [
+        (role, *moving.comparable(before, now, counted.last_time)) if role == "feature" else (role, before, now)
+        for role, before, now in pairs
+    ]
+    names = moving.features(reference.contract)
+    if held is not None and moving.prediction is not None:
+        judged[-1] = ("prediction", moving.prediction, _prediction_counts(moving.prediction, held))
+    # An effect belongs to the bins that it was computed for.
+    same = {before.name for (_, before, _), plain in zip(judged, pairs, strict=True) if before is plain[1]}
+    known = {name: effect for name, effect in effects.items() if name in same}
+    found = column_drifts(judged, reference.importance, drift, seed, known)
+    if judged[-1] is not usual:
+        found = with_moving_cause(found, column_drifts([usual], {}, drift, seed, effects), names)
+    found = (*found, *_unused(reference, counted))
+    return tuple(
+        replace(one, remark=moving.sentence(one.name) or one.remark)
+        if one.role in ("feature", "unused") and not one.drifted
+        else one
+        for one in found
+    )
+
+
+def _unused(reference: Reference, counted: Window) -> tuple[ColumnDrift, ...]:
+    before = {column.name: column for column in reference.profile.unused}
+    pairs: list[Pair] = [
+        ("unused", *reference.moving.comparable(before[now.name], now, counted.last_time)) for now in counted.unused
+    ]
+    return unused_drifts(pairs, reference.config.drift, reference.config.training.seed)
 
 
 def _comparable(column: ColumnProfile) -> ColumnProfile:
@@ -228,7 +277,37 @@ def _prediction_counts(bins: ColumnProfile, output: Floats) -> ColumnProfile:
     return counts.columns()[0]
 
 
-def _performance(reference: Reference, frame: pd.DataFrame, rows: Scored, clusters: Clusters) -> list[Performance]:
+@dataclass(frozen=True)
+class _Expected:
+    """What the labelled performance is compared with, the confidence of its interval, and sentences about it."""
+
+    estimate: Estimate
+    confidence: float
+    source: str = HOLDOUT
+    notes: tuple[str, ...] = ()
+
+
+def _expected(reference: Reference, labelled: pd.DataFrame) -> _Expected:
+    """Return the performance to expect of labelled rows: from the periods of the history, else from the holdout."""
+    holdout, time = _Expected(reference.performance, reference.confidence), reference.config.time
+    if time is None or not len(labelled):
+        return holdout
+    moments = labelled[time].dropna()
+    if reference.history is None or not len(moments):
+        older = "this version has no performance by period: its performance is compared with the holdout's"
+        return replace(holdout, notes=(older,) if reference.history is None else ())
+    confidence = _harm_confidence(reference)
+    found = expected_performance(reference.history, pd.Timestamp(moments.median()).date(), confidence)
+    if found is None:
+        n_periods = len(reference.history.periods)
+        short = f"the history of {n_periods} tested periods is too short: performance is compared with the holdout's"
+        return replace(holdout, notes=(short,))
+    return _Expected(found.estimate, confidence, found.source, (found.note,) if found.note else ())
+
+
+def _performance(
+    reference: Reference, expected: _Expected, frame: pd.DataFrame, rows: Scored, clusters: Clusters
+) -> list[Performance]:
     drift, config = reference.config.drift, reference.config
     settings = {"max_loss": drift.max_loss, "confidence": _harm_confidence(reference)}
     found = []
@@ -238,8 +317,9 @@ def _performance(reference: Reference, frame: pd.DataFrame, rows: Scored, cluste
                 rows.y,
                 rows.labelled,
                 config.gate.metric,
-                reference.performance,
-                reference.confidence,
+                expected.estimate,
+                expected.confidence,
+                source=expected.source,
                 strata=rows.strata,
                 rate=reference.rate,
                 seed=config.training.seed,

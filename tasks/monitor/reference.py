@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,18 +15,20 @@ from config.settings import Settings
 from core.contract import encode_target
 from core.data.seen_rows import SeenRows, identities
 from core.drift.monitored_window import CHAMPION, MonitoredWindow
-from core.drift.profile import Profile, reference_profile
+from core.drift.moving import HELD_SEED, Moving, held_rows, moving_columns
+from core.drift.profile import Profile, prediction_profile, reference_profile, unused_columns
 from core.errors import BundleError
 from core.feature_contract import KINDS, FeatureContract
 from core.metrics.bootstrap import Estimate
 from core.performance.cbpe import CbpeReference
+from core.performance.history import PerformanceHistory
 from core.performance.prediction_bias import EventLevel, reference_level
 from core.train.trust import trusted_types
 from serving.bundle.predictor import Predictor, load_predictor
 from serving.bundle.reader import read_document
 from tasks.registry.fetch import Fetched
 from tasks.train.holdout_rows import HoldoutRows, read_holdout_rows
-from tasks.train.reference_rows import CBPE, read_reference_rows, reference_rows
+from tasks.train.reference_rows import CBPE, HISTORY, MOVING, read_reference_rows, reference_rows
 from tasks.train.training_rows import TRAINING_ROWS, read_training_rows
 from tasks.versions.rows import load_rows
 from tasks.versions.snapshots import lay_out_snapshot
@@ -48,6 +50,8 @@ class Reference:
         The model file, with the champion's features in place of the present ones.
     profile
         Bins and counts of features, target and predictions.
+    moving
+        Columns that move by construction; none if the bundle is older than this.
     rows
         A sample of the profile's rows, for plots: the contract's raw columns and the target.
     seen
@@ -58,6 +62,9 @@ class Reference:
         The gate's metric on the champion's holdout, and the confidence of its interval.
     level
         Observed and predicted frequency of events on the holdout; None for regression.
+    history
+        The gate's metric by period; None if the model has no time column, or if the bundle is older than this or has
+        another metric.
     cbpe
         Statistics for estimating its performance without labels; None for regression.
     holdout
@@ -78,6 +85,8 @@ class Reference:
     cbpe: CbpeReference | None
     holdout: HoldoutRows | None = None
     newest: HoldoutRows | None = None
+    moving: Moving = field(default_factory=Moving)
+    history: PerformanceHistory | None = None
 
     @property
     def rate(self) -> float | None:
@@ -105,12 +114,14 @@ def champion_reference(files: Fetched, config: ModelConfig) -> Reference:
         predictor=predictor,
         config=with_features(config, predictor.contract),
         profile=_document(files.folder, "profile.json", Profile.from_dict),
+        moving=_moving(files.folder),
         rows=read_reference_rows(files.folder, predictor.contract),
         seen=read_training_rows(files.folder / TRAINING_ROWS),
         importance={item["feature"]: item["mean"] or 0.0 for item in evaluation["importance"]},
         performance=_performance(evaluation, config.gate.metric),
         confidence=evaluation["confidence"],
         level=reference_level(evaluation),
+        history=_history(files.folder, config.gate.metric),
         cbpe=_cbpe(files.folder, config) if predictor.contract.classes else None,
         holdout=read_holdout_rows(files.folder, predictor.contract),
     )
@@ -127,12 +138,14 @@ def against_version(champion: Reference, version: str, settings: Settings) -> Re
     config, contract = champion.config, champion.contract
     rows = load_rows(lay_out_snapshot(config.model, version, settings), config)
     y = encode_target(rows.frame[config.target], contract)
-    output = champion.predictor.predict(rows.frame)
-    return replace(
-        champion,
-        profile=reference_profile(rows.frame, y, output, contract),
-        rows=reference_rows(rows.frame, contract, config.training.seed),
-    )
+    output, unused = champion.predictor.predict(rows.frame), unused_columns(config, contract)
+    drawn = reference_rows(rows.frame, contract, config.training.seed)
+    moving = moving_columns(rows.frame, contract, config.time, unused)
+    if features := moving.features(contract):
+        held = champion.predictor.predict(held_rows(rows.frame, features, drawn, HELD_SEED))
+        moving = replace(moving, prediction=prediction_profile(held, contract))
+    profile = reference_profile(rows.frame, y, output, contract, unused)
+    return replace(champion, profile=profile, moving=moving, rows=drawn)
 
 
 def exact_rows(reference: Reference, window: MonitoredWindow, settings: Settings) -> pd.DataFrame:
@@ -159,6 +172,17 @@ def _document(folder: Path, name: str, parsed: Callable[[dict[str, Any]], Conten
         return parsed(json.loads(read_document(folder, name)))
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"this version of Perennial cannot read {name} of the bundle: {error}; {REMEDY}") from error
+
+
+def _moving(folder: Path) -> Moving:
+    return _document(folder, MOVING, Moving.from_dict) if (folder / MOVING).is_file() else Moving()
+
+
+def _history(folder: Path, metric: str) -> PerformanceHistory | None:
+    if not (folder / HISTORY).is_file():
+        return None
+    found = _document(folder, HISTORY, PerformanceHistory.from_dict)
+    return found if found.metric == metric else None
 
 
 def _cbpe(folder: Path, config: ModelConfig) -> CbpeReference | None:

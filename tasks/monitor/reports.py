@@ -17,10 +17,11 @@ def window_report(
 ) -> DriftReport:
     """Start the page that compares a window with its reference rows."""
     target = reference.contract.target
+    # Columns that are not features are in the decision's table: the bundle keeps no rows of them to draw.
     columns = [
         report_column(column, target if column.role == "target" else column.name, _weight(column))
         for column in evidence.columns
-        if column.role != "prediction"
+        if column.role in ("feature", "target")
     ]
     return DriftReport(
         reference.rows,

@@ -18,11 +18,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from config.schema import ModelConfig
+from core.data.columns import column_types
 from core.data.seen_rows import SeenRows
 from core.data.split import Hashes
 from core.drift.bottom_k import BottomK, row_keys
 from core.drift.counts import WindowCounts
-from core.drift.profile import ColumnProfile, LevelProfile, Profile
+from core.drift.profile import ColumnProfile, LevelProfile, Profile, text_form, text_numbers
 from core.drift.times import TimeOrder, TimeRange, joined_order, moment
 from tasks.monitor.window_rows import ChosenRows, RowRule
 from tasks.versions.record_batches import (
@@ -33,6 +34,7 @@ from tasks.versions.record_batches import (
     file_groups,
     group_record_batches,
     holds_contract_types,
+    plain_text,
     plain_texts,
 )
 
@@ -54,6 +56,9 @@ class Window:
         Counts over the reference's bins, in its order.
     target
         Counts of the target, named ``target``: an unknown class is ``other``, a row without a label is missing.
+    unused
+        Counts of the reference's columns that are not features, in its order; those that the model file no longer
+        declares are left out.
     n_rows
         Rows counted.
     n_outside
@@ -84,6 +89,7 @@ class Window:
     last_time: datetime | None
     sample: pd.DataFrame
     rare: pd.DataFrame
+    unused: tuple[ColumnProfile, ...] = ()
 
 
 def count_window(
@@ -171,15 +177,27 @@ class _Plan:
     lock: Lock = field(default_factory=Lock)
 
     @cached_property
-    def columns(self) -> tuple[str, ...]:
+    def sample_columns(self) -> tuple[str, ...]:
         config = self.rule.config
         wanted = {config.time, config.target, *config.features.used, *self.extra_columns}
         return tuple(column for column in config.columns if column in wanted)
 
     @cached_property
+    def columns(self) -> tuple[str, ...]:
+        wanted = {*self.sample_columns, *(profile.name for profile in self.unused)}
+        return tuple(column for column in self.rule.config.columns if column in wanted)
+
+    @cached_property
+    def unused(self) -> tuple[ColumnProfile, ...]:
+        config = self.rule.config
+        texts = {column for column, kind in column_types(config).items() if kind == "VARCHAR"} - {config.target}
+        return tuple(profile for profile in self.reference.unused if profile.name in texts)
+
+    @cached_property
     def profiles(self) -> tuple[ColumnProfile, ...]:
-        """The reference's columns under their stored names."""
-        return (*self.reference.columns, replace(self.reference.target, name=self.rule.config.target))
+        """The reference's columns under their stored names: features, the target, columns that are not features."""
+        target = replace(self.reference.target, name=self.rule.config.target)
+        return (*self.reference.columns, target, *self.unused)
 
     @cached_property
     def levels(self) -> dict[str, pa.Array]:
@@ -263,7 +281,7 @@ def _draw(plan: _Plan, source: int, record_batch: StoredRecordBatch, chosen: Cho
         (plan.rare.sample, plan.rare.places(target, keys)),
     ):
         if len(places):
-            rows = plain_texts(chosen.batch.take(_arrow(places)))
+            rows = plain_texts(chosen.batch.select(list(plan.sample_columns)).take(_arrow(places)))
             with plan.lock:
                 sample.keep(keys[places], rows, source, record_batch.first_row)
 
@@ -273,12 +291,22 @@ def _add(counts: WindowCounts, profile: ColumnProfile, column: pa.Array, levels:
 
     name = profile.name
     if isinstance(profile, LevelProfile):
-        counts.add_counts(name, _level_counts(_coded(column), levels[name]))
+        coded = _coded(column)
+        counts.add_counts(name, _level_counts(_forms(coded) if profile.kind == "forms" else coded, levels[name]))
     elif profile.kind == "date":
         moments = column.drop_null().cast(pa.int64()).to_numpy()
         counts.add_dates(name, moments, column.null_count)
+    elif not pa.types.is_floating(column.type):
+        counts.add_numbers(name, text_numbers(plain_text(column).to_numpy(zero_copy_only=False)))
     else:
         counts.add_numbers(name, column.to_numpy(zero_copy_only=False))
+
+
+def _forms(column: pa.DictionaryArray) -> pa.DictionaryArray:
+    import pyarrow as pa
+
+    forms = pa.array([text_form(text) for text in column.dictionary.to_pylist()], pa.string())
+    return pa.DictionaryArray.from_arrays(column.indices, forms)
 
 
 def _coded(column: pa.Array) -> pa.DictionaryArray:
@@ -321,11 +349,13 @@ def _arrow(places: npt.NDArray[np.int64]) -> Any:
 
 
 def _window(plan: _Plan, total: _Part) -> Window:
-    *columns, target = total.counts.columns()
-    schema = contract_schema(plan.rule.config, plan.columns)
+    found, n_features = total.counts.columns(), len(plan.reference.columns)
+    target = found[n_features]
+    schema = contract_schema(plan.rule.config, plan.sample_columns)
     return Window(
-        columns=tuple(columns),
+        columns=found[:n_features],
         target=replace(target, name=plan.reference.target.name),
+        unused=found[n_features + 1 :],
         n_rows=total.counts.n_rows,
         n_outside=total.n_outside,
         n_without_time=total.n_without_time,

@@ -171,7 +171,12 @@ def _portable_column(values: pd.Series, kind: str) -> object:
     return values.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-KINDS: dict[str, Literal["numeric", "levels", "dates"]] = {"numeric": "numeric", "levels": "levels", "date": "dates"}
+KINDS: dict[str, Literal["numeric", "levels", "dates"]] = {
+    "numeric": "numeric",
+    "levels": "levels",
+    "date": "dates",
+    "forms": "levels",
+}
 
 
 def report_column(column: ColumnDrift, name: str, note: str) -> ReportColumn:

@@ -58,12 +58,10 @@ LEFT_OUT = {
     ),
     "after a version serves: drift and performance (the profile of the training rows is in the bundle and counts)": (
         "core/drift/bottom_k.py",
-        "core/drift/column_notes.py",
         "core/drift/columns.py",
         "core/drift/counts.py",
         "core/drift/decision.py",
         "core/drift/divergence.py",
-        "core/drift/frame_counts.py",
         "core/drift/monitored_window.py",
         "core/drift/psi_null.py",
         "core/drift/reasons.py",

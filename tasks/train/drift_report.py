@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.drift.columns import Pair
+from core.drift.counts import frame_counts
 from core.drift.decision import column_drifts
-from core.drift.frame_counts import frame_counts
 from core.drift.profile import feature_profiles
 from tasks.reports.drift import DriftReport, report_column
 from tasks.train.bench import Bench

@@ -14,6 +14,12 @@ REFERENCE_ROWS = "reference.parquet"
 CBPE = "cbpe.json"
 """Statistics for estimating a classifier's performance without labels, see :mod:`core.performance.cbpe`."""
 
+MOVING = "moving.json"
+"""Columns that move by construction, see :mod:`core.drift.moving`; only if there are any."""
+
+HISTORY = "history.json"
+"""Performance by period, see :mod:`core.performance.history`; only of models with a time column."""
+
 MAX_ROWS = 5_000
 """Rows kept: enough to draw a distribution; the profile in the bundle counts all rows."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import numpy as np
 from config.settings import Settings
 from core.contract import prepare
 from core.data.seen_rows import rows_trained_on
-from core.drift.profile import reference_profile
+from core.drift.moving import HELD_SEED, Moving, held_rows, moving_columns
+from core.drift.profile import prediction_profile, reference_profile, unused_columns
 from core.feature_contract import KINDS
+from core.metrics.evaluation import predict_output
 from core.outcome import TrainOutcome
 from core.performance.cbpe import CbpeReference, reference_cbpe
 from core.train.card import CardFacts, ColumnFacts, DataFacts
@@ -27,9 +30,10 @@ from tasks.registry.register import Registered, register_bundle
 from tasks.reports.card import Card, render_card
 from tasks.serving.rehearse import rehearsal_table
 from tasks.train.bench import Bench, open_bench
+from tasks.train.evaluate import fold_history
 from tasks.train.holdout_rows import HOLDOUT_ROWS, holdout_rows_file
 from tasks.train.onnx_export import OnnxResult, export_onnx
-from tasks.train.reference_rows import CBPE, REFERENCE_ROWS, reference_rows_file
+from tasks.train.reference_rows import CBPE, HISTORY, MOVING, REFERENCE_ROWS, reference_rows, reference_rows_file
 from tasks.train.step_files import forget_steps
 from tasks.train.training_rows import TRAINING_ROWS, training_rows_file
 from tasks.validation.results import batch_results, newest_page
@@ -80,7 +84,14 @@ def _onnx(bench: Bench, folder: Path) -> OnnxResult:
 
 def _documents(bench: Bench, onnx: OnnxResult, validation: list[dict[str, Any]], card: Card) -> dict[str, Any]:
     """Files of the bundle by name."""
-    profile = reference_profile(bench.train_frame, bench.y[bench.split.train], bench.evaluated.output, bench.contract)
+    unused = unused_columns(bench.run.config, bench.contract)
+    profile = reference_profile(
+        bench.train_frame,
+        bench.y[bench.split.train],
+        bench.evaluated.output,
+        bench.contract,
+        unused,
+    )
     documents: dict[str, Any] = {
         "card.md": card.markdown,
         "card.html": card.html,
@@ -96,11 +107,29 @@ def _documents(bench: Bench, onnx: OnnxResult, validation: list[dict[str, Any]],
         ),
         REHEARSAL: rehearsal_table(bench.holdout_frame, bench.evaluated.output, bench.contract),
     }
+    moving = _moving(bench, unused)
+    if moving.names:
+        documents[MOVING] = moving.to_dict()
     if bench.contract.classes:
         documents[CBPE] = _cbpe(bench).to_dict()
+    history = fold_history(bench)
+    if history is not None:
+        documents[HISTORY] = history.to_dict()
     if onnx.path is not None:
         documents["model.onnx"] = onnx.path
     return documents
+
+
+def _moving(bench: Bench, unused: tuple[str, ...]) -> Moving:
+    """Find the columns that move by construction; if features do, predict the holdout with training values in them."""
+    config, contract, train = bench.run.config, bench.contract, bench.train_frame
+    moving = moving_columns(train, contract, config.time, unused)
+    features = moving.features(contract)
+    if not features:
+        return moving
+    held = held_rows(bench.holdout_frame, features, reference_rows(train, contract, config.training.seed), HELD_SEED)
+    output = predict_output(bench.fitted.pipeline, held, contract)
+    return replace(moving, prediction=prediction_profile(output, contract))
 
 
 def _cbpe(bench: Bench) -> CbpeReference:

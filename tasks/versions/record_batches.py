@@ -119,11 +119,14 @@ def plain_texts(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Decode dictionary-encoded text, so that a few rows do not keep all levels of a file in memory."""
     import pyarrow as pa
 
-    coded = [pa.types.is_dictionary(field.type) for field in batch.schema]
-    columns = [
-        column.dictionary_decode() if code else column for column, code in zip(batch.columns, coded, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    return pa.RecordBatch.from_arrays([plain_text(column) for column in batch.columns], names=batch.schema.names)
+
+
+def plain_text(column: pa.Array) -> pa.Array:
+    """Decode a dictionary-encoded column; any other is returned as it is."""
+    import pyarrow as pa
+
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def contract_frame(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pd.DataFrame:

@@ -28,6 +28,7 @@ from tasks.train.fit import fit_model
 from tasks.train.registration import register_run
 from tasks.train.step_files import keep_fitted
 from tasks.train.training_run import training_run
+from tasks.versions.record_batches import contract_schema
 from tasks.versions.versions import version_data, write_batch
 from tests.factories import credit_config, credit_rows
 from tests.tasks.versions.staging import stage
@@ -63,7 +64,8 @@ def add_data(settings: Settings, config: ModelConfig, rows: pd.DataFrame | None 
     )
     settings.var.mkdir(parents=True, exist_ok=True)
     records = [{str(name): value for name, value in row.items()} for row in typed.to_dict("records")]
-    write_batch(stage(records, settings.var), config, settings)
+    schema = contract_schema(config, config.columns)
+    write_batch(stage(records, settings.var, schema=schema), config, settings)
     return version_data(config, settings).version
 
 

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from core.drift.clusters import bin_codes, cluster_note, column_effect
-from core.drift.counts import all_counts
-from core.drift.frame_counts import frame_counts
+from core.drift.counts import all_counts, frame_counts
 from core.drift.profile import ColumnProfile, level_profile, number_profile
 from core.drift.psi_null import PsiTest, psi_test
 from core.metrics.clusters import Clusters, DesignEffect, Grouping

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.schema import Drift
-from core.drift.columns import ColumnDrift, Pair, Role, column_drifts, importance_shares, weighted_holm
+from core.drift.columns import (
+    ColumnDrift,
+    Pair,
+    Role,
+    column_drifts,
+    importance_shares,
+    unused_drifts,
+    weighted_holm,
+)
 from core.drift.counts import WindowCounts, all_counts
 from core.drift.divergence import psi
 from core.drift.profile import BinnedProfile, ColumnProfile, LevelProfile, date_profile, number_profile
@@ -53,6 +61,32 @@ def quiet_window(profiles: list[BinnedProfile], generator: np.random.Generator) 
 def by_name(found: tuple[ColumnDrift, ...]) -> dict[str, ColumnDrift]:
     """Columns by name."""
     return {column.name: column for column in found}
+
+
+def test_a_constant_column_that_comes_alive_is_told() -> None:
+    """What was one value has others now; while it is constant there is nothing to say."""
+    constant = np.zeros(2_000)
+    alive, quiet = (numbers("fee", constant, values, "unused") for values in (np.r_[constant, [1.5] * 500], constant))
+    (found,) = unused_drifts([alive], DRIFT, 1)
+    assert (found.drifted, found.importance, found.role) == (True, 0.0, "unused")
+    assert found.remark == (
+        "fee had one value in the training rows (0); now 20 % of the rows have others: it may be worth training with it"
+    )
+    assert [(one.drifted, one.remark) for one in unused_drifts([quiet], DRIFT, 1)] == [(False, "")]
+
+
+def test_columns_that_are_not_features_take_no_error_probability_from_features() -> None:
+    """The features' critical values are the same with and without fifty further columns."""
+    pairs = quiet_and_shifted(500)
+    generator = np.random.default_rng(2)
+    more = [
+        numbers(f"more {place}", generator.normal(size=900), generator.normal(size=300), "unused")
+        for place in range(50)
+    ]
+    found = unused_drifts(more, DRIFT, 1)
+    assert len(found) == 50
+    assert not any(column.drifted for column in found)
+    assert all(column.role != "unused" for column in column_drifts(pairs, {}, DRIFT, 1))
 
 
 def test_the_column_that_moved_is_found() -> None:

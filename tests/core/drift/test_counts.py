@@ -12,15 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.drift.counts import WindowCounts, all_counts, merged, missing_share, other_share
+from core.drift.counts import WindowCounts, all_counts, frame_counts, merged, missing_share, other_share
 from core.drift.profile import (
     BinnedProfile,
     ColumnProfile,
     LevelProfile,
     date_profile,
+    feature_profiles,
     level_profile,
     number_profile,
 )
+from core.feature_contract import FeatureContract
+from tests.core.samples import credit_frame, task_config, task_contract
 
 REFERENCE: tuple[ColumnProfile, ...] = (
     number_profile("income", np.random.default_rng(1).normal(size=500)),
@@ -164,3 +167,30 @@ def test_a_name_that_stands_twice_is_refused() -> None:
     """Two profiles of one name would take each other's rows."""
     with pytest.raises(ValueError, match="one profile per column"):
         WindowCounts([REFERENCE[0], REFERENCE[0]])
+
+
+def _contract() -> FeatureContract:
+    return replace(task_contract(task_config("binary")), dates=("applied",))
+
+
+def _frame(n: int, seed: int) -> pd.DataFrame:
+    dates = pd.Series(pd.date_range("2024-01-01", periods=n, freq="h")).astype("datetime64[us]")
+    return credit_frame(n, seed).assign(applied=dates.where(np.arange(n) % 7 > 0))
+
+
+def test_the_reference_counted_again_is_the_reference() -> None:
+    """Numbers, levels, booleans and dates fall where the profile put them."""
+    frame = _frame(500, 1)
+    reference = feature_profiles(frame, _contract())
+    for profile, counted in zip(reference, frame_counts(reference, frame), strict=True):
+        assert all_counts(counted).tolist() == all_counts(profile).tolist()
+
+
+def test_other_rows_are_counted_in_the_same_bins() -> None:
+    """Every row is counted once; an unknown level is other, an absent value missing."""
+    reference = feature_profiles(_frame(500, 1), _contract())
+    later = _frame(300, 2).assign(region="mars", income=np.nan)
+    counted = {profile.name: profile for profile in frame_counts(reference, later)}
+    assert all(all_counts(profile).sum() == 300 for profile in counted.values())
+    assert all_counts(counted["region"])[-2:].tolist() == [300, 0]
+    assert all_counts(counted["income"])[-1] == 300

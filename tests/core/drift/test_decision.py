@@ -49,6 +49,15 @@ def test_a_quiet_window_is_ok() -> None:
     assert (verdict.id, verdict.measured_at, verdict.columns) == ("a" * 64, NOW, COLUMNS)
 
 
+def test_a_column_that_is_not_a_feature_decides_nothing() -> None:
+    """However far it moved, the window is ok, and a sentence says what changed."""
+    unused = replace(DRIFTED, name="channel", role="unused", importance=0.0)
+    verdict = judged(*COLUMNS, unused)
+    assert (verdict.status, verdict.drifted, verdict.retrain, verdict.importance_share) == ("ok", False, False, 0.0)
+    assert "none of the 3 columns drifted" in verdict.reasons[0]
+    assert any(reason.startswith("channel changed, which is not a feature: PSI 0.31") for reason in verdict.reasons)
+
+
 @pytest.mark.parametrize("n_rows", [0, 1, 199])
 def test_a_small_window_is_insufficient_whatever_it_shows(n_rows: int) -> None:
     """Never ok, never drift: neither columns nor performance count."""

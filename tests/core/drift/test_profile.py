@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import datetime
 
 import numpy as np
@@ -15,10 +16,12 @@ from core.drift.profile import (
     LevelProfile,
     Profile,
     bin_counts,
+    column_profile,
     date_profile,
     level_profile,
     number_profile,
     reference_profile,
+    unused_profile,
 )
 from core.metrics.metrics import Floats
 from tests.core.samples import SAMPLES, credit_frame, task_config, task_contract
@@ -112,11 +115,22 @@ def test_a_column_without_values_is_one_empty_bin() -> None:
 
 
 def test_rare_levels_are_counted_together() -> None:
-    """Fifty levels stand alone, by size and then by name; the others are one number."""
-    values = pd.Series(np.repeat([f"r{number:02}" for number in range(60)], np.r_[5, np.ones(59, int)]))
+    """Fifty levels stand alone, by size and then by name; the others are one number. Every second row is counted."""
+    values = pd.Series(np.repeat([f"r{number:02}" for number in range(60)], np.r_[10, np.full(59, 2)]))
     found = level_profile("x", values)
     assert found.levels == tuple(f"r{number:02}" for number in range(50))
     assert (found.counts[0], found.other) == (5, 10)
+
+
+def test_the_choice_of_levels_is_not_drift() -> None:
+    """Of 200 equally frequent levels the chosen ones are no more frequent in the counts than in later rows."""
+    generator = np.random.default_rng(8)
+    levels = np.array([f"t{number}" for number in range(200)], dtype=object)
+    named = []
+    for _ in range(40):
+        found = level_profile("town", pd.Series(generator.choice(levels, 1_000)))
+        named.append(sum(found.counts) / 500)
+    assert np.mean(named) == pytest.approx(50 / 200, abs=0.01)
 
 
 @pytest.mark.parametrize("dtype", ["object", "boolean"])
@@ -142,6 +156,43 @@ def test_a_profile_survives_json(task: str) -> None:
     for column in (*found.columns, found.target, found.prediction):
         other = column.other if isinstance(column, LevelProfile) else 0
         assert sum(column.counts) + other + column.missing == 300
+
+
+def test_a_profile_from_before_has_no_columns_beside_the_features() -> None:
+    """The field came later: a bundle without it is read."""
+    found = reference_profile(credit_frame(50, 1), *SAMPLES["binary"](50, 1), task_contract(task_config("binary")))
+    content = found.to_dict()
+    assert content.pop("unused") == []
+    assert Profile.from_dict(content) == found
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "bins"),
+    [
+        ([str(number / 7) for number in range(90)] + [None] * 10, "numeric", 10),
+        (["0"] * 100, "numeric", 3),
+        (["north", "south"] * 50, "levels", 2),
+        ([f"DE-{number}" for number in range(100)], "forms", 1),
+        ([str(number) for number in range(100)], "forms", 1),
+    ],
+)
+def test_columns_that_are_not_features_have_the_bins_of_what_they_hold(
+    values: list[str | None], kind: str, bins: int
+) -> None:
+    """Numbers in texts, levels, and identifiers, of which only the form can stay the same; missing ones are counted."""
+    found = unused_profile("x", pd.Series(values, dtype="str"))
+    assert (found.name, found.kind, len(found.counts)) == ("x", kind, bins)
+    assert sum(found.counts) + found.missing == 100
+    assert found.missing == values.count(None)
+    content = json.loads(json.dumps(asdict(found)))
+    assert column_profile(content) == found
+
+
+def test_a_key_has_a_form_whatever_it_looks_like() -> None:
+    """Keys are new in every window, so neither numbers nor levels of them are compared."""
+    found = unused_profile("id", pd.Series(["1", "2", "3"] * 30, dtype="str"), identifies=True)
+    assert isinstance(found, LevelProfile)
+    assert (found.kind, found.levels) == ("forms", ("9",))
 
 
 def test_target_and_prediction_fit_the_task() -> None:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import doctest
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+import core.drift.reasons
 from config.schema import Drift
 from core.drift.decision import ColumnDrift, EarlierWindow, decide
-from core.drift.reasons import column_reason
+from core.drift.reasons import column_reason, contract_notes, undeclared_notes
 from core.metrics.class_rates import ClassRate
 from tests.core.drift_samples import (
     DRIFTED,
@@ -235,3 +237,22 @@ def test_labels_that_are_missing_or_young_are_told() -> None:
     ) in told
     assert "50 of the 2,000 rows that were scored have no label" in told
     assert not any("label" in reason for reason in reasons(n_labelled=2000))
+
+
+def test_the_examples_of_notes_hold() -> None:
+    """The documented examples run."""
+    assert doctest.testmod(core.drift.reasons).failed == 0
+
+
+def test_no_other_column_is_no_sentence() -> None:
+    """Equal sets in any order, and no undeclared column."""
+    assert undeclared_notes([]) == ()
+    assert contract_notes(["age", "income"], ["income", "age"]) == ()
+
+
+def test_foreign_names_cannot_steer_a_terminal() -> None:
+    """Names come from a source; many are counted instead of listed."""
+    (note,) = undeclared_notes(["a\x1b[2J", *(f"c{place}" for place in range(100))])
+    assert "\x1b" not in note
+    assert "declare them: " in note
+    assert note.endswith("and 96 more")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from core.drift.columns import Pair
-from core.drift.frame_counts import frame_counts
+from core.drift.counts import frame_counts
 from core.drift.profile import level_profile, number_profile
 from tasks.monitor.clusters import repeating_key, window_clusters, window_effects
 from tasks.monitor.window_counts import Window

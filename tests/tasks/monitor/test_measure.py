@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ def test_new_rows_of_the_same_world_have_not_drifted(watched: Watched) -> None:
     evidence = watched.evidence()
     assert evidence.window.batches == (name,)
     assert (evidence.window.n_rows, evidence.window.n_seen, evidence.window.n_labelled) == (1_500, 0, 1_500)
-    assert {column.role for column in evidence.columns} == {"feature", "target", "prediction"}
+    assert {column.role for column in evidence.columns} == {"feature", "target", "prediction", "unused"}
     assert not any(column.drifted for column in evidence.columns)
     assert sum(column.importance for column in evidence.columns) == pytest.approx(1)
     realised, estimated = evidence.performance
@@ -168,6 +168,64 @@ def column_counts(evidence: DriftEvidence) -> tuple[int, int]:
     assert target.rate is not None
     rare = round(target.rate.rate * target.n_current)
     return rare, target.n_current - rare
+
+
+def test_columns_that_are_not_features_are_told_and_decide_nothing(tmp_path: Path) -> None:
+    """A constant column that comes alive, and keys of another form, are rows of the table; the window stays ok."""
+    settings = make_project(tmp_path)
+    config = credit_config(training=LINEAR, features={"ignored": ["channel"]})
+    add_credit_model(settings, features={"ignored": ["channel"]})
+    register_version(settings, config, add_data(settings, config, credit_rows(1_500).assign(channel="web")))
+    enthrone(settings, 1)
+    rows = credit_rows(1_000, seed=3)
+    add_data(
+        settings, config, rows.assign(channel=np.where(rows.index % 3, "web", "app").tolist(), id=rows["id"].str[3:])
+    )
+    window = monitored_window(config, Asked(), settings)
+    verdict = decided(window, measure(window, settings), settings)
+    found = {column.name: column for column in verdict.columns if column.role == "unused"}
+    assert {name: (column.drifted, column.kind) for name, column in found.items()} == {
+        "channel": (True, "levels"),
+        "id": (True, "forms"),
+    }
+    assert all(column.importance == 0 for column in found.values())
+    assert (verdict.status, verdict.drifted, verdict.importance_share) == ("ok", False, 0.0)
+    assert (
+        "channel had one value in the training rows (web); now 33.4 % of the rows have others: it may be worth "
+        "training with it"
+    ) in verdict.reasons
+
+
+def test_a_counter_that_moves_the_predictions_does_not_cry_wolf(tmp_path: Path) -> None:
+    """A feature that counts days is far from its training values in every window; the verdict says so and stays ok."""
+    settings = make_project(tmp_path)
+    config = credit_config(training=LINEAR, time="at", features={"numeric": ["income", "age", "day"]})
+
+    def rows(first: int, n_rows: int, seed: int) -> pd.DataFrame:
+        places = np.arange(first, first + n_rows)
+        at = [datetime(2024, 1, 1) + timedelta(minutes=20 * int(place)) for place in places]
+        low = credit_rows(n_rows, seed=seed)
+        risky = np.random.default_rng(seed).random(n_rows) < 1 / (1 + np.exp(1.0 - places / 2_000))
+        label = np.where(risky, 1, low["default"])
+        return low.assign(day=places // 72 / 1.0, at=at, default=label)
+
+    register_version(settings, config, add_data(settings, config, rows(0, 3_000, 1)))
+    enthrone(settings, 1)
+    add_data(settings, config, rows(4_500, 1_000, 2))
+    window = monitored_window(config, Asked(), settings)
+    verdict = decided(window, measure(window, settings), settings)
+    day = next(column for column in verdict.columns if column.name == "day")
+    assert (day.drifted, day.remark) == (
+        False,
+        "day rises with at: it moves by construction, so its values are not judged",
+    )
+    prediction = next(column for column in verdict.columns if column.role == "prediction")
+    assert "only because of day, which moves by construction" in prediction.remark
+    assert not prediction.drifted
+    assert any(prediction.remark == reason for reason in verdict.reasons)
+    assert verdict.performance[0].kind == "realised"
+    assert verdict.performance[0].source.startswith("expected from 18 earlier periods (2024-01-17")
+    assert "do not hold the season of this window" in " ".join(verdict.window.notes)
 
 
 def test_a_column_that_a_batch_lacks_has_no_values(watched: Watched) -> None:

@@ -15,9 +15,8 @@ import pytest
 import tasks.monitor.window_counts
 from core.data.seen_rows import identities, rows_trained_on, seen_rows
 from core.data.split import holdout_split
-from core.drift.counts import all_counts
-from core.drift.frame_counts import frame_counts
-from core.drift.profile import BinnedProfile, LevelProfile
+from core.drift.counts import all_counts, frame_counts
+from core.drift.profile import BinnedProfile, LevelProfile, unused_profile
 from core.errors import SchemaError, StorageError
 from tasks.monitor.window_counts import Window, count_window
 from tests.factories import credit_config
@@ -46,6 +45,24 @@ def test_counts_are_those_of_the_loaded_rows(tmp_path: Path) -> None:
     assert isinstance(region, LevelProfile)
     assert region.other > 100
     assert all(column.missing > 20 for column in window.columns)
+
+
+@pytest.mark.parametrize("cast", [False, True])
+def test_columns_that_are_not_features_are_counted(tmp_path: Path, cast: bool) -> None:
+    """Levels, numbers in texts and forms of keys, straight from Parquet and through DuckDB; the sample lacks them."""
+    config = credit_config(time="at", features={"dates": ["joined"], "ignored": ["fee", "channel", "gone"]})
+    table = timed_table(500, 1)
+    fees = [None if place % 10 == 0 else str(place % 7) for place in range(500)]
+    table = table.append_column("fee", pa.array(fees)).append_column("channel", pa.array(["web"] * 499 + ["app"]))
+    frame = table.to_pandas()
+    unused = [unused_profile(name, frame[name], identifies=name == "id") for name in ("id", "fee", "channel")]
+    reference = replace(REFERENCE, unused=(*unused, replace(unused[0], name="undeclared")))
+    if not cast:
+        table = table.append_column("gone", pa.nulls(500, pa.string()))
+    window = count_window(write_batches(tmp_path, [table]), reference, config, sample_rows=10, seed=1)
+    assert [column.name for column in window.unused] == ["id", "fee", "channel"]
+    assert [all_counts(column).tolist() for column in window.unused] == [all_counts(one).tolist() for one in unused]
+    assert not {"fee", "channel", "id"} & set(window.sample.columns)
 
 
 def test_the_whole_sample_is_every_row(tmp_path: Path) -> None:

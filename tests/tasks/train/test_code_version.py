@@ -76,6 +76,7 @@ def test_a_name_that_begins_like_a_listed_one_counts() -> None:
 
 # Modules that do count import these, which do not: importer, imported, and why no model depends on it.
 CROSSINGS: dict[tuple[str, str], str] = {
+    ("core.drift.moving", "core.drift.counts"): "reduces a window's counts, which no training has",
     ("config.settings", "config.home"): "the project's folder above the working directory",
     ("config.settings", "config.platform"): "addresses of services that 'perennial up' started",
     ("tasks.registry.client", "config.home"): "a name for a user that has none",
