@@ -76,6 +76,7 @@ def test_a_busy_machine_is_measured_again_after_a_pause(monkeypatch: pytest.Monk
     assert found.p95_ms < 10
 
 
+@pytest.mark.slow
 def test_load_gives_no_verdict_about_a_model(graph_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real rehearsal beside three busy processes per core: a slow model fails, a quick one passes or is unknown."""
     monkeypatch.setattr(timing, "PAUSE_SECONDS", 0.1)
