@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -30,6 +31,7 @@ from core.metrics.metrics import Floats
 from core.metrics.paired import paired_gain
 from core.text import number
 from core.train.fitting import EncodedFold, fit_estimator
+from core.train.weights import Weights
 
 Calibrate = Literal["auto", "none", "sigmoid", "isotonic"]
 """``training.calibrate`` of a model file."""
@@ -114,6 +116,7 @@ def recalibrated(
     contract: FeatureContract,
     calibrate: Calibrate,
     in_time_order: bool = False,
+    weights: Sequence[Weights | None] | None = None,
 ) -> Recalibration:
     """Map a fitted classifier's scores to probabilities by its scores for the folds' test rows.
 
@@ -132,6 +135,9 @@ def recalibrated(
         ``auto``, ``none``, ``sigmoid`` or ``isotonic``; ``auto`` fits a sigmoid, whose ONNX graph equals scikit-learn.
     in_time_order
         Whether the rows of each fold are newer than those of the folds before it.
+    weights
+        By fold: weights of its training rows, with which the classifier was fitted; None for equal weights. The map is
+        fitted with equal weights, because it states how often events occur.
 
     Raises
     ------
@@ -140,7 +146,8 @@ def recalibrated(
     """
     if calibrate == "none" or not contract.classes:
         return Recalibration(model, "none", "not recalibrated")
-    parts = [_part(clone(model), fold, contract) for fold in folds]
+    by_fold = repeat(None) if weights is None else weights
+    parts = [_part(clone(model), fold, contract, weight) for fold, weight in zip(folds, by_fold, strict=False)]
     if reason := _too_few(parts, len(contract.classes)):
         return Recalibration(model, "none", reason)
     method: Literal["sigmoid", "isotonic"] = "sigmoid" if calibrate == "auto" else calibrate
@@ -152,9 +159,9 @@ def recalibrated(
     )
 
 
-def _part(candidate: BaseEstimator, fold: EncodedFold, contract: FeatureContract) -> _Part:
+def _part(candidate: BaseEstimator, fold: EncodedFold, contract: FeatureContract, weights: Weights | None) -> _Part:
     X_train, y_train, X_test, y_test = fold
-    fit_estimator(candidate, X_train, y_train)
+    fit_estimator(candidate, X_train, y_train, weights=weights)
     rows: Any = X_test  # a bare estimator takes the encoded matrix where a pipeline takes a frame
     output = predict_output(candidate, rows, contract)
     # As CalibratedClassifierCV does it, so that the map fits the scores that it will be given.

@@ -107,7 +107,8 @@ def fit_model(
         decided = _configured(config, contract, prepared, trials, settings.var / "search" / f"{run_key}.log")
     seconds = _fit(decided.pipeline, prepared, y, weights)
     _log_fit(decided, len(y), seconds, config)
-    params = decided.params | _recalibrate(decided, EncodedFolds(prepared, y, pairs, decided.encoder), config, contract)
+    encoded = EncodedFolds(prepared, y, pairs, decided.encoder, weights=weights)
+    params = decided.params | _recalibrate(decided, encoded, config, contract)
     return FittedModel(decided.pipeline, contract, params, decided.scores, decided.search, seconds, decided.choice)
 
 
@@ -226,7 +227,8 @@ def _recalibrate(decided: _Decided, folds: EncodedFolds, config: ModelConfig, co
     calibrate = config.training.calibrate
     if not contract.classes or (calibrate == "auto" and not (len(folds) and _seem_miscalibrated(decided, folds))):
         return {}
-    found = recalibrated(decided.pipeline["model"], folds, contract, calibrate, config.time is not None)
+    model, in_time_order = decided.pipeline["model"], config.time is not None
+    found = recalibrated(model, folds, contract, calibrate, in_time_order, folds.weights)
     decided.pipeline.set_params(model=found.model)
     if calibrate != "none":
         logger.info("%s", found.reason)
