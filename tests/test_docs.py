@@ -29,7 +29,11 @@ ELSEWHERE = {
 }
 
 
-SAYS_NO = {"perennial train loans --set training.params.learning_rate=0.2"}
+FIRST = (
+    "perennial train loans --set training.estimator=sklearn.ensemble.HistGradientBoostingClassifier "
+    "--set training.search=null"
+)
+SAYS_NO = {"perennial train loans --set training.search.candidates.linear.params.C=0.0001"}
 """Trainings whose version is not better than the champion: exit code 3 is their answer."""
 
 USUAL_ADDRESS = "127.0.0.1:8470"
@@ -126,9 +130,9 @@ def test_the_tutorial_can_be_followed(shell: Shell) -> None:
             retrained.append(shell.run(command, 0, 3))
         else:
             printed[command] = shell.run(command, 3 * (command in SAYS_NO))
-    assert "promoted loans version 1" in printed["perennial train loans"]
-    assert "promoted loans version 2" in printed["perennial train loans --set training.params.min_samples_leaf=100"]
-    assert "version 2 remains champion" in printed["perennial train loans --set training.params.learning_rate=0.2"]
+    assert "promoted loans version 1" in printed[FIRST]
+    assert "promoted loans version 2" in printed["perennial train loans"]
+    assert "version 2 remains champion" in printed[next(iter(SAYS_NO))]
     assert "version 2 against version 1" in printed["perennial compare loans@1 loans@2"]
     assert "first champion" in printed["perennial history loans"]
     assert "6,000" in printed["perennial data loans"]
