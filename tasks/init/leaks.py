@@ -11,9 +11,9 @@ import numpy.typing as npt
 from config.schema import Leakage
 from core.init.columns import Decision, TargetDecision
 from core.text import short
-from core.train.leakage_pairs import Table
-from core.train.leakage_scores import linear_leak, single_feature_score
-from core.train.leakage_suspects import Suspect, suspects
+from core.train.leakage.pairs import Table
+from core.train.leakage.scores import linear_leak, single_feature_score
+from core.train.leakage.suspects import Suspect, suspects
 from tasks.init.inspection.inspected import Inspection
 from tasks.init.inspection.sample import sampled_columns
 

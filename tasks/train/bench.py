@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from core.data.rows import Rows
     from core.data.split import Split
     from core.feature_contract import FeatureContract
-    from core.train.leakage import LeakageReport
+    from core.train.leakage.checks import LeakageReport
     from tasks.reports.drift import DriftReport
     from tasks.serving.rehearse import Rehearsal
     from tasks.train.fit import FittedModel
@@ -118,7 +118,7 @@ class Bench:
     @cached_property
     def leakage(self) -> LeakageReport:
         """Findings of the leakage checks."""
-        from core.train.leakage import leakage_report
+        from core.train.leakage.checks import leakage_report
 
         return leakage_report(self.rows, self.split, self.y, self.contract, self.run.config)
 

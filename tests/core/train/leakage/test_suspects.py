@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pytest
 from sklearn import datasets
 
-from core.train.leakage_pairs import Table
-from core.train.leakage_scores import single_feature_score
-from core.train.leakage_suspects import (
+from core.train.leakage.pairs import Table
+from core.train.leakage.scores import single_feature_score
+from core.train.leakage.suspects import (
     Suspects,
     follows,
     is_prediction,

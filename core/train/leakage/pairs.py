@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from core.train.leakage_scores import Codes, Vector, group_codes, grouped_score, single_feature_score, standardised
+from core.train.leakage.scores import Codes, Vector, group_codes, grouped_score, single_feature_score, standardised
 
 MAX_SCREENED = 1000
 """Maximum number of columns whose pairs are screened: a million correlations are 8 MB and a tenth of a second."""

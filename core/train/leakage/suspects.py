@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from core.feature_contract import MISSING
 from core.text import name_words, short
-from core.train.leakage_pairs import Pair, Table, n_unscreened, pair_scores, triple_scores
-from core.train.leakage_scores import Codes, Vector, additive_score, group_codes
+from core.train.leakage.pairs import Pair, Table, n_unscreened, pair_scores, triple_scores
+from core.train.leakage.scores import Codes, Vector, additive_score, group_codes
 
 MAX_ROWS = 5000
 """Maximum number of rows: an AUC is known to ±0.01 with as many, and a pair's score takes two milliseconds."""

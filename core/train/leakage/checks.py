@@ -15,9 +15,9 @@ from core.data.rolling_origin import Indices
 from core.data.rows import Rows
 from core.data.split import Split
 from core.feature_contract import MISSING, FeatureContract
-from core.train.leakage_pairs import Table
-from core.train.leakage_scores import linear_leak, single_feature_score
-from core.train.leakage_suspects import Suspects, suspects
+from core.train.leakage.pairs import Table
+from core.train.leakage.scores import linear_leak, single_feature_score
+from core.train.leakage.suspects import Suspects, suspects
 
 MAX_SAMPLE = 50_000
 """Maximum number of training rows for the scores: an AUC is known to ±0.005 with as many."""

@@ -10,7 +10,7 @@ from core.contract import encode_target
 from core.data.rows import Rows
 from core.data.split import holdout_split
 from core.feature_contract import FeatureContract
-from core.train.leakage import LeakageReport, leakage_report
+from core.train.leakage.checks import LeakageReport, leakage_report
 from tests.core.training_rows import training_config, training_rows
 
 

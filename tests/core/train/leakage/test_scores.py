@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.train.leakage_scores import additive_score, grouped_score, linear_leak, single_feature_score
+from core.train.leakage.scores import additive_score, grouped_score, linear_leak, single_feature_score
 
 RNG = np.random.default_rng(0)
 N = 4000

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from core.train.leakage_pairs import MAX_SCREENED, Pair, Table, n_unscreened, pair_scores, triple_scores
-from core.train.leakage_scores import single_feature_score
+from core.train.leakage.pairs import MAX_SCREENED, Pair, Table, n_unscreened, pair_scores, triple_scores
+from core.train.leakage.scores import single_feature_score
 
 N = 2000
 RNG = np.random.default_rng(0)
