@@ -64,7 +64,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Are
     """Register the three versions, once."""
     settings = use_database(make_project(tmp_path_factory.mktemp("arena")), empty_database)
     configs = config_of("age", gate={"floor": 0.4}), config_of(), config_of(training={"seed": 5})
-    data = add_data(settings, configs[0])
+    data = add_data(settings, configs[1])
     for config in configs:
         register_version(settings, config, data)
     return Arena(settings, data, *configs)
@@ -119,7 +119,7 @@ def test_too_few_clean_rows_leave_the_gate_undecided(arena: Arena) -> None:
     """The verdict says how many are needed."""
     strict = arena.full.model_copy(update={"gate": arena.full.gate.model_copy(update={"min_rows": 500})})
     verdict = arena.judged(strict, 2, champion=3)
-    assert verdict.decision == "undecided"
+    assert verdict.decision == "undecided", verdict.reasons
     assert "500 are needed" in " ".join(verdict.reasons)
 
 
@@ -148,7 +148,7 @@ def test_a_champion_that_cannot_be_read_is_never_replaced_unseen(
     path.write_bytes(path.read_bytes()[:-7] + b"spoiled")
     verdict = train(registry, config_of(), data)
     assert verdict is not None
-    assert verdict.decision == "undecided"
+    assert verdict.decision == "undecided", verdict.reasons
     assert spoiled.split(".")[0] in " ".join(verdict.reasons)
     assert versions(registry) == [1]
 
@@ -157,7 +157,7 @@ def test_a_champion_that_cannot_be_read_is_never_replaced_unseen(
 def test_a_champion_that_is_gone_is_never_replaced_unseen(arena: Arena) -> None:
     """A champion that MLflow no longer has leaves the gate undecided."""
     verdict = arena.judged(arena.full, 2, champion=9)
-    assert verdict.decision == "undecided"
+    assert verdict.decision == "undecided", verdict.reasons
     assert "no version 9" in " ".join(verdict.reasons)
 
 
@@ -198,7 +198,7 @@ def test_a_champion_that_needs_columns_the_rows_lack_is_not_compared(registry: S
     rows = credit_rows(3_000).assign(age=np.nan, income=lambda frame: frame["income"] + 0.01)
     verdict = train(registry, without, add_data(registry, without, rows))
     assert verdict is not None
-    assert verdict.decision == "undecided"
+    assert verdict.decision == "undecided", verdict.reasons
     assert "needs 'age'" in " ".join(verdict.reasons)
 
 
@@ -210,7 +210,7 @@ def test_a_holdout_of_one_class_is_undecided(arena: Arena) -> None:
     bench.split = replace(bench.split, holdout=held[bench.y[held] == 0])
     verdict = judgement(run, 2, Baseline(1, 1), arena.settings).verdict
     close_bench()
-    assert verdict.decision == "undecided"
+    assert verdict.decision == "undecided", verdict.reasons
     assert "class '1'" in " ".join(verdict.reasons)
 
 
@@ -330,7 +330,7 @@ def test_a_key_that_repeats_makes_clusters(registry: Settings) -> None:
     copies["age"] = (18 + np.arange(len(copies)) % 60).astype("float64")
     repeating: dict[str, Any] = {"key_is_unique": False}
     weak, full = config_of("age", gate={"floor": 0.3}, **repeating), config_of(**repeating)
-    data = add_data(registry, weak, copies)
+    data = add_data(registry, full, copies)
     train(registry, weak, data)
     verdict = train(registry, full, data)
     assert verdict is not None
@@ -383,5 +383,5 @@ def test_a_champion_that_answers_nan_is_not_compared(arena: Arena, monkeypatch: 
 
     monkeypatch.setattr(contest, "load_contestant", silent)
     verdict = arena.judged(arena.full, 2, champion=1)
-    assert verdict.decision == "undecided"
+    assert verdict.decision == "undecided", verdict.reasons
     assert "NaN or infinity" in " ".join(verdict.reasons)
