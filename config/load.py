@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from config.schema import ModelConfig
+from config.schema import PATTERNS, ModelConfig, Section
 from core.errors import ConfigError
 
 MAX_BYTES = 1_000_000
@@ -144,9 +145,19 @@ def _set(content: dict[str, Any], dotted: str, value: Any) -> None:
 def _describe(error: ValidationError, path: Path, *, overridden: bool) -> str:
     problems = []
     for item in error.errors(include_url=False):
-        place = ".".join(str(part) for part in item["loc"]) or "the file"
-        message = "unknown key" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
-        found = "" if isinstance(item["input"], dict | ModelConfig) else f" (found {item['input']!r})"
-        problems.append(f"  {place}: {message}{found}")
+        # Checks of the file as a whole begin with the field that they are about.
+        place = "".join(f"{part}." for part in item["loc"] if part != "[key]").removesuffix(".")
+        message = _message(item)
+        known = isinstance(item["input"], dict | Section) or "found" in message
+        found = "" if known else f" (found {item['input']!r})"
+        problems.append(f"  {place}{': ' if place else ''}{message}{found}")
     what = f"{path} is not valid with the values of --set:" if overridden else f"{path} is not a valid model file:"
     return "\n".join([what, *problems])
+
+
+def _message(item: ErrorDetails) -> str:
+    if item["type"] == "extra_forbidden":
+        return "unknown key"
+    if item["type"] == "string_pattern_mismatch":
+        return f"expected {PATTERNS[item['ctx']['pattern']]}"
+    return item["msg"].removeprefix("Value error, ")

@@ -61,14 +61,28 @@ Encoding = Literal[
     "euc-jp",
 ]
 GateMode = Literal["enabled", "dry_run", "manual"]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+_MODEL = r"^[a-z][a-z0-9_-]{0,62}$"
+_VARIABLE = r"^[A-Z][A-Z0-9_]*$"
+_IMPORT = r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$"
+_CANDIDATE = r"^[a-z][a-z0-9_]{0,30}$"
+_DOTTED = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
+PATTERNS = {
+    _MODEL: "a small letter, then at most 62 small letters, digits, '_' or '-'",
+    _VARIABLE: "the name of an environment variable: capital letters, digits and '_'",
+    _IMPORT: "an import path, such as sklearn.linear_model.LogisticRegression",
+    _CANDIDATE: "a small letter, then at most 30 small letters, digits or '_'",
+    _DOTTED: "a type with its module, such as package.module.Class",
+}
+"""What a text must be, by the pattern it is checked with."""
+
+Name = Annotated[str, Field(pattern=_MODEL)]
 Column = Annotated[str, Field(min_length=1, max_length=1024)]
 Cron = Annotated[str, Field(max_length=100), AfterValidator(_cron)]
 DateFormat = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_date_format)]
 Unit = Annotated[str, Field(min_length=1, max_length=16), AfterValidator(_unit_text)]
-ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$")]
-CandidateName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
-DottedName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$", max_length=255)]
+ImportPath = Annotated[str, Field(pattern=_IMPORT)]
+CandidateName = Annotated[str, Field(pattern=_CANDIDATE)]
+DottedName = Annotated[str, Field(pattern=_DOTTED, max_length=255)]
 
 AUTO = "auto"
 """Value of ``training.estimator`` for the best of ``training.search.candidates``."""
@@ -160,7 +174,7 @@ class SqlSource(TabularSource):
 
     kind: Literal["sql"] = Field(description="kind of the source")
     uri_env: str = Field(
-        pattern=r"^[A-Z][A-Z0-9_]*$",
+        pattern=_VARIABLE,
         description="environment variable that holds the SQLAlchemy address (addresses carry passwords)",
     )
     query: str = Field(min_length=1, description="SELECT statement whose rows are read")
@@ -604,31 +618,31 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
-        _refuse(self.target in self.features.used, f"the target {self.target!r} is also a feature")
-        _refuse(self.key is not None and self.key in self.features.used, f"the key {self.key!r} is also a feature")
+        _refuse(self.target in self.features.used, f"target: {self.target!r} is also a feature")
+        _refuse(self.key is not None and self.key in self.features.used, f"key: {self.key!r} is also a feature")
         _refuse(
             self.time is not None and self.time in self.features.numeric + self.features.categorical,
-            f"the time column {self.time!r} can be a feature under features.dates only",
+            f"time: the column {self.time!r} can be a feature under features.dates only",
         )
-        _refuse(self.task == "binary" and self.positive is None, "a binary task needs 'positive', the class to predict")
-        _refuse(self.task != "binary" and self.positive is not None, "'positive' belongs to a binary task")
+        _refuse(self.task == "binary" and self.positive is None, "positive: a binary task needs it, the class to predict")
+        _refuse(self.task != "binary" and self.positive is not None, "positive: it belongs to a binary task")
         _refuse(
             self.training.half_life_days is not None and self.time is None,
-            "training.half_life_days needs 'time', from which the age of rows is counted",
+            "training.half_life_days: it needs 'time', from which the age of rows is counted",
         )
         metrics = REGRESSION_METRICS if self.task == "regression" else CLASSIFICATION_METRICS
         _refuse(
             self.gate.metric not in metrics,
-            f"gate.metric {self.gate.metric!r} does not fit the task {self.task}: one of {', '.join(metrics)}",
+            f"gate.metric: {self.gate.metric!r} does not fit the task {self.task}: one of {', '.join(metrics)}",
         )
         sliceable = self.features.categorical + self.features.boolean + self.features.ignored
         strange = [column for column in self.evaluation.slices if column not in sliceable]
-        _refuse(bool(strange), f"evaluation.slices must be categorical, boolean or ignored columns: {strange}")
+        _refuse(bool(strange), f"evaluation.slices: expected categorical, boolean or ignored columns, found {strange}")
         named = {*_named(self.source.decimal), *_named(self.source.thousands), *self.source.units, *self.source.dates}
         strangers = sorted(named.difference(self.columns))
-        _refuse(bool(strangers), f"source gives notations of columns that are not declared: {strangers}")
+        _refuse(bool(strangers), f"source: notations of columns that are not declared: {strangers}")
         unknown = [column for column in self.training.leakage.allow if column not in self.features.used]
-        _refuse(bool(unknown), f"training.leakage.allow names columns that are not features: {unknown}")
+        _refuse(bool(unknown), f"training.leakage.allow: columns that are not features: {unknown}")
         return self
 
     @property

@@ -1,8 +1,11 @@
+import json
+import re
 from pathlib import Path
 
 import pytest
 
 from config.load import MAX_BYTES, load_model_config, model_path
+from config.schema import PATTERNS, ModelConfig
 from core.errors import ConfigError
 
 MODEL_FILE = """\
@@ -59,12 +62,12 @@ def test_overrides_are_read_as_yaml_and_reach_nested_values(root: Path) -> None:
         ("floor: 0.6", "floor: 0.6, resamples: 100", "gate.resamples: .*greater than or equal to 200"),
         ("floor: 0.6", "floor: 0.6, min_rows: 10", "gate.min_rows: .*greater than or equal to 30"),
         ("floor: 0.6", "floor: 0.6, mode: off", "gate.mode: .*'enabled', 'dry_run' or 'manual'"),
-        ("metric: roc_auc", "metric: rmse", "'rmse' does not fit the task binary"),
+        ("metric: roc_auc", "metric: rmse", "\n  gate.metric: 'rmse' does not fit the task binary"),
         ("task: binary", "task: ranking", "task: .*found 'ranking'"),
         ("kind: csv", "kind: excel", "source.*'excel'"),
         ("numeric: [income]", "numeric: [region]", "columns listed twice: region"),
-        ("numeric: [income]", "numeric: [income, default]", "target 'default' is also a feature"),
-        ('positive: "1"\n', "", "binary task needs 'positive'"),
+        ("numeric: [income]", "numeric: [income, default]", "target: 'default' is also a feature"),
+        ('positive: "1"\n', "", "\n  positive: a binary task needs it"),
         ("model: credit", "model: debit", "expected the name of the file, 'credit'"),
         ("model: credit", "model: v1", "reserved"),
         ("task: binary", "task: [binary", "line .* not valid YAML"),
@@ -79,6 +82,38 @@ def test_a_malformed_file_is_refused_with_the_place_and_the_reason(
     _spoil(root, old, new)
     with pytest.raises(ConfigError, match=f"(?s){message}"):
         load_model_config(root, "credit")
+
+
+@pytest.mark.parametrize(
+    ("dotted", "value", "problem"),
+    [
+        ("drift.persistence", "[3, 2]", "drift.persistence: expected [k, n] with 1 <= k <= n <= 100, found [3, 2]"),
+        (
+            "training.search.candidates",
+            "{Bad Name: {estimator: sklearn.svm.SVC}}",
+            "training.search.candidates.Bad Name: expected a small letter, then at most 30 small letters, digits or '_' "
+            "(found 'Bad Name')",
+        ),
+        (
+            "training.trusted_types",
+            "[Forest]",
+            "training.trusted_types.0: expected a type with its module, such as package.module.Class (found 'Forest')",
+        ),
+    ],
+)
+def test_a_problem_is_told_once_in_plain_words(root: Path, dotted: str, value: str, problem: str) -> None:
+    """What was found stands there once, and a pattern is described rather than shown."""
+    with pytest.raises(ConfigError) as caught:
+        load_model_config(root, "credit", {dotted: value})
+    assert f"  {problem}" in str(caught.value).splitlines()
+
+
+def test_every_pattern_of_the_schema_is_described_in_words() -> None:
+    """A pattern without words would end the command in a traceback."""
+    schema = json.dumps(ModelConfig.model_json_schema())
+    found = {json.loads(f'"{text}"') for text in re.findall(r'"pattern": "((?:[^"\\]|\\.)*)"', schema)}
+    named = {json.loads(f'"{text}"') for text in re.findall(r'"patternProperties": {"((?:[^"\\]|\\.)*)"', schema)}
+    assert found | named == set(PATTERNS)
 
 
 def test_a_missing_file_lists_the_models_there_are(root: Path) -> None:
