@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
@@ -93,6 +94,13 @@ AVERAGE = "average"
 APPEND = "every row that was not delivered before is new; otherwise rows of earlier batches are recognised and left out"
 CLASSIFICATION_METRICS = ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1")
 REGRESSION_METRICS = ("rmse", "mae", "r2")
+_METRIC_BOUNDS = dict.fromkeys(("roc_auc", "average_precision", "accuracy", "f1"), (0.0, 1.0)) | {
+    "log_loss": (0.0, math.inf),
+    "brier": (0.0, 2.0),
+    "rmse": (0.0, math.inf),
+    "mae": (0.0, math.inf),
+    "r2": (-math.inf, 1.0),
+}
 
 
 def _unit(text: str) -> dict[str, JsonValue]:
@@ -347,7 +355,9 @@ class Training(Section):
     )
     params: dict[str, Any] = Field(default_factory=dict, description="constructor arguments of the estimator")
     search: Search | None = Field(default=None, description="comparison on the training rows; none when left out")
-    cv: int = Field(default=5, ge=0, le=20, description="cross-validation; 0: none", json_schema_extra=_unit("folds"))
+    cv: int = Field(
+        default=5, ge=0, le=20, description="cross-validation, at least 2; 0: none", json_schema_extra=_unit("folds")
+    )
     holdout: float = Field(
         default=0.2,
         gt=0,
@@ -373,6 +383,12 @@ class Training(Section):
         default=(), description="reviewed types, beyond scikit-learn's, that the stored pipeline may hold"
     )
     leakage: Leakage = Leakage()
+
+    @field_validator("cv")
+    @classmethod
+    def _folds_can_be_cut(cls, cv: int) -> int:
+        _refuse(cv == 1, "one fold leaves no rows to train on: set 0 (none) or at least 2")
+        return cv
 
     @model_validator(mode="after")
     def _candidates_agree(self) -> Self:
@@ -624,7 +640,7 @@ class ModelConfig(Section):
             self.time is not None and self.time in self.features.numeric + self.features.categorical,
             f"time: the column {self.time!r} can be a feature under features.dates only",
         )
-        _refuse(self.task == "binary" and self.positive is None, "positive: a binary task needs it, the class to predict")
+        _refuse(self.task == "binary" and self.positive is None, "positive: a binary task needs the class to predict")
         _refuse(self.task != "binary" and self.positive is not None, "positive: it belongs to a binary task")
         _refuse(
             self.training.half_life_days is not None and self.time is None,
@@ -634,6 +650,11 @@ class ModelConfig(Section):
         _refuse(
             self.gate.metric not in metrics,
             f"gate.metric: {self.gate.metric!r} does not fit the task {self.task}: one of {', '.join(metrics)}",
+        )
+        least, most = _METRIC_BOUNDS[self.gate.metric]
+        _refuse(
+            not least <= self.gate.floor <= most,
+            f"gate.floor: {self.gate.metric} is {_between(least, most)}, found {self.gate.floor:g}",
         )
         sliceable = self.features.categorical + self.features.boolean + self.features.ignored
         strange = [column for column in self.evaluation.slices if column not in sliceable]
@@ -663,6 +684,12 @@ def _named(mark: str | Mapping[str, str]) -> Iterable[str]:
 
 def _mark(mark: str | Mapping[str, str], column: str | None, usual: str) -> str:
     return mark if isinstance(mark, str) else mark.get(column, usual) if column is not None else usual
+
+
+def _between(least: float, most: float) -> str:
+    if math.isinf(least) or math.isinf(most):
+        return f"at most {most:g}" if math.isinf(least) else f"at least {least:g}"
+    return f"between {least:g} and {most:g}"
 
 
 def _refuse(condition: bool, message: str) -> None:

@@ -67,7 +67,7 @@ def test_overrides_are_read_as_yaml_and_reach_nested_values(root: Path) -> None:
         ("kind: csv", "kind: excel", "source.*'excel'"),
         ("numeric: [income]", "numeric: [region]", "columns listed twice: region"),
         ("numeric: [income]", "numeric: [income, default]", "target: 'default' is also a feature"),
-        ('positive: "1"\n', "", "\n  positive: a binary task needs it"),
+        ('positive: "1"\n', "", "\n  positive: a binary task needs the class"),
         ("model: credit", "model: debit", "expected the name of the file, 'credit'"),
         ("model: credit", "model: v1", "reserved"),
         ("task: binary", "task: [binary", "line .* not valid YAML"),
@@ -91,8 +91,8 @@ def test_a_malformed_file_is_refused_with_the_place_and_the_reason(
         (
             "training.search.candidates",
             "{Bad Name: {estimator: sklearn.svm.SVC}}",
-            "training.search.candidates.Bad Name: expected a small letter, then at most 30 small letters, digits or '_' "
-            "(found 'Bad Name')",
+            "training.search.candidates.Bad Name: expected a small letter, then at most 30 small letters, digits "
+            "or '_' (found 'Bad Name')",
         ),
         (
             "training.trusted_types",

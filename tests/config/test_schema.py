@@ -8,6 +8,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from config.schema import ModelConfig, Source
+from core.metrics.metrics import METRICS
 from tests.factories import credit_config
 
 FEATURES = ("numeric", "categorical", "boolean")
@@ -30,7 +31,7 @@ def test_a_kind_whose_last_column_was_moved_is_empty() -> None:
         ({"time": "region"}, "time: the column 'region' can be a feature under features.dates only"),
         ({"features": {"ignored": ["income"]}}, "columns listed twice: income"),
         ({"features": {kind: [] for kind in FEATURES}}, "at least one feature is needed"),
-        ({"positive": None}, "positive: a binary task needs it"),
+        ({"positive": None}, "positive: a binary task needs the class"),
         ({"task": "multiclass"}, "positive: it belongs to a binary task"),
         ({"gate": {"metric": "rmse"}}, "gate.metric: 'rmse' does not fit the task binary: one of roc_auc"),
         ({"evaluation": {"slices": ["income"]}}, r"categorical, boolean or ignored columns, found \['income'\]"),
@@ -59,6 +60,13 @@ def test_a_kind_whose_last_column_was_moved_is_empty() -> None:
         ({"schedule": {"retrain": "0 3 * *"}}, "expected five fields"),
         ({"schedule": {"retrain": "60 3 * * *"}}, "expected five fields"),
         ({"schedule": {"timezone": "Mars/Olympus"}}, "such as UTC or Europe/Berlin"),
+        ({"gate": {"floor": 1.5}}, "gate.floor: roc_auc is between 0 and 1, found 1.5"),
+        ({"gate": {"metric": "log_loss", "floor": -0.1}}, "gate.floor: log_loss is at least 0, found -0.1"),
+        (
+            {"task": "regression", "positive": None, "gate": {"metric": "r2", "floor": 1.2}},
+            "gate.floor: r2 is at most 1, found 1.2",
+        ),
+        ({"training": {"cv": 1}}, r"training.cv\n.*one fold leaves no rows to train on: set 0 \(none\) or at least 2"),
         ({"gate": {"floor": float("nan")}}, "finite number"),
         ({"training": {"colour": "red"}}, "Extra inputs are not permitted"),
         ({"colour": "red"}, "Extra inputs are not permitted"),
@@ -69,6 +77,17 @@ def test_sections_that_do_not_agree_are_refused(changes: dict[str, Any], says: s
     """The message names the columns or the numbers that were found."""
     with pytest.raises(ValidationError, match=says):
         credit_config(**changes)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_floor_may_be_any_value_that_its_metric_has(name: str) -> None:
+    """The bounds are those of the metrics' scales; a Brier score of several classes is up to 2."""
+    least, most = {"unit": (0, 1), "positive": (0, 2), "below_one": (-1000, 1)}[METRICS[name].scale]
+    task = METRICS[name].tasks[0]
+    for floor in (least, most):
+        gate = {"metric": name, "floor": floor}
+        config = credit_config(task=task, positive="1" if task == "binary" else None, gate=gate)
+        assert config.gate.floor == floor
 
 
 @pytest.mark.parametrize("name", ["latest", "v1", "v12", "Credit", "1st", "", "a" * 64, "a/b", "a\n"])
