@@ -11,6 +11,7 @@ from tasks.outcomes import refused_by_leakage, refused_by_validation, tell, trai
 from tasks.runs.lock import hold_model
 from tasks.runs.slots import skipped, superseded
 from tasks.steps import (
+    check_estimators,
     check_leakage,
     evaluate,
     find_version,
@@ -36,6 +37,7 @@ def train(
         return skipped(reason, TrainOutcome)
     with hold_model(model, load_settings(), wait_seconds):
         config = read_config(model, overrides)
+        check_estimators(config)
         if data_version is None:
             ingestion = ingest(model, overrides, trigger)
             if ingestion.data_version is None:

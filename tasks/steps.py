@@ -54,6 +54,14 @@ def read_config(model: str, overrides: dict[str, str] | None) -> ModelConfig:
     return load_model_config(load_settings().root, model, overrides)
 
 
+@plain_step
+def check_estimators(config: ModelConfig) -> None:
+    """Refuse estimators that cannot be built before any row is read."""
+    from core.train.portfolio import check_estimators as check
+
+    check(config)
+
+
 @io_step
 def stage(config: ModelConfig) -> StagedRows:
     """Read the source into a typed file; a repeat starts from an empty work folder."""

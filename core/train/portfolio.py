@@ -10,7 +10,8 @@ from sklearn.base import BaseEstimator
 
 from config.schema import AVERAGE, ModelConfig
 from core.metrics.metrics import METRICS, Floats
-from core.train.estimators import load_estimator
+from core.train.estimators import load_estimator, with_params
+from core.train.search_space import search_space
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,36 @@ def candidate_estimators(config: ModelConfig) -> dict[str, BaseEstimator]:
         )
         for name, one in training.candidates.items()
     }
+
+
+def configured_estimator(config: ModelConfig) -> BaseEstimator:
+    """Build the one estimator of a model file; it takes its parameters and those that are searched.
+
+    Raises
+    ------
+    ConfigError
+        It does not import, does not fit the task, or does not take a parameter; or the search space is malformed.
+    """
+    training = config.training
+    estimator = load_estimator(training.estimator, training.params, training.seed, config.task)
+    known = estimator.get_params(deep=True)
+    dimensions = search_space(training.search.space) if training.search else ()
+    searched = {dimension.name: known.get(dimension.name) for dimension in dimensions}
+    return with_params(estimator, searched, "training.search.space")
+
+
+def check_estimators(config: ModelConfig) -> None:
+    """Build every estimator of a model file once, so that a wrong one is refused before any row is read.
+
+    Raises
+    ------
+    ConfigError
+        One does not import, does not fit the task, or does not take a parameter.
+    """
+    if config.training.candidates:
+        candidate_estimators(config)
+    else:
+        configured_estimator(config)
 
 
 def average_outputs(members: Sequence[Sequence[Floats]]) -> list[Floats]:

@@ -25,10 +25,10 @@ from core.errors import TrainingError
 from core.feature_contract import FeatureContract
 from core.metrics.metrics import METRICS, Floats
 from core.train.calibration import recalibrated, seems_miscalibrated
-from core.train.estimators import load_estimator, with_params
+from core.train.estimators import with_params
 from core.train.fitting import EncodedFolds, check_trainable, fit_estimator
 from core.train.pipeline import build_average, build_pipeline
-from core.train.portfolio import Choice, average_outputs
+from core.train.portfolio import Choice, average_outputs, configured_estimator
 from core.train.search_space import Dimension, search_space
 from core.train.trials import FoldTrials, Trial
 from core.train.weights import Weights, age_weights
@@ -148,18 +148,10 @@ def _configured(
     config: ModelConfig, contract: FeatureContract, prepared: pd.DataFrame, trials: FoldTrials, journal: Path
 ) -> _Decided:
     dimensions = search_space(config.training.search.space) if config.training.search else ()
-    trial, search = _tried(trials, _estimator(config, dimensions), config, dimensions, journal)
+    trial, search = _tried(trials, configured_estimator(config), config, dimensions, journal)
     params = config.training.params | (search.params if search else {}) | trial.params
     pipeline = build_pipeline(config, contract, prepared, trial.estimator)
     return _Decided(pipeline, params, trial.scores, trial.outputs, search)
-
-
-def _estimator(config: ModelConfig, dimensions: Sequence[Dimension]) -> BaseEstimator:
-    training = config.training
-    estimator = load_estimator(training.estimator, training.params, training.seed, config.task)
-    known = estimator.get_params(deep=True)
-    searched = {dimension.name: known.get(dimension.name) for dimension in dimensions}
-    return with_params(estimator, searched, "training.search.space")
 
 
 def _pairs(

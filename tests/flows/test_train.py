@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from config.settings import Settings
+from core.errors import ConfigError
 from core.outcome import TrainOutcome
 from tests.factories import add_credit_model, credit_rows, git
 
@@ -166,6 +167,15 @@ def test_a_leaking_feature_blocks_the_training(train: Train, project: Settings) 
     assert "income" in " ".join(outcome.reasons)
     exempt = train("credit", overrides={"training.leakage.allow": "[income]"})
     assert exempt.status == "promoted"
+
+
+def test_an_estimator_that_cannot_be_built_is_refused_before_rows_are_read(train: Train, project: Settings) -> None:
+    """Reading and validating rows may take minutes, and the fault is in the model file."""
+    add_credit_model(project)
+    with pytest.raises(ConfigError, match=r"training\.estimator: the task binary needs a classifier"):
+        train("credit", overrides={"training.estimator": "sklearn.linear_model.Ridge", "training.params": "{}"})
+    assert not (project.var / "work").exists()
+    assert not (project.var / "reports").exists()
 
 
 def test_the_run_page_names_the_model_and_shows_metrics_and_links(train: Train, project: Settings) -> None:

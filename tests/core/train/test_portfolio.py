@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from config.schema import AVERAGE
 from core.errors import ConfigError
-from core.train.portfolio import average_outputs, candidate_estimators, chosen
+from core.train.portfolio import average_outputs, candidate_estimators, check_estimators, chosen
 from tests.core.training_rows import training_config
 
 CANDIDATES = {
@@ -67,3 +69,23 @@ def test_a_wrong_candidate_is_named() -> None:
     config = training_config(training={"estimator": "auto", "params": {}, "search": {"candidates": wrong}})
     with pytest.raises(ConfigError, match=r"training\.search\.candidates\.linear\.estimator: the task binary needs"):
         candidate_estimators(config)
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"estimator": "sklearn.nosuch.Foo"}, r"training\.estimator: 'sklearn\.nosuch\.Foo' does not import"),
+        ({"params": {"max_itr": 5}}, r"takes no parameter 'max_itr'; did you mean 'max_iter'"),
+        ({"search": {"space": {"max_depht": [2, 8]}, "trials": 2}}, r"training\.search\.space: .* 'max_depht'"),
+        (
+            {"estimator": "auto", "params": {}, "search": {"candidates": CANDIDATES | {"x": {"estimator": "a.B"}}}},
+            r"training\.search\.candidates\.x\.estimator: 'a\.B' does not import",
+        ),
+    ],
+)
+def test_every_estimator_of_a_model_file_is_checked_without_rows(training: dict[str, Any], message: str) -> None:
+    """One estimator with its search space, or each candidate."""
+    base = {"estimator": "sklearn.ensemble.HistGradientBoostingClassifier", "params": {}}
+    check_estimators(training_config(training=base))
+    with pytest.raises(ConfigError, match=message):
+        check_estimators(training_config(training=base | training))
