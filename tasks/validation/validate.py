@@ -12,6 +12,7 @@ from config.settings import Settings
 from core.data.batch_verdict import BatchVerdict, batch_verdict
 from core.errors import ConfigError, SchemaError, StorageError
 from core.references import ExpectationOutcome, StagedRows, ValidationResult
+from core.text import readable
 from tasks.reports.validation import PageFacts, validation_page
 from tasks.source.engine import disk_failures
 from tasks.validation.expectations import Expected, read_suite
@@ -154,6 +155,11 @@ def _raise_other_failures(expected: Expected, result: Any) -> None:
         )
     if "_duckdb.IOException" in details:
         raise StorageError(f"{expected.place} could not be evaluated: {message}; free space, then run the same again")
+    if "_duckdb.ParserException" in details or "_duckdb.ParserException" in message:
+        # No row has a part in whether a query is SQL.
+        raise ConfigError(
+            f"{expected.place} cannot be evaluated, its query is not valid SQL ({readable(message, 300)})"
+        )
     if "not supported for dialect" in message or "No provider found" in message:
         raise ConfigError(
             f"{expected.place} cannot be evaluated on DuckDB ({message}); write it as an unexpected_rows_expectation, "
@@ -196,5 +202,5 @@ def _write_page(rows: StagedRows, found: _Findings, quarantine: Path | None, fol
 
 def _log_line(rows: StagedRows, found: _Findings) -> str:
     if not found.verdict.accepted:
-        return f"refused {rows.n_rows:,} rows: {found.verdict.reasons[0]}"
+        return f"refused {rows.n_rows:,} rows: {found.verdict.reasons[0].removeprefix('refused: ')}"
     return f"validated {rows.n_rows:,} rows: {found.n_failing:,} set aside"

@@ -258,6 +258,14 @@ def test_what_cannot_be_evaluated_refuses_the_batch(bench: Bench) -> None:
             "cannot be evaluated on DuckDB.*regexp_matches",
         ),
         (
+            expect("unexpected_rows_expectation", "row", unexpected_rows_query="SELECT * FROM {batch} WERE age < 0"),
+            "its query is not valid SQL .*syntax error",
+        ),
+        (
+            expect("unexpected_rows_expectation", "schema", unexpected_rows_query="SELECT * FROM {batch} WHERE age <"),
+            "its query is not valid SQL .*syntax error",
+        ),
+        (
             expect("unexpected_rows_expectation", "row", unexpected_rows_query="SELECT 1 FROM {batch}"),
             r"return all its columns \(\*\)",
         ),
@@ -272,15 +280,23 @@ def test_a_suite_that_cannot_work_is_refused_with_its_place(bench: Bench, item: 
     assert bench.left_behind == []
 
 
+def test_a_refusal_is_logged_with_the_word_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """The line begins with it, and the reason that follows needs it no more."""
+    bench.suite(expect("expect_table_row_count_to_be_between", "schema", min_value=1000))
+    with caplog.at_level("INFO", "perennial.validate"):
+        bench.validate(applications())
+    assert "refused 200 rows: the number of rows must be at least 1000" in caplog.text
+
+
 def test_a_query_reads_the_batch_and_nothing_else(bench: Bench) -> None:
     """A query of a suite that names a file on the machine finds no way to it."""
     secret = bench.work / "secret.csv"
     secret.write_text("a\n1\n")
-    query = f"SELECT b.* FROM {{batch}} b, read_csv('{secret}')"  # noqa: S608 - the attack
+    query = f"SELECT * FROM {{batch}} WHERE 1 IN (SELECT a FROM read_csv('{secret}'))"  # noqa: S608 - the attack
     bench.suite(expect("unexpected_rows_expectation", "schema", unexpected_rows_query=query))
     result = bench.validate(applications())
     assert not result.accepted
-    assert "could not be evaluated" in result.reasons[0]
+    assert "could not be evaluated: (_duckdb.PermissionException)" in result.reasons[0]
 
 
 def test_names_that_differ_in_case_only_are_refused(bench: Bench) -> None:
