@@ -37,6 +37,12 @@ LEVELS_WITH_A_COLUMN = 100
 MAX_LINEAR_CELLS = 100_000_000
 """Maximum cells of a linear model's matrix, 400 MB: beyond it, only boosting is inferred."""
 
+USUAL_WINDOW = 1000
+"""Rows of a monitored window, the default of the model file."""
+
+EVENTS_OF_A_DOUBLING = 21
+"""Events expected in a window at which a doubled rate is found with a probability of 90 % (docs/monitoring.md)."""
+
 USUAL_MIN_ROWS = 100
 LEAST_MIN_ROWS = 30
 """Clean holdout rows that the gate requires: its default, and the minimum that a model file can set."""
@@ -369,7 +375,8 @@ def _gate(found: Findings, holdout: float, why: Why) -> dict[str, Any]:
 
 
 def _drift(found: Findings, why: Why) -> dict[str, Any]:
-    content: dict[str, Any] = {"psi": 0.1, "window_rows": 1000, "min_rows": 200, "persistence": [2, 3]}
+    window = _window_rows(found)
+    content: dict[str, Any] = {"psi": 0.1, "window_rows": window, "min_rows": window // 5, "persistence": [2, 3]}
     reasons = {
         "psi": "a column drifts if its PSI is above this and above what chance explains",
         "window_rows": "a window is the newest whole batches, with a total as close to this as possible",
@@ -385,6 +392,20 @@ def _drift(found: Findings, why: Why) -> dict[str, Any]:
     content["retrain_on"] = "harm"
     why |= {("drift", name): reasons[name] for name in content}
     return content
+
+
+def _window_rows(found: Findings) -> int:
+    """Choose windows in which a doubled rate of a rare event can be found, if a fifth of the rows suffices."""
+    needed = _rows_of_a_doubling(found)
+    return needed if USUAL_WINDOW < needed <= found.n_rows // 5 else USUAL_WINDOW
+
+
+def _rows_of_a_doubling(found: Findings) -> int:
+    """Return the rows of a window that finds a doubled rate of the rarer class, in hundreds; 0 if it is not binary."""
+    if found.goal.task != "binary":
+        return 0
+    classes = [n for _, n in found.goal.classes]
+    return 100 * math.ceil(EVENTS_OF_A_DOUBLING * sum(classes) / max(min(classes), 1) / 100)
 
 
 def _retrain(why: Why) -> dict[str, Any]:
@@ -482,7 +503,8 @@ def notes(found: Findings, config: ModelConfig) -> list[str]:
         for text, reason in found.missing.items()
     ]
     lines += [f"look: {doubt}" for doubt in found.doubts]
-    lines += [*_key_notes(found), *_time_notes(found), *_imbalance_notes(found), *_gate_notes(found, config)]
+    lines += [*_key_notes(found), *_time_notes(found), *_imbalance_notes(found)]
+    lines += [*_gate_notes(found, config), *_window_notes(found, config)]
     if found.n_repeats > 0.01 * found.n_rows:
         share = percent(found.n_repeats / found.n_rows)
         lines.append(
@@ -536,4 +558,17 @@ def _gate_notes(found: Findings, config: ModelConfig) -> list[str]:
     return [
         f"look: the holdout has about {number(n_holdout)} rows, but the gate needs {config.gate.min_rows} to compare "
         "two versions: add rows, or raise training.holdout"
+    ]
+
+
+def _window_notes(found: Findings, config: ModelConfig) -> list[str]:
+    needed, window = _rows_of_a_doubling(found), config.drift.window_rows
+    if needed <= USUAL_WINDOW:
+        return []
+    label, n_rows = min(found.goal.classes, key=lambda level: level[1])
+    share = percent(n_rows / sum(n for _, n in found.goal.classes))
+    advice = f"drift.window_rows is {number(window)}" + ("" if window >= needed else ", raise it as rows arrive")
+    return [
+        f"look: class {short(label)} is rare ({share}): a doubled rate is found in windows of about {number(needed)} "
+        f"rows; {advice}"
     ]

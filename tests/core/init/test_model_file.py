@@ -148,6 +148,28 @@ def test_the_drift_section_is_written_with_a_reason_beside_each_value(tmp_path: 
     assert ("label_delay_days" in text) == (findings().time is not None)
 
 
+@pytest.mark.parametrize(
+    ("n_rows", "n_events", "window", "advice"),
+    [
+        (30_000, 150, 4_200, "windows of about 4,200 rows; drift.window_rows is 4,200"),
+        (10_000, 50, 1_000, "windows of about 4,200 rows; drift.window_rows is 1,000, raise it as rows arrive"),
+        (30_000, 630, 1_000, None),
+    ],
+)
+def test_windows_are_large_enough_to_find_a_doubled_rate(
+    n_rows: int, n_events: int, window: int, advice: str | None, tmp_path: Path
+) -> None:
+    """A window needs 21 expected events; one of more than a fifth of the rows is not set, only advised."""
+    goal = replace(findings().goal, classes=(("0", n_rows - n_events), ("1", n_events)))
+    columns = {name: replace(one, n_rows=n_rows) for name, one in findings().columns.items()}
+    found = findings(goal=goal, columns=columns)
+    config = written(found, tmp_path)
+    assert (config.drift.window_rows, config.drift.min_rows) == (window, window // 5)
+    said = [line for line in notes(found, config) if "a doubled rate" in line]
+    assert len(said) == (advice is not None)
+    assert advice is None or (said[0].startswith("look: class '1' is rare") and said[0].endswith(advice))
+
+
 def test_few_rows_are_not_cut_once_more_to_stop_by() -> None:
     """Early stopping sets rows aside; a rare class would leave none in them."""
     assert boosting_params("binary", 30_000, 3000)["early_stopping"]
