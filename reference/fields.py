@@ -72,7 +72,8 @@ class FieldSection:
     Parameters
     ----------
     path
-        Dotted path of the section, empty for the root; ``[]`` stands for the items of a list.
+        Dotted path of the section, empty for the root; ``[]`` stands for the items of a list,
+        ``<name>`` for a name that the user chooses.
     variant
         Value of ``kind`` where the section has one of several shapes, else empty.
     description
@@ -102,12 +103,15 @@ def _sections(node: Node, path: str, variant: str, defs: Node) -> Iterator[Field
 
 
 def shapes(node: Node, defs: Node) -> Iterator[tuple[Node, str, str]]:
-    """Yield the sections that a field holds: schema, ``[]`` for items of a list, and the kind among several."""
+    """Yield the sections that a field holds: schema, ``[]`` for items of a list or ``.<name>``, and the kind."""
     found = resolved(node, defs)
     if "properties" in found:
         yield found, "", ""
     elif "items" in found:
         yield from ((below, "[]", kind) for below, _, kind in shapes(found["items"], defs))
+    elif "patternProperties" in found:
+        for of_name in found["patternProperties"].values():
+            yield from ((below, ".<name>", kind) for below, _, kind in shapes(of_name, defs))
     elif "discriminator" in found:
         for kind, reference in found["discriminator"]["mapping"].items():
             yield resolved({"$ref": reference}, defs), "", kind
