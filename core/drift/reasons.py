@@ -55,8 +55,7 @@ def drift_reasons(verdict: DriftVerdict, drift: Drift, cooling: EarlierWindow | 
 def column_reason(column: ColumnDrift) -> str:
     """Return a sentence about how far a column drifted and how important it is to the champion."""
     subject = {"target": "the target", "prediction": "the predictions"}.get(column.role) or readable(column.name, 60)
-    rate = "" if column.rate is None else f"{column.rate.sentence}; "
-    size = f"{column.remark or f'{subject} drifted'}: {rate}{_psi(column)}"
+    size = f"{column.remark or f'{subject} drifted'}: {_rate(column)}{_psi(column)}"
     changes = [] if column.remark else _changes(column)
     weight = {"feature": [f"it has {percent(column.importance)} of the champion's feature importance"]}
     return "; ".join([size, *changes, *weight.get(column.role, [])])
@@ -69,6 +68,13 @@ def unused_reason(column: ColumnDrift) -> str:
     name = readable(column.name, 60)
     subject = f"identifiers in {name} have another form" if column.kind == "forms" else f"{name} changed"
     return "; ".join([f"{subject}, which is not a feature: {_psi(column)}", *_changes(column)])
+
+
+def _rate(column: ColumnDrift) -> str:
+    if column.rate is None:
+        return ""
+    decided = "" if column.psi > column.bound else "this ratio decided, the PSI alone is small: "
+    return f"{column.rate.sentence}; {decided}"
 
 
 def _psi(column: ColumnDrift) -> str:

@@ -54,7 +54,9 @@ def test_rate_of_a_class_is_told_beside_psi() -> None:
     rate = ClassRate("yes", 0.0089, 0.0059, 1.508, 1.35, 1.68, 0.995, 1.25)
     drifted = replace(TARGET, psi=0.0012, critical=0.0002, drifted=True, rate=rate)
     text = "rate of yes 0.59 % -> 0.89 %, ratio 1.51 (99.5 % interval 1.35 to 1.68; 0.8 to 1.25 is small)"
-    assert reasons(QUIET, drifted)[0].startswith(f"the target drifted: {text}; PSI 0.0012 (threshold ")
+    decided = "this ratio decided, the PSI alone is small: PSI 0.0012 (threshold "
+    assert reasons(QUIET, drifted)[0].startswith(f"the target drifted: {text}; {decided}")
+    assert f"{text}; PSI 0.31 (threshold 0.1; " in reasons(QUIET, replace(drifted, psi=0.31))[0]
     doubtful = replace(TARGET, rate=replace(rate, low=0.9))
     assert any(reason.endswith("small): this may be chance") for reason in reasons(QUIET, doubtful))
     assert not any("rate of yes" in one for one in reasons(QUIET, replace(TARGET, rate=replace(rate, ratio=1.1))))
