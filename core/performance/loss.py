@@ -327,7 +327,8 @@ def rows_text(performance: Performance, strata: Strata | None = None) -> str:
         return f"{performance.n_rows:,} labelled {noun} that stand for {strata.n_rows:,.0f}"
     if performance.kind == "realised":
         return f"{performance.n_rows:,} labelled {noun}"
-    return f"{performance.n_rows:,} {noun} without labels"
+    # Rows that have labels are estimated too.
+    return f"{performance.n_rows:,} {noun} (labels unused)"
 
 
 def ends_text(low: float | None, high: float | None, confidence: float, digits: int = 4) -> str:

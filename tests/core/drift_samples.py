@@ -60,7 +60,7 @@ UNHARMED = Performance(
 HARMED = replace(
     UNHARMED, value=0.75, loss=0.06, loss_low=0.04, harmed=True, reason="ROC AUC is estimated at 0.75, a loss of 0.06"
 )
-UNKNOWN = replace(UNHARMED, loss_low=None, harmed=None, n_rows=12, reason="12 rows without labels are too few")
+UNKNOWN = replace(UNHARMED, loss_low=None, harmed=None, n_rows=12, reason="12 rows (labels unused) are too few")
 
 
 def realised(performance: Performance) -> Performance:

@@ -46,7 +46,7 @@ def test_harder_rows_are_found_without_labels() -> None:
     assert found.high is not None
     assert found.low < realised < found.high
     assert found.reason.startswith("accuracy is estimated at 0.7")
-    assert "on 1,500 rows without labels, 0.7" in found.reason
+    assert "on 1,500 rows (labels unused), 0.7" in found.reason
     assert "estimated in the same way on the holdout: a loss of" in found.reason
 
 
@@ -105,7 +105,7 @@ def test_scores_that_say_too_little_withhold_the_estimate(output: Floats, why: s
     assert (found.harmed, found.low, found.loss_high) == (None, None, None)
     assert math.isnan(found.value)
     assert math.isnan(found.loss)
-    assert found.reason.startswith("no answer: ROC AUC of 400 rows without labels is not estimated, because")
+    assert found.reason.startswith("no answer: ROC AUC of 400 rows (labels unused) is not estimated, because")
     assert why in found.reason
 
 

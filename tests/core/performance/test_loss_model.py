@@ -65,7 +65,7 @@ def test_a_doubt_withholds_the_loss() -> None:
     rows = LossRows(reference, _world(500, 0.3, 2)[0], residual, np.ones(1_000))
     found = estimated_loss(loss_estimate(rows, "mae", 0), max_loss=0.02, confidence=0.99, doubts=("they are new",))
     assert np.isnan(found.value)
-    assert found.reason == "no answer: MAE of 500 rows without labels is not estimated, because they are new"
+    assert found.reason == "no answer: MAE of 500 rows (labels unused) is not estimated, because they are new"
 
 
 def test_labels_contradict_a_loss_that_did_not_come_from_features() -> None:
