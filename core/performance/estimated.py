@@ -29,6 +29,7 @@ from core.performance.cbpe import CbpeReference, CbpeWindow, interval_of, window
 from core.performance.loss import (
     NEEDED,
     Performance,
+    change_text,
     compared_performance,
     ends_text,
     loss_between,
@@ -203,13 +204,12 @@ def _reason(found: Performance, bound: float | None, confidence: float) -> str:
     value = number_text(found.value) + ends_text(found.low, found.high, confidence)
     compared = f"{number_text(found.reference)} estimated in the same way on the holdout"
     estimate = f"{METRICS[found.metric].label} is estimated at {value} on {rows_text(found)}, {compared}"
-    ends = ends_text(found.loss_low, found.loss_high, confidence, 3)
-    change = f"a loss of {number_text(found.loss, 3)}" if found.loss > 0 else f"a gain of {number_text(-found.loss, 3)}"
+    change = change_text(found, confidence)
     tolerated, at = number_text(found.tolerated, 3), percent_text(EXCLUSION)
     if found.harmed:
-        return f"{estimate}: {change}{ends}, {tolerated} is tolerated"
+        return f"{estimate}: {change}, {tolerated} is tolerated"
     if found.harmed is False:
         excluded = f"a loss above the tolerated {tolerated} is excluded with {at} confidence"
-        return f"{estimate}: {change}{ends}; {excluded}, unless features and target are related in a new way"
+        return f"{estimate}: {change}; {excluded}, unless features and target are related in a new way"
     upto = "unknown" if bound is None else f"up to {number_text(max(bound, 0.0), 3)} at {at} confidence"
-    return f"no answer: {estimate}: {change}{ends}; the loss may be {upto}, and {tolerated} is tolerated"
+    return f"no answer: {estimate}: {change}; the loss may be {upto}, and {tolerated} is tolerated"

@@ -310,14 +310,22 @@ def _reason(
 def _loss_text(performance: Performance, confidence: float) -> str:
     if not performance.loss > 0:
         return "no loss"
-    ends = ends_text(performance.loss_low, performance.loss_high, confidence, 3)
-    loss = f"a loss of {number_text(performance.loss, 3)}{ends}"
+    loss = change_text(performance, confidence)
     tolerated = f"{number_text(performance.tolerated, 3)} is tolerated"
     if performance.loss <= performance.tolerated:
         return f"{loss}, {tolerated}"
     if performance.loss_low is None:
         return f"{loss}, {tolerated}; whether it is chance is unknown"
     return f"{loss}, {tolerated}" if performance.harmed else f"{loss}, which may be chance; {tolerated}"
+
+
+def change_text(performance: Performance, confidence: float) -> str:
+    """Write a loss with the interval of the loss, or a gain with the interval of the gain."""
+    low, high = performance.loss_low, performance.loss_high
+    if performance.loss > 0:
+        return f"a loss of {number_text(performance.loss, 3)}{ends_text(low, high, confidence, 3)}"
+    ends = "" if low is None or high is None else ends_text(-high, -low, confidence, 3)
+    return f"a gain of {number_text(abs(performance.loss), 3)}{ends}"
 
 
 def rows_text(performance: Performance, strata: Strata | None = None) -> str:

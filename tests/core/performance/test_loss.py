@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from core.metrics.bootstrap import Estimate, estimates
 from core.metrics.metrics import Floats, task_metrics
 from core.metrics.strata import Strata
-from core.performance.loss import Performance, realised_performance
+from core.performance.loss import Performance, change_text, realised_performance
 from tests.core.samples import SAMPLES, binary_sample, regression_sample
 
 ACCURACY = Estimate(0.8, 0.78, 0.82)
@@ -75,6 +76,16 @@ def test_harm_is_beyond_chance_and_beyond_tolerance(n: int, n_right: int, harmed
     found = _realised(*_right(n, n_right), "accuracy", ACCURACY)
     assert found.harmed is harmed
     assert words in found.reason
+
+
+def test_a_gain_is_given_with_the_interval_of_the_gain() -> None:
+    """The ends of the loss change places and signs; without an interval there are none."""
+    found = replace(
+        _realised(*_right(100, 82), "accuracy", ACCURACY), loss=-0.0124, loss_low=-0.0307, loss_high=0.00629
+    )
+    assert change_text(found, 0.95) == "a gain of 0.0124 (95 % interval -0.00629 to 0.0307)"
+    assert change_text(replace(found, loss_low=None), 0.95) == "a gain of 0.0124"
+    assert change_text(replace(found, loss=0.01), 0.95) == "a loss of 0.01 (95 % interval -0.0307 to 0.00629)"
 
 
 def test_no_rows_are_no_answer() -> None:
