@@ -217,7 +217,9 @@ def _performance_table(found: Sequence[Performance], width: int) -> list[str]:
 def _harm_text(one: Performance) -> str:
     if one.harmed is None:
         return "no answer" if one.kind == "estimated" else "undecided"
-    return "exceeded" if one.harmed else "within it"
+    if one.harmed:
+        return "exceeded"
+    return "within it" if one.excludes_harm else "not excluded"
 
 
 def _in_time(windows: Sequence[DriftVerdict]) -> list[DriftVerdict]:

@@ -38,7 +38,7 @@ def drift_reasons(verdict: DriftVerdict, drift: Drift, cooling: EarlierWindow | 
     """
     if verdict.status == "insufficient":
         return (_too_few(verdict, drift), *verdict.window.notes, *_special_rows(verdict))
-    performance = tuple(_performance(verdict))
+    performance = tuple(_performance(verdict, drift))
     columns = (*_columns(verdict, drift), *_concept(verdict))
     unused = _unused(verdict)
     return (
@@ -160,14 +160,17 @@ def _importance(verdict: DriftVerdict, drift: Drift, n_features: int) -> Iterato
         yield f"together the features that drifted have {share} of the champion's feature importance"
 
 
-def _performance(verdict: DriftVerdict) -> Iterator[str]:
+def _performance(verdict: DriftVerdict, drift: Drift) -> Iterator[str]:
+    bias = verdict.bias
     if not verdict.performance:
         yield "the champion's performance on this window was not measured"
-    if verdict.bias is not None and verdict.bias.harmed:
-        yield f"performance is harmed, because the probabilities are biased: {verdict.bias.reason}"
+    if bias is not None and bias.harmed:
+        yield f"performance is harmed, because the probabilities are biased: {bias.reason}"
     for place, performance in enumerate(verdict.performance):
         harmed = performance.harmed and not place
         yield f"performance is harmed: {performance.reason}" if harmed else performance.reason
+    if bias is not None and bias.harmed is False and not bias.excludes_harm(drift.class_ratio):
+        yield f"a bias of the probabilities is neither shown nor excluded: {bias.reason}"
 
 
 def _concept(verdict: DriftVerdict) -> Iterator[str]:
@@ -204,7 +207,7 @@ def _retraining(verdict: DriftVerdict, drift: Drift, cooling: EarlierWindow | No
     if drift.retrain_on == "never":
         yield "no retraining is recommended: drift.retrain_on is never"
     elif drift.retrain_on == "harm" and verdict.harmed is False:
-        yield "no retraining is recommended: performance is not harmed (drift.retrain_on is harm)"
+        yield f"no retraining is recommended: {_unharmed(verdict)} (drift.retrain_on is harm)"
     elif cooling is not None:
         end = cooling.measured_at.astimezone(UTC) + timedelta(hours=drift.cooldown_hours)
         yield (
@@ -213,6 +216,11 @@ def _retraining(verdict: DriftVerdict, drift: Drift, cooling: EarlierWindow | No
         )
     else:
         yield f"retraining is recommended: {_why(verdict, drift)}"
+
+
+def _unharmed(verdict: DriftVerdict) -> str:
+    excluded = verdict.performance[0].excludes_harm
+    return "performance is not harmed" if excluded else "no harm is shown, although it is not excluded"
 
 
 def _why(verdict: DriftVerdict, drift: Drift) -> str:

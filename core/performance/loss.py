@@ -94,6 +94,13 @@ class Performance:
     clusters: DesignEffect | None = None
     source: str = HOLDOUT
 
+    @property
+    def excludes_harm(self) -> bool:
+        """Whether a loss above the tolerance is excluded; a realised loss is called not harmed by its value alone."""
+        if self.harmed is not False:
+            return False
+        return self.kind == "estimated" or (self.loss_high is not None and self.loss_high <= self.tolerated)
+
 
 def realised_performance(
     y: npt.NDArray[Any],
@@ -308,10 +315,12 @@ def _reason(
 
 
 def _loss_text(performance: Performance, confidence: float) -> str:
+    loss, bound = change_text(performance, confidence), number_text(performance.tolerated, 3)
+    if performance.harmed is False and not performance.excludes_harm:
+        return f"{loss}; a loss above the tolerated {bound} is neither shown nor excluded"
     if not performance.loss > 0:
         return "no loss"
-    loss = change_text(performance, confidence)
-    tolerated = f"{number_text(performance.tolerated, 3)} is tolerated"
+    tolerated = f"{bound} is tolerated"
     if performance.loss <= performance.tolerated:
         return f"{loss}, {tolerated}"
     if performance.loss_low is None:

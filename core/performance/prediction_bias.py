@@ -121,6 +121,14 @@ class PredictionBias:
     ratio_low: float | None = None
     ratio_high: float | None = None
 
+    def excludes_harm(self, max_ratio: float) -> bool:
+        """Whether the intervals exclude a difference and a ratio that are harm, see :func:`prediction_bias`."""
+        if self.harmed is not False or max(-self.low, self.high) > abs(self.reference) + self.tolerated:
+            return False
+        if self.ratio_low is None:
+            return True
+        return 1 / max_ratio <= self.ratio_low and self.ratio_high is not None and self.ratio_high <= max_ratio
+
 
 def prediction_bias(
     y: npt.NDArray[Any],

@@ -11,6 +11,7 @@ from core.drift.decision import EarlierWindow
 from core.drift.divergence import ChiSquare
 from core.drift.verdict import DriftEvidence, DriftVerdict, WindowFacts
 from core.performance.loss import Performance
+from core.performance.prediction_bias import PredictionBias
 
 NOW = datetime(2025, 6, 1, 6, tzinfo=UTC)
 
@@ -69,7 +70,11 @@ def realised(performance: Performance) -> Performance:
 
 
 def evidence(
-    *columns: ColumnDrift, n_rows: int = 2000, performance: tuple[Performance, ...] = (UNHARMED,), **window: Any
+    *columns: ColumnDrift,
+    n_rows: int = 2000,
+    performance: tuple[Performance, ...] = (UNHARMED,),
+    bias: PredictionBias | None = None,
+    **window: Any,
 ) -> DriftEvidence:
     """Evidence of batch 9 (September 2024), quiet where no column is given."""
     content: dict[str, Any] = {
@@ -88,6 +93,7 @@ def evidence(
         window=facts,
         columns=columns or COLUMNS,
         performance=performance,
+        bias=bias,
     )
 
 

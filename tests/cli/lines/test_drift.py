@@ -185,8 +185,11 @@ def test_performance_is_a_table() -> None:
     assert words(at(lines, "ROC AUC, realised")) == realised
     assert at(lines, "ROC AUC, estimated").endswith("no answer")
     assert "-0.0100  –  " in at(lines, "ROC AUC, estimated")
-    calm = monitor_lines(verdict(known=(performance(harmed=False),)), {}, width=0)
+    calm = monitor_lines(verdict(known=(performance(harmed=False, loss_high=0.0161),)), {}, width=0)
     assert at(calm, "ROC AUC, realised").endswith("within it")
+    for high in (0.0163, None):
+        wide = monitor_lines(verdict(known=(performance(harmed=False, loss_high=high),)), {}, width=0)
+        assert at(wide, "ROC AUC, realised").endswith("not excluded")
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])

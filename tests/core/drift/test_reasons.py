@@ -12,6 +12,7 @@ from config.schema import Drift
 from core.drift.decision import ColumnDrift, EarlierWindow, decide
 from core.drift.reasons import column_reason, contract_notes, undeclared_notes
 from core.metrics.class_rates import ClassRate
+from core.performance.prediction_bias import PredictionBias
 from tests.core.drift_samples import (
     DRIFTED,
     HARMED,
@@ -60,6 +61,19 @@ def test_rate_of_a_class_is_told_beside_psi() -> None:
     doubtful = replace(TARGET, rate=replace(rate, low=0.9))
     assert any(reason.endswith("small): this may be chance") for reason in reasons(QUIET, doubtful))
     assert not any("rate of yes" in one for one in reasons(QUIET, replace(TARGET, rate=replace(rate, ratio=1.1))))
+
+
+def test_harm_that_is_not_excluded_is_told() -> None:
+    """An undecided bias has a sentence, one within its bounds has none; a wide interval is not called not harmed."""
+    bias = PredictionBias(0.3, 0.3, -0.01, 0.01, 0.0, 0.02, False, 2_000, "observed frequency 30.0%", 1.0, 0.9, 1.1)
+    told = "a bias of the probabilities is neither shown nor excluded: observed frequency 30.0%"
+    assert told not in reasons(bias=bias)
+    assert reasons(bias=replace(bias, ratio_high=1.3))[-1] == told
+    assert told not in reasons(bias=replace(bias, harmed=None, ratio_high=1.3))
+    wide = replace(realised(UNHARMED), loss_high=0.1)
+    assert reasons(DRIFTED, performance=(wide,))[-1] == (
+        "no retraining is recommended: no harm is shown, although it is not excluded (drift.retrain_on is harm)"
+    )
 
 
 def test_harm_is_told_first() -> None:

@@ -65,6 +65,9 @@ def test_reference_interval_is_stretched_to_the_confidence() -> None:
     [
         (1_000, 850, False, "0.8 on the holdout: no loss"),
         (1_000, 790, False, "a loss of 0.01 ("),
+        (1_000, 790, False, "; a loss above the tolerated 0.016 is neither shown nor excluded"),
+        (100, 81, False, "a gain of 0.01 ("),
+        (100, 81, False, "; a loss above the tolerated 0.016 is neither shown nor excluded"),
         (100, 76, None, "which may be chance; 0.016 is tolerated"),
         (1_000, 700, True, "a loss of 0.1 ("),
         (10, 0, None, "10 labelled rows are too few to judge accuracy: 30 are needed"),

@@ -1,5 +1,6 @@
 """Probabilities that are too high or too low are told from chance and from what was so on the holdout."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,17 @@ def test_what_was_so_on_the_holdout_is_no_news() -> None:
     usual = _bias(2_000, 1, lowered=0.5)
     again = _bias(2_000, 2, lowered=0.5, reference=EventLevel(usual.observed, usual.predicted, 2_000))
     assert again.harmed is False
+
+
+def test_harm_is_excluded_only_by_intervals_within_the_bounds() -> None:
+    """Few rows do not show a bias and do not exclude one; many rows do, for the difference and for the ratio."""
+    few, many = _bias(300, 1), _bias(60_000, 1)
+    assert (few.harmed, many.harmed) == (False, False)
+    assert (few.excludes_harm(1.25), many.excludes_harm(1.25)) == (False, True)
+    assert not many.excludes_harm(1.001)
+    assert not _bias(2_000, 1, lowered=0.5).excludes_harm(10.0)
+    assert not replace(many, ratio_high=None).excludes_harm(1.25)
+    assert replace(many, ratio=None, ratio_low=None, ratio_high=None).excludes_harm(1.25)
 
 
 def test_few_rows_and_numbers_have_no_answer() -> None:
