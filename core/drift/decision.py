@@ -30,7 +30,7 @@ __all__ = [
     "weighted_holm",
 ]
 
-RULE = 2
+RULE = 3
 """Version of the decision rule: with another version, the same window has another decision id."""
 
 

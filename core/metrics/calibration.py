@@ -91,17 +91,22 @@ class CalibrationChange:
 
     @property
     def scale(self) -> float:
-        """Standard deviation of the event, relative to that of an event with probability 0.5; 0 to 1.
+        """Scale of the bounds for the error, see :func:`event_scale`."""
+        return event_scale(self.event_rate)
 
-        An error of 0.02 is small where the event has probability 0.5, and doubles an event with probability 0.02. So
-        bounds for the error are multiplied by this number.
 
-        Examples
-        --------
-        >>> [round(CalibrationChange(0, 0, 0, 0, 0, event_rate=rate).scale, 2) for rate in (0.5, 0.1, 0.01)]
-        [1.0, 0.6, 0.2]
-        """
-        return 2 * math.sqrt(self.event_rate * (1 - self.event_rate))
+def event_scale(rate: float) -> float:
+    """Return the standard deviation of an event, relative to that of an event with probability 0.5; 0 to 1.
+
+    An error of 0.02 is small where the event has probability 0.5, and doubles an event with probability 0.02. So bounds
+    for errors of probabilities are multiplied by this number.
+
+    Examples
+    --------
+    >>> [round(event_scale(rate), 2) for rate in (0.5, 0.1, 0.01)]
+    [1.0, 0.6, 0.2]
+    """
+    return 2 * math.sqrt(rate * (1 - rate))
 
 
 def calibration(y: npt.NDArray[Any], output: Floats, confidence: float) -> Calibration | None:

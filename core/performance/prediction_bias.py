@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betaincinv, ndtri
 
-from core.metrics.calibration import event_chance
+from core.metrics.calibration import event_chance, event_scale
 from core.metrics.clusters import Clusters, design_effect, stretch
 from core.metrics.metrics import Floats
 from core.metrics.strata import Strata
@@ -96,7 +96,8 @@ class PredictionBias:
     reference
         Observed minus predicted on the holdout, -1 to 1.
     tolerated
-        By how much the difference may be larger than on the holdout, 0 to 1.
+        By how much the difference may be larger than on the holdout, 0 to 1: the configured bound in proportion to the
+        standard deviation of the event; in verdicts from before, the bound itself.
     harmed
         Whether the difference is larger by more than that and beyond chance; None if there are too few rows.
     n_rows
@@ -155,7 +156,8 @@ def prediction_bias(
     reference
         The level on the holdout, from :func:`reference_level`.
     tolerated
-        By how much the difference may be larger than on the holdout, at least 0.
+        By how much the difference may be larger than on the holdout at a base rate of 50 %, at least 0; at others in
+        proportion to the standard deviation of the event on the holdout, as in the gate.
     max_ratio
         By how much the ratio of the rarer outcome may be farther from 1 than on the holdout, at least 1.
     confidence
@@ -169,7 +171,7 @@ def prediction_bias(
         return None
     chance, event = event_chance(y, output)
     strata = strata or Strata(np.zeros(len(y), dtype=np.int64), np.array([float(len(y))]))
-    level = event_level(chance, event, strata)
+    level, tolerated = event_level(chance, event, strata), tolerated * _scale(reference)
     weights = strata.weights / strata.weights.mean()
     effect = design_effect(weights * (event - chance - level.bias), clusters)
     widening = 1.0 if effect is None else stretch(effect, np.inf, confidence)
@@ -192,6 +194,11 @@ def prediction_bias(
     if ratio is not None:
         bias = replace(bias, ratio=ratio.value, ratio_low=ratio.low, ratio_high=ratio.high)
     return replace(bias, reason=_reason(bias, level, confidence, max_ratio))
+
+
+def _scale(reference: EventLevel) -> float:
+    # One row with the event and one without it are added: a holdout without the event would tolerate nothing.
+    return event_scale((reference.observed * reference.n_rows + 1) / (reference.n_rows + 2))
 
 
 def event_level(chance: Floats, event: npt.NDArray[np.bool_], strata: Strata) -> EventLevel:
@@ -269,7 +276,7 @@ def _reason(bias: PredictionBias, level: EventLevel, confidence: float, max_rati
     text = (
         f"observed frequency {shares[0]}, mean probability {shares[1]} on {rows}{stands} "
         f"({percent_text(confidence)} interval of the difference {signed[0]} to {signed[1]}); "
-        f"the difference was {signed[2]} on the holdout, and {bias.tolerated:.1%} more is tolerated"
+        f"the difference was {signed[2]} on the holdout, and {bias.tolerated:.{digits}%} more is tolerated"
     )
     if bias.ratio is None or bias.ratio_low is None or not math.isfinite(bias.ratio):
         return text

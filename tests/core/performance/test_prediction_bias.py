@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.metrics.calibration import CalibrationChange
 from core.metrics.evaluation import evaluate
 from core.metrics.strata import Strata
 from core.performance.prediction_bias import EventLevel, PredictionBias, event_level, prediction_bias, reference_level
@@ -99,6 +100,26 @@ def test_rare_events_that_become_half_as_frequent_again_are_harm() -> None:
     assert found.ratio_low > 1
     assert found.harmed
     assert "times that of the holdout" in found.reason
+
+
+def test_the_tolerated_difference_is_in_proportion_to_the_deviation_of_the_event() -> None:
+    """At 1 % a fifth of the bound is tolerated, as in the gate, so the difference alone shows a rare event."""
+    chance = np.full(50_000, 0.01)
+    output = np.column_stack([1 - chance, chance])
+    rule = {**RULE, "max_ratio": 100.0}
+    found = [
+        prediction_bias(
+            (np.arange(50_000) % 1_000 < events).astype(np.int64), output, EventLevel(0.01, 0.01, n), **rule
+        )
+        for events, n in ((13, 50_000), (16, 50_000))
+    ]
+    assert [one and one.harmed for one in found] == [False, True]
+    assert found[0] is not None
+    assert found[0].tolerated == pytest.approx(0.02 * CalibrationChange(0, 0, 0, 0, 0, event_rate=0.01).scale, rel=0.01)
+    assert "and 0.398% more is tolerated" in found[0].reason
+    none = prediction_bias(np.zeros(500, dtype=np.int64), output[:500], EventLevel(0.0, 0.01, 1_000), **RULE)
+    assert none is not None
+    assert none.tolerated > 0
 
 
 def test_rare_events_of_the_same_rate_are_rarely_called_harm() -> None:
