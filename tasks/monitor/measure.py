@@ -147,7 +147,7 @@ def keep(window: MonitoredWindow, verdict: DriftVerdict, settings: Settings) -> 
     StorageError
         A disk, MLflow or the operational database failed.
     """
-    files = _reports.pop(window.id).finish()
+    files = _reports.pop(window.id).finish(verdict.status, verdict.reasons)
     _log.info("finished the report")
     document = json.dumps(verdict.to_dict(), indent=2, ensure_ascii=False)
     path = window.folder / VERDICT

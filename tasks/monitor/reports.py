@@ -16,12 +16,11 @@ def window_report(
     window: MonitoredWindow, reference: Reference, sample: pd.DataFrame, evidence: DriftEvidence
 ) -> DriftReport:
     """Start the page that compares a window with its reference rows."""
-    target = reference.contract.target
     # Columns that are not features are in the decision's table: the bundle keeps no rows of them to draw.
     columns = [
-        report_column(column, target if column.role == "target" else column.name, _weight(column))
+        report_column(column, _name(column, reference.contract.target), _weight(column))
         for column in evidence.columns
-        if column.role in ("feature", "target")
+        if column.role != "unused"
     ]
     return DriftReport(
         reference.rows,
@@ -40,8 +39,14 @@ def _reference_text(evidence: DriftEvidence) -> str:
     return f"data version {evidence.against.removesuffix('.dir')[:12]}"
 
 
+def _name(column: ColumnDrift, target: str) -> str:
+    # A feature may be named "prediction", so the predictions are shown in brackets, as by the command.
+    return {"target": target, "prediction": "(prediction)"}.get(column.role, column.name)
+
+
 def _weight(column: ColumnDrift) -> str:
-    return f"{percent(column.importance)} of the importance" if column.role == "feature" else f"the {column.role}"
+    others = {"target": "the target", "prediction": "the predictions"}
+    return others.get(column.role, f"{percent(column.importance)} of the importance")
 
 
 def _window_notes(evidence: DriftEvidence) -> list[str]:

@@ -66,7 +66,7 @@ def number_drawing(reference: Floats, current: Floats) -> Drawing:
     remarks = _infinite_remark(reference, current)
     bare = _bare_sides(np.isfinite(side).any() for side in finite)
     if bare:
-        return _undrawable("numeric", (f"not drawn: no {'finite ' if remarks else ''}value in {bare}", *remarks))
+        return undrawable("numeric", (f"not drawn: no {'finite ' if remarks else ''}value in {bare}", *remarks))
     fenced, remark = _fenced(finite[0], finite[1])
     unit = _unit(fenced)
     remarks += remark + ((f"drawn in units of {unit:g}",) if unit != 1 else ())
@@ -88,7 +88,7 @@ def level_drawing(reference: pd.Series, current: pd.Series) -> Drawing:
     """
     bare = _bare_sides((reference.notna().any(), current.notna().any()))
     if bare:
-        return _undrawable("levels", (f"not drawn: no value in {bare}",))
+        return undrawable("levels", (f"not drawn: no value in {bare}",))
     sides = [side.astype(object).where(side.notna(), MISSING) for side in (reference, current)]
     shares = pd.concat([side.value_counts(normalize=True) for side in sides], axis=1).fillna(0.0).max(axis=1)
     kept = [str(level) for level in shares.sort_values(ascending=False, kind="stable").index[:MAX_LEVELS]]
@@ -142,7 +142,8 @@ def spark_svg(drawing: Drawing) -> str:
     )
 
 
-def _undrawable(kind: str, remarks: tuple[str, ...]) -> Drawing:
+def undrawable(kind: str, remarks: tuple[str, ...]) -> Drawing:
+    """Return the drawing of a column that is in the table only."""
     return Drawing(kind, pd.Series(dtype=object), pd.Series(dtype=object), remarks)
 
 

@@ -38,11 +38,12 @@ class ReportColumn:
     name
         A column of the rows given to :class:`DriftReport`; a sample without this column counts as having no values.
     kind
-        Categories, booleans and classes are ``levels``. ``dates`` are in the table, but are not plotted.
+        Categories, booleans and classes are ``levels``. ``dates`` are in the table, but are not plotted; ``bins`` are
+        not drawn at all, because there are no rows of them.
     score, threshold
         PSI, and the value it must exceed to count as drift; an unknown score is NaN.
     drifted
-        The verdict.
+        The verdict on the column.
     note
         A short remark for the table, such as the column's importance.
     missing_reference, missing
@@ -50,7 +51,7 @@ class ReportColumn:
     """
 
     name: str
-    kind: Literal["numeric", "levels", "dates"]
+    kind: Literal["numeric", "levels", "dates", "bins"]
     score: float
     threshold: float
     drifted: bool
@@ -68,7 +69,7 @@ class ReportFiles:
     html
         A self-contained page that loads nothing.
     json
-        Evidently's own JSON, and under ``perennial`` the title, the notes and the table of the page.
+        Evidently's own JSON, and under ``perennial`` the title, the verdict, the notes and the table of the page.
     """
 
     html: Path
@@ -118,28 +119,37 @@ class DriftReport:
         self._errors = (work / "errors.txt").open("wb+")
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [*COMMAND, str(work), str(folder.resolve())],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=self._errors,
             stderr=self._errors,
             cwd=PACKAGES,
         )
 
-    def finish(self) -> ReportFiles:
-        """Wait for the report and return its files.
+    def finish(self, status: str = "", reasons: Sequence[str] = ()) -> ReportFiles:
+        """Complete the report with the verdict, wait for it and return its files.
+
+        Parameters
+        ----------
+        status
+            Status of the verdict; empty if no decision uses the page.
+        reasons
+            The verdict's reasons, as sentences.
 
         Raises
         ------
         PerennialError
             The report could not be made; the message contains the end of the process's error output.
         """
-        status = self._process.wait()
+        verdict = json.dumps({"status": status, "reasons": list(reasons)}) if status else ""
+        self._process.communicate(verdict.encode())
+        code = self._process.returncode
         self._errors.seek(0)
         # A binding that Evidently imports may print pages about its own teardown after the error; they are dropped.
         printed, _, _ = self._errors.read().decode(errors="replace").partition("\nnanobind: leaked")
         self._errors.close()
         self._work.cleanup()
-        if status != 0:
-            raise PerennialError(f"Evidently could not make the drift report (exit {status}):\n{printed[-2000:]}")
+        if code != 0:
+            raise PerennialError(f"Evidently could not make the drift report (exit {code}):\n{printed[-2000:]}")
         return ReportFiles(self.folder / "drift.html", self.folder / "drift.json")
 
 
@@ -181,13 +191,14 @@ KINDS: dict[str, Literal["numeric", "levels", "dates"]] = {
 
 def report_column(column: ColumnDrift, name: str, note: str) -> ReportColumn:
     """Return a column of the report from its measured drift."""
+    rate = "" if column.rate is None else column.rate.sentence
     return ReportColumn(
         name=name,
-        kind=KINDS[column.kind],
+        kind="bins" if column.role == "prediction" else KINDS[column.kind],
         score=column.psi,
         threshold=max(column.bound, column.critical),
         drifted=column.drifted,
-        note="; ".join(filter(None, (column.remark, note))),
+        note="; ".join(filter(None, (column.remark, rate, note))),
         missing_reference=column.missing_reference,
         missing=column.missing,
     )

@@ -1,7 +1,7 @@
 """The page and the JSON of a drift report: Perennial's table above, Evidently's plots below.
 
 Run as ``python -m tasks.reports.drift_page WORK TARGET`` by :class:`tasks.reports.drift.DriftReport`, which
-describes WORK.
+describes WORK. The verdict is decided while the plots are made; it is read from standard input, as JSON, after them.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
 
 from core.jsonable import jsonable
 from tasks.reports.card import TEMPLATES, template_environment
-from tasks.reports.drawing import Drawing, level_drawing, number_drawing, shown_names, spark_svg
+from tasks.reports.drawing import Drawing, level_drawing, number_drawing, shown_names, spark_svg, undrawable
 from tasks.reports.evidently import TEST_LABEL, EvidentlyReport, Verdict, evidently_report
 
 MAX_PLOTS = 60
 """Maximum columns with a plot, drifted ones first: a browser draws two figures for each. The table has all columns."""
 
 NAME_LENGTH = 60
+BADGES = {"ok": "good", "watch": "warn", "drift": "bad", "insufficient": ""}
 PAGE, CONTENT = "drift.html", "drift.json"
 START = 'window.drawDashboard(dashboard, new Map(Object.entries(details)), "plots");'
 
@@ -73,8 +74,16 @@ class Row:
         return spark_svg(self.drawing)
 
 
-def write_report(work: Path, target: Path) -> None:
-    """Write ``drift.html`` and ``drift.json`` into the folder `target` from the files in the folder `work`."""
+def write_report(work: Path, target: Path, decided: TextIO) -> None:
+    """Write ``drift.html`` and ``drift.json`` into the folder `target` from the files in the folder `work`.
+
+    Parameters
+    ----------
+    work, target
+        Folders.
+    decided
+        The verdict as JSON, which is read last; an empty text if there is none.
+    """
     facts = json.loads((work / "facts.json").read_text(encoding="utf-8"))
     rows = _rows(facts["columns"], *(pd.read_parquet(work / f"{side}.parquet") for side in ("reference", "current")))
     plotted = {row.shown: row for row in rows if row.plotted}
@@ -84,6 +93,7 @@ def write_report(work: Path, target: Path) -> None:
             {shown: row.drawing for shown, row in plotted.items()},
             {shown: Verdict(row.score, row.threshold, row.drifted) for shown, row in plotted.items()},
         )
+    facts["verdict"] = json.loads(decided.read() or "null")
     # In JSON, "<" occurs only inside strings, where this escape is equivalent.
     content = json.dumps(jsonable(_content(facts, rows, report))).replace("<", "\\u003c")
     (work / CONTENT).write_text(content, encoding="utf-8")
@@ -118,6 +128,8 @@ def _rank(column: dict[str, Any]) -> tuple[bool, float]:
 
 
 def _drawing(kind: str, reference: pd.Series, current: pd.Series) -> Drawing:
+    if kind == "bins":
+        return undrawable("numeric", ("not drawn: the reference has only its bins",))
     if kind == "levels":
         return level_drawing(reference, current)
     return number_drawing(reference.to_numpy(dtype=np.float64), current.to_numpy(dtype=np.float64))
@@ -142,6 +154,7 @@ def _page(facts: dict[str, Any], rows: list[Row], report: EvidentlyReport | None
         facts=facts,
         rows=rows,
         n_drifted=sum(row.drifted for row in rows),
+        badges=BADGES,
         test=TEST_LABEL,
         css=(TEMPLATES / "page.css").read_text(encoding="utf-8").replace(":root", "&"),
         font=report.font if report else "",
@@ -166,4 +179,4 @@ def _share(value: float | None) -> str:
 
 
 if __name__ == "__main__":
-    write_report(Path(sys.argv[1]), Path(sys.argv[2]))
+    write_report(Path(sys.argv[1]), Path(sys.argv[2]), sys.stdin)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,9 @@ class DriftPage:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "drift.html"
 
-    def finish(self) -> ReportFiles:
+    def finish(self, status: str = "", reasons: Sequence[str] = ()) -> ReportFiles:
         """Return a page."""
-        self._path.write_text("<p>no drift</p>")
+        self._path.write_text(f"<p>{status}</p>{reasons}")
         return ReportFiles(self._path, self._path)
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tasks.monitor.reports import _weight, _window_notes
-from tests.core.drift_samples import DRIFTED, HARMED, TARGET, UNHARMED, evidence
+from tasks.monitor.reports import _name, _weight, _window_notes
+from tests.core.drift_samples import DRIFTED, HARMED, PREDICTION, TARGET, UNHARMED, evidence
 
 
 def test_a_column_is_told_with_its_weight() -> None:
-    """A feature with its share of the importance, the target by its name."""
-    assert (_weight(DRIFTED), _weight(TARGET)) == ("34 % of the importance", "the target")
+    """A feature with its share of the importance, target and predictions by what they are and by names."""
+    weights = [_weight(column) for column in (DRIFTED, TARGET, PREDICTION)]
+    assert weights == ["34 % of the importance", "the target", "the predictions"]
+    assert [_name(column, "paid") for column in (DRIFTED, TARGET, PREDICTION)] == ["income", "paid", "(prediction)"]
 
 
 def test_the_notes_are_those_of_the_window() -> None:

@@ -14,7 +14,9 @@ import pandas as pd
 import pytest
 
 from core.errors import PerennialError
-from tasks.reports.drift import PREFIX, DriftReport, ReportColumn, ReportFiles
+from core.metrics.class_rates import ClassRate
+from tasks.reports.drift import PREFIX, DriftReport, ReportColumn, ReportFiles, report_column
+from tests.core.drift_samples import PREDICTION, TARGET
 from tests.pages import Elements
 
 HOSTILE = (
@@ -192,6 +194,28 @@ def test_an_empty_window_has_a_page_and_a_sample_is_owned_up_to(tmp_path: Path) 
     assert "The window is empty." in text
     assert "<script" not in files.html.read_text(encoding="utf-8")
     assert _content(files)["metrics"] == []
+
+
+def test_a_class_that_drifted_by_its_ratio_is_told_with_it_and_with_the_verdict(tmp_path: Path) -> None:
+    """The rate, ratio and interval stand beside the small PSI; status, reasons and the predictions are on the page."""
+    rate = ClassRate("1", 0.0081, 0.0047, 1.71, 1.11, 2.63, 0.9967, 1.25)
+    drifted = replace(TARGET, psi=0.002, bound=0.02, drifted=True, rate=rate)
+    columns = [report_column(drifted, "is_fraud", "the target"), report_column(PREDICTION, "(prediction)", "")]
+    frame = pd.DataFrame({"is_fraud": ["0", "1"] * 20})
+    notes = ["Reason 1 <b>", "A note."]
+    report = DriftReport(frame, frame[:0], columns, tmp_path, 0, notes, "txn")
+    files = report.finish("watch", ["Reason 1 <b>", "Reason 2"])
+    page = files.html.read_text(encoding="utf-8")
+    text = Elements(re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)).text
+    assert "txn watch 1 of 2 columns drifted" in " ".join(text.split())
+    assert "ratio 1.71 (99.67 % interval 1.11 to 2.63; 0.8 to 1.25 is small)" in text
+    assert "Classes have also drifted if the rate of one changed" in text
+    assert 'class="number score"' not in page
+    assert [text.count(note) for note in (*notes, "Reason 2")] == [1, 1, 1]
+    assert "not drawn: the reference has only its bins" in text
+    content = _content(files)["perennial"]
+    assert content["verdict"] == {"status": "watch", "reasons": ["Reason 1 <b>", "Reason 2"]}
+    assert content["notes"] == notes
 
 
 def test_what_killed_processes_left_is_removed_after_a_day(tmp_path: Path) -> None:
