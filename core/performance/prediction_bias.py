@@ -6,12 +6,17 @@ far too low.
 Two measures are judged. The difference of observed frequency and mean probability shows common events; for rare ones
 it is small whatever happens. Their ratio, standardised by the ratio on the holdout, shows rare events. Given both
 numbers of events, the window's number is binomial if the two ratios are equal (Przyborowski & Wilenski), so its
-interval is exact for rare events; for others the numbers are scaled to the variance of the probabilities. Both parts
-are uncertain: a holdout with 60 events knows its own ratio within a quarter.
+interval is exact for rare events; for others the numbers are scaled to the variance of the probabilities.
+
+Both measures take the holdout as uncertain as well: one with 60 events knows its own ratio within a quarter, one with
+100 rows its own difference within 13 points. The null hypothesis for the difference is that it is no larger than on
+the holdout in absolute value; the variance of the two is the sum of both (Newcombe, method 10, for equal ends).
 
 References
 ----------
 Przyborowski & Wilenski (1940), Homogeneity of results in testing samples from Poisson series, Biometrika 31, 313-323.
+Newcombe (1998), Interval estimation for the difference between independent proportions, Statistics in Medicine 17,
+873-890.
 Breslow & Day (1987), Statistical Methods in Cancer Research II, section 3.4 (ratio of standardised ratios).
 """
 
@@ -74,6 +79,11 @@ class EventLevel:
         variance = self.dispersion * self.predicted
         others = 1 - self.predicted
         return EventLevel(1 - self.observed, others, self.n_rows, variance / others if others > 0 else 1.0, 0.0)
+
+    @property
+    def variance(self) -> float:
+        """Variance of the bias, at least 0; the larger of both frequencies is conservative."""
+        return self.dispersion * max(self.predicted, self.observed) / self.n_rows + self.drawing * self.predicted**2
 
     def counts(self) -> tuple[float, float]:
         """Return observed and expected numbers of events with the variance of Poisson counts."""
@@ -175,8 +185,9 @@ def prediction_bias(
     weights = strata.weights / strata.weights.mean()
     effect = design_effect(weights * (event - chance - level.bias), clusters)
     widening = 1.0 if effect is None else stretch(effect, np.inf, confidence)
-    half = widening * float(ndtri((1 + confidence) / 2)) * _error(level, event - chance, strata)
-    larger = abs(level.bias) > abs(reference.bias) + tolerated and abs(level.bias) - half > abs(reference.bias)
+    quantile, error = widening * float(ndtri((1 + confidence) / 2)), _error(level, event - chance, strata)
+    half, half_before = quantile * error, quantile * math.sqrt(reference.variance)
+    larger = abs(level.bias) - abs(reference.bias) > max(tolerated, math.hypot(half, half_before))
     sides = (level, reference) if level.predicted <= 0.5 else (level.of_others, reference.of_others)
     ratio = _Ratio.of(*sides, confidence, widening)
     farther = ratio is not None and ratio.is_harm(sides[0].ratio, sides[1].ratio, max_ratio)
@@ -193,7 +204,7 @@ def prediction_bias(
     )
     if ratio is not None:
         bias = replace(bias, ratio=ratio.value, ratio_low=ratio.low, ratio_high=ratio.high)
-    return replace(bias, reason=_reason(bias, level, confidence, max_ratio))
+    return replace(bias, reason=_reason(bias, level, half_before, confidence, max_ratio))
 
 
 def _scale(reference: EventLevel) -> float:
@@ -267,7 +278,7 @@ class _Ratio:
         return beyond and distance[0] > distance[1] + math.log(bound)
 
 
-def _reason(bias: PredictionBias, level: EventLevel, confidence: float, max_ratio: float) -> str:
+def _reason(bias: PredictionBias, level: EventLevel, half_before: float, confidence: float, max_ratio: float) -> str:
     rows = f"{bias.n_rows:,} labelled rows"
     stands = f" that stand for {level.n_rows:,.0f}" if round(level.n_rows) > bias.n_rows else ""
     digits = 1 if min(level.observed, level.predicted) >= 0.02 else 3
@@ -276,7 +287,8 @@ def _reason(bias: PredictionBias, level: EventLevel, confidence: float, max_rati
     text = (
         f"observed frequency {shares[0]}, mean probability {shares[1]} on {rows}{stands} "
         f"({percent_text(confidence)} interval of the difference {signed[0]} to {signed[1]}); "
-        f"the difference was {signed[2]} on the holdout, and {bias.tolerated:.{digits}%} more is tolerated"
+        f"the difference was {signed[2]} on the holdout (± {half_before:.{digits}%}), "
+        f"and {bias.tolerated:.{digits}%} more is tolerated"
     )
     if bias.ratio is None or bias.ratio_low is None or not math.isfinite(bias.ratio):
         return text

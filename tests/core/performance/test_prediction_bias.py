@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from core.metrics.calibration import CalibrationChange
 from core.metrics.evaluation import evaluate
@@ -56,6 +57,29 @@ def test_harm_is_excluded_only_by_intervals_within_the_bounds() -> None:
     assert not _bias(2_000, 1, lowered=0.5).excludes_harm(10.0)
     assert not replace(many, ratio_high=None).excludes_harm(1.25)
     assert replace(many, ratio=None, ratio_low=None, ratio_high=None).excludes_harm(1.25)
+
+
+def test_a_small_holdout_does_not_make_quiet_windows_harmed() -> None:
+    """Training, holdout (100 rows) and window (2,000) of one distribution: harm at most as often as stated, 0.33 %."""
+    generator = np.random.default_rng(0)
+    rule = {**RULE, "confidence": 1 - 0.01 / 3}
+    found = [_quiet_bias(generator, rule) for _ in range(400)]
+    assert sum(bool(one.harmed) for one in found) <= 4
+    assert "on the holdout (± " in found[0].reason
+
+
+def _quiet_bias(generator: np.random.Generator, rule: dict[str, Any]) -> PredictionBias:
+    model = LogisticRegression().fit(*_quiet_rows(400, generator))
+    parts = [(y, model.predict_proba(x)) for x, y in (_quiet_rows(n, generator) for n in (100, 2_000))]
+    found = prediction_bias(*parts[1], _level(*parts[0]), **rule)
+    assert found is not None
+    return found
+
+
+def _quiet_rows(n: int, generator: np.random.Generator) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    x = generator.normal(size=(n, 3))
+    chance = 1 / (1 + np.exp(0.5 - x @ [1.0, 0.5, 0.3]))
+    return x, (generator.random(n) < chance).astype(np.int64)
 
 
 def test_few_rows_and_numbers_have_no_answer() -> None:
