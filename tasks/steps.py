@@ -67,7 +67,7 @@ def stage(config: ModelConfig) -> StagedRows:
     """Read the source into a typed file; a repeat starts from an empty work folder."""
     from tasks.source.stage import stage_rows
     from tasks.validation.expectations import read_suite
-    from tasks.versions.versions import read_before
+    from tasks.versions.versions import has_batches, read_before
 
     settings = load_settings()
     with step("Reading rows"):
@@ -76,7 +76,8 @@ def stage(config: ModelConfig) -> StagedRows:
         work = settings.var / "work" / config.model
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        return stage_rows(config, settings, work, read_before(config, settings))
+        before, later = read_before(config, settings), has_batches(config, settings)
+        return stage_rows(config, settings, work, before, needs_labels=not later)
 
 
 @plain_step

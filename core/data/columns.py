@@ -70,7 +70,7 @@ def target_problem(counts: Mapping[str, int], config: ModelConfig) -> str | None
     return None
 
 
-def empty_columns_problem(n_values: Mapping[str, int], config: ModelConfig) -> str | None:
+def empty_columns_problem(n_values: Mapping[str, int], config: ModelConfig, *, needs_labels: bool = True) -> str | None:
     """Return a message with the declared columns that have no value in any row, and what to do; None if there are none.
 
     Parameters
@@ -79,10 +79,13 @@ def empty_columns_problem(n_values: Mapping[str, int], config: ModelConfig) -> s
         Number of rows with a value, by declared column.
     config
         The model file.
+    needs_labels
+        Whether the target must have a value: in a model's first rows it must, labels of later ones may arrive late.
     """
-    if n_values[config.target] == 0:
+    if needs_labels and n_values[config.target] == 0:
         return (
-            f"target {config.target!r} has no value in any row; check 'target' and 'source.missing' in the model file"
+            f"target {config.target!r} has no value in any row, and a model's first rows need labels; "
+            "check 'target' and 'source.missing' in the model file"
         )
     for column in (config.key, config.time):
         if column is not None and n_values[column] == 0:

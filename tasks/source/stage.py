@@ -39,7 +39,14 @@ _ROWS = "source_rows"
 _log = logging.getLogger("perennial.source")
 
 
-def stage_rows(config: ModelConfig, settings: Settings, work: Path, before: Sequence[ReadBefore] = ()) -> StagedRows:
+def stage_rows(
+    config: ModelConfig,
+    settings: Settings,
+    work: Path,
+    before: Sequence[ReadBefore] = (),
+    *,
+    needs_labels: bool = True,
+) -> StagedRows:
     """Write a source to ``work/staged.parquet``: the contract's columns in its order and types, rows in source order.
 
     The same rows give the same bytes. Rows are streamed; memory is bounded by ``settings.memory_limit_mb``. A repeat
@@ -50,6 +57,8 @@ def stage_rows(config: ModelConfig, settings: Settings, work: Path, before: Sequ
     ----------
     before
         What the model's batches record of their files, in order.
+    needs_labels
+        Whether at least one row must have a label; not so if the model has batches already.
 
     Raises
     ------
@@ -75,7 +84,7 @@ def stage_rows(config: ModelConfig, settings: Settings, work: Path, before: Sequ
         path = work / f".{STAGED}.{os.getpid()}.tmp"
         try:
             n_rows = _write(connection, rows, casts, path, config, settings)
-            _refuse_empty(path, n_rows, config, name)
+            _refuse_empty(path, n_rows, config, name, needs_labels=needs_labels)
             fingerprint = _fingerprint(connection, path, column_types(config))
             path.replace(work / STAGED)
         finally:
@@ -225,10 +234,10 @@ def _write_groups(
     return n_rows
 
 
-def _refuse_empty(path: Path, n_rows: int, config: ModelConfig, name: str) -> None:
+def _refuse_empty(path: Path, n_rows: int, config: ModelConfig, name: str, *, needs_labels: bool) -> None:
     if n_rows == 0:
         raise SourceError(f"{name} has no rows; at least one is needed below the line of column names")
-    problem = empty_columns_problem(_n_values(path), config)
+    problem = empty_columns_problem(_n_values(path), config, needs_labels=needs_labels)
     if problem:
         raise SchemaError(f"{name}: {problem}")
 

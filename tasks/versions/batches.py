@@ -54,6 +54,12 @@ def read_before(config: ModelConfig, settings: Settings) -> list[ReadBefore]:
     ]
 
 
+def has_batches(config: ModelConfig, settings: Settings) -> bool:
+    """Return whether a model has rows already; labels of later ones may arrive after them."""
+    bring_back_missing(config.model, settings)
+    return bool(batch_paths(data_folder(config.model, settings)))
+
+
 def known_batch(rows: StagedRows, config: ModelConfig, settings: Settings) -> Batch | None:
     """Return the batch that was written from exactly these rows, or None.
 

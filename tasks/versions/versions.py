@@ -27,7 +27,7 @@ from core.text import counted
 from store.data import batches, pushed_trees, record_version, versions
 from store.database import open_database
 from tasks.source.engine import ingestion_engine
-from tasks.versions.batches import known_batch, read_before, record_files, write_batch
+from tasks.versions.batches import has_batches, known_batch, read_before, record_files, write_batch
 from tasks.versions.bring_back import bring_back, make_sound
 from tasks.versions.dvc_stores import DvcStores, configured_remote, open_stores
 from tasks.versions.known_rows import count_distinct
@@ -51,6 +51,7 @@ from tasks.versions.working_copy import (
 __all__ = [
     "data_history",
     "git_state",
+    "has_batches",
     "known_batch",
     "lay_out_snapshot",
     "n_distinct_rows",

@@ -54,6 +54,23 @@ def test_a_grown_file_gives_a_batch_of_the_new_rows(ingest: Ingest, project: Set
     assert [len(pd.read_parquet(path)) for path in files] == [800, 50]
 
 
+def test_rows_without_any_label_are_a_batch_of_their_own(ingest: Ingest, project: Settings) -> None:
+    """Labels may arrive late; only the first rows of a model must have some."""
+    late = credit_rows(50, seed=2).assign(default=None)
+    add_credit_model(project, late)
+    with pytest.raises(SchemaError, match="a model's first rows need labels"):
+        ingest("credit")
+    add_credit_model(project)
+    ingest("credit")
+    add_credit_model(project, late)
+    assert ingest("credit").accepted
+    assert [pd.read_parquet(path)["default"].count() for path in _files(project)] == [800, 0]
+
+
+def _files(project: Settings) -> list[Path]:
+    return sorted((project.root / "data" / "credit").glob("*.parquet"))
+
+
 def test_a_file_that_joins_a_folder_adds_its_rows_only(ingest: Ingest, project: Settings) -> None:
     """Without a key, the rows of the other files are known; repeated rows of one file are kept."""
     add_credit_model(project, source={"uri": "raw"}, key=None, features={"ignored": ["id"]})

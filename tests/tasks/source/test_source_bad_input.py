@@ -246,7 +246,7 @@ def test_dates_of_another_form_are_refused(settings: Settings) -> None:
     [
         ("income", "no value in any row of column 'income'.* move it to features.ignored"),
         ("owner", "no value in any row of column 'owner'"),
-        ("default", "target 'default' has no value in any row"),
+        ("default", "target 'default' has no value in any row, and a model's first rows need labels"),
         ("id", r"column 'id' \(the key\) has no value"),
     ],
 )
@@ -258,6 +258,20 @@ def test_a_column_without_any_value_is_refused(settings: Settings, kind: str, co
     frame.to_csv(settings.root / "rows.csv", index=False)
     frame.to_parquet(settings.root / "rows.parquet")
     _refused(_csv() if kind == "csv" else _parquet(), settings, SchemaError, match)
+
+
+@pytest.mark.parametrize(("task", "kind"), [("binary", "VARCHAR"), ("regression", "DOUBLE")])
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_later_rows_may_all_lack_their_label(settings: Settings, form: str, task: str, kind: str) -> None:
+    """The target keeps the contract's type, whatever an empty column looks like in the source."""
+    frame = credit_rows(5).assign(default=None)
+    frame.to_csv(settings.root / "rows.csv", index=False)
+    frame.to_parquet(settings.root / "rows.parquet")
+    config = (_csv() if form == "csv" else _parquet()).model_copy(update={"task": task})
+    staged = stage_rows(config, settings, settings.var / "work", needs_labels=False)
+    table = pq.read_table(staged.path)
+    assert table.schema.field("default").type == {"VARCHAR": pa.string(), "DOUBLE": pa.float64()}[kind]
+    assert table["default"].null_count == staged.n_rows == 5
 
 
 def test_an_earlier_result_survives_a_refused_source(settings: Settings) -> None:
