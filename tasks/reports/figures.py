@@ -76,13 +76,20 @@ def svg_text(size: tuple[float, float], draw: Callable[[Any], None]) -> str:
 def _reliability(figure: Figure, curves: dict[str, Any]) -> None:
     bins = curves["reliability"]
     axes = figure.add_subplot()
-    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
+    end = _reliability_end(bins)
+    axes.plot([0, end], [0, end], color=MUTED, linewidth=1, linestyle="--")
     errors = [
         [observed - low for observed, low in zip(bins["observed"], bins["low"], strict=True)],
         [high - observed for observed, high in zip(bins["observed"], bins["high"], strict=True)],
     ]
     axes.errorbar(bins["predicted"], bins["observed"], yerr=errors, color=ACCENT, marker="o", markersize=4, capsize=2)
-    axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(0, 1), ylim=(0, 1))
+    axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(0, end), ylim=(0, end))
+
+
+def _reliability_end(bins: dict[str, Any]) -> float:
+    """Return the end of both axes: 1, or less if all points and intervals of a rare event are below a half of it."""
+    highest = max([*bins["predicted"], *bins["observed"], *bins["high"]], default=1.0)
+    return 1.0 if highest > 0.5 or highest <= 0 else float(1.1 * highest)
 
 
 def _discrimination(figure: Figure, curves: dict[str, Any]) -> None:

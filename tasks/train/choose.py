@@ -79,7 +79,9 @@ def choose_candidate(config: ModelConfig, trials: FoldTrials) -> Chosen:
         compared.tried[AVERAGE] = Tried(AVERAGE, scores[AVERAGE][metric])
     name, reason = chosen({name: values[metric] for name, values in scores.items()}, metric, config.time is not None)
     members = compared.trials if name == AVERAGE else {name: compared.trials[name]}
-    logger.info("chose %s of %s: %s", name, ", ".join(compared.tried), reason)
+    own = ", ".join(tried for tried in compared.tried if tried != AVERAGE)
+    of = f"the average of {own}" if name == AVERAGE else f"{name} of {', '.join(compared.tried)}"
+    logger.info("chose %s: %s", of, reason)
     return Chosen(Choice(name, reason, metric, tuple(compared.tried.values())), members, scores[name])
 
 

@@ -245,5 +245,7 @@ def _log_fit(decided: _Decided, n_rows: int, seconds: float, config: ModelConfig
     text = f"trained {name} on {n_rows:,} rows in {seconds:.1f} s"
     if metric in cv_scores:
         scores = np.array(cv_scores[metric])
-        text += f": {metric} {scores.mean():.4f} ± {scores.std():.4f} over {len(scores)} folds"
+        # The standard deviation of a sample, as in the model card.
+        deviation = scores.std(ddof=1) if len(scores) > 1 else 0.0
+        text += f": {metric} {scores.mean():.4f} ± {deviation:.4f} over {len(scores)} folds"
     logger.info("%s", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
@@ -47,6 +48,16 @@ def test_the_same_evaluation_is_the_same_bytes() -> None:
     """A bundle's hash depends on it."""
     evaluation = replace(EMPTY, importance=(Importance("age", 0.1, 0.01),))
     assert draw_figures(evaluation) == draw_figures(evaluation)
+
+
+def test_the_reliability_of_a_rare_event_fills_its_axes() -> None:
+    """Probabilities of half a percent are not one point in the corner."""
+    bins = {"predicted": [0.001, 0.004], "observed": [0.002, 0.005], "low": [0.001, 0.003], "high": [0.003, 0.007]}
+    text = draw_figures(replace(EMPTY, curves={"reliability": bins}))["Reliability"]
+    drawn = re.search(r'M ([\d.]+) [\d.]+ \nL ([\d.]+) [\d.]+ \n"[^>]*stroke-linecap: square', text)
+    assert drawn is not None
+    # The figure is 252 points wide, and the two points lie 0.39 of the axis apart.
+    assert float(drawn[2]) - float(drawn[1]) > 50
 
 
 def test_a_label_is_short_and_can_be_drawn() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,17 @@ def test_a_candidate_that_fails_is_skipped_with_its_reason(tmp_path: Path) -> No
     assert "cannot be fitted" in found.choice.tried[0].problem
     with pytest.raises(TrainingError, match="none of the candidates"):
         fitted(portfolio_config(candidates={"broken": broken, "worse": broken}), tmp_path)
+
+
+def test_the_log_names_the_average_by_its_members_and_the_spread_as_the_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The average is not one of those that it averages, and the deviation is that of a sample."""
+    monkeypatch.setattr("tasks.train.choose.chosen", lambda *_: (AVERAGE, "for the test"))
+    with caplog.at_level(logging.INFO, "perennial"):
+        scores = fitted(portfolio_config(), tmp_path).cv_scores["roc_auc"]
+    assert "chose the average of linear, boosting: for the test" in caplog.text
+    assert f"roc_auc {statistics.fmean(scores):.4f} ± {statistics.stdev(scores):.4f} over 3 folds" in caplog.text
 
 
 def test_a_spent_budget_leaves_candidates_out(tmp_path: Path) -> None:
