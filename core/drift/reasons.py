@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from core.drift.verdict import DriftVerdict
     from core.drift.windows import EarlierWindow
 
+MIN_EVENTS = 5
+"""Expected or observed events of a class, from which a rate that may have changed by chance is mentioned."""
+
 SHOWN_COLUMNS = 5
 """Maximum number of columns with a sentence of their own."""
 
@@ -121,7 +124,11 @@ def _columns(verdict: DriftVerdict, drift: Drift) -> Iterator[str]:
 def _doubtful_rates(verdict: DriftVerdict) -> Iterator[str]:
     """Yield the rates of classes that changed by more than is small, but not beyond chance."""
     for column in verdict.columns:
-        if column.rate is not None and column.rate.is_large and not column.drifted:
+        if column.rate is None or not column.rate.is_large or column.drifted:
+            continue
+        # One labelled row would always be a large change.
+        events = max(column.rate.rate, column.rate.reference) * column.n_current
+        if column.rate.ratio is None or events >= MIN_EVENTS:
             yield f"{column.rate.sentence}: this may be chance"
 
 

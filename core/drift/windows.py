@@ -255,7 +255,7 @@ def _matches(text: str, known: Sequence[str]) -> list[str]:
 def _newest(batches: Sequence[BatchEntry], trained: frozenset[str], window_rows: int, min_rows: int) -> WindowChoice:
     fresh = [batch for batch in batches if batch.name not in trained]
     if not fresh:
-        none = "no batch has arrived since the champion was trained" if batches else "there is no batch yet"
+        none = "no batch has been ingested since the champion was trained" if batches else "there is no batch yet"
         return WindowChoice((), (none,))
     chosen: set[str] = set()
     n_rows = 0

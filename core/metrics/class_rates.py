@@ -71,7 +71,13 @@ class ClassRate:
             return f"{rates}, a class that the reference does not have"
         high = "no upper end" if self.high is None else f"{self.high:.3g}"
         ends = f"{percent_text(round(self.confidence, 5))} interval {self.low:.3g} to {high}"
-        return f"{rates}, ratio {self.ratio:.3g} ({ends}; {1 / self.bound:.3g} to {self.bound:.3g} is small)"
+        return f"{rates}, ratio {self.ratio:.3g} ({ends}; {_bounds_text(self.bound)} is small)"
+
+
+def _bounds_text(bound: float) -> str:
+    """Format both bounds with as many digits as they need to differ."""
+    digits = next((n for n in range(3, 9) if f"{bound:.{n}g}" != "1"), 9)
+    return f"{1 / bound:.{digits}g} to {bound:.{digits}g}"
 
 
 def rate_text(rate: float) -> str:

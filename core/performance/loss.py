@@ -299,7 +299,8 @@ def _reason(
 ) -> str:
     label, rows = METRICS[performance.metric].label, rows_text(performance, strata)
     if performance.n_rows < (needed := NEEDED[performance.kind]):
-        return f"{rows} are too few to judge {label}: {needed} are needed"
+        verb = "is" if performance.n_rows == 1 else "are"
+        return f"{rows} {verb} too few to judge {label}: {needed} are needed"
     if not math.isfinite(performance.value):
         return (
             f"{label} is not defined on {rows}: check whether they have only one class, or scores that are not finite"

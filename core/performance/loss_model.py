@@ -33,7 +33,6 @@ from core.metrics.bootstrap import Estimate, influence_interval
 from core.metrics.metrics import METRICS, Floats
 from core.performance.estimated import EXCLUSION, answered
 from core.performance.loss import NEEDED, Performance, compared_performance
-from core.text import number
 
 FOLDS = 5
 """Number of blocks of the holdout; each one's losses are predicted by a model of the others."""
@@ -204,7 +203,7 @@ def loss_contradiction(residual: Floats, found: LossEstimate, rows: str) -> tupl
         return ()
     label = METRICS[found.metric].label
     seen, thought = (_value(max(mean, 0.0), found.metric) for mean in (losses.mean(), losses.mean() - off))
-    return (f"on {len(losses):,} {rows} {label} is {number(seen)}, and {number(thought)} was estimated without labels",)
+    return (f"on {len(losses):,} {rows} {label} is {seen:.4g}, and {thought:.4g} was estimated without labels",)
 
 
 def _losses(residual: Floats, metric: str) -> Floats:

@@ -89,7 +89,7 @@ class Support:
             where = f" ({listed([readable(name, 60) for name in self.columns])})" if self.columns else ""
             return (f"{percent(self.outside)} of them have a value that the labelled rows do not have{where}",)
         if self.new > MAX_NEW:
-            return (f"{percent(self.new)} of them are unlike the labelled rows, of which fewer than 1 in 10 are there",)
+            return (f"{percent(self.new)} of them are unlike the labelled rows: they lie where few labelled rows are",)
         if self.effective_rows < MIN_EFFECTIVE:
             return (f"only {self.effective_rows:.0f} of {len(self.weights):,} labelled rows resemble them",)
         return ()

@@ -60,6 +60,7 @@ def test_rate_of_a_class_is_told_beside_psi() -> None:
     assert f"{text}; PSI 0.31 (threshold 0.1; " in reasons(QUIET, replace(drifted, psi=0.31))[0]
     doubtful = replace(TARGET, rate=replace(rate, low=0.9))
     assert any(reason.endswith("small): this may be chance") for reason in reasons(QUIET, doubtful))
+    assert not any("rate of yes" in reason for reason in reasons(QUIET, replace(doubtful, n_current=1)))
     assert not any("rate of yes" in one for one in reasons(QUIET, replace(TARGET, rate=replace(rate, ratio=1.1))))
 
 
@@ -120,11 +121,11 @@ def test_a_quiet_window_names_the_column_that_moved_most() -> None:
 def test_too_few_rows_are_told_with_what_became_of_the_others(n_rows: int, sentence: str) -> None:
     """How many are needed, and why there are not more."""
     told = reasons(
-        n_rows=n_rows, notes=("no batch has arrived since the champion was trained",), n_seen=1500, n_outside=1
+        n_rows=n_rows, notes=("no batch has been ingested since the champion was trained",), n_seen=1500, n_outside=1
     )
     assert told == (
         sentence,
-        "no batch has arrived since the champion was trained",
+        "no batch has been ingested since the champion was trained",
         "1,500 rows left out: the champion was trained on them",
         "1 row left out: outside the time range",
     )

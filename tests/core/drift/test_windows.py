@@ -90,7 +90,7 @@ def test_too_few_new_rows_are_all_taken_and_told() -> None:
     ("batches", "request_", "note"),
     [
         ([], WindowRequest(), "there is no batch yet"),
-        (monthly(1), WindowRequest(), "no batch has arrived since the champion was trained"),
+        (monthly(1), WindowRequest(), "no batch has been ingested since the champion was trained"),
         ([], WindowRequest(since=month(1)), "there is no batch yet"),
         (monthly(1), WindowRequest(since=month(2)), "no batch has rows from 2024-02-01T00:00:00 on"),
         (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -60,6 +62,7 @@ def test_sentence_gives_both_rates_and_the_ratio() -> None:
     assert found.sentence == (
         "rate of yes 0.59 % -> 0.89 %, ratio 1.51 (99.5 % interval 1.35 to 1.68; 0.8 to 1.25 is small)"
     )
+    assert replace(found, bound=1.0001).sentence.endswith("; 0.9999 to 1.0001 is small)")
     assert not _rate((150_000, 885), (297_115, 2_000)).is_large
     assert _rate((150_000, 885), (297_115, 800)).is_large
 

@@ -71,7 +71,7 @@ def test_reference_interval_is_stretched_to_the_confidence() -> None:
         (100, 76, None, "which may be chance; 0.016 is tolerated"),
         (1_000, 700, True, "a loss of 0.1 ("),
         (10, 0, None, "10 labelled rows are too few to judge accuracy: 30 are needed"),
-        (1, 0, None, "too few to judge accuracy"),
+        (1, 0, None, "1 labelled row is too few to judge accuracy"),
     ],
 )
 def test_harm_is_beyond_chance_and_beyond_tolerance(n: int, n_right: int, harmed: bool | None, words: str) -> None:

@@ -51,7 +51,7 @@ def test_new_combinations_of_known_values_are_recognised() -> None:
 
     found = support(rows(2_000, 1.0), rows(1_000, -1.0), CONTRACT, ["age", "income"], 0)
     assert found.outside < 0.05
-    assert "are unlike the labelled rows" in found.doubts[0]
+    assert "are unlike the labelled rows: they lie where few labelled rows are" in found.doubts[0]
 
 
 def test_levels_are_codes_of_the_reference() -> None:
