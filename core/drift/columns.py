@@ -373,7 +373,9 @@ def _remark(reference: ColumnProfile, current: ColumnProfile) -> str:
     if not (n_before and n_now):
         return _emptiness(name, reference, n_before, n_now)
     if isinstance(current, LevelProfile) and current.other == n_now:
-        return f"no value of {name} is a level of the reference"
+        # Rare levels of the reference have no bin; where there are such, a value may be one of them.
+        known = isinstance(reference, LevelProfile) and reference.other
+        return f"no value of {name} is {'one of the frequent levels' if known else 'a level'} of the reference"
     value = _only_value(current)
     if value is None or value == _only_value(reference):
         return ""

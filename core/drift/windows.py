@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -268,8 +268,19 @@ def _newest(batches: Sequence[BatchEntry], trained: frozenset[str], window_rows:
     short = f"only {n_rows:,} rows are new to the champion; drift.window_rows is {window_rows:,}"
     return WindowChoice(
         tuple(batch for batch in batches if batch.name in chosen),
-        (short,) if n_rows < window_rows and len(chosen) == len(fresh) else (),
+        (short,) if n_rows < window_rows and len(chosen) == len(fresh) else tuple(_late_notes(fresh, chosen)),
     )
+
+
+def _late_notes(fresh: Sequence[BatchEntry], chosen: Collection[str]) -> Iterator[str]:
+    """Yield which batches arrived after one of the window, but have older rows, so that they are not in it."""
+    first = next(place for place, batch in enumerate(fresh) if batch.name in chosen)
+    if late := [batch.name for batch in fresh[first:] if batch.name not in chosen]:
+        verb = "has" if len(late) == 1 else "have"
+        yield (
+            f"{counted(len(late), 'batch', 'batches')} that arrived late {verb} older rows than this window and "
+            f"{'is' if len(late) == 1 else 'are'} not part of it: {_list(late)}; --batches judges them"
+        )
 
 
 def _by_age(batches: Sequence[BatchEntry]) -> list[BatchEntry]:

@@ -60,9 +60,16 @@ _reports: dict[str, DriftReport] = {}
 
 
 def recorded_verdict(window: MonitoredWindow, settings: Settings) -> DriftVerdict | None:
-    """Return the recorded decision about the same rows by the same rules; None if there is none."""
+    """Return the recorded decision about the same rows by the same rules; None if there is none.
+
+    Its reasons end with what is to be said about the window only since then: a batch that arrived late.
+    """
     found = find_window(open_database(settings.database_url), window.id)
-    return None if found is None else _verdict(found)
+    if found is None:
+        return None
+    verdict = _verdict(found)
+    since = [note for note in window.notes if note not in verdict.reasons]
+    return replace(verdict, reasons=(*verdict.reasons, *since))
 
 
 def recorded_verdicts(model: str, settings: Settings, limit: int | None = None) -> list[DriftVerdict]:

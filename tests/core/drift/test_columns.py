@@ -245,6 +245,11 @@ def test_other_bins_are_refused() -> None:
             levels("x", {"a": 0, "b": 0}, other=9),
             "no value of x is a level of the reference",
         ),
+        (
+            levels("x", {"a": 5, "b": 4}, other=7),
+            levels("x", {"a": 0, "b": 0}, other=9),
+            "no value of x is one of the frequent levels of the reference",
+        ),
         (levels("x", {"a": 5, "b": 4}), levels("x", {"a": 1, "b": 0}, other=9), ""),
         (
             levels("a\x1b[31m", {"<b>\n": 5, "b": 4}),

@@ -75,7 +75,13 @@ def test_the_newest_batches_that_were_not_trained_on_are_the_window() -> None:
 def test_newest_is_by_time_where_every_batch_has_one() -> None:
     """A month that is brought in late is not the newest; without times the order tells."""
     late = batch(9, times=(month(1), month(1, 28)))
-    assert names(choose_batches([*monthly(3, 4), late], (), WindowRequest(), 500, "month")) == [4]
+    choice = choose_batches([*monthly(3, 4), late], (), WindowRequest(), 500, "month")
+    assert names(choice) == [4]
+    assert choice.notes == (
+        "1 batch that arrived late has older rows than this window and is not part of it: 0009-000000000009; "
+        "--batches judges them",
+    )
+    assert choose_batches(monthly(2, 3, 4), (), WindowRequest(), 500, "month").notes == ()
     assert names(choose_batches([batch(3), batch(4), late], (), WindowRequest(), 500, "month")) == [9]
 
 

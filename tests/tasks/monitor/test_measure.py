@@ -326,6 +326,8 @@ def test_the_same_window_is_decided_once(watched: Watched) -> None:
     again = watched.window(name)
     assert again.id == window.id
     assert recorded_verdict(again, watched.settings) == verdict
+    noted = recorded_verdict(replace(again, notes=("1 batch that arrived late",)), watched.settings)
+    assert noted == replace(verdict, reasons=(*verdict.reasons, "1 batch that arrived late"))
     measure(window, watched.settings)
     later = keep(window, replace(verdict, measured_at=datetime(2030, 1, 1, tzinfo=UTC)), watched.settings)
     assert later == verdict
