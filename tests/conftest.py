@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from config.settings import Settings
@@ -15,6 +16,10 @@ from tests.pace import pytest_collection_modifyitems, pytest_runtest_logreport, 
 from tests.warm import use_warm_steps, warmed
 
 __all__ = ["pytest_collection_modifyitems", "pytest_runtest_logreport", "pytest_terminal_summary"]
+
+# A time-out is no assertion: on a machine with other load one example takes seconds.
+hypothesis.settings.register_profile("perennial", deadline=None)
+hypothesis.settings.load_profile("perennial")
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

@@ -73,7 +73,7 @@ def main(folder: Path, stride: int, moments: int) -> None:
 
 def prepare(settings: Settings, folder: Path) -> None:
     """Make a weak champion, and the bundle of a better model that nobody registered yet."""
-    data = add_data(settings, WEAK)
+    data = add_data(settings, STRONG)
     (folder / "data-version").write_text(data)
     train(settings, WEAK, data)
     bundled(settings, training_run(STRONG, data, "test", settings), folder / "bundle")
