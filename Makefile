@@ -66,6 +66,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.gate
 	$(BIN)/python -m benchmarks.drift_quality
 	$(BIN)/python -m benchmarks.drift_speed
+	$(BIN)/python -m benchmarks.streams
 	$(BIN)/python -m benchmarks.cbpe_agreement
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.serving_faults
