@@ -1,4 +1,4 @@
-"""Worlds in time order: seasons, counters, keys that turn over, and a constant column that comes alive.
+"""Worlds in time order: seasons, counters, keys that turn over, and a constant column that varies.
 
 A regression of 40 rows a day. Its champion knows the truth, so that its errors are noise, whose size may have a season.
 The temperature has a season too; a counter of days, the month and the customers move by construction. Windows of 1,000
@@ -88,14 +88,14 @@ def seasons(each: Each, _: Path) -> Iterator[str]:
     yield ""
     yield (
         "Columns of quiet windows: windows in which a column that only moves (counter, month, customers) is called "
-        "drifted; in which a constant column that came alive in 10 % of the rows is named; in which a quiet one is"
+        "drifted; in which a constant column that varied in 10 % of the rows is named; in which a quiet one is"
     )
     yield ""
-    yield "| world | all columns judged | moving columns known | Evidently PSI | came alive, named | constant, named |"
+    yield "| world | all columns judged | moving columns known | Evidently PSI | varied, named | constant, named |"
     yield "|---|" + "---:|" * 5
     for world, found in answers.items():
         quiet = [one for one in found if one["factor"] == 1.0]
-        keys = ("before", "now", "evidently", "alive", "constant")
+        keys = ("before", "now", "evidently", "varied", "constant")
         yield f"| {world.name} | " + " | ".join(f"{np.mean([one[key] for one in quiet]):.1%}" for key in keys) + " |"
 
 
@@ -175,14 +175,14 @@ def _columns(
     known: list[Pair] = [("feature", *moving.comparable(*both, window["at"].max())) for both in sides]
     texts = np.where(generator.random(len(window)) < 0.1, "app", "web")
     channels = [pd.DataFrame({"channel": values}) for values in (texts, np.full(len(window), "web"))]
-    alive, same = (
+    varied, same = (
         unused_drifts([("unused", constant, frame_counts([constant], channel)[0])], DRIFT, 0) for channel in channels
     )
     return {
         "before": _moved(column_drifts(plain, {}, DRIFT, 0)),
         "now": _moved(column_drifts(known, {}, DRIFT, 0)),
         "evidently": any(_evidently(train[name], window[name], name == "customer") for name in MOVE),
-        "alive": alive[0].drifted,
+        "varied": varied[0].drifted,
         "constant": same[0].drifted,
     }
 

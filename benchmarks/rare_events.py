@@ -50,7 +50,7 @@ Each = Callable[[Callable[[int], Any], int], list[Any]]
 
 @dataclass(frozen=True)
 class Rows:
-    """Scored rows: all events, a sample of the others, and how many rows they stand for."""
+    """Scored rows: all events, a sample of the others, and how many rows they represent."""
 
     y: npt.NDArray[np.int64]
     output: Floats

@@ -88,7 +88,7 @@ class Champion:
 
 
 def one_each(rows: Rows) -> Strata:
-    """Return that each row stands for itself."""
+    """Return that each row represents itself."""
     return Strata(np.zeros(len(rows), dtype="int64"), np.array([float(len(rows))]))
 
 

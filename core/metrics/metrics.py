@@ -125,7 +125,7 @@ class Measure(Protocol):
         """Return the first-order change of each metric per row, shape (n,), float64, with (weighted) mean zero.
 
         The variance of a metric is about ``mean(influence ** 2) / n``. Weights of shape (n,), float64, above 0, say how
-        many rows each row stands for; None is one each.
+        many rows each row represents; None is one each.
         """
 
 

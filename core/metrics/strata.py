@@ -1,7 +1,7 @@
 """Metrics of a stratified sample of rows: every row of a rare class, and some rows of the others, with weights.
 
 A window of a million rows with a rate of 0.1 % has a thousand events. A uniform sample of 50,000 rows has 50 of them;
-all events and 50,000 other rows say nearly as much as all rows. A row of a stratum stands for ``rows / sampled rows``
+all events and 50,000 other rows say nearly as much as all rows. A row of a stratum represents ``rows / sampled rows``
 rows.
 
 The rows of a window are themselves a sample of a world, so the variance of a metric has two parts: that of the window's
@@ -27,12 +27,12 @@ from core.metrics.bootstrap import MIN_ROWS, Estimate, influence_interval
 from core.metrics.metrics import METRICS, Floats, measures
 
 EXACT = 1e12
-"""Number of rows that stands for a population."""
+"""Number of rows that represents a population."""
 
 
 @dataclass(frozen=True, eq=False)
 class Strata:
-    """How many rows of a window each sampled row stands for.
+    """How many rows of a window each sampled row represents.
 
     Parameters
     ----------
@@ -52,17 +52,17 @@ class Strata:
 
     @property
     def weights(self) -> Floats:
-        """Number of rows that each sampled row stands for, shape (n,), float64."""
+        """Number of rows that each sampled row represents, shape (n,), float64."""
         weights: Floats = (self.sizes / np.maximum(self.sampled, 1.0))[self.codes]
         return weights
 
     @property
     def n_rows(self) -> float:
-        """Number of rows that all sampled rows stand for."""
+        """Number of rows that all sampled rows represent."""
         return float(self.sizes[self.sampled > 0].sum())
 
     def kept(self, mask: npt.NDArray[np.bool_]) -> Strata:
-        """Return the strata of some of the sampled rows; each row stands for as many rows as before."""
+        """Return the strata of some of the sampled rows; each row represents as many rows as before."""
         left = np.bincount(self.codes[mask], minlength=len(self.sizes))
         return Strata(self.codes[mask], self.sizes * left / np.maximum(self.sampled, 1.0))
 

@@ -28,7 +28,7 @@ def performance_effect(
     clusters
         Clusters of the rows; None for independent rows.
     weights
-        How many rows each row stands for, shape (n,), float64; None is one each.
+        How many rows each row represents, shape (n,), float64; None is one each.
     """
     if clusters is None or not clusters.groupings or not np.isfinite(output).all():
         return None

@@ -144,7 +144,7 @@ def realised_performance(
     clusters
         Clusters of the rows; None for independent rows. The holdout's rows are taken to come in such clusters too.
     strata
-        How many rows of the window each row stands for; None is one each.
+        How many rows of the window each row represents; None is one each.
     rate
         Rate of the positive class on the holdout, 0 to 1; None if there are not two classes.
     source
@@ -339,10 +339,10 @@ def change_text(performance: Performance, confidence: float) -> str:
 
 
 def rows_text(performance: Performance, strata: Strata | None = None) -> str:
-    """Name the rows of a window, for a sentence, and the rows that they stand for."""
+    """Name the rows of a window, for a sentence, and the rows that they represent."""
     noun = "row" if performance.n_rows == 1 else "rows"
     if strata is not None and round(strata.n_rows) > performance.n_rows:
-        return f"{performance.n_rows:,} labelled {noun} that stand for {strata.n_rows:,.0f}"
+        return f"{performance.n_rows:,} labelled {noun} that represent {strata.n_rows:,.0f}"
     if performance.kind == "realised":
         return f"{performance.n_rows:,} labelled {noun}"
     # Rows that have labels are estimated too.

@@ -175,7 +175,7 @@ def prediction_bias(
     clusters
         Clusters of the rows, by which the intervals are widened; None for independent rows.
     strata
-        How many rows each row stands for; None is one each.
+        How many rows each row represents; None is one each.
     """
     if output.ndim == 1 or not len(y):
         return None
@@ -222,7 +222,7 @@ def event_level(chance: Floats, event: npt.NDArray[np.bool_], strata: Strata) ->
     event
         Whether it occurred, shape (n,), bool.
     strata
-        How many rows each row stands for.
+        How many rows each row represents.
     """
     weights = strata.weights
     observed, predicted = (float(np.average(part, weights=weights)) for part in (event, chance))
@@ -280,7 +280,7 @@ class _Ratio:
 
 def _reason(bias: PredictionBias, level: EventLevel, half_before: float, confidence: float, max_ratio: float) -> str:
     rows = f"{bias.n_rows:,} labelled rows"
-    stands = f" that stand for {level.n_rows:,.0f}" if round(level.n_rows) > bias.n_rows else ""
+    stands = f" that represent {level.n_rows:,.0f}" if round(level.n_rows) > bias.n_rows else ""
     digits = 1 if min(level.observed, level.predicted) >= 0.02 else 3
     shares = [f"{share:.{digits}%}" for share in (level.observed, level.predicted)]
     signed = [f"{share:+.{digits}%}" for share in (bias.low, bias.high, bias.reference)]

@@ -52,10 +52,10 @@ def timings(predict: Callable[[int], object], reference: Call) -> Timings:
     shortest, usual, ends = np.inf, _clocked(reference)[0], time.perf_counter() + MAX_TIMED_SECONDS
     while not turns or (len(turns) < N_TIMED and time.perf_counter() < ends):
         place = len(turns)
-        model = _clocked(lambda place=place: predict(place))  # type: ignore[misc]
+        model = _clocked(lambda place=place: predict(place))  # type: ignore[misc] # mypy infers no type of a lambda with defaults
         shortest = min(shortest, model[0])
         calls = max(1, round(float(np.clip(shortest, *REFERENCE_MS)) / usual))
-        wall, cpu = _clocked(lambda calls=calls: [reference() for _ in range(calls)])  # type: ignore[misc]
+        wall, cpu = _clocked(lambda calls=calls: [reference() for _ in range(calls)])  # type: ignore[misc] # as above
         usual = min(usual, wall / calls)
         turns.append((*model, wall / calls, cpu / calls))
     return Timings(*np.array(turns).T)

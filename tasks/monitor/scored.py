@@ -36,7 +36,7 @@ class Scored:
     labelled
         Predictions for these rows, shape (n, k) or (n,).
     strata
-        How many rows each of them stands for; None if each row is as likely in the sample as any other.
+        How many rows each of them represents; None if each row is as likely in the sample as any other.
     """
 
     sample: Floats

@@ -63,11 +63,11 @@ def by_name(found: tuple[ColumnDrift, ...]) -> dict[str, ColumnDrift]:
     return {column.name: column for column in found}
 
 
-def test_a_constant_column_that_comes_alive_is_told() -> None:
+def test_a_constant_column_that_varies_is_reported() -> None:
     """What was one value has others now; while it is constant there is nothing to say."""
     constant = np.zeros(2_000)
-    alive, quiet = (numbers("fee", constant, values, "unused") for values in (np.r_[constant, [1.5] * 500], constant))
-    (found,) = unused_drifts([alive], DRIFT, 1)
+    varied, quiet = (numbers("fee", constant, values, "unused") for values in (np.r_[constant, [1.5] * 500], constant))
+    (found,) = unused_drifts([varied], DRIFT, 1)
     assert (found.drifted, found.importance, found.role) == (True, 0.0, "unused")
     assert found.remark == (
         "fee had one value in the training rows (0); now 20 % of the rows have others: it may be worth training with it"

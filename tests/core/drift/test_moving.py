@@ -78,7 +78,7 @@ def test_levels_that_turn_over_have_the_share_of_new_ones_that_the_later_trainin
     """An order is always new and a customer usually; 200 towns stay the same."""
     turnover = {profile.name: profile for profile in found_in(timed()).turnover}
     assert set(turnover) == {"order", "customer"}
-    assert (turnover["order"].counts, turnover["order"].other) == ((0,), N_ROWS // 4)  # type: ignore[union-attr]
+    assert (turnover["order"].counts, turnover["order"].other) == ((0,), N_ROWS // 4)  # type: ignore[union-attr] # levels
 
 
 def test_without_a_time_column_nothing_is_known_to_move() -> None:
@@ -99,7 +99,7 @@ def drifts(reference: pd.DataFrame, window: pd.DataFrame, moving: Moving) -> dic
     profiles = feature_profiles(reference, contract_of(numeric=NUMBERS, categorical=TEXTS))
     sides = zip(profiles, frame_counts(profiles, window), strict=True)
     pairs = [("feature", *moving.comparable(before, now)) for before, now in sides]
-    return {column.name: column for column in column_drifts(pairs, {}, Drift(), 1)}  # type: ignore[arg-type]
+    return {column.name: column for column in column_drifts(pairs, {}, Drift(), 1)}  # type: ignore[arg-type] # roles are texts here
 
 
 def test_later_rows_do_not_drift_where_columns_only_move() -> None:

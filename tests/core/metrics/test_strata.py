@@ -43,7 +43,7 @@ def test_every_row_once_is_the_plain_sample() -> None:
 
 
 def test_weighted_values_are_scikit_learns() -> None:
-    """Rows that stand for others count as often as scikit-learn's sample weights say."""
+    """Rows that represent others count as often as scikit-learn's sample weights say."""
     generator = np.random.default_rng(2)
     y, output = _rare(5_000, 0.05, generator)
     kept, strata = _thinned(y, 0.2, generator)
@@ -93,7 +93,7 @@ def test_intervals_of_thinned_windows_cover_the_truth(metric: str, share: float)
 
 
 def test_variance_grows_with_the_rows_that_are_left_out() -> None:
-    """A uniform sample has the variance of its rows, whatever it stands for; all rows have that of the window."""
+    """A uniform sample has the variance of its rows, whatever it represents; all rows have that of the window."""
     values = np.random.default_rng(5).normal(size=1_000)
     values -= values.mean()
     codes = np.zeros(1_000, dtype=np.int64)

@@ -196,4 +196,4 @@ def test_loss_on_strata_is_that_of_the_rows_they_stand_for() -> None:
     found = _realised(y[kept], output[kept], "roc_auc", reference, strata=strata)
     assert (found.harmed, whole.harmed) == (True, True)
     assert found.value == pytest.approx(whole.value, abs=0.01)
-    assert "labelled rows that stand for 60,000" in found.reason
+    assert "labelled rows that represent 60,000" in found.reason

@@ -151,7 +151,7 @@ def test_rare_rows_are_all_scored_and_stand_for_themselves(watched: Watched, mon
     assert found.window.n_labelled == found.window.n_sampled
     realised, whole = found.performance[0], everything.performance[0]
     assert realised.n_rows == found.window.n_labelled
-    assert "labelled rows that stand for 4,000" in realised.reason
+    assert "labelled rows that represent 4,000" in realised.reason
     assert realised.value == pytest.approx(whole.value, abs=0.02)
     assert realised.low is not None
     assert realised.high is not None
@@ -171,7 +171,7 @@ def column_counts(evidence: DriftEvidence) -> tuple[int, int]:
 
 
 def test_columns_that_are_not_features_are_told_and_decide_nothing(tmp_path: Path) -> None:
-    """A constant column that comes alive, and keys of another form, are rows of the table; the window stays ok."""
+    """A constant column that varies, and keys of another form, are rows of the table; the window stays ok."""
     settings = make_project(tmp_path)
     config = credit_config(training=LINEAR, features={"ignored": ["channel"]})
     add_credit_model(settings, features={"ignored": ["channel"]})
