@@ -26,7 +26,6 @@ from scipy.special import expit
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # ships no types
 
 from benchmarks.drift_quality import (
-    CONFIDENCE,
     DRIFT,
     HARM_CONFIDENCE,
     METRIC,
@@ -34,6 +33,7 @@ from benchmarks.drift_quality import (
     Reference,
     counted,
     estimated_of,
+    realised_of,
     table_of,
 )
 from benchmarks.drift_worlds import Change, Sample, sample
@@ -48,7 +48,6 @@ from core.metrics.clusters import Clusters, Grouping
 from core.metrics.metrics import METRICS, Floats
 from core.metrics.paired import paired_differences
 from core.performance.clusters import performance_effect
-from core.performance.loss import Performance, realised_performance
 from core.performance.prediction_bias import prediction_bias
 
 PAIRS = 200
@@ -224,7 +223,7 @@ def told(reference: Reference, window: Sample, kind: Kind) -> tuple[bool, ...]:
     table = table_of(window)
     effects = column_effects([(one, table[one.name], True) for _, one, _ in pairs], clusters, 1.0)
     found: list[bool] = []
-    plain = labelled(reference, window, None)
+    plain = realised_of(reference, window, None)
     matters = performance_effect(window.y, window.output, METRIC, clusters) is not None
     ways: tuple[tuple[Clusters | None, Mapping[str, TableEffect]], ...] = ((None, {}), (clusters, effects))
     for grouping, by_column in ways:
@@ -237,7 +236,7 @@ def told(reference: Reference, window: Sample, kind: Kind) -> tuple[bool, ...]:
             window=WindowFacts(batches=(), n_rows=WINDOW_ROWS),
             columns=columns,
             performance=(
-                labelled(reference, window, clusters) if grouping and matters else plain,
+                realised_of(reference, window, clusters) if grouping and matters else plain,
                 estimated_of(reference, window),
             ),
             bias=prediction_bias(
@@ -252,21 +251,6 @@ def told(reference: Reference, window: Sample, kind: Kind) -> tuple[bool, ...]:
         )
         found += [decide(evidence, (), DRIFT, NOW).status != "ok", any(column.drifted for column in columns)]
     return tuple(found)
-
-
-def labelled(reference: Reference, window: Sample, clusters: Clusters | None) -> Performance:
-    """Compare the labels with what the champion said."""
-    return realised_performance(
-        window.y,
-        window.output,
-        METRIC,
-        reference.performance,
-        CONFIDENCE,
-        max_loss=DRIFT.max_loss,
-        confidence=HARM_CONFIDENCE,
-        seed=0,
-        clusters=clusters,
-    )
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from core.drift.decision import decide, performance_confidence
 from core.drift.profile import ColumnProfile, level_profile, number_profile
 from core.drift.verdict import DriftEvidence, WindowFacts
 from core.metrics.bootstrap import Estimate, estimates
+from core.metrics.clusters import Clusters
 from core.metrics.strata import Strata
 from core.performance.cbpe import CbpeReference, reference_cbpe
 from core.performance.estimated import estimated_performance
@@ -318,7 +319,7 @@ def estimated_of(reference: Reference, window: Sample) -> Performance:
     return estimated_performance(window.output, reference.cbpe, max_loss=DRIFT.max_loss, confidence=HARM_CONFIDENCE)
 
 
-def realised_of(reference: Reference, window: Sample) -> Performance:
+def realised_of(reference: Reference, window: Sample, clusters: Clusters | None = None) -> Performance:
     """Compare the labels with what the champion said."""
     return realised_performance(
         window.y,
@@ -329,6 +330,7 @@ def realised_of(reference: Reference, window: Sample) -> Performance:
         max_loss=DRIFT.max_loss,
         confidence=HARM_CONFIDENCE,
         seed=0,
+        clusters=clusters,
     )
 
 
