@@ -21,6 +21,12 @@ SPILL = "spill"
 COPIES = "source"
 """Folder under the work folder that holds copies of files."""
 
+WIDE = 500
+"""Number of columns from which planning a query takes longer than its rows."""
+
+VERY_WIDE = 2000
+"""Number of columns from which two threads may need more than the memory limit."""
+
 SECOND_HEADER = "a row repeats the column names of "
 """Beginning of the engine's error for such a row; the path of its file follows."""
 
@@ -48,6 +54,25 @@ def ingestion_engine(settings: Settings, work: Path) -> Iterator[duckdb.DuckDBPy
         yield connection
     finally:
         connection.close()
+
+
+def prepare_for_width(connection: duckdb.DuckDBPyConnection, n_columns: int, *, cells_are_cast: bool = False) -> None:
+    """Set the engine up for the number of columns of a source.
+
+    Parameters
+    ----------
+    connection
+        From :func:`ingestion_engine`.
+    n_columns
+        Columns of the source.
+    cells_are_cast
+        Whether one query casts all columns, which takes memory for each thread: 1 GiB at 5,000 columns.
+    """
+    if n_columns > WIDE:
+        # They take the square of the number of columns, and save time per row, of which a wide table has few.
+        connection.execute("SET disabled_optimizers = 'common_subexpressions,statistics_propagation'")
+    if cells_are_cast and n_columns > VERY_WIDE:
+        connection.execute("SET threads = 1")
 
 
 @contextmanager

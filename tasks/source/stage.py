@@ -21,7 +21,7 @@ from core.data.sql import UNREADABLE, Cast, row_hash_sql, staged_sql
 from core.errors import SchemaError, SourceError
 from core.notations import column_notation
 from core.references import DeliveredFiles, StagedRows
-from tasks.source.engine import COPIES, SPILL, disk_failures, ingestion_engine, reading
+from tasks.source.engine import COPIES, SPILL, disk_failures, ingestion_engine, prepare_for_width, reading
 from tasks.source.files import SourceFile, too_many_rows
 from tasks.source.read import raw_rows, rows_of_files, shown_source, source_files
 from tasks.source.rejected_cells import rejected_cells_message
@@ -79,6 +79,7 @@ def stage_rows(
             n_rows = delivered.n_known or sum(batch.n_rows for batch in held)
             return StagedRows(work / STAGED, n_rows, name, held[-1].fingerprint, files=delivered)
         rows = rows_of_files(connection, config.source, unread)
+        prepare_for_width(connection, len(rows.columns), cells_are_cast=True)
         found = dict(zip(rows.columns, map(str, rows.types), strict=True))
         casts = contract_casts(config, found, name)
         path = work / f".{STAGED}.{os.getpid()}.tmp"

@@ -16,6 +16,7 @@ from tasks.init.inspection.inspected import RAW_TABLE, TABLE, Column, InspectedT
 from tasks.init.inspection.markers import lost_levels, second_names
 from tasks.init.inspection.noted import noted_columns
 from tasks.init.inspection.statistics import column_statistics
+from tasks.source.engine import prepare_for_width
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,7 +26,6 @@ log = logging.getLogger("perennial.inspect")
 LAST_ROWS = 20
 """Exported sheets end in empty rows."""
 
-WIDE = 500
 PART = 250
 PARSED = ("number", "date")
 
@@ -60,9 +60,7 @@ def inspect_rows(
         connection.execute(f"DROP TABLE IF EXISTS {old}")
     names = list(rows.columns)
     log.info("reading %s columns", f"{len(names):,}")
-    if len(names) > WIDE:
-        # They take the square of the number of columns, and save time per row, of which a wide table has few.
-        connection.execute("SET disabled_optimizers = 'common_subexpressions,statistics_propagation'")
+    prepare_for_width(connection, len(names))
     # Asked first: a relation binds its whole query again after a table has been created.
     types = [str(kind) for kind in rows.types]
     rows.project(", ".join(f"{quoted(name)} AS c{i}" for i, name in enumerate(names))).create(RAW_TABLE)

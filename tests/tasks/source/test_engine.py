@@ -9,7 +9,7 @@ import pytest
 
 from config.settings import Settings
 from core.errors import SourceError, StorageError
-from tasks.source.engine import disk_failures, ingestion_engine, reading
+from tasks.source.engine import disk_failures, ingestion_engine, prepare_for_width, reading
 
 
 @pytest.fixture
@@ -83,3 +83,16 @@ def test_an_error_without_words_has_a_message() -> None:
     """The message is never an empty line."""
     with pytest.raises(SourceError, match="rows cannot be read: no reason given"), reading("rows"):
         raise OSError
+
+
+def test_a_very_wide_source_is_cast_on_one_thread(settings: Settings) -> None:
+    """Casting takes memory for each thread; a table of a usual width keeps all threads and the usual plans."""
+    with ingestion_engine(settings, settings.var) as connection:
+        connection.execute("SET threads = 2")
+        prepare_for_width(connection, 100, cells_are_cast=True)
+        ask = "SELECT current_setting('threads'), current_setting('disabled_optimizers')"
+        assert connection.execute(ask).fetchall() == [(2, "")]
+        prepare_for_width(connection, 5_000, cells_are_cast=True)
+        ((threads, disabled),) = connection.execute(ask).fetchall()
+    assert threads == 1
+    assert "common_subexpressions" in disabled
