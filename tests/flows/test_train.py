@@ -115,7 +115,7 @@ def test_an_older_data_version_can_be_trained_on_while_the_data_moves_on(train: 
     assert str(first.data_version) not in (project.root / "data.dvc").read_text()
     for path in (project.root / "data" / "credit").iterdir():
         path.unlink()
-    third = train("credit", data_version=str(first.data_version)[:8], overrides={"training.cv": "0"})
+    third = train("credit", data_version=str(first.data_version)[:8], overrides={"evaluation.resamples": "300"})
     assert third.data_version == first.data_version
     rows = _raw_rows()
     assert np.array_equal(_predictions(project, third, rows), _predictions(project, first, rows))
