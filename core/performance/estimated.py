@@ -27,7 +27,6 @@ from core.metrics.bootstrap import MIN_ROWS, Estimate
 from core.metrics.metrics import METRICS, Floats
 from core.performance.cbpe import CbpeReference, CbpeWindow, interval_of, window_cbpe
 from core.performance.loss import (
-    NEEDED,
     Performance,
     change_text,
     compared_performance,
@@ -36,6 +35,7 @@ from core.performance.loss import (
     number_text,
     quantile_of,
     rows_text,
+    unjudged,
 )
 from core.text import percent, percent_text
 
@@ -78,9 +78,8 @@ def estimated_performance(
     window, metric = window_cbpe(output, cbpe), cbpe.metric
     shown = interval_of(metric, window.value, window.error, window.n_rows, confidence)
     loss, bound = (_cbpe_loss(window, cbpe, at) for at in (confidence, 2 * EXCLUSION - 1))
-    found = compared_performance(
-        "estimated", metric, shown, cbpe.estimate(confidence), loss, max_loss, len(output), confidence
-    )
+    reference = cbpe.estimate(confidence)
+    found = compared_performance("estimated", metric, shown, reference, loss, max_loss, len(output))
     return answered(found, bound.high, confidence, (*score_doubts(output, cbpe), *doubts))
 
 
@@ -98,14 +97,12 @@ def answered(found: Performance, bound: float | None, confidence: float, doubts:
     doubts
         Reasons to withhold the estimate; with any, the answer has no value.
     """
-    defined = math.isfinite(found.value) and math.isfinite(found.reference)
-    if found.n_rows < NEEDED["estimated"] or not defined:
-        return replace(found, harmed=None)
+    if problem := unjudged(found):
+        return replace(found, harmed=None, reason=problem)
     if doubts:
         return _withheld(found, doubts)
-    worse = found.loss_low is not None and found.loss_low > 0 and found.loss > found.tolerated
-    harmless = bound is not None and bound <= found.tolerated
-    found = replace(found, harmed=True if worse else False if harmless else None)
+    if not found.harmed:
+        found = replace(found, harmed=False if bound is not None and bound <= found.tolerated else None)
     return replace(found, reason=_reason(found, bound, confidence))
 
 

@@ -159,9 +159,9 @@ def realised_performance(
         reference = clustered_estimate(reference, effect, metric, None)
     stretched = _stretched(reference, quantile_of(confidence) / quantile_of(reference_confidence))
     loss = loss_between(metric, stretched, same or found)
-    performance = compared_performance("realised", metric, found, stretched, loss, max_loss, len(y), confidence)
-    performance = replace(performance, source=source)
-    return replace(performance, clusters=effect, reason=_reason(performance, confidence, strata, same))
+    performance = compared_performance("realised", metric, found, stretched, loss, max_loss, len(y))
+    performance = replace(performance, source=source, clusters=effect)
+    return replace(performance, reason=_reason(performance, confidence, strata, same))
 
 
 def compared_performance(
@@ -172,9 +172,8 @@ def compared_performance(
     loss: Estimate,
     max_loss: float,
     n_rows: int,
-    confidence: float,
 ) -> Performance:
-    """Compare a metric on a window with its value on the holdout.
+    """Compare a metric on a window with its value on the holdout; the reason is left empty.
 
     Parameters
     ----------
@@ -186,11 +185,9 @@ def compared_performance(
         By how much ``found`` is worse, with its interval, see :func:`loss_between`.
     max_loss
         Tolerated loss as a share of the reference's value, at least 0.
-    confidence
-        Confidence of the intervals, above 0 and below 1, for the reason.
     """
     tolerated = max_loss * abs(reference.value)
-    performance = Performance(
+    return Performance(
         kind=kind,
         metric=metric,
         value=found.value,
@@ -207,7 +204,6 @@ def compared_performance(
         n_rows=n_rows,
         reason="",
     )
-    return replace(performance, reason=_reason(performance, confidence))
 
 
 def _realised(
@@ -294,9 +290,8 @@ def quantile_of(confidence: float) -> float:
     return float(ndtri((1 + confidence) / 2))
 
 
-def _reason(
-    performance: Performance, confidence: float, strata: Strata | None = None, same: Estimate | None = None
-) -> str:
+def unjudged(performance: Performance, strata: Strata | None = None) -> str:
+    """Return why a loss cannot be judged, a sentence; empty if it can."""
     label, rows = METRICS[performance.metric].label, rows_text(performance, strata)
     if performance.n_rows < (needed := NEEDED[performance.kind]):
         verb = "is" if performance.n_rows == 1 else "are"
@@ -307,12 +302,17 @@ def _reason(
         )
     if not math.isfinite(performance.reference):
         return f"{label} is not defined on the holdout, so there is nothing to compare {rows} with"
-    verb = "is" if performance.kind == "realised" else "is estimated at"
+    return ""
+
+
+def _reason(performance: Performance, confidence: float, strata: Strata | None, same: Estimate | None) -> str:
+    if problem := unjudged(performance, strata):
+        return problem
+    label, rows = METRICS[performance.metric].label, rows_text(performance, strata)
     value = number_text(performance.value) + ends_text(performance.low, performance.high, confidence)
-    same_way = "" if performance.kind == "realised" else "estimated in the same way "
-    compared = f"{number_text(performance.reference)} {same_way}{performance.source}"
     at_rate = "" if same is None else f", {number_text(same.value)} at the holdout's rate of events"
-    return f"{label} {verb} {value} on {rows}{at_rate}, {compared}: {_loss_text(performance, confidence)}"
+    compared = f"{number_text(performance.reference)} {performance.source}"
+    return f"{label} is {value} on {rows}{at_rate}, {compared}: {_loss_text(performance, confidence)}"
 
 
 def _loss_text(performance: Performance, confidence: float) -> str:

@@ -175,7 +175,6 @@ def estimated_loss(
         loss,
         max_loss,
         len(found.predicted),
-        confidence,
     )
     return answered(compared, bound.high, confidence, doubts)
 
