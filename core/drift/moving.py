@@ -8,7 +8,7 @@ from the date, and of a column with many levels the later training rows have lev
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self
 
@@ -17,7 +17,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from core.drift.counts import all_counts
-from core.drift.profile import MAX_LEVELS, BinnedProfile, ColumnProfile, LevelProfile, column_profile, text_numbers
+from core.drift.profile import (
+    MAX_LEVELS,
+    BinnedProfile,
+    ColumnProfile,
+    LevelProfile,
+    column_profile,
+    prediction_profile,
+    text_numbers,
+)
 from core.feature_contract import FeatureContract
 from core.metrics.metrics import Floats
 from core.text import readable
@@ -160,6 +168,35 @@ def moving_columns(
     found = tuple(profile for profile in turnover if profile is not None)
     first, last = ordered[time].iloc[0], ordered[time].iloc[-1]
     return Moving(counters, found, horizon=(last + (last - first) / 4).isoformat() if found else None)
+
+
+def with_held_prediction(
+    moving: Moving,
+    frame: pd.DataFrame,
+    reference: pd.DataFrame,
+    contract: FeatureContract,
+    predict: Callable[[pd.DataFrame], Floats],
+) -> Moving:
+    """Add the profile of the predictions with reference values in the features that move; unchanged if none does.
+
+    Parameters
+    ----------
+    moving
+        The columns that move.
+    frame
+        Rows to predict.
+    reference
+        Training rows, at least one.
+    contract
+        Features and classes.
+    predict
+        The champion's predictions for raw rows.
+    """
+    features = moving.features(contract)
+    if not features:
+        return moving
+    held = predict(held_rows(frame, features, reference, HELD_SEED))
+    return replace(moving, prediction=prediction_profile(held, contract))
 
 
 def held_rows(frame: pd.DataFrame, names: Sequence[str], reference: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -99,6 +99,7 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
     SchemaError, StorageError
         The rows do not fit the champion's feature contract, or cannot be read.
     """
+    now = datetime.now(UTC)
     with fetched(window.config.model, window.champion, settings) as files:
         champion = champion_reference(files, window.config)
         reference = champion if window.against == CHAMPION else against_version(champion, window.against, settings)
@@ -106,7 +107,7 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
         _log.info(
             "counted %s of %s", number_of(counted.n_rows, "row"), number_of(len(window.paths), "batch", "batches")
         )
-        rows = scored(counted, reference, datetime.now(UTC))
+        rows = scored(counted, reference, now)
         held = _held_output(reference, counted.sample)
         _log.info("champion %d predicted %s of them", window.champion, f"{rows.n_rows:,}")
     clusters = window_clusters(counted.sample, window.config)
@@ -116,7 +117,7 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
     if window.exact:
         columns = _with_exact_distances(columns, counted.sample, exact_rows(reference, window, settings))
     labelled = clusters.take(rows.known) if rows.strata is None else window_clusters(rows.rows, window.config)
-    reference = with_newest_labels(reference, window, rows.known, datetime.now(UTC))
+    reference = with_newest_labels(reference, window, rows.known, now)
     expected = _expected(reference, rows.rows)
     performance = _performance(reference, expected, counted.sample, rows, labelled)
     clustered = cluster_note(effects, performance[0].clusters if performance else None)

@@ -15,8 +15,8 @@ from config.settings import Settings
 from core.contract import encode_target
 from core.data.seen_rows import SeenRows, identities
 from core.drift.monitored_window import CHAMPION, MonitoredWindow
-from core.drift.moving import HELD_SEED, Moving, held_rows, moving_columns
-from core.drift.profile import Profile, prediction_profile, reference_profile, unused_columns
+from core.drift.moving import Moving, moving_columns, with_held_prediction
+from core.drift.profile import Profile, reference_profile, unused_columns
 from core.errors import BundleError
 from core.feature_contract import KINDS, FeatureContract
 from core.metrics.bootstrap import Estimate
@@ -28,14 +28,12 @@ from serving.bundle.predictor import Predictor, load_predictor
 from serving.bundle.reader import read_document
 from tasks.registry.fetch import Fetched
 from tasks.train.holdout_rows import HoldoutRows, read_holdout_rows
-from tasks.train.reference_rows import CBPE, HISTORY, MOVING, read_reference_rows, reference_rows
+from tasks.train.reference_rows import CBPE, HISTORY, MOVING, REMEDY, read_reference_rows, reference_rows
 from tasks.train.training_rows import TRAINING_ROWS, read_training_rows
 from tasks.versions.rows import load_rows
 from tasks.versions.snapshots import lay_out_snapshot
 
 Content = TypeVar("Content")
-
-REMEDY = "train the model again, then monitor the new version"
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,9 +139,7 @@ def against_version(champion: Reference, version: str, settings: Settings) -> Re
     output, unused = champion.predictor.predict(rows.frame), unused_columns(config, contract)
     drawn = reference_rows(rows.frame, contract, config.training.seed)
     moving = moving_columns(rows.frame, contract, config.time, unused)
-    if features := moving.features(contract):
-        held = champion.predictor.predict(held_rows(rows.frame, features, drawn, HELD_SEED))
-        moving = replace(moving, prediction=prediction_profile(held, contract))
+    moving = with_held_prediction(moving, rows.frame, drawn, contract, champion.predictor.predict)
     profile = reference_profile(rows.frame, y, output, contract, unused)
     return replace(champion, profile=profile, moving=moving, rows=drawn)
 

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from core.errors import BundleError
 from core.feature_contract import FeatureContract
 from core.metrics.metrics import Floats
 from core.train.rehearsal import rehearsal_columns
+from tasks.train.reference_rows import read_rows
 
 HOLDOUT_ROWS = "holdout.parquet"
 LABEL = "label"
@@ -22,8 +22,6 @@ LABEL = "label"
 
 MAX_ROWS = 10_000
 """Rows kept: enough for a model of the losses."""
-
-REMEDY = "train the model again, then monitor the new version"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,22 +74,11 @@ def read_holdout_rows(folder: Path, contract: FeatureContract) -> HoldoutRows | 
     BundleError
         The file has other content.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = folder / HOLDOUT_ROWS
     if not path.is_file():
         return None
     inputs, outputs = rehearsal_columns(contract)
-    try:
-        with pq.ParquetFile(path) as parquet:
-            found, n_rows = parquet.schema_arrow.names, parquet.metadata.num_rows
-        if found != [*inputs, *outputs, LABEL] or n_rows > MAX_ROWS:
-            raise BundleError(f"{path.name} has other columns than the contract, or too many rows; {REMEDY}")
-        return _parts(pd.read_parquet(path), contract)
-    except (OSError, pa.ArrowException) as error:
-        cause = str(error).partition("\n")[0]
-        raise BundleError(f"{path.name} cannot be read ({type(error).__name__}: {cause[:200]}); {REMEDY}") from error
+    return _parts(read_rows(path, [*inputs, *outputs, LABEL], MAX_ROWS), contract)
 
 
 def _parts(frame: pd.DataFrame, contract: FeatureContract) -> HoldoutRows:

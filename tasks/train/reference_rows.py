@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +23,8 @@ HISTORY = "history.json"
 
 MAX_ROWS = 5_000
 """Rows kept: enough to draw a distribution; the profile in the bundle counts all rows."""
+
+REMEDY = "train the model again, then monitor the new version"
 
 
 def reference_rows(frame: pd.DataFrame, contract: FeatureContract, seed: int) -> pd.DataFrame:
@@ -51,22 +54,41 @@ def read_reference_rows(folder: Path, contract: FeatureContract) -> pd.DataFrame
     BundleError
         The bundle is older than monitoring, or the file has other content.
     """
+    path = folder / REFERENCE_ROWS
+    if not path.is_file():
+        raise BundleError(f"this version was registered before models were monitored: it has no {path.name}; {REMEDY}")
+    return read_rows(path, _columns(contract), MAX_ROWS)
+
+
+def read_rows(path: Path, columns: Sequence[str], max_rows: int) -> pd.DataFrame:
+    """Read rows that a bundle holds as Parquet; the footer is checked before a value is read.
+
+    Parameters
+    ----------
+    path
+        A file of a verified bundle.
+    columns
+        The names that it must have, in order.
+    max_rows
+        Maximum number of rows.
+
+    Raises
+    ------
+    BundleError
+        The file has other content.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = folder / REFERENCE_ROWS
-    remedy = "train the model again, then monitor the new version"
-    if not path.is_file():
-        raise BundleError(f"this version was registered before models were monitored: it has no {path.name}; {remedy}")
     try:
         with pq.ParquetFile(path) as parquet:
             found, n_rows = parquet.schema_arrow.names, parquet.metadata.num_rows
-            if found != _columns(contract) or n_rows > MAX_ROWS:
-                raise BundleError(f"{path.name} has other columns than the contract, or too many rows; {remedy}")
+        if found != list(columns) or n_rows > max_rows:
+            raise BundleError(f"{path.name} has other columns than the contract, or too many rows; {REMEDY}")
         return pd.read_parquet(path)
     except (OSError, pa.ArrowException) as error:
         cause = str(error).partition("\n")[0]
-        raise BundleError(f"{path.name} cannot be read ({type(error).__name__}: {cause[:200]}); {remedy}") from error
+        raise BundleError(f"{path.name} cannot be read ({type(error).__name__}: {cause[:200]}); {REMEDY}") from error
 
 
 def _columns(contract: FeatureContract) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ import numpy as np
 from config.settings import Settings
 from core.contract import prepare
 from core.data.seen_rows import rows_trained_on
-from core.drift.moving import HELD_SEED, Moving, held_rows, moving_columns
-from core.drift.profile import prediction_profile, reference_profile, unused_columns
+from core.drift.moving import Moving, moving_columns, with_held_prediction
+from core.drift.profile import reference_profile, unused_columns
 from core.feature_contract import KINDS
 from core.metrics.evaluation import predict_output
 from core.outcome import TrainOutcome
@@ -124,12 +124,9 @@ def _moving(bench: Bench, unused: tuple[str, ...]) -> Moving:
     """Find the columns that move by construction; if features do, predict the holdout with training values in them."""
     config, contract, train = bench.run.config, bench.contract, bench.train_frame
     moving = moving_columns(train, contract, config.time, unused)
-    features = moving.features(contract)
-    if not features:
-        return moving
-    held = held_rows(bench.holdout_frame, features, reference_rows(train, contract, config.training.seed), HELD_SEED)
-    output = predict_output(bench.fitted.pipeline, held, contract)
-    return replace(moving, prediction=prediction_profile(output, contract))
+    drawn = reference_rows(train, contract, config.training.seed)
+    predict = partial(predict_output, bench.fitted.pipeline, contract=contract)
+    return with_held_prediction(moving, bench.holdout_frame, drawn, contract, predict)
 
 
 def _cbpe(bench: Bench) -> CbpeReference:
