@@ -58,9 +58,6 @@ WITHOUT_TWIN: dict[str, str] = {
     "tasks/steps.py": "tests/flows/test_train.py: the steps run in their flows, which needs Prefect's server",
     "tasks/train/bench.py": "tests/tasks/train/test_step_files.py: steps in processes of their own find what they need",
     "tasks/train/drift_report.py": "The training flow calls it; tests/flows/test_train.py runs that flow.",
-    "tasks/train/evaluate.py": (
-        "tests/tasks/train/test_step_files.py: in another process; tests/tasks/monitor/test_measure.py: by period"
-    ),
     "tasks/train/fit_run.py": "tests/tasks/train/test_step_files.py: the step, in a process of its own",
     "tasks/train/registration.py": "tests/tasks/gate/test_judge.py: the versions it judges are registered by it",
     "tasks/train/training_run.py": "tests/tasks/gate/test_judge.py: the runs it judges are named by it",

@@ -13,7 +13,8 @@ Platt (1999), Probabilistic outputs for support vector machines and comparisons 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import copy
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Literal, Self
@@ -157,6 +158,24 @@ def recalibrated(
     return Recalibration(
         _assembled(model, _map(scores, y, method)), method, f"recalibrated by {method} on {len(y):,} rows"
     )
+
+
+def refitted(model: BaseEstimator, refit: Callable[[BaseEstimator], object]) -> BaseEstimator:
+    """Return an unfitted clone after ``refit`` fitted it; of a recalibrated model, the map stays as it is.
+
+    A map needs models of its own for each fold; with the old map the refit costs one fit, and ranks rows the same.
+
+    Parameters
+    ----------
+    model
+        The fitted model, recalibrated or not.
+    refit
+        Function that fits an estimator in place.
+    """
+    calibrated = isinstance(model, CalibratedClassifierCV) and len(model.calibrated_classifiers_) == 1
+    inner = clone(model.estimator if calibrated else model)
+    refit(inner)
+    return _assembled(inner, copy.deepcopy(model)) if calibrated else inner
 
 
 def _part(candidate: BaseEstimator, fold: EncodedFold, contract: FeatureContract, weights: Weights | None) -> _Part:

@@ -13,6 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch
 from sklearn.utils.validation import has_fit_parameter
 
+from config.schema import ModelConfig
 from core.errors import TrainingError
 
 Weights = npt.NDArray[np.float64]
@@ -36,6 +37,20 @@ def age_weights(time: pd.Series[Any], half_life_days: float) -> Weights:
     days = (time.max() - time) / pd.Timedelta(days=1)
     weights: Weights = np.power(0.5, days.fillna(days.max()).to_numpy(dtype="float64") / half_life_days)
     return weights
+
+
+def training_weights(config: ModelConfig, frame: pd.DataFrame) -> Weights | None:
+    """Return the weights that a model file asks for; None for equal weights.
+
+    Parameters
+    ----------
+    config
+        Names the half-life and the time column.
+    frame
+        The rows to fit on; the newest of them has weight 1.
+    """
+    half_life, time_column = config.training.half_life_days, config.time
+    return None if half_life is None or time_column is None else age_weights(frame[time_column], half_life)
 
 
 def fit_weighted(

@@ -14,8 +14,10 @@ from core.contract import prepare
 from core.data.rolling_origin import Fold, rolling_origin
 from core.metrics.evaluation import evaluate, predict_output
 from core.performance.history import PerformanceHistory, Tested, performance_history
+from core.train.calibration import refitted
 from core.train.fitting import fit_estimator
 from core.train.training_run import EvaluatedRun, FittedRun
+from core.train.weights import training_weights
 from tasks.train.bench import Bench, open_bench
 from tasks.train.step_files import Evaluated, keep_evaluation
 
@@ -56,8 +58,9 @@ def evaluate_run(fitted: FittedRun) -> EvaluatedRun:
 def fold_history(bench: Bench) -> PerformanceHistory | None:
     """Measure the gate's metric by period; None without a time column.
 
-    A clone of the fitted pipeline's steps is fitted on the older half of the training rows and on three quarters of
-    them, each tested on the quarter that follows; the holdout is tested by the champion itself.
+    A clone of the fitted pipeline's steps is fitted as the champion was (with weights by age, if configured; mapped to
+    probabilities by the champion's own map) on the older half of the training rows and on three quarters of them, each
+    tested on the quarter that follows; the holdout is tested by the champion itself.
     """
     config, split = bench.run.config, bench.split
     if config.time is None:
@@ -88,7 +91,8 @@ def _tested(bench: Bench, time: str, fold: Fold) -> Tested | None:
         return None
     with np.errstate(over="ignore"):
         older, newer = (prepare(frame.take(rows), contract) for rows in (train, test))
-    encoder, estimator = clone(pipeline["encode"]), clone(pipeline["model"])
-    fit_estimator(estimator, encoder.fit_transform(older, y[train]), y[train])
-    output = predict_output(estimator, encoder.transform(newer), contract)
+    encoder, weights = clone(pipeline["encode"]), training_weights(bench.run.config, frame.take(train))
+    X = encoder.fit_transform(older, y[train])
+    model = refitted(pipeline["model"], partial(fit_estimator, X=X, y=y[train], weights=weights))
+    output = predict_output(model, encoder.transform(newer), contract)
     return y[test], output, frame[time].to_numpy("datetime64[us]")[test]

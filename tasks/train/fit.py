@@ -31,7 +31,7 @@ from core.train.pipeline import build_average, build_pipeline
 from core.train.portfolio import Choice, average_outputs, configured_estimator
 from core.train.search_space import Dimension, search_space
 from core.train.trials import FoldTrials, Trial
-from core.train.weights import Weights, age_weights
+from core.train.weights import Weights, training_weights
 from tasks.train.choose import choose_candidate
 from tasks.train.search import Params, Scores, SearchSummary, search_params
 
@@ -98,7 +98,7 @@ def fit_model(
         prepared, y = prepare(frame, contract), encode_target(frame[config.target], contract)
     check_trainable(prepared, y, contract)
     pairs = _pairs(config, frame, y, rows.row_ids[split.train])
-    newest, weights = newest_fold(config, frame, y), _weights(config, frame)
+    newest, weights = newest_fold(config, frame, y), training_weights(config, frame)
     keep = config.training.search is not None
     trials = FoldTrials(config, contract, prepared, y, pairs, newest, keep, weights)
     if config.training.candidates:
@@ -199,11 +199,6 @@ def _tried(
     )
     # The journal holds scores, not estimators: a number of iterations that was chosen in time order is chosen again.
     return trial(search.params), search
-
-
-def _weights(config: ModelConfig, frame: pd.DataFrame) -> Weights | None:
-    half_life, time_column = config.training.half_life_days, config.time
-    return None if half_life is None or time_column is None else age_weights(frame[time_column], half_life)
 
 
 def _fit(pipeline: Pipeline, prepared: pd.DataFrame, y: npt.NDArray[Any], weights: Weights | None) -> float:

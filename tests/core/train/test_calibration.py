@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from core.feature_contract import FeatureContract
 from core.metrics.calibration import calibration
 from core.metrics.metrics import Floats, metric_values
-from core.train.calibration import Calibrate, Recalibration, recalibrated, seems_miscalibrated
+from core.train.calibration import Calibrate, Recalibration, recalibrated, refitted, seems_miscalibrated
 from core.train.fitting import EncodedFold
 from core.train.trust import TRUSTED_TYPES
 from tests.core.samples import binary_sample
@@ -145,6 +145,18 @@ def test_a_recalibrated_model_comes_back_from_disk(estimator: BaseEstimator, met
     found, X, _ = made(estimator, method, n=500)
     loaded = skops.io.loads(skops.io.dumps(found.model), trusted=list(TRUSTED_TYPES))
     np.testing.assert_array_equal(loaded.predict_proba(X), found.model.predict_proba(X))
+
+
+def test_a_refit_keeps_the_map() -> None:
+    """One fit on other rows ranks as a new model does, and its probabilities are those of the old map."""
+    found, X, y = made(BALANCED, "sigmoid")
+    again = refitted(found.model, lambda model: model.fit(X, y))
+    inner = clone(BALANCED).fit(X, y)
+    old = found.model.calibrated_classifiers_[0].calibrators[0]
+    expected = old.predict(inner.decision_function(X))
+    np.testing.assert_allclose(again.predict_proba(X)[:, 1], expected)
+    assert found.model.estimator.coef_.tolist() != again.estimator.coef_.tolist()
+    assert isinstance(refitted(inner, lambda model: model.fit(X, y)), LogisticRegression)
 
 
 def test_bad_probabilities_are_told_from_good_ones() -> None:
