@@ -62,6 +62,38 @@ def test_results_come_in_the_order_of_the_suite(opened: Opened) -> None:
     assert [result.success for result in results] == [True, False, True]
 
 
+@pytest.mark.parametrize("part", [1, 2, 100])
+def test_a_wide_batch_is_validated_in_parts(part: int, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What needs one column, several, their places or a condition is decided as on all columns together."""
+    monkeypatch.setattr("tasks.validation.pushdown._PART", part)
+    kinds: list[tuple[str, dict[str, Any]]] = [
+        ("expect_column_to_exist", {"column": "b", "column_index": 1}),
+        ("expect_column_to_exist", {"column": "b", "column_index": 2}),
+        ("expect_column_to_exist", {"column": "none"}),
+        ("expect_column_pair_values_a_to_be_greater_than_b", {"column_A": "b", "column_B": "a"}),
+        ("expect_compound_columns_to_be_unique", {"column_list": ["a", "c d"]}),
+        ("expect_column_values_to_be_between", {"column": "b", "max_value": 3}),
+        ("expect_column_values_to_not_be_null", {"column": "c d"}),
+        ("expect_column_max_to_be_between", {"column": "a", "max_value": 2}),
+        ("expect_table_column_count_to_equal", {"value": 3}),
+        ("expect_table_row_count_to_equal", {"value": 3}),
+        (
+            "expect_column_values_to_be_between",
+            {
+                "column": "b",
+                "max_value": 3,
+                "row_condition": {"type": "comparison", "column": {"name": "a"}, "operator": "<", "parameter": 2},
+            },
+        ),
+    ]
+    expected = [Expected(f"suite[{place}]", kind, given, "schema") for place, (kind, given) in enumerate(kinds)]
+    with opened({"a": [1, 1, 2], "b": [3, 4, 5], "c d": ["x", None, "y"]}) as pushdown:
+        results, _ = _judged(pushdown, *expected)
+    assert [bool(result.success) for result in results] == [
+        *(True, False, False, True, True, False, False, True, True, True, False)
+    ]
+
+
 def test_failing_rows_are_named_with_their_reasons(opened: Opened) -> None:
     """A row that fails twice is one row with both reasons; a missing value fails nothing."""
     with opened({"age": [20, 200, None, -5, 300]}) as pushdown:
