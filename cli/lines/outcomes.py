@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cli.output import section, short_path, table
@@ -16,7 +17,7 @@ def training_lines(outcome: TrainOutcome) -> list[str]:
     return [
         "",
         _training_headline(outcome),
-        *(f"  {reason}" for reason in (*outcome.reasons, *outcome.notes)),
+        *_said((*outcome.reasons, *outcome.notes)),
         *section(table(("metric", "value", "low", "high"), metrics)),
         *section([f"{title:18} {short_path(place)}" for title, place in outcome.links.items()]),
     ]
@@ -28,7 +29,12 @@ def ingestion_lines(outcome: IngestOutcome) -> list[str]:
     headline = f"{verb} batch {outcome.batch}" if outcome.accepted else "validation failed: the rows were refused"
     version = [f"  data version {outcome.data_version}"] if outcome.data_version else []
     links = [f"{title:18} {short_path(place)}" for title, place in outcome.links.items()]
-    return ["", headline, *(f"  {reason}" for reason in outcome.reasons), *version, *section(links)]
+    return ["", headline, *_said(outcome.reasons), *version, *section(links)]
+
+
+def _said(reasons: Iterable[str]) -> list[str]:
+    """Indent reasons; the headline has said "refused" already, which a verdict on rows says once more."""
+    return [f"  {reason.removeprefix('refused: ')}" for reason in reasons]
 
 
 def _training_headline(outcome: TrainOutcome) -> str:

@@ -79,5 +79,5 @@ def test_remarks_follow_the_verdict() -> None:
 
 def test_rows_that_were_refused_were_not_trained_on() -> None:
     """Without a version nobody can stay or be promoted."""
-    outcome = TrainOutcome("credit", "refused", "validation", ("too many rows failed",))
-    assert training_lines(outcome)[1] == "refused (validation): credit was not trained"
+    outcome = TrainOutcome("credit", "refused", "validation", ("refused: too many rows fail",))
+    assert training_lines(outcome)[1:3] == ["refused (validation): credit was not trained", "  too many rows fail"]
