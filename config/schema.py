@@ -65,12 +65,14 @@ GateMode = Literal["enabled", "dry_run", "manual"]
 _MODEL = r"^[a-z][a-z0-9_-]{0,62}$"
 _VARIABLE = r"^[A-Z][A-Z0-9_]*$"
 _IMPORT = r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$"
+_ESTIMATOR = rf"^auto$|{_IMPORT}"
 _CANDIDATE = r"^[a-z][a-z0-9_]{0,30}$"
 _DOTTED = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
 PATTERNS = {
     _MODEL: "a small letter, then at most 62 small letters, digits, '_' or '-'",
     _VARIABLE: "the name of an environment variable: capital letters, digits and '_'",
     _IMPORT: "an import path, such as sklearn.linear_model.LogisticRegression",
+    _ESTIMATOR: "auto or an import path, such as sklearn.linear_model.LogisticRegression",
     _CANDIDATE: "a small letter, then at most 30 small letters, digits or '_'",
     _DOTTED: "a type with its module, such as package.module.Class",
 }
@@ -350,8 +352,8 @@ class Leakage(Section):
 class Training(Section):
     """How the model is fitted."""
 
-    estimator: Literal["auto"] | ImportPath = Field(
-        description="import path of the estimator; auto: the best of search.candidates"
+    estimator: str = Field(
+        pattern=_ESTIMATOR, description="import path of the estimator; auto: the best of search.candidates"
     )
     params: dict[str, Any] = Field(default_factory=dict, description="constructor arguments of the estimator")
     search: Search | None = Field(default=None, description="comparison on the training rows; none when left out")

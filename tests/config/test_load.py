@@ -95,6 +95,17 @@ def test_a_malformed_file_is_refused_with_the_place_and_the_reason(
             "or '_' (found 'Bad Name')",
         ),
         (
+            "training.estimator",
+            "Forest",
+            "training.estimator: expected auto or an import path, such as sklearn.linear_model.LogisticRegression "
+            "(found 'Forest')",
+        ),
+        (
+            "training.estimator",
+            "5",
+            "training.estimator: Input should be a valid string (found 5)",
+        ),
+        (
             "training.trusted_types",
             "[Forest]",
             "training.trusted_types.0: expected a type with its module, such as package.module.Class (found 'Forest')",
