@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from config.schema import ModelConfig
-from core.data.columns import column_types
 from core.text import is_number, listed, readable
 
 CONTENTS = {"VARCHAR": "text", "DOUBLE": "numbers", "BOOLEAN": "true or false", "TIMESTAMP": "dates"}
@@ -37,7 +36,7 @@ _TRUTH = frozenset({"true", "false", "t", "f", "1", "0", "yes", "no", "y", "n"})
 _DATE = re.compile(r"\s*\d+-\d+-\d+")
 
 
-def fit_problem(kind: str, arguments: Mapping[str, Any], config: ModelConfig) -> str | None:
+def fit_problem(kind: str, arguments: Mapping[str, Any], config: ModelConfig, types: Mapping[str, str]) -> str | None:
     """Return why an expectation does not fit the model file; None if it does.
 
     Only what the engine cannot evaluate, or what no batch can pass, is a problem. A set of numbers on a column of text
@@ -51,13 +50,15 @@ def fit_problem(kind: str, arguments: Mapping[str, Any], config: ModelConfig) ->
         Its ``kwargs``; the columns that they name are declared.
     config
         The model file.
+    types
+        Its declared columns and their types, see :func:`core.data.columns.column_types`.
     """
     if kind == "expect_table_columns_to_match_set":
         return _columns_problem(arguments, config)
     column, name = arguments.get("column"), kind.removeprefix("expect_column_")
     if not isinstance(column, str) or name == kind:
         return None
-    found = column_types(config)[column]
+    found = types[column]
     wanted = _wanted(name, arguments, found)
     if wanted is None:
         return None

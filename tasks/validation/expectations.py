@@ -10,6 +10,7 @@ from typing import Any
 
 from config.schema import ModelConfig
 from config.settings import Settings
+from core.data.columns import column_types
 from core.data.expectation_fit import fit_problem
 from core.errors import ConfigError
 from core.text import readable
@@ -140,10 +141,11 @@ def refuse_unfit(expected: Iterable[Expected], config: ModelConfig, advice: str)
     ConfigError
         A column is not declared or is of another kind; the message lists the expectations with index and type.
     """
+    types = column_types(config)
     problems = [
         f"{one.place.removeprefix(f'{config.validation.suite}: ')}: {problem}"
         for one in expected
-        if (problem := _problem(one, config))
+        if (problem := _problem(one, config, types))
     ]
     if not problems:
         return
@@ -194,14 +196,14 @@ def _expected(item: Any, place: str) -> Expected:
     return Expected(place, item["type"], kwargs, level, severity, str(meta.get("why") or ""), rule)
 
 
-def _problem(expected: Expected, config: ModelConfig) -> str | None:
+def _problem(expected: Expected, config: ModelConfig, types: Mapping[str, str]) -> str | None:
     for key in _MANY_COLUMNS:
         if not isinstance(expected.kwargs.get(key) or [], list):
             return f"{key} must be a list of column names"
     # An expectation on exactly these columns concerns the declared ones too.
-    undeclared = [column for column in expected.columns if column not in config.columns]
+    undeclared = [column for column in expected.columns if column not in types]
     if undeclared:
         return f"column {readable(undeclared[0])!r} is not declared in the model file, also not under features.ignored"
     if expected.rule == "unique" and not config.key_is_unique:
         return "expects each key once, but key_is_unique is false in the model file"
-    return fit_problem(expected.kind, expected.kwargs, config)
+    return fit_problem(expected.kind, expected.kwargs, config, types)

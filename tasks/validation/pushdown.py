@@ -25,20 +25,20 @@ from core.errors import ConfigError, PerennialError
 from core.text import readable
 from tasks.source.engine import SPILL, reading
 from tasks.validation.expectations import QUERY, Expected
+from tasks.validation.wide import Parts, by_part, column_parts, part_file, part_statements
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS = "staged_rows"
+PARTS = "parts"
+"""Folder of the parts of wide rows, under the run's working folder."""
 _NUMBERED = "numbered_rows"
 _FAILING = "failing_rows"
 _REASONS = "reasons"
 _UNIQUE = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")
 _POSITION = "position"
 """Key for an expectation's index: results come back in another order, and two may have equal arguments."""
-_PART = 100
-"""Columns that are validated together: for each expectation, Great Expectations goes through all columns of its table,
-so that 5,000 expectations about 5,000 columns of 2,000 rows took five minutes."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Pushdown:
         Great Expectations' execution engine.
     source
         Its data source, whose one asset is the staged file.
-    columns
-        Names of the staged columns.
+    parts
+        Views of a few columns each, if the rows have many.
     row
         Name of the column that numbers the rows of the view for failing rows, from 0.
     name
@@ -61,7 +61,7 @@ class Pushdown:
 
     engine: Any
     source: Any
-    columns: Sequence[str]
+    parts: Parts
     row: str
     name: str
 
@@ -105,13 +105,13 @@ def pushed_down(staged: Path, columns: Sequence[str], name: str, settings: Setti
     # This instance fetches first; no other code is changed.
     engine.execute_query = MethodType(_execute_and_fetch, engine)
     row = _free_name("__row__", columns)
-    pushdown = Pushdown(engine, source, columns, row, name)
+    pushdown = Pushdown(engine, source, column_parts(columns), row, name)
     try:
         # Kept open: a database in memory is dropped with its last connection.
         with engine.engine.connect():
             for opened in (engine.engine, source.get_engine()):
                 _quote_keywords(opened)
-            for statement in _preparation(staged, row, settings, work):
+            for statement in _preparation(staged, pushdown, settings, work):
                 pushdown.execute(statement)
             yield pushdown
     finally:
@@ -121,6 +121,7 @@ def pushed_down(staged: Path, columns: Sequence[str], name: str, settings: Setti
             # that the binding prints a page about leaks (https://nanobind.readthedocs.io/en/latest/refleaks.html).
             opened.dialect._type_memos.clear()
         shutil.rmtree(work / SPILL, ignore_errors=True)
+        shutil.rmtree(work / PARTS, ignore_errors=True)
 
 
 def built(expected: Sequence[Expected]) -> list[Any]:
@@ -145,7 +146,11 @@ def built(expected: Sequence[Expected]) -> list[Any]:
 
 def validated(pushdown: Pushdown, expectations: Sequence[Any]) -> list[Any]:
     """Great Expectations' result for each expectation, in their order."""
-    results = [result for table, part in _parts(pushdown, expectations) for result in _results(pushdown, table, part)]
+    results = [
+        result
+        for table, part in by_part(pushdown.parts, ROWS, expectations)
+        for result in _results(pushdown, table, part)
+    ]
     by_position = {result.expectation_config.meta[_POSITION]: result for result in results}
     if len(by_position) != len(expectations):
         raise PerennialError(f"{len(by_position)} of {len(expectations)} expectations have a result; please report it")
@@ -230,25 +235,6 @@ def great_expectations() -> Any:
     return great_expectations
 
 
-def _parts(pushdown: Pushdown, expectations: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
-    """Yield tables and the expectations that each is enough for: views of a few columns, and all staged rows."""
-    by_column: dict[str, list[Any]] = {column: [] for column in pushdown.columns}
-    others: list[Any] = []
-    for expectation in expectations:
-        given = expectation.configuration.kwargs
-        # A condition may name further columns, and a place counts those before it.
-        alone = "column" in given and not (given.get("row_condition") or "column_index" in given)
-        by_column.get(given["column"] if alone else "", others).append(expectation)
-    for start in range(0, len(by_column), _PART):
-        names = list(by_column)[start : start + _PART]
-        if part := [expectation for name in names for expectation in by_column[name]]:
-            table, chosen = f"{ROWS}_{start}", ", ".join(map(quoted, names))
-            pushdown.execute(f"CREATE OR REPLACE VIEW {table} AS SELECT {chosen} FROM {ROWS}")  # noqa: S608 - quoted
-            yield table, part
-    if others:
-        yield ROWS, others
-
-
 def _results(pushdown: Pushdown, table: str, expectations: Sequence[Any]) -> list[Any]:
     suite = great_expectations().ExpectationSuite(name="suite", expectations=list(expectations))
     if len(suite.expectations) != len(expectations):
@@ -290,17 +276,21 @@ def _execute_and_fetch(engine: Any, query: Any) -> Any:
         return result.freeze()() if result.returns_rows else result
 
 
-def _preparation(staged: Path, row: str, settings: Settings, work: Path) -> list[str]:
-    path = literal(str(staged.resolve()))
+def _preparation(staged: Path, pushdown: Pushdown, settings: Settings, work: Path) -> list[str]:
+    path, folder = literal(str(staged.resolve())), work / PARTS
+    if pushdown.parts:
+        folder.mkdir(parents=True, exist_ok=True)
+    allowed = ", ".join([path, *(literal(str(part_file(folder, name).resolve())) for name in pushdown.parts)])
     file = f"read_parquet({path}, file_row_number = true)"
     return [
         f"SET GLOBAL memory_limit = '{settings.memory_limit_mb:d}MiB'",
         f"SET GLOBAL temp_directory = {literal(str(work / SPILL))}",
         "SET GLOBAL TimeZone = 'UTC'",
         f"CREATE VIEW {ROWS} AS SELECT * FROM read_parquet({path})",  # noqa: S608 - quoted
-        f"CREATE VIEW {_NUMBERED} AS SELECT * RENAME (file_row_number AS {quoted(row)}) FROM {file}",  # noqa: S608
+        f"CREATE VIEW {_NUMBERED} AS SELECT * RENAME (file_row_number AS {quoted(pushdown.row)}) FROM {file}",  # noqa: S608
+        *part_statements(pushdown.parts, ROWS, folder),
         # A query in a suite reads the batch and nothing else, and writes no file.
-        f"SET GLOBAL allowed_paths = [{path}]",
+        f"SET GLOBAL allowed_paths = [{allowed}]",
         "SET GLOBAL enable_external_access = false",
     ]
 

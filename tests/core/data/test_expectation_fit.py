@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from config.schema import ModelConfig
+from core.data.columns import column_types
 from core.data.expectation_fit import declaration, fit_problem
 from tests.factories import credit_config
 
@@ -42,7 +43,7 @@ def test_an_expectation_on_another_kind_says_what_it_expects(
     config: ModelConfig, kind: str, arguments: dict[str, Any], problem: str
 ) -> None:
     """What it expects, what the column contains, and which line of the model file says so."""
-    assert problem in str(fit_problem(f"expect_column_{kind}", arguments, config))
+    assert problem in str(fit_problem(f"expect_column_{kind}", arguments, config, column_types(config)))
 
 
 @pytest.mark.parametrize(
@@ -65,15 +66,18 @@ def test_an_expectation_on_another_kind_says_what_it_expects(
 )
 def test_what_can_be_evaluated_fits(config: ModelConfig, kind: str, arguments: dict[str, Any]) -> None:
     """A suite that works is never refused."""
-    assert fit_problem(f"expect_{kind}", arguments, config) is None
+    assert fit_problem(f"expect_{kind}", arguments, config, column_types(config)) is None
 
 
 def test_the_whole_set_of_columns_must_be_declared_columns(config: ModelConfig) -> None:
     """A column that was added to the model file would refuse every batch."""
     kind, columns = "expect_table_columns_to_match_set", list(config.columns)
-    assert fit_problem(kind, {"column_set": columns}, config) is None
+    assert fit_problem(kind, {"column_set": columns}, config, column_types(config)) is None
     lacking = [column for column in columns if column not in {"i", "n"}]
-    assert fit_problem(kind, {"column_set": lacking}, config) == "lacks i, n, which the model file declares"
+    assert (
+        fit_problem(kind, {"column_set": lacking}, config, column_types(config))
+        == "lacks i, n, which the model file declares"
+    )
 
 
 def test_a_role_comes_before_a_kind() -> None:

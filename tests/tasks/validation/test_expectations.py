@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from config.settings import Settings
+from core.data.columns import column_types
 from core.data.expectation_fit import fit_problem
 from core.errors import ConfigError
 from tasks.validation.expectations import MAX_BYTES, MAX_SHOWN, ROW_COUNT, Expected, read_suite
@@ -176,5 +177,5 @@ def test_what_does_not_fit_is_what_the_engine_cannot_evaluate(
         expected = Expected("it", f"expect_column_{name}", {"column": column, **arguments}, "warning")
         with pushed_down(rows, list(frame.columns), "rows", settings, settings.var / "work") as pushdown:
             (result,) = validated(pushdown, built([expected]))
-        fits = fit_problem(expected.kind, expected.kwargs, config) is None
+        fits = fit_problem(expected.kind, expected.kwargs, config, column_types(config)) is None
         assert fits == (not raised(result)), (column, raised(result))

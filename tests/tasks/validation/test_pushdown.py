@@ -65,7 +65,7 @@ def test_results_come_in_the_order_of_the_suite(opened: Opened) -> None:
 @pytest.mark.parametrize("part", [1, 2, 100])
 def test_a_wide_batch_is_validated_in_parts(part: int, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     """What needs one column, several, their places or a condition is decided as on all columns together."""
-    monkeypatch.setattr("tasks.validation.pushdown._PART", part)
+    monkeypatch.setattr("tasks.validation.wide.PART", part)
     kinds: list[tuple[str, dict[str, Any]]] = [
         ("expect_column_to_exist", {"column": "b", "column_index": 1}),
         ("expect_column_to_exist", {"column": "b", "column_index": 2}),
