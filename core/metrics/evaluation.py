@@ -18,7 +18,7 @@ from core.jsonable import jsonable
 from core.metrics.bootstrap import MIN_ROWS, Estimate, estimates
 from core.metrics.calibration import Calibration, CalibrationBin, calibration
 from core.metrics.curves import classification_curves, regression_curves
-from core.metrics.importance import Importance, Predict, permutation_importance
+from core.metrics.importance import Importance, Predict, ShufflingPredict, permutation_importance
 from core.metrics.metrics import METRICS, Floats, task_metrics
 from core.metrics.slices import slice_rows
 
@@ -115,7 +115,7 @@ def evaluate(
     frame: pd.DataFrame,
     contract: FeatureContract,
     config: ModelConfig,
-    predict: Predict | None = None,
+    predict: Predict | ShufflingPredict | None = None,
 ) -> Evaluation:
     """Evaluate a model on its holdout.
 

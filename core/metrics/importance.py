@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,17 @@ MIN_SAMPLE = 500
 
 Predict = Callable[[pd.DataFrame], Floats]
 """Function from a frame of raw columns to probabilities, shape (n, k), or values, shape (n,)."""
+
+
+@runtime_checkable
+class ShufflingPredict(Protocol):
+    """A function as :data:`Predict` that predicts with one column shuffled by a quicker way than a whole frame."""
+
+    def __call__(self, frame: pd.DataFrame) -> Floats:
+        """Predict rows of raw columns."""
+
+    def shuffled(self, sample: pd.DataFrame, shuffles: npt.NDArray[np.intp]) -> Callable[[str], Floats]:
+        """Return a function from a raw column to the predictions of all repeats with this column shuffled."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,12 @@ class Importance:
 
 
 def permutation_importance(
-    predict: Predict, frame: pd.DataFrame, y: npt.NDArray[Any], contract: FeatureContract, metric: str, seed: int
+    predict: Predict | ShufflingPredict,
+    frame: pd.DataFrame,
+    y: npt.NDArray[Any],
+    contract: FeatureContract,
+    metric: str,
+    seed: int,
 ) -> tuple[Importance, ...]:
     """Return the loss of a metric when a raw column's values are permuted, the most important column first.
 
@@ -74,13 +91,18 @@ def permutation_importance(
     sample, truth = frame[list(contract.raw_columns)].iloc[rows].reset_index(drop=True), y[rows]
     shuffles = np.stack([generator.permutation(len(rows)) for _ in range(REPEATS)])
     unshuffled = METRICS[metric].value(truth, predict(sample))
-    repeated = pd.concat([sample] * REPEATS, ignore_index=True)
+    shuffled = predict.shuffled if isinstance(predict, ShufflingPredict) else partial(_by_frame, predict)
+    output = shuffled(sample, shuffles)
     found = []
     for column in contract.raw_columns:
-        shuffled = repeated.assign(**{column: sample[column].take(shuffles.ravel()).array})
-        losses = _losses(predict(shuffled), truth, metric, unshuffled)
+        losses = _losses(output(column), truth, metric, unshuffled)
         found.append(Importance(column, float(losses.mean()), float(losses.std(ddof=1))))
     return tuple(sorted(found, key=lambda item: -item.mean))
+
+
+def _by_frame(predict: Predict, sample: pd.DataFrame, shuffles: npt.NDArray[np.intp]) -> Callable[[str], Floats]:
+    repeated = pd.concat([sample] * len(shuffles), ignore_index=True)
+    return lambda column: predict(repeated.assign(**{column: sample[column].take(shuffles.ravel()).array}))
 
 
 def _losses(output: Floats, truth: npt.NDArray[Any], metric: str, unshuffled: float) -> Floats:

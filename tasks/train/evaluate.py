@@ -16,6 +16,7 @@ from core.metrics.evaluation import evaluate, predict_output
 from core.performance.history import PerformanceHistory, Tested, performance_history
 from core.train.calibration import refitted
 from core.train.fitting import fit_estimator
+from core.train.shuffling import PipelinePredict
 from core.train.training_run import EvaluatedRun, FittedRun
 from core.train.weights import training_weights
 from tasks.train.bench import Bench, open_bench
@@ -46,7 +47,7 @@ def evaluate_run(fitted: FittedRun) -> EvaluatedRun:
     """
     run = fitted.run
     bench = open_bench(run)
-    predict = partial(predict_output, bench.fitted.pipeline, contract=bench.contract)
+    predict = PipelinePredict(bench.fitted.pipeline, bench.contract)
     output = predict(bench.holdout_frame)
     y = bench.y[bench.split.holdout]
     evaluation = evaluate(y, output, bench.holdout_frame, bench.contract, run.config, predict)
