@@ -128,6 +128,9 @@ class Access:
     async def caller(self, authorization: str | bytes | None, address: str) -> Caller:
         """Return the caller of a request.
 
+        A credential is verified before bad ones are counted, so bad ones never affect a good one from the same address.
+        The cost of a verification is bounded: a hash, or one signature of a token of at most 8 KiB.
+
         Parameters
         ----------
         authorization
@@ -138,7 +141,7 @@ class Access:
         Raises
         ------
         Problem
-            There is no valid key or token, or too many bad ones came from the address.
+            There is no valid key or token; if too many bad ones came from the address, the status is 429.
         """
         header = authorization.encode("utf-8", "surrogatepass") if isinstance(authorization, str) else authorization
         if not header or header.isspace():
@@ -146,12 +149,10 @@ class Access:
         known = self.known(header)
         if known is not None:
             return known
-        self._check_guesses(address)
         try:
             found = await self._verified(header)
         except BadCredentialError as error:
-            self._rates.allow(f"guesses {origin(address)}", *self._guessing_rate())
-            raise _unauthenticated(str(error)) from error
+            raise self._refused(error, address) from error
         self._remember(header, found)
         return found.caller
 
@@ -231,14 +232,12 @@ class Access:
         for digest in [digest for digest, entry in self._remembered.items() if is_over(entry)]:
             del self._remembered[digest]
 
-    def _check_guesses(self, address: str) -> None:
-        wait = self._rates.peek(f"guesses {origin(address)}", *self._guessing_rate())
-        if wait:
-            raise _too_many("too many bad credentials came from this address", wait)
-
-    def _guessing_rate(self) -> tuple[float, float]:
+    def _refused(self, error: BadCredentialError, address: str) -> Problem:
         allowed = self._settings.bad_credentials_per_minute
-        return allowed / 60, allowed
+        wait = self._rates.allow(f"guesses {origin(address)}", allowed / 60, allowed)
+        if wait:
+            return _too_many("too many bad credentials came from this address", wait)
+        return _unauthenticated(str(error))
 
 
 def check_scope(caller: Caller, scope: str, model: str | None = None) -> None:

@@ -791,14 +791,16 @@ def test_a_key_has_its_rate(examples: dict[str, Example], tmp_path: Path) -> Non
 
 
 def test_whoever_guesses_is_made_to_wait(examples: dict[str, Example], tmp_path: Path) -> None:
-    """After twenty bad keys in a minute; a good one that was known before goes on."""
+    """After twenty bad keys in a minute; good ones of the same address are accepted, also new ones."""
     key, text = make_key("predict")
-    with running(tmp_path, [examples["credit"].state], keys=[key], access="required") as service:
+    new, new_text = make_key("predict")
+    with running(tmp_path, [examples["credit"].state], keys=[key, new], access="required") as service:
         assert service.request("GET", "/v1/models", key=text).status_code == 200
         answers = [service.request("GET", "/v1/models", key=make_key()[1]) for _ in range(21)]
         assert [answer.status_code for answer in answers] == 20 * [401] + [429]
         assert 0 < int(answers[-1].headers["retry-after"]) <= 60
         assert service.request("GET", "/v1/models", key=text).status_code == 200
+        assert service.request("GET", "/v1/models", key=new_text).status_code == 200
 
 
 def test_a_key_ends_when_the_state_says_so(examples: dict[str, Example], tmp_path: Path) -> None:
