@@ -44,7 +44,10 @@ _logger = logging.getLogger("perennial.follower")
 KEPT_BUNDLES = 5
 """Local bundles per model, so that a rollback need not fetch the version before again."""
 
-FETCH_SECONDS = 300
+FETCH_SECONDS = 300.0
+MAX_FETCH_SECONDS = 4800.0
+"""Time limit of a fetch: it doubles after each fetch that exceeded it, because a busy host or network is slow."""
+
 RETRY_SECONDS = 15.0
 """Pause between two attempts to fetch a bundle."""
 
@@ -86,6 +89,7 @@ class Fetch:
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = command
+        self._seconds = FETCH_SECONDS
 
     def __call__(self, wanted: Wanted) -> str:
         """Fetch a bundle and return its manifest's hash.
@@ -100,16 +104,24 @@ class Fetch:
         question = json.dumps(vars(wanted))
         try:
             done = subprocess.run(  # noqa: S603 - our own interpreter and module
-                self._command, input=question, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False
+                self._command, input=question, capture_output=True, text=True, timeout=self._seconds, check=False
             )
             answer = json.loads(done.stdout.strip().splitlines()[-1])
-        except (subprocess.TimeoutExpired, OSError) as error:
+        except subprocess.TimeoutExpired:
+            ended = self._seconds
+            self._seconds = min(MAX_FETCH_SECONDS, 2 * ended)
+            raise StorageError(
+                f"the bundle was not fetched within {ended:.0f} s; the next attempt has {self._seconds:.0f} s. "
+                "Check that MLflow and its artifact store answer"
+            ) from None
+        except OSError as error:
             raise StorageError(f"the bundle cannot be fetched: {error}") from error
         except (ValueError, IndexError):
             last = done.stderr.strip().splitlines()[-1:] or ["it printed nothing"]
             raise StorageError(
                 f"the process that fetches bundles ended without a result (exit code {done.returncode}): {last[0]}"
             ) from None
+        self._seconds = FETCH_SECONDS
         if "error" in answer:
             raise (BundleError if answer["kind"] == "bundle" else StorageError)(answer["error"])
         return str(answer["manifest"])

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from config.settings import PACKAGES, HookSettings, ServingSettings, Settings
 from core.errors import ConfigError, StorageError
 from serving.instance.folder import METRICS_VARIABLE, make_instance
+from serving.processes.liveness import PatientClock, Vigil
 
 if TYPE_CHECKING:
     from serving.telemetry.metrics import Metrics
@@ -28,14 +30,13 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("perennial.supervisor")
 
 POLL_SECONDS = 0.1
-HANGS_AFTER_SECONDS = 30.0
-"""A worker whose event loop has been blocked for this long is unresponsive and is killed."""
 
 QUICK_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 10.0
-"""Maximum pause between two starts of a worker that ends within ``QUICK_SECONDS``."""
+"""Maximum pause between two starts of a worker that ends within ``QUICK_SECONDS`` or before it serves."""
 
 BIND_SECONDS = 5.0
+MAX_SIGNS_BYTES = 65536
 
 # Environment variables that a worker inherits. Its settings come on standard input; it must not have the credentials of
 # the registry and the artifact store.
@@ -56,14 +57,16 @@ PASSED_ON_PREFIXES = ("PG", "SSL_CERT", "OMP_", "OPENBLAS", "MKL_")
 
 @dataclass
 class Worker:
-    """A numbered worker slot, and its present process."""
+    """A place for a worker, its present process, and the pipe by which that shows that it lives."""
 
-    place: int
-    beat: Path
+    vigil: Vigil = field(default_factory=Vigil)
     process: subprocess.Popen[bytes] | None = None
+    signs: int = -1
     started: float = 0.0
     pause: float = 0.0
-    start_at: float = field(default=0.0)
+    start_at: float = 0.0
+    is_slow: bool = False
+    is_killed: bool = False
 
 
 class Supervisor:
@@ -87,6 +90,7 @@ class Supervisor:
         self._stop = threading.Event()
         self._stop_requested = False
         self._metrics: Metrics | None = None
+        self._clock = PatientClock()
 
     def run(self) -> None:
         """Serve.
@@ -132,13 +136,14 @@ class Supervisor:
             signal.signal(sort, self._end)
         follower = threading.Thread(target=self._follow, args=(instance, bundles), daemon=True)
         follower.start()
-        workers = [Worker(place, instance / f"worker-{place}") for place in range(self._serving.workers)]
+        workers = [Worker() for _ in range(self._serving.workers)]
         environment = _environment() | {METRICS_VARIABLE: os.environ[METRICS_VARIABLE]}
         _logger.info("%s", self._about(listening))
         try:
             while not self._stop_requested:
+                now = self._clock.read()
                 for worker in workers:
-                    self._keep_alive(worker, listening, instance, environment)
+                    self._keep_alive(worker, now, listening, instance, environment)
                 time.sleep(POLL_SECONDS)
         finally:
             self._stop.set()
@@ -169,49 +174,52 @@ class Supervisor:
         ).run(self._stop)
 
     def _keep_alive(
-        self, worker: Worker, listening: socket.socket, instance: Path, environment: dict[str, str]
+        self, worker: Worker, now: float, listening: socket.socket, instance: Path, environment: dict[str, str]
     ) -> None:
-        now = time.monotonic()
         if worker.process is not None:
             if worker.process.poll() is None:
-                if _hangs(worker, now):
-                    _logger.warning("worker %d is unresponsive; restarting it", worker.process.pid)
-                    worker.process.kill()
+                _watch(worker, worker.process, now)
                 return
             self._note_end(worker, now)
         if now >= worker.start_at:
+            worker.vigil.begin(now)
             worker.process = self._start(worker, listening, instance, environment)
-            worker.started = now
+            worker.started, worker.is_killed = now, False
 
     def _note_end(self, worker: Worker, now: float) -> None:
         from serving.telemetry.metrics import forget_process
 
         process, worker.process = worker.process, None
+        os.close(worker.signs)
         assert process is not None and self._metrics is not None  # noqa: S101, PT018 - it has just ended
         forget_process(process.pid)
         self._metrics.restarts.inc()
-        quick = now - worker.started < QUICK_SECONDS
+        quick = now - worker.started < QUICK_SECONDS or not worker.vigil.is_serving
         worker.pause = min(MAX_PAUSE_SECONDS, max(0.1, 2 * worker.pause)) if quick else 0.0
         worker.start_at = now + worker.pause
-        _logger.warning("worker %d ended (%s); restarting it", process.pid, process.returncode)
+        if not worker.is_killed:  # otherwise that was logged
+            _logger.warning("worker %d ended (%s); restarting it", process.pid, process.returncode)
 
     def _start(
         self, worker: Worker, listening: socket.socket, instance: Path, environment: dict[str, str]
     ) -> subprocess.Popen[bytes]:
-        worker.beat.unlink(missing_ok=True)
-        process = subprocess.Popen(
-            (sys.executable, "-m", "serving.processes.worker"),
+        # Heartbeats come by a pipe, which works also where no file can be written.
+        worker.signs, signs = os.pipe()
+        os.set_blocking(worker.signs, False)
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            (sys.executable, "-m", "serving.processes.start", "serving.processes.worker", str(signs)),
             stdin=subprocess.PIPE,
-            pass_fds=(listening.fileno(),),
+            pass_fds=(listening.fileno(), signs),
             cwd=PACKAGES,
             env=environment,
         )
+        os.close(signs)
         assignment = {
             "settings": self._serving.model_dump(mode="json"),
             "database_url": self._settings.database_url,
             "instance": str(instance),
             "socket": listening.fileno(),
-            "beat": str(worker.beat),
+            "signs": signs,
             "mlflow_uri": self._settings.mlflow_uri,
             "root": str(self._settings.root),
             "hooks": self._hooks.to_dict(),
@@ -288,13 +296,37 @@ def _opened(serving: ServingSettings) -> socket.socket:
     return opened
 
 
-def _hangs(worker: Worker, now: float) -> bool:
-    if now - worker.started < HANGS_AFTER_SECONDS:
-        return False
-    try:
-        return time.time() - worker.beat.stat().st_mtime > HANGS_AFTER_SECONDS
-    except FileNotFoundError:
-        return True
+def _watch(worker: Worker, process: subprocess.Popen[bytes], now: float) -> None:
+    """End a worker that hangs. What is wrong is logged once, however long the worker takes to end or to start."""
+    if worker.is_killed:
+        return
+    vigil = worker.vigil
+    with suppress(BlockingIOError):  # it has said nothing since the last round
+        vigil.hear(os.read(worker.signs, MAX_SIGNS_BYTES), now)
+    state = vigil.state(now)
+    if state == "hung":
+        worker.is_killed = True
+        _logger.warning("%s; restarting it", _complaint(vigil, process.pid))
+        if not vigil.is_serving:
+            vigil.lengthen()
+        process.kill()
+    elif state == "slow" and not worker.is_slow:
+        worker.is_slow = True
+        _logger.warning(
+            "worker %d has been starting for %.0f s (%s): this host is busy, or its disk is slow; waiting for it",
+            process.pid,
+            now - worker.started,
+            vigil.stage,
+        )
+    elif state == "serving" and worker.is_slow:
+        worker.is_slow = False
+        _logger.info("worker %d has started after %.0f s", process.pid, now - worker.started)
+
+
+def _complaint(vigil: Vigil, pid: int) -> str:
+    if vigil.is_serving:
+        return f"worker {pid} is unresponsive"
+    return f"worker {pid} has not started: no progress within its deadline of {vigil.deadline:.0f} s ({vigil.stage})"
 
 
 def _environment() -> dict[str, str]:

@@ -12,8 +12,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from serving.access.rates import SharedRates
 from serving.http.app import build_app, following
 from serving.http.entry import Entry
 from serving.http.service import Service
+from serving.processes.start import BEAT, signal_life
 from serving.telemetry.logs import AccessLog, configure_logging
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.prediction_log import PredictionLog
@@ -61,8 +62,8 @@ class Assignment:
         Folder of the instance's state.
     socket
         File descriptor of the listening socket.
-    beat
-        File that the event loop touches every second.
+    signs
+        File descriptor of the pipe to which the event loop writes a heartbeat every second.
     mlflow_uri
         Address of the registry's pages, for links.
     root
@@ -75,7 +76,7 @@ class Assignment:
     database_url: str
     instance: str
     socket: int
-    beat: str
+    signs: int
     mlflow_uri: str
     root: str
     hooks: dict[str, Any]
@@ -152,25 +153,34 @@ def _written(metrics: Metrics, rows: int, seconds: float) -> None:
 
 
 @asynccontextmanager
-async def _lifespan(service: Service, jwks: JwksFollower | None, beat: Path, _app: FastAPI) -> AsyncIterator[None]:
-    async with following(service, close_seconds=service.settings.grace_seconds):
-        tasks = [asyncio.create_task(_beat(beat))]
+async def _lifespan(service: Service, jwks: JwksFollower | None, signs: int, _app: FastAPI) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        # The heartbeat goes on while the log is being closed, which may take long; it ends last.
+        tasks = stack.enter_context(_cancelled_at_the_end())
+        await stack.enter_async_context(following(service, close_seconds=service.settings.grace_seconds))
+        tasks.append(asyncio.create_task(_beat(signs)))
         if jwks is not None:
             tasks.append(asyncio.create_task(jwks.follow(service.access.replace_jwks)))
         # Objects that exist now are permanent: exclude them from later collections.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GARBAGE)
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
+        yield
 
 
-async def _beat(path: Path) -> None:
+@contextmanager
+def _cancelled_at_the_end() -> Iterator[list[asyncio.Task[None]]]:
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _beat(signs: int) -> None:
     while True:
-        path.touch()
+        signal_life(signs, BEAT)
         await asyncio.sleep(BEAT_SECONDS)
 
 
@@ -198,7 +208,7 @@ def main() -> None:
     jwks = JwksFollower(settings.jwks_url, cache=instance / "jwks.json") if settings.jwks_url else None
     access = Access(settings, rates, refresh=jwks.refresh if jwks else None)
     service = build_service(settings, instance, assignment.database_url, Metrics(), access)
-    lifespan = partial(_lifespan, service, jwks, Path(assignment.beat))
+    lifespan = partial(_lifespan, service, jwks, assignment.signs)
     inbox = build_inbox(hooks, settings, assignment.database_url, Path(assignment.root), rates)
     app = build_app(service, assignment.database_url, lifespan, mlflow_uri=assignment.mlflow_uri, inbox=inbox)
     access_log = AccessLog(style)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -17,7 +19,9 @@ import pytest
 from config.settings import ServingSettings, Settings, load_section
 from core.errors import ConfigError
 from serving.processes import supervisor
-from serving.processes.supervisor import HANGS_AFTER_SECONDS, Worker, bound
+from serving.processes.liveness import BEAT_DEADLINE_SECONDS, SLOW_START_SECONDS, START_DEADLINE_SECONDS
+from serving.processes.start import BEAT
+from serving.processes.supervisor import Worker, bound
 from tasks.serving.keys import create_key, revoke
 from tests.factories import make_project
 from tests.serving.service_processes import Client, Served, ask, bodies, crown, register_version, serving
@@ -60,16 +64,47 @@ def test_an_address_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
             bound(load_section(ServingSettings, port=port))
 
 
-def test_a_worker_that_hangs_is_known_by_its_beat(tmp_path: Path) -> None:
-    """One that has not touched its file for long hangs; one that has just started may take its time."""
-    worker = Worker(0, tmp_path / "beat", started=0.0)
-    assert not supervisor._hangs(worker, HANGS_AFTER_SECONDS - 1)
-    assert supervisor._hangs(worker, HANGS_AFTER_SECONDS + 1)
-    worker.beat.touch()
-    assert not supervisor._hangs(worker, HANGS_AFTER_SECONDS + 1)
-    long_ago = time.time() - HANGS_AFTER_SECONDS - 1
-    os.utime(worker.beat, (long_ago, long_ago))
-    assert supervisor._hangs(worker, HANGS_AFTER_SECONDS + 1)
+@pytest.fixture
+def silent() -> Iterator[Worker]:
+    """Return a worker whose process says nothing."""
+    worker = Worker(signs=os.open(os.devnull, os.O_RDONLY))
+    worker.process = subprocess.Popen(["sleep", "100"])
+    worker.vigil.begin(0.0)
+    yield worker
+    worker.process.kill()
+    worker.process.wait(10)
+
+
+def test_a_start_without_progress_is_ended_and_the_next_has_longer(
+    silent: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged once that the start is slow and once that it is ended, however often one looks."""
+    assert silent.process is not None
+    for now in (1.0, SLOW_START_SECONDS + 1, SLOW_START_SECONDS + 2, START_DEADLINE_SECONDS):
+        supervisor._watch(silent, silent.process, now)
+    assert silent.process.poll() is None
+    for now in (START_DEADLINE_SECONDS + 1, START_DEADLINE_SECONDS + 2, START_DEADLINE_SECONDS + 3):
+        supervisor._watch(silent, silent.process, now)
+    assert silent.process.wait(10) == -signal.SIGKILL
+    assert silent.vigil.deadline == 2 * START_DEADLINE_SECONDS
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert "has been starting for 31 s (nothing imported)" in said[0]
+    assert "no progress within its deadline of 60 s" in said[1]
+
+
+def test_a_worker_that_hangs_is_ended(silent: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    """Once it has served, its heartbeats count; a worker that sends none is killed, and this is logged once."""
+    assert silent.process is not None
+    silent.vigil.hear(BEAT, 1.0)
+    supervisor._watch(silent, silent.process, BEAT_DEADLINE_SECONDS)
+    assert silent.process.poll() is None
+    for later in (2, 3):
+        supervisor._watch(silent, silent.process, BEAT_DEADLINE_SECONDS + later)
+    assert silent.process.wait(10) == -signal.SIGKILL
+    assert [record.getMessage() for record in caplog.records] == [
+        f"worker {silent.process.pid} is unresponsive; restarting it"
+    ]
 
 
 def test_workers_end_with_their_supervisor(installation: Settings) -> None:
