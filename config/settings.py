@@ -267,6 +267,62 @@ class AlertSettings(BaseSettings):
         return tuple(part for part in re.split(r"[\s,]+", self.allow) if part)
 
 
+class RetentionSettings(BaseSettings):
+    """What ``perennial prune`` keeps. Every field is an environment variable ``PERENNIAL_RETENTION_<FIELD>``."""
+
+    model_config = SettingsConfigDict(env_prefix="PERENNIAL_RETENTION_", frozen=True, extra="ignore")
+
+    labels_days: float = Field(default=730, ge=1, le=36_500, description="age in days after which labels are deleted")
+    triggers_days: float = Field(
+        default=400,
+        ge=30,
+        le=36_500,
+        description="age in days after which answered triggers are deleted; a replayed delivery is known until then",
+    )
+    events_days: float = Field(
+        default=90, ge=7, le=36_500, description="age in days after which events are deleted, also those never sent"
+    )
+    alerts_days: float = Field(
+        default=90, ge=7, le=36_500, description="age in days after which delivered and given up alerts are deleted"
+    )
+    drift_days: float = Field(
+        default=365, ge=30, le=36_500, description="age in days after which a drift decision keeps its reasons only"
+    )
+    decisions_days: float = Field(
+        default=90, ge=7, le=36_500, description="age in days after which MLflow's runs of drift decisions are deleted"
+    )
+    reports_days: float = Field(
+        default=90, ge=1, le=36_500, description="age in days after which local reports are deleted"
+    )
+    reports: int = Field(default=10, ge=1, le=10_000, description="newest local reports of each kind that are kept")
+    quarantine_days: float = Field(
+        default=90, ge=1, le=36_500, description="age in days after which rows set aside by the validation are deleted"
+    )
+    versions: int = Field(
+        default=10,
+        ge=2,
+        le=10_000,
+        description="newest versions of a model whose files are kept, besides champion, previous and challenger",
+    )
+    snapshots: int = Field(default=3, ge=1, le=100, description="newest snapshots of a model that are kept")
+    bundles: int = Field(
+        default=5, ge=1, le=100, description="newest private copies of a model's bundles that are kept"
+    )
+    cache_days: float = Field(
+        default=30,
+        ge=1,
+        le=36_500,
+        description="age in days after which objects of DVC's cache that the remote has and no kept version needs are "
+        "deleted",
+    )
+    prefect_days: float = Field(
+        default=30, ge=1, le=36_500, description="age in days after which ended flow runs are deleted from Prefect"
+    )
+    log_mb: float = Field(
+        default=10, gt=0, le=10_000, description="size at which a log that no process rotates is cut, MiB"
+    )
+
+
 def is_loopback_host(host: str) -> bool:
     """Whether only this machine can reach a host: ``localhost`` or an address of 127.0.0.0/8 or ::1."""
     try:

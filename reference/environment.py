@@ -41,6 +41,7 @@ HEADINGS = {
     "ServingSettings": "Prediction service",
     "HookSettings": "Webhooks",
     "AlertSettings": "Alerts",
+    "RetentionSettings": "Retention",
 }
 """Heading of each class of settings."""
 

@@ -41,6 +41,7 @@ def documented() -> tuple[Documented, ...]:
         Documented(_moved("rollback"), "A rollback made the champion before the present one champion again."),
         Documented(_refused(), f"A trigger was answered without a new champion. Codes: {_codes()}."),
         Documented(_failed(), "A trigger came to no answer after all attempts."),
+        Documented(_pruned(), "Retention is about to remove what is named; the resource may be `perennial.project`."),
     )
 
 
@@ -94,6 +95,11 @@ def _refused() -> Event:
 
 def _failed() -> Event:
     return events.retrain_failed("credit", "standard:ci:42", "the run crashed 3 times", AT)
+
+
+def _pruned() -> Event:
+    removed = {"kind": "version files", "n": 1, "size_bytes": 1_935_000, "names": ["version 2"]}
+    return events.retention_pruned("credit", [removed], AT)
 
 
 def page() -> str:

@@ -29,6 +29,10 @@ UNITS = (
     ("log_backups", "files"),
     ("workers", "processes"),
     ("max_concurrent", "requests"),
+    ("reports", "reports"),
+    ("versions", "versions"),
+    ("snapshots", "snapshots"),
+    ("bundles", "copies"),
 )
 """What the end of a field's name says about its unit."""
 

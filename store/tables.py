@@ -169,8 +169,9 @@ class ProjectionRow(Base):
 
 
 class DriftWindowRow(Base):
-    """A window of rows that was compared with a reference, and the verdict; append-only.
+    """A window of rows that was compared with a reference, and the verdict; append-only, but for the document.
 
+    The database refuses to delete a row, and to change anything of it, except that a document may become shorter.
     ``id`` is a hash of what was compared (rows, champion, reference, thresholds), so that the same window is recorded
     once. ``batches`` is a JSON list of batch names, ``document`` the whole verdict as JSON.
     """
@@ -222,6 +223,7 @@ class LabelRow(Base):
     """The true outcome of a prediction (``kind`` is ``id``) or of an entity (``kind`` is ``key``)."""
 
     __tablename__ = "labels"
+    __table_args__ = (Index("ix_labels_received_at", "received_at"),)
 
     model: Mapped[str] = mapped_column(String(63), primary_key=True)
     kind: Mapped[str] = mapped_column(String(3), primary_key=True)
@@ -294,7 +296,11 @@ class EventRow(Base):
     """
 
     __tablename__ = "events"
-    __table_args__ = (Index("ix_events_sent_at", "sent_at"), Index("ix_events_alerted_at", "alerted_at"))
+    __table_args__ = (
+        Index("ix_events_sent_at", "sent_at"),
+        Index("ix_events_alerted_at", "alerted_at"),
+        Index("ix_events_occurred_at", "occurred_at"),
+    )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     name: Mapped[str] = mapped_column(String(64))

@@ -33,7 +33,7 @@ SUB_ROOMS: dict[str, list[set[str]]] = {
         {"init", "metrics"},
         {"train", "performance"},
         {"gate", "drift"},
-        {"operate"},
+        {"operate", "retention"},
     ],
     "tasks": [
         {"source", "init"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +20,7 @@ MODEL_PROMOTED = "perennial.model.promoted"
 MODEL_ROLLED_BACK = "perennial.model.rolled_back"
 RETRAIN_REFUSED = "perennial.retrain.refused"
 RETRAIN_FAILED = "perennial.retrain.failed"
+RETENTION_PRUNED = "perennial.retention.pruned"
 
 NAMES = (
     DRIFT_DETECTED,
@@ -29,6 +30,7 @@ NAMES = (
     MODEL_ROLLED_BACK,
     RETRAIN_REFUSED,
     RETRAIN_FAILED,
+    RETENTION_PRUNED,
 )
 """Names of all events."""
 
@@ -38,6 +40,8 @@ RefusalCode = Literal["unchanged", "unlabelled", "cooldown", "budget", "validati
 MAX_TEXT = 2_000
 MAX_ITEMS = 50
 MAX_ITEM_TEXT = 500
+MAX_NAMES = 20
+MAX_NAME = 80
 """Bounds of a payload: Prefect refuses events above 1.5 MB."""
 
 _SPACE = UUID("6a0f6bd7-64a5-4f3d-9a56-0f0c1c1f7b0e")
@@ -54,7 +58,7 @@ class Event:
     name
         One of :data:`NAMES`.
     model
-        Name of the model.
+        Name of the model; empty if the event is about the whole project.
     occurred_at
         Time of the event, with time zone.
     payload
@@ -80,8 +84,8 @@ class Event:
             "event": self.name,
             "occurred": self.occurred_at.isoformat(),
             "resource": {
-                "prefect.resource.id": f"perennial.model.{self.model}",
-                "prefect.resource.name": self.model,
+                "prefect.resource.id": f"perennial.model.{self.model}" if self.model else "perennial.project",
+                "prefect.resource.name": self.model or "project",
                 **self.labels,
             },
             "related": [
@@ -297,6 +301,23 @@ def retrain_failed(model: str, trigger_id: str, reason: str, at: datetime) -> Ev
         at,
         {"trigger_id": trigger_id, "reason": reason},
     )
+
+
+def retention_pruned(model: str, removed: Sequence[Mapping[str, Any]], at: datetime) -> Event:
+    """Return the event of a removal by retention; it is recorded before anything is removed.
+
+    Parameters
+    ----------
+    model
+        Name of the model; empty if the items belong to the whole project.
+    removed
+        By kind: ``kind``, ``n``, ``size_bytes`` and ``names``, see :class:`core.retention.outcome.Removal`; the first
+        20 names are sent.
+    at
+        Time of the removal, with time zone; part of the event's id.
+    """
+    shown = [{**one, "names": [readable(name, MAX_NAME) for name in one["names"][:MAX_NAMES]]} for one in removed]
+    return _event(RETENTION_PRUNED, model, event_id(RETENTION_PRUNED, model, at.isoformat()), at, {"removed": shown})
 
 
 def _event(

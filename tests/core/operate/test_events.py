@@ -21,6 +21,7 @@ from core.operate.events import (
     data_versioned,
     drift_detected,
     model_registered,
+    retention_pruned,
     retrain_failed,
     retrain_refused,
 )
@@ -164,12 +165,23 @@ def test_different_things_have_different_ids() -> None:
     assert {event.name for event in events} <= set(NAMES)
 
 
+def test_an_event_of_the_project_names_no_model() -> None:
+    """What belongs to no model is reported for the project; the kinds and numbers are in the payload."""
+    removed = {"kind": "logs", "n": 1, "size_bytes": 7, "names": ["crash.log"]}
+    sent = retention_pruned("", [removed], AT).to_prefect()
+    assert sent["resource"] == {"prefect.resource.id": "perennial.project", "prefect.resource.name": "project"}
+    assert sent["payload"] == {"model": "", "removed": [removed]}
+    assert retention_pruned("credit", [removed], AT).id != retention_pruned("credit", [removed], LATER).id
+
+
 def test_an_event_stays_far_below_what_prefect_takes() -> None:
     """Whatever reasons, notes and batches there are, and in characters that every database takes."""
     verdict = drift_verdict(reasons=(HOSTILE,) * 500)
     window = replace(verdict.window, batches=(HOSTILE[:60],) * 20_000, notes=(HOSTILE,) * 500)
     big = [drift_detected(replace(verdict, window=window), HOSTILE), changed(reason=HOSTILE, actor=HOSTILE)]
     big.append(retrain_failed("credit", "t1", HOSTILE, AT))
+    removed = {"kind": "drift reports", "n": 1, "size_bytes": 1, "names": [HOSTILE] * 500}
+    big.append(retention_pruned("credit", [removed] * 12, AT))
     for event in big:
         text = json.dumps(event.to_prefect(), ensure_ascii=False).encode()
         assert len(text) < 400_000

@@ -1,0 +1,58 @@
+"""Which registered versions still need their files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+CHAMPION = "it is the champion"
+PREVIOUS = "a rollback returns to it"
+CHALLENGER = "it waits for approval"
+IN_PROGRESS = "a trigger in progress made it"
+UNKNOWN = "Perennial did not register it"
+
+
+@dataclass(frozen=True)
+class VersionsInUse:
+    """Versions of a model that are in use.
+
+    Parameters
+    ----------
+    champion, previous, challenger
+        The champion, the version that a rollback returns to, the version that waits for approval; each may be None.
+    open_triggers
+        Ids of the model's triggers without an answer.
+    """
+
+    champion: int | None
+    previous: int | None
+    challenger: int | None
+    open_triggers: Collection[str] = ()
+
+
+def needed(version: int, trigger: str, in_use: VersionsInUse, *, is_ours: bool = True) -> str:
+    """Return why the files of a version have to stay; empty if nothing needs them.
+
+    Parameters
+    ----------
+    version, trigger
+        The version, and the id of the trigger that it was registered for.
+    in_use
+        The model's versions in use.
+    is_ours
+        Whether Perennial registered it.
+
+    Examples
+    --------
+    >>> needed(3, "manual", VersionsInUse(champion=3, previous=2, challenger=None))
+    'it is the champion'
+    >>> needed(1, "manual", VersionsInUse(champion=3, previous=2, challenger=None))
+    ''
+    """
+    if not is_ours:
+        return UNKNOWN
+    reasons = ((in_use.champion, CHAMPION), (in_use.previous, PREVIOUS), (in_use.challenger, CHALLENGER))
+    for number, reason in reasons:
+        if version == number:
+            return reason
+    return IN_PROGRESS if trigger in in_use.open_triggers else ""

@@ -1,0 +1,4 @@
+"""Deletion of old rows.
+
+May import `store`, `core` and `config`.
+"""
