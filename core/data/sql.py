@@ -73,6 +73,17 @@ def _is_among(expression: str, texts: str) -> str:
     return f"list_position({texts}, {expression}) > 0"
 
 
+def value_mark(columns: Iterable[str]) -> str:
+    """Return a text such that no column is named by it, or by it and another column's name: one ``=`` more than any.
+
+    Examples
+    --------
+    >>> value_mark(["at", "=at"])
+    '=='
+    """
+    return "=" * (1 + max((len(column) - len(column.lstrip("=")) for column in columns), default=0))
+
+
 @dataclass(frozen=True)
 class Cast:
     """The cast of one raw column to a contract column.
@@ -89,6 +100,8 @@ class Cast:
         Whether the text is a class label.
     notation
         How texts state numbers or dates; None if in the usual way.
+    mark
+        Start of the name to which the value is bound, see :func:`value_mark`.
     """
 
     column: str
@@ -96,6 +109,7 @@ class Cast:
     wanted: str
     is_label: bool = False
     notation: Notation | None = None
+    mark: str = "="
 
     @property
     def problem(self) -> str | None:
@@ -132,9 +146,14 @@ class Cast:
         return {"VARCHAR": self._text, "BOOLEAN": self._boolean, "TIMESTAMP": self._timestamp}[self.wanted](name)
 
     @property
+    def bound(self) -> str:
+        """Identifier of the column to which the value is bound."""
+        return quoted(f"{self.mark}{self.column}")
+
+    @property
     def fits(self) -> str:
-        """Condition on :attr:`value` (bound as the column ``"=<column>"``): it is valid in the contract's type."""
-        value = quoted(f"={self.column}")
+        """Condition on :attr:`value` (bound as :attr:`bound`): it is valid in the contract's type."""
+        value = self.bound
         if self.wanted == "DOUBLE":
             return f"isfinite({value})"
         if self.wanted == "TIMESTAMP":
@@ -145,12 +164,12 @@ class Cast:
     def absent(self) -> str:
         """Condition: the cell has no value; NaN counts as no value."""
         empty = f"{quoted(self.column)} IS NULL"
-        return f"({empty} OR isnan({quoted(f'={self.column}')}))" if self.wanted == "DOUBLE" else empty
+        return f"({empty} OR isnan({self.bound}))" if self.wanted == "DOUBLE" else empty
 
     @property
     def checked(self) -> str:
         """Expression: the value, NULL if the cell has none; any other cell stops the query with an error."""
-        value = quoted(f"={self.column}")
+        value = self.bound
         if self.wanted == "VARCHAR":
             return value
         return f"CASE WHEN {self.fits} THEN {value} WHEN {self.absent} THEN NULL ELSE error({literal(UNREADABLE)}) END"
@@ -236,7 +255,7 @@ def _number_text(name: str, notation: NumberNotation) -> str:
 
 
 def bound_sql(casts: Sequence[Cast], rows: str, *further: str) -> str:
-    """Build a query of each column as it is in ``rows``, and its cast value bound as ``"=<column>"``.
+    """Build a query of each column as it is in ``rows``, and its cast value as :attr:`Cast.bound`.
 
     The values are bound in a query of their own, because DuckDB computes an expression that occurs twice in a CASE
     twice.
@@ -250,7 +269,7 @@ def bound_sql(casts: Sequence[Cast], rows: str, *further: str) -> str:
     further
         SQL of further columns, added as they are.
     """
-    columns = (f"{quoted(cast.column)}, {cast.value} AS {quoted(f'={cast.column}')}" for cast in casts)
+    columns = (f"{quoted(cast.column)}, {cast.value} AS {cast.bound}" for cast in casts)
     return f"SELECT {', '.join([*columns, *further])} FROM {rows}"  # noqa: S608 - every name is quoted
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_WIDE = re.compile(rb"[\xf0-\xf4]|\\u")
+_FOUR_BYTES = re.compile(rb"[\xf0-\xf4]")
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+"""A string; one without an end is the rest of the document."""
 
 
 def values_bytes(content: bytes) -> int:
@@ -24,11 +26,19 @@ def values_bytes(content: bytes) -> int:
 
 
 def text_bytes(content: bytes) -> int:
-    r"""Upper bound of the memory in bytes of a document's text; one character above U+FFFF makes all take four bytes.
+    r"""Upper bound of the memory in bytes of a document's text.
+
+    One character above U+FFFF makes all of its text take four bytes each: the document's, where it is written as it is,
+    or a string's, where it is escaped.
 
     Examples
     --------
-    >>> text_bytes(b'"abc"'), text_bytes(rb'"\\ud83d\\ude00"')
-    (5, 80)
+    >>> text_bytes(b'"abc"'), text_bytes(rb'["abc", "\ud83d\ude00"]')
+    (5, 79)
     """
-    return (5 if _WIDE.search(content) else 1) * len(content)
+    if _FOUR_BYTES.search(content):
+        return 5 * len(content)
+    if b"\\u" not in content:
+        return len(content)
+    spans = (match.span() for match in _STRING.finditer(content))
+    return len(content) + 4 * sum(end - start for start, end in spans if content.find(b"\\u", start, end) >= 0)

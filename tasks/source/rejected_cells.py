@@ -17,8 +17,6 @@ MAX_EXAMPLES = 3
 MAX_COLUMNS = 5
 MAX_SHOWN_LETTERS = 60
 
-_ROW = quoted("=row")
-
 
 @dataclass(frozen=True)
 class RejectedCells:
@@ -65,22 +63,29 @@ def rejected_cells_message(connection: duckdb.DuckDBPyConnection, casts: Sequenc
     name
         Name of the source in messages.
     """
-    numbered = f"(SELECT *, row_number() OVER () AS {_ROW} FROM {rows})"  # noqa: S608 - names of our own
-    bound = bound_sql(casts, numbered, _ROW)
-    counts = ", ".join(f"count(*) FILTER ({cast.refused}), min({_ROW}) FILTER ({cast.refused})" for cast in casts)
+    row = _row(casts[0])
+    numbered = f"(SELECT *, row_number() OVER () AS {row} FROM {rows})"  # noqa: S608 - names of our own
+    bound = bound_sql(casts, numbered, row)
+    counts = ", ".join(f"count(*) FILTER ({cast.refused}), min({row}) FILTER ({cast.refused})" for cast in casts)
     with reading(name):
         (found, *_) = connection.sql(f"SELECT {counts} FROM ({bound})").fetchall()  # noqa: S608 - names are quoted
         refused = [(cast, *found[2 * i : 2 * i + 2]) for i, cast in enumerate(casts) if found[2 * i]]
         shown = [
-            RejectedCells(cast, n, row, _examples(connection, cast, bound)) for cast, n, row in refused[:MAX_COLUMNS]
+            RejectedCells(cast, n, first, _examples(connection, cast, bound))
+            for cast, n, first in refused[:MAX_COLUMNS]
         ]
     more = [f"and {len(refused) - len(shown)} more columns"] if len(refused) > len(shown) else []
     return "\n  ".join([f"{name}: values that do not fit the model file:", *map(str, shown), *more])
 
 
+def _row(cast: Cast) -> str:
+    """Return the name of the row's number: no column and no value has the mark alone as its name."""
+    return quoted(cast.mark)
+
+
 def _examples(connection: duckdb.DuckDBPyConnection, cast: Cast, bound: str) -> tuple[str, ...]:
     found = connection.sql(
-        f"SELECT {quoted(cast.column)}::VARCHAR, min({_ROW}) AS first FROM ({bound}) "  # noqa: S608 - names are quoted
+        f"SELECT {quoted(cast.column)}::VARCHAR, min({_row(cast)}) AS first FROM ({bound}) "  # noqa: S608 - names are quoted
         f"WHERE {cast.refused} GROUP BY 1 ORDER BY first LIMIT {MAX_EXAMPLES}"
     ).fetchall()
     return tuple(text for text, _ in found)

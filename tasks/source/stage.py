@@ -17,7 +17,7 @@ from config.schema import CsvSource, ModelConfig, ParquetSource, delivers_new_ro
 from config.settings import Settings
 from core.data.columns import column_types, columns_problem, empty_columns_problem
 from core.data.deliveries import ReadBefore, files_to_read
-from core.data.sql import UNREADABLE, Cast, row_hash_sql, staged_sql
+from core.data.sql import UNREADABLE, Cast, row_hash_sql, staged_sql, value_mark
 from core.errors import SchemaError, SourceError
 from core.notations import column_notation
 from core.references import DeliveredFiles, StagedRows
@@ -140,6 +140,7 @@ def contract_casts(config: ModelConfig, found: dict[str, str], name: str) -> lis
     problem = columns_problem(list(found), config)
     if problem:
         raise SchemaError(f"{name}: {problem}")
+    mark = value_mark(found)
     casts = [
         Cast(
             column,
@@ -147,6 +148,7 @@ def contract_casts(config: ModelConfig, found: dict[str, str], name: str) -> lis
             wanted,
             is_label=column == config.target,
             notation=column_notation(config.source, column, wanted),
+            mark=mark,
         )
         for column, wanted in column_types(config).items()
     ]

@@ -36,6 +36,7 @@ PARTS = "parts"
 _NUMBERED = "numbered_rows"
 _FAILING = "failing_rows"
 _REASONS = "reasons"
+_FILE_ROW = "file_row_number"
 _UNIQUE = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")
 _POSITION = "position"
 """Key for an expectation's index: results come back in another order, and two may have equal arguments."""
@@ -111,7 +112,7 @@ def pushed_down(staged: Path, columns: Sequence[str], name: str, settings: Setti
         with engine.engine.connect():
             for opened in (engine.engine, source.get_engine()):
                 _quote_keywords(opened)
-            for statement in _preparation(staged, pushdown, settings, work):
+            for statement in _preparation(staged, columns, pushdown, settings, work):
                 pushdown.execute(statement)
             yield pushdown
     finally:
@@ -276,23 +277,30 @@ def _execute_and_fetch(engine: Any, query: Any) -> Any:
         return result.freeze()() if result.returns_rows else result
 
 
-def _preparation(staged: Path, pushdown: Pushdown, settings: Settings, work: Path) -> list[str]:
+def _preparation(staged: Path, columns: Sequence[str], pushdown: Pushdown, settings: Settings, work: Path) -> list[str]:
     path, folder = literal(str(staged.resolve())), work / PARTS
     if pushdown.parts:
         folder.mkdir(parents=True, exist_ok=True)
     allowed = ", ".join([path, *(literal(str(part_file(folder, name).resolve())) for name in pushdown.parts)])
-    file = f"read_parquet({path}, file_row_number = true)"
     return [
         f"SET GLOBAL memory_limit = '{settings.memory_limit_mb:d}MiB'",
         f"SET GLOBAL temp_directory = {literal(str(work / SPILL))}",
         "SET GLOBAL TimeZone = 'UTC'",
         f"CREATE VIEW {ROWS} AS SELECT * FROM read_parquet({path})",  # noqa: S608 - quoted
-        f"CREATE VIEW {_NUMBERED} AS SELECT * RENAME (file_row_number AS {quoted(pushdown.row)}) FROM {file}",  # noqa: S608
+        f"CREATE VIEW {_NUMBERED} AS {_numbered(path, pushdown.row, columns)}",
         *part_statements(pushdown.parts, ROWS, folder),
         # A query in a suite reads the batch and nothing else, and writes no file.
         f"SET GLOBAL allowed_paths = [{allowed}]",
         "SET GLOBAL enable_external_access = false",
     ]
+
+
+def _numbered(path: str, row: str, columns: Sequence[str]) -> str:
+    if _FILE_ROW in map(str.lower, columns):
+        # The engine's own number has the name of a column; this one takes one thread.
+        return f"SELECT row_number() OVER () - 1 AS {quoted(row)}, * FROM read_parquet({path})"  # noqa: S608 - quoted
+    file = f"read_parquet({path}, {_FILE_ROW} = true)"
+    return f"SELECT * RENAME ({_FILE_ROW} AS {quoted(row)}) FROM {file}"  # noqa: S608 - quoted, and our own name
 
 
 def _free_name(wanted: str, taken: Sequence[str]) -> str:

@@ -47,3 +47,11 @@ def test_an_estimate_is_not_below_what_a_document_takes(document: Any, escaped: 
     tracemalloc.stop()
     assert kept == document
     assert taken <= estimate < 40 * taken
+
+
+def test_one_escaped_letter_does_not_widen_the_whole_document() -> None:
+    """A name with an accent among ten thousand without costs its own length; quotes inside and no end are counted."""
+    names = [f"column {place}" for place in range(10_000)]
+    plain, accented = (json.dumps([*names, last]).encode() for last in ("cafe", "caf\u00e9"))
+    assert text_bytes(accented) - text_bytes(plain) < 50
+    assert text_bytes(rb'"a\"\u00e9') == 5 * len(rb'"a\"\u00e9')
