@@ -5,8 +5,10 @@ from typing import Any
 
 import duckdb
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from core.data.sql import UNREADABLE, Cast, quoted, row_hash_sql, staged_sql, text_or_null
+from core.data.sql import UNREADABLE, Cast, quoted, row_hash_sql, staged_sql, text_or_null, value_mark
 
 HOSTILE = "a\"; DROP TABLE rows; --\n'é"
 
@@ -175,6 +177,22 @@ def test_other_cells_hash_otherwise(engine: duckdb.DuckDBPyConnection, one: str,
 def test_the_hash_ignores_the_order_of_columns() -> None:
     """The expression is the same however the columns are listed."""
     assert row_hash_sql(["b", "a"]) == row_hash_sql(["a", "b"])
+
+
+@given(
+    names=st.lists(
+        st.text(min_size=1).filter(lambda text: "\0" not in text), min_size=1, max_size=6, unique_by=str.lower
+    )
+)
+@example(names=["at", "=at", "==at", "=", "=="])
+def test_any_text_is_the_name_of_its_own_values(names: list[str]) -> None:
+    """Whatever the other columns are called, each keeps its own cells."""
+    mark = value_mark(names)
+    casts = [Cast(name, "VARCHAR", "DOUBLE", mark=mark) for name in names]
+    cells = ", ".join(f"'{place}' AS {quoted(name)}" for place, name in enumerate(names))
+    with duckdb.connect() as connection:
+        staged = connection.sql(staged_sql(casts, f"(SELECT {cells})"))
+        assert (staged.columns, staged.fetchall()) == (names, [tuple(map(float, range(len(names))))])
 
 
 def test_hostile_names_stay_names(engine: duckdb.DuckDBPyConnection) -> None:
