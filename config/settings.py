@@ -97,6 +97,12 @@ class ServingSettings(BaseSettings):
 
     max_rows: int = Field(default=1000, ge=1, le=65_536, description="most rows in one request")
     max_body_kb: int = Field(default=4096, ge=1, le=1_048_576, description="largest size of a request body, KiB")
+    max_header_kb: int = Field(
+        default=64, ge=8, le=1024, description="largest size of a request line and its headers, KiB"
+    )
+    header_seconds: float = Field(
+        default=10, gt=0, le=600, description="time for a request line and its headers to arrive"
+    )
     max_concurrent: int = Field(default=64, ge=1, le=10_000, description="most concurrent requests per worker")
     timeout_seconds: float = Field(default=10, gt=0, le=600, description="time limit of a request")
     drain_seconds: float = Field(

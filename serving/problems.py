@@ -9,17 +9,21 @@ import msgspec
 MEDIA_TYPE = "application/problem+json"
 
 KINDS = {
+    "invalid-http": (400, "The request is not valid HTTP"),
     "invalid-json": (400, "The body is not JSON"),
     "invalid-host": (400, "The host name is not allowed"),
     "unauthenticated": (401, "No valid key or token"),
     "forbidden": (403, "Not allowed"),
     "not-found": (404, "Not found"),
     "method-not-allowed": (405, "Method not allowed"),
+    "headers-too-slow": (408, "The headers did not arrive in time"),
     "body-too-slow": (408, "The body did not arrive in time"),
     "body-too-large": (413, "The body is too large"),
+    "target-too-long": (414, "The request target is too long"),
     "unsupported-media-type": (415, "The content type is not supported"),
     "invalid-request": (422, "The request is not valid"),
     "too-many-requests": (429, "Too many requests"),
+    "headers-too-large": (431, "The headers are too large"),
     "model-failed": (500, "The model failed"),
     "internal-error": (500, "Internal error"),
     "overloaded": (503, "Too many requests in progress"),

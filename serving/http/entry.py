@@ -146,6 +146,22 @@ class Entry:
         finally:
             self._record(exchange)
 
+    def refused(self, client: str, problem: Problem) -> bytes:
+        """Record a request that the server could not read, and return the document of its answer.
+
+        Parameters
+        ----------
+        client
+            Address of the client.
+        problem
+            Why it was not read.
+        """
+        exchange = Exchange({"method": "", "path": "", "client": (client, 0), "headers": ()})
+        exchange.problem, exchange.detail, exchange.status = problem.kind, problem.detail, problem.status
+        _name(exchange)
+        self._record(exchange)
+        return problem.document(exchange.request_id)
+
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._admit(exchange)

@@ -29,6 +29,7 @@ from serving.access.jwks import JwksFollower
 from serving.access.rates import SharedRates
 from serving.http.app import build_app, following
 from serving.http.entry import Entry
+from serving.http.protocol import Limits, bounded_protocol
 from serving.http.service import Service
 from serving.processes.start import BEAT, signal_life
 from serving.telemetry.logs import AccessLog, configure_logging
@@ -108,11 +109,12 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def server_config(entry: Entry, grace_seconds: float) -> uvicorn.Config:
+def server_config(entry: Entry, settings: ServingSettings) -> uvicorn.Config:
     """Return uvicorn's configuration; it reads nothing from the environment and adds no headers to responses."""
+    limits = Limits(settings.max_header_kb * 1024, settings.header_seconds)
     return uvicorn.Config(
         entry,
-        http="httptools" if sys.platform != "win32" else "auto",
+        http=bounded_protocol(limits, entry.refused),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -120,7 +122,7 @@ def server_config(entry: Entry, grace_seconds: float) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=int(grace_seconds) or 1,
+        timeout_graceful_shutdown=int(settings.grace_seconds) or 1,
     )
 
 
@@ -213,7 +215,7 @@ def main() -> None:
     app = build_app(service, assignment.database_url, lifespan, mlflow_uri=assignment.mlflow_uri, inbox=inbox)
     access_log = AccessLog(style)
     entry = Entry(service, app, access_log, hooks.max_body_kb if hooks.keys else 0)
-    config = server_config(entry, settings.grace_seconds)
+    config = server_config(entry, settings)
     Server(config, service).run(sockets=[socket.socket(fileno=assignment.socket)])
     access_log.close()
 

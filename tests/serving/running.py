@@ -263,7 +263,7 @@ def _server(
 ) -> tuple[Server, AccessLog]:
     app = build_app(service, address, lambda _: following(service, close_seconds=5), inbox=inbox)
     access_log = AccessLog("json", access_text)
-    config = server_config(Entry(service, app, access_log, hook_body_kb), grace_seconds=5)
+    config = server_config(Entry(service, app, access_log, hook_body_kb), service.settings)
     return Server(config, service), access_log
 
 
