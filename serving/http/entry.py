@@ -35,6 +35,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _logger = logging.getLogger("perennial.entry")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+_HOST = re.compile(rb"([A-Za-z0-9._~%!$&'()*+;=-]*|\[[0-9A-Fa-f:.]+\])(:\d*)?")
 _LOOPBACK_HOST = re.compile(rb"(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 
 HOLD_SECONDS = 1.0
@@ -79,7 +80,7 @@ class Exchange:
         self.authorization: bytes | None = None
         self.content_length: bytes | None = None
         self.content_type = b""
-        self.host = b""
+        self.host: bytes | None = None
         self.prediction = ""
         self.request_id = ""
         self.caller: Caller | None = None
@@ -97,9 +98,12 @@ class Exchange:
             elif name == b"content-type":
                 self.content_type = value
             elif name == b"host":
-                self.host = value
+                # Two hosts are joined like two credentials, and are not a valid host.
+                self.host = value if self.host is None else self.host + b", " + value
             elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
                 self.request_id = value.decode()
+        if self.host is None and scope.get("http_version") == "1.0":
+            self.host = b""  # HTTP/1.0 has no such header
 
     @property
     def labels(self) -> tuple[str, str, str]:
@@ -184,6 +188,10 @@ class Entry:
 
     async def _admit(self, exchange: Exchange) -> None:
         service, scope = self._service, ACCESS[exchange.route]
+        if exchange.host is None or not _HOST.fullmatch(exchange.host):
+            # A proxy may have decided by another of the hosts (RFC 9112, 3.2).
+            detail = "expected one header Host with a name or an address"
+            raise Problem("invalid-host", detail, headers=(_CLOSE,))
         if service.in_flight > self._settings.max_concurrent and exchange.route not in EXEMPT:
             await self._shed()
         if scope == "signature":

@@ -18,6 +18,7 @@ from serving.access.access import Access
 from serving.access.rates import SharedRates
 from serving.http.entry import Entry, Exchange, Message, Receive, Scope, Send
 from serving.http.service import Service
+from serving.problems import Problem
 from serving.processes.worker import build_service
 from serving.telemetry.logs import AccessLog
 from serving.telemetry.metrics import Metrics
@@ -25,7 +26,6 @@ from store.api_keys import ApiKey
 from tests.serving.running import make_key
 
 JSON = (b"content-type", b"application/json")
-HOST = (b"host", b"127.0.0.1")
 LABELS = "/v1/models/credit/labels"
 
 
@@ -85,7 +85,15 @@ class World:
     access_log: AccessLog
     text: io.BytesIO
 
-    def ask(self, method: str, path: str, *headers: tuple[bytes, bytes], parts: Sequence[Message] = ()) -> Answer:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *headers: tuple[bytes, bytes],
+        parts: Sequence[Message] = (),
+        hosts: Sequence[bytes] = (b"127.0.0.1",),
+        http_version: str = "1.1",
+    ) -> Answer:
         """Send a request and its messages."""
         read, sent = iter(parts), list[Message]()
         n_read = 0
@@ -98,7 +106,14 @@ class World:
         async def send(message: Message) -> None:
             sent.append(message)
 
-        scope = {"type": "http", "method": method, "path": path, "headers": [HOST, *headers], "client": ("10.0.0.1", 1)}
+        scope: Scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "http_version": http_version,
+            "headers": [*((b"host", host) for host in hosts), *headers],
+            "client": ("10.0.0.1", 1),
+        }
         asyncio.run(self.entry(scope, receive, send))
         return Answer(sent, n_read)
 
@@ -141,6 +156,53 @@ def _part(body: bytes, *, more: bool = False) -> Message:
 
 def _bearer(text: str) -> tuple[bytes, bytes]:
     return (b"authorization", b"Bearer " + text.encode())
+
+
+# Hosts
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/v1/models", "/v1/hooks/credit/retrain", "/nothing"])
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        (),
+        (b"127.0.0.1", b"127.0.0.1"),
+        (b"", b"127.0.0.1"),
+        (b"127.0.0.1", b"example.org"),
+        (b"127.0.0.1, example.org",),
+        (b"user@127.0.0.1",),
+        (b"127.0.0.1:80:80",),
+        (b"127.0.0.1/",),
+        (b"a b",),
+        (b"[::1",),
+    ],
+)
+def test_a_request_has_one_valid_host(guarded: World, path: str, hosts: Sequence[bytes]) -> None:
+    """No host, several hosts, or what is no host is a 400 on every route, before any credential counts."""
+    answer = guarded.ask("GET", path, hosts=hosts)
+    assert (answer.status, answer.problem["type"]) == (400, "urn:perennial:problem:invalid-host")
+    assert answer.headers[b"connection"] == b"close"
+    assert guarded.application.kinds == []
+
+
+@pytest.mark.parametrize("host", [b"", b"example.org", b"my_host:8470", b"10.0.0.1", b"[::1]:80"])
+def test_any_valid_host_is_taken_with_access_control(guarded: World, host: bytes) -> None:
+    """Names, addresses and ports are valid, and so is a request of HTTP/1.0 without a host."""
+    assert guarded.ask("GET", "/health/live", hosts=(host,)).status == 200
+    assert guarded.ask("GET", "/health/live", hosts=(), http_version="1.0").status == 200
+
+
+def test_what_cannot_be_read_is_a_line_and_a_count(world: World) -> None:
+    """A request that the server refuses before the entry is in the log and the metrics with its kind."""
+    document = json.loads(world.entry.refused("10.0.0.2", Problem("headers-too-large", "too large")))
+    (line,) = world.lines()
+    assert (line["http.response.status_code"], line["client.ip"], line["error.code"]) == (
+        431,
+        "10.0.0.2",
+        "headers-too-large",
+    )
+    assert line["http.request.id"] == document["request_id"]
+    assert world.service.metrics.errors.labels("headers-too-large", "", "", "")._value.get() == 1
 
 
 # Bodies
