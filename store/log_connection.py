@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -19,7 +22,22 @@ WAIT_SECONDS = 5
 _SERVER_OPTIONS = {
     "connect_timeout": WAIT_SECONDS,
     "tcp_user_timeout": 1000 * WAIT_SECONDS,
+    # A machine that vanished after it received a statement is noticed too.
+    "keepalives_idle": WAIT_SECONDS,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
     "options": f"-c statement_timeout={WAIT_SECONDS}s -c lock_timeout={WAIT_SECONDS}s",
+}
+
+_PROBE = {
+    "model": "",
+    "version": 0,
+    "variant": "probe",
+    "n_rows": 0,
+    "latency_ms": 0.0,
+    "rows": "[]",
+    "outputs": "[]",
+    "entity_keys": None,
 }
 
 
@@ -62,11 +80,43 @@ class LogConnection:
         StorageError
             The database failed; whether the rows were committed is unknown. The connection cannot be used again.
         """
+        with self._transaction():
+            self._insert(rows)
+
+    def probe(self) -> None:
+        """Write a row and remove it in the same transaction: proves that rows can be written, and leaves none.
+
+        Raises
+        ------
+        StorageError
+            They cannot. The connection cannot be used again.
+        """
+        row = {**_PROBE, "id": str(uuid4()), "at": datetime.now(UTC)}
+        with self._transaction():
+            self._insert([row])
+            self._connection.execute(delete(PredictionRequestRow).where(PredictionRequestRow.id == row["id"]))
+
+    def check(self) -> None:
+        """Open a transaction that writes nothing; cheaper than :meth:`probe`, and finds that the database is away.
+
+        Raises
+        ------
+        StorageError
+            It cannot be reached, or is locked. The connection cannot be used again.
+        """
+        with self._transaction():
+            self._connection.exec_driver_sql("SELECT 1")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         try:
             with self._connection.begin():
-                self._connection.exec_driver_sql(self._statement, [self._parameters(row) for row in rows])
+                yield
         except (SQLAlchemyError, OSError) as error:
             raise storage_error(self._connection.engine.url, error) from error
+
+    def _insert(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._connection.exec_driver_sql(self._statement, [self._parameters(row) for row in rows])
 
     def _parameters(self, row: Mapping[str, Any]) -> Any:
         given = {**row, "at": self._moment(row["at"]) if self._moment else row["at"]}

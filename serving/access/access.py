@@ -87,6 +87,13 @@ class Access:
         # By hash, so that neither a memory dump nor the time of a lookup reveals a credential.
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
 
+    @property
+    def trouble(self) -> str | None:
+        """Why no credential can be verified at present; None if some can, or none is needed."""
+        if self._is_open or self._keys or self._tokens is not None or not self._settings.jwks_url:
+            return None
+        return "no access token can be verified yet: the issuer's public keys could not be fetched"
+
     def replace_keys(self, keys: Iterable[ApiKey]) -> None:
         """Accept exactly these keys from now on, without the revoked ones."""
         self._keys = {key.id: key for key in keys if key.revoked_at is None}

@@ -27,6 +27,12 @@ LOOK_SECONDS = 0.2
 DRAINING = "the service is shutting down"
 """Reason of "not ready" while the worker drains."""
 
+NO_LOG = (
+    "the prediction log cannot be written, and with log=commit no prediction is answered without it; "
+    "the status page and the service's log give the reason"
+)
+"""Reason of "not ready" without the cause: callers without a key read it, and the cause names the database."""
+
 
 class Loaded:
     """A loaded model with its tenure, its metrics, and the encoder of its answers."""
@@ -106,7 +112,9 @@ class Service:
         waiting = [model.name for model in self.state.models if model.name not in self.models]
         if not self.models:
             return "no model is loaded" + (f"; {', '.join(waiting)} could not be loaded" if waiting else "")
-        return None
+        if self.settings.log == "commit" and self.log.trouble is not None:
+            return NO_LOG
+        return self.access.trouble
 
     async def follow(self) -> None:
         """Load the versions of the state, now and after each change, until cancelled."""

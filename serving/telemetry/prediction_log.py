@@ -10,8 +10,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +28,15 @@ _logger = logging.getLogger("perennial.prediction_log")
 MAX_REQUESTS_PER_WRITE = 2_000
 RETRY_SECONDS = 1.0
 """Pause between two attempts after the database failed."""
+
+CHECK_SECONDS = 2.0
+"""How often a log without requests checks that the database can be reached."""
+
+STALL_SECONDS = 5.0
+"""A write that takes longer counts as a failure until it ends: a server that is stopped sends no error either."""
+
+OPENING = "the prediction log is being opened"
+STALLED = "a write to the operational database does not end; check that it is running and not locked"
 
 LAST_RETRY_SECONDS = 0.1
 """The same pause while the log closes."""
@@ -114,6 +123,8 @@ class PredictionLog:
         self._closing = threading.Event()
         self._over = False
         self._down: str | None = None
+        self._is_opening = False
+        self._busy_since: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
 
@@ -125,11 +136,18 @@ class PredictionLog:
     @property
     def trouble(self) -> str | None:
         """Why the database cannot be written at present; None if it can."""
-        return self._down
+        return self._failure or (OPENING if self._is_opening else None)
+
+    @property
+    def _failure(self) -> str | None:
+        since = self._busy_since
+        is_stalled = since is not None and time.monotonic() - since > STALL_SECONDS
+        return self._down or (STALLED if is_stalled else None)
 
     def start(self) -> None:
         """Start the thread that writes; call on the event loop."""
         self._loop = asyncio.get_running_loop()
+        self._is_opening = True
         self._thread.start()
 
     async def close(self, seconds: float) -> None:
@@ -152,8 +170,8 @@ class PredictionLog:
             if not self._append(answered, None):
                 self._dropped(answered.n_rows)
             return
-        if self._down is not None:
-            raise _unavailable(self._down)
+        if (failure := self._failure) is not None:
+            raise _unavailable(failure)
         future = asyncio.get_running_loop().create_future()
         if not self._append(answered, future):
             raise _unavailable("the queue is full")
@@ -186,13 +204,12 @@ class PredictionLog:
     def _run(self) -> None:
         while not (self._closing.is_set() and not self._queue):
             try:
-                with closing(self._connect()) as connection:
-                    self._down = None
+                with closing(self._opened()) as connection:
                     self._write_on(connection)
             except Exception as error:  # noqa: BLE001 - the edge of the thread: logged and retried
                 if self._down is None:
                     _logger.warning("the prediction log cannot be written: %s", error)
-                self._down = str(error)
+                self._down, self._is_opening = str(error), False
                 if self._mode == "commit":
                     self._refuse(self._take(len(self._queue)), self._down)
                 if self._closing.wait(RETRY_SECONDS):
@@ -200,10 +217,35 @@ class PredictionLog:
                         return
                     time.sleep(LAST_RETRY_SECONDS)
 
+    def _opened(self) -> LogConnection:
+        """Connect, and prove that rows can be written: a full or locked database accepts connections too."""
+        with self._timed():
+            connection = self._connect()
+            try:
+                connection.probe()
+            except StorageError:
+                connection.close()
+                raise
+        if self._down is not None:
+            _logger.info("the prediction log can be written again")
+        self._down, self._is_opening = None, False
+        return connection
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        self._busy_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._busy_since = None
+
     def _write_on(self, connection: LogConnection) -> None:
         """Write groups until the log closes or the database fails."""
         while True:
-            self._wake.wait()
+            if not self._wake.wait(CHECK_SECONDS):
+                with self._timed():
+                    connection.check()
+                continue
             if self._mode == "async" and not self._closing.is_set():
                 self._closing.wait(self._flush_seconds)
             self._wake.clear()
@@ -215,7 +257,8 @@ class PredictionLog:
     def _write(self, connection: LogConnection, taken: list[tuple[Answered, asyncio.Future[None] | None]]) -> None:
         began = time.perf_counter()
         try:
-            connection.write([answered.to_row() for answered, _ in taken])
+            with self._timed():
+                connection.write([answered.to_row() for answered, _ in taken])
         except StorageError as error:
             if self._mode == "async" and not self._over:
                 # The failed transaction may have been committed. Ids are the primary key, so no row is inserted twice.

@@ -41,6 +41,7 @@ from serving.instance.state import ModelState, ServiceState, write_state
 from serving.processes.worker import Server, build_inbox, build_service, server_config
 from serving.telemetry.logs import WRITE_SECONDS, AccessLog
 from serving.telemetry.metrics import Metrics
+from serving.telemetry.prediction_log import OPENING
 from serving.webhooks.inbox import Inbox
 from store.api_keys import ApiKey
 from store.database import open_database
@@ -249,6 +250,7 @@ def running(
         found = Running(f"http://127.0.0.1:{port}", port, service, server, address, instance)
         found._access_text, found._log_text = access_text, log_text
         with _records(log_text), _turning(server, listening, access_log):
+            await_that(lambda: service.log.trouble != OPENING)
             yield found
 
 

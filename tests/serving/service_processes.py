@@ -122,6 +122,17 @@ class Served:
             time.sleep(0.1)
         raise AssertionError(f"not ready after {seconds} s:\n{self.output.read_text()}")
 
+    def await_reason(self, reason: str, seconds: float = 200) -> dict[str, Any]:
+        """Wait until the service is not ready for a reason; return what it says."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with suppress(OSError):
+                found: dict[str, Any] = json.loads(asyncio.run(ask(self.port, "GET", "/health/ready"))[2])
+                if reason in (found["reason"] or ""):
+                    return found
+            time.sleep(0.1)
+        raise AssertionError(f"not told within {seconds} s:\n{self.output.read_text()}")
+
     def await_workers(self, count: int, seconds: float = 200) -> None:
         """Wait until so many workers have loaded a model."""
         deadline = time.monotonic() + seconds
@@ -159,9 +170,16 @@ def _command_line(process: psutil.Process) -> list[str]:
 @contextmanager
 def serving(settings: Settings, *options: str, **environment: str) -> Iterator[Served]:
     """Run the command for the length of a block, ready to be asked."""
+    with running_command(settings, *options, **environment) as served:
+        served.await_ready()
+        yield served
+
+
+@contextmanager
+def running_command(settings: Settings, *options: str, **environment: str) -> Iterator[Served]:
+    """Run the command for the length of a block, ready or not."""
     served = Served(settings, *options, **environment)
     try:
-        served.await_ready()
         yield served
     finally:
         if served.process.poll() is None:

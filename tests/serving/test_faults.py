@@ -15,7 +15,17 @@ from config.settings import Settings
 from tests.factories import make_project
 from tests.postgres import postgres_server
 from tests.serving.faults import end_with_requests_in_flight, kill_workers, logged_ids, overload, swap
-from tests.serving.service_processes import Reply, Served, Version, ask, bodies, crown, register_version, serving
+from tests.serving.service_processes import (
+    Reply,
+    Served,
+    Version,
+    ask,
+    bodies,
+    crown,
+    register_version,
+    running_command,
+    serving,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -94,8 +104,10 @@ def test_a_cold_start_needs_neither_mlflow_nor_the_database(
     with serving(gone, "--log", "async", **nowhere) as served:
         relaxed = _predict(served)
         assert served.stop() == 0
-    with serving(gone, **nowhere) as served:
+    with running_command(gone, **nowhere) as served:
+        ready = served.await_reason("the prediction log cannot be written")
         strict = _predict(served)
+    assert ready["status"] == "not ready"
     assert (relaxed[0], _probabilities(relaxed)) == (200, _probabilities(before))
     assert (strict[0], json.loads(strict[2])["type"]) == (503, "urn:perennial:problem:log-unavailable")
 
@@ -123,6 +135,7 @@ def test_a_database_that_goes_and_comes_back(installation: tuple[Settings, list[
             server.stop()
             answered += [_predict(relaxed) for _ in range(20)]
             refused = [_predict(strict) for _ in range(5)]
+            strict.await_reason("the prediction log cannot be written")
             server.start()
             answered.append(_predict_again(strict, seconds=120))
             assert relaxed.stop() == 0

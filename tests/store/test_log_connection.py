@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+import store.log_connection
 from core.errors import ConfigError, StorageError
 from store.database import open_database, reading
 from store.log_connection import LogConnection
+from tests.serving.obstacles import locked, read_only
 
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 
@@ -88,6 +90,29 @@ def test_a_closed_connection_can_be_closed_again(address: str) -> None:
     connection.close()
     connection.close()
     assert _rows(address) == []
+
+
+def test_a_probe_writes_and_leaves_nothing(address: str, log: LogConnection) -> None:
+    """It fails where a row could not be written: the database is locked, full or read-only."""
+    log.write([_request(1)])
+    log.probe()
+    log.check()
+    assert len(_rows(address)) == 1
+    with read_only(address):
+        log.check()
+        with pytest.raises(StorageError, match="read-only"):
+            log.probe()
+    assert len(_rows(address)) == 1
+
+
+def test_a_locked_database_fails_the_check_too(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the time that a write waits for a lock."""
+    monkeypatch.setattr(store.log_connection, "WAIT_SECONDS", 0.1)
+    with closing(LogConnection(address, durable=True)) as connection, locked(address):
+        with pytest.raises(StorageError, match="locked"):
+            connection.check()
+        with pytest.raises(StorageError, match="locked"):
+            connection.probe()
 
 
 def test_an_address_that_is_none_is_the_users_to_correct() -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -17,6 +18,7 @@ from serving.instance.state import STATE, ModelState, ServiceState, write_state
 from serving.problems import Problem
 from serving.processes.worker import build_service
 from serving.telemetry.metrics import Metrics
+from tests.serving.access.issuer import jwks
 from tests.serving.running import Example, changed, make_key
 
 
@@ -132,3 +134,35 @@ def test_a_service_that_ends_is_not_ready(service: Service, tmp_path: Path, cred
     service.count_requests_by(lambda: 5)
     service.held = 2
     assert service.in_flight == 3
+
+
+@pytest.mark.parametrize("mode", ["commit", "async"])
+def test_without_a_log_only_commit_is_not_ready(
+    service: Service, tmp_path: Path, credit: ModelState, mode: Literal["commit", "async"]
+) -> None:
+    """Each of its predictions is refused, so no request should be sent here; the reason names no database."""
+    _follow(service, tmp_path, [credit])
+    service.settings = service.settings.model_copy(update={"log": mode})
+    assert service.not_ready_because() is None
+    service.log._down = "the operational database postgresql://ada@db.internal/x failed"
+    reason = service.not_ready_because()
+    assert (reason is None) == (mode == "async")
+    assert reason is None or ("the prediction log cannot be written" in reason and "db.internal" not in reason)
+    service.log._down = None
+    assert service.not_ready_because() is None
+
+
+def test_a_service_that_can_verify_nobody_is_not_ready(tmp_path: Path, credit: ModelState) -> None:
+    """Without the issuer's public keys and without API keys, each request would be refused."""
+    keys = "https://idp.example.org/keys"
+    settings = ServingSettings(access="required", jwks_url=keys, jwt_issuer="i", jwt_audience="a")
+    with closing(SharedRates(tmp_path / "rates")) as rates:
+        access = Access(settings, rates)
+        service = build_service(settings, tmp_path, f"sqlite:///{tmp_path / 'p.db'}", Metrics(), access)
+        _follow(service, tmp_path, [credit])
+        assert "no access token can be verified yet" in str(service.not_ready_because())
+        access.replace_keys([make_key("predict")[0]])
+        assert service.not_ready_because() is None
+        access.replace_keys([])
+        access.replace_jwks(jwks())
+        assert service.not_ready_because() is None

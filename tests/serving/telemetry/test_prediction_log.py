@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,8 +20,9 @@ from sqlalchemy import text
 import serving.telemetry.prediction_log
 import store.log_connection
 from serving.problems import Problem
-from serving.telemetry.prediction_log import Answered, PredictionLog
+from serving.telemetry.prediction_log import OPENING, STALLED, Answered, PredictionLog
 from store.database import open_database, reading
+from tests.postgres import DRIVER
 from tests.serving.obstacles import away, locked, read_only
 from tests.serving.telemetry.answering import Counted, answered, log_to, until
 
@@ -190,6 +192,86 @@ def test_answers_are_refused_while_the_log_cannot_be_written(address: str, troub
             await until(lambda: log.trouble is None)
         assert _ids(address, model) == accepted
 
+    _tell(story)
+
+
+@TROUBLES
+def test_trouble_lasts_until_a_row_can_be_written(address: str, trouble: Trouble) -> None:
+    """A database that accepts connections and refuses rows is no working log, however often the log connects again."""
+
+    async def story(model: str) -> None:
+        async with log_to(address, "commit") as log:
+            await log.put(answered(model))
+            with trouble(address):
+                await _refused(log, model)
+                await until(lambda: log.trouble is not None)
+                for _ in range(150):
+                    assert log.trouble is not None
+                    await asyncio.sleep(0.01)
+            await until(lambda: log.trouble is None)
+            await log.put(answered(model))
+        assert len(_ids(address, model)) == 2
+
+    _tell(story)
+
+
+@pytest.mark.parametrize("trouble", [locked, away])
+def test_a_log_without_requests_notices_trouble(
+    address: str, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first request after a quiet hour is not what finds that the database is away."""
+    monkeypatch.setattr(serving.telemetry.prediction_log, "CHECK_SECONDS", 0.1)
+    if trouble is locked and not address.startswith("sqlite"):
+        pytest.skip("a lock on a table is found by a write")
+
+    async def story(model: str) -> None:
+        async with log_to(address, "commit") as log:
+            await until(lambda: log.trouble is None)
+            with trouble(address):
+                await until(lambda: log.trouble is not None)
+            await until(lambda: log.trouble is None)
+        assert _ids(address, model) == []
+
+    _tell(story)
+
+
+def test_a_write_that_does_not_end_is_trouble(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that says nothing, not even no, is noticed before its own limit; then answers are refused at once."""
+    monkeypatch.setattr(store.log_connection, "WAIT_SECONDS", 4)
+    long = "-c statement_timeout=4s -c lock_timeout=4s"
+    monkeypatch.setitem(store.log_connection._SERVER_OPTIONS, "options", long)
+    monkeypatch.setattr(serving.telemetry.prediction_log, "STALL_SECONDS", 0.2)
+
+    async def story(model: str) -> None:
+        async with log_to(address, "commit") as log:
+            await log.put(answered(model))
+            with locked(address):
+                waiting = asyncio.create_task(log.put(answered(model)))
+                await until(lambda: log.trouble == STALLED)
+                assert not waiting.done()
+                with pytest.raises(Problem, match="log"):
+                    _put_at_once(log, answered(model))
+            await waiting
+            assert log.trouble is None
+        assert len(_ids(address, model)) == 2
+
+    _tell(story)
+
+
+def test_a_log_is_in_trouble_until_it_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first row could be written, nothing is known of the database; one that never speaks is trouble."""
+    monkeypatch.setattr(serving.telemetry.prediction_log, "STALL_SECONDS", 0.5)
+
+    async def story(_: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            async with log_to(f"postgresql+psycopg://p@127.0.0.1:{port}/p", "commit") as log:
+                assert log.trouble == OPENING
+                await until(lambda: log.trouble == STALLED)
+                silent.close()
+
+    if DRIVER != "psycopg":
+        pytest.skip("the log is written by psycopg")
     _tell(story)
 
 
