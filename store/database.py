@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool
 from config.private_file import create_private_file, keep_from_others
 from core.errors import ConfigError, StorageError
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest migration. Kept here so that a database that is up to date is opened without importing Alembic."""
 
 BUSY_TIMEOUT_MS = 30_000

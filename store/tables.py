@@ -93,6 +93,40 @@ class DataPushRow(Base):
     pushed_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class BundleRow(Base):
+    """A bundle that a training of this project built, recorded before its version is created in MLflow; append-only."""
+
+    __tablename__ = "built_bundles"
+
+    model: Mapped[str] = mapped_column(String(63), primary_key=True)
+    run_key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    manifest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    data_version: Mapped[str] = mapped_column(String(64))
+    trigger: Mapped[str] = mapped_column(Text)
+    built_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class RegisteredVersionRow(Base):
+    """A version of MLflow's registry and the hash of the bundle it was registered with; append-only.
+
+    ``origin`` is ``trained``, or ``adopted`` for a version from before this table: then ``manifest`` is the hash in its
+    verdict or, without a verdict, the one that MLflow named when the model was first used with this table. It is
+    ``champion`` for the adopted version that MLflow's alias champion named.
+    """
+
+    __tablename__ = "registered_versions"
+    __table_args__ = (Index("ix_registered_versions_run_key", "model", "run_key"),)
+
+    model: Mapped[str] = mapped_column(String(63), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    manifest: Mapped[str] = mapped_column(String(64))
+    run_key: Mapped[str] = mapped_column(String(64))
+    data_version: Mapped[str] = mapped_column(String(64))
+    trigger: Mapped[str] = mapped_column(Text)
+    origin: Mapped[str] = mapped_column(String(16))
+    recorded_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class ChampionRow(Base):
     """History of champions: one row per change, append-only (triggers refuse updates and deletes).
 

@@ -168,6 +168,24 @@ def read_document(folder: Path, name: str) -> bytes:
     return content
 
 
+def verified_text(folder: Path, file: BundleFile) -> str:
+    """Read a text file of a bundle, by the size and the hash in its verified manifest.
+
+    Raises
+    ------
+    BundleError
+        It is missing, a link, not what was registered, or no text.
+    """
+    path = folder / file.path
+    if path.is_symlink() or not path.is_file():
+        raise BundleError(f"the bundle in {folder} has no file {file.path}; {REMEDY}")
+    _check(folder, file)
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path} cannot be read: {error}; {REMEDY}") from error
+
+
 def load_contract(folder: Path) -> FeatureContract:
     """Read the feature contract of a verified bundle.
 

@@ -34,10 +34,11 @@ from serving.instance.state import (
     write_state,
 )
 from store.api_keys import api_keys
-from store.champions import Champion, current_champions, find_verdict
+from store.champions import Champion, current_champions
 from store.database import open_database
 from store.drift import DriftWindow, drift_windows
 from store.predictions import delete_before
+from store.registry.registrations import trusted_manifest
 
 _logger = logging.getLogger("perennial.follower")
 
@@ -63,7 +64,8 @@ class Wanted:
     model, version
         The registered version.
     manifest
-        SHA-256 of the manifest that the gate judged; None: it was never judged, and the registry's hash counts.
+        SHA-256 of the manifest in the operational database; None: the version is older than these records, and is
+        recorded when it is fetched.
     folder
         Folder for the bundle, which gets its manifest's hash as its name.
     trusted
@@ -243,8 +245,7 @@ class Follower:
         return is_here and is_same and before.trouble is None
 
     def _fetched(self, engine: Engine, champion: Champion, drift: DriftSummary | None) -> ModelState:
-        verdict = find_verdict(engine, champion.model, champion.version)
-        judged = verdict.manifest if verdict else None
+        judged = trusted_manifest(engine, champion.model, champion.version)
         home = self._bundles / champion.model
         trusted = self._trusted(champion.model)
         if judged is None or not _is_intact(home / judged, judged):

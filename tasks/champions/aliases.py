@@ -24,9 +24,9 @@ from store.champions import (
     start_tenure,
 )
 from store.database import open_database
-from tasks.registry.client import mlflow_client, mlflow_failures
-from tasks.registry.register import CHALLENGER, CHAMPION, MANIFEST, PREVIOUS
-from tasks.registry.versions import is_empty
+from tasks.registry.client import is_empty, mlflow_client, mlflow_failures
+from tasks.registry.records import CHAMPION, champion_before_history
+from tasks.registry.register import CHALLENGER, PREVIOUS
 from tasks.runs.actor import actor
 
 if TYPE_CHECKING:
@@ -68,8 +68,9 @@ def repair(model: str, settings: Settings, *, thorough: bool = False) -> bool:
 
     Commands that write call this first. Commands that read take the versions from the database instead.
 
-    A registry from before the gate has its champion in MLflow alone: that version is adopted. If the database records
-    that MLflow is up to date, MLflow is not even imported.
+    A registry from before the gate has its champion in MLflow alone: that version is adopted, if it had the alias when
+    the model's versions were first recorded. If the database records that MLflow is up to date, MLflow is not even
+    imported.
 
     Parameters
     ----------
@@ -163,12 +164,9 @@ def _aliases(client: MlflowClient, model: str) -> dict[str, int]:
 
 
 def _adopt(engine: Engine, model: str, settings: Settings) -> None:
-    client = mlflow_client(settings)
-    with mlflow_failures(settings):
-        held = _aliases(client, model).get(CHAMPION)
-        # A version that Perennial did not register cannot be compared, so it is not adopted.
-        if held is None or MANIFEST not in client.get_model_version(model, str(held)).tags:
-            return
+    held = champion_before_history(model, settings)
+    if held is None:
+        return
     with suppress(StaleChampionError):  # another command adopted or promoted first
         start_tenure(
             engine,

@@ -24,9 +24,9 @@ from store.champions import (
 from store.database import open_database
 from tasks.champions.aliases import project, repair
 from tasks.champions.history import known_engine
-from tasks.registry.client import mlflow_client, mlflow_failures
-from tasks.registry.register import MANIFEST
-from tasks.registry.versions import version_number
+from tasks.registry.client import mlflow_client
+from tasks.registry.records import recorded_version
+from tasks.registry.versions import registered_in_mlflow, version_number
 from tasks.runs.actor import actor
 
 MAX_REASON = 2_000
@@ -77,6 +77,10 @@ def approve(model: str, selector: str, reason: str, settings: Settings, *, overr
         The gate did not judge the version against the present champion or refused it, or serving cannot use it.
     ModelNotFoundError
         No such model or version.
+    BundleError
+        This project did not register the version; ``override`` does not change that.
+    StorageError
+        The verdict and the registration name different bundles.
     """
     said, version = _said(reason), _version(model, selector, settings)
     engine = open_database(settings.database_url)
@@ -84,7 +88,8 @@ def approve(model: str, selector: str, reason: str, settings: Settings, *, overr
     present = current_champion(engine, model)
     if present and present.version == version:
         return Move(present, None, moved=False)
-    objection = _objection(engine, present, model, version, settings)
+    _check_recorded(model, version, settings)
+    objection = _objection(engine, present, model, version)
     if objection and not override:
         raise PromotionError(_refusal(model, version, objection))
     entry = start_tenure(
@@ -172,15 +177,13 @@ def _check_kept(model: str, version: int, settings: Settings) -> None:
         ) from error
 
 
-def _objection(engine: Engine, present: Champion | None, model: str, version: int, settings: Settings) -> str:
+def _objection(engine: Engine, present: Champion | None, model: str, version: int) -> str:
     """Return why a version may not be approved; empty if it may."""
     from core.gate.decision import GateVerdict
 
     recorded = find_verdict(engine, model, version)
     if recorded is None:
         return f"the gate has not judged version {version}"
-    if recorded.manifest != _manifest(model, version, settings):
-        return f"the recorded verdict is about another bundle than MLflow's version {version}"
     if recorded.champion_sequence != (present.sequence if present else 0):
         then, now = _champion_text(recorded.champion), _champion_text(present.version if present else None)
         return f"version {version} was judged against {then}; the champion is now {now}"
@@ -196,10 +199,10 @@ def _objection(engine: Engine, present: Champion | None, model: str, version: in
     return ""
 
 
-def _manifest(model: str, version: int, settings: Settings) -> str:
+def _check_recorded(model: str, version: int, settings: Settings) -> None:
+    """Refuse a version that this project did not register: no override makes its bundle one that can be checked."""
     client = mlflow_client(settings)
-    with mlflow_failures(settings):
-        return str(client.get_model_version(model, str(version)).tags.get(MANIFEST, ""))
+    recorded_version(client, registered_in_mlflow(client, model, version, settings), settings)
 
 
 def _champion_text(version: int | None) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from config.schema import Gate
 from config.settings import Settings
 from core.gate.decision import GateVerdict
-from tasks.registry.client import artifact_store, mlflow_client, mlflow_failures
+from tasks.registry.client import mlflow_client, mlflow_failures
+from tasks.registry.fetch import fetched_texts
+from tasks.registry.records import GATE_WORDS
 from tasks.registry.register import MAX_TAG, REPORTS
 from tasks.reports.gate import with_verdict, with_verdict_md
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 GATE = "perennial.gate"
 RULES = f"{GATE}.rules"
-WORDS = {"promote": "passed", "keep": "refused", "undecided": "undecided"}
 
 
 def publish_verdict(verdict: GateVerdict, rules: str, gate: Gate, folder: Path, settings: Settings) -> None:
@@ -44,7 +44,7 @@ def publish_verdict(verdict: GateVerdict, rules: str, gate: Gate, folder: Path, 
         if published.items() <= version.tags.items():
             return
         folder.mkdir(parents=True, exist_ok=True)
-        for path in [_report(verdict, folder), *_completed_cards(version, verdict, gate, folder, settings)]:
+        for path in [_report(verdict, folder), *_completed_cards(verdict, gate, folder, settings)]:
             client.log_artifact(str(version.run_id), str(path), REPORTS)
         _tag(client, version, verdict)
         client.set_model_version_tag(version.name, version.version, RULES, rules)
@@ -56,18 +56,13 @@ def _report(verdict: GateVerdict, folder: Path) -> Path:
     return path
 
 
-def _completed_cards(
-    version: ModelVersion, verdict: GateVerdict, gate: Gate, folder: Path, settings: Settings
-) -> list[Path]:
-    store: Any = artifact_store(str(version.source), settings)  # not typed
-    present = {item.path for item in store.list_artifacts()}
+def _completed_cards(verdict: GateVerdict, gate: Gate, folder: Path, settings: Settings) -> list[Path]:
     completed = []
-    with tempfile.TemporaryDirectory() as scratch:
-        for name in sorted({"card.html", "card.md"} & present):
-            text = Path(store.download_artifacts(name, scratch)).read_text(encoding="utf-8")
-            card = with_verdict(text, verdict, gate) if name == "card.html" else with_verdict_md(text, verdict)
-            (folder / name).write_text(card, encoding="utf-8")
-            completed.append(folder / name)
+    # Verified, because people open the completed card, and a replaced one could contain scripts.
+    for name, text in fetched_texts(verdict.model, verdict.version, ("card.html", "card.md"), settings).items():
+        card = with_verdict(text, verdict, gate) if name == "card.html" else with_verdict_md(text, verdict)
+        (folder / name).write_text(card, encoding="utf-8")
+        completed.append(folder / name)
     return completed
 
 
@@ -85,7 +80,7 @@ def _tag(client: MlflowClient, version: ModelVersion, verdict: GateVerdict) -> N
         f"{GATE}.champion": verdict.champion,
         f"{GATE}.mode": verdict.mode,
         f"{GATE}.reasons": "\n".join(verdict.reasons)[:MAX_TAG],
-        GATE: WORDS[verdict.decision],
+        GATE: GATE_WORDS[verdict.decision],
         f"{GATE}.sequence": verdict.champion_sequence,
     }
     for name, value in tags.items():

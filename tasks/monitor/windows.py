@@ -15,21 +15,19 @@ from core.data.history import BatchEntry
 from core.drift.decision import decision_id
 from core.drift.monitored_window import CHAMPION, MonitoredWindow
 from core.drift.windows import WindowRequest, batches_before, choose_batches
-from core.errors import BundleError, ConfigError, ModelNotFoundError
+from core.errors import ConfigError, ModelNotFoundError
 from store.champions import current_champion
 from store.database import open_database
+from store.registry.registrations import RegisteredVersion, find_version
 from tasks.registry.client import mlflow_client
-from tasks.registry.fetch import registered_version
-from tasks.registry.register import MANIFEST
-from tasks.registry.versions import champion_before_history
+from tasks.registry.records import champion_before_history, recorded_version
+from tasks.registry.versions import registered_in_mlflow
 from tasks.runs.lock import hold_model
 from tasks.versions.bring_back import bring_back_missing
 from tasks.versions.dvc_stores import open_stores
 from tasks.versions.known_versions import resolved_version, version_files
 from tasks.versions.versions import data_history
 from tasks.versions.working_copy import data_folder
-
-DATA_VERSION = "perennial.data_version"
 
 
 @dataclass(frozen=True)
@@ -121,24 +119,16 @@ def report_folder(model: str, decision: str, settings: Settings) -> Path:
     return settings.var / "reports" / model / "drift" / decision[:12]
 
 
-@dataclass(frozen=True)
-class _Champion:
-    version: int
-    manifest: str
-    data_version: str
-
-
-def _champion(model: str, settings: Settings, engine: Engine) -> _Champion:
+def _champion(model: str, settings: Settings, engine: Engine) -> RegisteredVersion:
     entry = current_champion(engine, model)
     number = entry.version if entry else champion_before_history(model, settings)
     if number is None:
         raise ModelNotFoundError(f"{model!r} has no champion to monitor; train one with: perennial train {model}")
-    tags = registered_version(mlflow_client(settings), model, number, settings).tags
-    if not {MANIFEST, DATA_VERSION} <= tags.keys():
-        raise BundleError(
-            f"version {number} of {model!r} was not registered by Perennial; train one: perennial train {model}"
-        )
-    return _Champion(number, tags[MANIFEST], tags[DATA_VERSION])
+    record = find_version(engine, model, number)
+    if record is None:
+        client = mlflow_client(settings)
+        record = recorded_version(client, registered_in_mlflow(client, model, number, settings), settings)
+    return record
 
 
 def _batches_of(version: str, model: str, settings: Settings, engine: Engine) -> dict[str, str]:

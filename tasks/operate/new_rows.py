@@ -8,7 +8,7 @@ from pathlib import Path
 
 from config.schema import ModelConfig
 from config.settings import Settings
-from core.errors import DataVersionError, ModelNotFoundError
+from core.errors import BundleError, DataVersionError, ModelNotFoundError
 from core.operate.retraining import NewRows
 from store.champions import current_champion
 from store.database import open_database
@@ -43,7 +43,7 @@ def new_rows(config: ModelConfig, data_version: str, settings: Settings) -> NewR
 def _data_version(model: str, version: int, settings: Settings) -> str | None:
     try:
         return data_version_of(model, version, settings) or None
-    except ModelNotFoundError as error:
+    except (ModelNotFoundError, BundleError) as error:
         _log.warning("the training data of champion %d is unknown: %s", version, error)
         return None
 

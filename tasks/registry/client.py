@@ -8,11 +8,11 @@ import os
 import re
 import sqlite3
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
@@ -23,7 +23,11 @@ from core.errors import StorageError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
+    from mlflow.store.entities import PagedList
+
+Item = TypeVar("Item")
 
 SQLITE = "sqlite:///"
 
@@ -97,6 +101,27 @@ def artifact_store(uri: str, settings: Settings) -> ArtifactRepository:
     return get_artifact_repository(uri, settings.mlflow_uri, settings.mlflow_uri)
 
 
+def is_empty(settings: Settings) -> bool:
+    """Return whether the registry is certainly empty; False if MLflow has to be asked."""
+    # MLflow is not imported for this, because its import takes a second and a half.
+    return settings.mlflow_uri.startswith(SQLITE) and not Path(settings.mlflow_uri.removeprefix(SQLITE)).exists()
+
+
+def versions_in_mlflow(client: MlflowClient, model: str) -> list[ModelVersion]:
+    """Return all versions of a model, without their aliases."""
+    ours = f"name = '{model}'"
+    return list(pages(lambda token: client.search_model_versions(ours, max_results=1000, page_token=token)))
+
+
+def pages(page_after: Callable[[str | None], PagedList[Item]]) -> Iterator[Item]:
+    """Yield the items of all pages of a search; the argument returns the page after a token."""
+    page = page_after(None)
+    yield from page
+    while page.token:
+        page = page_after(page.token)
+        yield from page
+
+
 def _failed(error: Exception, settings: Settings) -> StorageError:
     return StorageError(
         f"MLflow at {address(settings)} failed: {_first_line(error)}\n"
@@ -124,6 +149,15 @@ def artifact_root(settings: Settings) -> str | None:
     if settings.mlflow_uri.startswith("http"):
         return None
     return (settings.var / "mlruns").resolve().as_uri()
+
+
+def is_ours(location: str, settings: Settings) -> bool:
+    """Return whether an artifact address is below the folder of artifacts, or on a server that confines it."""
+    parts = urlsplit(location)
+    if parts.scheme not in {"", "file"}:
+        return parts.scheme == "mlflow-artifacts"
+    root, named = (settings.var / "mlruns").resolve(), Path(unquote(parts.path)).resolve()
+    return named != root and named.is_relative_to(root)
 
 
 def _make_database(settings: Settings) -> None:

@@ -1,27 +1,31 @@
-"""Fetch the bundle of a registered version and verify it, because its storage is not trusted."""
+"""Fetch the bundle of a registered version and verify it by the hash that the operational database records.
+
+Neither the files nor what MLflow says of them are trusted: MLflow names only the place of the files.
+"""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from config.settings import Settings
-from core.errors import BundleError, ModelNotFoundError, StorageError
-from serving.bundle.reader import MANIFEST, MAX_DOCUMENT_BYTES, REMEDY, Manifest, read_manifest, verified
+from core.errors import BundleError, StorageError
+from serving.bundle.reader import MANIFEST, MAX_DOCUMENT_BYTES, REMEDY, Manifest, read_manifest, verified, verified_text
 from tasks.registry.client import artifact_store, mlflow_client, mlflow_failures
-from tasks.registry.register import MANIFEST as MANIFEST_TAG
-from tasks.registry.register import RUN_KEY
+from tasks.registry.records import recorded_version
+from tasks.registry.versions import registered_in_mlflow
 from tasks.versions.working_copy import remove_stale
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
+
+    from store.registry.registrations import RegisteredVersion
 
 PREFIX = "fetched-"
 
@@ -35,7 +39,7 @@ class Fetched:
     folder
         Private to this process.
     manifest_sha256
-        Hash of the manifest as it was registered.
+        Hash of the manifest as the operational database records it.
     version, run_id
         The version and the MLflow run that made it.
     """
@@ -59,69 +63,78 @@ def fetched(model: str, version: int, settings: Settings) -> Iterator[Fetched]:
     StorageError
         MLflow or the artifact store is unavailable, or the disk is full.
     """
+    found, record = _located(model, version, settings)
+    with _private_folder(settings) as folder:
+        _, store = _manifest(found, record, folder, settings)
+        with mlflow_failures(settings):
+            store.download_artifacts("", str(folder))  # type: ignore[no-untyped-call] # not typed
+        _check_belonging(verified(folder, record.manifest), record)
+        yield Fetched(folder, record.manifest, version, str(found.run_id))
+
+
+def fetched_texts(model: str, version: int, names: Collection[str], settings: Settings) -> dict[str, str]:
+    """Return those of the named text files that a version's bundle has, each verified.
+
+    Raises
+    ------
+    ModelNotFoundError, BundleError, StorageError
+        As for :func:`fetched`.
+    """
+    found, record = _located(model, version, settings)
+    with _private_folder(settings) as folder:
+        manifest, store = _manifest(found, record, folder, settings)
+        present = sorted(set(names) & manifest.by_path.keys())
+        for name in present:
+            with mlflow_failures(settings):
+                store.download_artifacts(name, str(folder))  # type: ignore[no-untyped-call] # not typed
+        return {name: verified_text(folder, manifest.by_path[name]) for name in present}
+
+
+def _located(model: str, version: int, settings: Settings) -> tuple[ModelVersion, RegisteredVersion]:
     client = mlflow_client(settings)
-    found = registered_version(client, model, version, settings)
-    digest = found.tags.get(MANIFEST_TAG)
-    if digest is None:
-        raise BundleError(
-            f"version {version} of {model!r} was not registered by Perennial; train one: perennial train {model}"
-        )
-    folder = _private_folder(settings.var / "work")
+    found = registered_in_mlflow(client, model, version, settings)
+    return found, recorded_version(client, found, settings)
+
+
+@contextmanager
+def _private_folder(settings: Settings) -> Iterator[Path]:
+    parent = settings.var / "work"
     try:
-        _copy(found, digest, folder, settings)
-        _check_belonging(verified(folder, digest), found)
-        yield Fetched(folder, digest, version, str(found.run_id))
+        parent.mkdir(parents=True, exist_ok=True)
+        remove_stale(parent, PREFIX)
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    except OSError as error:
+        raise StorageError(f"no folder can be created in {parent}: {error}; free disk space and run again") from error
+    try:
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def registered_version(client: MlflowClient, model: str, version: int, settings: Settings) -> ModelVersion:
-    """Return a version from MLflow.
-
-    Raises
-    ------
-    ModelNotFoundError
-        There is no such version.
-    """
-    from mlflow.exceptions import MlflowException
-
-    with mlflow_failures(settings):
-        try:
-            return client.get_model_version(model, str(version))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-    raise ModelNotFoundError(f"{model!r} has no version {version}; 'perennial models' lists the versions")
-
-
-def _private_folder(parent: Path) -> Path:
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        remove_stale(parent, PREFIX)
-        return Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-    except OSError as error:
-        raise StorageError(f"no folder can be created in {parent}: {error}; free disk space and run again") from error
-
-
-def _copy(version: ModelVersion, digest: str, folder: Path, settings: Settings) -> None:
-    """Copy the manifest, check the store's file names and sizes against it, then copy the files."""
+def _manifest(
+    version: ModelVersion, record: RegisteredVersion, folder: Path, settings: Settings
+) -> tuple[Manifest, ArtifactRepository]:
+    """Copy the manifest and check its hash and the store's file names and sizes; return it with the store."""
     with mlflow_failures(settings):
         store = artifact_store(str(version.source), settings)
         listed = _listed(store, "")
-    where = f"the bundle of {version.name!r} version {version.version}"
+    where = _where(record)
     if MANIFEST not in listed:
         raise BundleError(f"{where} has no {MANIFEST}; restore its files from a backup, or train again")
     if (listed[MANIFEST] or 0) > MAX_DOCUMENT_BYTES:
         raise BundleError(f"{where} has a {MANIFEST} of {listed[MANIFEST]:,} bytes, which is too large; {REMEDY}")
     with mlflow_failures(settings):
         store.download_artifacts(MANIFEST, str(folder))  # type: ignore[no-untyped-call] # not typed
-    manifest = read_manifest(folder, digest)
+    manifest = read_manifest(folder, record.manifest)
     with mlflow_failures(settings):
         problem = _problem(store, manifest)
     if problem:
         raise BundleError(f"{where} {problem}; {REMEDY}")
-    with mlflow_failures(settings):
-        store.download_artifacts("", str(folder))  # type: ignore[no-untyped-call] # not typed
+    return manifest, store
+
+
+def _where(record: RegisteredVersion) -> str:
+    return f"the bundle of {record.model!r} version {record.version}"
 
 
 def _problem(store: ArtifactRepository, manifest: Manifest) -> str | None:
@@ -144,9 +157,9 @@ def _listed(store: ArtifactRepository, folder: str) -> dict[str, int | None]:
     return {item.path: item.file_size for item in store.list_artifacts(folder or None)}
 
 
-def _check_belonging(manifest: Manifest, version: ModelVersion) -> None:
-    if (manifest.model, manifest.run_key) != (version.name, version.tags.get(RUN_KEY)):
+def _check_belonging(manifest: Manifest, record: RegisteredVersion) -> None:
+    if (manifest.model, manifest.run_key, manifest.data_version) != (record.model, record.run_key, record.data_version):
         raise BundleError(
-            f"the bundle of {version.name!r} version {version.version} belongs to model {manifest.model!r}, run "
-            f"{manifest.run_key[:12]}…; {REMEDY}"
+            f"{_where(record)} belongs to model {manifest.model!r}, run {manifest.run_key[:12]}…, data version "
+            f"{manifest.data_version[:12]}…; {REMEDY}"
         )

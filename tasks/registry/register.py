@@ -12,11 +12,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Engine
+
 from config.home import user_name
 from core.operate.events import model_registered
 from store.database import open_database, writing
 from store.events import record_event
-from tasks.registry.client import artifact_root, artifact_store, mlflow_client, mlflow_failures
+from store.registry.registrations import BuiltBundle, find_bundle, record_bundle, versions_of_run
+from tasks.registry.client import artifact_root, artifact_store, is_ours, mlflow_client, mlflow_failures
+from tasks.registry.records import (
+    CHAMPION,
+    DATA_VERSION,
+    MANIFEST,
+    RUN_KEY,
+    TRIGGER,
+    adopt_versions,
+    built_bundle,
+    record_registration,
+    recorded_version,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,13 +40,11 @@ if TYPE_CHECKING:
     from config.schema import ModelConfig
     from config.settings import Settings
     from core.references import Lineage
+    from store.registry.registrations import RegisteredVersion
     from tasks.registry.bundle import Bundle
 
 logger = logging.getLogger("perennial.register")
 
-RUN_KEY = "perennial.run_key"
-MANIFEST = "perennial.manifest"
-CHAMPION = "champion"
 CHALLENGER = "challenger"
 PREVIOUS = "previous"
 REPORTS = "reports"
@@ -59,7 +71,7 @@ class Registered:
     created
         False if the same run key was registered before.
     manifest
-        SHA-256 of the bundle's manifest.
+        SHA-256 of the bundle's manifest, from the operational database.
     """
 
     model: str
@@ -100,9 +112,10 @@ def register_bundle(
     StorageError
         MLflow's database, server or artifact store failed, or the operational database.
     """
-    client = mlflow_client(settings)
+    client, engine = mlflow_client(settings), open_database(settings.database_url)
+    adopt_versions(client, config.model, settings)
     with mlflow_failures(settings):
-        version = version_of(client, config.model, lineage.run_key)
+        version = version_of(client, engine, config.model, lineage.run_key)
         created = version is None
         if version is None:
             experiment = experiment_of(client, config.model, settings)
@@ -112,27 +125,80 @@ def register_bundle(
             _log_facts(client, run_id, model, metrics, params)
             _log_data(client, run_id, lineage)
             _log_artifacts(client, run_id, artifacts)
-            version = _create_version(client, config, model, run_id, _version_tags(bundle, config, lineage))
-        registered = complete(client, version, settings, created=created)
+            record_bundle(engine, _built(bundle, config, lineage))
+            version = _create_version(client, engine, config, model, run_id, _version_tags(bundle, config, lineage))
+        registered = complete(client, version, settings, created=created, run_key=lineage.run_key)
     log_registration(registered)
     return registered
 
 
-def version_of(client: MlflowClient, model: str, run_key: str) -> ModelVersion | None:
-    """Return the version registered under a run key; the lowest if two machines registered it at the same time."""
-    found = client.search_model_versions(f"name = '{model}' and tags.`{RUN_KEY}` = '{run_key}'")
-    lowest = min(found, key=lambda version: int(version.version), default=None)
-    return lowest and client.get_model_version(model, lowest.version)  # a search returns no aliases
+def version_of(client: MlflowClient, engine: Engine, model: str, run_key: str) -> ModelVersion | None:
+    """Return the version registered under a run key; the lowest if two machines registered it at the same time.
+
+    The operational database says which versions have the key. MLflow is searched only for a version whose training was
+    killed before it was recorded, and that version's bundle must be one that was built here.
+    """
+    for number in versions_of_run(engine, model, run_key):
+        if (version := _found(client, model, number)) is not None:
+            return version
+    tagged = client.search_model_versions(f"name = '{model}' and tags.`{RUN_KEY}` = '{run_key}'")
+    ours = [
+        int(version.version)
+        for version in tagged
+        if find_bundle(engine, model, run_key, version.tags.get(MANIFEST, "")) is not None
+    ]
+    return _found(client, model, min(ours)) if ours else None
 
 
-def complete(client: MlflowClient, version: ModelVersion, settings: Settings, *, created: bool) -> Registered:
-    """End a version's run and write its event to the outbox, unless this was done before."""
+def _found(client: MlflowClient, model: str, number: int) -> ModelVersion | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version(model, str(number))
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # someone removed it
+            return None
+        raise
+
+
+def complete(
+    client: MlflowClient, version: ModelVersion, settings: Settings, *, created: bool, run_key: str | None = None
+) -> Registered:
+    """Record a version, end its run and write its event to the outbox, unless this was done before.
+
+    Parameters
+    ----------
+    client, version
+        The version as MLflow has it; its tags are not trusted.
+    settings
+        Names the operational database.
+    created
+        Whether this call follows the creation of the version.
+    run_key
+        Key that the version was found by; None if it was found by its number.
+
+    Raises
+    ------
+    BundleError
+        The version was not registered by this project.
+    StorageError
+        Its number was recorded for another bundle, because the registry was replaced.
+    """
     name, number, run_id = version.name, int(version.version), str(version.run_id)
+    record = _record(client, version, run_key, settings)
     if _is_running(client, run_id):
         client.set_terminated(run_id, "FINISHED")
-    _tell(version, settings)
+    _tell(version, record, settings)
     alias = next((wanted for wanted in (CHAMPION, CHALLENGER, PREVIOUS) if wanted in version.aliases), None)
-    return Registered(name, number, run_id, alias, created, version.tags.get(MANIFEST, ""))
+    return Registered(name, number, run_id, alias, created, record.manifest)
+
+
+def _record(client: MlflowClient, version: ModelVersion, run_key: str | None, settings: Settings) -> RegisteredVersion:
+    engine = open_database(settings.database_url)
+    built = built_bundle(engine, version)
+    if built is not None and built.run_key == run_key:
+        return record_registration(engine, built, int(version.version))
+    return recorded_version(client, version, settings)
 
 
 def log_registration(registered: Registered) -> None:
@@ -144,13 +210,13 @@ def log_registration(registered: Registered) -> None:
         logger.info(text, registered.model, registered.version)
 
 
-def _tell(version: ModelVersion, settings: Settings) -> None:
+def _tell(version: ModelVersion, record: RegisteredVersion, settings: Settings) -> None:
     event = model_registered(
         version.name,
         int(version.version),
         run_id=str(version.run_id),
-        data_version=version.tags.get("perennial.data_version", ""),
-        trigger=version.tags.get("perennial.trigger", ""),
+        data_version=record.data_version,
+        trigger=record.trigger,
         at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
     )
     with writing(open_database(settings.database_url)) as connection:
@@ -195,11 +261,19 @@ def _drop_leftovers(client: MlflowClient, experiment: str, run_key: str, setting
         )
         for model in models:
             if model.source_run_id == run.info.run_id:
-                store: Any = artifact_store(model.artifact_location, settings)  # not typed
-                store.delete_artifacts()
+                _delete_files(model.artifact_location, settings)
                 client.delete_logged_model(model.model_id)
         client.set_terminated(run.info.run_id, "KILLED")
         client.delete_run(run.info.run_id)
+
+
+def _delete_files(location: str, settings: Settings) -> None:
+    # MLflow names the folder, and who can write MLflow's database could name any other.
+    if not is_ours(location, settings):
+        logger.warning("%s is not in the folder of MLflow's artifacts; its files are left there", location)
+        return
+    store: Any = artifact_store(location, settings)  # not typed
+    store.delete_artifacts()
 
 
 def _start_run(client: MlflowClient, experiment: str, config: ModelConfig, lineage: Lineage) -> str:
@@ -224,11 +298,11 @@ def _run_tags(config: ModelConfig, lineage: Lineage) -> dict[str, str]:
 def _lineage_tags(lineage: Lineage) -> dict[str, str]:
     return {
         RUN_KEY: lineage.run_key,
-        "perennial.data_version": lineage.data_version,
+        DATA_VERSION: lineage.data_version,
         "perennial.config_hash": lineage.config_hash,
         "perennial.code_version": lineage.code_version,
         "perennial.lock_hash": lineage.lock_hash,
-        "perennial.trigger": lineage.trigger,
+        TRIGGER: lineage.trigger,
         "git.commit": lineage.git_commit,
         "git.dirty": str(lineage.git_dirty).lower(),
     }
@@ -293,8 +367,19 @@ def _version_tags(bundle: Bundle, config: ModelConfig, lineage: Lineage) -> dict
     return {**_lineage_tags(lineage), MANIFEST: bundle.manifest_sha256, "perennial.task": config.task}
 
 
+def _built(bundle: Bundle, config: ModelConfig, lineage: Lineage) -> BuiltBundle:
+    return BuiltBundle(
+        model=config.model,
+        run_key=lineage.run_key,
+        manifest=bundle.manifest_sha256,
+        data_version=lineage.data_version,
+        trigger=lineage.trigger,
+        built_at=datetime.now(UTC),
+    )
+
+
 def _create_version(
-    client: MlflowClient, config: ModelConfig, model: LoggedModel, run_id: str, tags: dict[str, str]
+    client: MlflowClient, engine: Engine, config: ModelConfig, model: LoggedModel, run_id: str, tags: dict[str, str]
 ) -> ModelVersion:
     from mlflow.exceptions import MlflowException
 
@@ -313,7 +398,7 @@ def _create_version(
         model_id=model.model_id,
         await_creation_for=0,
     )
-    return _only(client, created, tags[RUN_KEY])
+    return _only(client, engine, created, tags[RUN_KEY])
 
 
 def _create_registered_model(client: MlflowClient, config: ModelConfig) -> None:
@@ -326,9 +411,9 @@ def _create_registered_model(client: MlflowClient, config: ModelConfig) -> None:
             raise
 
 
-def _only(client: MlflowClient, created: ModelVersion, run_key: str) -> ModelVersion:
+def _only(client: MlflowClient, engine: Engine, created: ModelVersion, run_key: str) -> ModelVersion:
     """Keep the lowest version of a key, so that two machines that train it at the same time end with one version."""
-    lowest = version_of(client, created.name, run_key)
+    lowest = version_of(client, engine, created.name, run_key)
     if lowest is None or int(lowest.version) == int(created.version):
         return created
     client.delete_model_version(created.name, str(created.version))

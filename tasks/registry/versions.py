@@ -1,27 +1,44 @@
-"""Read MLflow's registry: list models and describe versions."""
+"""List models and describe versions: what MLflow shows, and what the operational database records."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from config.load import load_model_config, model_names, model_path
 from config.settings import Settings
 from core.errors import ConfigError, ModelNotFoundError
-from store.champions import standing
+from store.champions import find_verdict, standing
 from store.database import open_database
-from tasks.registry.client import SQLITE, address, artifact_root, mlflow_client, mlflow_failures
+from store.registry.registrations import adopted_champion, find_version, knows_model, versions_of_trigger
+from tasks.registry.client import (
+    address,
+    artifact_root,
+    is_empty,
+    mlflow_client,
+    mlflow_failures,
+    pages,
+    versions_in_mlflow,
+)
+from tasks.registry.records import (
+    CHAMPION,
+    DATA_VERSION,
+    GATE_WORDS,
+    RUN_KEY,
+    TRIGGER,
+    adopt_versions,
+    recorded_version,
+)
 from tasks.registry.register import (
     CHALLENGER,
-    CHAMPION,
     PREVIOUS,
     REPORTS,
     Registered,
@@ -34,17 +51,14 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
-    from mlflow.store.entities import PagedList
-
-Item = TypeVar("Item")
 
 LINEAGE = (
-    "perennial.run_key",
-    "perennial.data_version",
+    RUN_KEY,
+    DATA_VERSION,
     "perennial.config_hash",
     "perennial.code_version",
     "perennial.lock_hash",
-    "perennial.trigger",
+    TRIGGER,
     "git.commit",
     "git.dirty",
 )
@@ -104,9 +118,10 @@ class VersionDetail:
     gate_metric, gate_value, gate_floor, reasons
         The gate's metric, its value and floor, and the verdict's reasons.
     metrics, params
-        As logged on the run.
+        As logged on the run; MLflow's word, which nothing is decided by.
     lineage
-        Tags without their ``perennial.`` prefix.
+        Names of tags without their ``perennial.`` prefix; run key, data version and trigger are from the operational
+        database, the others MLflow's.
     files
         Names in the bundle.
     links
@@ -140,11 +155,12 @@ def find_registered(model: str, run_key: str, settings: Settings) -> Registered 
     if is_empty(settings):
         return None
     client = mlflow_client(settings)
+    adopt_versions(client, model, settings)
     with mlflow_failures(settings):
-        version = version_of(client, model, run_key)
+        version = version_of(client, open_database(settings.database_url), model, run_key)
         if version is None:
             return None
-        registered = complete(client, version, settings, created=False)
+        registered = complete(client, version, settings, created=False, run_key=run_key)
     log_registration(registered)
     return registered
 
@@ -190,15 +206,6 @@ def show_model(model: str, selector: str | None, settings: Settings) -> VersionD
         return _detail(client, client.get_model_version(model, str(number)), aliases, settings)
 
 
-def champion_before_history(model: str, settings: Settings) -> int | None:
-    """Return the version with MLflow's alias champion; it is used if the database has no champion yet."""
-    if is_empty(settings):
-        return None
-    client = mlflow_client(settings)
-    with mlflow_failures(settings):
-        return _aliases(client, model, settings).get(CHAMPION) if model in _registered_names(client) else None
-
-
 def version_number(model: str, selector: str, settings: Settings) -> int:
     """Return the version number for a number or an alias.
 
@@ -226,36 +233,44 @@ def registered_version(model: str, version: int, settings: Settings) -> Register
 
 
 def data_version_of(model: str, version: int, settings: Settings) -> str:
-    """Return the data version that a version was trained on; empty if Perennial did not register the version.
+    """Return the data version that a version was trained on, from the operational database.
 
     Raises
     ------
     ModelNotFoundError
-        MLflow no longer has the version.
+        The version is not recorded, and MLflow no longer has it.
+    BundleError
+        This project did not register it.
+    """
+    known = find_version(open_database(settings.database_url), model, version)
+    if known is not None:
+        return known.data_version
+    client = _client_for(model, settings)
+    return recorded_version(client, registered_in_mlflow(client, model, version, settings), settings).data_version
+
+
+def registered_in_mlflow(client: MlflowClient, model: str, version: int, settings: Settings) -> ModelVersion:
+    """Return a version as MLflow has it; nothing in it is to be trusted.
+
+    Raises
+    ------
+    ModelNotFoundError
+        There is no such version.
     """
     from mlflow.exceptions import MlflowException
 
-    client = _client_for(model, settings)
     with mlflow_failures(settings):
         try:
-            return str(client.get_model_version(model, str(version)).tags.get("perennial.data_version", ""))
+            return client.get_model_version(model, str(version))
         except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                raise ModelNotFoundError(f"MLflow no longer has version {version} of {model!r}") from error
-            raise
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+    raise ModelNotFoundError(f"{model!r} has no version {version}; 'perennial models' lists the versions")
 
 
 def versions_made_for(model: str, trigger: str, settings: Settings) -> list[int]:
     """Return the versions that were registered for a trigger, ascending."""
-    if is_empty(settings):
-        return []
-    client = mlflow_client(settings)
-    with mlflow_failures(settings):
-        return sorted(
-            int(version.version)
-            for version in _versions(client, model)
-            if version.tags.get("perennial.trigger") == trigger
-        )
+    return versions_of_trigger(open_database(settings.database_url), model, trigger)
 
 
 def serve_mlflow(settings: Settings, port: int) -> None:
@@ -276,29 +291,10 @@ def serve_mlflow(settings: Settings, port: int) -> None:
     subprocess.run(command, env=environment, check=False)  # noqa: S603 - our own interpreter, our own settings
 
 
-def is_empty(settings: Settings) -> bool:
-    """Return whether the registry is certainly empty; False if MLflow has to be asked."""
-    # MLflow is not imported for this, because its import takes a second and a half.
-    return settings.mlflow_uri.startswith(SQLITE) and not Path(settings.mlflow_uri.removeprefix(SQLITE)).exists()
-
-
 def _registered_names(client: MlflowClient) -> list[str]:
-    pages = _pages(lambda token: client.search_registered_models(max_results=500, page_token=token))
+    found = pages(lambda token: client.search_registered_models(max_results=500, page_token=token))
     # Models with names that Perennial does not allow were registered by other tools.
-    return [model.name for model in pages if re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", model.name)]
-
-
-def _versions(client: MlflowClient, model: str) -> list[ModelVersion]:
-    ours = f"name = '{model}'"
-    return list(_pages(lambda token: client.search_model_versions(ours, max_results=1000, page_token=token)))
-
-
-def _pages(page_after: Callable[[str | None], PagedList[Item]]) -> Iterator[Item]:
-    page = page_after(None)
-    yield from page
-    while page.token:
-        page = page_after(page.token)
-        yield from page
+    return [model.name for model in found if re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", model.name)]
 
 
 def _client_for(model: str, settings: Settings) -> MlflowClient:
@@ -310,38 +306,42 @@ def _client_for(model: str, settings: Settings) -> MlflowClient:
 def _numbers(client: MlflowClient, model: str, settings: Settings) -> tuple[list[int], dict[str, int]]:
     """Versions of a model, ascending, and its aliases."""
     names = _registered_names(client)
-    versions = sorted(int(version.version) for version in _versions(client, model)) if model in names else []
+    versions = sorted(int(version.version) for version in versions_in_mlflow(client, model)) if model in names else []
     if not versions:
         raise ModelNotFoundError(_not_trained(model, settings, names))
     return versions, _aliases(client, model, settings)
 
 
 def _aliases(client: MlflowClient, model: str, settings: Settings) -> dict[str, int]:
-    """Return a model's aliases: ours from the database, because MLflow's may be out of date; others from MLflow."""
+    """Return a model's aliases: ours from the database, because anybody may move MLflow's; others from MLflow."""
     held = {name: int(number) for name, number in client.get_registered_model(model).aliases.items()}
-    known = standing(open_database(settings.database_url), model)
+    engine = open_database(settings.database_url)
+    known = standing(engine, model)
     ours = {CHALLENGER: known.challenger} if known.sequence or known.challenger else {}
-    if known.sequence:  # otherwise only MLflow has its champion, from before the history
+    if known.sequence:
         ours |= {CHAMPION: known.champion, PREVIOUS: known.previous}
+    elif knows_model(engine, model):  # otherwise only MLflow has its champion, from before the history
+        ours |= {CHAMPION: adopted_champion(engine, model), PREVIOUS: None, CHALLENGER: known.challenger}
     others = {name: number for name, number in held.items() if name not in ours}
     return others | {name: number for name, number in ours.items() if number is not None}
 
 
 def _summary(client: MlflowClient, model: str, settings: Settings) -> ModelSummary:
     aliases = _aliases(client, model, settings)
-    versions = {int(version.version): version for version in _versions(client, model)}
+    versions = {int(version.version): version for version in versions_in_mlflow(client, model)}
     if not versions:
         return ModelSummary(model, 0)
     newest = max(versions)
     shown = versions.get(aliases.get(CHAMPION, newest), versions[newest])
+    gate = _gate(model, int(shown.version), settings)
     return ModelSummary(
         model=model,
         n_versions=len(versions),
         champion=aliases.get(CHAMPION),
         challenger=aliases.get(CHALLENGER),
         newest=newest,
-        metric=shown.tags.get("perennial.gate.metric"),
-        value=_number(shown.tags.get("perennial.gate.value")),
+        metric=gate.get("metric"),
+        value=gate.get("value"),
         created_at=_moment(versions[newest].creation_timestamp),
     )
 
@@ -371,24 +371,34 @@ def _detail(
 ) -> VersionDetail:
     run, tags, number = _run(client, str(version.run_id)), version.tags, int(version.version)
     files = tuple(_listing(client, tags.get("perennial.model_id", "")))
+    known = find_version(open_database(settings.database_url), version.name, number)
+    gate = _gate(version.name, number, settings)
+    lineage = {name: tags[name] for name in LINEAGE if tags.get(name)}
+    lineage |= {RUN_KEY: known.run_key, DATA_VERSION: known.data_version, TRIGGER: known.trigger} if known else {}
     return VersionDetail(
         model=version.name,
         version=number,
         aliases=tuple(sorted(alias for alias, held in aliases.items() if held == number)),
         run_id=str(version.run_id),
         created_at=_moment(version.creation_timestamp),
-        data_version=tags.get("perennial.data_version", ""),
-        gate=tags.get("perennial.gate", "not judged"),
-        gate_metric=tags.get("perennial.gate.metric", ""),
-        gate_value=_number(tags.get("perennial.gate.value")),
-        gate_floor=_number(tags.get("perennial.gate.floor")),
-        reasons=tuple(tags.get("perennial.gate.reasons", "").splitlines()),
+        data_version=lineage.get(DATA_VERSION, ""),
+        gate=GATE_WORDS[gate["decision"]] if gate else "not judged",
+        gate_metric=gate.get("metric", ""),
+        gate_value=gate.get("value"),
+        gate_floor=gate.get("floor"),
+        reasons=tuple(gate.get("reasons", ())),
         metrics=dict(sorted(run.data.metrics.items())) if run else {},
         params=dict(sorted(run.data.params.items())) if run else {},
-        lineage={name.removeprefix("perennial."): tags[name] for name in LINEAGE if tags.get(name)},
+        lineage={name.removeprefix("perennial."): text for name, text in lineage.items() if text},
         files=files,
         links=_links(version, run, files, settings),
     )
+
+
+def _gate(model: str, version: int, settings: Settings) -> dict[str, Any]:
+    """Return the last verdict as the operational database records it; empty if there is none."""
+    verdict = find_verdict(open_database(settings.database_url), model, version)
+    return {} if verdict is None else dict(json.loads(verdict.document))
 
 
 def _run(client: MlflowClient, run_id: str) -> Run | None:
@@ -430,11 +440,6 @@ def _place(uri: str) -> str:
     """Return a path if the files are on this machine, else the address."""
     parts = urlsplit(uri)
     return unquote(parts.path) if parts.scheme in {"", "file"} else uri
-
-
-def _number(text: str | None) -> float | None:
-    value = float(text) if text else float("nan")
-    return value if abs(value) < float("inf") else None
 
 
 def _moment(milliseconds: int) -> str:

@@ -34,7 +34,7 @@ class Question:
 
 
 def bring_bundle(question: Question, settings: Settings) -> str:
-    """Fetch a bundle, check that it is the one the gate judged and that it predicts, and move it into place.
+    """Fetch a bundle, check that it is the one that is recorded and that it predicts, and move it into place.
 
     A repeat is harmless: the folder is named by the hash of the bundle's manifest.
 
@@ -46,7 +46,7 @@ def bring_bundle(question: Question, settings: Settings) -> str:
     Raises
     ------
     BundleError
-        It is not the bundle that was judged, or does not load.
+        It is not the bundle that was registered, or does not load.
     ModelNotFoundError
         The registry has no such version.
     StorageError
@@ -55,9 +55,9 @@ def bring_bundle(question: Question, settings: Settings) -> str:
     with fetched(question.model, question.version, settings) as found:
         if question.manifest not in (None, found.manifest_sha256):
             raise BundleError(
-                f"version {question.version} of {question.model!r} in the registry has another manifest "
-                f"({found.manifest_sha256[:12]}…) than the one the gate judged ({str(question.manifest)[:12]}…): "
-                "the registry was changed; train again, or restore it from a backup"
+                f"version {question.version} of {question.model!r} is recorded with another manifest "
+                f"({found.manifest_sha256[:12]}…) than the service asked for ({str(question.manifest)[:12]}…): "
+                "the operational database was replaced in between; the service asks again"
             )
         load_model(
             found.folder,

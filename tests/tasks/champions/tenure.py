@@ -18,10 +18,11 @@ from config.settings import Settings
 from core.gate.decision import GateVerdict, ServingVerdict
 from store.champions import Champion, RecordedVerdict, current_champion, record_verdict, start_tenure
 from store.database import open_database
+from store.registry.registrations import RegisteredVersion, record_versions
 from tasks.champions.aliases import project
 from tasks.champions.approvals import approve, reject, rollback
 from tasks.registry.client import mlflow_client
-from tasks.registry.register import MANIFEST
+from tasks.registry.records import MANIFEST
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 OURS = ("champion", "previous", "challenger")
@@ -49,8 +50,11 @@ VERDICT = GateVerdict(
 )
 
 
-def make_versions(settings: Settings, count: int, model: str = "credit") -> None:
-    """Add versions to MLflow's registry; version n has a manifest whose hash is n repeated."""
+def make_versions(settings: Settings, count: int, model: str = "credit", *, recorded: bool = True) -> None:
+    """Add versions to MLflow's registry; version n has a manifest whose hash ends in n.
+
+    Without a record they are versions from before the operational database recorded them, or of others.
+    """
     client = mlflow_client(settings)
     try:
         first = len(client.search_model_versions(f"name = '{model}'")) + 1
@@ -60,6 +64,12 @@ def make_versions(settings: Settings, count: int, model: str = "credit") -> None
     for number in range(first, first + count):
         source = (settings.var / "mlruns" / str(number)).as_uri()
         client.create_model_version(model, source, tags={MANIFEST: manifest(number)}, await_creation_for=0)
+    if recorded:
+        found = range(first, first + count)
+        record_versions(
+            database(settings),
+            [RegisteredVersion(model, number, manifest(number), "", "", "", "trained", AT) for number in found],
+        )
 
 
 def manifest(version: int) -> str:

@@ -7,6 +7,7 @@ import multiprocessing
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import ANY
 
@@ -14,6 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from config.settings import Settings
+from core.errors import ModelNotFoundError
 from store.champions import (
     Review,
     champion_history,
@@ -25,6 +27,7 @@ from store.champions import (
 )
 from tasks.champions.aliases import AliasWatch, project, repair, repair_all
 from tasks.champions.approvals import rollback
+from tasks.registry.records import champion_before_history
 from tasks.registry.versions import list_models, show_model, version_number
 from tasks.runs.actor import actor
 from tests.factories import add_credit_model
@@ -78,8 +81,8 @@ def test_readers_keep_aliases_that_are_not_ours(unfinished: Settings, client: Ml
 
 
 def test_before_the_history_mlflow_names_the_champion(registry: Settings, client: MlflowClient) -> None:
-    """A registry from before the gate is read as it is."""
-    make_versions(registry, 3)
+    """A registry from before the gate is read as it is, until its versions are recorded."""
+    make_versions(registry, 3, recorded=False)
     client.set_registered_model_alias("credit", "champion", "3")
     assert version_number("credit", "champion", registry) == 3
     (summary,) = list_models(registry)
@@ -243,15 +246,31 @@ def test_a_version_that_mlflow_lost_is_left_out(
     assert aliases(installation) == {"champion": 2}
 
 
-def test_a_champion_from_before_the_gate_is_adopted(installation: Settings, client: MlflowClient) -> None:
-    """Where the database knows none, MLflow's alias begins the history, once."""
+def test_a_champion_from_before_the_gate_is_adopted(registry: Settings, client: MlflowClient) -> None:
+    """Where the database knows nothing of the model, MLflow's alias begins the history, once."""
+    make_versions(registry, 3, recorded=False)
+    add_credit_model(registry)
     client.set_registered_model_alias("credit", "champion", "2")
     client.set_registered_model_alias("credit", "challenger", "3")
     for _ in range(2):
-        repair("credit", installation)
-    (entry,) = champion_history(database(installation), "credit")
+        repair("credit", registry)
+    (entry,) = champion_history(database(registry), "credit")
     assert (entry.version, entry.kind, entry.sequence, entry.actor) == (2, "adopted", 1, actor())
-    assert aliases(installation) == {"champion": 2}
+    assert aliases(registry) == {"champion": 2}
+
+
+@pytest.mark.parametrize("reader", [repair, champion_before_history])
+def test_an_alias_that_is_set_later_makes_no_champion(
+    installation: Settings, client: MlflowClient, reader: Callable[..., object]
+) -> None:
+    """Where versions are recorded and none was promoted, whoever moves MLflow's alias promotes none."""
+    client.set_registered_model_alias("credit", "champion", "2")
+    reader("credit", installation)
+    repair("credit", installation, thorough=True)
+    assert champion_history(database(installation), "credit") == []
+    assert aliases(installation) == {}
+    with pytest.raises(ModelNotFoundError, match="no version or alias 'champion'"):
+        version_number("credit", "champion", installation)
 
 
 def test_nothing_is_adopted_where_there_is_nothing(installation: Settings, client: MlflowClient) -> None:
@@ -267,7 +286,7 @@ def test_nothing_is_adopted_where_there_is_nothing(installation: Settings, clien
 
 def test_models_of_others_keep_their_aliases(installation: Settings, client: MlflowClient) -> None:
     """In a shared registry, what this project does not describe is neither adopted nor moved."""
-    make_versions(installation, 2, model="theirs")
+    make_versions(installation, 2, model="theirs", recorded=False)
     client.set_registered_model_alias("theirs", "champion", "1")
     repair_all(installation)
     repair("theirs", installation, thorough=True)

@@ -8,15 +8,18 @@ from datetime import timedelta
 import pytest
 from click.testing import CliRunner, Result
 from mlflow import MlflowClient
+from sqlalchemy import text
 
 from cli.main import main
 from config.settings import Settings
-from core.errors import ConfigError, ModelNotFoundError, PromotionError
+from core.errors import BundleError, ConfigError, ModelNotFoundError, PromotionError, StorageError
 from store.champions import (
     champion_history,
+    current_champion,
     reviews,
     waiting_version,
 )
+from store.database import writing
 from tasks.champions.aliases import project
 from tasks.champions.approvals import approve, reject, rollback
 from tasks.champions.history import history
@@ -67,27 +70,41 @@ def test_a_person_may_approve_what_the_gate_could_not_decide(installation: Setti
         (2, "version 2 was judged against no champion; the champion is now version 4"),
         (3, "it is worse"),
         (5, "version 5 may not be served: one row takes 900 ms"),
-        (6, "the recorded verdict is about another bundle than MLflow's version 6"),
         (7, "version 7 may not be served: it was not rehearsed"),
     ],
 )
-def test_against_the_gate_only_with_override(
-    installation: Settings, client: MlflowClient, version: int, objection: str
-) -> None:
+def test_against_the_gate_only_with_override(installation: Settings, version: int, objection: str) -> None:
     """What the gate objects is said; overridden, it is recorded with the reason."""
     make_versions(installation, 3)
     crown(installation, 4)
     judge(installation, 2, sequence=0)
     judge(installation, 3, decision="keep", reasons=("it is worse",))
     judge(installation, 5, serving=SLOW)
-    judge(installation, 6)
     judge(installation, 7, serving=None)
-    client.set_model_version_tag("credit", "6", "perennial.manifest", "f" * 64)
     with pytest.raises(PromotionError, match=f"{objection}.*perennial approve credit@{version} .*--override"):
         approve("credit", str(version), "hurry", installation)
     entry = approve("credit", str(version), "hurry", installation, override=True).entry
     assert entry.reason == f"hurry [override: {objection}]"
     assert (entry.version, entry.sequence) == (version, 2)
+
+
+def test_no_override_makes_a_foreign_version_champion(installation: Settings) -> None:
+    """A version that somebody added to MLflow is refused, whatever its tags name."""
+    make_versions(installation, 1, recorded=False)
+    with pytest.raises(BundleError, match="version 5 of 'credit' was not registered by Perennial with this"):
+        approve("credit", "5", "hurry", installation, override=True)
+    assert current_champion(database(installation), "credit") is None
+
+
+def test_a_verdict_on_another_bundle_is_no_verdict(installation: Settings) -> None:
+    """A changed row of the operational database is noticed where registration and verdict differ."""
+    recorded = judge(installation, 2)
+    with writing(database(installation)) as connection:
+        connection.execute(text("DROP TRIGGER verdicts_refuse_update"))
+        connection.execute(text("UPDATE verdicts SET manifest = :other"), {"other": "f" * 64})
+    assert recorded.manifest != "f" * 64
+    with pytest.raises(StorageError, match="contradicts itself about version 2 of 'credit'"):
+        approve("credit", "2", "hurry", installation, override=True)
 
 
 def test_a_rejected_version_waits_no_longer(installation: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from mlflow import MlflowClient
 
 from config.load import rules_hash
 from config.settings import Settings
-from core.errors import ConfigError, ModelNotFoundError, PromotionError, StorageError
+from core.errors import BundleError, ConfigError, ModelNotFoundError, PromotionError
 from store.champions import champion_history, find_verdict, verdicts_against
 from store.database import open_database
 from tasks.champions.approvals import approve, reject, rollback
@@ -18,6 +19,7 @@ from tasks.gate.judge_version import judge_version
 from tasks.train.bench import close_bench
 from tests.factories import add_credit_model
 from tests.tasks.judging import LINEAR, add_data, config_of, register_version, settle, train
+from tests.tasks.registry.test_fetch import stored
 
 pytestmark = [
     # skl2onnx 1.20 and MLflow 3.17 use names that NumPy 2 and pandas 3 deprecate: their warnings, not ours.
@@ -148,12 +150,13 @@ def test_a_training_does_not_overrule_a_person_either(registry: Settings) -> Non
     assert versions(registry) == [1]
 
 
-def test_another_bundle_under_the_same_number_is_an_error(weak_champion: Settings) -> None:
-    """What was judged is named by its hash: a registry that was replaced is noticed before anything is judged."""
-    judge_version("credit@2", weak_champion, {"gate.mode": "dry_run"})
-    client = MlflowClient(weak_champion.mlflow_uri, weak_champion.mlflow_uri)
+def test_another_bundle_under_the_same_number_is_an_error(weak_champion: Settings, client: MlflowClient) -> None:
+    """What is judged is named by its hash in the database: MLflow's tag does not count, and other files are refused."""
     client.set_model_version_tag("credit", "2", "perennial.manifest", "0" * 64)
-    with pytest.raises(StorageError, match="the registry was replaced"):
+    client.set_model_version_tag("credit", "2", "perennial.data_version", "0" * 32 + ".dir")
+    assert judge_version("credit@2", weak_champion, {"gate.mode": "dry_run"}).status == "recorded"
+    shutil.copytree(stored(client, 1), stored(client, 2), dirs_exist_ok=True)
+    with pytest.raises(BundleError, match="is not the one that was registered"):
         judge_version("credit@2", weak_champion)
 
 

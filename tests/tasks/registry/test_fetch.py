@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from config.settings import Settings
 from core.errors import BundleError, ModelNotFoundError, StorageError
 from serving.bundle.reader import MANIFEST, verified
-from tasks.registry.fetch import fetched
+from tasks.registry.fetch import fetched, fetched_texts
 from tasks.registry.register import Registered, register_bundle
 from tests.serving.bundles import make_bundle, reseal
 from tests.tasks.registration import CONFIG, lineage
@@ -119,21 +119,45 @@ def test_another_version_in_its_place_is_refused(registry: Settings, client: Mlf
     shutil.copytree(stored(client, 1), stored(client, 2))
     with pytest.raises(BundleError, match="not the one that was registered"), fetched("credit", 2, registry):
         pass
-    older = client.get_model_version("credit", "1").tags["perennial.manifest"]
-    client.set_model_version_tag("credit", "2", "perennial.manifest", older)
-    with (
-        pytest.raises(BundleError, match="'credit' version 2 belongs to model 'credit', run aaaa"),
-        fetched("credit", 2, registry),
-    ):
+    tags = client.get_model_version("credit", "1").tags
+    for name in ("perennial.manifest", "perennial.run_key", "perennial.data_version"):
+        client.set_model_version_tag("credit", "2", name, tags[name])
+    with pytest.raises(BundleError, match="not the one that was registered"), fetched("credit", 2, registry):
         pass
+
+
+def test_tags_decide_nothing(registry: Settings, client: MlflowClient) -> None:
+    """A version whose tags are wrong or gone is fetched as it was registered."""
+    made = registered(registry)
+    client.set_model_version_tag("credit", "1", "perennial.manifest", "0" * 64)
+    client.delete_model_version_tag("credit", "1", "perennial.run_key")
+    with fetched("credit", 1, registry) as files:
+        assert files.manifest_sha256 == made.manifest
 
 
 def test_a_version_of_others_is_refused(registry: Settings, client: MlflowClient) -> None:
-    """What Perennial did not register has no manifest to check against."""
+    """A version that was added to MLflow has no record, also if its files and tags are those of one of ours."""
     registered(registry)
-    client.delete_model_version_tag("credit", "1", "perennial.manifest")
-    with pytest.raises(BundleError, match="was not registered by Perennial"), fetched("credit", 1, registry):
+    ours = client.get_model_version("credit", "1")
+    client.create_model_version("credit", str(ours.source), tags=dict(ours.tags), await_creation_for=0)
+    client.set_model_version_tag("credit", "2", "perennial.run_key", "f" * 64)
+    with pytest.raises(BundleError, match="version 2 of 'credit' was not registered"), fetched("credit", 2, registry):
         pass
+
+
+def test_single_texts_are_verified(registry: Settings, client: MlflowClient) -> None:
+    """Only texts that the manifest names are returned, and a changed or linked one is refused."""
+    built = make_bundle(registry.var / "work" / "b", graph=False, documents={"card.md": "# credit"})
+    register_bundle(built, CONFIG, lineage(), {}, {}, registry, {})
+    assert fetched_texts("credit", 1, ("card.md", "card.html"), registry) == {"card.md": "# credit"}
+    path = stored(client) / "card.md"
+    path.write_text("# <scr>t")
+    with pytest.raises(BundleError, match=r"card\.md is not what was registered"):
+        fetched_texts("credit", 1, ("card.md",), registry)
+    path.unlink()
+    with pytest.raises(BundleError, match=r"lacks 'card\.md'"):
+        fetched_texts("credit", 1, ("card.md",), registry)
+    assert leftovers(registry) == []
 
 
 def test_what_a_killed_process_left_goes_after_a_day(registry: Settings) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import signal
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -264,3 +266,15 @@ def test_lineage_without_git_is_registered(registry: Settings, client: MlflowCli
     built = bundle(registry.var / "work" / "bundle")
     registered = register_bundle(built, CONFIG, bare, {}, {}, registry, {})
     assert "git.commit" not in client.get_run(registered.run_id).data.tags
+
+
+def test_only_files_in_our_folder_are_deleted(registry: Settings, tmp_path: Path) -> None:
+    """Where MLflow's database names another folder as that of a killed attempt, its files stay."""
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("words")
+    assert killed(register_and_die, registry, "finalize_logged_model", "after")
+    with closing(sqlite3.connect(registry.var / "mlflow.db")) as connection, connection:
+        connection.execute("UPDATE logged_models SET artifact_location = ?", (precious.as_uri(),))
+    assert register(registry).version == 1
+    assert (precious / "thesis.txt").read_text() == "words"

@@ -11,7 +11,8 @@ from mlflow import MlflowClient
 from config.settings import Settings
 from core.errors import BundleError
 from serving.bundle.reader import verified
-from tasks.registry.register import MANIFEST, RUN_KEY, Registered, register_bundle
+from tasks.registry.records import MANIFEST, RUN_KEY
+from tasks.registry.register import Registered, register_bundle
 from tasks.serving.bring_bundle import Question, bring_bundle
 from tests.serving.bundles import make_bundle
 from tests.tasks.registration import CONFIG, lineage
@@ -53,13 +54,23 @@ def test_an_older_version_in_its_place_is_refused(registry: Settings, client: Ml
     _registered(registry, "a")
     newer = _registered(registry, "b")
     _in_place_of(client, 1, 2)
-    with pytest.raises(BundleError, match=r"another manifest .* than the one the gate judged"):
+    with pytest.raises(BundleError, match="is not the one that was registered"):
         bring_bundle(_question(registry, 2, newer.manifest), registry)
     assert _brought(registry) == []
 
 
+def test_a_version_that_was_never_judged_has_its_recorded_hash(registry: Settings, client: MlflowClient) -> None:
+    """Without a verdict the hash of the registration counts, not what MLflow's tag says later."""
+    made = _registered(registry, "a")
+    _registered(registry, "b")
+    assert bring_bundle(_question(registry, 1, None), registry) == made.manifest
+    _in_place_of(client, 2, 1)
+    with pytest.raises(BundleError, match="is not the one that was registered"):
+        bring_bundle(_question(registry, 1, None), registry)
+
+
 def test_another_model_in_its_place_is_refused(registry: Settings, client: MlflowClient) -> None:
-    """Even where nobody judged it, and the registry's word is all there is."""
+    """Even where its hash is MLflow's word alone, because the model is older than the records of the database."""
     _registered(registry, "a")
     source = str(client.get_model_version("credit", "1").source)
     client.create_registered_model("fraud")
