@@ -103,7 +103,14 @@ class ServingSettings(BaseSettings):
     header_seconds: float = Field(
         default=10, gt=0, le=600, description="time for a request line and its headers to arrive"
     )
-    max_concurrent: int = Field(default=64, ge=1, le=10_000, description="most concurrent requests per worker")
+    max_concurrent: int = Field(default=64, ge=1, le=10_000, description="most concurrent predictions per worker")
+    max_concurrent_other: int = Field(
+        default=16,
+        ge=1,
+        le=10_000,
+        description="most concurrent requests per worker of each other kind: labels, webhooks, pages; "
+        "they take no prediction's place",
+    )
     timeout_seconds: float = Field(default=10, gt=0, le=600, description="time limit of a request")
     drain_seconds: float = Field(
         default=1, ge=0, le=600, description="time between 'not ready' and the closing of the port on shutdown"
@@ -122,7 +129,10 @@ class ServingSettings(BaseSettings):
     jwt_audience: str | None = Field(default=None, description="audience that access tokens must name")
     jwt_roles_claim: str = Field(default="roles", min_length=1, description="claim of an access token with its roles")
     bad_credentials_per_minute: int = Field(
-        default=20, ge=1, le=10_000, description="failed logins of an address before its requests are delayed"
+        default=20,
+        ge=1,
+        le=10_000,
+        description="bad credentials per minute that an address may send before further bad ones are answered 429",
     )
 
     log_format: Literal["json", "text"] | None = Field(

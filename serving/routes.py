@@ -64,6 +64,12 @@ ROUTES = (LIVE, READY, METRICS, PAGE, STATUS, SCHEMA, MODELS, MODEL, EXAMPLE, CA
 ACCESS: dict[str, RouteScope | None] = {route.name: route.scope for route in (*ROUTES, OTHER)}
 EXEMPT = frozenset(route.name for route in ROUTES if route.is_exempt)
 WITH_BODY = frozenset(route.name for route in ROUTES if route.has_body)
+BUDGETS = {
+    route.name: {LABELS.name: "labels", HOOK.name: "hooks"}.get(route.name, "pages")
+    for route in ROUTES
+    if not route.is_exempt and route is not PREDICT
+}
+"""Budget of each route that is neither a prediction nor exempt."""
 WITHOUT_KEY = frozenset(route.path for route in ROUTES if route.scope in {None, "signature"})
 """Paths that need no API key: health is public, and a delivery is signed."""
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from config.settings import ServingSettings
 from core.errors import ConfigError
 from core.text import number
+from serving.access.budget import Budget, Place
 from serving.access.callers import (
     ANYONE,
     BadCredentialError,
@@ -24,7 +25,7 @@ from serving.access.callers import (
     caller_of_key,
     caller_of_token,
 )
-from serving.access.jwks import check_jwks_url, public_keys
+from serving.access.jwks import PATIENCE_SECONDS, check_jwks_url, public_keys
 from serving.access.rates import SharedRates
 from serving.problems import Problem
 from store.api_keys import ApiKey
@@ -81,6 +82,7 @@ class Access:
         self._rates = rates
         self._clock = clock
         self._refresh = refresh
+        self._waiting = Budget(settings.max_concurrent_other)
         self._keys: dict[str, ApiKey] = {}
         self._public_keys: list[dict[str, Any]] = []
         self._tokens: Tokens | None = None
@@ -157,7 +159,7 @@ class Access:
         if known is not None:
             return known
         try:
-            found = await self._verified(header)
+            found = await self._verified(header, origin(address))
         except BadCredentialError as error:
             raise self._refused(error, address) from error
         self._remember(header, found)
@@ -182,11 +184,11 @@ class Access:
             return ANYONE
         raise _unauthenticated("send a key or an access token: Authorization: Bearer …")
 
-    async def _verified(self, header: bytes) -> _Remembered:
+    async def _verified(self, header: bytes, network: str) -> _Remembered:
         credential = _credential(header)
         if credential.startswith(PREFIX):
             return self._of_key(credential)
-        return await self._of_token(credential)
+        return await self._of_token(credential, network)
 
     def _of_key(self, text: str) -> _Remembered:
         key_id, secret = key_parts(text) or ("", "")
@@ -200,7 +202,7 @@ class Access:
             raise BadCredentialError("the key has expired")
         return _Remembered(caller_of_key(key), until, key)
 
-    async def _of_token(self, text: str) -> _Remembered:
+    async def _of_token(self, text: str, network: str) -> _Remembered:
         if not (self._settings.jwt_issuer and self._settings.jwt_audience):
             raise BadCredentialError(
                 "the credential is not an API key, and this service does not accept access tokens: send a key"
@@ -208,8 +210,10 @@ class Access:
         try:
             return self._of_known_issuer(text)
         except UnknownKeyError:
-            if not await self._has_refreshed():
-                raise
+            # Forged tokens wait too while the issuer is slow, so their number is bounded.
+            async with self._waiting.place(network) as place:
+                if not await self._has_refreshed(place):
+                    raise
         return self._of_known_issuer(text)
 
     def _of_known_issuer(self, text: str) -> _Remembered:
@@ -218,9 +222,10 @@ class Access:
         token = self._tokens.verified(text)
         return _Remembered(caller_of_token(token.name, token.roles), token.until, None)
 
-    async def _has_refreshed(self) -> bool:
+    async def _has_refreshed(self, place: Place) -> bool:
         before = self._tokens
-        document = await self._refresh() if self._refresh else None
+        async with place.waiting(2 * PATIENCE_SECONDS):
+            document = await self._refresh() if self._refresh else None
         if document is not None:
             self.replace_jwks(document)
         if self._tokens is None:

@@ -15,14 +15,15 @@ from typing import Any
 
 import msgspec
 
-from serving.access.access import check_scope
+from serving.access.access import check_scope, origin
+from serving.access.budget import MIN_BYTES, Budget, Place
 from serving.access.callers import ANYONE, Caller
 from serving.http.service import Loaded, Service
 from serving.ids import new_request_id
 from serving.model.rows import Rows
 from serving.model.served import ServedModel
 from serving.problems import MEDIA_TYPE, Problem, of_status
-from serving.routes import ACCESS, EXEMPT, WITH_BODY, route_of
+from serving.routes import ACCESS, BUDGETS, EXEMPT, WITH_BODY, route_of
 from serving.telemetry.logs import ECS_VERSION, AccessLine, AccessLog, now_text
 from serving.telemetry.prediction_log import Answered
 
@@ -40,6 +41,9 @@ _LOOPBACK_HOST = re.compile(rb"(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?", re
 
 HOLD_SECONDS = 1.0
 """Delay before an overloaded worker refuses a request, so that clients that retry at once do not add to the load."""
+
+DELIVERY_SECONDS = 5.0
+"""Longest time that the body of a webhook delivery may take: its sender is not known before its last byte."""
 
 _JSON = (b"content-type", b"application/json")
 _PROBLEM = (b"content-type", MEDIA_TYPE.encode())
@@ -63,6 +67,7 @@ class Exchange:
         "model_name",
         "n_rows",
         "path",
+        "place",
         "prediction",
         "problem",
         "request_id",
@@ -84,6 +89,7 @@ class Exchange:
         self.prediction = ""
         self.request_id = ""
         self.caller: Caller | None = None
+        self.place: Place | None = None
         self.status = 500
         self.problem = ""
         self.detail = ""
@@ -104,6 +110,11 @@ class Exchange:
                 self.request_id = value.decode()
         if self.host is None and scope.get("http_version") == "1.0":
             self.host = b""  # HTTP/1.0 has no such header
+
+    def end_work(self) -> None:
+        """Give back the request's place in a budget; a repeat changes nothing."""
+        if self.place is not None:
+            self.place.release()
 
     @property
     def labels(self) -> tuple[str, str, str]:
@@ -138,6 +149,13 @@ class Entry:
         self._max_body = service.settings.max_body_kb * 1024
         self._max_hook_body = hook_body_kb * 1024
         self._encode = msgspec.json.Encoder().encode
+        self._predicting = 0
+        places = service.settings.max_concurrent_other
+        self._budgets = {
+            "labels": Budget(places, max(MIN_BYTES, 2 * self._max_body)),
+            "hooks": Budget(places, max(MIN_BYTES, 2 * self._max_hook_body)),
+            "pages": Budget(places),
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -170,7 +188,7 @@ class Entry:
         try:
             await self._admit(exchange)
             if exchange.route == "predict":
-                await self._send(send, exchange, 200, _JSON, await self._predict(exchange, receive))
+                await self._send(send, exchange, 200, _JSON, await self._placed_prediction(exchange, receive))
             else:
                 await self._forward(exchange, scope, receive, send)
         except Problem as problem:
@@ -192,8 +210,6 @@ class Entry:
             # A proxy may have decided by another of the hosts (RFC 9112, 3.2).
             detail = "expected one header Host with a name or an address"
             raise Problem("invalid-host", detail, headers=(_CLOSE,))
-        if service.in_flight > self._settings.max_concurrent and exchange.route not in EXEMPT:
-            await self._shed()
         if scope == "signature":
             return
         if self._is_open and not (exchange.authorization or b"").strip():
@@ -209,6 +225,16 @@ class Entry:
             exchange.caller = await service.access.caller(exchange.authorization, exchange.client)
             service.access.check_rate(exchange.caller)
             _check_scope(exchange.caller, scope, exchange.model_name)
+
+    async def _placed_prediction(self, exchange: Exchange, receive: Receive) -> bytes:
+        # Only requests with valid credentials come here, and only predictions: nothing else takes these places.
+        if self._predicting >= self._settings.max_concurrent:
+            await self._shed()
+        self._predicting += 1
+        try:
+            return await self._predict(exchange, receive)
+        finally:
+            self._predicting -= 1
 
     async def _shed(self) -> None:
         self._service.held += 1
@@ -270,11 +296,13 @@ class Entry:
             body += message.get("body", b"")
         raise _too_large(most)
 
-    async def _application_body(self, exchange: Exchange, receive: Receive) -> bytes | bytearray:
-        most = self._max_hook_body if exchange.route == "hook" else self._max_body
+    async def _application_body(self, exchange: Exchange, receive: Receive, place: Place) -> bytes | bytearray:
+        most, seconds = self._max_body, self._settings.timeout_seconds
+        if exchange.route == "hook":
+            most, seconds = self._max_hook_body, min(seconds, DELIVERY_SECONDS)
         try:
-            async with asyncio.timeout(self._settings.timeout_seconds):
-                return await self._body(exchange, receive, most) if most else b""
+            async with place.waiting(seconds):
+                return await self._body(exchange, _counted(receive, place), most) if most else b""
         except TimeoutError:
             raise _too_slow("body-too-slow") from None
 
@@ -283,13 +311,23 @@ class Entry:
             # Only the entry decides on paths: the framework would match some paths differently, such as with a newline
             # at the end, after access was checked for another route.
             raise Problem("not-found", "this path does not exist; see /openapi.json for the paths of the service")
-        if exchange.method == "POST" and exchange.route in WITH_BODY:
-            receive = _replayed(await self._application_body(exchange, receive))
+        if exchange.route in EXEMPT:
+            await self._apply(exchange, scope, receive, send)
+            return
+        async with self._budgets[BUDGETS[exchange.route]].place(_sender(exchange)) as place:
+            exchange.place = place
+            if exchange.method == "POST" and exchange.route in WITH_BODY:
+                receive = _replayed(await self._application_body(exchange, receive, place))
+            await self._apply(exchange, scope, receive, send)
+
+    async def _apply(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         _name(exchange)
         scope["perennial.exchange"] = exchange
 
         async def noted(message: Message) -> None:
             if message["type"] == "http.response.start":
+                # A client that does not read its answer holds no place.
+                exchange.end_work()
                 exchange.status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *self._headers(exchange)]
             await send(message)
@@ -367,6 +405,20 @@ def _replayed(body: bytes | bytearray) -> Receive:
         return messages.pop() if messages else {"type": "http.disconnect"}
 
     return receive
+
+
+def _counted(receive: Receive, place: Place) -> Receive:
+    async def counted() -> Message:
+        message = await receive()
+        place.grow(len(message.get("body", b"")))
+        return message
+
+    return counted
+
+
+def _sender(exchange: Exchange) -> str:
+    caller = exchange.caller
+    return caller.id if caller is not None and caller.id else origin(exchange.client)
 
 
 def _too_large(most: int) -> Problem:

@@ -498,6 +498,38 @@ def test_an_issuer_that_is_away_is_nobodys_guess(tmp_path: Path) -> None:
         assert asyncio.run(access.caller(f"Bearer {token()}", HERE)).name == "shop"
 
 
+def test_tokens_that_wait_for_the_issuer_are_bounded(tmp_path: Path) -> None:
+    """A hundred forged ones share a few places; a token of another network gets one, and keys do not wait."""
+    fetched = asyncio.Event()
+
+    async def refresh() -> dict[str, Any]:
+        await fetched.wait()
+        return jwks(signing_key(), signing_key(kid="two"))
+
+    gate = Gate(tmp_path, refresh=refresh, max_concurrent_other=4)
+    _, header = gate.give()
+    good = f"Bearer {token(key=signing_key(kid='two'))}"
+
+    async def story() -> tuple[list[BaseException | Caller], Caller, Caller]:
+        forged = [
+            asyncio.create_task(gate.access.caller(f"Bearer {token(key=signing_key(kid=f'three{i % 3}'))}", HERE))
+            for i in range(100)
+        ]
+        waits = asyncio.create_task(gate.access.caller(good, "198.51.100.7"))
+        await asyncio.sleep(0.2)
+        by_key = await gate.access.caller(header, HERE)
+        assert len([one for one in forged if not one.done()]) <= 4
+        fetched.set()
+        return await asyncio.gather(*forged, return_exceptions=True), await waits, by_key
+
+    refused, *callers = asyncio.run(story())
+    assert [caller.name for caller in callers] == ["shop", "shop"]
+    statuses = [found.status for found in refused if isinstance(found, Problem)]
+    assert len(statuses) == 100
+    assert set(statuses) <= {401, 429, 503}
+    assert statuses.count(503) >= 96
+
+
 def test_the_cryptography_is_loaded_only_for_tokens() -> None:
     """A service with keys alone starts without it."""
     found = "'joserfc' in sys.modules, 'cryptography' in sys.modules"

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from serving.ids import is_prediction_id, new_request_id, prediction_id
 from serving.problems import KINDS
 from serving.routes import ACCESS, WITH_BODY
 from store.api_keys import ApiKey
+from tests.serving.deliveries import PATH, deliver, hook_settings, project, standard
 from tests.serving.obstacles import locked
 from tests.serving.running import CARD_TEXT, Example, Row, Running, await_that, changed, make_key, revoked, running
 
@@ -801,6 +803,25 @@ def test_whoever_guesses_is_made_to_wait(examples: dict[str, Example], tmp_path:
         assert 0 < int(answers[-1].headers["retry-after"]) <= 60
         assert service.request("GET", "/v1/models", key=text).status_code == 200
         assert service.request("GET", "/v1/models", key=new_text).status_code == 200
+
+
+def test_slow_bodies_that_nobody_signed_take_no_predictions_place(examples: dict[str, Example], tmp_path: Path) -> None:
+    """With 150 connections that send slow deliveries, 25 predictions at once and a signed delivery are answered."""
+    key, text = make_key("predict")
+    credit, root = examples["credit"], project(tmp_path)
+    given: dict[str, Any] = {"keys": [key], "access": "required", "hooks": hook_settings(), "root": root}
+    with running(tmp_path, [credit.state], **given) as service, ExitStack() as connections:
+        signed = standard(b"{}", id_="credit:msg_1")
+        lines = [f"POST {PATH} HTTP/1.1", "host: x", "content-type: application/json", "content-length: 999"]
+        head = "\r\n".join([*lines, *(f"{name}: {value!s}" for name, value in signed.headers.items()), "", "{"])
+        for _ in range(150):
+            connections.enter_context(service.connect()).sendall(head.encode())
+        refused = service.service.metrics.requests.labels("hook", "", "", "", "503")._value
+        await_that(lambda: refused.get() + service.service.in_flight >= 150)
+        with ThreadPoolExecutor(25) as threads:
+            found = list(threads.map(lambda _: service.predict("credit", credit.rows(), key=text), range(25)))
+        assert [answer.status_code for answer in found] == 25 * [200]
+        assert deliver(service, signed)[0] == 202
 
 
 def test_a_key_ends_when_the_state_says_so(examples: dict[str, Example], tmp_path: Path) -> None:

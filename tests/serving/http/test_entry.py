@@ -27,6 +27,7 @@ from tests.serving.running import make_key
 
 JSON = (b"content-type", b"application/json")
 LABELS = "/v1/models/credit/labels"
+PREDICT = "/v1/models/credit/predict"
 
 
 @dataclass
@@ -106,21 +107,52 @@ class World:
         async def send(message: Message) -> None:
             sent.append(message)
 
-        scope: Scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "http_version": http_version,
-            "headers": [*((b"host", host) for host in hosts), *headers],
-            "client": ("10.0.0.1", 1),
-        }
-        asyncio.run(self.entry(scope, receive, send))
+        asyncio.run(self.entry(_scope(method, path, *headers, hosts=hosts, http_version=http_version), receive, send))
         return Answer(sent, n_read)
 
     def lines(self) -> list[dict[str, Any]]:
         """Return the access log."""
         self.access_log.close()
         return [json.loads(line) for line in self.text.getvalue().splitlines()]
+
+
+def _scope(
+    method: str,
+    path: str,
+    *headers: tuple[bytes, bytes],
+    client: str = "10.0.0.1",
+    hosts: Sequence[bytes] = (b"127.0.0.1",),
+    http_version: str = "1.1",
+) -> Scope:
+    return {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "http_version": http_version,
+        "headers": [*((b"host", host) for host in hosts), *headers],
+        "client": (client, 1),
+    }
+
+
+async def _sent_by(
+    world: World,
+    method: str,
+    path: str,
+    *headers: tuple[bytes, bytes],
+    parts: Sequence[Message] = (),
+    client: str = "10.0.0.1",
+) -> list[Message]:
+    """Return the answer to a request among others."""
+    read, sent = iter(parts), list[Message]()
+
+    async def receive() -> Message:
+        return next(read, {"type": "http.disconnect"})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await world.entry(_scope(method, path, *headers, client=client), receive, send)
+    return sent
 
 
 def _world(folder: Path, rates: SharedRates, hook_body_kb: int = 0, **given: Any) -> World:
@@ -311,19 +343,135 @@ def test_where_no_delivery_is_accepted_none_is_read(world: World) -> None:
 # Load and ends
 
 
-def test_requests_that_are_too_many_are_refused_and_health_is_not(
+def test_predictions_that_are_too_many_are_refused_and_other_requests_are_not(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a time to come back; a request that is held back no longer counts as work."""
     monkeypatch.setattr("serving.http.entry.HOLD_SECONDS", 0.01)
     n = world.service.settings.max_concurrent
-    world.service.count_requests_by(lambda: n)
-    assert world.ask("GET", "/v1/models", parts=[_part(b"")]).status == 200
-    world.service.count_requests_by(lambda: n + 1)
-    refused = world.ask("GET", "/v1/models")
+    monkeypatch.setattr(world.entry, "_predicting", n - 1)
+    assert world.ask("POST", PREDICT).problem["type"] == "urn:perennial:problem:no-model"
+    monkeypatch.setattr(world.entry, "_predicting", n)
+    refused = world.ask("POST", PREDICT)
     assert (refused.status, refused.headers[b"retry-after"]) == (503, b"1")
-    assert world.ask("GET", "/health/live", parts=[_part(b"")]).status == 200
-    assert world.service.in_flight == n + 1
+    assert refused.problem["type"] == "urn:perennial:problem:overloaded"
+    for path in ("/health/live", "/metrics", "/v1/models"):
+        assert world.ask("GET", path, parts=[_part(b"")]).status == 200
+    assert (world.entry._predicting, world.service.held) == (n, 0)
+
+
+KEY, KEY_TEXT = make_key("predict", "label", "operate")
+KEY_HEADER = (b"authorization", b"Bearer " + KEY_TEXT.encode())
+FLOODS: dict[str, tuple[str, str, list[tuple[bytes, bytes]]]] = {
+    "bodies that nobody signed": ("POST", "/v1/hooks/credit/retrain", [JSON]),
+    "labels": ("POST", LABELS, [JSON, KEY_HEADER]),
+    "the page": ("GET", "/", [KEY_HEADER]),
+    "the status": ("GET", "/v1/status", [KEY_HEADER]),
+    "documents": ("GET", "/v1/models/credit/card", [KEY_HEADER]),
+    "metrics": ("GET", "/metrics", [KEY_HEADER]),
+    "health": ("GET", "/health/live", []),
+    "no key": ("POST", PREDICT, [JSON]),
+    "a wrong key": ("POST", PREDICT, [JSON, (b"authorization", b"Bearer pk_0123456789ab_x")]),
+}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_what_is_no_prediction_takes_no_predictions_place(
+    guarded: World, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Three hundred requests of one kind that never end, whose clients do not read, leave all places to predictions."""
+    method, path, headers = FLOODS[kind]
+    guarded.service.access.replace_keys([KEY])
+    monkeypatch.setattr("serving.http.entry.HOLD_SECONDS", 0.01)
+
+    async def story() -> list[str]:
+        never, flooding = asyncio.Event(), [asyncio.Event() for _ in range(300)]
+        guarded.service.count_requests_by(lambda: len(flooding))
+
+        def stuck(began: asyncio.Event) -> Any:
+            async def wait(*_: Any) -> Any:
+                began.set()
+                await never.wait()
+
+            return wait
+
+        tasks = [
+            asyncio.create_task(guarded.entry(_scope(method, path, *headers), stuck(one), stuck(one)))
+            for one in flooding
+        ]
+        await asyncio.wait([asyncio.create_task(one.wait()) for one in flooding], timeout=0.5)
+        found = [await _sent_by(guarded, "POST", PREDICT, JSON, KEY_HEADER) for _ in range(5)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return [json.loads(sent[1]["body"])["type"] for sent in found]
+
+    assert asyncio.run(story()) == 5 * ["urn:perennial:problem:no-model"]
+
+
+def test_a_delivery_gets_through_slow_bodies_that_nobody_signed(guarded: World) -> None:
+    """Of one network or of many; a slow one that is displaced may come again, and its connection is closed."""
+    path = "/v1/hooks/credit/retrain"
+
+    async def story() -> None:
+        for networks in (1, 150):
+            before = len(guarded.application.bodies)
+            ends = [list[Message]() for _ in range(150)]
+
+            async def never() -> Message:
+                return await asyncio.Future()
+
+            def into(sent: list[Message]) -> Send:
+                async def send(message: Message) -> None:
+                    sent.append(message)
+
+                return send
+
+            tasks = [
+                asyncio.create_task(
+                    guarded.entry(_scope("POST", path, JSON, client=f"10.0.0.{i % networks}"), never, into(end))
+                )
+                for i, end in enumerate(ends)
+            ]
+            await asyncio.sleep(0.1)
+            sent = await _sent_by(guarded, "POST", path, JSON, parts=[_part(b"{}")], client="192.0.2.1")
+            assert sent[0]["status"] == 200
+            assert len(guarded.application.bodies) == before + 1
+            refused = [end for end in ends if end]
+            assert len(refused) >= 150 - guarded.service.settings.max_concurrent_other
+            for end in refused:
+                headers = dict(end[0]["headers"])
+                assert (end[0]["status"], headers[b"retry-after"], headers[b"connection"]) == (503, b"1", b"close")
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(story())
+
+
+def test_an_unsigned_body_has_less_time_than_a_paid_one(guarded: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is answered 408 while bodies with a key still have time."""
+    monkeypatch.setattr("serving.http.entry.DELIVERY_SECONDS", 0.05)
+    guarded.service.access.replace_keys([KEY])
+
+    async def story() -> tuple[Message, bool]:
+        async def never() -> Message:
+            return await asyncio.Future()
+
+        sent = list[Message]()
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        paid = asyncio.create_task(guarded.entry(_scope("POST", LABELS, JSON, KEY_HEADER), never, send))
+        await guarded.entry(_scope("POST", "/v1/hooks/credit/retrain", JSON), never, send)
+        is_waiting = not paid.done()
+        paid.cancel()
+        await asyncio.gather(paid, return_exceptions=True)
+        return sent[0], is_waiting
+
+    first, is_waiting = asyncio.run(story())
+    assert (first["status"], is_waiting) == (408, True)
 
 
 def test_while_the_service_ends_connections_close(world: World) -> None:
