@@ -8,11 +8,11 @@ import re
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.home import project_above
@@ -135,10 +135,32 @@ class ServingSettings(BaseSettings):
         description="bad credentials per minute that an address may send before further bad ones are answered 429",
     )
 
+    trusted_proxies: str = Field(
+        default="",
+        description="addresses and networks of reverse proxies whose header names the client, separated by spaces or "
+        "commas; empty: the client is the one that connects",
+    )
+    proxy_header: Literal["x-forwarded-for", "forwarded"] = Field(
+        default="x-forwarded-for", description="the header that the trusted proxies append the client's address to"
+    )
+
     log_format: Literal["json", "text"] | None = Field(
         default=None,
         description="json: Elastic Common Schema; text: for people; default: json unless the output is a terminal",
     )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        for text in _parts(value):
+            if ip_network(text).prefixlen == 0:
+                raise ValueError(f"{text} would trust every client to name its address; list the proxies alone")
+        return value
+
+    @property
+    def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks of the trusted proxies."""
+        return tuple(ip_network(text) for text in _parts(self.trusted_proxies))
 
     @property
     def is_loopback(self) -> bool:
@@ -280,7 +302,11 @@ class AlertSettings(BaseSettings):
     @property
     def allowed(self) -> tuple[str, ...]:
         """The hosts and networks."""
-        return tuple(part for part in re.split(r"[\s,]+", self.allow) if part)
+        return _parts(self.allow)
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part for part in re.split(r"[\s,]+", text) if part)
 
 
 class RetentionSettings(BaseSettings):

@@ -278,9 +278,14 @@ def refuse_unprotected(settings: ServingSettings, has_keys: bool) -> None:
     Raises
     ------
     ConfigError
-        The service is open on an address other than loopback; it requires credentials and there are none; or it
-        accepts access tokens without an expected issuer and audience.
+        The service is open on an address other than loopback, or to a proxy's clients; it requires credentials and
+        there are none; or it accepts access tokens without an expected issuer and audience.
     """
+    if settings.is_open and settings.proxy_networks:
+        raise ConfigError(
+            "every client of the trusted proxies could use the service without credentials: set "
+            "PERENNIAL_SERVE_ACCESS=required, or unset PERENNIAL_SERVE_TRUSTED_PROXIES"
+        )
     if settings.is_open and not settings.is_loopback:
         raise ConfigError(
             f"every client that reaches {settings.host} could use the service without credentials: set "

@@ -18,6 +18,7 @@ import msgspec
 from serving.access.access import check_scope, origin
 from serving.access.budget import MIN_BYTES, Budget, Place
 from serving.access.callers import ANYONE, Caller
+from serving.access.forwarded import Proxies
 from serving.http.service import Loaded, Service
 from serving.ids import new_request_id
 from serving.model.rows import Rows
@@ -149,6 +150,8 @@ class Entry:
         self._max_body = service.settings.max_body_kb * 1024
         self._max_hook_body = hook_body_kb * 1024
         self._encode = msgspec.json.Encoder().encode
+        networks = self._settings.proxy_networks
+        self._proxies = Proxies(networks, self._settings.proxy_header) if networks else None
         self._predicting = 0
         places = service.settings.max_concurrent_other
         self._budgets = {
@@ -163,6 +166,8 @@ class Entry:
             await self._app(scope, receive, send)
             return
         exchange = Exchange(scope)
+        if self._proxies is not None:
+            exchange.client = self._proxies.client(exchange.client, scope["headers"])
         try:
             await self._answer(exchange, scope, receive, send)
         finally:

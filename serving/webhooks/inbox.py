@@ -236,7 +236,7 @@ async def _answered(inbox: Inbox | None, service: Service, model: str, request: 
         raise Problem("unauthenticated", "this service does not accept webhook deliveries")
     exchange, body = request.scope["perennial.exchange"], await request.body()
     signed = await inbox.signed(request.scope["headers"], body, model, exchange.client)
-    # Only deliveries that nobody has verified share places; the sender's rate bounds the others.
+    # Only unverified deliveries share places; the sender's rate bounds the verified ones.
     exchange.end_work()
     exchange.caller = Caller(f"hook:{signed.convention}:{signed.sender}", signed.sender, frozenset())
     inbox.check_model(model, service)

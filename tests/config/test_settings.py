@@ -116,3 +116,32 @@ def test_a_section_names_its_variable_and_takes_given_options_first(monkeypatch:
     with pytest.raises(ConfigError, match=r"not valid: PERENNIAL_SERVE_PORT: Input should be a valid integer"):
         load_section(ServingSettings)
     assert load_section(ServingSettings, port=0, workers=None).port == 0
+
+
+def test_trusted_proxies_are_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Separated by spaces or commas; none by default."""
+    assert load_section(ServingSettings).proxy_networks == ()
+    monkeypatch.setenv("PERENNIAL_SERVE_TRUSTED_PROXIES", "10.0.0.1, 192.0.2.0/24\n2001:db8::/32")
+    monkeypatch.setenv("PERENNIAL_SERVE_PROXY_HEADER", "forwarded")
+    found = load_section(ServingSettings)
+    assert [str(network) for network in found.proxy_networks] == ["10.0.0.1/32", "192.0.2.0/24", "2001:db8::/32"]
+    assert ServingSettings.model_validate(found.model_dump()) == found
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("TRUSTED_PROXIES", "proxy.internal", "does not appear to be an IPv4 or IPv6 network"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8", "has host bits set"),
+        ("TRUSTED_PROXIES", "10.0.0.1 0.0.0.0/0", "would trust every client"),
+        ("TRUSTED_PROXIES", "::/0", "would trust every client"),
+        ("PROXY_HEADER", "x-real-ip", "Input should be 'x-forwarded-for' or 'forwarded'"),
+    ],
+)
+def test_a_proxy_that_is_no_address_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    """A network of all addresses too: each client could then name any address as its own."""
+    monkeypatch.setenv(f"PERENNIAL_SERVE_{variable}", value)
+    with pytest.raises(ConfigError, match=f"PERENNIAL_SERVE_{variable}: .*{message}"):
+        load_section(ServingSettings)

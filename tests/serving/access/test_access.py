@@ -549,6 +549,7 @@ JWT = {"jwks_url": "https://issuer.example.org/keys", "jwt_issuer": ISSUER, "jwt
         ({"host": "0.0.0.0"}, False, "perennial keys create NAME --scope predict"),  # noqa: S104
         ({"host": "example.org"}, False, "no key exists"),
         ({"access": "required"}, False, "no key exists"),
+        ({"trusted_proxies": "127.0.0.1"}, True, "PERENNIAL_SERVE_TRUSTED_PROXIES"),
         (JWT | {"jwt_issuer": None}, True, "PERENNIAL_SERVE_JWT_ISSUER"),
         (JWT | {"jwt_audience": ""}, True, "PERENNIAL_SERVE_JWT_AUDIENCE"),
         (JWT | {"jwks_url": "http://issuer.example.org/keys"}, True, "https"),
@@ -567,6 +568,7 @@ def test_a_service_without_protection_does_not_start(given: dict[str, Any], has_
         ({}, False),
         ({"host": "127.0.0.53"}, False),
         ({"host": "0.0.0.0"}, True),  # noqa: S104
+        ({"trusted_proxies": "127.0.0.1", "access": "required"}, True),
         (JWT | {"host": "0.0.0.0"}, False),  # noqa: S104
         (JWT | {"jwks_url": "http://localhost:8080/keys"}, False),
     ],

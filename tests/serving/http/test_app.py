@@ -805,7 +805,9 @@ def test_whoever_guesses_is_made_to_wait(examples: dict[str, Example], tmp_path:
         assert service.request("GET", "/v1/models", key=new_text).status_code == 200
 
 
-def test_slow_bodies_that_nobody_signed_take_no_predictions_place(examples: dict[str, Example], tmp_path: Path) -> None:
+def test_slow_bodies_without_a_signature_take_no_predictions_place(
+    examples: dict[str, Example], tmp_path: Path
+) -> None:
     """With 150 connections that send slow deliveries, 25 predictions at once and a signed delivery are answered."""
     key, text = make_key("predict")
     credit, root = examples["credit"], project(tmp_path)

@@ -340,6 +340,40 @@ def test_where_no_delivery_is_accepted_none_is_read(world: World) -> None:
     assert world.application.bodies == [b""]
 
 
+# Proxies
+
+
+def _statuses(world: World, client: str, *forwarded: bytes, n: int = 1) -> set[int]:
+    """Return how bad keys are answered."""
+    headers = [(b"x-forwarded-for", value) for value in forwarded]
+    bad = (b"authorization", b"Bearer pk_0123456789ab_x")
+    asked = [_sent_by(world, "GET", "/v1/models", bad, *headers, client=client) for _ in range(n)]
+
+    async def story() -> set[int]:
+        return {int((await one)[0]["status"]) for one in asked}
+
+    return asyncio.run(story())
+
+
+def test_clients_of_a_trusted_proxy_are_told_apart(tmp_path: Path, rates: SharedRates) -> None:
+    """One of them sends bad keys and is made to wait, whatever it claims to be; the log names it."""
+    world = _world(tmp_path, rates, access="required", trusted_proxies="10.0.0.1 10.0.1.0/24")
+    assert _statuses(world, "10.0.0.1", b"203.0.113.9", n=20) == {401}
+    assert _statuses(world, "10.0.0.1", b"198.51.100.7, 203.0.113.9") == {429}
+    assert _statuses(world, "10.0.0.1", b"198.51.100.7", b"203.0.113.9, 10.0.1.9") == {429}
+    assert _statuses(world, "10.0.0.1", b"198.51.100.7") == {401}
+    assert _statuses(world, "203.0.113.9", b"198.51.100.8") == {429}
+    clients = [line["client.ip"] for line in world.lines()]
+    assert (clients[0], clients[-2], clients[-1]) == ("203.0.113.9", "198.51.100.7", "203.0.113.9")
+
+
+def test_by_default_there_are_no_proxies(guarded: World) -> None:
+    """A client that names another address at every request is counted as one."""
+    for i in range(20):
+        assert _statuses(guarded, "127.0.0.1", f"203.0.113.{i}".encode()) == {401}
+    assert _statuses(guarded, "127.0.0.1", b"203.0.113.99") == {429}
+
+
 # Load and ends
 
 
@@ -363,7 +397,7 @@ def test_predictions_that_are_too_many_are_refused_and_other_requests_are_not(
 KEY, KEY_TEXT = make_key("predict", "label", "operate")
 KEY_HEADER = (b"authorization", b"Bearer " + KEY_TEXT.encode())
 FLOODS: dict[str, tuple[str, str, list[tuple[bytes, bytes]]]] = {
-    "bodies that nobody signed": ("POST", "/v1/hooks/credit/retrain", [JSON]),
+    "unsigned bodies": ("POST", "/v1/hooks/credit/retrain", [JSON]),
     "labels": ("POST", LABELS, [JSON, KEY_HEADER]),
     "the page": ("GET", "/", [KEY_HEADER]),
     "the status": ("GET", "/v1/status", [KEY_HEADER]),
@@ -409,7 +443,7 @@ def test_what_is_no_prediction_takes_no_predictions_place(
     assert asyncio.run(story()) == 5 * ["urn:perennial:problem:no-model"]
 
 
-def test_a_delivery_gets_through_slow_bodies_that_nobody_signed(guarded: World) -> None:
+def test_a_delivery_gets_through_slow_unsigned_bodies(guarded: World) -> None:
     """Of one network or of many; a slow one that is displaced may come again, and its connection is closed."""
     path = "/v1/hooks/credit/retrain"
 
