@@ -44,6 +44,12 @@ def receive_in(connection: Connection, trigger: Trigger) -> bool:
     return insert_new(connection, TriggerRow, asdict(trigger))
 
 
+def is_received(engine: Engine, model: str, trigger_id: str) -> bool:
+    """Whether a trigger is in the inbox."""
+    with reading(engine) as connection:
+        return connection.execute(_one(model, trigger_id)).first() is not None
+
+
 def claim(engine: Engine, trigger: Trigger, flow_run: str, *, deployed: bool, at: datetime) -> tuple[Trigger, bool]:
     """Claim a trigger for a run, unless another run claimed or answered it.
 

@@ -8,12 +8,14 @@ import logging
 import math
 import re
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from weakref import WeakValueDictionary
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
@@ -29,7 +31,7 @@ from serving.access.rates import SharedRates
 from serving.problems import Problem
 from serving.webhooks import signatures as hooks
 from store.inbox import open_inbox
-from store.triggers import receive
+from store.triggers import is_received, receive
 
 if TYPE_CHECKING:
     from serving.http.service import Service
@@ -41,6 +43,9 @@ ANSWER_SECONDS = 8.0
 
 INLINE_BYTES = 65_536
 """Bodies up to this size are verified and parsed on the event loop: a thread would cost more."""
+
+MAX_KNOWN = 4096
+"""Most triggers that a worker remembers as stored, so that repeats do not read the database."""
 
 _Found = TypeVar("_Found")
 _MODEL_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
@@ -96,6 +101,8 @@ class Inbox:
         self._rates = rates
         self._bad_per_minute = bad_per_minute
         self._clock = clock
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def signed(self, headers: hooks.Headers, body: bytes, model: str, address: str) -> hooks.Signed:
         """Verify a delivery's signature and return its sender.
@@ -129,19 +136,6 @@ class Inbox:
             return _too_many("too many bad signatures came from this address", wait)
         return Problem("unauthenticated", f"the delivery's signature is not accepted: {error}")
 
-    def check_rate(self, signed: hooks.Signed) -> None:
-        """Count a trigger of a sender.
-
-        Raises
-        ------
-        Problem
-            The sender's rate limit is exceeded.
-        """
-        who = f"hooks {signed.convention}:{signed.sender}"
-        wait = self._rates.allow(who, self._per_minute / 60, self._per_minute)
-        if wait:
-            raise _too_many(f"at most {self._per_minute} triggers per minute are accepted from {signed.sender!r}", wait)
-
     def check_model(self, model: str, service: Service) -> None:
         """Refuse a model that has no model file and is not served.
 
@@ -163,10 +157,13 @@ class Inbox:
     async def keep(self, signed: hooks.Signed, asked: hooks.Request, model: str) -> bool:
         """Store a trigger and return once it is committed; False if it was stored before.
 
+        Only new triggers count for the sender's rate, so repeats of a delivery never use it up.
+
         Raises
         ------
         Problem
-            It could not be stored in time: the database is unavailable or busy.
+            The sender's rate limit is exceeded; or the trigger could not be stored in time, because the database is
+            unavailable or busy.
         """
         trigger = Trigger(
             model=model,
@@ -178,16 +175,39 @@ class Inbox:
         )
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await asyncio.get_running_loop().run_in_executor(self._writers, self._receive, trigger)
+                return await self._kept(signed, trigger)
         except TimeoutError:
             raise _unavailable("the operational database did not answer in time") from None
         except StorageError as error:
             _logger.warning("%s", error)
             raise _unavailable("the operational database cannot be written") from error
 
-    def _receive(self, trigger: Trigger) -> bool:
+    async def _kept(self, signed: hooks.Signed, trigger: Trigger) -> bool:
+        key = (trigger.model, trigger.id)
+        # Repeats that arrive together wait for the first one: otherwise each would be counted as new.
+        turn = self._turns.setdefault(key, asyncio.Lock())
+        async with turn:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return False
+            is_new = await asyncio.get_running_loop().run_in_executor(self._writers, self._receive, signed, trigger)
+            self._known[key] = None
+            if len(self._known) > MAX_KNOWN:
+                self._known.popitem(last=False)
+            return is_new
+
+    def _receive(self, signed: hooks.Signed, trigger: Trigger) -> bool:
         self._engine = self._engine or open_inbox(self._database_url)
+        if is_received(self._engine, trigger.model, trigger.id):
+            return False
+        self._check_rate(signed)
         return receive(self._engine, trigger)
+
+    def _check_rate(self, signed: hooks.Signed) -> None:
+        who = f"hooks {signed.convention}:{signed.sender}"
+        wait = self._rates.allow(who, self._per_minute / 60, self._per_minute)
+        if wait:
+            raise _too_many(f"at most {self._per_minute} triggers per minute are accepted from {signed.sender!r}", wait)
 
 
 def _too_many(detail: str, wait: float) -> Problem:
@@ -243,7 +263,6 @@ async def _answered(inbox: Inbox | None, service: Service, model: str, request: 
     asked = await inbox.requested(signed, body, model)
     if asked.ignored:
         return HookAnswer(status="ignored", id=signed.trigger_id, reason=asked.reason)
-    inbox.check_rate(signed)
     is_new = await inbox.keep(signed, asked, model)
     return HookAnswer(status="accepted" if is_new else "known", id=signed.trigger_id, reason=asked.reason)
 

@@ -17,6 +17,7 @@ from store.triggers import (
     Answer,
     answer,
     claim,
+    is_received,
     last_trained,
     open_triggers,
     postpone,
@@ -64,6 +65,18 @@ def test_a_trigger_is_received_once(engine: Engine) -> None:
     assert not receive(engine, webhook())
     assert receive(engine, webhook("loans"))
     assert len(triggers(engine, "credit")) == 1
+
+
+def test_a_trigger_is_found_by_its_model_and_id(engine: Engine) -> None:
+    """Whatever became of it."""
+    trigger = webhook()
+    assert not is_received(engine, trigger.model, trigger.id)
+    receive(engine, trigger)
+    assert is_received(engine, trigger.model, trigger.id)
+    assert not is_received(engine, "loans", trigger.id)
+    assert not is_received(engine, trigger.model, f"{trigger.id}0")
+    answer(engine, trigger, DONE, LATER)
+    assert is_received(engine, trigger.model, trigger.id)
 
 
 def test_of_many_runs_for_one_trigger_one_gets_the_work(engine: Engine) -> None:

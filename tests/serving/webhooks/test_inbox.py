@@ -231,6 +231,27 @@ def test_a_sender_keeps_to_its_rate(tmp_path: Path) -> None:
         assert len(_kept(service)) == 6
 
 
+def test_repeats_of_a_delivery_use_up_no_rate(tmp_path: Path) -> None:
+    """Ninety of them, fifty at once, before and after a restart of the service, and where the rate is used up."""
+
+    def replayed(service: Running, sent: Sent) -> Counter[str]:
+        with ThreadPoolExecutor(50) as threads:
+            return Counter(
+                answer.get("status") for _, answer in threads.map(lambda _: deliver(service, sent), range(90))
+            )
+
+    hooks, root = hook_settings(per_minute=5), project(tmp_path)
+    sent = [standard(id_=f"msg_{i}") for i in range(6)]
+    with running(tmp_path, [], hooks=hooks, root=root) as service:
+        assert replayed(service, sent[0]) == {"accepted": 1, "known": 89}
+        assert deliver(service, sent[1])[0] == 202
+    with running(tmp_path, [], hooks=hooks, root=root) as service:
+        assert replayed(service, sent[0]) == replayed(service, sent[1]) == {"known": 90}
+        assert [deliver(service, one)[0] for one in sent[2:]] == [202, 202, 202, 429]
+        assert replayed(service, sent[4]) == {"known": 90}
+        assert len(_kept(service)) == 5
+
+
 def test_whoever_forges_is_made_to_wait_and_the_sender_is_not(tmp_path: Path) -> None:
     """Good signatures and good keys of the same address are answered as before."""
     key, credential = make_key("operate")
