@@ -202,8 +202,9 @@ class HookKey:
 class HookSettings(BaseSettings):
     """Who may request retrainings by webhook. Every field is an environment variable ``PERENNIAL_HOOKS_<FIELD>``.
 
-    Secrets are listed as ``sender=secret`` or ``sender/model=secret``, separated by spaces or commas. For a sender
-    that is listed twice, both secrets are accepted; use this to replace a secret.
+    Secrets are listed as ``sender/model=secret`` or ``sender=secret``, separated by spaces or commas. A secret for all
+    models is accepted only where the signed content names the model. For a sender that is listed twice, both secrets
+    are accepted; use this to replace a secret.
     """
 
     model_config = SettingsConfigDict(
@@ -213,7 +214,7 @@ class HookSettings(BaseSettings):
     standard: SecretStr = Field(
         default=SecretStr(""), description="secrets of senders that follow Standard Webhooks: whsec_ and base64"
     )
-    github: SecretStr = Field(default=SecretStr(""), description="secrets of GitHub's webhooks")
+    github: SecretStr = Field(default=SecretStr(""), description="secrets of GitHub's webhooks, each for one model")
     mlflow: SecretStr = Field(default=SecretStr(""), description="secrets of the webhooks of MLflow's registry")
     per_minute: int = Field(
         default=60, ge=1, le=100_000, description="most triggers of a sender per minute, also as a burst"

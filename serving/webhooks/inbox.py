@@ -103,6 +103,12 @@ class Inbox:
         self._clock = clock
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        for key in self.keys:
+            if key.convention == "github" and not key.model:
+                advice = (
+                    "PERENNIAL_HOOKS_GITHUB: deliveries of %r are refused, because GitHub signs no model: list %s/%s="
+                )
+                _logger.warning(advice, key.sender, key.sender, "MODEL")
 
     async def signed(self, headers: hooks.Headers, body: bytes, model: str, address: str) -> hooks.Signed:
         """Verify a delivery's signature and return its sender.

@@ -1,7 +1,8 @@
 """Signatures and contents of webhook deliveries.
 
 Three conventions, distinguished by the header of their signature: Standard Webhooks, GitHub, and MLflow's registry. The
-id of a delivery is always covered by its signature, so a replayed delivery cannot get a new id.
+id of a delivery is always covered by its signature, so a replayed delivery cannot get a new id. So is the model, which
+the path names: by the key, if it is for that model alone, or by the signed content; see :func:`signed_by`.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ HEADERS = frozenset(
 )
 """All headers that are read."""
 
+NAME_END = ":"
+"""Ends the model's name at the beginning of an id of Standard Webhooks."""
+
 _MAX_HEADER = 1024
 # A dot separates the parts of the signed text: an id with a dot could be read as another id and timestamp.
 _ID = re.compile(rf"[!-\-/-~]{{1,{MAX_ID}}}")
@@ -85,12 +89,15 @@ class Signed:
         Unique among the sender's deliveries, and covered by the signature.
     headers
         The headers of the convention.
+    is_bound
+        Whether the signature covers the model; if not, the content must name it.
     """
 
     convention: str
     sender: str
     id: str
     headers: Mapping[str, str]
+    is_bound: bool = True
 
     @property
     def trigger_id(self) -> str:
@@ -128,6 +135,10 @@ def convention_of(headers: Headers) -> str:
 def signed_by(headers: Headers, body: bytes, keys: Sequence[HookKey], model: str, now: float) -> Signed:
     """Verify a delivery's signature and return its sender.
 
+    A signature covers the model if its key is listed for that model alone. With a key for several models, an id of
+    Standard Webhooks must begin with the model's name and a colon, and an event of MLflow must be about the model.
+    GitHub signs nothing that could name it. Otherwise a delivery for one model could be sent to another one's path.
+
     Parameters
     ----------
     headers
@@ -146,7 +157,7 @@ def signed_by(headers: Headers, body: bytes, keys: Sequence[HookKey], model: str
     UnsignedError
         No known key gives this signature, or the timestamp is too old or too new.
     Problem
-        The key of the signature is for another model.
+        The key of the signature is for another model, or is for several and the delivery does not name the model.
     """
     headers = list(headers)
     convention = convention_of(headers)
@@ -163,10 +174,29 @@ def signed_by(headers: Headers, body: bytes, keys: Sequence[HookKey], model: str
         raise UnsignedError(str(error), is_guess=True) from error
     if not right:
         raise UnsignedError("no known key gives this signature", is_guess=True)
-    key = next((key for key in right if key.allows(model)), None)
+    key = max((key for key in right if key.allows(model)), key=lambda key: key.model == model, default=None)
     if key is None:
         raise Problem("forbidden", f"the key of {right[0].sender!r} is for another model")
-    return Signed(convention, key.sender, identity, given)
+    is_bound = all(one.model == model for one in right) or (
+        convention == "standard" and identity.startswith(f"{model}{NAME_END}")
+    )
+    if not is_bound and convention != "mlflow":
+        raise unbound(convention, key.sender, model)
+    return Signed(convention, key.sender, identity, given, is_bound)
+
+
+def unbound(convention: str, sender: str, model: str) -> Problem:
+    """Return the refusal of a delivery whose signature does not cover the model."""
+    how = {
+        "standard": f"begin its id with '{model}{NAME_END}', or list the key as",
+        "github": "GitHub signs no name of a model; list the key as",
+        "mlflow": "the event is about another registered model; list a key as",
+    }
+    return Problem(
+        "forbidden",
+        f"the key of {sender!r} is for several models, and the delivery is not bound to {model!r}: "
+        f"{how[convention]} {sender}/{model}=…, with a secret that is used for no other model",
+    )
 
 
 class _BadHeaderError(Exception):
@@ -251,7 +281,7 @@ def requested(signed: Signed, body: bytes, model: str) -> Request:
     Raises
     ------
     Problem
-        The body is not JSON, or not an object.
+        The body is not JSON, or not an object; or neither key nor content bind the delivery to the model.
     """
     if not body.strip() and signed.convention == "standard":
         content: Any = {}
@@ -357,6 +387,8 @@ def _of_mlflow(signed: Signed, content: dict[str, Any], model: str) -> Request:
         return Request(
             f"of events of {model} itself, only setting the alias {RETRAIN_ALIAS!r} requests a retraining", {}
         )
+    if name != model and not signed.is_bound:
+        raise unbound("mlflow", signed.sender, model)
     version = _text(str(data.get("version") or ""), 20)
     document = {
         "id": signed.id,

@@ -83,14 +83,15 @@ def hook_key(settings: HookSettings, model: str, *, sender: str | None, conventi
     ConfigError
         There is none; the message says how to set one.
     """
-    for key in settings.keys:
+    # A key for the model alone comes first: deliveries of GitHub need one.
+    for key in sorted(settings.keys, key=lambda key: key.model != model):
         if key.allows(model) and sender in (None, key.sender) and convention in (None, key.convention):
             return key
     variables = [f"PERENNIAL_HOOKS_{name.upper()}" for name in HOOK_CONVENTIONS if convention in (None, name)]
     whose = f" of {sender!r}" if sender else ""
     raise ConfigError(
         f"no secret{whose} for {model!r} in {' or '.join(variables)}; set one here and for the service: "
-        f'{variables[0]}="{sender or "ci"}=$(perennial hooks secret)"'
+        f'{variables[0]}="{sender or "ci"}/{model}=$(perennial hooks secret)"'
     )
 
 
@@ -100,7 +101,8 @@ def signed_delivery(key: HookKey, model: str, delivery_id: str, reason: str, at:
     Parameters
     ----------
     delivery_id
-        Its id. The same id with the same reason is the same delivery.
+        Its id. The same id with the same reason is the same delivery. With a key for all models, an id of Standard
+        Webhooks gets the model's name as its beginning, as the service requires.
     at
         Time of the signature.
     """
@@ -111,6 +113,8 @@ def signed_delivery(key: HookKey, model: str, delivery_id: str, reason: str, at:
         content = {"entity": "model_version_alias", "action": "created", "timestamp": at.isoformat(), "data": data}
         names = ("X-MLflow-Delivery-Id", "X-MLflow-Timestamp", "X-MLflow-Signature")
         return _of_standard(key, delivery_id, content, at, names)
+    if not key.model and not delivery_id.startswith(f"{model}:"):
+        delivery_id = f"{model}:{delivery_id}"
     content = {"type": "retrain.requested", "timestamp": at.isoformat(), "data": {"reason": reason}}
     return _of_standard(key, delivery_id, content, at, ("webhook-id", "webhook-timestamp", "webhook-signature"))
 

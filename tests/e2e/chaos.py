@@ -156,7 +156,7 @@ class Killer(threading.Thread):
 
 def trigger_id(delivery_id: str) -> str:
     """Return the id under which a delivery is in the inbox."""
-    return f"standard:{SENDER}:{delivery_id}"
+    return f"standard:{SENDER}:{MODEL}:{delivery_id}"
 
 
 def await_answer(stage: Stage, delivery_id: str, seconds: float) -> Trigger:

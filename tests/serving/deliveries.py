@@ -21,6 +21,7 @@ PATH = "/v1/hooks/credit/retrain"
 
 STANDARD_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - of the specification's test vector
 NEWER_SECRET = "whsec_" + b64encode(bytes(range(32))).decode()
+SHARED_SECRET = "whsec_" + b64encode(bytes(range(1, 33))).decode()
 GITHUB_SECRET = "a-secret-of-a-repository"  # noqa: S105
 MLFLOW_SECRET = "a-secret-of-a-registry"  # noqa: S105
 
@@ -41,11 +42,11 @@ class Sent:
 
 
 def hook_settings(**given: Any) -> HookSettings:
-    """Return keys of a sender in each convention, and one that may ask for another model only."""
+    """Return keys for one model of a sender in each convention, one for another model, and one for all models."""
     secrets = {
-        "standard": f"ci={STANDARD_SECRET} other/bike={NEWER_SECRET}",
-        "github": f"repo={GITHUB_SECRET}",
-        "mlflow": f"registry={MLFLOW_SECRET}",
+        "standard": f"ci/credit={STANDARD_SECRET} other/bike={NEWER_SECRET} all={SHARED_SECRET}",
+        "github": f"repo/credit={GITHUB_SECRET}",
+        "mlflow": f"registry/credit={MLFLOW_SECRET}",
     }
     return HookSettings.model_validate({"per_minute": 100_000, **secrets, **given})
 

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 SENDERS = 50
 KILLS = 8
 SECRETS = {
-    "PERENNIAL_HOOKS_STANDARD": f"ci={STANDARD_SECRET}",
+    "PERENNIAL_HOOKS_STANDARD": f"ci/credit={STANDARD_SECRET}",
     "PERENNIAL_HOOKS_PER_MINUTE": "100000",
     "PERENNIAL_SERVE_DRAIN_SECONDS": "0",
 }

@@ -27,7 +27,9 @@ import serving.webhooks.inbox
 import store.inbox
 from core.errors import StorageError
 from core.operate.trigger import Trigger
+from serving.access.rates import SharedRates
 from serving.problems import KINDS
+from serving.webhooks.inbox import Inbox
 from store.database import open_database
 from store.triggers import triggers
 from tests.serving.deliveries import (
@@ -35,6 +37,7 @@ from tests.serving.deliveries import (
     MLFLOW_SECRET,
     NEWER_SECRET,
     PATH,
+    SHARED_SECRET,
     STANDARD_SECRET,
     Sent,
     deliver,
@@ -93,15 +96,21 @@ def test_an_empty_delivery_will_do(service: Running) -> None:
     assert (status, answer["status"]) == (202, "accepted")
 
 
-def test_the_same_id_is_another_trigger_of_another_model(service: Running) -> None:
-    """A sender may ask for both with one message."""
-    sent = standard(id_="msg_both")
-    assert [
-        deliver(service, replace(sent, path=path))[1]["status"] for path in (PATH, PATH.replace("credit", "bike"))
-    ] == [
-        "accepted",
-        "accepted",
-    ]
+def test_a_delivery_for_one_model_is_refused_at_anothers_path(service: Running) -> None:
+    """Whether its key is for that model or for all, and whether it was received there before."""
+    other = PATH.replace("credit", "bike")
+    own, shared = standard(id_="msg_own"), standard(id_="credit:msg_shared", secret=SHARED_SECRET)
+    unbound = standard(id_="msg_shared", secret=SHARED_SECRET)
+
+    def act() -> None:
+        for sent in (own, shared):
+            assert deliver(service, replace(sent, path=other))[0] == 403
+            assert deliver(service, sent)[0] == 202
+            assert deliver(service, replace(sent, path=other))[0] == 403
+        assert deliver(service, replace(shared, path=other))[1]["detail"].startswith("the key of 'all' is for several")
+        assert "begin its id with 'credit:'" in deliver(service, unbound)[1]["detail"]
+
+    assert {found.model for found in _new(service, act)} == {"credit"}
 
 
 def test_a_push_is_a_trigger_once(service: Running) -> None:
@@ -141,7 +150,7 @@ def test_the_registry_asks_by_an_alias(service: Running) -> None:
 
 
 def _at(last: str) -> Sent:
-    return replace(standard(id_="x"), path=f"/v1/hooks/{last}")
+    return replace(standard(id_=f"{last.partition('/')[0]}:x", secret=SHARED_SECRET), path=f"/v1/hooks/{last}")
 
 
 REFUSED: dict[str, tuple[Callable[[], Sent], str]] = {
@@ -151,9 +160,9 @@ REFUSED: dict[str, tuple[Callable[[], Sent], str]] = {
     "a list": (lambda: standard(b"[]", id_="x"), "invalid-request"),
     "no JSON": (lambda: standard(b"{", id_="x"), "invalid-json"),
     "an unknown model": (lambda: _at("nobody/retrain"), "not-found"),
-    "dots": (lambda: _at("%2e%2e/retrain"), "not-found"),
+    "dots": (lambda: _at("%2e%2e/retrain"), "forbidden"),
     "a capital letter": (lambda: _at("Credit/retrain"), "not-found"),
-    "a null": (lambda: _at("credit%00/retrain"), "not-found"),
+    "a null": (lambda: _at("credit%00/retrain"), "forbidden"),
     "a longer path": (lambda: _at("credit/retrain/"), "unauthenticated"),
     "a path for a model": (lambda: _at("..%2fcredit/retrain"), "unauthenticated"),
     "too large": (lambda: standard((MAX_BODY_KB * 1024 + 1) * b"x", id_="x"), "body-too-large"),
@@ -237,7 +246,7 @@ def test_repeats_of_a_delivery_use_up_no_rate(tmp_path: Path) -> None:
     def replayed(service: Running, sent: Sent) -> Counter[str]:
         with ThreadPoolExecutor(50) as threads:
             return Counter(
-                answer.get("status") for _, answer in threads.map(lambda _: deliver(service, sent), range(90))
+                str(answer["status"]) for _, answer in threads.map(lambda _: deliver(service, sent), range(90))
             )
 
     hooks, root = hook_settings(per_minute=5), project(tmp_path)
@@ -307,6 +316,18 @@ def test_the_template_for_prefect_cloud_gives_an_event() -> None:
         assert event["event"] == "perennial.retrain.requested"
         assert event["resource"] == {"prefect.resource.id": "perennial.model.credit"}
         assert event["payload"]["id"] in ("m1", "m2", hostile)
+
+
+def test_a_key_that_accepts_nothing_is_named_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """GitHub's deliveries need a key for one model."""
+    rates = SharedRates(tmp_path / "rates", 64)
+    Inbox(hook_settings(), "sqlite://", None, rates)
+    assert caplog.messages == []
+    Inbox(hook_settings(github=f"repo={GITHUB_SECRET}"), "sqlite://", None, rates)
+    (said,) = caplog.messages
+    assert "deliveries of 'repo' are refused" in said
+    assert said.endswith("list repo/MODEL=")
+    rates.close()
 
 
 # Forgeries: everything here is wrong in one place at least.

@@ -99,7 +99,7 @@ def test_one_good_signature_of_several_is_enough(signature: str) -> None:
 
 def test_the_vector_of_github_is_verified() -> None:
     """The values that GitHub's documentation lets one check an implementation with."""
-    key = HookKey("github", "gh", "", b"It's a Secret to Everybody")
+    key = HookKey("github", "gh", "credit", b"It's a Secret to Everybody")
     value = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
     found = _signed(Sent(b"Hello, World!", {"x-hub-signature-256": value}), (key,))
     assert found.trigger_id == "github:gh:dffd6021bb2bd5b0af676290809ec3a53191dd81c7f70a4b28688a362182986f"
@@ -213,7 +213,7 @@ def test_only_bad_signatures_are_guesses() -> None:
 
 def test_two_keys_of_a_sender_are_accepted() -> None:
     """So a secret is replaced while deliveries come: the new one is added, and later the old one taken away."""
-    both = hook_settings(standard=f"ci={STANDARD_SECRET},ci={NEWER_SECRET}").keys
+    both = hook_settings(standard=f"ci/credit={STANDARD_SECRET},ci/credit={NEWER_SECRET}").keys
     assert {_signed(standard(secret=secret), both).sender for secret in (STANDARD_SECRET, NEWER_SECRET)} == {"ci"}
     with pytest.raises(UnsignedError):
         _signed(standard(), hook_settings(standard=f"ci={NEWER_SECRET}").keys)
@@ -227,10 +227,74 @@ def test_a_key_for_one_model_asks_for_no_other() -> None:
     assert caught.value.status == 403
 
 
-def test_one_secret_for_several_models() -> None:
-    """Is that of whichever entry allows the model."""
-    keys = hook_settings(standard=f"a/bike={STANDARD_SECRET} b/credit={STANDARD_SECRET}").keys
-    assert (_signed(standard(), keys).sender, _signed(standard(), keys, model="bike").sender) == ("b", "a")
+SEVERAL = {
+    "all models": f"ci={STANDARD_SECRET}",
+    "two models": f"a/bike={STANDARD_SECRET} b/credit={STANDARD_SECRET}",
+    "all models and one": f"ci/credit={STANDARD_SECRET} ci={STANDARD_SECRET}",
+}
+
+
+@pytest.mark.parametrize("listed", SEVERAL)
+@pytest.mark.parametrize(
+    "id_", ["msg_1", "credit", "credit_1", "Credit:1", "credits:1", "credit-2:1", ":credit:1", "bike:credit:1"]
+)
+def test_a_key_for_several_models_needs_an_id_that_begins_with_the_model(listed: str, id_: str) -> None:
+    """Otherwise the same delivery could be sent to each of them."""
+    keys = hook_settings(standard=SEVERAL[listed]).keys
+    assert _signed(standard(id_=f"credit:{id_}"), keys).is_bound
+    with pytest.raises(Problem, match="not bound to 'credit': begin its id with 'credit:'") as caught:
+        _signed(standard(id_=id_), keys)
+    assert caught.value.status == 403
+
+
+def test_github_needs_a_key_for_the_model() -> None:
+    """It signs nothing that could name one, and its first delivery says so."""
+    keys = hook_settings(github=f"repo={GITHUB_SECRET}").keys
+    for sent in (github(push("data.dvc")), github(b'{"zen": "x"}', event="ping")):
+        with pytest.raises(Problem, match="list the key as repo/credit=") as caught:
+            _signed(sent, keys)
+        assert caught.value.status == 403
+
+
+def test_mlflow_with_a_key_for_several_models_must_be_about_the_model() -> None:
+    """News of another registered model retrain one only by a key for that one."""
+    keys = hook_settings(mlflow=f"registry={MLFLOW_SECRET}").keys
+    wish = mlflow(registry("model_version_alias", "created", name="credit", version="3", alias="retrain"))
+    assert not requested(_signed(wish, keys), wish.body, "credit").ignored
+    with pytest.raises(Problem, match="about another registered model; list a key as registry/bike="):
+        requested(_signed(wish, keys, model="bike"), wish.body, "bike")
+    assert not requested(_signed(wish), wish.body, "bike").ignored
+
+
+MODELS = ("credit", "bike")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    listed=st.lists(st.tuples(st.sampled_from(["", "/credit", "/bike"]), st.booleans()), min_size=1, max_size=4),
+    id_=st.sampled_from(["msg_1", "credit:1", "bike:1", "credit:bike:1", ":", "credit"]),
+    name=st.sampled_from([*MODELS, "embeddings"]),
+    convention=st.sampled_from(["standard", "github", "mlflow"]),
+)
+def test_no_delivery_is_accepted_for_two_models(
+    listed: list[tuple[str, bool]], id_: str, name: str, convention: str
+) -> None:
+    """However the keys are listed."""
+    secrets = {"standard": (STANDARD_SECRET, NEWER_SECRET)}.get(convention, (GITHUB_SECRET, MLFLOW_SECRET))
+    text = " ".join(f"s{model}={secrets[is_other]}" for model, is_other in listed)
+    keys = HookSettings.model_validate({convention: text}).keys
+    event = registry("model_version_alias", "created", name=name, version="3", alias="retrain")
+    sent = {
+        "standard": standard(id_=id_),
+        "github": github(push("data.dvc"), secret=GITHUB_SECRET),
+        "mlflow": mlflow(event, secret=GITHUB_SECRET),
+    }[convention]
+    accepted = []
+    for model in MODELS:
+        with suppress(Problem, UnsignedError):
+            found = requested(_signed(sent, keys, model=model), sent.body, model)
+            accepted += [] if found.ignored else [model]
+    assert len(accepted) <= 1
 
 
 def test_keys_of_one_convention_sign_in_no_other() -> None:

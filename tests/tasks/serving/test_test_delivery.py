@@ -18,7 +18,14 @@ from core.errors import ConfigError, StorageError
 from store.database import open_database
 from store.triggers import triggers
 from tasks.serving.test_delivery import hook_key, new_secret, send_delivery
-from tests.serving.deliveries import GITHUB_SECRET, MLFLOW_SECRET, STANDARD_SECRET, hook_settings, project
+from tests.serving.deliveries import (
+    GITHUB_SECRET,
+    MLFLOW_SECRET,
+    SHARED_SECRET,
+    STANDARD_SECRET,
+    hook_settings,
+    project,
+)
 from tests.serving.running import Running, running
 
 NOWHERE = "http://127.0.0.1:1"
@@ -34,9 +41,9 @@ def service(tmp_path: Path) -> Iterator[Running]:
 @pytest.fixture
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set the secrets as the service's process has them."""
-    monkeypatch.setenv("PERENNIAL_HOOKS_STANDARD", f"ci={STANDARD_SECRET}")
-    monkeypatch.setenv("PERENNIAL_HOOKS_GITHUB", f"repo={GITHUB_SECRET}")
-    monkeypatch.setenv("PERENNIAL_HOOKS_MLFLOW", f"registry={MLFLOW_SECRET}")
+    monkeypatch.setenv("PERENNIAL_HOOKS_STANDARD", f"ci/credit={STANDARD_SECRET} all={SHARED_SECRET}")
+    monkeypatch.setenv("PERENNIAL_HOOKS_GITHUB", f"repo/credit={GITHUB_SECRET}")
+    monkeypatch.setenv("PERENNIAL_HOOKS_MLFLOW", f"registry/credit={MLFLOW_SECRET}")
 
 
 def _run(*arguments: str) -> tuple[int, str, str]:
@@ -67,13 +74,24 @@ def test_every_delivery_is_a_new_one_without_an_id(service: Running) -> None:
     assert {kept.sender for kept in triggers(open_database(service.database_url))} == {"ci"}
 
 
+@pytest.mark.usefixtures("_environment")
+def test_a_secret_for_all_models_signs_the_models_name(service: Running) -> None:
+    """In the id; a secret for the model alone is taken before it."""
+    for sender, id_ in (("all", "credit:msg_x"), ("ci", "msg_x")):
+        code, text, _ = _run("send", "credit", "--url", service.url, "--sender", sender, "--id", "msg_x", "--json")
+        assert (code, json.loads(text)["id"]) == (0, f"standard:{sender}:{id_}")
+    keys = hook_settings(standard=f"all={SHARED_SECRET} ci/credit={STANDARD_SECRET}")
+    assert hook_key(keys, "credit", sender=None, convention=None).sender == "ci"
+    assert hook_key(keys, "bike", sender=None, convention=None).sender == "all"
+
+
 def test_a_fresh_secret_can_be_used(tmp_path: Path) -> None:
     """In every convention, and no two are alike."""
     code, text, _ = _run("secret")
     assert code == 0
     assert text.strip() != new_secret()
     for convention in HOOK_CONVENTIONS:
-        hooks = HookSettings.model_validate({convention: f"ci={text.strip()}"})
+        hooks = HookSettings.model_validate({convention: f"ci/credit={text.strip()}"})
         key = hook_key(hooks, "credit", sender=None, convention=None)
         folder = tmp_path / convention
         with running(folder, [], hooks=hooks, root=project(folder)) as service:
