@@ -220,6 +220,13 @@ class HookSettings(BaseSettings):
         default=60, ge=1, le=100_000, description="most triggers of a sender per minute, also as a burst"
     )
     max_body_kb: int = Field(default=4096, ge=1, le=25_600, description="largest size of a delivery's body, KiB")
+    max_push_days: float = Field(
+        default=7,
+        gt=0,
+        le=29,
+        # Retention keeps triggers for 30 days at least: a replay finds its trigger, or is too old.
+        description="age in days after which a push of GitHub is refused",
+    )
 
     @model_validator(mode="after")
     def _are_keys(self) -> HookSettings:

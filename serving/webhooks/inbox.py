@@ -95,6 +95,7 @@ class Inbox:
         self._writers = ThreadPoolExecutor(2, thread_name_prefix="inbox")
         self._verifiers = ThreadPoolExecutor(1, thread_name_prefix="hooks")
         self._per_minute = settings.per_minute
+        self._max_push_seconds = 86_400 * settings.max_push_days
         self._database_url = database_url
         self._engine: Engine | None = None
         self._root = root
@@ -125,7 +126,8 @@ class Inbox:
 
     async def requested(self, signed: hooks.Signed, body: bytes, model: str) -> hooks.Request:
         """Return the request of a delivery; see :func:`serving.webhooks.signatures.requested`."""
-        return await self._read(body, partial(hooks.requested, signed, body, model))
+        oldest = self._clock() - self._max_push_seconds
+        return await self._read(body, partial(hooks.requested, signed, body, model, oldest))
 
     async def _read(self, body: bytes, work: Callable[[], _Found]) -> _Found:
         if len(body) <= INLINE_BYTES:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -25,6 +27,9 @@ UNKNOWN = "unknown"
 
 TOLERANCE_SECONDS = 300
 """Largest difference between a delivery's timestamp and this machine's clock."""
+
+MAX_SECONDS = 10**11
+"""Times from the year 5138 on are taken for none: GitHub's push events count seconds."""
 
 MAX_ID = 200
 MAX_TEXT = 500
@@ -275,12 +280,22 @@ _CHECKS: dict[str, Callable[[Mapping[str, str], bytes, float], _Check]] = {
 }
 
 
-def requested(signed: Signed, body: bytes, model: str) -> Request:
+def requested(signed: Signed, body: bytes, model: str, oldest: float = 0.0) -> Request:
     """Read the request of a signed delivery.
+
+    Parameters
+    ----------
+    signed, body
+        The verified delivery, and the bytes of its body.
+    model
+        Model to retrain.
+    oldest
+        Seconds since 1970; a delivery that is not dated by its signature is refused if the content dates it earlier.
 
     Raises
     ------
     Problem
+        The delivery is too old.
         The body is not JSON, or not an object; or neither key nor content bind the delivery to the model.
     """
     if not body.strip() and signed.convention == "standard":
@@ -292,6 +307,8 @@ def requested(signed: Signed, body: bytes, model: str) -> Request:
     found = _READERS[signed.convention](signed, content, model)
     if found.ignored:
         return found
+    if signed.convention == "github":
+        _check_age(content, oldest)
     return Request(found.reason, {"convention": signed.convention, **found.document, "reason": found.reason})
 
 
@@ -337,6 +354,25 @@ def _elsewhere(push: Mapping[str, Any]) -> str:
     if branch and ref != f"refs/heads/{branch}":
         return f"the push went to {ref or 'no branch'}; only pushes to the default branch {branch} count"
     return ""
+
+
+def _check_age(push: Mapping[str, Any], oldest: float) -> None:
+    """Refuse a push that is too old: triggers that are as old may be deleted, so a replay would count as new."""
+    pushed_at = _seconds(_mapping(push, "repository").get("pushed_at"))
+    if pushed_at is not None and pushed_at < oldest:
+        then = datetime.fromtimestamp(pushed_at, UTC)
+        raise Problem("unauthenticated", f"the push of {then:%Y-%m-%d %H:%M} UTC is too old; push again")
+
+
+def _seconds(value: object) -> float | None:
+    """Return a time of GitHub's as seconds since 1970: it sends a number, or ISO 8601; None for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_SECONDS:
+        return float(value)
+    if isinstance(value, str):
+        with suppress(ValueError):
+            moment = datetime.fromisoformat(value)
+            return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    return None
 
 
 def _push(signed: Signed, content: Mapping[str, Any]) -> dict[str, str]:

@@ -21,10 +21,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jinja2 import Environment
+from pydantic import ValidationError
 from sqlalchemy import text
 
 import serving.webhooks.inbox
 import store.inbox
+from config.settings import HookSettings, RetentionSettings
 from core.errors import StorageError
 from core.operate.trigger import Trigger
 from serving.access.rates import SharedRates
@@ -126,6 +128,23 @@ def test_a_push_is_a_trigger_once(service: Running) -> None:
     (found,) = _new(service, act)
     assert found.id.startswith("github:repo:")
     assert json.loads(found.document)["repository"] == "bank/scores"
+
+
+def test_a_push_is_refused_before_its_trigger_may_be_deleted(service: Running) -> None:
+    """After seven days by default, for which triggers are always kept."""
+    days = HookSettings().max_push_days
+    assert days == 7
+    for settings_ in (HookSettings, RetentionSettings):
+        field = {HookSettings: "max_push_days", RetentionSettings: "triggers_days"}[settings_]
+        with pytest.raises(ValidationError):
+            settings_.model_validate({field: 29.5})
+
+    def act() -> None:
+        for age, status in ((days * 86_400 - 60, 202), (days * 86_400 + 60, 401)):
+            repository = {"full_name": "bank/scores", "default_branch": "main", "pushed_at": int(time.time() - age)}
+            assert deliver(service, github(push("data.dvc", repository=repository)))[0] == status
+
+    assert len(_new(service, act)) == 1
 
 
 def test_a_large_push_is_read_and_little_of_it_kept(service: Running) -> None:

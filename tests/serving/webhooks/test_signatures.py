@@ -297,6 +297,54 @@ def test_no_delivery_is_accepted_for_two_models(
     assert len(accepted) <= 1
 
 
+def _dated(pushed_at: object) -> bytes:
+    repository = {"full_name": "bank/scores", "default_branch": "main", "pushed_at": pushed_at}
+    return push("data.dvc", repository=repository)
+
+
+@pytest.mark.parametrize(
+    "pushed_at", [1_700_000_000, 0, "2023-11-14T22:13:20Z", "2023-11-14 22:13:20", "0001-01-01T00:00:00+23:00"]
+)
+def test_an_old_push_is_refused(pushed_at: object) -> None:
+    """By the time in its body, which the signature covers; a ping or a push of other files is only ignored."""
+    sent = github(_dated(pushed_at))
+    with pytest.raises(Problem, match="is too old; push again") as caught:
+        requested(_signed(sent), sent.body, "credit", oldest=1_700_000_001)
+    assert caught.value.status == 401
+    assert requested(_signed(sent), sent.body, "credit", oldest=0).reason.startswith("ada changed data.dvc")
+    other = github(push("README.md", repository={"pushed_at": pushed_at}))
+    assert requested(_signed(other), other.body, "credit", oldest=1_700_000_001).ignored
+
+
+@pytest.mark.parametrize(
+    "pushed_at",
+    [
+        1_700_000_001,
+        1_800_000_000,
+        "2023-11-14T22:13:21Z",
+        None,
+        "yesterday",
+        "",
+        True,
+        -5,
+        1e300,
+        10**30,
+        [1],
+        {"a": 1},
+    ],
+)
+def test_a_push_without_an_old_time_is_accepted(pushed_at: object) -> None:
+    """Gitea and Forgejo send none."""
+    sent = github(_dated(pushed_at))
+    assert not requested(_signed(sent), sent.body, "credit", oldest=1_700_000_001).ignored
+
+
+def test_only_pushes_are_dated_by_their_body() -> None:
+    """Other conventions sign a timestamp."""
+    body = b'{"repository": {"pushed_at": 1}}'
+    assert not requested(_signed(standard(body)), body, "credit", oldest=_now()).ignored
+
+
 def test_keys_of_one_convention_sign_in_no_other() -> None:
     """The same secret in two places would otherwise be one key for both."""
     keys = (HookKey("github", "gh", "", MLFLOW_SECRET.encode()),)
