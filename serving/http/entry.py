@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 import msgspec
@@ -139,9 +139,18 @@ class Entry:
         Log of the requests.
     hook_body_kb
         Largest body of a webhook delivery in KiB; 0: deliveries are not accepted and their bodies not read.
+    check_delivery
+        Refuses a delivery by its headers and the client's address, before its body is read.
     """
 
-    def __init__(self, service: Service, app: App, access_log: AccessLog, hook_body_kb: int = 0) -> None:
+    def __init__(
+        self,
+        service: Service,
+        app: App,
+        access_log: AccessLog,
+        hook_body_kb: int = 0,
+        check_delivery: Callable[[Sequence[tuple[bytes, bytes]], str], None] | None = None,
+    ) -> None:
         self._service = service
         self._app = app
         self._access_log = access_log
@@ -149,6 +158,7 @@ class Entry:
         self._is_open = service.settings.is_open
         self._max_body = service.settings.max_body_kb * 1024
         self._max_hook_body = hook_body_kb * 1024
+        self._check_delivery = check_delivery
         self._encode = msgspec.json.Encoder().encode
         networks = self._settings.proxy_networks
         self._proxies = Proxies(networks, self._settings.proxy_header) if networks else None
@@ -319,6 +329,8 @@ class Entry:
         if exchange.route in EXEMPT:
             await self._apply(exchange, scope, receive, send)
             return
+        if exchange.route == "hook" and exchange.method == "POST" and self._check_delivery is not None:
+            self._check_delivery(scope["headers"], exchange.client)
         async with self._budgets[BUDGETS[exchange.route]].place(_sender(exchange)) as place:
             exchange.place = place
             if exchange.method == "POST" and exchange.route in WITH_BODY:

@@ -35,7 +35,7 @@ from serving.processes.start import BEAT, signal_life
 from serving.telemetry.logs import AccessLog, configure_logging
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.prediction_log import PredictionLog
-from serving.webhooks.inbox import Inbox
+from serving.webhooks.inbox import Inbox, head_check
 from store.log_connection import LogConnection
 
 BEAT_SECONDS = 1.0
@@ -214,7 +214,7 @@ def main() -> None:
     inbox = build_inbox(hooks, settings, assignment.database_url, Path(assignment.root), rates)
     app = build_app(service, assignment.database_url, lifespan, mlflow_uri=assignment.mlflow_uri, inbox=inbox)
     access_log = AccessLog(style)
-    entry = Entry(service, app, access_log, hooks.max_body_kb if hooks.keys else 0)
+    entry = Entry(service, app, access_log, hooks.max_body_kb if hooks.keys else 0, head_check(service, inbox))
     config = server_config(entry, settings)
     Server(config, service).run(sockets=[socket.socket(fileno=assignment.socket)])
     access_log.close()

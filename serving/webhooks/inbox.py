@@ -9,7 +9,7 @@ import math
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -41,8 +41,9 @@ _logger = logging.getLogger("perennial.inbox")
 ANSWER_SECONDS = 8.0
 """Longest time until a delivery is stored or refused; GitHub's own timeout is ten seconds."""
 
-INLINE_BYTES = 65_536
-"""Bodies up to this size are verified and parsed on the event loop: a thread would cost more."""
+INLINE_BYTES = 16_384
+"""Bodies up to this size are verified and parsed on the event loop: a thread would cost more. Larger ones would hold up
+predictions, whether their signature is right or not."""
 
 MAX_KNOWN = 4096
 """Most triggers that a worker remembers as stored, so that repeats do not read the database."""
@@ -110,6 +111,19 @@ class Inbox:
                     "PERENNIAL_HOOKS_GITHUB: deliveries of %r are refused, because GitHub signs no model: list %s/%s="
                 )
                 _logger.warning(advice, key.sender, key.sender, "MODEL")
+
+    def check_head(self, headers: hooks.Headers, address: str) -> None:
+        """Refuse a delivery that its headers alone show to be unsigned, so that its body is never read.
+
+        Raises
+        ------
+        Problem
+            The delivery cannot be accepted.
+        """
+        try:
+            hooks.read_head(headers, self.keys, self._clock())
+        except hooks.UnsignedError as error:
+            raise self._refused(error, address) from error
 
     async def signed(self, headers: hooks.Headers, body: bytes, model: str, address: str) -> hooks.Signed:
         """Verify a delivery's signature and return its sender.
@@ -226,6 +240,19 @@ def _too_many(detail: str, wait: float) -> Problem:
 def _unavailable(detail: str) -> Problem:
     # The transaction may have been committed all the same. A second delivery then finds the trigger: no duplicate.
     return Problem("inbox-unavailable", f"{detail}; send the delivery again", retry_after=5)
+
+
+def head_check(service: Service, inbox: Inbox) -> Callable[[Sequence[tuple[bytes, bytes]], str], None]:
+    """Return the check of a delivery's headers and client, which counts what it refuses."""
+
+    def check(headers: Sequence[tuple[bytes, bytes]], address: str) -> None:
+        try:
+            inbox.check_head(headers, address)
+        except Problem as problem:
+            service.metrics.hooks.labels(hooks.convention_of(headers), problem.kind).inc()
+            raise
+
+    return check
 
 
 def add_hooks(app: FastAPI, service: Service, inbox: Inbox | None) -> None:

@@ -164,30 +164,20 @@ def signed_by(headers: Headers, body: bytes, keys: Sequence[HookKey], model: str
     Problem
         The key of the signature is for another model, or is for several and the delivery does not name the model.
     """
-    headers = list(headers)
-    convention = convention_of(headers)
-    if convention == UNKNOWN:
-        raise UnsignedError(f"expected one signature, in the header {', '.join(sorted(SIGNATURES))}")
-    own = [key for key in keys if key.convention == convention]
-    if not own:
-        raise UnsignedError(f"this service has no key of the convention {convention!r}")
-    try:
-        given = _relevant(headers)
-        identity, is_right = _CHECKS[convention](given, body, now)
-        right = [key for key in own if is_right(key)]
-    except _BadHeaderError as error:
-        raise UnsignedError(str(error), is_guess=True) from error
+    head = read_head(headers, keys, now)
+    identity, is_right = _CHECKS[head.convention](head, body)
+    right = [key for key in head.keys if is_right(key)]
     if not right:
         raise UnsignedError("no known key gives this signature", is_guess=True)
     key = max((key for key in right if key.allows(model)), key=lambda key: key.model == model, default=None)
     if key is None:
         raise Problem("forbidden", f"the key of {right[0].sender!r} is for another model")
     is_bound = all(one.model == model for one in right) or (
-        convention == "standard" and identity.startswith(f"{model}{NAME_END}")
+        head.convention == "standard" and identity.startswith(f"{model}{NAME_END}")
     )
-    if not is_bound and convention != "mlflow":
-        raise unbound(convention, key.sender, model)
-    return Signed(convention, key.sender, identity, given, is_bound)
+    if not is_bound and head.convention != "mlflow":
+        raise unbound(head.convention, key.sender, model)
+    return Signed(head.convention, key.sender, identity, head.headers, is_bound)
 
 
 def unbound(convention: str, sender: str, model: str) -> Problem:
@@ -204,11 +194,69 @@ def unbound(convention: str, sender: str, model: str) -> Problem:
     )
 
 
-class _BadHeaderError(Exception):
-    pass
+@dataclass(frozen=True)
+class Head:
+    """The headers of a delivery, well-formed and in time; the signature is not verified yet.
+
+    Parameters
+    ----------
+    convention
+        Convention of the signature.
+    id, timestamp, signature
+        Values of the headers; id and timestamp are empty in the convention of GitHub, which does not sign them.
+    keys
+        Keys of the convention.
+    headers
+        The headers of the convention.
+    """
+
+    convention: str
+    id: str
+    timestamp: str
+    signature: str
+    keys: Sequence[HookKey]
+    headers: Mapping[str, str]
 
 
+def read_head(headers: Headers, keys: Sequence[HookKey], now: float) -> Head:
+    """Check a delivery's headers, which needs no body: a delivery that fails here cannot be accepted.
+
+    Parameters
+    ----------
+    headers
+        All headers of the request, names in lower case.
+    keys
+        Keys of all senders and conventions.
+    now
+        Seconds since 1970.
+
+    Raises
+    ------
+    UnsignedError
+        There is no well-formed signature of a convention with keys, or the timestamp is too old or too new.
+    """
+    headers = list(headers)
+    convention = convention_of(headers)
+    if convention == UNKNOWN:
+        raise UnsignedError(f"expected one signature, in the header {', '.join(sorted(SIGNATURES))}")
+    own = [key for key in keys if key.convention == convention]
+    if not own:
+        raise UnsignedError(f"this service has no key of the convention {convention!r}")
+    given = _relevant(headers)
+    signature = next(given[name] for name, kind in SIGNATURES.items() if kind == convention)
+    if convention == "github":
+        if not _HEX.fullmatch(signature):
+            raise _bad_header("the header X-Hub-Signature-256 must hold sha256= and 64 hexadecimal digits")
+        return Head(convention, "", "", signature, own, given)
+    return Head(convention, *_dated_id(given, *_DATED[convention], now), signature, own, given)
+
+
+_DATED = {"standard": ("webhook-id", "webhook-timestamp"), "mlflow": ("x-mlflow-delivery-id", "x-mlflow-timestamp")}
 _Check = tuple[str, Callable[[HookKey], bool]]
+
+
+def _bad_header(message: str) -> UnsignedError:
+    return UnsignedError(message, is_guess=True)
 
 
 def _relevant(headers: Headers) -> dict[str, str]:
@@ -218,40 +266,30 @@ def _relevant(headers: Headers) -> dict[str, str]:
         if text not in HEADERS:
             continue
         if text in found or len(value) > _MAX_HEADER or not value.isascii():
-            raise _BadHeaderError(f"the header {text} must be sent once, as ASCII text of at most {_MAX_HEADER} bytes")
+            raise _bad_header(f"the header {text} must be sent once, as ASCII text of at most {_MAX_HEADER} bytes")
         found[text] = value.decode("ascii").strip()
     return found
 
 
-def _standard(headers: Mapping[str, str], body: bytes, now: float) -> _Check:
-    return _by_reference(headers, "webhook-id", "webhook-timestamp", "webhook-signature", body, now)
-
-
-def _mlflow(headers: Mapping[str, str], body: bytes, now: float) -> _Check:
-    # Standard Webhooks with other header names, and with the secret's bytes themselves as the key.
-    return _by_reference(headers, "x-mlflow-delivery-id", "x-mlflow-timestamp", "x-mlflow-signature", body, now)
-
-
-def _by_reference(
-    headers: Mapping[str, str], id_name: str, moment_name: str, signature_name: str, body: bytes, now: float
-) -> _Check:
+def _dated_id(headers: Mapping[str, str], id_name: str, moment_name: str, now: float) -> tuple[str, str]:
     identity, moment = headers.get(id_name, ""), headers.get(moment_name, "")
     if not _ID.fullmatch(identity):
-        raise _BadHeaderError(f"the header {id_name} must hold 1 to {MAX_ID} visible ASCII characters and no dot")
+        raise _bad_header(f"the header {id_name} must hold 1 to {MAX_ID} visible ASCII characters and no dot")
     if not _MOMENT.fullmatch(moment):
-        raise _BadHeaderError(f"the header {moment_name} must hold the seconds since 1970")
+        raise _bad_header(f"the header {moment_name} must hold the seconds since 1970")
     if abs(now - int(moment)) > TOLERANCE_SECONDS:
-        raise _BadHeaderError(f"the header {moment_name} differs from the service's clock by more than five minutes")
+        raise _bad_header(f"the header {moment_name} differs from the service's clock by more than five minutes")
+    return identity, moment
+
+
+def _by_reference(head: Head, body: bytes) -> _Check:
+    # MLflow signs as Standard Webhooks does, with other header names and the secret's bytes themselves as the key.
     try:
         text = body.decode()
     except UnicodeDecodeError:
-        raise _BadHeaderError("the body is not UTF-8") from None
-    given = {
-        "webhook-id": identity,
-        "webhook-timestamp": moment,
-        "webhook-signature": headers[signature_name],
-    }
-    return identity, lambda key: _verifies(Webhook(key.secret), text, given)
+        raise _bad_header("the body is not UTF-8") from None
+    given = {"webhook-id": head.id, "webhook-timestamp": head.timestamp, "webhook-signature": head.signature}
+    return head.id, lambda key: _verifies(Webhook(key.secret), text, given)
 
 
 def _verifies(webhook: Webhook, body: str, headers: dict[str, str]) -> bool:
@@ -262,21 +300,18 @@ def _verifies(webhook: Webhook, body: str, headers: dict[str, str]) -> bool:
     return True
 
 
-def _github(headers: Mapping[str, str], body: bytes, now: float) -> _Check:  # noqa: ARG001 - GitHub signs no timestamp
-    found = _HEX.fullmatch(headers["x-hub-signature-256"])
-    if found is None:
-        raise _BadHeaderError("the header X-Hub-Signature-256 must hold sha256= and 64 hexadecimal digits")
-    given = found.group(1)
+def _github(head: Head, body: bytes) -> _Check:
+    given = head.signature.removeprefix("sha256=")
     # The id is the body's hash: X-GitHub-Delivery is not signed, so a replay with another value would count as new.
     return sha256(body).hexdigest(), lambda key: hmac.compare_digest(
         hmac.new(key.secret, body, sha256).hexdigest(), given
     )
 
 
-_CHECKS: dict[str, Callable[[Mapping[str, str], bytes, float], _Check]] = {
-    "standard": _standard,
+_CHECKS: dict[str, Callable[[Head, bytes], _Check]] = {
+    "standard": _by_reference,
     "github": _github,
-    "mlflow": _mlflow,
+    "mlflow": _by_reference,
 }
 
 

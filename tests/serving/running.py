@@ -42,7 +42,7 @@ from serving.processes.worker import Server, build_inbox, build_service, server_
 from serving.telemetry.logs import WRITE_SECONDS, AccessLog
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.prediction_log import OPENING
-from serving.webhooks.inbox import Inbox
+from serving.webhooks.inbox import Inbox, head_check
 from store.api_keys import ApiKey
 from store.database import open_database
 from store.key_text import new_key
@@ -265,7 +265,8 @@ def _server(
 ) -> tuple[Server, AccessLog]:
     app = build_app(service, address, lambda _: following(service, close_seconds=5), inbox=inbox)
     access_log = AccessLog("json", access_text)
-    config = server_config(Entry(service, app, access_log, hook_body_kb), service.settings)
+    entry = Entry(service, app, access_log, hook_body_kb, head_check(service, inbox))
+    config = server_config(entry, service.settings)
     return Server(config, service), access_log
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import shutil
@@ -150,12 +151,9 @@ def test_a_push_is_refused_before_its_trigger_may_be_deleted(service: Running) -
 def test_a_large_push_is_read_and_little_of_it_kept(service: Running) -> None:
     """Bodies above some size are read beside the event loop."""
     body = push("data.dvc", filler=(MAX_BODY_KB * 1024 - 1500) * "x", after=40 * "2")
-    large, limit = serving.webhooks.inbox.INLINE_BYTES, 1000
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(serving.webhooks.inbox, "INLINE_BYTES", limit)
-        assert limit < len(body) < large
-        (found,) = _new(service, lambda: deliver(service, github(body)))
-        assert deliver(service, github(body, secret="another-secret-1"))[0] == 401  # noqa: S106
+    assert len(body) > serving.webhooks.inbox.INLINE_BYTES
+    (found,) = _new(service, lambda: deliver(service, github(body)))
+    assert deliver(service, github(body, secret="another-secret-1"))[0] == 401  # noqa: S106
     assert len(found.document) < 1000
 
 
@@ -198,6 +196,40 @@ def test_a_refusal_says_why(service: Running, case: str) -> None:
         assert (status, document["type"]) == (KINDS[kind][0], f"urn:perennial:problem:{kind}")
 
     assert _new(service, act) == []
+
+
+UNREAD: dict[str, Callable[[], Sent]] = {
+    "unsigned": lambda: Sent(b""),
+    "signed twice": lambda: standard().changed(x_mlflow_signature="v1,A"),
+    "a malformed signature": lambda: github(b"{}").changed(x_hub_signature_256="sha256=0"),
+    "no id": lambda: standard().changed(webhook_id=None),
+    "an id with a dot": lambda: standard().changed(webhook_id="a.b"),
+    "no time": lambda: mlflow(b"{}").changed(x_mlflow_timestamp=None),
+    "an old time": lambda: standard(at=time.time() - 400),
+    "a time to come": lambda: mlflow(b"{}", at=time.time() + 400),
+    "a long signature": lambda: standard().changed(webhook_signature="v1,A " * 500),
+}
+
+
+@pytest.mark.parametrize("case", UNREAD)
+def test_a_body_is_not_read_if_the_headers_already_decide(service: Running, case: str) -> None:
+    """The answer comes although the body never does, and is counted."""
+    lines = [f"{name}: {value!s}" for name, value in UNREAD[case]().headers.items()]
+    head = [f"POST {PATH} HTTP/1.1", "host: x", "content-type: application/json", "content-length: 1000", *lines]
+    before = _refused(service)
+    with service.connect() as connection:
+        connection.sendall("\r\n".join([*head, "", ""]).encode())
+        reply = http.client.HTTPResponse(connection)
+        reply.begin()
+        assert reply.status == 401
+        reply.read()
+    assert _refused(service) == before + 1
+
+
+def _refused(service: Running) -> float:
+    counted = service.service.metrics.hooks
+    kinds = ("standard", "github", "mlflow", "unknown")
+    return sum(float(counted.labels(kind, "unauthenticated")._value.get()) for kind in kinds)
 
 
 @pytest.mark.parametrize("content_type", [None, "", "text/plain", "application/x-www-form-urlencoded", b"\xff"])
