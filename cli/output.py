@@ -53,12 +53,13 @@ def record_crash(error: BaseException) -> Path | None:
     Where the project's folder cannot be written either, the traceback goes to a private temporary file.
     """
     from config.settings import load_settings
+    from config.var_folder import make_var
     from core.errors import ConfigError
 
     with suppress(OSError, ConfigError):
-        path = load_settings().var / "log" / "crash.log"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return _appended(path, error)
+        settings = load_settings()
+        make_var(settings)
+        return _appended(settings.var / "log" / "crash.log", error)
     with suppress(OSError):
         number, name = tempfile.mkstemp(prefix="perennial-crash-", suffix=".log")
         os.close(number)
@@ -85,8 +86,10 @@ def full_disk() -> str:
 
 
 def _appended(path: Path, error: BaseException) -> Path:
-    with path.open("a", encoding="utf-8") as log:
-        log.writelines(traceback.format_exception(error))
+    from config.private_file import append_privately
+
+    with append_privately(path) as log:
+        log.writelines(line.encode(errors="backslashreplace") for line in traceback.format_exception(error))
     return path
 
 

@@ -1,10 +1,12 @@
-"""Files that only this user reads, or the group with which this user shares the project."""
+"""Files and folders that only this user reads, or the group with which this user shares the project."""
 
 from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 
 def create_private_file(path: Path) -> None:
@@ -32,3 +34,28 @@ def keep_from_others(path: Path) -> None:
             path.chmod(stat.S_IMODE(found.st_mode) & ~stat.S_IRWXO)
     except FileNotFoundError:
         return
+
+
+def make_private_folder(folder: Path) -> None:
+    """Create a folder with mode 0700 whatever the umask; take one that exists and is ours from other users.
+
+    The group keeps what it has only where somebody shared the folder on purpose: with the bit that passes its group on.
+    """
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return
+    found = folder.stat()
+    is_shared = found.st_mode & stat.S_ISGID and found.st_mode & stat.S_IWGRP
+    closed = found.st_mode & ~(stat.S_IRWXO if is_shared else stat.S_IRWXO | stat.S_IRWXG)
+    if found.st_uid == os.geteuid() and closed != found.st_mode:
+        with suppress(OSError):  # on a read-only file system, where nothing is written either
+            folder.chmod(stat.S_IMODE(closed))
+
+
+def append_privately(path: Path) -> BinaryIO:
+    """Open a file to append to, such as a log; it and its folder are created for this user and its group only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    create_private_file(path)
+    keep_from_others(path)
+    return path.open("ab")

@@ -30,6 +30,12 @@ class Settings(BaseSettings):
 
     root: Path = Field(default=Path(), description="folder of the project; found upwards from the working directory")
     var: Path = Field(default=Path(), description="folder for files that runs write; default <root>/var")
+    group: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=255,
+        description="group of this machine that shares the project's <var>; default: only this user reads it",
+    )
     database_url: str = Field(default="", description="operational database; default SQLite under <var>")
     mlflow_uri: str = Field(
         default="",

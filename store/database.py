@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import NullPool
 
-from config.private_file import create_private_file, keep_from_others
+from config.private_file import create_private_file, keep_from_others, make_private_folder
 from core.errors import ConfigError, StorageError
 
 HEAD = "0008"
@@ -157,6 +157,12 @@ def database_url(address: str) -> URL:
     return url
 
 
+def sqlite_file(address: str) -> Path | None:
+    """Return the file of an operational database; None if it is on a server."""
+    url = database_url(address)
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+
+
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url)
@@ -172,7 +178,8 @@ def _engine(url: URL) -> Engine:
 
 def _sqlite_engine(url: URL) -> Engine:
     path = Path(url.database or "")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        make_private_folder(path.parent)
     # It holds hashes of API keys, and predictions with what they were made from.
     create_private_file(path)
     for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from config.settings import PACKAGES, HookSettings, ServingSettings, Settings
+from config.var_folder import make_var
 from core.errors import ConfigError, StorageError
 from serving.instance.folder import METRICS_VARIABLE, make_instance
 from serving.processes.liveness import PatientClock, Vigil
@@ -103,6 +104,7 @@ class Supervisor:
             The service's folder cannot be written.
         """
         home = self._settings.var / "serving"
+        make_var(self._settings)
         self._check_access(home)
         with bound(self._serving) as listening:
             port = listening.getsockname()[1]

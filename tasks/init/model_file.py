@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 from config.load import MAX_BYTES, load_model_config, model_path, schema_path
 from config.schema import Encoding, ModelConfig, Source
 from config.settings import PACKAGES, Settings
+from config.var_folder import make_var
 from core.data.signatures import foreign_format
 from core.errors import ConfigError, PerennialError, SchemaError, SourceError, StorageError
 from core.init.choices import NO_ANSWERS, Answers
@@ -265,8 +266,9 @@ def _free_name(name: str, settings: Settings, force: bool) -> str:
 
 @contextmanager
 def _working_folder(settings: Settings) -> Iterator[Path]:
+    make_var(settings)
     parent = settings.var / "work"
-    parent.mkdir(parents=True, exist_ok=True)
+    parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="init-", dir=parent) as folder:
         yield Path(folder)
 

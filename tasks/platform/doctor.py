@@ -19,6 +19,7 @@ from tasks.platform.doctor_machine import (
     check_ports,
     check_python,
 )
+from tasks.platform.doctor_modes import check_modes
 from tasks.platform.doctor_services import check_database, check_mlflow, check_prefect, check_relay, check_remote
 from tasks.platform.doctor_user import (
     check_caches,
@@ -43,6 +44,7 @@ def examine(settings: Settings, platform: PlatformSettings, serving: ServingSett
         "disk": lambda: check_disk(settings),
         "var": lambda: check_folder(settings),
         "owners": lambda: check_owners(settings),
+        "modes": lambda: check_modes(settings),
         "home": lambda: check_home(settings),
         "caches": lambda: check_caches(settings),
         "git": lambda: check_git(settings),

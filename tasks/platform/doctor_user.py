@@ -14,6 +14,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 
 from config.home import HOME, home_folder, owner_name, user_name
 from config.settings import Settings, is_loopback_host
+from config.var_folder import make_var
 from core.operate.findings import Finding
 from tasks.runs.api import shown_address
 from tasks.runs.local_server import prefect_home
@@ -29,7 +30,7 @@ N_SHOWN = 4
 def check_folder(settings: Settings) -> list[Finding]:
     """Write and remove a file in the folder that runs write to."""
     try:
-        settings.var.mkdir(parents=True, exist_ok=True)
+        make_var(settings)
         if says := unwritable(settings.var):
             return [_problem("var", f"expected a folder that {user_name()} may write, found {says}")]
         with tempfile.NamedTemporaryFile(dir=settings.var, prefix=".doctor-") as file:
@@ -39,9 +40,6 @@ def check_folder(settings: Settings) -> list[Finding]:
         says = f"{settings.var} cannot be written: {error.strerror or error}"
         advice = "give this user write permission, or set PERENNIAL_VAR to another folder"
         return [Finding("var", "problem", says, advice)]
-    if settings.var.stat().st_mode & stat.S_IWOTH:
-        says = f"expected a folder of this user or group, found that every user can write {settings.var}"
-        return [Finding("var", "warning", says, f"chmod o-w {settings.var}")]
     return [Finding("var", "ok", f"{settings.var} is writable")]
 
 

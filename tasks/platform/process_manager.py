@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from config.platform import PlatformState, forget_platform, read_platform, write_platform
+from config.private_file import append_privately
 from config.settings import PACKAGES, PlatformSettings, Settings, load_settings
 from core.errors import StorageError
 from tasks.platform.processes import MARK, Service, common_environment, services
@@ -149,6 +151,8 @@ def configuration(state: PlatformState, settings: Settings, platform: PlatformSe
         f"childlogdir={_quoted(folder)}",
         "nodaemon=true",
         "silent=true",
+        # Its own default is 022, whatever the umask of the user: logs and data of runs would be readable by all.
+        f"umask={_umask() | stat.S_IRWXO:03o}",
         # Avoids supervisord's warning if it runs as root.
         *(["user=root"] if os.geteuid() == 0 else []),
         "[unix_http_server]",
@@ -160,6 +164,13 @@ def configuration(state: PlatformState, settings: Settings, platform: PlatformSe
     for rank, service in enumerate(services(state)):
         lines += _program(service, rank, settings, rotation)
     return "\n".join(lines) + "\n"
+
+
+def _umask() -> int:
+    # There is no call that only reads it; 0o077 in between creates nothing that others can read.
+    found = os.umask(0o077)
+    os.umask(found)
+    return found
 
 
 def _program(service: Service, rank: int, settings: Settings, rotation: Iterable[str]) -> list[str]:
@@ -198,7 +209,8 @@ def start_supervisor(state: PlatformState, settings: Settings, platform: Platfor
         It did not start; the message names its log.
     """
     folder = settings.var / "supervisor"
-    log_file(settings, "supervisord").parent.mkdir(parents=True, exist_ok=True)
+    for name in ("supervisord", *(service.name for service in services(state))):
+        append_privately(log_file(settings, name)).close()
     file = folder / "supervisord.conf"
     file.write_text(configuration(state, settings, platform), encoding="utf-8")
     write_platform(settings.var, state)

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from filelock import FileLock
 
 from config.home import give_user_name
-from config.private_file import create_private_file
+from config.private_file import create_private_file, keep_from_others, make_private_folder
 from config.settings import Settings
 from core.errors import StorageError
 
@@ -169,9 +169,12 @@ def _make_database(settings: Settings) -> None:
         return
     path = Path(settings.mlflow_uri.removeprefix(SQLITE))
     if path.exists():
+        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+            keep_from_others(path.with_name(name))
         _check_database(path)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        make_private_folder(path.parent)
     with FileLock(f"{path}.lock"):
         if not path.exists():
             _migrate(path, str(artifact_root(settings)))

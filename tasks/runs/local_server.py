@@ -23,7 +23,9 @@ from typing import Any
 
 from config.home import own_folder
 from config.platform import read_platform
+from config.private_file import append_privately
 from config.settings import PACKAGES, Settings, load_settings
+from config.var_folder import make_var
 from core.errors import StorageError
 
 PREFERRED_PORT = 4200
@@ -88,13 +90,13 @@ def start_server(settings: Settings) -> None:
     """
     if running_server(settings):
         return
+    make_var(settings)
     log = settings.var / "log" / "prefect-server.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, **prefect_environment(settings), "PERENNIAL_ROOT": str(settings.root)}
     environment |= {"PERENNIAL_VAR": str(settings.var), "PYTHONPATH": str(PACKAGES)}
     # With PYTHONDONTWRITEBYTECODE, every start would compile Prefect's server again.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    with log.open("ab") as output:
+    with append_privately(log) as output:
         # The shell ends at once, so that init adopts the server: it becomes no zombie and outlives this command.
         subprocess.run(
             ["/bin/sh", "-c", '"$0" "$@" &', sys.executable, "-m", "tasks.runs.local_server"],

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from config.settings import Settings
+from config.var_folder import make_var
 from core.errors import RunInProgressError, StorageError
 
 
@@ -37,7 +38,8 @@ def hold_model(model: str, settings: Settings, wait_seconds: float = 0.0) -> Ite
     # One object per path, so that a flow that holds the lock can call another flow that acquires it.
     lock = FileLock(path, is_singleton=True)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_var(settings)
+        path.parent.mkdir(exist_ok=True)
         lock.acquire(timeout=wait_seconds)
     except Timeout as error:
         raise RunInProgressError(

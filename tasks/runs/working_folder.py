@@ -9,6 +9,7 @@ from pathlib import Path
 
 from config.home import owner_name, user_name
 from config.settings import Settings
+from config.var_folder import make_var
 from core.errors import StorageError
 from tasks.runs.local_server import prefect_home
 
@@ -18,14 +19,14 @@ NEEDED = 100 * MIB
 
 
 def check_folders(settings: Settings) -> None:
-    """Create ``var`` if it does not exist, and check the folders that every run writes to.
+    """Create ``var`` if it does not exist, close it to others, and check the folders that every run writes to.
 
     Raises
     ------
     StorageError
         A folder cannot be written, its disk is full, or another user could replace what Prefect trusts.
     """
-    _make(settings.var)
+    _make(settings)
     check_space(settings)
     _make_home(settings.var)
     home = Path(os.environ.get("PREFECT_HOME") or prefect_home(settings))
@@ -60,7 +61,8 @@ def unwritable(folder: Path) -> str:
     found = folder.stat()
     return (
         f"{folder} of user {owner_name(folder)} with mode {stat.S_IMODE(found.st_mode):04o}; "
-        f"chown -R {os.geteuid()} {folder}, or set PERENNIAL_VAR to another folder"
+        f"chown -R {os.geteuid()} {folder}, set PERENNIAL_VAR to another folder, or share it: its owner sets "
+        "PERENNIAL_GROUP"
     )
 
 
@@ -81,9 +83,10 @@ def unsafe_folder(folder: Path) -> str:
     return ""
 
 
-def _make(var: Path) -> None:
+def _make(settings: Settings) -> None:
+    var = settings.var
     try:
-        var.mkdir(parents=True, exist_ok=True)
+        make_var(settings)
     except OSError as error:
         raise StorageError(
             f"the folder {var} cannot be created: {error.strerror}; set PERENNIAL_VAR to a folder that you may write"

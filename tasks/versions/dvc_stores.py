@@ -341,7 +341,11 @@ def _failures() -> tuple[type[BaseException], ...]:
 
 
 def _overrides(settings: Settings) -> dict[str, Any]:
-    core: dict[str, Any] = {"no_scm": True, "analytics": False, "site_cache_dir": str(site_cache())}
+    core: dict[str, Any] = {
+        "no_scm": True,
+        "analytics": False,
+        "site_cache_dir": str(site_cache(settings.var / "work")),
+    }
     found: dict[str, Any] = {"core": core}
     remote = configured_remote(settings)
     if remote is not None and settings.data_remote:

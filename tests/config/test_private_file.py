@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from config.private_file import create_private_file, keep_from_others
+from config.private_file import append_privately, create_private_file, keep_from_others, make_private_folder
 from config.settings import PACKAGES
 from store.database import open_database
 from tests.other_user import as_user
@@ -83,3 +83,31 @@ def test_two_users_of_a_group_write_one_database(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(PACKAGES)})
         assert done.returncode == 0, done.stderr
         assert set(done.stdout.split()) == {"0o660"}
+
+
+def test_a_log_is_private_from_its_first_line(tmp_path: Path) -> None:
+    """Whatever the umask; one of an earlier release is taken from others, and its lines stay."""
+    path = tmp_path / "log" / "x.log"
+    path.parent.mkdir()
+    before = os.umask(0o022)
+    try:
+        for expected in (0o600, 0o640):
+            with append_privately(path) as log:
+                log.write(b"line\n")
+            assert path.stat().st_mode & 0o777 == expected
+            path.chmod(0o644)
+    finally:
+        os.umask(before)
+    assert path.read_bytes() == b"line\nline\n"
+
+
+def test_a_private_folder_is_made_with_those_above_it(tmp_path: Path) -> None:
+    """Only the folder itself is private: those above it are not ours to close."""
+    folder = tmp_path / "a" / "var"
+    before = os.umask(0)
+    try:
+        make_private_folder(folder)
+    finally:
+        os.umask(before)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert folder.parent.stat().st_mode & 0o777 == 0o777

@@ -48,8 +48,8 @@ def test_a_folder_of_another_user_is_told(settings: Settings) -> None:
     with reached_by_all(settings.root), effective_user():
         finding = only(check_folder(settings))
     assert finding.level == "problem"
-    assert f"found {settings.var} of user root with mode 0755" in finding.says
-    assert finding.advice.startswith(f"chown -R {UID} {settings.var}, or set PERENNIAL_VAR")
+    assert f"found {settings.var} of user root with mode 0700" in finding.says
+    assert finding.advice.startswith(f"chown -R {UID} {settings.var}, set PERENNIAL_VAR")
 
 
 def test_a_read_only_folder_is_told(settings: Settings) -> None:
@@ -60,11 +60,11 @@ def test_a_read_only_folder_is_told(settings: Settings) -> None:
     assert "PERENNIAL_VAR" in finding.advice
 
 
-def test_a_folder_open_to_all_users_is_told(settings: Settings) -> None:
-    """It works, but anyone can replace the models in it."""
+def test_a_folder_open_to_all_users_is_closed(settings: Settings) -> None:
+    """As every command does: anyone could replace the models in it."""
     settings.var.chmod(0o777)
-    finding = only(check_folder(settings))
-    assert (finding.level, finding.advice) == ("warning", f"chmod o-w {settings.var}")
+    assert only(check_folder(settings)).level == "ok"
+    assert settings.var.stat().st_mode & 0o777 == 0o700
 
 
 def test_what_a_run_of_another_user_left_is_told(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -19,6 +20,17 @@ def test_the_configuration_holds_no_secret_and_no_open_percent(tmp_path: Path) -
     assert "secret" not in written
     assert "100%%(x)s" in written
     assert [line for line in written.splitlines() if line.startswith("[program:")] == [f"[program:{n}]" for n in NAMES]
+
+
+def test_processes_create_nothing_that_others_can_read(tmp_path: Path) -> None:
+    """They get the umask of the user that starts the platform, without a permission of others."""
+    before = os.umask(0o002)
+    try:
+        written = configuration(platform_state(), Settings(root=tmp_path, var=tmp_path), PlatformSettings())
+        assert os.umask(0o002) == 0o002
+    finally:
+        os.umask(before)
+    assert "umask=007" in written.splitlines()
 
 
 def test_what_runs_elsewhere_is_not_started_here(tmp_path: Path) -> None:
