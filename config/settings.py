@@ -109,6 +109,12 @@ class ServingSettings(BaseSettings):
     header_seconds: float = Field(
         default=10, gt=0, le=600, description="time for a request line and its headers to arrive"
     )
+    max_connections: int = Field(
+        default=800,
+        ge=16,
+        le=100_000,
+        description="most connections per worker; beyond it, the connection that has been idle for longest is closed",
+    )
     max_concurrent: int = Field(default=64, ge=1, le=10_000, description="most concurrent predictions per worker")
     max_concurrent_other: int = Field(
         default=16,

@@ -29,6 +29,8 @@ UNITS = (
     ("log_backups", "files"),
     ("workers", "processes"),
     ("max_concurrent", "requests"),
+    ("max_concurrent_other", "requests"),
+    ("max_connections", "connections"),
     ("reports", "reports"),
     ("versions", "versions"),
     ("snapshots", "snapshots"),

@@ -14,6 +14,7 @@ import asyncio
 import time
 import urllib.parse
 from asyncio.events import TimerHandle
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -29,8 +30,8 @@ from serving.problems import MEDIA_TYPE, Problem
 SLICE = 4096
 """Bytes that the parser gets at once: at most so many of the next requests are read while one is answered."""
 
-TURN_SECONDS = 0.004
-"""Maximum time that the bytes of one connection are parsed before other connections have their turn."""
+TURN_SECONDS = 0.001
+"""Maximum time that the bytes of one connection are parsed before the event loop does other work."""
 
 MAX_TARGET = 8192
 MAX_FIELDS = 200
@@ -67,10 +68,13 @@ class Limits:
         Of a request line and its headers, as they are sent.
     head_seconds
         From the first byte of a request to the end of its headers.
+    connections
+        Of a worker; beyond it, the connection that has been idle for longest is closed.
     """
 
     head_bytes: int
     head_seconds: float
+    connections: int
 
 
 class _Reading(FlowControl):
@@ -99,10 +103,10 @@ class _Answers:
 
     __slots__ = ("close", "is_closing", "write")
 
-    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
-        self.write = transport.write
-        self.is_closing = transport.is_closing
-        self.close = close
+    def __init__(self, protocol: BoundedProtocol) -> None:
+        self.write = protocol.transport.write
+        self.is_closing = protocol.is_closing
+        self.close = protocol.linger
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -116,6 +120,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     limits: Limits
     refused: Refused
+    turns: deque[BoundedProtocol]
+    """Connections of the worker whose bytes wait for their turn: one has it in each round of the event loop."""
+    idle: dict[BoundedProtocol, None]
+    """Connections of the worker without a request, the longest idle first."""
     flow: _Reading
 
     def __init__(
@@ -154,12 +162,16 @@ class BoundedProtocol(HttpToolsProtocol):
         """Start the time in which the first headers must arrive."""
         super().connection_made(transport)
         self.flow = _Reading(transport)
-        self._answers = _Answers(transport, self._linger)
+        self._answers = _Answers(self)
         self._set_deadline(self.limits.head_seconds, self._head_is_late)
+        self.idle[self] = None
+        if len(self.connections) > self.limits.connections:
+            next(iter(self.idle)).transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timers, and what is being answered."""
         self._is_deaf, self._unparsed = True, b""
+        self.idle.pop(self, None)
         self.pipeline.clear()
         self._unset_deadline()
         self._unset_keepalive_if_required()
@@ -205,6 +217,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
         else:
             super().shutdown()
+
+    def is_closing(self) -> bool:
+        """Whether nothing more is sent."""
+        return self._is_lingering or self.transport.is_closing()
 
     def _check_stall(self) -> None:
         left = self.transport.get_write_buffer_size()
@@ -280,7 +296,18 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unparsed = data
         self.flow.hold()
         if not self.pipeline:
-            self.loop.call_soon(self._go_on)
+            self._queue()
+
+    def _queue(self) -> None:
+        self.turns.append(self)
+        if len(self.turns) == 1:
+            self.loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self.turns[0]._go_on()
+        self.turns.popleft()
+        if self.turns:
+            self.loop.call_soon(self._take_turn)
 
     def _go_on(self) -> None:
         data, self._unparsed = self._unparsed, b""
@@ -326,6 +353,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if name == b"content-length":
             self._length = int(value)
         elif name == b"transfer-encoding":
+            if self._is_chunked or value.strip(b" \t").lower() != b"chunked":
+                raise _invalid("expected no transfer coding but chunked")
             self._is_chunked = True
         elif name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
@@ -334,6 +363,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start the answer, or queue it behind the ones before."""
         self._unset_deadline()
+        self.idle.pop(self, None)
         self._read_target()
         parser = self.parser
         upgrades = parser.should_upgrade()
@@ -400,6 +430,8 @@ class BoundedProtocol(HttpToolsProtocol):
         given = [value for name, value in self.headers if name == b"host"]
         if target.userinfo is not None or len(given) > 1:
             raise _invalid("expected one host, without a user")
+        if not given and self.parser.get_http_version() == "1.1":
+            return  # the header is required all the same
         host = b"[%b]" % target.host if b":" in target.host else target.host
         host += b":%d" % target.port if target.port else b""
         self.headers[:] = [(b"host", host), *(one for one in self.headers if one[0] != b"host")]
@@ -436,14 +468,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with the next request, or wait for it."""
         self.server_state.total_requests += 1
-        if self._is_lingering or self.transport.is_closing():
+        if self.is_closing():
             return
         if self.pipeline:
             self._start_waiting()
         elif self._failure is not None:
             self._fail(self._failure)
         elif self._unparsed:
-            self.loop.call_soon(self._go_on)
+            self._queue()
         elif self._is_half_closed:
             self.transport.close()
         else:
@@ -456,7 +488,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.pipeline:
             return
         if self._unparsed:
-            self.loop.call_soon(self._go_on)
+            self._queue()
         elif self._is_half_closed and cycle.more_body:
             self.transport.close()
 
@@ -473,7 +505,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.pipeline.popleft()
             self._fail_in_turn(problem)
         elif self.cycle.response_complete:
-            self._linger()
+            self.linger()
         elif self.cycle.response_started:
             self.cycle.keep_alive = False
         else:
@@ -493,13 +525,13 @@ class BoundedProtocol(HttpToolsProtocol):
         headers += [(b"content-length", b"%d" % len(document)), (b"connection", b"close"), *problem.headers]
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[problem.status], lines, document))
-        self._linger()
+        self.linger()
 
     # The end, and times
 
-    def _linger(self) -> None:
+    def linger(self) -> None:
         """Close the sending side and discard what the client still sends, so that it can read the last answer."""
-        if self._is_lingering or self.transport.is_closing():
+        if self.is_closing():
             return
         self._is_deaf = self._is_lingering = True
         self._unparsed = b""
@@ -508,6 +540,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_half_closed or (self._is_ending and self._is_head):
             self.transport.close()
             return
+        self.idle[self] = None
         self.transport.write_eof()
         self.flow.release()
         self._buffered = self.transport.get_write_buffer_size()
@@ -530,8 +563,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """Limit the time in which the client must send what comes next; a request in progress has its own limit."""
         if self._deadline is not None or (self.cycle is not None and not self.cycle.response_complete):
             return
+        self.idle[self] = None
         if not self._is_head:
-            self._set_deadline(LINGER_SECONDS, self._linger)
+            self._set_deadline(LINGER_SECONDS, self.linger)
         elif self._is_begun or self._excess:
             self._set_deadline(self.limits.head_seconds, self._head_is_late)
         elif self.timeout_keep_alive_task is None:
@@ -565,7 +599,8 @@ def bounded_protocol(limits: Limits, refused: Refused) -> type[BoundedProtocol]:
     refused
         Called for each request that cannot be read.
     """
-    return type("WorkerProtocol", (BoundedProtocol,), {"limits": limits, "refused": staticmethod(refused)})
+    shared = {"limits": limits, "refused": staticmethod(refused), "turns": deque(), "idle": {}}
+    return type("WorkerProtocol", (BoundedProtocol,), shared)
 
 
 def _invalid(detail: str) -> Problem:

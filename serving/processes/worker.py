@@ -111,7 +111,7 @@ class Server(uvicorn.Server):
 
 def server_config(entry: Entry, settings: ServingSettings) -> uvicorn.Config:
     """Return uvicorn's configuration; it reads nothing from the environment and adds no headers to responses."""
-    limits = Limits(settings.max_header_kb * 1024, settings.header_seconds)
+    limits = Limits(settings.max_header_kb * 1024, settings.header_seconds, settings.max_connections)
     return uvicorn.Config(
         entry,
         http=bounded_protocol(limits, entry.refused),

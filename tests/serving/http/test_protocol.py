@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ HEAD_BYTES = 64 * 1024
 SECONDS = 0.5
 """Time for the headers; the tests that wait for its end take so long."""
 
+CONNECTIONS = 20
 PATIENCE = 20
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -99,11 +100,22 @@ def _answers(content: bytes) -> Iterator[Answer]:
         content = content[length:]
 
 
-@pytest.fixture
-def listening() -> Iterator[Listening]:
-    """Start a server for one test."""
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Listening]:
+    """Start a server for all tests."""
     with _listening() as found:
         yield found
+
+
+@pytest.fixture
+def listening(shared: Listening) -> Listening:
+    """Return the server without connections, requests and refusals."""
+    while shared.server.server_state.connections:
+        time.sleep(0.01)
+    shared.app.began.clear()
+    shared.app.released.clear()
+    shared.refusals.clear()
+    return shared
 
 
 @contextmanager
@@ -114,7 +126,7 @@ def _listening() -> Iterator[Listening]:
         refusals.append(problem.kind)
         return problem.document()
 
-    made = bounded_protocol(Limits(HEAD_BYTES, SECONDS), refused)
+    made = bounded_protocol(Limits(HEAD_BYTES, SECONDS, CONNECTIONS), refused)
     config = uvicorn.Config(app, http=made, ws="none", lifespan="off", log_config=None, timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     with closing(socket.socket()) as opened:
@@ -230,6 +242,24 @@ def test_an_idle_connection_stays_open(listening: Listening) -> None:
             time.sleep(1.5 * SECONDS)
 
 
+def test_idle_connections_give_way(listening: Listening) -> None:
+    """Beyond the bound the longest idle connections close, a busy one stays, and a new one is answered."""
+    with ExitStack() as stack:
+        busy, *idle = (stack.enter_context(listening.connect()) for _ in range(CONNECTIONS))
+        busy.sendall(_get("/slow"))
+        for one in idle:
+            one.sendall(_get()[:-2])
+        while len(listening.server.server_state.connections) < CONNECTIONS or not listening.app.began:
+            time.sleep(0.01)
+        for _ in range(5):
+            new = stack.enter_context(listening.connect())
+            new.sendall(_get("/new"))
+            assert b"200 OK" in new.recv(65536)
+        assert [one.recv(65536) for one in idle[:5]] == [b""] * 5
+        listening.app.released.set()
+        assert b"200 OK" in busy.recv(65536)
+
+
 def test_trailers_are_no_headers(listening: Listening) -> None:
     """A field after the body is not among the headers, which access control and the application read."""
     request = _chunked(b"2\r\nhi\r\n0\r\nhost: 127.0.0.1\r\nauthorization: Bearer x\r\n\r\n")
@@ -341,6 +371,12 @@ def test_a_wrong_body_is_answered_once(listening: Listening, before: bytes) -> N
     assert [one[0] for one in found] == [200] * before.count(b"GET") + [400]
 
 
+def test_a_wrong_body_that_waits_for_its_permission_is_answered_once(listening: Listening) -> None:
+    """A client that expects 100 Continue and sends a wrong body at once gets 400 alone, and nothing fails."""
+    request = _chunked(b"no length\r\n").replace(b"\r\n\r\n", b"\r\nexpect: 100-continue\r\n\r\n", 1)
+    assert [one[0] for one in listening.answers(request)] == [400]
+
+
 def test_nothing_is_answered_after_the_last_request(listening: Listening) -> None:
     """What follows a request with ``Connection: close`` is discarded."""
     found = listening.answers(_get("/a", close=True) + _get("/b") * 100, end=False)
@@ -370,6 +406,27 @@ def test_the_host_of_an_absolute_target_counts(listening: Listening) -> None:
 def test_a_target_without_a_path_is_refused(listening: Listening, target: str) -> None:
     """Targets that name no path are a 400, and the application is not asked."""
     assert [one[0] for one in listening.answers(_get(target))] == [400]
+    assert listening.app.began == []
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "transfer-encoding: gzip, chunked",
+        "transfer-encoding: x\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked, chunked",
+        "transfer-encoding: identity",
+        "transfer-encoding: chunked\r\ncontent-length: 5",
+        "content-length: 5\r\ntransfer-encoding: chunked",
+        "content-length: 5\r\ncontent-length: 5",
+        "content-length: +5",
+    ],
+)
+def test_a_body_has_one_length(listening: Listening, lines: str) -> None:
+    """A body whose length two servers could read differently is a 400, and nothing in it is a request."""
+    request = f"POST / HTTP/1.1\r\nhost: localhost\r\n{lines}\r\n\r\n0\r\n\r\n".encode() + _get("/smuggled")
+    assert [one[0] for one in listening.answers(request)] == [400]
     assert listening.app.began == []
 
 
