@@ -246,7 +246,7 @@ class Access:
 
     def _refused(self, error: BadCredentialError, address: str) -> Problem:
         allowed = self._settings.bad_credentials_per_minute
-        wait = self._rates.allow(f"guesses {origin(address)}", allowed / 60, allowed)
+        wait = self._rates.allow(f"guesses {origin(address)}", allowed / 60, allowed, verified=False)
         if wait:
             return _too_many("too many bad credentials came from this address", wait)
         return _unauthenticated(str(error))

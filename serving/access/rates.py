@@ -69,7 +69,7 @@ class SharedRates:
         self._key = _HEADER.unpack_from(self._map)[2]
         self._due = memoryview(self._map)[_HEADER.size :].cast("d")
 
-    def allow(self, key: str, per_second: float, burst: float | None = None) -> float:
+    def allow(self, key: str, per_second: float, burst: float | None = None, *, verified: bool = True) -> float:
         """Count an event if the key's rate allows it now.
 
         Parameters
@@ -80,17 +80,20 @@ class SharedRates:
             Events per second in the long run, more than 0.
         burst
             Events allowed at once, at least 1; None: ``per_second``.
+        verified
+            Whether the key names a verified caller. Other keys, such as addresses, have half of the slots for
+            themselves: a client with many addresses then never shares a slot with a caller.
 
         Returns
         -------
         float
             0.0 if the event is allowed, and then it is counted; otherwise the seconds until it would be.
         """
-        return self._wait(key, _spacing(per_second, burst), counts=True)
+        return self._wait(self._slot(key, verified), _spacing(per_second, burst), counts=True)
 
-    def peek(self, key: str, per_second: float, burst: float | None = None) -> float:
+    def peek(self, key: str, per_second: float, burst: float | None = None, *, verified: bool = True) -> float:
         """Return what :meth:`allow` would return, without counting."""
-        return self._wait(key, _spacing(per_second, burst), counts=False)
+        return self._wait(self._slot(key, verified), _spacing(per_second, burst), counts=False)
 
     def close(self) -> None:
         """Close the file; the counts stay in it."""
@@ -98,9 +101,13 @@ class SharedRates:
         self._map.close()
         os.close(self._file)
 
-    def _wait(self, key: str, spacing: tuple[float, float], *, counts: bool) -> float:
+    def _slot(self, key: str, verified: bool) -> int:
         digest = blake2b(key.encode("utf-8", "surrogatepass"), key=self._key, digest_size=8).digest()
-        slot = int.from_bytes(digest, "little") % self._n_slots
+        half = (self._n_slots + 1) // 2
+        first, n = (0, half) if verified else (self._n_slots - half, half)
+        return first + int.from_bytes(digest, "little") % n
+
+    def _wait(self, slot: int, spacing: tuple[float, float], *, counts: bool) -> float:
         place = _HEADER.size + slot * _SLOT_BYTES
         with self._lock:
             fcntl.lockf(self._file, fcntl.LOCK_EX, _SLOT_BYTES, place)

@@ -153,7 +153,8 @@ class Inbox:
         # never block a valid signature or a valid key from it.
         wait = 0.0
         if error.is_guess:
-            wait = self._rates.allow(f"signatures {origin(address)}", self._bad_per_minute / 60, self._bad_per_minute)
+            bad = self._bad_per_minute
+            wait = self._rates.allow(f"signatures {origin(address)}", bad / 60, bad, verified=False)
         if wait:
             return _too_many("too many bad signatures came from this address", wait)
         return Problem("unauthenticated", f"the delivery's signature is not accepted: {error}")

@@ -179,6 +179,15 @@ def test_two_files_put_the_same_key_in_different_slots(tmp_path: Path) -> None:
     assert used_slots("first") != used_slots("second")
 
 
+def test_addresses_never_share_a_slot_with_a_caller(rates: SharedRates) -> None:
+    """A client that fills all slots of addresses leaves every caller its whole rate."""
+    for i in range(2000):
+        rates.allow(f"guesses {i}", 1 / 60, 20, verified=False)
+        rates.allow(f"guesses {i}", 1 / 60, 20, verified=False)
+    assert {rates.peek(f"caller {i}", 0.1) for i in range(200)} == {0.0}
+    assert rates.peek("guesses 1", 1 / 60, 1, verified=False) > 0
+
+
 def test_threads_share_a_rate(rates: SharedRates) -> None:
     """Eight threads pass exactly as often as one would."""
     passed: list[int] = []
