@@ -52,7 +52,8 @@ DRAINED = 256 * 1024
 LINGER_SECONDS = 10.0
 LINGER_BYTES = 64 * 2**20
 STALL_SECONDS = 30.0
-"""Time without progress after which a client that does not read its answer is disconnected."""
+STALL_BYTES = 16 * 1024
+"""A client that reads less than this in ``STALL_SECONDS`` of an answer that waits for it is disconnected."""
 
 Refused = Callable[[str, Problem], bytes]
 """Records a request that cannot be read, by the client's address, and returns the document of the answer."""
@@ -175,7 +176,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.pipeline.clear()
         self._unset_deadline()
         self._unset_keepalive_if_required()
-        self.resume_writing()
+        self._unset_stall()
         if self._active is not None and not self._active.response_complete:
             self._active.disconnected = True
             self._active.message_event.set()
@@ -204,11 +205,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stall = self.loop.call_later(STALL_SECONDS, self._check_stall)
 
     def resume_writing(self) -> None:
-        """Stop the time: the client reads."""
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
+        """Stop the time, and go on with the next request: the client has read the answers before it."""
+        self._unset_stall()
         super().resume_writing()
+        self._advance()
 
     def shutdown(self) -> None:
         """Close the connection, after the answer if one is outstanding."""
@@ -224,11 +224,16 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _check_stall(self) -> None:
         left = self.transport.get_write_buffer_size()
-        if left >= self._buffered:
+        if left > self._buffered - STALL_BYTES:
             self.transport.abort()
             return
         self._buffered = left
         self._stall = self.loop.call_later(STALL_SECONDS, self._check_stall)
+
+    def _unset_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
 
     # From bytes to requests
 
@@ -455,7 +460,7 @@ class BoundedProtocol(HttpToolsProtocol):
             keep_alive=self._keep_alive and not is_long,
             on_response=self.on_response_complete,
         )
-        if before is None or before.response_complete:
+        if (before is None or before.response_complete) and not self.flow.write_paused:
             self._start_asgi_task(self.cycle, self.app)
         else:
             self.flow.pause_reading()
@@ -468,7 +473,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with the next request, or wait for it."""
         self.server_state.total_requests += 1
-        if self.is_closing():
+        self._advance()
+
+    def _advance(self) -> None:
+        if self.is_closing() or (self._active is not None and not self._active.response_complete):
+            return
+        # A request whose client has not read the answers before would wait for it in the place of another.
+        if self.flow.write_paused:
             return
         if self.pipeline:
             self._start_waiting()

@@ -18,6 +18,7 @@ import uvicorn
 from serving.http import protocol
 from serving.http.protocol import DRAINED, MAX_FIELDS, Limits, bounded_protocol
 from serving.problems import Problem
+from tests.serving.running import await_that
 
 HEAD_BYTES = 64 * 1024
 SECONDS = 0.5
@@ -110,8 +111,7 @@ def shared() -> Iterator[Listening]:
 @pytest.fixture
 def listening(shared: Listening) -> Listening:
     """Return the server without connections, requests and refusals."""
-    while shared.server.server_state.connections:
-        time.sleep(0.01)
+    await_that(lambda: not shared.server.server_state.connections, PATIENCE)
     shared.app.began.clear()
     shared.app.released.clear()
     shared.refusals.clear()
@@ -249,8 +249,8 @@ def test_idle_connections_give_way(listening: Listening) -> None:
         busy.sendall(_get("/slow"))
         for one in idle:
             one.sendall(_get()[:-2])
-        while len(listening.server.server_state.connections) < CONNECTIONS or not listening.app.began:
-            time.sleep(0.01)
+        state, app = listening.server.server_state, listening.app
+        await_that(lambda: len(state.connections) == CONNECTIONS and len(app.began) == 1, PATIENCE)
         for _ in range(5):
             new = stack.enter_context(listening.connect())
             new.sendall(_get("/new"))
@@ -308,6 +308,24 @@ def test_a_client_that_does_not_read_is_disconnected(listening: Listening, monke
         _send_for_ever(client, _post(b"a" * 60_000), _post(b"a" * 60_000))
 
 
+def test_a_client_that_does_not_read_takes_no_place(listening: Listening) -> None:
+    """Requests behind answers that are not read are not begun, and are answered when they are read."""
+    n = 300
+    with listening.connect() as client:
+        sender = threading.Thread(target=client.sendall, args=(_post(b"a" * 60_000) * n,))
+        sender.start()
+        state, app = listening.server.server_state, listening.app
+        await_that(lambda: len(app.began) > 5 and not state.tasks, PATIENCE)
+        began = len(app.began)
+        time.sleep(0.2)
+        assert len(app.began) == began < n
+        assert not state.tasks
+        content = b""
+        while content.count(b"HTTP/1.1 200") < n:
+            content += client.recv(2**20)
+        sender.join()
+
+
 def test_a_client_that_closes_its_sending_side_gets_its_answers(listening: Listening) -> None:
     """A half-closed connection is answered, however late, also where several requests came at once."""
     threading.Timer(0.3, listening.app.released.set).start()
@@ -328,8 +346,7 @@ def test_pipelined_requests_are_answered_in_order_and_wait_unparsed(listening: L
     with listening.connect() as client:
         sender = threading.Thread(target=client.sendall, args=(_get("/slow") + _get() * n + _get("/last", close=True),))
         sender.start()
-        while not listening.app.began:
-            time.sleep(0.01)
+        await_that(lambda: bool(listening.app.began), PATIENCE)
         connections = listening.server.server_state.connections
         most = max(len(one.pipeline) for one in connections)  # type: ignore[union-attr]
         listening.app.released.set()
@@ -436,7 +453,4 @@ def test_the_end_of_the_server_does_not_wait_for_lingering_clients() -> None:
         client.sendall(_get("/a", close=True))
         assert b"200 OK" in client.recv(65536)
         listening.server.should_exit = True
-        began = time.monotonic()
-        while listening.server.server_state.connections:
-            assert time.monotonic() < began + PATIENCE
-            time.sleep(0.01)
+        await_that(lambda: not listening.server.server_state.connections, PATIENCE)
