@@ -12,6 +12,9 @@ from serving.problems import Problem
 WAIT_SECONDS = 1.0
 """Longest time that a request waits for a place; then it is refused."""
 
+HOLD_SECONDS = 1.0
+"""Delay of the answer to a displaced request, so that clients that send it again at once do not add to the load."""
+
 MIN_BYTES = 32 * 2**20
 """Bytes that the bodies of one kind of request may hold together, or twice the largest body if that is more."""
 
@@ -27,12 +30,13 @@ class Place:
         Caller of the request, or its network.
     """
 
-    __slots__ = ("_budget", "_deadline", "is_displaced", "n_bytes", "sender")
+    __slots__ = ("_budget", "_deadline", "is_displaced", "is_refused", "n_bytes", "sender")
 
     def __init__(self, budget: Budget, sender: str) -> None:
         self._budget = budget
         self._deadline: asyncio.Timeout | None = None
         self.is_displaced = False
+        self.is_refused = False
         self.sender = sender
         self.n_bytes = 0
 
@@ -58,6 +62,7 @@ class Place:
                 yield
         except TimeoutError:
             if self.is_displaced:
+                self.is_refused = True
                 raise _displaced() from None
             raise
         finally:
@@ -127,6 +132,8 @@ class Budget:
             yield place
         finally:
             place.release()
+            if place.is_refused:
+                await asyncio.sleep(HOLD_SECONDS)
 
     async def _queued(self, place: Place) -> None:
         turn = self._queue[place] = asyncio.get_running_loop().create_future()

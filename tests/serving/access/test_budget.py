@@ -13,6 +13,11 @@ from serving.access.budget import Budget, Place
 from serving.problems import Problem
 
 
+@pytest.fixture(autouse=True)
+def _without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HOLD_SECONDS", 0)
+
+
 class Client:
     """A request that holds a place until it may end, and waits for its body at first if it is slow."""
 
@@ -157,6 +162,21 @@ def test_bytes_are_bounded_too() -> None:
 async def _end(client: Client) -> None:
     client.may_end.set()
     await client.task
+
+
+def test_a_displaced_request_is_answered_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its place is free at once; a client that sends again at once waits with it."""
+    monkeypatch.setattr(module, "HOLD_SECONDS", 60)
+
+    async def story() -> None:
+        budget = Budget(1)
+        first, second = Client(budget, "a", slow=True), Client(budget, "a", slow=True)
+        await _settle()
+        assert sorted([first.task.done(), second.task.done()]) == [False, False]
+        assert budget.n_held == 1
+        assert [one.place is not None and one.place.is_refused for one in (first, second)] == [True, False]
+
+    _run(story)
 
 
 def test_a_wait_has_an_end_of_its_own() -> None:

@@ -443,8 +443,9 @@ def test_what_is_no_prediction_takes_no_predictions_place(
     assert asyncio.run(story()) == 5 * ["urn:perennial:problem:no-model"]
 
 
-def test_a_delivery_gets_through_slow_unsigned_bodies(guarded: World) -> None:
+def test_a_delivery_gets_through_slow_unsigned_bodies(guarded: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one network or of many; a slow one that is displaced may come again, and its connection is closed."""
+    monkeypatch.setattr("serving.access.budget.HOLD_SECONDS", 0.01)
     path = "/v1/hooks/credit/retrain"
 
     async def story() -> None:
@@ -471,6 +472,7 @@ def test_a_delivery_gets_through_slow_unsigned_bodies(guarded: World) -> None:
             sent = await _sent_by(guarded, "POST", path, JSON, parts=[_part(b"{}")], client="192.0.2.1")
             assert sent[0]["status"] == 200
             assert len(guarded.application.bodies) == before + 1
+            await asyncio.sleep(0.1)
             refused = [end for end in ends if end]
             assert len(refused) >= 150 - guarded.service.settings.max_concurrent_other
             for end in refused:
