@@ -113,15 +113,17 @@ def down(as_json: bool) -> None:
     """
     from config.platform import last_platform
     from config.settings import load_settings
-    from tasks.platform.up import bring_down
+    from tasks.platform.up import bring_down, end_left_over
     from tasks.runs.progress import shown
 
     settings = load_settings()
     state = last_platform(settings.var)
-    if state is not None:
-        with shown():
+    with shown():
+        if state is not None:
             bring_down(settings, state)
-    finish({"stopped": state is not None}, ["stopped" if state else "not running"], as_json)
+        n_ended = end_left_over(settings)
+    was_running = state is not None or n_ended > 0
+    finish({"stopped": was_running}, ["stopped" if was_running else "not running"], as_json)
 
 
 @click.command()

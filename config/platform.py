@@ -43,6 +43,11 @@ def platform_file(var: Path) -> Path:
     return var / "platform.json"
 
 
+def service_beat(var: Path, port: int) -> Path:
+    """Return the file that the service's supervisor touches every second: its workers answer also when it hangs."""
+    return var / "serving" / str(port) / "beat"
+
+
 def read_platform(var: Path) -> PlatformState | None:
     """Return the platform that runs on this machine for a project; None where there is none, or it was killed."""
     state = last_platform(var)

@@ -75,6 +75,12 @@ class PlatformSettings(BaseSettings):
     )
     log_mb: float = Field(default=10, gt=0, le=10_000, description="size at which a log is rotated, MiB")
     log_backups: int = Field(default=3, ge=0, le=100, description="rotated logs kept for each process")
+    hang_seconds: float = Field(
+        default=60,
+        ge=5,
+        le=3600,
+        description="time without a sign of life after which a process is restarted; doubled after each restart",
+    )
     clock_url: str | None = Field(
         default=None, description="an HTTP address whose Date header the doctor compares this machine's clock with"
     )

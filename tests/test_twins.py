@@ -43,6 +43,9 @@ WITHOUT_TWIN: dict[str, str] = {
         "tests/tasks/monitor/test_measure.py: rows of rare classes are scored and weighted, on a registered champion"
     ),
     "tasks/outcomes.py": "tests/flows/test_monitor.py: what the run page shows, which needs Prefect's server",
+    "tasks/platform/supervise.py": (
+        "It is a process of the platform that tests/tasks/platform/test_up.py starts, kills and stops."
+    ),
     "tasks/registry/server.py": "tests/tasks/platform/test_up.py: the platform starts it and asks for its health",
     "tasks/reports/drift_page.py": "tests/tasks/reports/test_drift.py: the page, drawn in a process of its own",
     "tasks/reports/evidently.py": (

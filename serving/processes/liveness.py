@@ -6,8 +6,6 @@ longer than its deadline, which doubles with each start that was ended.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -26,33 +24,7 @@ WHOLE_START = 10
 SLOW_START_SECONDS = 30.0
 """A start that takes longer is reported once."""
 
-MAX_STEP_SECONDS = 1.0
-
 Liveness = Literal["serving", "starting", "slow", "hung"]
-
-
-class PatientClock:
-    """Seconds during which this process could look: no step between two readings counts more than a second.
-
-    When the supervisor was stopped, or the machine slept or was too busy to run it, its workers had no time either.
-
-    Parameters
-    ----------
-    clock
-        Monotonic clock, in seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._last = clock()
-        self._seconds = 0.0
-
-    def read(self) -> float:
-        """Return the seconds since the start of the clock."""
-        now = self._clock()
-        self._seconds += min(MAX_STEP_SECONDS, max(0.0, now - self._last))
-        self._last = now
-        return self._seconds
 
 
 @dataclass

@@ -19,11 +19,13 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from config.platform import service_beat
 from config.settings import PACKAGES, HookSettings, ServingSettings, Settings
 from config.var_folder import make_var
 from core.errors import ConfigError, StorageError
+from core.operate.patience import PatientClock
 from serving.instance.folder import METRICS_VARIABLE, make_instance
-from serving.processes.liveness import PatientClock, Vigil
+from serving.processes.liveness import Vigil
 
 if TYPE_CHECKING:
     from serving.telemetry.metrics import Metrics
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("perennial.supervisor")
 
 POLL_SECONDS = 0.1
+MAX_STEP_SECONDS = 1.0
+BEAT_SECONDS = 1.0
 
 QUICK_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 10.0
@@ -91,7 +95,8 @@ class Supervisor:
         self._stop = threading.Event()
         self._stop_requested = False
         self._metrics: Metrics | None = None
-        self._clock = PatientClock()
+        self._beat_at = 0.0
+        self._clock = PatientClock(MAX_STEP_SECONDS)
 
     def run(self) -> None:
         """Serve.
@@ -139,11 +144,13 @@ class Supervisor:
         follower = threading.Thread(target=self._follow, args=(instance, bundles), daemon=True)
         follower.start()
         workers = [Worker() for _ in range(self._serving.workers)]
+        beat = service_beat(self._settings.var, listening.getsockname()[1])
         environment = _environment() | {METRICS_VARIABLE: os.environ[METRICS_VARIABLE]}
         _logger.info("%s", self._about(listening))
         try:
             while not self._stop_requested:
                 now = self._clock.read()
+                self._beat(beat, now)
                 for worker in workers:
                     self._keep_alive(worker, now, listening, instance, environment)
                 time.sleep(POLL_SECONDS)
@@ -151,6 +158,13 @@ class Supervisor:
             self._stop.set()
             self._end_all(workers)
         _logger.info("the service has stopped")
+
+    def _beat(self, path: Path, now: float) -> None:
+        if now < self._beat_at:
+            return
+        self._beat_at = now + BEAT_SECONDS
+        with suppress(OSError):  # on a disk that cannot be written, the service goes on without the heartbeat
+            path.touch()
 
     def _about(self, listening: socket.socket) -> str:
         host, port = listening.getsockname()[:2]

@@ -106,11 +106,17 @@ class Relay:
 
     def round(self) -> dict[str, int]:
         """Perform every duty once; return the number of items by duty. Failures are logged and retried."""
-        done = {duty.name: self._perform(duty) for duty in self.duties}
+        done = {}
+        for duty in self.duties:
+            done[duty.name] = self._perform(duty)
+            self._beat()
+        return done
+
+    def _beat(self) -> None:
+        """Show that the relay runs: after each duty, because several may wait for a time limit in one round."""
         beat = beat_path(self._settings)
         beat.parent.mkdir(parents=True, exist_ok=True)
         beat.touch()
-        return done
 
     def carry_triggers(self) -> int:
         """Request the flow runs that are due, and follow those that are running."""

@@ -20,6 +20,7 @@ from tasks.platform.doctor_machine import (
     check_python,
 )
 from tasks.platform.doctor_modes import check_modes
+from tasks.platform.doctor_platform import check_platform
 from tasks.platform.doctor_services import check_database, check_mlflow, check_prefect, check_relay, check_remote
 from tasks.platform.doctor_user import (
     check_caches,
@@ -54,6 +55,7 @@ def examine(settings: Settings, platform: PlatformSettings, serving: ServingSett
         "database": lambda: check_database(settings),
         "data remote": lambda: check_remote(settings),
         "ports": lambda: check_ports(settings, platform, serving),
+        "platform": lambda: check_platform(settings),
         "prefect": lambda: check_prefect(settings),
         "mlflow": lambda: check_mlflow(settings),
         "relay": lambda: check_relay(settings),

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from config.load import model_names
-from config.platform import last_platform, read_platform
+from config.platform import read_platform
 from config.settings import Settings
 from core.operate.deployments import TAG
 from core.operate.findings import Finding
@@ -125,10 +125,6 @@ def check_relay(settings: Settings) -> list[Finding]:
 
 
 def _local_server(settings: Settings) -> Finding:
-    remains = last_platform(settings.var)
-    if remains is not None and read_platform(settings.var) is None:
-        says = "the platform was killed and its processes may still run"
-        return Finding("prefect", "problem", says, "end them with: perennial down")
     own = running_server(settings)
     said = f"the local server runs at {own.url}" if own else "no server is running; the next run starts a local one"
     return Finding("prefect", "ok", f"{said}; for schedules and webhooks, start: perennial up")

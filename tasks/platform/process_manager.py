@@ -1,11 +1,9 @@
-"""The process manager (supervisord) of the platform: configuration, start, commands and status.
-
-``python -m tasks.platform.process_manager CONFIGURATION`` is the process manager.
-"""
+"""The process manager (supervisord) of the platform: configuration, start, commands and status."""
 
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -13,14 +11,15 @@ import tempfile
 import time
 import xmlrpc.client
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Literal
 
-from config.platform import PlatformState, forget_platform, read_platform, write_platform
+from config.platform import PlatformState, read_platform, write_platform
 from config.private_file import append_privately
-from config.settings import PACKAGES, PlatformSettings, Settings, load_settings
+from config.settings import PACKAGES, PlatformSettings, Settings
 from core.errors import StorageError
 from tasks.platform.processes import MARK, Service, common_environment, services
 
@@ -28,6 +27,12 @@ QUICK_SECONDS = 15
 """A process that ends sooner is restarted after a pause that grows by a second each time; others at once."""
 
 START_SECONDS = 15.0
+MAX_START_SECONDS = 180.0
+"""Time limits of the process manager's start: the longer one for as long as it is being started by a busy host."""
+
+CALL_SECONDS = 20.0
+"""Time limit of a command to the process manager; one that hangs never answers."""
+
 MAX_SOCKET_PATH = 90
 """Maximum bytes; the kernel's limit is 108 (104 on macOS), and supervisord temporarily appends its process id."""
 
@@ -70,10 +75,13 @@ class Supervisor:
     ----------
     path
         Path of its socket.
+    seconds
+        Time limit of a command.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, seconds: float = CALL_SECONDS) -> None:
         self._path = path
+        self._seconds = seconds
 
     def processes(self) -> dict[str, Process]:
         """Return all processes by name; empty while the process manager shuts down.
@@ -113,6 +121,7 @@ class Supervisor:
 
         harmless = (Faults.ALREADY_STARTED, Faults.NOT_RUNNING, Faults.SHUTDOWN_STATE)
         transport = SupervisorTransport(serverurl=f"unix://{self._path}")
+        transport._get_connection = lambda: _Connection(self._path, self._seconds)
         try:
             with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport, allow_none=True) as client:
                 return question(client)
@@ -122,6 +131,19 @@ class Supervisor:
             raise StorageError(f"the process manager refused the command: {fault.faultString}") from fault
         except (OSError, HTTPException, xmlrpc.client.Error) as error:
             raise StorageError(f"the process manager at {self._path} does not respond: {error}") from error
+
+
+class _Connection(HTTPConnection):
+    """supervisor's own connection has no time limit."""
+
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
 
 
 def socket_path(folder: Path) -> str:
@@ -217,7 +239,7 @@ def start_supervisor(state: PlatformState, settings: Settings, platform: Platfor
     environment = os.environ | common_environment(state, settings)
     with (folder / "start.log").open("wb") as output:
         subprocess.run(  # noqa: S603 - our own interpreter
-            ["/bin/sh", "-c", '"$0" "$@" &', sys.executable, "-m", "tasks.platform.process_manager", str(file)],
+            ["/bin/sh", "-c", '"$0" "$@" &', sys.executable, "-m", "tasks.platform.supervise", str(file)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -230,17 +252,49 @@ def start_supervisor(state: PlatformState, settings: Settings, platform: Platfor
 
 
 def _await_supervisor(state: PlatformState, settings: Settings, folder: Path) -> PlatformState:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
+    began = time.monotonic()
+    while time.monotonic() - began < START_SECONDS or _is_starting(state, time.monotonic() - began):
         found = read_platform(settings.var)
         if found is not None and found.id == state.id and Supervisor(found.socket).answers():
             return found
         time.sleep(0.05)
     said = (folder / "start.log").read_text(errors="replace").strip().splitlines()[-1:]
     raise StorageError(
-        f"the process manager did not start within {START_SECONDS:.0f} s{': ' if said else ''}{''.join(said)}; "
-        f"its log is {log_file(settings, 'supervisord')}"
+        f"the process manager did not start within {time.monotonic() - began:.0f} s{': ' if said else ''}"
+        f"{''.join(said)}; its log is {log_file(settings, 'supervisord')}"
     )
+
+
+def _is_starting(state: PlatformState, seconds: float) -> bool:
+    """Return whether a start that takes long is only slow: its process is there."""
+    return seconds < MAX_START_SECONDS and bool(marked_processes(state.id))
+
+
+def marked_processes(platform_id: str) -> list[Any]:
+    """Return the processes of a platform, whatever their parent."""
+    import psutil
+
+    return [process for process in psutil.process_iter() if _mark(process) == platform_id]
+
+
+def left_over(var: Path, present: str = "") -> dict[str, list[int]]:
+    """Return the processes of platforms of this project that no process manager looks after, by their platform.
+
+    Parameters
+    ----------
+    var
+        Folder of the project's state.
+    present
+        Id of the platform that runs.
+    """
+    import psutil
+
+    found: dict[str, list[int]] = {}
+    for process in psutil.process_iter():
+        mark = _mark(process, str(var))
+        if mark and mark != present:
+            found.setdefault(mark, []).append(process.pid)
+    return found
 
 
 def sweep(platform_id: str, *, spare: Iterable[int] = (), seconds: float = 10.0) -> int:
@@ -252,7 +306,7 @@ def sweep(platform_id: str, *, spare: Iterable[int] = (), seconds: float = 10.0)
     import psutil
 
     spared = set(spare)
-    left = [process for process in psutil.process_iter() if process.pid not in spared and _marked(process, platform_id)]
+    left = [process for process in marked_processes(platform_id) if process.pid not in spared]
     for process in left:
         _signal(process.terminate)
     _, alive = psutil.wait_procs(left, timeout=seconds)
@@ -273,13 +327,27 @@ def descendants(pid: int) -> list[int]:
         return []
 
 
-def _marked(process: Any, platform_id: str) -> bool:
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time of a process and its descendants."""
+    import psutil
+
+    total = 0.0
+    for each in descendants(pid):
+        with suppress(psutil.Error):
+            times = psutil.Process(each).cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def _mark(process: Any, var: str | None = None) -> str | None:
+    """Return the platform of a process; None for this one, and for one of another project where one is named."""
     import psutil
 
     try:
-        return bool(process.pid != os.getpid() and process.environ().get(MARK) == platform_id)
+        told = process.environ() if process.pid != os.getpid() else {}
     except (psutil.Error, OSError):  # it ended, or belongs to another user
-        return False
+        return None
+    return told.get(MARK) if var is None or told.get("PERENNIAL_VAR") == var else None
 
 
 def _signal(send: Callable[[], None]) -> None:
@@ -289,23 +357,3 @@ def _signal(send: Callable[[], None]) -> None:
         send()
     except psutil.Error:  # it has ended in the meantime
         return
-
-
-def supervise(file: str) -> None:
-    """Run the process manager until it is stopped; then end all remaining processes."""
-    import psutil
-    from supervisor.supervisord import main  # type: ignore[import-untyped]
-
-    settings = load_settings()
-    waiting = PlatformState.model_validate_json((settings.var / "platform.json").read_bytes())
-    state = waiting.model_copy(update={"pid": os.getpid(), "created": psutil.Process().create_time()})
-    write_platform(settings.var, state)
-    try:
-        main(["--configuration", file])
-    finally:
-        sweep(state.id)
-        forget_platform(settings.var, state)
-
-
-if __name__ == "__main__":
-    supervise(sys.argv[1])

@@ -12,13 +12,16 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
 
-from config.platform import PlatformState, last_platform
+from config.platform import PlatformState, last_platform, service_beat
 from config.settings import PACKAGES, Settings, load_settings
 from core.errors import ConfigError
+from core.operate.patience import Health
 from store.postgres import is_postgres, prefect_database
-from tasks.platform.http import ask, prefect_headers
+from tasks.platform.http import Answer, ask, prefect_headers
 from tasks.runs.heartbeat import beat_path
 from tasks.runs.local_server import prefect_environment
 from tasks.runs.session import NUMERICS
@@ -28,7 +31,14 @@ MARK = "PERENNIAL_PLATFORM"
 
 HEALTH_SECONDS = 3.0
 BEAT_SECONDS = 60.0
-"""Maximum age of the relay's heartbeat file; a round takes long while Prefect does not respond."""
+"""Maximum age of the relay's heartbeat file; one duty takes long while Prefect does not respond."""
+
+SERVICE_BEAT_SECONDS = 15.0
+"""Maximum age of the heartbeat file of the service's supervisor, which touches it every second."""
+
+WORKER_HEARTBEAT_SECONDS = 10
+WORKER_BEAT_SECONDS = 45.0
+"""Maximum age of the worker's last heartbeat at Prefect: three may be lost."""
 
 
 @dataclass(frozen=True)
@@ -72,31 +82,105 @@ def services(state: PlatformState) -> list[Service]:
 
 def is_healthy(service: Service, state: PlatformState, started: float, settings: Settings) -> bool:
     """Return whether a process, started at ``started`` (seconds since the epoch), is healthy."""
+    return health(service, state, started, settings) == "healthy"
+
+
+def health(
+    service: Service, state: PlatformState, started: float, settings: Settings, seconds: float = HEALTH_SECONDS
+) -> Health:
+    """Return the sign of life of a process.
+
+    Parameters
+    ----------
+    service, state, settings
+        The process, its platform, and the settings of the project.
+    started
+        Start time of the process in seconds since the epoch; older heartbeats are those of the process before.
+    seconds
+        Time limit of a request.
+    """
     if service.name == "relay":
-        beat = relay_beat(settings)
-        return beat is not None and beat >= started and time.time() - beat < BEAT_SECONDS
+        if _is_recent(relay_beat(settings), started, BEAT_SECONDS):
+            return "healthy"
+        # It performs its duties one by one, and some wait for Prefect.
+        return "unresponsive" if _prefect_answers(state, seconds) else "unknown"
     if service.name == "worker":
-        seen = worker_seen(state.prefect_api_url, state.pool)
-        return seen is not None and seen.timestamp() >= started
-    answer = ask(service.health, seconds=HEALTH_SECONDS)
+        return _worker_health(state, started, seconds)
+    answer = ask(service.health, seconds=seconds)
+    if answer is None or answer.status != 200:
+        return "unresponsive"
+    if service.name != "serve" or _is_recent(service_beat_at(settings, state), started, SERVICE_BEAT_SECONDS):
+        return "healthy"
+    # A file system that is read-only stops the heartbeat and not the service.
+    return "unresponsive" if os.access(service_beat(settings.var, state.serving_port).parent, os.W_OK) else "unknown"
+
+
+def _is_recent(beat: float | None, started: float, seconds: float) -> bool:
+    return beat is not None and beat >= started and time.time() - beat < seconds
+
+
+def _prefect_answers(state: PlatformState, seconds: float) -> bool:
+    answer = ask(f"{state.prefect_api_url}/health", headers=prefect_headers(), seconds=seconds)
     return answer is not None and answer.status == 200
 
 
-def relay_beat(settings: Settings) -> float | None:
-    """Return when the relay last completed a round, in seconds since the epoch; None if it never did."""
+def _worker_health(state: PlatformState, started: float, seconds: float) -> Health:
+    answer = _ask_workers(state.prefect_api_url, state.pool, seconds)
+    if answer is None or answer.status != 200:
+        return "unknown"
+    seen = _last_heartbeat(answer, worker_name())
+    is_recent = seen is not None and (_moment_of(answer) - seen).total_seconds() < WORKER_BEAT_SECONDS
+    return "healthy" if seen is not None and is_recent and seen.timestamp() >= started else "unresponsive"
+
+
+def is_suspended(pid: int) -> bool:
+    """Return whether a process was stopped by a signal or a debugger."""
+    import psutil
+
     try:
-        return beat_path(settings).stat().st_mtime
+        return bool(psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP))
+    except psutil.Error:
+        return False
+
+
+def relay_beat(settings: Settings) -> float | None:
+    """Return when the relay last completed a duty, in seconds since the epoch; None if it never did."""
+    return _changed_at(beat_path(settings))
+
+
+def service_beat_at(settings: Settings, state: PlatformState) -> float | None:
+    """Return when the service's supervisor last showed that it runs, in seconds since the epoch; None if never."""
+    return _changed_at(service_beat(settings.var, state.serving_port))
+
+
+def _changed_at(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
     except OSError:
         return None
 
 
 def worker_seen(api_url: str, pool: str, name: str | None = None) -> datetime | None:
     """Return the time of a worker's last heartbeat; of the platform's own worker if no name is given."""
-    url = f"{api_url}/work_pools/{pool}/workers/filter"
-    answer = ask(url, body={}, headers=prefect_headers(), seconds=HEALTH_SECONDS)
-    workers = answer.json() if answer is not None and answer.status == 200 else []
-    moments = [worker["last_heartbeat_time"] for worker in workers if worker["name"] == (name or worker_name())]
+    answer = _ask_workers(api_url, pool, HEALTH_SECONDS)
+    return None if answer is None or answer.status != 200 else _last_heartbeat(answer, name or worker_name())
+
+
+def _ask_workers(api_url: str, pool: str, seconds: float) -> Answer | None:
+    return ask(f"{api_url}/work_pools/{pool}/workers/filter", body={}, headers=prefect_headers(), seconds=seconds)
+
+
+def _last_heartbeat(answer: Answer, name: str) -> datetime | None:
+    moments = [worker["last_heartbeat_time"] for worker in answer.json() or () if worker["name"] == name]
     return max((datetime.fromisoformat(moment) for moment in moments if moment), default=None)
+
+
+def _moment_of(answer: Answer) -> datetime:
+    """Return the time of an answer by the clock that also gave its heartbeats their times."""
+    try:
+        return parsedate_to_datetime(answer.headers["date"])
+    except (KeyError, ValueError):
+        return datetime.now(UTC)
 
 
 def worker_name() -> str:
@@ -126,6 +210,8 @@ def environment(name: str, state: PlatformState, settings: Settings, given: Mapp
     if name == "worker":
         # In seconds: how often the worker polls for runs, and how often a run sends a heartbeat.
         found = {"PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", **NUMERICS} | found
+        # Not a default: the platform restarts a worker that sends none for longer than this allows.
+        found["PREFECT_WORKER_HEARTBEAT_SECONDS"] = str(WORKER_HEARTBEAT_SECONDS)
     return found
 
 

@@ -25,16 +25,19 @@ from store.postgres import is_postgres, mlflow_database, prepare_postgres
 from tasks.platform.http import ask, prefect_headers
 from tasks.platform.ports import free_port, holder, is_free
 from tasks.platform.process_manager import (
+    CALL_SECONDS,
     Process,
     ProcessState,
     Supervisor,
+    cpu_seconds,
     descendants,
+    left_over,
     log_file,
     socket_path,
     start_supervisor,
     sweep,
 )
-from tasks.platform.processes import Service, is_healthy, services
+from tasks.platform.processes import Service, is_healthy, is_suspended, services
 from tasks.platform.stopped_runs import flow_runs_in_work, tell_crashed
 from tasks.runs.deployments import deploy_models
 from tasks.runs.local_server import prefect_home, running_server, stop_server
@@ -45,7 +48,15 @@ from tasks.runs.working_folder import check_folders
 _logger = logging.getLogger("perennial.platform")
 
 HEALTHY_SECONDS = 180.0
-"""Time limit for a process to become healthy; on a slow machine, creating a database takes most of a minute."""
+MAX_HEALTHY_SECONDS = 900.0
+"""Time limits for a process to become healthy: without progress, and in all. On a slow machine, creating a database
+takes most of a minute, and on a busy one the imports take minutes."""
+
+PROGRESS_SECONDS = 1.0
+"""Processor time that counts as progress of a start."""
+
+SILENT_SECONDS = 60.0
+"""Time after which a process manager that does not respond hangs."""
 
 WORKER_SECONDS = 25.0
 STOP_SECONDS = 150.0
@@ -198,15 +209,22 @@ def run_platform(
                 stop(settings, state)
 
 
-def statuses(settings: Settings, state: PlatformState) -> list[Status]:
+def statuses(settings: Settings, state: PlatformState, seconds: float = CALL_SECONDS) -> list[Status]:
     """Return the present status of each process; none while the process manager shuts down.
+
+    Parameters
+    ----------
+    settings, state
+        The project and its platform.
+    seconds
+        Time limit of the process manager's answer.
 
     Raises
     ------
     StorageError
         The process manager does not respond.
     """
-    processes = Supervisor(state.socket).processes()
+    processes = Supervisor(state.socket, seconds).processes()
     if not processes:
         return []
 
@@ -233,14 +251,23 @@ def watch(
     Raises
     ------
     StorageError
-        The process manager was killed.
+        The process manager was killed, or has not responded for :data:`SILENT_SECONDS`.
     """
     known = {status.name: status for status in _watched(settings, state)}
+    answered = time.monotonic()
     while not stopped.wait(WATCH_SECONDS):
         present = last_platform(settings.var)
         if present is None or present.id != state.id or not present.ready:
             return
-        for status in _watched(settings, state):
+        try:
+            found = _watched(settings, state)
+        except StorageError:
+            # On a busy host the process manager may answer late; a killed one is named at once.
+            if read_platform(settings.var) is None or time.monotonic() - answered > SILENT_SECONDS:
+                raise
+            continue
+        answered = time.monotonic()
+        for status in found:
             before, known[status.name] = known[status.name], status
             if (before.state, before.pid) != (status.state, status.pid):
                 changed(before, status)
@@ -299,8 +326,16 @@ def _alone(settings: Settings) -> Iterator[None]:
         raise ConfigError("another 'perennial up' of this project is starting the platform; wait for it") from error
 
 
+def end_left_over(settings: Settings) -> int:
+    """End the processes of platforms whose state file is gone; return their number."""
+    present = last_platform(settings.var)
+    return sum(sweep(platform) for platform in left_over(settings.var, present.id if present else ""))
+
+
 def _clear_remains(settings: Settings) -> None:
-    """End the remaining processes of a platform that was killed while running or starting."""
+    """End the remaining processes of platforms that were killed while running or starting."""
+    if n_ended := end_left_over(settings):
+        _logger.info("ended %d processes of a platform whose state file is gone", n_ended)
     remains = last_platform(settings.var)
     if remains is None:
         return
@@ -409,15 +444,38 @@ def _start(wanted: Sequence[Service], state: PlatformState, settings: Settings) 
     supervisor = Supervisor(state.socket)
     for service in wanted:
         supervisor.start(service.name)
-    waiting = list(wanted)
+    waiting, limit = list(wanted), StartLimit()
     failures: dict[str, set[float]] = {service.name: set() for service in wanted}
-    deadline = time.monotonic() + HEALTHY_SECONDS
     while waiting:
         with step(f"Waiting for {', '.join(service.name for service in waiting)}"):
             waiting = _still_waiting(waiting, state, settings, supervisor, failures)
-        if waiting and time.monotonic() > deadline:
-            raise _not_healthy(waiting[0], settings, f"did not become healthy within {HEALTHY_SECONDS:.0f} s")
+        if waiting and limit.is_over(time.monotonic(), cpu_seconds(state.pid)):
+            raise _not_healthy(waiting[0], settings, f"did not become healthy within {limit.seconds:.0f} s")
         time.sleep(POLL_SECONDS if waiting else 0)
+
+
+class StartLimit:
+    """Time limit of a start that goes on while the start makes progress: a busy host is slow."""
+
+    def __init__(self) -> None:
+        self._began = self._progressed = time.monotonic()
+        self._computed = 0.0
+        self.seconds = 0.0
+
+    def is_over(self, now: float, computed: float) -> bool:
+        """Return whether the start has failed.
+
+        Parameters
+        ----------
+        now
+            Monotonic time in seconds.
+        computed
+            Processor time of the processes that start, in seconds.
+        """
+        if abs(computed - self._computed) >= PROGRESS_SECONDS:  # it shrinks when a process was started again
+            self._computed, self._progressed = computed, now
+        self.seconds = now - self._began
+        return now - self._progressed > HEALTHY_SECONDS or self.seconds > MAX_HEALTHY_SECONDS
 
 
 def _still_waiting(
@@ -463,7 +521,7 @@ def _deploy(state: PlatformState, settings: Settings) -> None:
 
 def _state_of(service: Service, process: Process, state: PlatformState, settings: Settings) -> ServiceStatus:
     if process.is_alive:
-        if is_healthy(service, state, process.started, settings):
+        if not is_suspended(process.pid) and is_healthy(service, state, process.started, settings):
             return "healthy"
         return "starting" if process.state == "STARTING" else "unhealthy"
     not_running: dict[ProcessState, ServiceStatus] = {

@@ -8,7 +8,6 @@ from serving.processes.liveness import (
     SLOW_START_SECONDS,
     START_DEADLINE_SECONDS,
     WHOLE_START,
-    PatientClock,
     Vigil,
 )
 from serving.processes.start import BEAT
@@ -62,10 +61,3 @@ def test_only_the_event_loop_proves_that_a_worker_serves() -> None:
     assert vigil.state(BEAT_DEADLINE_SECONDS + 2) == "hung"
     vigil.hear(BEAT, BEAT_DEADLINE_SECONDS + 2)
     assert vigil.state(BEAT_DEADLINE_SECONDS + 2) == "serving"
-
-
-def test_a_pause_of_the_supervisor_is_not_a_pause_of_its_workers() -> None:
-    """After it was stopped for an hour, or the machine slept, the workers have their time all the same."""
-    moments = iter((100.0, 100.5, 101.0, 3701.0, 3701.5, 3701.25))
-    clock = PatientClock(lambda: next(moments))
-    assert [clock.read() for _ in range(5)] == [0.5, 1.0, 2.0, 2.5, 2.5]

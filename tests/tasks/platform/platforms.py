@@ -41,11 +41,6 @@ def shown_platform(settings: Settings) -> dict[str, Any]:
     return found
 
 
-def states(settings: Settings) -> dict[str, str]:
-    """Return the state of each process."""
-    return {process["name"]: process["state"] for process in shown_platform(settings)["processes"]}
-
-
 def await_true(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for something to come true."""
     deadline = time.monotonic() + seconds

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from config.platform import PlatformState, write_platform
 from config.settings import Settings
 from core.operate.trigger import Trigger
 from store.database import HEAD, open_database
@@ -105,16 +104,6 @@ def test_the_relay_is_missed_where_something_waits_for_it(settings: Settings) ->
     beat_path(settings).parent.mkdir(parents=True)
     beat_path(settings).touch()
     assert only(check_relay(settings)).level == "ok"
-
-
-def test_remains_of_a_platform_that_was_killed_are_told(settings: Settings) -> None:
-    """They may hold ports and the database."""
-    given = {"id": "a", "pid": 2**22 + 1, "socket": "s", "pool": "p", "runs_at_once": 1, "serving_port": 1}
-    given |= {"prefect_api_url": "http://127.0.0.1:1/api", "mlflow_uri": "m", "mlflow_store": "m"}
-    write_platform(settings.var, PlatformState.model_validate({**given, "database_url": settings.database_url}))
-    finding = only(check_prefect(settings))
-    assert finding.level == "problem"
-    assert "perennial down" in finding.advice
 
 
 @pytest.mark.e2e

@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
+from config.platform import service_beat
 from config.settings import Settings
 from tasks.platform.processes import (
     BEAT_SECONDS,
     MARK,
+    SERVICE_BEAT_SECONDS,
+    WORKER_BEAT_SECONDS,
     Service,
     command,
     environment,
+    health,
     is_healthy,
+    is_suspended,
     services,
     worker_name,
     worker_seen,
 )
 from tasks.runs.heartbeat import beat_path
 from tests.platform_states import platform_state
+from tests.tasks.platform.answering import answering
+from tests.tasks.platform.platforms import await_true
 
 
 def test_what_others_wait_for_starts_first() -> None:
@@ -51,6 +60,7 @@ def test_every_process_is_marked_and_knows_the_project(project: Settings) -> Non
     assert (found[MARK], found["PERENNIAL_ROOT"], found["OWN"]) == ("0" * 32, str(project.root), "1")
     assert found["PREFECT_API_URL"] == "http://127.0.0.1:1/api"
     assert found["PREFECT_WORKER_QUERY_SECONDS"] == "9"
+    assert found["PREFECT_WORKER_HEARTBEAT_SECONDS"] == "10", "the watchdog relies on it"
     assert found["PERENNIAL_DATABASE_URL"] == "postgresql://ada:secret@db/x"
     assert environment("relay", platform_state(), project, {}).get("PREFECT_WORKER_QUERY_SECONDS") is None
 
@@ -106,3 +116,57 @@ def test_the_newest_beat_of_this_machines_worker_counts() -> None:
         assert worker_seen(url, "mine", "nobody") is None
     with _prefect(*workers, status=404) as url:
         assert worker_seen(url, "mine") is None
+
+
+@pytest.mark.parametrize(
+    ("age", "status", "expected"),
+    [
+        (5.0, 200, "healthy"),
+        (WORKER_BEAT_SECONDS + 5, 200, "unresponsive"),
+        (None, 200, "unresponsive"),
+        (5.0, 503, "unknown"),
+    ],
+)
+def test_a_worker_is_healthy_while_its_heartbeat_is_young(
+    project: Settings, age: float | None, status: int, expected: str
+) -> None:
+    """Whatever it said when it started; while Prefect does not answer, nothing is known of it."""
+    moment = None if age is None else (datetime.now(UTC) - timedelta(seconds=age)).isoformat()
+    with _prefect({"name": worker_name(), "last_heartbeat_time": moment}, status=status) as url:
+        state = platform_state(prefect_api_url=url)
+        assert health(Service("worker", ""), state, time.time() - 600, project) == expected
+
+
+def test_a_relay_is_not_blamed_for_prefect(project: Settings) -> None:
+    """Its duties wait for Prefect: while that is away, an old heartbeat says nothing."""
+    relay = Service("relay", "")
+    assert health(relay, platform_state(prefect_api_url="http://127.0.0.1:9/api"), 0, project) == "unknown"
+    with answering() as port:
+        there = platform_state(prefect_api_url=f"http://127.0.0.1:{port}/api")
+        assert health(relay, there, 0, project) == "unresponsive"
+
+
+def test_a_service_without_supervisor_is_not_healthy(project: Settings) -> None:
+    """Its workers answer, but nothing restarts them and no new champion comes."""
+    with answering() as port:
+        state = platform_state(serving_port=port)
+        service = next(one for one in services(state) if one.name == "serve")
+        beat = service_beat(project.var, port)
+        beat.parent.mkdir(parents=True)
+        assert health(service, state, 0, project) == "unresponsive"
+        beat.touch()
+        assert health(service, state, time.time() - 60, project) == "healthy"
+        assert health(service, state, time.time() + 60, project) == "unresponsive", "a beat of the process before"
+        old = time.time() - SERVICE_BEAT_SECONDS - 1
+        os.utime(beat, (old, old))
+        assert health(service, state, 0, project) == "unresponsive"
+
+
+def test_a_stopped_process_is_seen_at_once() -> None:
+    """Before any heartbeat is missed; one that is gone is not stopped."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        assert not is_suspended(process.pid)
+        process.send_signal(signal.SIGSTOP)
+        await_true(lambda: is_suspended(process.pid))
+        process.kill()
+    assert not is_suspended(process.pid)
