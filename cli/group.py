@@ -12,8 +12,8 @@ import click
 
 from cli.output import print_json
 
-NOT_WRITABLE = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS)
-"""Errors of a file system that a person repairs, wherever they occur."""
+NOT_WRITABLE = (errno.EACCES, errno.ENOTDIR, errno.EPERM)
+"""Errors about a named file that a person repairs; those of the disk itself are known by ``storage_failure``."""
 
 
 class Group(click.Group):
@@ -52,6 +52,7 @@ class Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; an error becomes a message and an exit code."""
         from core.errors import PerennialError, StorageError
+        from core.storage_failure import storage_failure
 
         try:
             return super().invoke(ctx)
@@ -59,13 +60,13 @@ class Group(click.Group):
             _fail(error, error.exit_code)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except OSError as error:
-            if error.errno not in NOT_WRITABLE or error.filename is None:
-                _fail_unexpectedly(error)
-            says = f"{error.filename}: {error.strerror}; free the disk or correct owner and permissions, then run again"
-            _fail(StorageError(says), StorageError.exit_code)
         except Exception as error:  # noqa: BLE001 - the edge of the process: log it, report it, exit code 1
-            _fail_unexpectedly(error)
+            if failure := storage_failure(error):
+                _fail(failure, failure.exit_code)
+            if not isinstance(error, OSError) or error.errno not in NOT_WRITABLE or error.filename is None:
+                _fail_unexpectedly(error)
+            says = f"{error.filename}: {error.strerror}; correct owner and permissions, then run again"
+            _fail(StorageError(says), StorageError.exit_code)
 
 
 class WithDefault(Group):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -23,6 +24,7 @@ from core.drift.monitored_window import MonitoredWindow
 from core.errors import StorageError
 from core.outcome import IngestOutcome, TrainOutcome
 from core.references import Batch, DataVersion, StagedRows, ValidationResult
+from core.storage_failure import storage_errors
 from core.train.training_run import EvaluatedRun, FittedRun, TrainingRun
 from tasks.runs.progress import step
 
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("perennial.steps")
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 
 def _storage_failed(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Retry storage failures only, and log each retry."""
@@ -44,8 +49,15 @@ def _storage_failed(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> 
     return False
 
 
-io_step = task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[1.0, 4.0], retry_condition_fn=_storage_failed)
-plain_step = task(cache_policy=NO_CACHE)
+def io_step(function: Callable[P, R]) -> Task[P, R]:
+    """Make a task that is retried when storage failed; whatever library meets the failure, it is a storage error."""
+    retried = task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[1.0, 4.0], retry_condition_fn=_storage_failed)
+    return retried(storage_errors()(function))
+
+
+def plain_step(function: Callable[P, R]) -> Task[P, R]:
+    """Make a task that is not retried."""
+    return task(cache_policy=NO_CACHE)(storage_errors()(function))
 
 
 @plain_step

@@ -28,7 +28,17 @@ MAY_IMPORT = {
 }
 SUB_ROOMS: dict[str, list[set[str]]] = {
     "core": [
-        {"errors", "text", "jsonable", "references", "outcome", "notations", "feature_contract", "contract"},
+        {
+            "errors",
+            "storage_failure",
+            "text",
+            "jsonable",
+            "references",
+            "outcome",
+            "notations",
+            "feature_contract",
+            "contract",
+        },
         {"data"},
         {"init", "metrics"},
         {"train", "performance"},

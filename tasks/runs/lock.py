@@ -12,6 +12,7 @@ from pathlib import Path
 from config.settings import Settings
 from config.var_folder import make_var
 from core.errors import RunInProgressError, StorageError
+from core.storage_failure import storage_errors
 
 
 @contextmanager
@@ -49,7 +50,8 @@ def hold_model(model: str, settings: Settings, wait_seconds: float = 0.0) -> Ite
     except OSError as error:
         raise StorageError(f"the lock {path} cannot be acquired: {error.strerror or error}") from error
     try:
-        _sign(path)
+        with storage_errors():
+            _sign(path)
         yield
     finally:
         lock.release()

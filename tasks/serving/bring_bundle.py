@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from config.settings import Settings, load_settings
 from core.errors import BundleError, PerennialError, StorageError
+from core.storage_failure import storage_errors
 from core.train.trust import trusted_types
 from serving.model.served import load_model
 from tasks.registry.fetch import fetched
@@ -80,7 +81,8 @@ def main() -> None:
     """Answer one question."""
     question = TypeAdapter(Question).validate_json(sys.stdin.readline())
     try:
-        answer = {"manifest": bring_bundle(question, load_settings())}
+        with storage_errors():
+            answer = {"manifest": bring_bundle(question, load_settings())}
     except PerennialError as error:
         answer = {"error": str(error), "kind": "storage" if isinstance(error, StorageError) else "bundle"}
     sys.stdout.write(f"{json.dumps(answer)}\n")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from core.errors import SourceError, StorageError
+from core.storage_failure import storage_failure
 
 if TYPE_CHECKING:
     import duckdb
@@ -98,12 +99,14 @@ def reading(name: str) -> Iterator[None]:
 
 @contextmanager
 def disk_failures() -> Iterator[None]:
-    """Turn the error of a full disk into a :class:`StorageError`; other errors are not changed."""
+    """Turn the error of a disk that is full or broken into a :class:`StorageError`; other errors are not changed."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(text in str(error) for text in _FULL):
             raise _disk_full(error) from error
+        if failure := storage_failure(error):
+            raise failure from error
         raise
 
 
@@ -111,6 +114,8 @@ def _failure(error: Exception, name: str) -> SourceError | StorageError:
     message = str(error)
     if any(text in message for text in _FULL):
         return _disk_full(error)
+    if failure := storage_failure(error):
+        return failure
     if "Out of Memory Error" in message:
         return StorageError(
             f"{name} needs more memory than allowed; raise PERENNIAL_MEMORY_LIMIT_MB ({_line(message)})"

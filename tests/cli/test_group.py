@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 
 import click
@@ -30,6 +32,8 @@ RAISES: dict[str, type[Exception]] = {
 def fail(kind: str, as_json: bool) -> None:
     """Fail in a way."""
     del as_json
+    if kind.isdigit():
+        raise OSError(int(kind), os.strerror(int(kind)))
     raise RAISES[kind]("it is broken") if kind != "abort" else click.Abort
 
 
@@ -88,6 +92,17 @@ def test_an_error_is_a_message_and_an_exit_code(kind: str, code: int, says: str)
     assert (result.exit_code, result.stdout) == (code, "")
     assert says in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
+def test_a_failed_disk_is_a_matter_of_storage(number: int, project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write's error names no file: it has one line and exit code 2 all the same, and leaves no crash log."""
+    monkeypatch.setattr(sys, "argv", ["perennial", "fail", str(number), "--json"])
+    result = _invoke(main, "fail", str(number), "--json")
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["error"]["kind"] == "StorageError"
+    assert result.stderr.startswith(f"error: [Errno {number}] {os.strerror(number)}. Free space, or repair the disk")
+    assert not (project.var / "log").exists()
 
 
 def test_a_bug_leaves_its_trace_in_a_file(project: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -71,8 +72,17 @@ def test_a_full_disk_is_a_matter_of_storage(code: int) -> None:
         raise OSError(code, "no room")
 
 
+@pytest.mark.parametrize("code", [errno.EIO, errno.EROFS])
+def test_a_broken_disk_is_a_matter_of_storage(code: int) -> None:
+    """A writer below the engine meets it, or the engine itself while it reads rows for the writer."""
+    with pytest.raises(StorageError, match=r"Input/output|Read-only"), disk_failures():
+        raise OSError(code, os.strerror(code))
+    with pytest.raises(StorageError, match=r"Input/output|Read-only"), reading("rows"):
+        raise OSError(f"IO Error: Could not write file: {os.strerror(code)}")
+
+
 def test_other_failures_pass_as_they_are() -> None:
-    """Only a full disk is known by its number; our own errors are not wrapped again."""
+    """Only a failed disk is known by its number; our own errors are not wrapped again."""
     with pytest.raises(PermissionError), disk_failures():
         raise PermissionError(errno.EACCES, "no")
     with pytest.raises(SourceError, match=r"^mine$"), reading("rows"):
