@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from config.home import own_folder
 from config.platform import read_platform
@@ -28,8 +29,17 @@ from config.settings import PACKAGES, Settings, load_settings
 from config.var_folder import make_var
 from core.errors import StorageError
 
+if TYPE_CHECKING:
+    from filelock import FileLock
+
 PREFERRED_PORT = 4200
 START_SECONDS = 120.0
+AGAIN_SECONDS = 10.0
+"""Time that a server has to take its lock; a busy host starts the interpreter slowly."""
+
+LOOK_SECONDS = 0.5
+STARTER = "PERENNIAL_SERVER_STARTER"
+"""Environment variable of the server with the command that starts it: process id and start time."""
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -86,14 +96,15 @@ def running_server(settings: Settings) -> LocalServer | None:
 def start_server(settings: Settings) -> None:
     """Start the server in the background unless it runs; do not wait for it.
 
-    Two concurrent commands start two processes; the process that finds the lock held ends immediately.
+    Two concurrent commands start two processes; the process that finds the lock held ends immediately. If this command
+    ends before the server answers, the server ends too.
     """
     if running_server(settings):
         return
     make_var(settings)
     log = settings.var / "log" / "prefect-server.log"
     environment = {**os.environ, **prefect_environment(settings), "PERENNIAL_ROOT": str(settings.root)}
-    environment |= {"PERENNIAL_VAR": str(settings.var), "PYTHONPATH": str(PACKAGES)}
+    environment |= {"PERENNIAL_VAR": str(settings.var), "PYTHONPATH": str(PACKAGES), STARTER: _this_process()}
     # With PYTHONDONTWRITEBYTECODE, every start would compile Prefect's server again.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with append_privately(log) as output:
@@ -118,10 +129,16 @@ def await_server(settings: Settings, seconds: float = START_SECONDS) -> LocalSer
     StorageError
         It did not answer in time; the message names its log.
     """
-    deadline = time.monotonic() + seconds
+    deadline, again = time.monotonic() + seconds, time.monotonic() + AGAIN_SECONDS
     while time.monotonic() < deadline:
         if server := running_server(settings):
             return server
+        if time.monotonic() > again:
+            again = time.monotonic() + AGAIN_SECONDS
+            if not _is_starting(settings):
+                # The command that was starting it has ended, and the server with it.
+                start_server(settings)
+                deadline = time.monotonic() + seconds
         time.sleep(0.05)
     raise StorageError(
         f"the local Prefect server did not answer within {seconds:.0f} s; "
@@ -152,20 +169,22 @@ def stop_server(settings: Settings) -> bool:
 
 def serve(settings: Settings) -> None:
     """Run the server in this process until it has been idle for the configured time."""
-    import uvicorn
-    from filelock import FileLock, Timeout
-    from prefect.server.api.server import create_app
+    from filelock import Timeout
 
-    lock = FileLock(prefect_home(settings) / "server.lock", timeout=0)
+    lock, is_published = _lock(settings), threading.Event()
     try:
         lock.acquire()
     except Timeout:
         return
+    threading.Thread(target=_end_with_starter, args=(is_published,), daemon=True).start()
+    import uvicorn
+    from prefect.server.api.server import create_app
+
     app = _ActivityRecorder(create_app(final=True))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
     listener = _bind()
     # Prefect's page calls the API at this address, which is known only now.
-    threading.Thread(target=_publish, args=(settings, server, listener), daemon=True).start()
+    threading.Thread(target=_publish, args=(settings, server, listener, is_published), daemon=True).start()
     threading.Thread(target=_end_when_idle, args=(server, app, settings), daemon=True).start()
     try:
         server.run(sockets=[listener])
@@ -209,13 +228,57 @@ def _end_when_idle(server: Any, app: _ActivityRecorder, settings: Settings) -> N
     server.should_exit = True
 
 
-def _publish(settings: Settings, server: Any, listener: socket.socket) -> None:
+def _publish(settings: Settings, server: Any, listener: socket.socket, is_published: threading.Event) -> None:
     while not server.started:
         time.sleep(0.02)
     state = _state_file(settings)
     temporary = state.with_suffix(f".{os.getpid()}")
     temporary.write_text(json.dumps(asdict(LocalServer(os.getpid(), listener.getsockname()[1]))))
     temporary.replace(state)
+    is_published.set()
+
+
+def _lock(settings: Settings) -> FileLock:
+    from filelock import FileLock
+
+    return FileLock(prefect_home(settings) / "server.lock", timeout=0)
+
+
+def _is_starting(settings: Settings) -> bool:
+    """Return whether a process holds the server's lock."""
+    from filelock import Timeout
+
+    try:
+        with _lock(settings):
+            return False
+    except Timeout:
+        return True
+
+
+def _this_process() -> str:
+    import psutil
+
+    return f"{os.getpid()} {psutil.Process().create_time()}"
+
+
+def _end_with_starter(is_published: threading.Event) -> None:
+    """End this process if the command that starts it ends before the server answers: no other command knows of it."""
+    starter = os.environ.get(STARTER, "")
+    while not is_published.wait(LOOK_SECONDS):
+        if starter and not _lives(starter):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+
+def _lives(process: str) -> bool:
+    import psutil
+
+    pid, created = process.split()
+    try:
+        found = psutil.Process(int(pid))
+        return abs(found.create_time() - float(created)) < 1 and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _bind() -> socket.socket:

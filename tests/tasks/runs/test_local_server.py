@@ -1,18 +1,23 @@
 """The project's own Prefect server: started once, shared, gone when idle."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
-from config.settings import Settings
+from config.settings import PACKAGES, Settings
+from tasks.runs import local_server
 from tasks.runs.local_server import await_server, running_server, start_server, stop_server
 from tests.factories import make_project
+from tests.tasks.platform.platforms import await_true
 
 pytestmark = pytest.mark.e2e
 
@@ -78,3 +83,46 @@ def test_two_projects_that_start_together_get_two_servers(
         assert await_server(settings).port != await_server(other).port
     finally:
         stop_server(other)
+
+
+_ENDED_COMMAND = """
+import os, signal, sys, time
+from config.settings import load_settings
+from tasks.runs.local_server import start_server
+start_server(load_settings())
+print("started", flush=True)
+time.sleep(300)
+"""
+
+
+def _starting(settings: Settings) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            is_server = "tasks.runs.local_server" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+            if is_server and process.environ().get("PERENNIAL_ROOT") == str(settings.root):
+                found.append(process)
+    return found
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_server_ends_with_the_command_that_was_starting_it(settings: Settings, kind: signal.Signals) -> None:
+    """Until it answers, no other command knows of it; it would run until it is idle for long."""
+    environment = os.environ | {"PERENNIAL_ROOT": str(settings.root)}
+    environment.pop("PERENNIAL_VAR", None)
+    command = [sys.executable, "-c", _ENDED_COMMAND]
+    with subprocess.Popen(command, env=environment, cwd=PACKAGES, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"started\n"
+        await_true(lambda: _starting(settings) != [])
+        process.send_signal(kind)
+    await_true(lambda: _starting(settings) == [])
+    assert running_server(settings) is None
+
+
+def test_a_command_that_waits_for_another_ones_server_starts_its_own(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other command was ended, and the server with it."""
+    monkeypatch.setattr(local_server, "AGAIN_SECONDS", 1.0)
+    assert await_server(settings).pid in [process.pid for process in _starting(settings)]
