@@ -351,6 +351,8 @@ def _clear_remains(settings: Settings) -> None:
 def _end_local_server(settings: Settings) -> None:
     """Stop the local background server, which uses the same database."""
     if running_server(settings) is None:
+        if stop_server(settings):
+            _logger.info("stopped the local Prefect server, which did not answer")
         return
     for model in model_names(settings.root):
         with hold_model(model, settings):  # raises if a run is in progress

@@ -7,9 +7,9 @@ while the command imports its libraries, and serves all later runs. It is not us
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
+import logging
 import os
 import signal
 import socket
@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,12 +33,19 @@ from core.errors import StorageError
 if TYPE_CHECKING:
     from filelock import FileLock
 
+_logger = logging.getLogger("perennial.local_server")
+
 PREFERRED_PORT = 4200
 START_SECONDS = 120.0
 AGAIN_SECONDS = 10.0
 """Time that a server has to take its lock; a busy host starts the interpreter slowly."""
 
 LOOK_SECONDS = 0.5
+HANG_SECONDS = 60.0
+"""A server that was started before and has not answered for this long hangs."""
+
+END_SECONDS = 15.0
+MODULE = "tasks.runs.local_server"
 STARTER = "PERENNIAL_SERVER_STARTER"
 """Environment variable of the server with the command that starts it: process id and start time."""
 
@@ -86,11 +94,16 @@ def prefect_home(settings: Settings) -> Path:
 
 def running_server(settings: Settings) -> LocalServer | None:
     """Return the project's server if it answers, else None."""
+    server = _recorded_server(settings)
+    return server if server is not None and _answers(server) else None
+
+
+def _recorded_server(settings: Settings) -> LocalServer | None:
+    """Return the server that the state file names, whether or not it answers or runs."""
     try:
-        server = LocalServer(**json.loads(_state_file(settings).read_text()))
+        return LocalServer(**json.loads(_state_file(settings).read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return server if _answers(server) else None
 
 
 def start_server(settings: Settings) -> None:
@@ -109,8 +122,8 @@ def start_server(settings: Settings) -> None:
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with append_privately(log) as output:
         # The shell ends at once, so that init adopts the server: it becomes no zombie and outlives this command.
-        subprocess.run(
-            ["/bin/sh", "-c", '"$0" "$@" &', sys.executable, "-m", "tasks.runs.local_server"],
+        subprocess.run(  # noqa: S603 - our own interpreter and module
+            ["/bin/sh", "-c", '"$0" "$@" &', sys.executable, "-m", MODULE],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -130,11 +143,14 @@ def await_server(settings: Settings, seconds: float = START_SECONDS) -> LocalSer
         It did not answer in time; the message names its log.
     """
     deadline, again = time.monotonic() + seconds, time.monotonic() + AGAIN_SECONDS
+    hangs_at = time.monotonic() + HANG_SECONDS
     while time.monotonic() < deadline:
         if server := running_server(settings):
             return server
         if time.monotonic() > again:
             again = time.monotonic() + AGAIN_SECONDS
+            if time.monotonic() > hangs_at and stop_server(settings):
+                _logger.warning("the local Prefect server did not answer for %.0f s; restarting it", HANG_SECONDS)
             if not _is_starting(settings):
                 # The command that was starting it has ended, and the server with it.
                 start_server(settings)
@@ -154,16 +170,24 @@ def await_platform(settings: Settings, seconds: float = START_SECONDS) -> None:
 
 
 def stop_server(settings: Settings) -> bool:
-    """Stop the project's server; return False if none runs."""
-    server = running_server(settings)
+    """Stop the project's server, also one that hangs; return False if none runs."""
+    server = _recorded_server(settings)
     if server is None:
         return False
     import psutil
 
-    with contextlib.suppress(psutil.NoSuchProcess):
+    try:
         process = psutil.Process(server.pid)
+        if MODULE not in process.cmdline():  # the server ended, and another process has its id
+            return False
         process.terminate()
-        process.wait(timeout=15)
+        process.wait(timeout=END_SECONDS)
+    except psutil.TimeoutExpired:
+        process.kill()
+        with suppress(psutil.Error):
+            process.wait(timeout=END_SECONDS)
+    except psutil.Error:
+        return False
     return True
 
 

@@ -126,3 +126,21 @@ def test_a_command_that_waits_for_another_ones_server_starts_its_own(
     """The other command was ended, and the server with it."""
     monkeypatch.setattr(local_server, "AGAIN_SECONDS", 1.0)
     assert await_server(settings).pid in [process.pid for process in _starting(settings)]
+
+
+def test_a_server_that_hangs_is_replaced(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that needs it waits for its deadline, ends it and starts another; ``server stop`` ends one too.
+
+    It takes two starts of Prefect's server, 10 s each on an idle machine.
+    """
+    start_server(settings)
+    before = await_server(settings)
+    psutil.Process(before.pid).suspend()
+    monkeypatch.setattr(local_server, "AGAIN_SECONDS", 1.0)
+    monkeypatch.setattr(local_server, "END_SECONDS", 2.0)
+    monkeypatch.setattr(local_server, "HANG_SECONDS", 1.0)
+    after = await_server(settings)
+    assert after.pid != before.pid
+    psutil.Process(after.pid).suspend()
+    assert stop_server(settings)
+    await_true(lambda: _starting(settings) == [])
