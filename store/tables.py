@@ -50,8 +50,9 @@ class Base(DeclarativeBase):
 class BatchRow(Base):
     """Facts about one batch besides the bytes of its file; none of them is needed to restore the data.
 
-    ``file_state`` is size, modification time and inode when ``md5`` was computed; while they are unchanged, the hash is
-    valid. ``ingested_at`` and ``n_quarantined`` are null for a batch that another clone ingested.
+    ``file_state`` is size, modification time, inode and change time when ``md5`` was computed; while they are
+    unchanged, the hash is valid. ``ingested_at`` and ``n_quarantined`` are null for a batch that another clone
+    ingested.
     """
 
     __tablename__ = "batches"

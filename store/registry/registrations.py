@@ -13,7 +13,7 @@ from typing import Literal
 
 from sqlalchemy import Engine, select
 
-from core.errors import StorageError
+from core.errors import BundleError
 from store.champions import find_verdict
 from store.database import reading, upsert, writing
 from store.tables import BundleRow, RegisteredVersionRow
@@ -102,7 +102,7 @@ def find_version(engine: Engine, model: str, version: int) -> RegisteredVersion 
 
     Raises
     ------
-    StorageError
+    BundleError
         A verdict on the version names another bundle: a row of the database was changed.
     """
     chosen = select(RegisteredVersionRow.__table__).where(
@@ -115,7 +115,7 @@ def find_version(engine: Engine, model: str, version: int) -> RegisteredVersion 
     found = RegisteredVersion(**row)
     verdict = find_verdict(engine, model, version)
     if verdict is not None and verdict.manifest != found.manifest:
-        raise StorageError(
+        raise BundleError(
             f"the operational database contradicts itself about version {version} of {model!r}: it was registered with "
             f"bundle {found.manifest[:12]}…, and the verdict is about bundle {verdict.manifest[:12]}…. A row was "
             "changed: restore the database from a backup"
@@ -128,7 +128,7 @@ def trusted_manifest(engine: Engine, model: str, version: int) -> str | None:
 
     Raises
     ------
-    StorageError
+    BundleError
         Registration and verdict name different bundles.
     """
     found = find_version(engine, model, version)

@@ -78,9 +78,8 @@ def approve(model: str, selector: str, reason: str, settings: Settings, *, overr
     ModelNotFoundError
         No such model or version.
     BundleError
-        This project did not register the version; ``override`` does not change that.
-    StorageError
-        The verdict and the registration name different bundles.
+        This project did not register the version, or its verdict and its registration name different bundles;
+        ``override`` does not change that.
     """
     said, version = _said(reason), _version(model, selector, settings)
     engine = open_database(settings.database_url)

@@ -49,9 +49,9 @@ def recorded_version(client: MlflowClient, version: ModelVersion, settings: Sett
     Raises
     ------
     BundleError
-        The version was not registered by this project.
+        The version was not registered by this project, or the database contradicts itself about it.
     StorageError
-        The database is unavailable, or contradicts itself.
+        MLflow or the database is unavailable.
     """
     engine, number = open_database(settings.database_url), int(version.version)
     adopt_versions(client, version.name, settings)

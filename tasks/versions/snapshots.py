@@ -18,7 +18,7 @@ from store.database import open_database
 from tasks.versions.bring_back import make_sound
 from tasks.versions.dvc_stores import DvcStores, open_stores, place
 from tasks.versions.known_versions import resolved_version, version_files
-from tasks.versions.working_copy import batch_facts, batch_paths, disk_errors
+from tasks.versions.working_copy import batch_facts, batch_paths, disk_errors, file_md5, file_state
 
 SNAPSHOTS_KEPT = 3
 """Snapshots of a model that are kept; older ones are laid out again from DVC's cache when needed."""
@@ -80,11 +80,20 @@ def _lay_out(stores: DvcStores, files: Mapping[str, str], folder: Path) -> None:
 
 
 def _entry(path: Path, md5: str) -> dict[str, object]:
-    return {"md5": md5, "size": path.stat().st_size, "n_rows": batch_facts(path).n_rows}
+    return {
+        "md5": md5,
+        "size": path.stat().st_size,
+        "n_rows": batch_facts(path).n_rows,
+        "state": file_state(path),
+    }
 
 
 def _complete_snapshot(model: str, version: str, folder: Path) -> Snapshot | None:
-    """Return the snapshot of a folder if its files are those of the version, by names and sizes; else None."""
+    """Return the snapshot of a folder if its files are those of the version; else None.
+
+    A file is hashed again if it was touched since it was laid out: it is a hard link to an object of DVC's cache, and a
+    change of the object there is a change here.
+    """
     try:
         contents = json.loads((folder / _CONTENTS).read_text())
         sizes = {path.name: path.stat().st_size for path in batch_paths(folder)}
@@ -92,10 +101,16 @@ def _complete_snapshot(model: str, version: str, folder: Path) -> Snapshot | Non
             return None
         if sizes != {name: entry["size"] for name, entry in contents.items()}:
             return None
+        if any(_is_changed(folder / name, entry) for name, entry in contents.items()):
+            return None
         n_rows = sum(int(entry["n_rows"]) for entry in contents.values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return Snapshot(model=model, version=version, path=folder, n_rows=n_rows, n_batches=len(sizes))
+
+
+def _is_changed(path: Path, entry: Mapping[str, object]) -> bool:
+    return entry.get("state") != file_state(path) and file_md5(path) != entry["md5"]
 
 
 def _prune(folder: Path) -> None:

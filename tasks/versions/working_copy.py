@@ -126,7 +126,7 @@ def batch_hashes(model: str, settings: Settings, engine: Engine) -> dict[str, st
     hashes: dict[str, str] = {}
     computed = []
     for path in batch_paths(data_folder(model, settings)):
-        state = _file_state(path)
+        state = file_state(path)
         row = known.get(path.name)
         if row is not None and row.md5 and row.file_state == state:
             hashes[path.name] = row.md5
@@ -213,9 +213,10 @@ def disk_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _file_state(path: Path) -> str:
+def file_state(path: Path) -> str:
+    """Return what changes when a file is written; unlike the time of modification, nobody sets that of the change."""
     found = path.stat()
-    return f"{found.st_size}:{found.st_mtime_ns}:{found.st_ino}"
+    return f"{found.st_size}:{found.st_mtime_ns}:{found.st_ino}:{found.st_ctime_ns}"
 
 
 def _note(notes: Mapping[bytes, bytes], name: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, delete, update
 
-from core.errors import StorageError
+from core.errors import BundleError, StorageError
 from store.champions import RecordedVerdict, record_verdict
 from store.database import open_database, writing
 from store.registry.registrations import (
@@ -103,5 +103,5 @@ def test_the_trusted_hash_is_that_of_the_registration(tmp_path: Path) -> None:
     known = [trusted_manifest(engine, "credit", number) for number in (1, 2, 4, 5)]
     assert known == [f"{1:064d}", f"{2:064d}", "e" * 64, None]
     for reader in (trusted_manifest, find_version):
-        with pytest.raises(StorageError, match="contradicts itself about version 3 of 'credit'"):
+        with pytest.raises(BundleError, match="contradicts itself about version 3 of 'credit'"):
             reader(engine, "credit", 3)

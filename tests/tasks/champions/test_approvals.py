@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from cli.main import main
 from config.settings import Settings
-from core.errors import BundleError, ConfigError, ModelNotFoundError, PromotionError, StorageError
+from core.errors import BundleError, ConfigError, ModelNotFoundError, PromotionError
 from store.champions import (
     champion_history,
     current_champion,
@@ -103,7 +103,7 @@ def test_a_verdict_on_another_bundle_is_no_verdict(installation: Settings) -> No
         connection.execute(text("DROP TRIGGER verdicts_refuse_update"))
         connection.execute(text("UPDATE verdicts SET manifest = :other"), {"other": "f" * 64})
     assert recorded.manifest != "f" * 64
-    with pytest.raises(StorageError, match="contradicts itself about version 2 of 'credit'"):
+    with pytest.raises(BundleError, match="contradicts itself about version 2 of 'credit'"):
         approve("credit", "2", "hurry", installation, override=True)
 
 

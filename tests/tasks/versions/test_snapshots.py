@@ -133,6 +133,36 @@ def test_damage_everywhere_is_an_error(settings: Settings, tmp_path: Path) -> No
     assert not list((settings.var / "snapshots").rglob("*.parquet"))
 
 
+@pytest.mark.parametrize("where", ["cache", "snapshot"])
+def test_an_object_that_was_changed_in_place_is_noticed(settings: Settings, tmp_path: Path, where: str) -> None:
+    """A snapshot is a link to DVC's cache: other bytes of the same size and time are not trained on."""
+    version = ingest(settings, tmp_path, 50).version
+    snapshot = lay_out_snapshot("credit", version, settings)
+    (path,) = snapshot.path.glob("*.parquet")
+    victim = blob(settings, file_md5(path)) if where == "cache" else path
+    before = victim.stat()
+    spoil(victim)
+    os.utime(victim, ns=(before.st_atime_ns, before.st_mtime_ns))
+    again = lay_out_snapshot("credit", version, settings)
+    assert again == snapshot
+    assert rows_of(path) == credit_rows(0, 50)
+
+
+def test_an_object_that_was_changed_everywhere_ends_the_run(settings: Settings, tmp_path: Path) -> None:
+    """Also where the snapshot was laid out before; the other versions stay usable."""
+    older, newer = ingest(settings, tmp_path, 40).version, ingest(settings, tmp_path, 50).version
+    lay_out_snapshot("credit", older, settings)
+    snapshot = lay_out_snapshot("credit", newer, settings)
+    old = {path.name for path in (settings.var / "snapshots" / "credit" / older[:32]).glob("*.parquet")}
+    (path,) = (path for path in snapshot.path.glob("*.parquet") if path.name not in old)
+    md5 = file_md5(path)
+    for place in ("cache", "remote"):
+        spoil(blob(settings, md5, place))
+    with pytest.raises(DataVersionError, match=r"missing or damaged.*remote 'local'"):
+        lay_out_snapshot("credit", newer, settings)
+    assert lay_out_snapshot("credit", older, settings).n_rows == 40
+
+
 def test_old_snapshots_are_pruned(settings: Settings, tmp_path: Path) -> None:
     """The ones used last stay; an older one comes back when it is asked for."""
     versions = [ingest(settings, tmp_path, last).version for last in range(10, 15)]
