@@ -373,9 +373,7 @@ class RetentionSettings(BaseSettings):
         description="newest versions of a model whose files are kept, besides champion, previous and challenger",
     )
     snapshots: int = Field(default=3, ge=1, le=100, description="newest snapshots of a model that are kept")
-    bundles: int = Field(
-        default=5, ge=1, le=100, description="newest private copies of a model's bundles that are kept"
-    )
+    bundles: int = Field(default=5, ge=1, le=5, description="newest private copies of a model's bundles that are kept")
     cache_days: float = Field(
         default=30,
         ge=1,

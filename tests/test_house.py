@@ -51,7 +51,7 @@ SUB_ROOMS: dict[str, list[set[str]]] = {
         {"reports", "registry"},
         {"validation", "runs", "serving"},
         {"train", "champions", "operate", "platform"},
-        {"gate", "monitor"},
+        {"gate", "monitor", "prune"},
         {"outcomes"},
         {"steps"},
     ],

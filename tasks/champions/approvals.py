@@ -25,6 +25,7 @@ from store.database import open_database
 from tasks.champions.aliases import project, repair
 from tasks.champions.history import known_engine
 from tasks.registry.client import mlflow_client
+from tasks.registry.fetch import pruned_reason
 from tasks.registry.records import recorded_version
 from tasks.registry.versions import registered_in_mlflow, version_number
 from tasks.runs.actor import actor
@@ -87,7 +88,7 @@ def approve(model: str, selector: str, reason: str, settings: Settings, *, overr
     present = current_champion(engine, model)
     if present and present.version == version:
         return Move(present, None, moved=False)
-    _check_recorded(model, version, settings)
+    _check_loadable(model, version, settings)
     objection = _objection(engine, present, model, version)
     if objection and not override:
         raise PromotionError(_refusal(model, version, objection))
@@ -148,6 +149,7 @@ def rollback(model: str, reason: str, settings: Settings) -> Move:
     present, target = current_champion(engine, model), predecessor(engine, model)
     if target is not None:
         _check_kept(model, target.version, settings)
+        _check_loadable(model, target.version, settings)
     entry = roll_back(
         engine,
         model,
@@ -198,10 +200,12 @@ def _objection(engine: Engine, present: Champion | None, model: str, version: in
     return ""
 
 
-def _check_recorded(model: str, version: int, settings: Settings) -> None:
-    """Refuse a version that this project did not register: no override makes its bundle one that can be checked."""
+def _check_loadable(model: str, version: int, settings: Settings) -> None:
+    """Refuse a version that this project did not register, or whose files retention removed, also by an override."""
     client = mlflow_client(settings)
-    recorded_version(client, registered_in_mlflow(client, model, version, settings), settings)
+    found = registered_in_mlflow(client, model, version, settings)
+    if reason := pruned_reason(found, recorded_version(client, found, settings)):
+        raise PromotionError(reason)
 
 
 def _champion_text(version: int | None) -> str:

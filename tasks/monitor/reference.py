@@ -13,6 +13,7 @@ import pandas as pd
 from config.schema import Features, ModelConfig
 from config.settings import Settings
 from core.contract import encode_target
+from core.data.rows import Rows
 from core.data.seen_rows import SeenRows, identities
 from core.drift.monitored_window import CHAMPION, MonitoredWindow
 from core.drift.moving import Moving, moving_columns, with_held_prediction
@@ -27,6 +28,7 @@ from core.train.trust import trusted_types
 from serving.bundle.predictor import Predictor, load_predictor
 from serving.bundle.reader import read_document
 from tasks.registry.fetch import Fetched
+from tasks.runs.lock import hold_model
 from tasks.train.holdout_rows import HoldoutRows, read_holdout_rows
 from tasks.train.reference_rows import CBPE, HISTORY, MOVING, REMEDY, read_reference_rows, reference_rows
 from tasks.train.training_rows import TRAINING_ROWS, read_training_rows
@@ -34,6 +36,9 @@ from tasks.versions.rows import load_rows
 from tasks.versions.snapshots import lay_out_snapshot
 
 Content = TypeVar("Content")
+
+WAIT_SECONDS = 3600.0
+"""Maximum time to wait for a run that holds the model, before a data version is laid out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +139,7 @@ def against_version(champion: Reference, version: str, settings: Settings) -> Re
         There is no such version, or its rows do not fit the champion's feature contract.
     """
     config, contract = champion.config, champion.contract
-    rows = load_rows(lay_out_snapshot(config.model, version, settings), config)
+    rows = _version_rows(version, config, settings)
     y = encode_target(rows.frame[config.target], contract)
     output, unused = champion.predictor.predict(rows.frame), unused_columns(config, contract)
     drawn = reference_rows(rows.frame, contract, config.training.seed)
@@ -148,10 +153,16 @@ def exact_rows(reference: Reference, window: MonitoredWindow, settings: Settings
     """Return all rows of the reference's profile: a data version's labelled rows, or the champion's training rows."""
     config, manifest = reference.config, reference.predictor.manifest
     version = manifest.data_version if window.against == CHAMPION else window.against
-    rows = load_rows(lay_out_snapshot(config.model, version, settings), config)
+    rows = _version_rows(version, config, settings)
     if window.against != CHAMPION:
         return rows.frame
     return rows.frame.loc[reference.seen.holds(identities(rows, config), None)]
+
+
+def _version_rows(version: str, config: ModelConfig, settings: Settings) -> Rows:
+    """Lay a data version out and read it; the model is held, so that no other run lays out or removes snapshots."""
+    with hold_model(config.model, settings, WAIT_SECONDS):
+        return load_rows(lay_out_snapshot(config.model, version, settings), config)
 
 
 def with_features(config: ModelConfig, contract: FeatureContract) -> ModelConfig:

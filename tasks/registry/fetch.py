@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from core.errors import BundleError, StorageError
+from core.text import readable
 from serving.bundle.reader import MANIFEST, MAX_DOCUMENT_BYTES, REMEDY, Manifest, read_manifest, verified, verified_text
 from tasks.registry.client import artifact_store, mlflow_client, mlflow_failures
-from tasks.registry.records import recorded_version
+from tasks.registry.records import PRUNED, recorded_version
 from tasks.registry.versions import registered_in_mlflow
+from tasks.versions.leases import reading
 from tasks.versions.working_copy import remove_stale
 
 if TYPE_CHECKING:
@@ -65,9 +67,10 @@ def fetched(model: str, version: int, settings: Settings) -> Iterator[Fetched]:
     """
     found, record = _located(model, version, settings)
     with _private_folder(settings) as folder:
-        _, store = _manifest(found, record, folder, settings)
-        with mlflow_failures(settings):
-            store.download_artifacts("", str(folder))  # type: ignore[no-untyped-call] # not typed
+        with reading(model, settings):
+            _, store = _manifest(found, record, folder, settings)
+            with mlflow_failures(settings):
+                store.download_artifacts("", str(folder))  # type: ignore[no-untyped-call] # not typed
         _check_belonging(verified(folder, record.manifest), record)
         yield Fetched(folder, record.manifest, version, str(found.run_id))
 
@@ -81,7 +84,7 @@ def fetched_texts(model: str, version: int, names: Collection[str], settings: Se
         As for :func:`fetched`.
     """
     found, record = _located(model, version, settings)
-    with _private_folder(settings) as folder:
+    with _private_folder(settings) as folder, reading(model, settings):
         manifest, store = _manifest(found, record, folder, settings)
         present = sorted(set(names) & manifest.by_path.keys())
         for name in present:
@@ -93,7 +96,22 @@ def fetched_texts(model: str, version: int, names: Collection[str], settings: Se
 def _located(model: str, version: int, settings: Settings) -> tuple[ModelVersion, RegisteredVersion]:
     client = mlflow_client(settings)
     found = registered_in_mlflow(client, model, version, settings)
-    return found, recorded_version(client, found, settings)
+    record = recorded_version(client, found, settings)
+    if reason := pruned_reason(found, record):
+        raise BundleError(reason)
+    return found, record
+
+
+def pruned_reason(version: ModelVersion, record: RegisteredVersion) -> str:
+    """Return why a version cannot be loaded if retention removed its files; else an empty text."""
+    if PRUNED not in version.tags:
+        return ""
+    name = f"{record.model}@{record.version}"
+    return (
+        f"retention removed the files of {record.model!r} version {record.version} "
+        f"({readable(version.tags[PRUNED], 40)}). Its lineage is kept (perennial show {name}); to train it again: "
+        f"perennial train {record.model} --data-version {record.data_version.removesuffix('.dir')}"
+    )
 
 
 @contextmanager

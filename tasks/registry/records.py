@@ -35,6 +35,10 @@ MANIFEST = "perennial.manifest"
 DATA_VERSION = "perennial.data_version"
 TRIGGER = "perennial.trigger"
 CHAMPION = "champion"
+PRUNED = "perennial.pruned"
+"""Tag of a version whose files retention removed: when, or :data:`REMOVING`."""
+
+REMOVING = "removing"
 
 GATE_WORDS = {"promote": "passed", "keep": "refused", "undecided": "undecided"}
 """The gate's decisions as tags and commands show them."""

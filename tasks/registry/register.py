@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from tasks.registry.records import (
     CHAMPION,
     DATA_VERSION,
     MANIFEST,
+    PRUNED,
     RUN_KEY,
     TRIGGER,
     adopt_versions,
@@ -48,6 +49,9 @@ logger = logging.getLogger("perennial.register")
 CHALLENGER = "challenger"
 PREVIOUS = "previous"
 REPORTS = "reports"
+
+TOLD_WITHIN = timedelta(days=7)
+"""Time after its registration in which a version's event is completed; events are kept at least as long."""
 
 # Limits of MLflow 3.17; longer values are truncated here, because MLflow would refuse them.
 MAX_NAME = 250
@@ -136,16 +140,19 @@ def version_of(client: MlflowClient, engine: Engine, model: str, run_key: str) -
     """Return the version registered under a run key; the lowest if two machines registered it at the same time.
 
     The operational database says which versions have the key. MLflow is searched only for a version whose training was
-    killed before it was recorded, and that version's bundle must be one that was built here.
+    killed before it was recorded, and that version's bundle must be one that was built here. A version whose files
+    retention removed does not count: the same run again registers it as a new version.
     """
     for number in versions_of_run(engine, model, run_key):
-        if (version := _found(client, model, number)) is not None:
+        version = _found(client, model, number)
+        if version is not None and PRUNED not in version.tags:
             return version
     tagged = client.search_model_versions(f"name = '{model}' and tags.`{RUN_KEY}` = '{run_key}'")
     ours = [
         int(version.version)
         for version in tagged
-        if find_bundle(engine, model, run_key, version.tags.get(MANIFEST, "")) is not None
+        if PRUNED not in version.tags
+        and find_bundle(engine, model, run_key, version.tags.get(MANIFEST, "")) is not None
     ]
     return _found(client, model, min(ours)) if ours else None
 
@@ -188,7 +195,10 @@ def complete(
     record = _record(client, version, run_key, settings)
     if _is_running(client, run_id):
         client.set_terminated(run_id, "FINISHED")
-    _tell(version, record, settings)
+    registered_at = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
+    # Later, retention may have deleted the event, and it would be sent a second time.
+    if datetime.now(UTC) - registered_at < TOLD_WITHIN:
+        _tell(version, record, registered_at, settings)
     alias = next((wanted for wanted in (CHAMPION, CHALLENGER, PREVIOUS) if wanted in version.aliases), None)
     return Registered(name, number, run_id, alias, created, record.manifest)
 
@@ -210,14 +220,14 @@ def log_registration(registered: Registered) -> None:
         logger.info(text, registered.model, registered.version)
 
 
-def _tell(version: ModelVersion, record: RegisteredVersion, settings: Settings) -> None:
+def _tell(version: ModelVersion, record: RegisteredVersion, registered_at: datetime, settings: Settings) -> None:
     event = model_registered(
         version.name,
         int(version.version),
         run_id=str(version.run_id),
         data_version=record.data_version,
         trigger=record.trigger,
-        at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+        at=registered_at,
     )
     with writing(open_database(settings.database_url)) as connection:
         record_event(connection, event)

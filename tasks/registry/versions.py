@@ -32,6 +32,7 @@ from tasks.registry.records import (
     CHAMPION,
     DATA_VERSION,
     GATE_WORDS,
+    PRUNED,
     RUN_KEY,
     TRIGGER,
     adopt_versions,
@@ -61,6 +62,7 @@ LINEAGE = (
     TRIGGER,
     "git.commit",
     "git.dirty",
+    PRUNED,
 )
 
 

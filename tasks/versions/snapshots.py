@@ -10,18 +10,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from config.settings import Settings
+from config.settings import RetentionSettings, Settings, load_section
 from core.data.version import tree_version, version_prefix
-from core.errors import DataVersionError
+from core.errors import DataVersionError, RunInProgressError
 from core.references import Snapshot
 from store.database import open_database
 from tasks.versions.bring_back import make_sound
 from tasks.versions.dvc_stores import DvcStores, open_stores, place
 from tasks.versions.known_versions import resolved_version, version_files
+from tasks.versions.leases import removing
 from tasks.versions.working_copy import batch_facts, batch_paths, disk_errors, file_md5, file_state
-
-SNAPSHOTS_KEPT = 3
-"""Snapshots of a model that are kept; older ones are laid out again from DVC's cache when needed."""
 
 _CONTENTS = ".contents.json"
 
@@ -56,7 +54,7 @@ def lay_out_snapshot(model: str, version: str, settings: Settings) -> Snapshot:
     files = version_files(model, found, stores, settings, engine)
     make_sound(stores, files, found)
     _lay_out(stores, files, folder)
-    _prune(folder.parent)
+    _prune(model, folder.parent, settings)
     snapshot = _complete_snapshot(model, found, folder)
     if snapshot is None:
         raise DataVersionError(f"{folder} changed while it was laid out; run the same command again")
@@ -113,12 +111,15 @@ def _is_changed(path: Path, entry: Mapping[str, object]) -> bool:
     return entry.get("state") != file_state(path) and file_md5(path) != entry["md5"]
 
 
-def _prune(folder: Path) -> None:
+def _prune(model: str, folder: Path, settings: Settings) -> None:
+    """Remove old snapshots, which are laid out again from DVC's cache when needed, unless one of them is being read."""
     snapshots = sorted((path for path in folder.iterdir() if version_prefix(path.name)), key=_used_at, reverse=True)
-    for path in snapshots[SNAPSHOTS_KEPT:]:
-        # Of another user who shares the project; that user's runs remove it.
-        with suppress(PermissionError):
-            _remove_tree(path)
+    old = snapshots[load_section(RetentionSettings).snapshots :]
+    with suppress(RunInProgressError), removing(model, settings):
+        for path in old:
+            # Of another user who shares the project; that user's runs remove it.
+            with suppress(PermissionError):
+                _remove_tree(path)
 
 
 def _used_at(path: Path) -> float:

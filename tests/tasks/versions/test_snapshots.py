@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import Settings
+from config.settings import RetentionSettings, Settings
 from core.data.version import tree_version
 from core.errors import DataVersionError
 from core.references import DataVersion
-from tasks.versions.snapshots import SNAPSHOTS_KEPT
 from tasks.versions.versions import lay_out_snapshot, restore_data, version_data, write_batch
 from tasks.versions.working_copy import file_md5
 from tests.factories import credit_config, make_project
@@ -170,6 +169,6 @@ def test_old_snapshots_are_pruned(settings: Settings, tmp_path: Path) -> None:
     for age, version in enumerate(versions):
         path = lay_out_snapshot("credit", version, settings).path
         os.utime(path, (1_000_000 + age, 1_000_000 + age))
-    kept = {version.removesuffix(".dir") for version in versions[-SNAPSHOTS_KEPT:]}
+    kept = {version.removesuffix(".dir") for version in versions[-RetentionSettings().snapshots :]}
     assert {path.name for path in folder.iterdir()} == kept
     assert lay_out_snapshot("credit", versions[0], settings).n_rows == 10

@@ -1,0 +1,197 @@
+"""MLflow: runs of drift decisions, runs that a kill left unfinished, and the files of old versions.
+
+Of a version whose files are removed, everything that identifies and describes it stays: the version with its tags, its
+run with parameters and metrics, the manifest, the lineage, and the model card and the verdict as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from config.platform import read_platform
+from config.settings import RetentionSettings, Settings
+from core.retention.items import Item, Kind, Rule
+from core.retention.versions import VersionsInUse, needed
+from store.database import open_database
+from store.registry.registrations import find_version
+from tasks.prune.found import Findings, Found, tree_facts
+from tasks.registry.client import artifact_root, artifact_store, is_empty, mlflow_client, mlflow_failures
+from tasks.registry.records import DATA_VERSION, PRUNED, REMOVING, RUN_KEY
+from tasks.registry.register import REPORTS
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+
+DECISION = "perennial.drift"
+KIND = "perennial.kind"
+
+KEPT_FILES = frozenset({"manifest.json", "lineage.json", "card.md"})
+"""Files of a bundle that stay, so that the version can be explained, and trained again."""
+
+KEPT_REPORTS = frozenset({f"{REPORTS}/gate.json", f"{REPORTS}/card.md"})
+
+UNFINISHED_AFTER = timedelta(days=1)
+PAGE = 1000
+
+
+class Registry:
+    """What retention looks at in MLflow.
+
+    Parameters
+    ----------
+    settings
+        Names the registry.
+    retention
+        Numbers and ages.
+
+    Raises
+    ------
+    StorageError
+        MLflow is unavailable.
+    """
+
+    def __init__(self, settings: Settings, retention: RetentionSettings) -> None:
+        self._settings, self._retention = settings, retention
+        self._client = mlflow_client(settings)
+        self._store: Any = None
+
+    def of_model(self, model: str, in_use: VersionsInUse) -> list[Findings]:
+        """Return the runs and versions of a model that retention looks at."""
+        age = timedelta(days=self._retention.decisions_days)
+        with mlflow_failures(self._settings):
+            return [
+                Findings(Rule(age=age), tuple(self._runs("drift runs", model, f"tags.`{KIND}` = 'monitor'", age))),
+                Findings(
+                    Rule(age=UNFINISHED_AFTER),
+                    tuple(self._runs("unfinished runs", model, "attributes.status = 'KILLED'", UNFINISHED_AFTER)),
+                ),
+                Findings(Rule(self._retention.versions), tuple(self._versions(model, in_use))),
+            ]
+
+    def data_versions(self, model: str) -> set[str]:
+        """Return the data versions of a model's versions whose files are kept."""
+        with mlflow_failures(self._settings):
+            found = [version for version in self._all_versions(model) if PRUNED not in version.tags]
+            return {version.tags[DATA_VERSION] for version in found if DATA_VERSION in version.tags}
+
+    def _runs(self, kind: Kind, model: str, condition: str, age: timedelta) -> Iterator[Found]:
+        from mlflow.entities import ViewType
+
+        experiment = self._client.get_experiment_by_name(model)
+        if experiment is None:
+            return
+        before = int((datetime.now(UTC) - age).timestamp() * 1000)
+        # Runs of killed registrations are deleted already, in MLflow's sense: they are only marked.
+        view = ViewType.DELETED_ONLY if kind == "unfinished runs" else ViewType.ALL
+        chosen, token = f"{condition} and attributes.start_time < {before}", None
+        while True:
+            page = self._client.search_runs([experiment.experiment_id], chosen, view, PAGE, page_token=token)
+            yield from (self._run(kind, model, run) for run in page if {DECISION, RUN_KEY} & run.data.tags.keys())
+            if not (token := page.token):
+                return
+
+    def _run(self, kind: Kind, model: str, run: Run) -> Found:
+        at = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
+        item = Item(kind, model, run.info.run_id, at, _size(str(run.info.artifact_uri)))
+        return Found(item, partial(self._remove_run, run))
+
+    def _remove_run(self, run: Run) -> None:
+        """Mark a run as deleted, remove its files, then its rows; where a server is elsewhere, the rows stay marked."""
+        with mlflow_failures(self._settings):
+            if run.info.lifecycle_stage == "active":
+                self._client.delete_run(run.info.run_id)
+            uri = str(run.info.artifact_uri)
+            artifacts: Any = artifact_store(uri, self._settings)  # not typed
+            artifacts.delete_artifacts()
+            if (folder := _folder(uri)) is not None:
+                with suppress(OSError):  # it is not empty, or gone
+                    folder.parent.rmdir()
+            if (store := self._database()) is not None:
+                store._hard_delete_run(run.info.run_id)
+
+    def _database(self) -> Any:
+        """Return MLflow's own store where its database can be reached from here; its server cannot delete rows."""
+        uri = self._settings.mlflow_uri
+        platform = read_platform(self._settings.var)
+        if platform is not None and platform.mlflow_port is not None and uri == platform.mlflow_uri:
+            uri = platform.mlflow_store
+        if self._store is None and not uri.startswith("http"):
+            from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+            behind = self._settings.model_copy(update={"mlflow_uri": uri})
+            self._store = SqlAlchemyStore(uri, str(artifact_root(behind)))  # type: ignore[no-untyped-call] # partly typed
+        return self._store
+
+    def _versions(self, model: str, in_use: VersionsInUse) -> Iterator[Found]:
+        for version in self._all_versions(model):
+            if version.tags.get(PRUNED, REMOVING) != REMOVING:
+                continue
+            number = int(version.version)
+            known = find_version(open_database(self._settings.database_url), model, number)
+            reason = needed(number, known.trigger if known else "", in_use, is_ours=known is not None)
+            at = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
+            item = Item(
+                "version files", model, f"version {version.version}", at, _size(str(version.source)), needed=reason
+            )
+            yield Found(item, partial(self._remove_files, version))
+
+    def _all_versions(self, model: str) -> Iterator[ModelVersion]:
+        token = None
+        while True:
+            page = self._client.search_model_versions(f"name = '{model}'", PAGE, page_token=token)
+            yield from page
+            if not (token := page.token):
+                return
+
+    def _remove_files(self, version: ModelVersion) -> None:
+        """Mark a version, remove its files, and record when; a repeat after a kill removes the rest."""
+        client, name, number = self._client, version.name, str(version.version)
+        with mlflow_failures(self._settings):
+            client.set_model_version_tag(name, number, PRUNED, REMOVING)
+            _remove_all(str(version.source), "", KEPT_FILES, self._settings)
+            run = _run_of(client, str(version.run_id))
+            if run is not None:
+                _remove_all(str(run.info.artifact_uri), REPORTS, KEPT_REPORTS, self._settings)
+            client.set_model_version_tag(name, number, PRUNED, datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def open_registry(settings: Settings, retention: RetentionSettings) -> Registry | None:
+    """Return the registry; None if nothing was ever registered."""
+    return None if is_empty(settings) else Registry(settings, retention)
+
+
+def _run_of(client: MlflowClient, run_id: str) -> Run | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # someone removed the run and kept the version
+            return None
+        raise
+
+
+def _remove_all(uri: str, folder: str, kept: frozenset[str], settings: Settings) -> None:
+    store: Any = artifact_store(uri, settings)  # not typed
+    for item in store.list_artifacts(folder or None):
+        if item.path not in kept:
+            store.delete_artifacts(item.path)
+
+
+def _folder(uri: str) -> Path | None:
+    """Return the folder of an artifact address; None if it is not on this machine."""
+    parts = urlsplit(uri)
+    return Path(unquote(parts.path)) if parts.scheme in {"", "file"} else None
+
+
+def _size(uri: str) -> int:
+    folder = _folder(uri)
+    return tree_facts(folder)[1] if folder is not None and folder.is_dir() else 0
