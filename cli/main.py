@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from cli import champions, data, models, monitoring, operating, platform, retraining, serving
+from cli import champions, data, models, monitoring, operating, platform, retention, retraining, serving
 from cli.group import Group
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
@@ -34,6 +34,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         platform.deploy,
         operating.relay,
         operating.alerts,
+        retention.prune,
         platform.server,
     ),
 }

@@ -1,4 +1,4 @@
-"""The four processes, one Prefect flow per file: ingest, train, monitor and retrain.
+"""The processes, one Prefect flow per file: ingest, train, monitor, retrain and prune.
 
 May import `tasks`, `core` and `config`.
 """

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from core.drift.verdict import DriftEvidence, DriftVerdict
     from core.gate.decision import GateVerdict
     from core.operate.retraining import Refusal, RetrainOutcome
+    from core.retention.outcome import PruneOutcome
     from tasks.operate.retraining import Claim
+    from tasks.prune.prune import Pruning
 
 _logger = logging.getLogger("perennial.steps")
 
@@ -323,3 +325,39 @@ def conclude(claim: Claim, outcome: TrainOutcome) -> RetrainOutcome:
     from tasks.operate.retraining import conclude as record
 
     return record(claim, outcome, load_settings())
+
+
+@plain_step
+def read_retention(dry_run: bool, wait_seconds: float) -> Pruning:
+    """Read what retention keeps from the environment."""
+    from config.settings import AlertSettings, RetentionSettings, load_section
+    from tasks.prune.prune import Pruning
+
+    quiet_hours = load_section(AlertSettings).quiet_hours
+    return Pruning(load_settings(), load_section(RetentionSettings), quiet_hours, dry_run, wait_seconds)
+
+
+@io_step
+def find_models() -> list[str]:
+    """Find all models that have anything to prune."""
+    from tasks.prune.prune import known_models
+
+    return known_models(load_settings())
+
+
+@io_step
+def prune_model(model: str, pruning: Pruning) -> PruneOutcome:
+    """Remove what retention lets go of a model; a repeat removes what is left."""
+    from tasks.prune.prune import prune_model as prune
+
+    with step(f"Pruning {model}"):
+        return prune(model, pruning)
+
+
+@io_step
+def prune_project(models: list[str], pruning: Pruning) -> PruneOutcome:
+    """Remove what retention lets go and belongs to no model; a repeat removes what is left."""
+    from tasks.prune.prune import prune_project as prune
+
+    with step("Pruning the project"):
+        return prune(models, pruning)

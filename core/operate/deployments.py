@@ -38,6 +38,9 @@ CLONED_PENDING_SECONDS = 900
 SILENT = "CrashedSilently"
 """Name of the state, of type *crashed*, of a run whose heartbeats stopped."""
 
+MODEL_PLACE = "$PERENNIAL_MODEL"
+"""Placeholder of the model's name in ``prefect.yaml``."""
+
 HEARTBEAT = "prefect.flow-run.heartbeat"
 
 _FINAL = ("Completed", "Failed", "Cancelled", "Crashed", SILENT, "Skipped")
@@ -103,7 +106,10 @@ class DeployedFlow:
 def rendered(
     pattern: PrefectFile, models: Sequence[ModelConfig], site: Site, flow_hashes: Mapping[str, str]
 ) -> PrefectFile:
-    """Return the deployments of every model, with their schedules.
+    """Return the deployments of every model, with their schedules, and those of the whole project.
+
+    A deployment whose name does not name the model is one of the whole project: it is rendered once, with the
+    schedules of ``prefect.yaml``.
 
     Parameters
     ----------
@@ -120,15 +126,35 @@ def rendered(
     deployments = []
     for config in models:
         for deployment in pattern.deployments:
-            document = _filled(deployment.model_dump(mode="json", exclude_unset=True), _values(config, site))
-            document["pull"] = _filled(list(pattern.pull), _values(config, site)) if site.repository else _stay(site)
-            document["work_pool"]["job_variables"]["env"] |= site.environment
-            document["schedules"] = _schedules(config, deployment.flow)
-            document["version"] = _version(document, flow_hashes[deployment.flow])
-            deployments.append(document)
+            if MODEL_PLACE in deployment.name:
+                schedules = _schedules(config, deployment.flow)
+                deployments.append(_document(deployment, pattern, site, _values(config, site), schedules))
+    shared = [deployment for deployment in pattern.deployments if MODEL_PLACE not in deployment.name]
+    deployments += [_document(deployment, pattern, site, _site_values(site)) for deployment in shared]
+    for document in deployments:
+        flow = str(document["entrypoint"]).partition(":")[2]
+        document["version"] = _version(document, flow_hashes[flow])
     content = {**pattern.to_document(), "deployments": deployments}
     content.pop("pull", None)
     return PrefectFile.model_validate(content)
+
+
+def _document(
+    deployment: Deployment,
+    pattern: PrefectFile,
+    site: Site,
+    values: Mapping[str, str],
+    schedules: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Return a deployment with its placeholders filled in; without ``schedules``, with those of ``prefect.yaml``."""
+    document: dict[str, Any] = _filled(deployment.model_dump(mode="json", exclude_unset=True), values)
+    # Steps about the rows of a model have no place in a deployment of the whole project.
+    steps = [step for step in pattern.pull if "PERENNIAL_MODEL" in values or MODEL_PLACE not in json.dumps(step)]
+    document["pull"] = _filled(steps, values) if site.repository else _stay(site)
+    document["work_pool"]["job_variables"]["env"] |= site.environment
+    if schedules is not None:
+        document["schedules"] = schedules
+    return document
 
 
 def next_run(schedule: CronSchedule, now: datetime) -> datetime:
@@ -264,8 +290,11 @@ def _crash(message: str) -> dict[str, Any]:
 
 
 def _values(config: ModelConfig, site: Site) -> dict[str, str]:
+    return {"PERENNIAL_MODEL": config.model, **_site_values(site)}
+
+
+def _site_values(site: Site) -> dict[str, str]:
     return {
-        "PERENNIAL_MODEL": config.model,
         "PERENNIAL_WORK_POOL": site.work_pool,
         "PERENNIAL_REPOSITORY": site.repository or "",
         "PERENNIAL_BRANCH": site.branch or "",

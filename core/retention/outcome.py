@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
@@ -76,6 +76,15 @@ class PruneOutcome:
             "removed": [removal.to_dict() for removal in self.removals],
             "skipped": [asdict(one) for one in self.skipped],
         }
+
+
+def merged(outcomes: Sequence[PruneOutcome]) -> PruneOutcome:
+    """Return several outcomes as one, in their order."""
+    return PruneOutcome(
+        dry_run=any(outcome.dry_run for outcome in outcomes),
+        removals=tuple(removal for outcome in outcomes for removal in outcome.removals),
+        skipped=tuple(one for outcome in outcomes for one in outcome.skipped),
+    )
 
 
 def removals(items: Iterable[Item]) -> tuple[Removal, ...]:

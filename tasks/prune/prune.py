@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine
 
 from config.load import model_names
-from config.settings import AlertSettings, RetentionSettings, Settings
+from config.settings import RetentionSettings, Settings
 from core.errors import RunInProgressError, StorageError
 from core.operate.events import retention_pruned
 from core.retention.items import expired
-from core.retention.outcome import PruneOutcome, Skipped, removals
+from core.retention.outcome import PruneOutcome, Skipped, merged, removals
 from core.retention.versions import VersionsInUse
 from store.champions import judged_models, standing
 from store.database import open_database, writing
@@ -46,8 +46,10 @@ class Pruning:
 
     Parameters
     ----------
-    settings, retention, alerts
-        Settings of the project, of retention and of alerts.
+    settings, retention
+        Settings of the project and of retention.
+    quiet_hours
+        Hours in which an alert silences later ones of its key.
     dry_run
         Remove nothing.
     wait_seconds
@@ -56,7 +58,7 @@ class Pruning:
 
     settings: Settings
     retention: RetentionSettings
-    alerts: AlertSettings
+    quiet_hours: float
     dry_run: bool = False
     wait_seconds: float = 0.0
 
@@ -103,18 +105,12 @@ def prune_project(models: Sequence[str], pruning: Pruning) -> PruneOutcome:
     engine = open_database(settings.database_url)
     runs = open_trigger_runs(engine)[""]
     looks: dict[str, Look] = {
-        "database": lambda: rows.of_project(engine, retention, pruning.alerts, now),
+        "database": lambda: rows.of_project(engine, retention, pruning.quiet_hours, now),
         "files": lambda: [growing_logs(settings, retention), folders.leftovers(settings, set(models))],
         "prefect": lambda: [ended_runs(settings, retention, runs)],
     }
     found = _carried_out("", looks, pruning, now)
-    return merged([found, _prune_cache(models, engine, pruning)], pruning)
-
-
-def merged(outcomes: Sequence[PruneOutcome], pruning: Pruning) -> PruneOutcome:
-    """Return several outcomes as one."""
-    removed = tuple(removal for outcome in outcomes for removal in outcome.removals)
-    return PruneOutcome(pruning.dry_run, removed, tuple(one for outcome in outcomes for one in outcome.skipped))
+    return merged([found, _prune_cache(models, engine, pruning)])
 
 
 def _prune_cache(models: Sequence[str], engine: Engine, pruning: Pruning) -> PruneOutcome:

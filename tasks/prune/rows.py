@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from config.settings import AlertSettings, RetentionSettings
+from config.settings import RetentionSettings
 from core.retention.items import Item, Kind, Rule
 from store.retention.rows import (
     count_long_documents,
@@ -54,9 +54,21 @@ def of_model(model: str, engine: Engine, retention: RetentionSettings, now: date
     ]
 
 
-def of_project(engine: Engine, retention: RetentionSettings, alerts: AlertSettings, now: datetime) -> list[Findings]:
-    """Return the old rows that belong to no model. An alert stays at least as long as it silences later ones."""
-    before = now - max(timedelta(days=retention.alerts_days), timedelta(hours=alerts.quiet_hours))
+def of_project(engine: Engine, retention: RetentionSettings, quiet_hours: float, now: datetime) -> list[Findings]:
+    """Return the old rows that belong to no model.
+
+    Parameters
+    ----------
+    engine
+        The operational database.
+    retention
+        Ages.
+    quiet_hours
+        An alert stays at least as long as it silences later ones of its key.
+    now
+        The present time, with time zone.
+    """
+    before = now - max(timedelta(days=retention.alerts_days), timedelta(hours=quiet_hours))
     return [
         _findings(_deleted("alerts", "", engine, AlertRow, old_alerts(before), before)),
         _events("", engine, retention, now),

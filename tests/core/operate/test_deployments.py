@@ -75,7 +75,8 @@ def test_triggers_wait_for_events_there_are() -> None:
 def test_every_model_has_every_deployment() -> None:
     """The file is a pattern: names, parameters, tags and triggers are filled in for each model."""
     found = _deployments(_config("credit"), _config("loans"))
-    assert set(found) == {f"{flow}/{model}" for flow in FLOWS for model in ("credit", "loans")}
+    of_models = {f"{flow}/{model}" for flow in FLOWS for model in ("credit", "loans") if flow != "prune"}
+    assert set(found) == {*of_models, "prune/pool"}
     retrain = found["retrain/loans"]
     assert retrain.parameters == {"model": "loans"}
     assert retrain.tags == ("perennial", "model:loans", "retrain")
@@ -84,6 +85,23 @@ def test_every_model_has_every_deployment() -> None:
     assert trigger.match == {"prefect.resource.id": "perennial.model.loans", "perennial.retrain": "true"}
     assert trigger.parameters["trigger_id"] == "drift:{{ event.payload.decision_id }}"
     assert "PERENNIAL_MODEL" not in str(rendered(PATTERN, [_config()], HERE, HASHES).to_document())
+
+
+def test_the_project_is_pruned_once_whatever_its_models() -> None:
+    """Each night, by the schedule of the file; without rows to fetch, and of no model that could be left over."""
+    prune = _deployments(_config("credit"), _config("loans"))["prune/pool"]
+    (schedule,) = prune.schedules
+    assert (schedule.cron, schedule.parameters) == ("20 2 * * *", {"trigger": "schedule"})
+    assert prune.tags == ("perennial", "prune")
+    assert prune.work_pool.job_variables["env"]["PERENNIAL_ROOT"] == "/project"
+    cloned = _deployments(_config("credit"), site=ELSEWHERE)["prune/pool"].pull
+    assert cloned is not None
+    assert [step for one in cloned for step in one] == [
+        "prefect.deployments.steps.git_clone",
+        "prefect.deployments.steps.run_shell_script",
+    ]
+    one, other = (_deployments(_config(name))["prune/pool"].version for name in ("credit", "loans"))
+    assert one == other
 
 
 def test_schedules_come_from_the_model_file() -> None:

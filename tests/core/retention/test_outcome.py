@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from core.retention.items import Item
-from core.retention.outcome import PruneOutcome, Removal, Skipped, removals
+from core.retention.outcome import PruneOutcome, Removal, Skipped, merged, removals
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -23,6 +23,14 @@ def test_items_are_summed_up_by_model_and_kind() -> None:
         Removal("labels", "credit", 300, 0, ("rows",)),
         Removal("logs", "", 1, 7, ("crash.log",)),
     )
+
+
+def test_outcomes_are_put_together_in_their_order() -> None:
+    """One model after the other, the project last."""
+    first = PruneOutcome(False, (Removal("snapshots", "credit", 1, 5, ("a",)),))
+    last = PruneOutcome(False, (Removal("logs", "", 1, 7, ("crash.log",)),), (Skipped("cache", "in use"),))
+    assert merged([first, last]) == PruneOutcome(False, first.removals + last.removals, last.skipped)
+    assert merged([first, last]).size_bytes == 12
 
 
 def test_the_document_has_everything() -> None:

@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from config.settings import AlertSettings, RetentionSettings, Settings
+from config.settings import RetentionSettings, Settings
 from core.errors import BundleError
-from core.retention.outcome import PruneOutcome
+from core.retention.outcome import PruneOutcome, merged
 from store.database import open_database, reading
 from store.predictions import Label, record_labels
 from store.tables import EventRow
 from store.triggers import receive
-from tasks.prune.prune import Pruning, known_models, merged, prune_model, prune_project
+from tasks.prune.prune import Pruning, known_models, prune_model, prune_project
 from tasks.registry.fetch import fetched
 from tasks.runs.lock import hold_model
 from tasks.versions import leases
@@ -48,9 +48,9 @@ def grown(registry: Settings) -> Settings:
 
 def pruned(settings: Settings, *, dry_run: bool = False, retention: RetentionSettings = RETENTION) -> PruneOutcome:
     """Prune all models and the project."""
-    pruning = Pruning(settings, retention, AlertSettings(), dry_run)
+    pruning = Pruning(settings, retention, 24.0, dry_run)
     models = known_models(settings)
-    return merged([*(prune_model(model, pruning) for model in models), prune_project(models, pruning)], pruning)
+    return merged([*(prune_model(model, pruning) for model in models), prune_project(models, pruning)])
 
 
 def told(outcome: PruneOutcome) -> dict[str, tuple[str, ...]]:

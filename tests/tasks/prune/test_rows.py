@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from config.settings import AlertSettings, RetentionSettings
+from config.settings import RetentionSettings
 from core.operate.alerts import Alert
 from core.operate.events import retention_pruned
 from store.alerts import claim_alerts, mark_delivered, newest_alerts, put_alert
@@ -54,14 +54,13 @@ def test_an_alert_stays_as_long_as_it_silences_later_ones(engine: Engine) -> Non
         put_alert(connection, Alert("k", "info", "t", "b"), ["slack:1"], timedelta(0), NOW - timedelta(days=100))
     (alert,) = claim_alerts(engine, NOW, NOW)
     mark_delivered(engine, alert.id, NOW)
-    quiet = AlertSettings(quiet_hours=24 * 180)
-    assert removed(rows.of_project(engine, RETENTION, quiet, NOW)) == {}
+    assert removed(rows.of_project(engine, RETENTION, 24 * 180, NOW)) == {}
     assert len(newest_alerts(engine)) == 1
-    assert removed(rows.of_project(engine, RETENTION, AlertSettings(), NOW)) == {"alerts": 1}
+    assert removed(rows.of_project(engine, RETENTION, 24, NOW)) == {"alerts": 1}
 
 
 def test_events_of_the_project_are_deleted_with_it(engine: Engine) -> None:
     """What was removed of no model is recorded too, and that record has an end."""
     with writing(engine) as connection:
         record_event(connection, retention_pruned("", [], NOW - timedelta(days=100)))
-    assert removed(rows.of_project(engine, RETENTION, AlertSettings(), NOW)) == {"events": 1}
+    assert removed(rows.of_project(engine, RETENTION, 24, NOW)) == {"events": 1}
