@@ -70,10 +70,6 @@ class DriftWindow:
         """Return the values of the table's columns."""
         return {**asdict(self), "batches": json.dumps(self.batches)}
 
-    def as_earlier(self) -> EarlierWindow:
-        """Return the fields that later decisions need, without parsing the document."""
-        return EarlierWindow(**{field.name: getattr(self, field.name) for field in fields(EarlierWindow)})
-
     @classmethod
     def from_row(cls, row: RowMapping) -> Self:
         """Build an entry from a row of the table."""
@@ -127,6 +123,15 @@ def drift_windows(engine: Engine, model: str, limit: int | None = None) -> list[
     with reading(engine) as connection:
         rows = connection.execute(newest_first).mappings().all()
     return [DriftWindow.from_row(row) for row in reversed(rows)]
+
+
+def earlier_windows(engine: Engine, model: str) -> list[EarlierWindow]:
+    """Return what later decisions need of a model's windows, oldest first; their documents are not read."""
+    columns = [getattr(DriftWindowRow, field.name) for field in fields(EarlierWindow)]
+    chosen = select(*columns).where(DriftWindowRow.model == model)
+    with reading(engine) as connection:
+        found = connection.execute(chosen.order_by(DriftWindowRow.measured_at, DriftWindowRow.id)).mappings()
+        return [EarlierWindow(**{**row, "batches": tuple(json.loads(row["batches"]))}) for row in found]
 
 
 def _entry(decision_id: str) -> Select[Any]:

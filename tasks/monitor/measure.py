@@ -34,7 +34,7 @@ from core.performance.prediction_bias import PredictionBias, prediction_bias
 from core.performance.sampling import MAX_RARE_ROWS, rare_classes, sample_rows
 from core.text import counted as number_of
 from store.database import open_database
-from store.drift import DriftWindow, drift_windows, find_window, record_window
+from store.drift import DriftWindow, drift_windows, earlier_windows, find_window, record_window
 from tasks.monitor.clusters import repeating_key, window_clusters, window_effects
 from tasks.monitor.estimates import window_estimates, with_newest_labels
 from tasks.monitor.mlflow_run import log_verdict
@@ -138,7 +138,7 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
 
 def decided(window: MonitoredWindow, evidence: DriftEvidence, settings: Settings) -> DriftVerdict:
     """Decide from the evidence and the earlier decisions."""
-    before = [entry.as_earlier() for entry in drift_windows(open_database(settings.database_url), evidence.model)]
+    before = earlier_windows(open_database(settings.database_url), evidence.model)
     return decide(evidence, before, window.config.drift, datetime.now(UTC))
 
 

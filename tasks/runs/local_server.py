@@ -79,6 +79,8 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_HOME": str(prefect_home(settings)),
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # A deleted flow run leaves its artifacts, which the server looks for once a day.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,orphans",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "perennial",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",

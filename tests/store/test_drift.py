@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import uuid4
@@ -12,9 +12,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, delete, insert, select, text, update
 
+from core.drift.windows import EarlierWindow
 from core.errors import StorageError
 from store.database import writing
-from store.drift import DriftWindow, drift_windows, find_window, record_window
+from store.drift import DriftWindow, drift_windows, earlier_windows, find_window, record_window
 from store.tables import DriftWindowRow
 from tests.store.stories import Story, with_engine
 
@@ -82,6 +83,19 @@ def test_windows_are_told_oldest_first(tell: Callable[[Story], None]) -> None:
         assert drift_windows(engine, model, 9) == [first, second, third]
         assert drift_windows(engine, model, 0) == []
         assert drift_windows(engine, "another") == []
+
+    tell(story)
+
+
+def test_later_decisions_read_no_documents(tell: Callable[[Story], None]) -> None:
+    """They get what they need of every window, in the order measured, also where a document is not JSON."""
+
+    def story(engine: Engine, model: str) -> None:
+        later, first = (record_window(engine, window(model, minute, document="cut")) for minute in (2, 1))
+        found = earlier_windows(engine, model)
+        assert [one.id for one in found] == [first.id, later.id]
+        assert found[0] == EarlierWindow(**{field.name: getattr(first, field.name) for field in fields(EarlierWindow)})
+        assert earlier_windows(engine, "another") == []
 
     tell(story)
 

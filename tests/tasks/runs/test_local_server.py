@@ -15,7 +15,7 @@ import pytest
 
 from config.settings import PACKAGES, Settings
 from tasks.runs import local_server
-from tasks.runs.local_server import await_server, running_server, start_server, stop_server
+from tasks.runs.local_server import await_server, prefect_environment, running_server, start_server, stop_server
 from tests.factories import make_project
 from tests.tasks.platform.platforms import await_true
 
@@ -144,3 +144,13 @@ def test_a_server_that_hangs_is_replaced(settings: Settings, monkeypatch: pytest
     psutil.Process(after.pid).suspend()
     assert stop_server(settings)
     await_true(lambda: _starting(settings) == [])
+
+
+def test_the_server_removes_what_deleted_runs_leave(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect deletes a run's logs with it, but its artifacts only if it is told to look for them."""
+    from prefect.settings.models.server.services import ServerServicesDBVacuumSettings
+
+    assert "orphans" not in ServerServicesDBVacuumSettings().enabled_vacuum_types
+    for name, value in prefect_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    assert ServerServicesDBVacuumSettings().enabled_vacuum_types == {"events", "orphans"}
