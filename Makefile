@@ -76,6 +76,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.exactly_once
 	$(BIN)/python -m benchmarks.outages
 	$(BIN)/python -m benchmarks.many_models
+	$(BIN)/python -m benchmarks.retention
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 \

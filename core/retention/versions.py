@@ -8,6 +8,7 @@ from dataclasses import dataclass
 CHAMPION = "it is the champion"
 PREVIOUS = "a rollback returns to it"
 CHALLENGER = "it waits for approval"
+ALIASED = "an alias in MLflow names it"
 IN_PROGRESS = "a trigger in progress made it"
 UNKNOWN = "Perennial did not register it"
 
@@ -22,12 +23,15 @@ class VersionsInUse:
         The champion, the version that a rollback returns to, the version that waits for approval; each may be None.
     open_triggers
         Ids of the model's triggers without an answer.
+    aliased
+        Versions that any alias in MLflow names, also one that a person gave.
     """
 
     champion: int | None
     previous: int | None
     challenger: int | None
     open_triggers: Collection[str] = ()
+    aliased: Collection[int] = ()
 
 
 def needed(version: int, trigger: str, in_use: VersionsInUse, *, is_ours: bool = True) -> str:
@@ -55,4 +59,6 @@ def needed(version: int, trigger: str, in_use: VersionsInUse, *, is_ours: bool =
     for number, reason in reasons:
         if version == number:
             return reason
+    if version in in_use.aliased:
+        return ALIASED
     return IN_PROGRESS if trigger in in_use.open_triggers else ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
 PAGE = 200
-AT_ONCE = 2_000
+AT_MOST = 2_000
 """Most runs that one pruning looks at; the next one continues."""
 
+AT_ONCE = 100
+"""Most runs that are deleted over one connection."""
+
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-IN_PROGRESS = "a trigger in progress waits for it"
 
 
 def ended_runs(settings: Settings, retention: RetentionSettings, in_progress: Collection[str]) -> Findings:
@@ -45,8 +48,10 @@ def ended_runs(settings: Settings, retention: RetentionSettings, in_progress: Co
         return Findings(rule, ())
     before = datetime.now(UTC) - rule.age
     with prefect_client(settings) as client:
-        runs = list(_ended(client, before, shared=not _is_own(settings)))
-    return Findings(rule, tuple(_found(run, settings, in_progress) for run in runs))
+        ended = _ended(client, before, shared=not _is_own(settings))
+        runs = [run for run in ended if str(run.id) not in in_progress]
+    parts = [runs[start : start + AT_ONCE] for start in range(0, len(runs), AT_ONCE)]
+    return Findings(rule, tuple(_found(part, settings) for part in parts))
 
 
 def _is_own(settings: Settings) -> bool:
@@ -57,10 +62,11 @@ def _is_own(settings: Settings) -> bool:
     return platform is not None and platform.prefect_port is not None and address == platform.prefect_api_url
 
 
-def _found(run: FlowRun, settings: Settings, in_progress: Collection[str]) -> Found:
-    needed = IN_PROGRESS if str(run.id) in in_progress else ""
-    item = Item("flow runs", "", str(run.id), run.end_time or datetime.now(UTC), needed=needed)
-    return Found(item, partial(_remove, run.id, settings))
+def _found(runs: Sequence[FlowRun], settings: Settings) -> Found:
+    """Return one item for several runs, because a connection for each would take longer than its deletion."""
+    at = max((run.end_time for run in runs if run.end_time is not None), default=datetime.now(UTC))
+    item = Item("flow runs", "", f"{len(runs)} until {at:%Y-%m-%d %H:%M:%S}", at, count=len(runs))
+    return Found(item, partial(_remove, [run.id for run in runs], settings))
 
 
 def _ended(client: SyncPrefectClient, before: datetime, *, shared: bool) -> Iterator[FlowRun]:
@@ -70,16 +76,15 @@ def _ended(client: SyncPrefectClient, before: datetime, *, shared: bool) -> Iter
     if shared:
         asked["tags"] = {"all_": [TAG]}
     chosen, seen = FlowRunFilter.model_validate(asked), 0
-    while seen < AT_ONCE and (page := client.read_flow_runs(flow_run_filter=chosen, limit=PAGE, offset=seen)):
+    while seen < AT_MOST and (page := client.read_flow_runs(flow_run_filter=chosen, limit=PAGE, offset=seen)):
         yield from page
         seen += len(page)
 
 
-def _remove(run_id: Any, settings: Settings) -> None:
+def _remove(run_ids: Sequence[Any], settings: Settings) -> None:
     from prefect.exceptions import ObjectNotFound
 
     with prefect_client(settings) as client:
-        try:
-            client.delete_flow_run(run_id)
-        except ObjectNotFound:  # another pruning was first
-            return
+        for run_id in run_ids:
+            with suppress(ObjectNotFound):  # another pruning was first
+                client.delete_flow_run(run_id)

@@ -12,7 +12,16 @@ from pathlib import Path
 from config.settings import RetentionSettings, Settings
 from core.data.version import version_prefix
 from core.retention.items import Item, Kind, Rule
-from tasks.prune.found import Findings, Found, folders, half_removed, remove_files, remove_folder, tree_facts
+from tasks.prune.found import (
+    Findings,
+    Found,
+    folders,
+    half_removed,
+    owner_reason,
+    remove_files,
+    remove_folder,
+    tree_facts,
+)
 from tasks.validation.results import RESULT
 from tasks.validation.validate import QUARANTINE
 from tasks.versions.working_copy import batch_paths, data_folder
@@ -24,6 +33,7 @@ FETCHED_BEFORE = timedelta(hours=1)
 """Age after which a private copy has been published, or never will be."""
 
 _SHORT_ID = re.compile(r"[0-9a-f]{12}")
+_MODEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -49,7 +59,8 @@ def of_model(model: str, settings: Settings, retention: RetentionSettings) -> li
 def models_on_disk(settings: Settings) -> set[str]:
     """Return the names of models that have files in ``var``."""
     parents = ("reports", "snapshots", "serving/bundles")
-    return {path.name for parent in parents for path in folders(settings.var / parent)}
+    names = {path.name for parent in parents for path in folders(settings.var / parent)}
+    return {name for name in names if _MODEL.fullmatch(name)}
 
 
 def leftovers(settings: Settings, models: set[str]) -> Findings:
@@ -78,7 +89,8 @@ def _trees(kind: Kind, model: str, paths: list[Path]) -> tuple[Found, ...]:
 
 def _tree(kind: Kind, model: str, path: Path, needed: str = "") -> Found:
     at, size = tree_facts(path)
-    return Found(Item(kind, model, path.name, at, size, needed=needed), partial(remove_folder, path))
+    item = Item(kind, model, path.name, at, size, needed=needed or owner_reason(path))
+    return Found(item, partial(remove_folder, path))
 
 
 def _validations(model: str, parent: Path, settings: Settings) -> Iterator[Found]:
@@ -89,7 +101,14 @@ def _validations(model: str, parent: Path, settings: Settings) -> Iterator[Found
         files = [path for path in sorted(folder.iterdir()) if path.name not in kept]
         if files:
             facts = [tree_facts(path) for path in files]
-            item = Item("validation reports", model, folder.name, max(at for at, _ in facts), sum(n for _, n in facts))
+            item = Item(
+                "validation reports",
+                model,
+                folder.name,
+                max(at for at, _ in facts),
+                sum(n for _, n in facts),
+                needed=owner_reason(folder),
+            )
             yield Found(item, partial(remove_files, files))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -48,9 +49,15 @@ def folders(parent: Path) -> list[Path]:
     return sorted(path for path in parent.iterdir() if path.is_dir() and not path.is_symlink())
 
 
+def owner_reason(path: Path) -> str:
+    """Return why a file or folder of another user of the project stays; that user's runs remove it."""
+    user = os.geteuid()
+    return "" if user in (0, path.lstat().st_uid) else "it belongs to another user"
+
+
 def remove_tree(path: Path) -> None:
-    """Remove a file or folder, also a read-only one; what belongs to another user of the project stays."""
-    with suppress(FileNotFoundError, PermissionError):
+    """Remove a file or folder, also a read-only one."""
+    with suppress(FileNotFoundError):
         if path.is_dir() and not path.is_symlink():
             path.chmod(0o755)
             shutil.rmtree(path)
@@ -62,7 +69,7 @@ def remove_folder(path: Path) -> None:
     """Rename a folder, then remove it: one that a kill left half removed must not look young, or be used."""
     gone = path.with_name(f"{REMOVED}{path.name}")
     remove_tree(gone)
-    with suppress(FileNotFoundError, PermissionError):
+    with suppress(FileNotFoundError):
         path.rename(gone)
         remove_tree(gone)
 

@@ -31,7 +31,6 @@ from tasks.prune.flow_runs import ended_runs
 from tasks.prune.found import Findings, Found
 from tasks.prune.logs import growing_logs
 from tasks.prune.registry import open_registry
-from tasks.registry.versions import champion_before_history
 from tasks.runs.lock import hold_model
 from tasks.versions.leases import removing
 
@@ -136,10 +135,9 @@ def _registered(model: str, engine: Engine, pruning: Pruning) -> Sequence[Findin
     registry = open_registry(pruning.settings, pruning.retention)
     if registry is None:
         return ()
-    now = standing(engine, model)
-    champion = now.champion or champion_before_history(model, pruning.settings)
-    triggers = open_trigger_runs(engine).get(model, set())
-    return registry.of_model(model, VersionsInUse(champion, now.previous, now.challenger, triggers))
+    now, triggers = standing(engine, model), open_trigger_runs(engine).get(model, set())
+    in_use = VersionsInUse(now.champion, now.previous, now.challenger, triggers, registry.aliased(model))
+    return registry.of_model(model, in_use)
 
 
 @contextmanager
@@ -180,7 +178,7 @@ def _chosen(looks: dict[str, Look], now: datetime) -> tuple[list[Found], list[Sk
             for findings in look():
                 gone = set(expired((found.item for found in findings.found), findings.rule, now))
                 chosen += [found for found in findings.found if found.item in gone]
-        except StorageError as error:
+        except (StorageError, OSError) as error:
             if what == "database":
                 raise
             skipped.append(Skipped(what, str(error)))
@@ -192,6 +190,6 @@ def _removed(chosen: Sequence[Found]) -> list[Skipped]:
     for found in chosen:
         try:
             found.remove()
-        except StorageError as error:
+        except (StorageError, OSError) as error:
             skipped.setdefault(found.item.kind, Skipped(found.item.kind, str(error)))
     return list(skipped.values())

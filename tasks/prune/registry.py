@@ -76,6 +76,18 @@ class Registry:
                 Findings(Rule(self._retention.versions), tuple(self._versions(model, in_use))),
             ]
 
+    def aliased(self, model: str) -> set[int]:
+        """Return the versions of a model that an alias names; its own aliases may be out of date."""
+        from mlflow.exceptions import MlflowException
+
+        with mlflow_failures(self._settings):
+            try:
+                return {int(version) for version in self._client.get_registered_model(model).aliases.values()}
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return set()
+                raise
+
     def data_versions(self, model: str) -> set[str]:
         """Return the data versions of a model's versions whose files are kept."""
         with mlflow_failures(self._settings):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from core.retention.versions import CHALLENGER, CHAMPION, IN_PROGRESS, PREVIOUS, UNKNOWN, VersionsInUse, needed
+from core.retention.versions import ALIASED, CHALLENGER, CHAMPION, IN_PROGRESS, PREVIOUS, UNKNOWN, VersionsInUse, needed
 
-IN_USE = VersionsInUse(champion=5, previous=3, challenger=7, open_triggers={"drift:abc"})
+IN_USE = VersionsInUse(champion=5, previous=3, challenger=7, open_triggers={"drift:abc"}, aliased={2})
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,7 @@ IN_USE = VersionsInUse(champion=5, previous=3, challenger=7, open_triggers={"dri
         (7, "manual", CHALLENGER),
         (6, "drift:abc", IN_PROGRESS),
         (6, "drift:abd", ""),
+        (2, "manual", ALIASED),
         (4, "manual", ""),
     ],
 )

@@ -111,4 +111,5 @@ def test_models_without_a_model_file_are_found(settings: Settings) -> None:
     """What a removed model left grows no older unseen."""
     aged(settings.var / "reports" / "gone" / f"{0:012d}" / "index.html", 1)
     aged(settings.var / "snapshots" / "older" / f"{0:032x}" / "rows.parquet", 1)
+    aged(settings.var / "reports" / "Not a model" / "notes.txt", 1)
     assert folders.models_on_disk(settings) == {"gone", "older"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -116,6 +118,22 @@ def test_a_model_that_is_in_use_is_skipped(grown: Settings) -> None:
     assert [one.what for one in outcome.skipped] == ["model credit", "cache"]
     assert "reads files" in outcome.skipped[0].reason
     assert told(pruned(grown)) == EXPECTED
+
+
+def test_a_disk_that_fails_is_named_and_the_rest_is_removed(grown: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be removed is found again by the next pruning."""
+    rename = Path.rename
+
+    def failing(path: Path, target: Path) -> Path:
+        if path.parent.name == "drift":
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(path, target)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "rename", failing)
+        outcome = pruned(grown)
+    assert [(one.what, "Input/output error" in one.reason) for one in outcome.skipped] == [("drift reports", True)]
+    assert told(pruned(grown)) == {"drift reports": EXPECTED["drift reports"]}
 
 
 def test_a_version_that_an_open_trigger_made_stays(grown: Settings) -> None:

@@ -79,6 +79,15 @@ def test_old_versions_keep_what_explains_them(registry: Settings, client: Mlflow
     assert detail.lineage["pruned"] == version.tags[PRUNED]
 
 
+def test_a_version_with_a_persons_alias_is_found(registry: Settings, client: MlflowClient) -> None:
+    """Retention knows what an alias of MLflow means as little as anybody else, so it keeps what is named."""
+    register(registry, "a")
+    client.set_registered_model_alias("credit", "audited", "1")
+    found = Registry(registry, RETENTION)
+    assert found.aliased("credit") == {1}
+    assert found.aliased("other") == set()
+
+
 def test_a_removal_that_was_killed_is_completed(registry: Settings, client: MlflowClient) -> None:
     """A version that is only marked is found again, and its rest removed."""
     for key in "abc":
