@@ -19,7 +19,7 @@ from tasks.champions.approvals import approve, rollback
 from tasks.monitor.mlflow_run import log_verdict
 from tasks.prune.registry import Registry, open_registry
 from tasks.registry.fetch import fetched
-from tasks.registry.register import PRUNED, REMOVING
+from tasks.registry.records import PRUNED, REMOVING
 from tasks.registry.versions import show_model
 from tests.core.retention.test_documents import VERDICT
 from tests.tasks.registration import judged, lineage, register
