@@ -26,6 +26,7 @@ KINDS = {
     "headers-too-large": (431, "The headers are too large"),
     "model-failed": (500, "The model failed"),
     "internal-error": (500, "Internal error"),
+    "access-unavailable": (503, "Credentials cannot be verified yet"),
     "overloaded": (503, "Too many requests in progress"),
     "inbox-unavailable": (503, "The delivery cannot be stored"),
     "log-unavailable": (503, "The prediction log cannot be written"),

@@ -84,6 +84,7 @@ class Access:
         self._refresh = refresh
         self._waiting = Budget(settings.max_concurrent_other)
         self._keys: dict[str, ApiKey] = {}
+        self._knows_keys = False
         self._public_keys: list[dict[str, Any]] = []
         self._tokens: Tokens | None = None
         # By hash, so that neither a memory dump nor the time of a lookup reveals a credential.
@@ -92,13 +93,17 @@ class Access:
     @property
     def trouble(self) -> str | None:
         """Why no credential can be verified at present; None if some can, or none is needed."""
-        if self._is_open or self._keys or self._tokens is not None or not self._settings.jwks_url:
+        if self._is_open or self._keys or self._tokens is not None:
+            return None
+        if not self._knows_keys:
+            return "no API key can be verified yet: the keys have not been read from the database"
+        if not self._settings.jwks_url:
             return None
         return "no access token can be verified yet: the issuer's public keys could not be fetched"
 
     def replace_keys(self, keys: Iterable[ApiKey]) -> None:
         """Accept exactly these keys from now on, without the revoked ones."""
-        self._keys = {key.id: key for key in keys if key.revoked_at is None}
+        self._keys, self._knows_keys = {key.id: key for key in keys if key.revoked_at is None}, True
         self._forget(lambda entry: entry.key is not None and self._keys.get(entry.key.id) != entry.key)
 
     def replace_jwks(self, document: dict[str, Any]) -> None:
@@ -150,7 +155,8 @@ class Access:
         Raises
         ------
         Problem
-            There is no valid key or token; if too many bad ones came from the address, the status is 429.
+            There is no valid key or token; if too many bad ones came from the address, the status is 429. What cannot be
+            verified yet is 503.
         """
         header = authorization.encode("utf-8", "surrogatepass") if isinstance(authorization, str) else authorization
         if not header or header.isspace():
@@ -191,6 +197,8 @@ class Access:
         return await self._of_token(credential, network)
 
     def _of_key(self, text: str) -> _Remembered:
+        if not self._knows_keys:
+            raise _unavailable("no API key can be verified yet: the keys have not been read from the database")
         key_id, secret = key_parts(text) or ("", "")
         key = self._keys.get(key_id)
         # Compared even where there is no such key, so that the response time does not reveal which ids exist.
@@ -230,9 +238,7 @@ class Access:
             self.replace_jwks(document)
         if self._tokens is None:
             # Not the caller's fault, so it is not counted as a bad credential.
-            raise _unauthenticated(
-                "access tokens cannot be verified yet: the issuer's public keys could not be fetched; try again later"
-            )
+            raise _unavailable("no access token can be verified yet: the issuer's public keys could not be fetched")
         return self._tokens is not before
 
     def _remember(self, header: bytes, found: _Remembered) -> None:
@@ -353,6 +359,10 @@ def origin(address: str) -> str:
 
 def _unauthenticated(detail: str) -> Problem:
     return Problem("unauthenticated", detail, headers=_CHALLENGE)
+
+
+def _unavailable(detail: str) -> Problem:
+    return Problem("access-unavailable", f"{detail}; try again later", retry_after=1)
 
 
 def _too_many(detail: str, wait: float) -> Problem:

@@ -298,7 +298,7 @@ class Entry:
             raise Problem("unsupported-media-type", "expected the header 'Content-Type: application/json'")
         announced = exchange.content_length
         if announced is not None and int(announced) > most:
-            raise _too_large(most)
+            raise _too_large(most, exchange.route)
         message = await receive()
         body: bytes | bytearray = message.get("body", b"")
         while len(body) <= most:
@@ -309,7 +309,7 @@ class Entry:
                 raise Problem("invalid-json", "the connection closed before the whole body was received")
             body = bytearray(body) if isinstance(body, bytes) else body
             body += message.get("body", b"")
-        raise _too_large(most)
+        raise _too_large(most, exchange.route)
 
     async def _application_body(self, exchange: Exchange, receive: Receive, place: Place) -> bytes | bytearray:
         most, seconds = self._max_body, self._settings.timeout_seconds
@@ -438,8 +438,9 @@ def _sender(exchange: Exchange) -> str:
     return caller.id if caller is not None and caller.id else origin(exchange.client)
 
 
-def _too_large(most: int) -> Problem:
-    detail = f"the body may have at most {most // 1024:,} KiB; send fewer rows per request"
+def _too_large(most: int, route: str) -> Problem:
+    advice = "" if route == "hook" else "; send fewer rows per request"
+    detail = f"the body may have at most {most // 1024:,} KiB{advice}"
     return Problem("body-too-large", detail, headers=(_CLOSE,))
 
 
