@@ -12,6 +12,9 @@ from serving.problems import Problem
 WAIT_SECONDS = 1.0
 """Longest time that a request waits for a place; then it is refused."""
 
+GRACE_SECONDS = 0.1
+"""Time that a request may wait before another one displaces it: bodies of a burst arrive just after their headers."""
+
 HOLD_SECONDS = 1.0
 """Delay of the answer to a displaced request, so that clients that send it again at once do not add to the load."""
 
@@ -30,11 +33,12 @@ class Place:
         Caller of the request, or its network.
     """
 
-    __slots__ = ("_budget", "_deadline", "is_displaced", "is_refused", "n_bytes", "sender")
+    __slots__ = ("_began", "_budget", "_deadline", "is_displaced", "is_refused", "n_bytes", "sender")
 
     def __init__(self, budget: Budget, sender: str) -> None:
         self._budget = budget
         self._deadline: asyncio.Timeout | None = None
+        self._began = 0.0
         self.is_displaced = False
         self.is_refused = False
         self.sender = sender
@@ -44,6 +48,11 @@ class Place:
     def is_waiting(self) -> bool:
         """Whether the request waits for others; only then may another request displace it."""
         return self._deadline is not None and not self.is_displaced
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it waits for longer than :data:`GRACE_SECONDS`."""
+        return self.is_waiting and asyncio.get_running_loop().time() >= self._began + GRACE_SECONDS
 
     @asynccontextmanager
     async def waiting(self, seconds: float) -> AsyncIterator[None]:
@@ -58,7 +67,8 @@ class Place:
         """
         try:
             async with asyncio.timeout(seconds) as self._deadline:
-                self._budget.relieve()
+                self._began = asyncio.get_running_loop().time()
+                self._budget.relieve_soon()
                 yield
         except TimeoutError:
             if self.is_displaced:
@@ -86,7 +96,7 @@ class Place:
 class Budget:
     """Places and bytes for one kind of request, shared fairly by the senders.
 
-    When all places are taken, a new request displaces one that still waits for others: the oldest one of the sender
+    When all places are taken, a new request displaces a slow one, which waits for others: the oldest one of the sender
     who holds the most places. So a sender of many slow bodies displaces its own requests, and a request whose body is
     there is never displaced. If none can be displaced, the new request waits up to :data:`WAIT_SECONDS`. A free place
     goes to the sender who holds the fewest, and of equal ones to the newest request.
@@ -138,6 +148,7 @@ class Budget:
     async def _queued(self, place: Place) -> None:
         turn = self._queue[place] = asyncio.get_running_loop().create_future()
         self.relieve()
+        self.relieve_soon()
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await turn
@@ -147,12 +158,17 @@ class Budget:
         finally:
             self._queue.pop(place, None)
 
+    def relieve_soon(self) -> None:
+        """Displace a request if others still wait for a place when the requests that wait now have become slow."""
+        if self._queue:
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, self.relieve)
+
     def relieve(self) -> None:
         """Displace a request if another one waits for a place whose sender holds no more than the displaced one's."""
         if not self._queue:
             return
         held = Counter(place.sender for place in (*self._held, *self._queue))
-        waiting = [place for place in self._held if place.is_waiting]
+        waiting = [place for place in self._held if place.is_slow]
         # The places of displaced requests are as good as free, and go to the senders who hold the fewest.
         n_free = sum(place.is_displaced for place in self._held)
         beginners = sorted(held[place.sender] for place in self._queue)[n_free:]

@@ -501,6 +501,7 @@ def test_an_issuer_that_is_away_is_nobodys_guess(tmp_path: Path) -> None:
 def test_tokens_that_wait_for_the_issuer_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred forged ones share a few places; a token of another network gets one, and keys do not wait."""
     monkeypatch.setattr("serving.access.budget.HOLD_SECONDS", 0.01)
+    monkeypatch.setattr("serving.access.budget.GRACE_SECONDS", 0)
     fetched = asyncio.Event()
 
     async def refresh() -> dict[str, Any]:

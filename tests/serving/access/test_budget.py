@@ -16,6 +16,7 @@ from serving.problems import Problem
 @pytest.fixture(autouse=True)
 def _without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HOLD_SECONDS", 0)
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0)
 
 
 class Client:
@@ -61,8 +62,8 @@ def _run(story: Callable[[], Awaitable[Any]]) -> Any:
     return asyncio.run(told())
 
 
-async def _settle() -> None:
-    for _ in range(2000):
+async def _settle(turns: int = 2000) -> None:
+    for _ in range(turns):
         await asyncio.sleep(0)
 
 
@@ -121,16 +122,16 @@ def test_many_senders_of_slow_requests_keep_no_quick_one_out() -> None:
 
 def test_a_request_whose_body_is_there_is_not_displaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others wait for its end, and are refused with a time to come back if it takes long."""
-    monkeypatch.setattr(module, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(module, "WAIT_SECONDS", 0.5)
 
     async def story() -> None:
         budget = Budget(2)
         working = [Client(budget, "a") for _ in range(2)]
         late = [Client(budget, "b"), Client(budget, "c")]
-        await _settle()
+        await _settle(20)
         assert not any(one.holds for one in late)
         working[0].may_end.set()
-        await _settle()
+        await _settle(20)
         assert [one.holds for one in late] == [False, True]
         await asyncio.wait({late[0].task}, timeout=10)
         problem = late[0].problem
@@ -162,6 +163,21 @@ def test_bytes_are_bounded_too() -> None:
 async def _end(client: Client) -> None:
     client.may_end.set()
     await client.task
+
+
+def test_a_burst_whose_bodies_follow_their_headers_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifty requests of one sender at once share four places, and none is displaced."""
+    monkeypatch.setattr(module, "GRACE_SECONDS", 60)
+
+    async def story() -> None:
+        budget = Budget(4)
+        burst = [Client(budget, "a", slow=True) for _ in range(50)]
+        for one in burst:
+            asyncio.get_running_loop().call_soon(one.may_end.set)
+        await asyncio.gather(*(one.task for one in burst))
+        assert [one.problem for one in burst] == 50 * [None]
+
+    _run(story)
 
 
 def test_a_displaced_request_is_answered_later(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -446,6 +446,7 @@ def test_what_is_no_prediction_takes_no_predictions_place(
 def test_a_delivery_gets_through_slow_unsigned_bodies(guarded: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one network or of many; a slow one that is displaced may come again, and its connection is closed."""
     monkeypatch.setattr("serving.access.budget.HOLD_SECONDS", 0.01)
+    monkeypatch.setattr("serving.access.budget.GRACE_SECONDS", 0)
     path = "/v1/hooks/credit/retrain"
 
     async def story() -> None:
