@@ -99,6 +99,7 @@ def test_up_from_nothing_and_down_to_nothing(settings: Settings) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(700)
 @pytest.mark.parametrize("end", ["SIGTERM", "killed manager", "down"])
 def test_the_command_in_the_foreground_takes_everything_with_it(settings: Settings, end: str) -> None:
     """SIGTERM or ``down`` ends all in order, with exit code 0; after a killed process manager the command clears up."""
@@ -106,7 +107,7 @@ def test_the_command_in_the_foreground_takes_everything_with_it(settings: Settin
     said.parent.mkdir(parents=True, exist_ok=True)
     with said.open("wb") as output:
         process = subprocess.Popen([COMMAND, "up"], env=environment(settings), stdout=output, stderr=output)
-    await_true(lambda: "Ctrl-C" in said.read_text() or process.poll() is not None, 120)
+    await_true(lambda: "Ctrl-C" in said.read_text() or process.poll() is not None, 400)
     state = last_platform(settings.var)
     assert state is not None, said.read_text()
     everything = family(settings)
@@ -116,7 +117,7 @@ def test_the_command_in_the_foreground_takes_everything_with_it(settings: Settin
         assert perennial(settings, "down").stdout == "stopped\n"
     else:
         os.kill(state.pid, signal.SIGKILL)
-    code = process.wait(90)
+    code = process.wait(200)
     assert code == (2 if end == "killed manager" else 0), said.read_text()
     psutil.wait_procs(everything, timeout=10)
     assert [process for process in everything if process.is_running()] == []
