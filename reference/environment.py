@@ -21,6 +21,7 @@ ends the command with exit code 2. A model file names one more variable where it
 
 SET_BY_PERENNIAL = {
     "PERENNIAL_PLATFORM": "id of the platform, in each process that `perennial up` starts",
+    "PERENNIAL_SERVER_STARTER": "process id and start time of the command that starts the local Prefect server",
     "PERENNIAL_MODEL": "model that `prefect.yaml` is filled in for, by `perennial deploy` and `prefect deploy`",
     "PROMETHEUS_MULTIPROC_DIR": "folder in which the workers of the prediction service share their metrics",
 }

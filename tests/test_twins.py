@@ -73,6 +73,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "tests/core/test_docstrings.py": "one rule over the docstrings of all modules",
     "tests/serving/bundle/test_bombs.py": "bundles that would take too much, through every module that reads one",
     "tests/serving/bundle/test_hostile_bundles.py": "changed bundles, through every module that reads one",
+    "tests/serving/http/test_fuzz.py": "requests of a grammar at the socket, through protocol, entry and application",
     "tests/serving/test_faults.py": "faults of the whole service, in processes of its own",
     "tests/serving/test_inbox_kills.py": "the whole service, killed while deliveries come",
     "tests/serving/test_registry_hooks.py": "an MLflow server and the whole service",

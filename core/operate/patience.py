@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 HANG_SECONDS = 60.0
@@ -68,8 +68,8 @@ class Patience:
     hang_seconds: float = HANG_SECONDS
     pid: int = 0
     n_restarts: int = 0
-    _heard: float = 0.0
-    _healthy_since: float | None = None
+    _heard: float = field(default=0.0, init=False)
+    _healthy_since: float | None = field(default=None, init=False)
 
     @property
     def deadline(self) -> float:

@@ -27,4 +27,4 @@ def test_every_operation_is_described(operation: Operation) -> None:
 def test_every_kind_of_problem_is_on_the_page() -> None:
     """A client finds each kind by its status."""
     assert all(f"`{kind}`" in PAGE for kind in KINDS)
-    assert "| 503 | `overloaded`, `inbox-unavailable`, `log-unavailable`, `no-model` |" in PAGE
+    assert "| 503 | `access-unavailable`, `overloaded`, `inbox-unavailable`, `log-unavailable`, `no-model` |" in PAGE

@@ -45,6 +45,7 @@ class Gate:
         self.rates = SharedRates(folder / "rates", 4096, clock=lambda: self.now)
         self.access = Access(ServingSettings(**settings), self.rates, clock=lambda: self.now, refresh=refresh)
         self.access.replace_jwks(jwks())
+        self.access.replace_keys([])
 
     def ask(self, header: str | bytes | None, address: str = HERE) -> Caller:
         """Return who sends a header."""
@@ -493,7 +494,7 @@ def test_an_issuer_that_is_away_is_nobodys_guess(tmp_path: Path) -> None:
                 found.append(caught.value.detail)
             return found
 
-        assert {detail for detail in asyncio.run(refusals()) if "cannot be verified yet" not in detail} == set()
+        assert {detail for detail in asyncio.run(refusals()) if "can be verified yet" not in detail} == set()
         access.replace_jwks(jwks())
         assert asyncio.run(access.caller(f"Bearer {token()}", HERE)).name == "shop"
 
@@ -592,3 +593,18 @@ def test_a_protected_service_starts(given: dict[str, Any], has_keys: bool) -> No
 def test_loopback_is_the_whole_range(host: str, is_loopback: bool) -> None:
     """What only this machine reaches, and nothing that looks like it."""
     assert ServingSettings(host=host).is_loopback is is_loopback
+
+
+def test_a_key_is_no_bad_one_before_the_keys_are_read(tmp_path: Path) -> None:
+    """Right after the start a valid key is answered "later", is not counted, and the service is not ready."""
+    settings = ServingSettings(access="required", bad_credentials_per_minute=2)
+    access = Access(settings, SharedRates(tmp_path / "rates", 64), clock=lambda: NOW)
+    key, text = new_key("shop", ("predict",), (), None, AT, None)
+    for _ in range(5):
+        with pytest.raises(Problem) as caught:
+            asyncio.run(access.caller(f"Bearer {text}", HERE))
+        assert (caught.value.status, dict(caught.value.headers)[b"retry-after"]) == (503, b"1")
+    assert "have not been read" in str(access.trouble)
+    access.replace_keys([key])
+    assert access.trouble is None
+    assert asyncio.run(access.caller(f"Bearer {text}", HERE)).name == "shop"

@@ -158,6 +158,7 @@ async def _sent_by(
 def _world(folder: Path, rates: SharedRates, hook_body_kb: int = 0, **given: Any) -> World:
     settings = ServingSettings(**{"max_body_kb": 1, **given})
     service = build_service(settings, folder, f"sqlite:///{folder / 'p.db'}", Metrics(), Access(settings, rates))
+    service.access.replace_keys([])
     application, text = Application(), io.BytesIO()
     access_log = AccessLog("json", text)
     return World(Entry(service, application, access_log, hook_body_kb), service, application, access_log, text)
