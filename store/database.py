@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ CONNECT_SECONDS = 10
 _MIGRATION_LOCK = 0x7065_7265_6E6E  # any fixed number: PostgreSQL's advisory locks are named by integers
 
 
-def open_database(address: str) -> Engine:
+def open_database(address: str, *, create: bool = True) -> Engine:
     """Open the database at an SQLAlchemy address and migrate it to :data:`HEAD` if its schema is older.
 
     Opening twice, or from two processes at once, is harmless: the migration runs in one transaction that holds the
@@ -39,6 +41,9 @@ def open_database(address: str) -> Engine:
     ----------
     address
         ``sqlite:///file`` or ``postgresql://user:password@host/database``. SQLite runs in WAL mode with foreign keys.
+    create
+        Whether a file of SQLite that does not exist is created. A service that finds its file gone must not go on with
+        an empty one, to which no key and no champion is known.
 
     Raises
     ------
@@ -49,6 +54,8 @@ def open_database(address: str) -> Engine:
     """
     url = database_url(address)
     try:
+        if not create and (file := sqlite_file(address)) is not None and not file.exists():
+            raise FileNotFoundError("the file does not exist")
         engine = _engine(url)
         _migrate_if_behind(engine)
     except (DBAPIError, OSError) as error:
@@ -184,7 +191,10 @@ def _sqlite_engine(url: URL) -> Engine:
     create_private_file(path)
     for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
         keep_from_others(path.with_name(name))
-    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    # A connection never creates the file: it would hide that the database was moved away.
+    existing = f"{path.absolute().as_uri()}?mode=rw"
+    connect = partial(sqlite3.connect, existing, uri=True, timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False)
+    engine = create_engine(url, poolclass=NullPool, creator=connect)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

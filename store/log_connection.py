@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from store.database import open_database, storage_error
+from store.database import open_database, sqlite_file, storage_error
 from store.tables import PredictionRequestRow, UtcDateTime
 
 WAIT_SECONDS = 5
@@ -58,9 +59,11 @@ class LogConnection:
     """
 
     def __init__(self, address: str, *, durable: bool) -> None:
-        engine = open_database(address)
+        engine = open_database(address, create=False)
+        self._file = sqlite_file(address)
         try:
             self._connection = _connected(engine, durable)
+            self._identity = _identity(self._file)
         except (SQLAlchemyError, OSError) as error:
             raise storage_error(engine.url, error) from error
         dialect = sqlite if engine.dialect.name == "sqlite" else postgresql
@@ -110,10 +113,15 @@ class LogConnection:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         try:
+            self._refuse_another_file()
             with self._connection.begin():
                 yield
         except (SQLAlchemyError, OSError) as error:
             raise storage_error(self._connection.engine.url, error) from error
+
+    def _refuse_another_file(self) -> None:
+        if _identity(self._file) != self._identity:
+            raise OSError("its file was replaced by another one")
 
     def _insert(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._connection.exec_driver_sql(self._statement, [self._parameters(row) for row in rows])
@@ -128,6 +136,14 @@ class LogConnection:
             self._connection.close()
         except (SQLAlchemyError, OSError):
             self._connection.invalidate()
+
+
+def _identity(file: Path | None) -> tuple[int, int] | None:
+    """Identify a file of SQLite: an open connection would go on writing to one that was moved away or deleted."""
+    if file is None:
+        return None
+    found = file.stat()
+    return found.st_dev, found.st_ino
 
 
 def _connected(engine: Engine, durable: bool) -> Connection:

@@ -155,8 +155,8 @@ class Access:
         Raises
         ------
         Problem
-            There is no valid key or token; if too many bad ones came from the address, the status is 429. What cannot be
-            verified yet is 503.
+            There is no valid key or token; if too many bad ones came from the address, the status is 429. The status is
+            503 while none can be verified.
         """
         header = authorization.encode("utf-8", "surrogatepass") if isinstance(authorization, str) else authorization
         if not header or header.isspace():

@@ -196,7 +196,7 @@ class Database:
         StorageError
             The database is unavailable.
         """
-        self._engine = self._engine or open_database(self._address)
+        self._engine = self._engine or open_database(self._address, create=False)
         return self._engine
 
 

@@ -191,7 +191,7 @@ class Follower:
         StorageError
             The database is unavailable, or the state cannot be written.
         """
-        engine = self._engine = self._engine or open_database(self._settings.database_url)
+        engine = self._engine = self._engine or open_database(self._settings.database_url, create=False)
         names = set(self._serving.models)
         wanted = [champion for champion in current_champions(engine) if not names or champion.model in names]
         before = {model.name: model for model in self._published.models}

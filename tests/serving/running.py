@@ -238,6 +238,8 @@ def running(
     state = ServiceState(tuple(models), tuple(keys))
     write_state(instance, state)
     address = database_url or f"sqlite:///{folder / 'perennial.db'}"
+    if database_url is None:
+        open_database(address)
     rates = SharedRates(instance / "rates")
     with pytest.MonkeyPatch.context() as patch, closing(rates), closing(_listening()) as listening:
         patch.delenv(METRICS_VARIABLE, raising=False)

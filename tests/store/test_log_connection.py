@@ -22,8 +22,10 @@ AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 
 @pytest.fixture
 def address(tmp_path: Path) -> str:
-    """Address of a database that is not there yet."""
-    return f"sqlite:///{tmp_path / 'perennial.db'}"
+    """Address of an empty database."""
+    address = f"sqlite:///{tmp_path / 'perennial.db'}"
+    open_database(address)
+    return address
 
 
 @pytest.fixture
@@ -119,3 +121,36 @@ def test_an_address_that_is_none_is_the_users_to_correct() -> None:
     """Before anything is answered."""
     with pytest.raises(ConfigError, match="must be an address"):
         LogConnection("nonsense", durable=False)
+
+
+def test_a_file_that_was_moved_away_is_not_written_to(address: str, tmp_path: Path) -> None:
+    """An open connection would go on, a new one would make an empty database; back in its place it is written again."""
+    file, moved = Path(address.removeprefix("sqlite:///")), tmp_path / "moved.db"
+    engine = open_database(address)
+    with closing(LogConnection(address, durable=True)) as log:
+        log.probe()
+        file.rename(moved)
+        for attempt in (log.check, log.probe, lambda: log.write([_request(1)])):
+            with pytest.raises(StorageError, match="No such file"):
+                attempt()
+    with pytest.raises(StorageError, match="does not exist"):
+        LogConnection(address, durable=True)
+    with pytest.raises(StorageError, match="unable to open"), reading(engine):
+        pass
+    assert not file.exists()
+    moved.rename(file)
+    with closing(LogConnection(address, durable=True)) as log:
+        log.write([_request(2)])
+    assert len(_rows(address)) == 1
+
+
+def test_a_file_that_was_replaced_is_not_written_to(address: str, tmp_path: Path) -> None:
+    """After a backup was restored, the next connection writes to it."""
+    file = Path(address.removeprefix("sqlite:///"))
+    with closing(LogConnection(address, durable=True)) as log:
+        other = tmp_path / "other.db"
+        open_database(f"sqlite:///{other}")
+        file.rename(tmp_path / "old.db")
+        other.rename(file)
+        with pytest.raises(StorageError, match="replaced by another"):
+            log.probe()
