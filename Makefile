@@ -75,6 +75,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.zombies
 	$(BIN)/python -m benchmarks.exactly_once
 	$(BIN)/python -m benchmarks.outages
+	$(BIN)/python -m benchmarks.mutated_files
 	$(BIN)/python -m benchmarks.many_models
 	$(BIN)/python -m benchmarks.retention
 

@@ -78,6 +78,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "tests/serving/test_inbox_kills.py": "the whole service, killed while deliveries come",
     "tests/serving/test_registry_hooks.py": "an MLflow server and the whole service",
     "tests/tasks/source/test_source_bad_input.py": "wrong rows, through every module that reads a source",
+    "tests/tasks/source/test_damaged_files.py": "damaged files, through every module that reads a source",
     "tests/tasks/test_crash.py": "an ingestion, killed at every point",
     "tests/tasks/gate/test_registry_attack.py": "a registry that others write, through every task that reads it",
     "tests/tasks/test_gate_kills.py": "registration and judgement, killed at every point",

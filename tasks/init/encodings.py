@@ -150,6 +150,11 @@ def _refuse_damaged(path: Path, sample: bytes) -> None:
     n_wrong = text.count("\ufffd")
     if sum(not letter.isascii() for letter in text) - n_wrong < MIN_UTF8 * n_wrong:
         return
+    if n_wrong == 0:  # they are behind the sample
+        raise SourceError(
+            f"--data: {path} is UTF-8 in its first lines with other letters than ASCII, and not in later ones; correct "
+            "the text, or save the file as UTF-8"
+        )
     line = next(line for line in text.splitlines() if "\ufffd" in line)
     plural = "" if n_wrong == 1 else "s"
     raise SourceError(

@@ -90,3 +90,11 @@ def test_every_name_can_stand_in_a_model_file() -> None:
     for name in ("utf-16-le", "utf-16-be", "utf-32", "latin-1", *LATIN, *OTHER_SCRIPTS.values()):
         assert CsvSource(kind="csv", uri="a.csv", encoding=name).encoding == name
         "a".encode(name).decode(name)
+
+
+def test_text_that_is_utf8_at_its_beginning_only_is_refused(tmp_path: Path) -> None:
+    """The bytes that are not UTF-8 may be behind what is read to guess an encoding."""
+    path = tmp_path / "rows.csv"
+    path.write_bytes("ort;straße\n".encode() + "Köln;Straße\n".encode() * 400_000 + b"M\xfcnchen;x\n")
+    with pytest.raises(SourceError, match=r"is UTF-8 in its first lines .* and not in later ones"):
+        text_encoding(path)
