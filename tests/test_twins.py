@@ -81,6 +81,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "tests/tasks/source/test_damaged_files.py": "damaged files, through every module that reads a source",
     "tests/tasks/test_crash.py": "an ingestion, killed at every point",
     "tests/tasks/gate/test_registry_attack.py": "a registry that others write, through every task that reads it",
+    "tests/tasks/test_storage_faults.py": "data versions on a disk that fails at writes drawn from all",
     "tests/tasks/test_gate_kills.py": "registration and judgement, killed at every point",
     "tests/tasks/versions/test_s3.py": "versions and doctor against the protocol of S3",
 }
