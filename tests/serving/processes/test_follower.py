@@ -173,6 +173,7 @@ def test_a_database_that_lost_its_history_changes_nothing(installation: Installa
     before = watch.look()
     for file in settings.var.glob("perennial.db*"):
         file.unlink()
+    open_database(settings.database_url)
     after = Watch(settings).look()
     assert before is not None
     assert after is not None
