@@ -50,7 +50,7 @@ def _databases(settings: Settings) -> Iterator[Finding]:
     files = [sqlite_file(settings.database_url)]
     if settings.mlflow_uri.startswith(SQLITE):
         files.append(Path(settings.mlflow_uri.removeprefix(SQLITE)))
-    named = [path for file in files if file is not None for path in sorted(file.parent.glob(f"{file.name}*"))]
+    named = [file.with_name(file.name + end) for file in files if file is not None for end in ("", "-wal", "-shm")]
     if opened := [says for path in named if path.is_file() and (says := open_to_others(path))]:
         says = f"expected databases that other users cannot read, found {', '.join(opened[:N_SHOWN])}"
         yield Finding("modes", "problem", says, f"chmod o-rwx {' '.join(text.rpartition(' ')[0] for text in opened)}")
