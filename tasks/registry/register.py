@@ -18,7 +18,7 @@ from config.home import user_name
 from core.operate.events import model_registered
 from store.database import open_database, writing
 from store.events import record_event
-from store.registry.registrations import BuiltBundle, find_bundle, record_bundle, versions_of_run
+from store.registry.registrations import BuiltBundle, find_bundle, find_version, record_bundle, versions_of_run
 from tasks.registry.client import artifact_root, artifact_store, is_ours, mlflow_client, mlflow_failures
 from tasks.registry.records import (
     CHAMPION,
@@ -144,8 +144,10 @@ def version_of(client: MlflowClient, engine: Engine, model: str, run_key: str) -
     retention removed does not count: the same run again registers it as a new version.
     """
     for number in versions_of_run(engine, model, run_key):
-        version = _found(client, model, number)
-        if version is not None and PRUNED not in version.tags:
+        version, record = _found(client, model, number), find_version(engine, model, number)
+        # A number may have been given again; see _create_version.
+        is_same = version is not None and record is not None and version.tags.get(MANIFEST) == record.manifest
+        if version is not None and is_same and PRUNED not in version.tags:
             return version
     tagged = client.search_model_versions(f"name = '{model}' and tags.`{RUN_KEY}` = '{run_key}'")
     ours = [
@@ -153,6 +155,10 @@ def version_of(client: MlflowClient, engine: Engine, model: str, run_key: str) -
         for version in tagged
         if PRUNED not in version.tags
         and find_bundle(engine, model, run_key, version.tags.get(MANIFEST, "")) is not None
+        and (
+            (record := find_version(engine, model, int(version.version))) is None
+            or record.manifest == version.tags.get(MANIFEST)
+        )
     ]
     return _found(client, model, min(ours)) if ours else None
 
@@ -399,15 +405,25 @@ def _create_version(
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         _create_registered_model(client, config)
-    # The path of the files, not models:/<id>: without a server, MLflow resolves an id at its process-wide address.
-    created = client.create_model_version(
-        config.model,
-        model.artifact_location,
-        run_id,
-        tags={**tags, "perennial.model_id": model.model_id},
-        model_id=model.model_id,
-        await_creation_for=0,
-    )
+    used: list[ModelVersion] = []
+    while True:
+        # The path of the files, not models:/<id>: without a server, MLflow resolves an id at its process-wide address.
+        created = client.create_model_version(
+            config.model,
+            model.artifact_location,
+            run_id,
+            tags={**tags, "perennial.model_id": model.model_id},
+            model_id=model.model_id,
+            await_creation_for=0,
+        )
+        known = find_version(engine, config.model, int(created.version))
+        if known is None or known.manifest == tags[MANIFEST]:
+            break
+        # MLflow gives the number of a newest version that was deleted once more.
+        logger.warning("version %s of %r was deleted in MLflow; its number stays unused", created.version, config.model)
+        used.append(created)
+    for version in used:
+        client.delete_model_version(config.model, str(version.version))
     return _only(client, engine, created, tags[RUN_KEY])
 
 

@@ -108,6 +108,20 @@ def test_the_same_key_gives_the_same_version(registry: Settings, client: MlflowC
     assert len(all_runs(client)) == 3
 
 
+def test_the_number_of_a_deleted_version_stays_unused(registry: Settings, client: MlflowClient) -> None:
+    """MLflow gives the newest number again; what is recorded under it was another bundle, of the same key or not."""
+    register(registry, "a")
+    register(registry, "b")
+    client.delete_model_version("credit", "2")
+    again, other = register(registry, "b"), register(registry, "c")
+    assert ((again.version, again.created), (other.version, other.created)) == ((3, True), (4, True))
+    client.delete_model_version("credit", "4")
+    assert register(registry, "d").version == 5
+    assert sorted(int(one.version) for one in client.search_model_versions("name = 'credit'")) == [1, 3, 5]
+    assert [register(registry, key).version for key in "abd"] == [1, 3, 5]
+    assert register(registry, "c").version == 6
+
+
 def test_the_version_answers_raw_rows_and_holds_the_bundle(
     registry: Settings, client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
