@@ -6,6 +6,7 @@ Importing Evidently takes about three seconds and 280 MB; a separate process can
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ import pandas as pd
 
 from config.settings import PACKAGES
 from core.drift.columns import ColumnDrift
-from core.errors import PerennialError
+from core.errors import PerennialError, StorageError
 from core.feature_contract import level_text
 from tasks.versions.working_copy import remove_stale
 
@@ -116,6 +117,7 @@ class DriftReport:
             facts |= {f"n_{side}": len(frame), f"n_{side}_drawn": len(sample)}
             _portable(sample, columns).to_parquet(work / f"{side}.parquet")
         (work / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+        self._outcome: tuple[int, str] | None = None
         self._errors = (work / "errors.txt").open("wb+")
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [*COMMAND, str(work), str(folder.resolve())],
@@ -139,18 +141,32 @@ class DriftReport:
         ------
         PerennialError
             The report could not be made; the message contains the end of the process's error output.
+        StorageError
+            The process ended without a message, as on a full disk.
         """
-        verdict = json.dumps({"status": status, "reasons": list(reasons)}) if status else ""
+        if self._outcome is None:
+            self._outcome = self._waited(json.dumps({"status": status, "reasons": list(reasons)}) if status else "")
+        code, printed = self._outcome
+        if code != 0 and not printed.strip():
+            free = shutil.disk_usage(self.folder).free
+            raise StorageError(
+                f"the drift report in {self.folder} could not be made: its process ended with {code} and could not "
+                f"write why ({free / 1e6:,.0f} MB of the disk are free). Free space or memory, then run the same "
+                "command again"
+            )
+        if code != 0:
+            raise PerennialError(f"Evidently could not make the drift report (exit {code}):\n{printed[-2000:]}")
+        return ReportFiles(self.folder / "drift.html", self.folder / "drift.json")
+
+    def _waited(self, verdict: str) -> tuple[int, str]:
+        """Return the exit code of the process and what it printed; a step that is tried again asks once more."""
         self._process.communicate(verdict.encode())
-        code = self._process.returncode
         self._errors.seek(0)
         # A binding that Evidently imports may print pages about its own teardown after the error; they are dropped.
         printed, _, _ = self._errors.read().decode(errors="replace").partition("\nnanobind: leaked")
         self._errors.close()
         self._work.cleanup()
-        if code != 0:
-            raise PerennialError(f"Evidently could not make the drift report (exit {code}):\n{printed[-2000:]}")
-        return ReportFiles(self.folder / "drift.html", self.folder / "drift.json")
+        return self._process.returncode, printed
 
 
 def _sampled(frame: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.errors import PerennialError
+from core.errors import PerennialError, StorageError
 from core.metrics.class_rates import ClassRate
 from tasks.reports.drift import PREFIX, DriftReport, ReportColumn, ReportFiles, report_column
 from tests.core.drift_samples import PREDICTION, TARGET
@@ -235,6 +235,19 @@ def test_a_failure_is_told_with_the_words_of_its_process(tmp_path: Path) -> None
     folder = tmp_path / "missing"
     report = DriftReport(frame, frame, [ReportColumn("x", "numeric", 0.0, 0.1, False)], folder, 0)
     next(folder.glob(".drift-*/facts.json")).write_text("{")
-    with pytest.raises(PerennialError, match=r"(?s)drift report \(exit 1\).*JSONDecodeError"):
-        report.finish()
+    for _ in range(2):  # a step that is tried again asks once more
+        with pytest.raises(PerennialError, match=r"(?s)drift report \(exit 1\).*JSONDecodeError"):
+            report.finish()
     assert list(folder.iterdir()) == []
+
+
+def test_a_process_that_ends_without_a_word_is_a_failure_of_storage(tmp_path: Path) -> None:
+    """On a full disk it cannot write why; a report that was finished is returned again."""
+    frame = pd.DataFrame({"x": [1.0, 2.0]})
+    column = ReportColumn("x", "numeric", 0.0, 0.1, False)
+    report = DriftReport(frame, frame, [column], tmp_path / "killed", 0)
+    report._process.kill()
+    with pytest.raises(StorageError, match=r"could not write why.*run the same command again"):
+        report.finish()
+    report = DriftReport(frame, frame, [column], tmp_path / "sound", 0)
+    assert report.finish() == report.finish()
