@@ -47,7 +47,10 @@ FREE_BYTES = 16_000_000
 BYTES_PER_BYTE = 6
 """Memory that the values of a JSON document may take: a fixed allowance, and so many bytes per byte of text."""
 
-REMEDY = "the files were changed after registration: restore them from a backup, or train again"
+REMEDY = (
+    "the files were changed after registration: restore them from a backup, roll back (perennial rollback), or train "
+    "on other rows or settings and approve that version (perennial approve)"
+)
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def _manifest(
         listed = _listed(store, "")
     where = _where(record)
     if MANIFEST not in listed:
-        raise BundleError(f"{where} has no {MANIFEST}; restore its files from a backup, or train again")
+        raise BundleError(f"{where} has no {MANIFEST}; {REMEDY}")
     if (listed[MANIFEST] or 0) > MAX_DOCUMENT_BYTES:
         raise BundleError(f"{where} has a {MANIFEST} of {listed[MANIFEST]:,} bytes, which is too large; {REMEDY}")
     with mlflow_failures(settings):

@@ -76,7 +76,7 @@ def test_whatever_changed_is_found_and_named(tmp_path: Path, graph_bundle: Bundl
     """Each way to spoil a bundle is refused with the file and the remedy."""
     folder = copied(graph_bundle, tmp_path)
     spoil(folder)
-    with pytest.raises(BundleError, match=f"(?s){says}.*train again"):
+    with pytest.raises(BundleError, match=f"(?s){says}.*roll back"):
         load_predictor(folder, graph_bundle.manifest_sha256, TRUSTED)
 
 

@@ -106,7 +106,7 @@ def test_files_that_changed_in_the_registry_are_refused(
     if spoil is reseal:
         (folder / "MLmodel").write_text("loader_module: os")
     spoil(folder)
-    with pytest.raises(BundleError, match=f"(?s){says}.*train again"), fetched("credit", 1, registry):
+    with pytest.raises(BundleError, match=f"(?s){says}.*roll back"), fetched("credit", 1, registry):
         pytest.fail("a spoilt bundle was fetched")
     assert leftovers(registry) == []
 
