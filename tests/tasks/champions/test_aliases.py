@@ -263,7 +263,7 @@ def test_a_champion_from_before_the_gate_is_adopted(registry: Settings, client: 
 def test_an_alias_that_is_set_later_makes_no_champion(
     installation: Settings, client: MlflowClient, reader: Callable[..., object]
 ) -> None:
-    """Where versions are recorded and none was promoted, whoever moves MLflow's alias promotes none."""
+    """Where versions are recorded and none was promoted, a moved alias of MLflow promotes none."""
     client.set_registered_model_alias("credit", "champion", "2")
     reader("credit", installation)
     repair("credit", installation, thorough=True)
