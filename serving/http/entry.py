@@ -179,7 +179,8 @@ class Entry:
         if self._proxies is not None:
             exchange.client = self._proxies.client(exchange.client, scope["headers"])
         try:
-            await self._answer(exchange, scope, receive, send)
+            with self._service.work():
+                await self._answer(exchange, scope, receive, send)
         finally:
             self._record(exchange)
 
@@ -243,13 +244,15 @@ class Entry:
 
     async def _placed_prediction(self, exchange: Exchange, receive: Receive) -> bytes:
         # Only requests with valid credentials come here, and only predictions: nothing else takes these places.
-        if self._predicting >= self._settings.max_concurrent:
-            await self._shed()
-        self._predicting += 1
-        try:
-            return await self._predict(exchange, receive)
-        finally:
-            self._predicting -= 1
+        most = self._settings.max_concurrent
+        with self._service.prediction():
+            if self._predicting >= most or self._service.n_predictions > most:
+                await self._shed()
+            self._predicting += 1
+            try:
+                return await self._predict(exchange, receive)
+            finally:
+                self._predicting -= 1
 
     async def _shed(self) -> None:
         self._service.held += 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from config.settings import ServingSettings
@@ -71,6 +72,7 @@ class Service:
         self.state: ServiceState | None = None
         self.draining = False
         self.held = 0
+        self._n_others = 0
         self._instance = instance
         self._stamp: tuple[int, int] | None = None
         self._tasks: Callable[[], int] = lambda: 0
@@ -83,6 +85,29 @@ class Service:
     def in_flight(self) -> int:
         """Requests in progress, without those that wait for their refusal."""
         return self._tasks() - self.held
+
+    @property
+    def n_predictions(self) -> int:
+        """Predictions in progress, with the requests that have not begun: they wait for the event loop."""
+        return self.in_flight - self._n_others
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        """Work on a request that takes no prediction's place: checking credentials, refusing, sending, other routes."""
+        self._n_others += 1
+        try:
+            yield
+        finally:
+            self._n_others -= 1
+
+    @contextmanager
+    def prediction(self) -> Iterator[None]:
+        """Predict, within :meth:`work`."""
+        self._n_others -= 1
+        try:
+            yield
+        finally:
+            self._n_others += 1
 
     def loaded(self, name: str) -> Loaded:
         """Return a model.

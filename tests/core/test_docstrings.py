@@ -68,7 +68,7 @@ def _undocumented(source: str) -> list[str]:
     found = []
     for name, node in _public(ast.parse(source).body):
         names = _parameters(node) if isinstance(node, Function) else _fields(node) or _constructor(node)
-        missing = [one for one in names if one not in _documented(node)]
+        missing = [one for one in names if not one.startswith("_") and one not in _documented(node)]
         if len(names) >= MANY and missing:
             found.append(f"{name}: {', '.join(missing)}")
     return found

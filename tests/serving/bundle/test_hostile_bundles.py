@@ -74,7 +74,7 @@ def test_of_500_spoilt_bundles_none_loads(tmp_path: Path, bundles: tuple[Bundle,
         mutate = MUTATIONS[(number // len(bundles)) % len(MUTATIONS)]
         mutate(draw)
         began = time.process_time()
-        with pytest.raises(BundleError, match="train again|roll back"):
+        with pytest.raises(BundleError, match=r"train again|roll back"):
             pytest.fail(f"mutation {number}, {mutate.__name__}: {_load(draw.folder, bundle.manifest_sha256)}")
         assert time.process_time() - began < MAX_WORK * unit, f"mutation {number}, {mutate.__name__}"
         tried[mutate.__name__] += 1

@@ -68,7 +68,7 @@ def test_up_from_nothing_and_down_to_nothing(settings: Settings) -> None:
     assert {process["name"]: process["state"] for process in document["processes"]} == dict.fromkeys(NAMES, "healthy")
     assert _document(f"{document['serving_url']}/health/live")
     deployed = _document(f"{document['prefect_api_url']}/deployments/filter", {})
-    assert {deployment["name"] for deployment in deployed} == {"credit"}
+    assert {deployment["name"] for deployment in deployed} == {"credit", "perennial"}
     everything = family(settings)
     listening = {c.laddr.ip for process in everything for c in _sockets(process) if c.status == psutil.CONN_LISTEN}
     assert listening == {"127.0.0.1"}

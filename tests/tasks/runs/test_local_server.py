@@ -89,6 +89,7 @@ _ENDED_COMMAND = """
 import os, signal, sys, time
 from config.settings import load_settings
 from tasks.runs.local_server import start_server
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
 start_server(load_settings())
 print("started", flush=True)
 time.sleep(300)
@@ -150,6 +151,8 @@ def test_the_server_removes_what_deleted_runs_leave(settings: Settings, monkeypa
     """Prefect deletes a run's logs with it, but its artifacts only if it is told to look for them."""
     from prefect.settings.models.server.services import ServerServicesDBVacuumSettings
 
+    for name in prefect_environment(settings):
+        monkeypatch.delenv(name, raising=False)  # of the session's server
     assert "orphans" not in ServerServicesDBVacuumSettings().enabled_vacuum_types
     for name, value in prefect_environment(settings).items():
         monkeypatch.setenv(name, value)
