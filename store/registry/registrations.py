@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Engine, select
+from sqlalchemy import ColumnElement, Engine, select
 
 from core.errors import BundleError
 from store.champions import find_verdict
@@ -140,27 +140,22 @@ def trusted_manifest(engine: Engine, model: str, version: int) -> str | None:
 
 def adopted_champion(engine: Engine, model: str) -> int | None:
     """Return the version that had MLflow's alias champion when the model's versions were adopted; None if none had."""
-    chosen = select(RegisteredVersionRow.version).where(
-        RegisteredVersionRow.model == model, RegisteredVersionRow.origin == "champion"
-    )
-    with reading(engine) as connection:
-        return connection.execute(chosen).scalars().first()
+    return next(iter(versions_of(engine, model, RegisteredVersionRow.origin == "champion")), None)
 
 
 def versions_of_run(engine: Engine, model: str, run_key: str) -> list[int]:
     """Return the versions that were registered under a run key, ascending."""
-    chosen = select(RegisteredVersionRow.version).where(
-        RegisteredVersionRow.model == model, RegisteredVersionRow.run_key == run_key
-    )
-    with reading(engine) as connection:
-        return sorted(connection.execute(chosen).scalars())
+    return versions_of(engine, model, RegisteredVersionRow.run_key == run_key)
 
 
 def versions_of_trigger(engine: Engine, model: str, trigger: str) -> list[int]:
     """Return the versions that were registered for a trigger, ascending."""
-    chosen = select(RegisteredVersionRow.version).where(
-        RegisteredVersionRow.model == model, RegisteredVersionRow.trigger == trigger
-    )
+    return versions_of(engine, model, RegisteredVersionRow.trigger == trigger)
+
+
+def versions_of(engine: Engine, model: str, *conditions: ColumnElement[bool]) -> list[int]:
+    """Return the recorded versions of a model that fulfil all conditions, ascending."""
+    chosen = select(RegisteredVersionRow.version).where(RegisteredVersionRow.model == model, *conditions)
     with reading(engine) as connection:
         return sorted(connection.execute(chosen).scalars())
 

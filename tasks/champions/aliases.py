@@ -24,7 +24,7 @@ from store.champions import (
     start_tenure,
 )
 from store.database import open_database
-from tasks.registry.client import is_empty, mlflow_client, mlflow_failures
+from tasks.registry.client import aliases_in_mlflow, is_empty, mlflow_client, mlflow_failures
 from tasks.registry.records import CHAMPION, champion_before_history
 from tasks.registry.register import CHALLENGER, PREVIOUS
 from tasks.runs.actor import actor
@@ -129,7 +129,7 @@ class AliasWatch:
 
 
 def _set_aliases(client: MlflowClient, model: str, wanted: Standing) -> None:
-    held = _aliases(client, model)
+    held = aliases_in_mlflow(client, model)
     for alias, version in ((CHAMPION, wanted.champion), (PREVIOUS, wanted.previous), (CHALLENGER, wanted.challenger)):
         if version == held.get(alias) or (version is not None and _set_alias(client, model, alias, version)):
             continue
@@ -150,17 +150,6 @@ def _set_alias(client: MlflowClient, model: str, alias: str, version: int) -> bo
         )
         return False
     return True
-
-
-def _aliases(client: MlflowClient, model: str) -> dict[str, int]:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return {alias: int(version) for alias, version in client.get_registered_model(model).aliases.items()}
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return {}
-        raise
 
 
 def _adopt(engine: Engine, model: str, settings: Settings) -> None:

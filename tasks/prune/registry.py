@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from config.platform import read_platform
 from config.settings import RetentionSettings, Settings
@@ -21,12 +20,22 @@ from core.retention.versions import VersionsInUse, needed
 from store.database import open_database
 from store.registry.registrations import find_version
 from tasks.prune.found import Findings, Found, tree_facts
-from tasks.registry.client import artifact_root, artifact_store, is_empty, mlflow_client, mlflow_failures
+from tasks.registry.client import (
+    aliases_in_mlflow,
+    artifact_root,
+    artifact_store,
+    is_empty,
+    local_path,
+    mlflow_client,
+    mlflow_failures,
+    pages,
+    run_in_mlflow,
+    versions_in_mlflow,
+)
 from tasks.registry.records import DATA_VERSION, PRUNED, REMOVING, RUN_KEY
 from tasks.registry.register import REPORTS
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
@@ -78,20 +87,13 @@ class Registry:
 
     def aliased(self, model: str) -> set[int]:
         """Return the versions of a model that an alias names; its own aliases may be out of date."""
-        from mlflow.exceptions import MlflowException
-
         with mlflow_failures(self._settings):
-            try:
-                return {int(version) for version in self._client.get_registered_model(model).aliases.values()}
-            except MlflowException as error:
-                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                    return set()
-                raise
+            return set(aliases_in_mlflow(self._client, model).values())
 
     def data_versions(self, model: str) -> set[str]:
         """Return the data versions of a model's versions whose files are kept."""
         with mlflow_failures(self._settings):
-            found = [version for version in self._all_versions(model) if PRUNED not in version.tags]
+            found = [version for version in versions_in_mlflow(self._client, model) if PRUNED not in version.tags]
             return {version.tags[DATA_VERSION] for version in found if DATA_VERSION in version.tags}
 
     def _runs(self, kind: Kind, model: str, condition: str, age: timedelta) -> Iterator[Found]:
@@ -103,12 +105,10 @@ class Registry:
         before = int((datetime.now(UTC) - age).timestamp() * 1000)
         # Runs of killed registrations are deleted already, in MLflow's sense: they are only marked.
         view = ViewType.DELETED_ONLY if kind == "unfinished runs" else ViewType.ALL
-        chosen, token = f"{condition} and attributes.start_time < {before}", None
-        while True:
-            page = self._client.search_runs([experiment.experiment_id], chosen, view, PAGE, page_token=token)
-            yield from (self._run(kind, model, run) for run in page if {DECISION, RUN_KEY} & run.data.tags.keys())
-            if not (token := page.token):
-                return
+        chosen, where = f"{condition} and attributes.start_time < {before}", [experiment.experiment_id]
+        for run in pages(lambda token: self._client.search_runs(where, chosen, view, PAGE, page_token=token)):
+            if {DECISION, RUN_KEY} & run.data.tags.keys():
+                yield self._run(kind, model, run)
 
     def _run(self, kind: Kind, model: str, run: Run) -> Found:
         at = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
@@ -123,9 +123,9 @@ class Registry:
             uri = str(run.info.artifact_uri)
             artifacts: Any = artifact_store(uri, self._settings)  # not typed
             artifacts.delete_artifacts()
-            if (folder := _folder(uri)) is not None:
+            if (path := local_path(uri)) is not None:
                 with suppress(OSError):  # it is not empty, or gone
-                    folder.parent.rmdir()
+                    Path(path).parent.rmdir()
             if (store := self._database()) is not None:
                 store._hard_delete_run(run.info.run_id)
 
@@ -143,11 +143,12 @@ class Registry:
         return self._store
 
     def _versions(self, model: str, in_use: VersionsInUse) -> Iterator[Found]:
-        for version in self._all_versions(model):
+        engine = open_database(self._settings.database_url)
+        for version in versions_in_mlflow(self._client, model):
             if version.tags.get(PRUNED, REMOVING) != REMOVING:
                 continue
             number = int(version.version)
-            known = find_version(open_database(self._settings.database_url), model, number)
+            known = find_version(engine, model, number)
             reason = needed(number, known.trigger if known else "", in_use, is_ours=known is not None)
             at = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
             item = Item(
@@ -155,21 +156,13 @@ class Registry:
             )
             yield Found(item, partial(self._remove_files, version))
 
-    def _all_versions(self, model: str) -> Iterator[ModelVersion]:
-        token = None
-        while True:
-            page = self._client.search_model_versions(f"name = '{model}'", PAGE, page_token=token)
-            yield from page
-            if not (token := page.token):
-                return
-
     def _remove_files(self, version: ModelVersion) -> None:
         """Mark a version, remove its files, and record when; a repeat after a kill removes the rest."""
         client, name, number = self._client, version.name, str(version.version)
         with mlflow_failures(self._settings):
             client.set_model_version_tag(name, number, PRUNED, REMOVING)
             _remove_all(str(version.source), "", KEPT_FILES, self._settings)
-            run = _run_of(client, str(version.run_id))
+            run = run_in_mlflow(client, str(version.run_id))
             if run is not None:
                 _remove_all(str(run.info.artifact_uri), REPORTS, KEPT_REPORTS, self._settings)
             client.set_model_version_tag(name, number, PRUNED, datetime.now(UTC).isoformat(timespec="seconds"))
@@ -180,17 +173,6 @@ def open_registry(settings: Settings, retention: RetentionSettings) -> Registry 
     return None if is_empty(settings) else Registry(settings, retention)
 
 
-def _run_of(client: MlflowClient, run_id: str) -> Run | None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # someone removed the run and kept the version
-            return None
-        raise
-
-
 def _remove_all(uri: str, folder: str, kept: frozenset[str], settings: Settings) -> None:
     store: Any = artifact_store(uri, settings)  # not typed
     for item in store.list_artifacts(folder or None):
@@ -198,12 +180,6 @@ def _remove_all(uri: str, folder: str, kept: frozenset[str], settings: Settings)
             store.delete_artifacts(item.path)
 
 
-def _folder(uri: str) -> Path | None:
-    """Return the folder of an artifact address; None if it is not on this machine."""
-    parts = urlsplit(uri)
-    return Path(unquote(parts.path)) if parts.scheme in {"", "file"} else None
-
-
 def _size(uri: str) -> int:
-    folder = _folder(uri)
-    return tree_facts(folder)[1] if folder is not None and folder.is_dir() else 0
+    path = local_path(uri)
+    return tree_facts(Path(path))[1] if path is not None and Path(path).is_dir() else 0

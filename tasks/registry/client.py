@@ -23,10 +23,12 @@ from core.errors import StorageError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
     from mlflow.store.entities import PagedList
 
+Answer = TypeVar("Answer")
 Item = TypeVar("Item")
 
 SQLITE = "sqlite:///"
@@ -107,6 +109,34 @@ def is_empty(settings: Settings) -> bool:
     return settings.mlflow_uri.startswith(SQLITE) and not Path(settings.mlflow_uri.removeprefix(SQLITE)).exists()
 
 
+def none_if_missing(ask: Callable[[], Answer]) -> Answer | None:
+    """Return what MLflow answers; None if what was asked for does not exist, because someone removed it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return ask()
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+
+
+def version_in_mlflow(client: MlflowClient, model: str, version: int) -> ModelVersion | None:
+    """Return a version as MLflow has it; None if it has none."""
+    return none_if_missing(lambda: client.get_model_version(model, str(version)))
+
+
+def run_in_mlflow(client: MlflowClient, run_id: str) -> Run | None:
+    """Return a run; None if someone removed it and kept its version."""
+    return none_if_missing(lambda: client.get_run(run_id))
+
+
+def aliases_in_mlflow(client: MlflowClient, model: str) -> dict[str, int]:
+    """Return the versions that aliases name; none if the model is not registered."""
+    found = none_if_missing(lambda: client.get_registered_model(model))
+    return {} if found is None else {alias: int(version) for alias, version in found.aliases.items()}
+
+
 def versions_in_mlflow(client: MlflowClient, model: str) -> list[ModelVersion]:
     """Return all versions of a model, without their aliases."""
     ours = f"name = '{model}'"
@@ -151,12 +181,18 @@ def artifact_root(settings: Settings) -> str | None:
     return (settings.var / "mlruns").resolve().as_uri()
 
 
+def local_path(location: str) -> str | None:
+    """Return the path of an artifact address; None if it is not on this machine."""
+    parts = urlsplit(location)
+    return unquote(parts.path) if parts.scheme in {"", "file"} else None
+
+
 def is_ours(location: str, settings: Settings) -> bool:
     """Return whether an artifact address is below the folder of artifacts, or on a server that confines it."""
-    parts = urlsplit(location)
-    if parts.scheme not in {"", "file"}:
-        return parts.scheme == "mlflow-artifacts"
-    root, named = (settings.var / "mlruns").resolve(), Path(unquote(parts.path)).resolve()
+    path = local_path(location)
+    if path is None:
+        return urlsplit(location).scheme == "mlflow-artifacts"
+    root, named = (settings.var / "mlruns").resolve(), Path(path).resolve()
     return named != root and named.is_relative_to(root)
 
 

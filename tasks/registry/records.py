@@ -96,11 +96,16 @@ def record_registration(engine: Engine, built: BuiltBundle, version: int) -> Reg
     record_versions(engine, [record])
     stored = find_version(engine, built.model, version)
     if stored is None or stored.manifest != built.manifest:
-        raise StorageError(
-            f"version {version} of {built.model!r} in MLflow is not the bundle that was recorded under this number: "
-            "the registry was replaced. Restore it, or move the operational database aside (PERENNIAL_DATABASE_URL)"
-        )
+        raise replaced_registry(built.model, version)
     return stored
+
+
+def replaced_registry(model: str, version: int) -> StorageError:
+    """Return the error that another registry is in the place of the one whose versions are recorded."""
+    return StorageError(
+        f"version {version} of {model!r} in MLflow is not the bundle that was recorded under this number: "
+        "the registry was replaced. Restore it, or move the operational database aside (PERENNIAL_DATABASE_URL)"
+    )
 
 
 def adopt_versions(client: MlflowClient, model: str, settings: Settings) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,18 @@ from config.home import user_name
 from core.operate.events import model_registered
 from store.database import open_database, writing
 from store.events import record_event
-from store.registry.registrations import BuiltBundle, find_bundle, find_version, record_bundle, versions_of_run
-from tasks.registry.client import artifact_root, artifact_store, is_ours, mlflow_client, mlflow_failures
+from store.registry.registrations import BuiltBundle, find_version, record_bundle, versions_of, versions_of_run
+from tasks.registry.client import (
+    artifact_root,
+    artifact_store,
+    is_ours,
+    mlflow_client,
+    mlflow_failures,
+    none_if_missing,
+    run_in_mlflow,
+    version_in_mlflow,
+    versions_in_mlflow,
+)
 from tasks.registry.records import (
     CHAMPION,
     DATA_VERSION,
@@ -31,6 +42,7 @@ from tasks.registry.records import (
     built_bundle,
     record_registration,
     recorded_version,
+    replaced_registry,
 )
 
 if TYPE_CHECKING:
@@ -143,35 +155,23 @@ def version_of(client: MlflowClient, engine: Engine, model: str, run_key: str) -
     killed before it was recorded, and that version's bundle must be one that was built here. A version whose files
     retention removed does not count: the same run again registers it as a new version.
     """
-    for number in versions_of_run(engine, model, run_key):
-        version, record = _found(client, model, number), find_version(engine, model, number)
-        # A number may have been given again; see _create_version.
-        is_same = version is not None and record is not None and version.tags.get(MANIFEST) == record.manifest
-        if version is not None and is_same and PRUNED not in version.tags:
+    recorded = (version_in_mlflow(client, model, number) for number in versions_of_run(engine, model, run_key))
+    for version in filter(None, recorded):
+        if _has_own_number(engine, version) and PRUNED not in version.tags:
             return version
     tagged = client.search_model_versions(f"name = '{model}' and tags.`{RUN_KEY}` = '{run_key}'")
     ours = [
         int(version.version)
         for version in tagged
-        if PRUNED not in version.tags
-        and find_bundle(engine, model, run_key, version.tags.get(MANIFEST, "")) is not None
-        and (
-            (record := find_version(engine, model, int(version.version))) is None
-            or record.manifest == version.tags.get(MANIFEST)
-        )
+        if PRUNED not in version.tags and built_bundle(engine, version) is not None and _has_own_number(engine, version)
     ]
-    return _found(client, model, min(ours)) if ours else None
+    return version_in_mlflow(client, model, min(ours)) if ours else None
 
 
-def _found(client: MlflowClient, model: str, number: int) -> ModelVersion | None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version(model, str(number))
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # someone removed it
-            return None
-        raise
+def _has_own_number(engine: Engine, version: ModelVersion) -> bool:
+    """Return whether no other bundle is recorded under a version's number, see :func:`_create_version`."""
+    record = find_version(engine, version.name, int(version.version))
+    return record is None or record.manifest == version.tags.get(MANIFEST)
 
 
 def complete(
@@ -240,14 +240,8 @@ def _tell(version: ModelVersion, record: RegisteredVersion, registered_at: datet
 
 
 def _is_running(client: MlflowClient, run_id: str) -> bool:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return bool(client.get_run(run_id).info.status == "RUNNING")
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # someone removed the run and kept the version
-            return False
-        raise
+    run = run_in_mlflow(client, run_id)
+    return run is not None and run.info.status == "RUNNING"
 
 
 def experiment_of(client: MlflowClient, name: str, settings: Settings) -> str:
@@ -397,34 +391,35 @@ def _built(bundle: Bundle, config: ModelConfig, lineage: Lineage) -> BuiltBundle
 def _create_version(
     client: MlflowClient, engine: Engine, config: ModelConfig, model: LoggedModel, run_id: str, tags: dict[str, str]
 ) -> ModelVersion:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.get_registered_model(config.model)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
+    _refuse_replaced(client, engine, config.model)
+    if none_if_missing(lambda: client.get_registered_model(config.model)) is None:
         _create_registered_model(client, config)
-    used: list[ModelVersion] = []
-    while True:
-        # The path of the files, not models:/<id>: without a server, MLflow resolves an id at its process-wide address.
-        created = client.create_model_version(
-            config.model,
-            model.artifact_location,
-            run_id,
-            tags={**tags, "perennial.model_id": model.model_id},
-            model_id=model.model_id,
-            await_creation_for=0,
-        )
-        known = find_version(engine, config.model, int(created.version))
-        if known is None or known.manifest == tags[MANIFEST]:
-            break
+    # The path of the files, not models:/<id>: without a server, MLflow resolves an id at its process-wide address.
+    create = partial(
+        client.create_model_version,
+        config.model,
+        model.artifact_location,
+        run_id,
+        tags={**tags, "perennial.model_id": model.model_id},
+        model_id=model.model_id,
+        await_creation_for=0,
+    )
+    created, used = create(), []
+    while not _has_own_number(engine, created):
         # MLflow gives the number of a newest version that was deleted once more.
         logger.warning("version %s of %r was deleted in MLflow; its number stays unused", created.version, config.model)
         used.append(created)
+        created = create()
     for version in used:
         client.delete_model_version(config.model, str(version.version))
     return _only(client, engine, created, tags[RUN_KEY])
+
+
+def _refuse_replaced(client: MlflowClient, engine: Engine, model: str) -> None:
+    """Refuse a registry that has none of the recorded versions: its next numbers would be theirs."""
+    recorded = versions_of(engine, model)
+    if recorded and not {int(version.version) for version in versions_in_mlflow(client, model)} & set(recorded):
+        raise replaced_registry(model, recorded[0])
 
 
 def _create_registered_model(client: MlflowClient, config: ModelConfig) -> None:

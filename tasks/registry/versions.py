@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from config.load import load_model_config, model_names, model_path
 from config.settings import Settings
@@ -23,9 +22,12 @@ from tasks.registry.client import (
     address,
     artifact_root,
     is_empty,
+    local_path,
     mlflow_client,
     mlflow_failures,
     pages,
+    run_in_mlflow,
+    version_in_mlflow,
     versions_in_mlflow,
 )
 from tasks.registry.records import (
@@ -259,14 +261,10 @@ def registered_in_mlflow(client: MlflowClient, model: str, version: int, setting
     ModelNotFoundError
         There is no such version.
     """
-    from mlflow.exceptions import MlflowException
-
     with mlflow_failures(settings):
-        try:
-            return client.get_model_version(model, str(version))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
+        found = version_in_mlflow(client, model, version)
+    if found is not None:
+        return found
     raise ModelNotFoundError(f"{model!r} has no version {version}; 'perennial models' lists the versions")
 
 
@@ -371,7 +369,7 @@ def _not_trained(model: str, settings: Settings, registered: Sequence[str] = ())
 def _detail(
     client: MlflowClient, version: ModelVersion, aliases: Mapping[str, int], settings: Settings
 ) -> VersionDetail:
-    run, tags, number = _run(client, str(version.run_id)), version.tags, int(version.version)
+    run, tags, number = run_in_mlflow(client, str(version.run_id)), version.tags, int(version.version)
     files = tuple(_listing(client, tags.get("perennial.model_id", "")))
     known = find_version(open_database(settings.database_url), version.name, number)
     gate = _gate(version.name, number, settings)
@@ -403,17 +401,6 @@ def _gate(model: str, version: int, settings: Settings) -> dict[str, Any]:
     return {} if verdict is None else dict(json.loads(verdict.document))
 
 
-def _run(client: MlflowClient, run_id: str) -> Run | None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # someone removed the run and kept the version
-            return None
-        raise
-
-
 def _listing(client: MlflowClient, model_id: str, folder: str | None = None) -> list[str]:
     if not model_id:
         return []
@@ -440,8 +427,8 @@ def _links(version: ModelVersion, run: Run | None, files: Sequence[str], setting
 
 def _place(uri: str) -> str:
     """Return a path if the files are on this machine, else the address."""
-    parts = urlsplit(uri)
-    return unquote(parts.path) if parts.scheme in {"", "file"} else uri
+    path = local_path(uri)
+    return uri if path is None else path
 
 
 def _moment(milliseconds: int) -> str:
