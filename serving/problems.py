@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from http import HTTPStatus
 
 import msgspec
@@ -105,6 +106,12 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
         title = KINDS[self.kind][1]
         kind = f"urn:perennial:problem:{self.kind}"
         return msgspec.json.encode(Document(kind, title, self.status, self.detail, request_id, self.errors))
+
+
+def too_many(detail: str, wait: float) -> Problem:
+    """Return the problem of a rate that is exceeded; ``wait``: seconds until it is not."""
+    seconds = math.ceil(wait)
+    return Problem("too-many-requests", f"{detail}; try again in {seconds} s", retry_after=seconds)
 
 
 def of_status(status: int, detail: str = "") -> Problem:

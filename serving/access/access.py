@@ -27,7 +27,7 @@ from serving.access.callers import (
 )
 from serving.access.jwks import PATIENCE_SECONDS, check_jwks_url, public_keys
 from serving.access.rates import SharedRates
-from serving.problems import Problem
+from serving.problems import Problem, too_many
 from store.api_keys import ApiKey
 from store.key_text import PREFIX, key_parts, secret_hash
 
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 MAX_REMEMBERED = 4096
 """Most verified credentials that are cached."""
+
+NO_KEYS = "no API key can be verified yet: the keys have not been read from the database"
+NO_PUBLIC_KEYS = "no access token can be verified yet: the issuer's public keys could not be fetched"
+"""Reasons of "not ready", and of the answer to a credential that may be valid."""
 
 _MAX_HEADER_BYTES = 8192 + len("Bearer ")
 _CHALLENGE = ((b"www-authenticate", b'Bearer, Basic realm="perennial"'),)
@@ -96,10 +100,8 @@ class Access:
         if self._is_open or self._keys or self._tokens is not None:
             return None
         if not self._knows_keys:
-            return "no API key can be verified yet: the keys have not been read from the database"
-        if not self._settings.jwks_url:
-            return None
-        return "no access token can be verified yet: the issuer's public keys could not be fetched"
+            return NO_KEYS
+        return NO_PUBLIC_KEYS if self._settings.jwks_url else None
 
     def replace_keys(self, keys: Iterable[ApiKey]) -> None:
         """Accept exactly these keys from now on, without the revoked ones."""
@@ -183,7 +185,7 @@ class Access:
             return
         wait = self._rates.allow(f"caller {caller.id}", caller.rate)
         if wait:
-            raise _too_many(f"the key allows {number(caller.rate)} requests per second", wait)
+            raise too_many(f"the key allows {number(caller.rate)} requests per second", wait)
 
     def _without_credentials(self) -> Caller:
         if self._is_open:
@@ -198,7 +200,7 @@ class Access:
 
     def _of_key(self, text: str) -> _Remembered:
         if not self._knows_keys:
-            raise _unavailable("no API key can be verified yet: the keys have not been read from the database")
+            raise _unavailable(NO_KEYS)
         key_id, secret = key_parts(text) or ("", "")
         key = self._keys.get(key_id)
         # Compared even where there is no such key, so that the response time does not reveal which ids exist.
@@ -238,7 +240,7 @@ class Access:
             self.replace_jwks(document)
         if self._tokens is None:
             # Not the caller's fault, so it is not counted as a bad credential.
-            raise _unavailable("no access token can be verified yet: the issuer's public keys could not be fetched")
+            raise _unavailable(NO_PUBLIC_KEYS)
         return self._tokens is not before
 
     def _remember(self, header: bytes, found: _Remembered) -> None:
@@ -254,7 +256,7 @@ class Access:
         allowed = self._settings.bad_credentials_per_minute
         wait = self._rates.allow(f"guesses {origin(address)}", allowed / 60, allowed, verified=False)
         if wait:
-            return _too_many("too many bad credentials came from this address", wait)
+            return too_many("too many bad credentials came from this address", wait)
         return _unauthenticated(str(error))
 
 
@@ -363,8 +365,3 @@ def _unauthenticated(detail: str) -> Problem:
 
 def _unavailable(detail: str) -> Problem:
     return Problem("access-unavailable", f"{detail}; try again later", retry_after=1)
-
-
-def _too_many(detail: str, wait: float) -> Problem:
-    seconds = math.ceil(wait)
-    return Problem("too-many-requests", f"{detail}; try again in {seconds} s", retry_after=seconds)

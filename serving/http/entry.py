@@ -162,7 +162,6 @@ class Entry:
         self._encode = msgspec.json.Encoder().encode
         networks = self._settings.proxy_networks
         self._proxies = Proxies(networks, self._settings.proxy_header) if networks else None
-        self._predicting = 0
         places = service.settings.max_concurrent_other
         self._budgets = {
             "labels": Budget(places, max(MIN_BYTES, 2 * self._max_body)),
@@ -244,15 +243,10 @@ class Entry:
 
     async def _placed_prediction(self, exchange: Exchange, receive: Receive) -> bytes:
         # Only requests with valid credentials come here, and only predictions: nothing else takes these places.
-        most = self._settings.max_concurrent
         with self._service.prediction():
-            if self._predicting >= most or self._service.n_predictions > most:
+            if self._service.n_predictions > self._settings.max_concurrent:
                 await self._shed()
-            self._predicting += 1
-            try:
-                return await self._predict(exchange, receive)
-            finally:
-                self._predicting -= 1
+            return await self._predict(exchange, receive)
 
     async def _shed(self) -> None:
         self._service.held += 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import math
 import re
 import time
 from collections import OrderedDict
@@ -28,7 +27,7 @@ from serving import routes
 from serving.access.access import origin
 from serving.access.callers import Caller
 from serving.access.rates import SharedRates
-from serving.problems import Problem
+from serving.problems import Problem, too_many
 from serving.webhooks import signatures as hooks
 from store.inbox import open_inbox
 from store.triggers import is_received, receive
@@ -107,10 +106,12 @@ class Inbox:
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         for key in self.keys:
             if key.convention == "github" and not key.model:
-                advice = (
-                    "PERENNIAL_HOOKS_GITHUB: deliveries of %r are refused, because GitHub signs no model: list %s/%s="
+                _logger.warning(
+                    "PERENNIAL_HOOKS_GITHUB: deliveries of %r are refused, because GitHub signs no model: "
+                    "list %s/MODEL=",
+                    key.sender,
+                    key.sender,
                 )
-                _logger.warning(advice, key.sender, key.sender, "MODEL")
 
     def check_head(self, headers: hooks.Headers, address: str) -> None:
         """Refuse a delivery that its headers alone show to be unsigned, so that its body is never read.
@@ -156,7 +157,7 @@ class Inbox:
             bad = self._bad_per_minute
             wait = self._rates.allow(f"signatures {origin(address)}", bad / 60, bad, verified=False)
         if wait:
-            return _too_many("too many bad signatures came from this address", wait)
+            return too_many("too many bad signatures came from this address", wait)
         return Problem("unauthenticated", f"the delivery's signature is not accepted: {error}")
 
     def check_model(self, model: str, service: Service) -> None:
@@ -230,12 +231,7 @@ class Inbox:
         who = f"hooks {signed.convention}:{signed.sender}"
         wait = self._rates.allow(who, self._per_minute / 60, self._per_minute)
         if wait:
-            raise _too_many(f"at most {self._per_minute} triggers per minute are accepted from {signed.sender!r}", wait)
-
-
-def _too_many(detail: str, wait: float) -> Problem:
-    seconds = math.ceil(wait)
-    return Problem("too-many-requests", f"{detail}; try again in {seconds} s", retry_after=seconds)
+            raise too_many(f"at most {self._per_minute} triggers per minute are accepted from {signed.sender!r}", wait)
 
 
 def _unavailable(detail: str) -> Problem:

@@ -384,15 +384,15 @@ def test_predictions_that_are_too_many_are_refused_and_other_requests_are_not(
     """With a time to come back; a request that is held back no longer counts as work."""
     monkeypatch.setattr("serving.http.entry.HOLD_SECONDS", 0.01)
     n = world.service.settings.max_concurrent
-    monkeypatch.setattr(world.entry, "_predicting", n - 1)
+    world.service.count_requests_by(lambda: n)
     assert world.ask("POST", PREDICT).problem["type"] == "urn:perennial:problem:no-model"
-    monkeypatch.setattr(world.entry, "_predicting", n)
+    world.service.count_requests_by(lambda: n + 1)
     refused = world.ask("POST", PREDICT)
     assert (refused.status, refused.headers[b"retry-after"]) == (503, b"1")
     assert refused.problem["type"] == "urn:perennial:problem:overloaded"
     for path in ("/health/live", "/metrics", "/v1/models"):
         assert world.ask("GET", path, parts=[_part(b"")]).status == 200
-    assert (world.entry._predicting, world.service.held) == (n, 0)
+    assert (world.service.n_predictions, world.service.held) == (n + 1, 0)
 
 
 KEY, KEY_TEXT = make_key("predict", "label", "operate")
