@@ -150,7 +150,7 @@ def evaluate(
     )
 
 
-def predict_output(pipeline: Any, frame: pd.DataFrame, contract: FeatureContract) -> Floats:
+def predict_output(pipeline: Any, frame: pd.DataFrame | npt.NDArray[Any], contract: FeatureContract) -> Floats:
     """Predict probabilities of the contract's classes, shape (n, k), or numbers, shape (n,), float64.
 
     A class that is not in the pipeline's training rows has probability 0.
@@ -160,7 +160,7 @@ def predict_output(pipeline: Any, frame: pd.DataFrame, contract: FeatureContract
     pipeline
         Fitted pipeline or estimator with scikit-learn's interface.
     frame
-        n rows with the columns that the pipeline takes.
+        n rows with the columns that the pipeline takes; for a bare estimator, the encoded matrix.
     contract
         Task and classes.
 
@@ -183,7 +183,7 @@ def predict_output(pipeline: Any, frame: pd.DataFrame, contract: FeatureContract
     return output
 
 
-def _probabilities(pipeline: Any, frame: pd.DataFrame, contract: FeatureContract) -> Floats:
+def _probabilities(pipeline: Any, frame: pd.DataFrame | npt.NDArray[Any], contract: FeatureContract) -> Floats:
     if not hasattr(pipeline, "predict_proba"):
         raise TrainingError(
             f"expected an estimator with predict_proba, found {_name(pipeline)}; choose another training.estimator "

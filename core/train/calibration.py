@@ -161,7 +161,7 @@ def recalibrated(
 
 
 def refitted(model: BaseEstimator, refit: Callable[[BaseEstimator], object]) -> BaseEstimator:
-    """Return an unfitted clone after ``refit`` fitted it; of a recalibrated model, the map stays as it is.
+    """Return a clone that ``refit`` has fitted; of a recalibrated model, the map stays as it is.
 
     A map needs models of its own for each fold; with the old map the refit costs one fit, and ranks rows the same.
 
@@ -175,14 +175,17 @@ def refitted(model: BaseEstimator, refit: Callable[[BaseEstimator], object]) -> 
     calibrated = isinstance(model, CalibratedClassifierCV) and len(model.calibrated_classifiers_) == 1
     inner = clone(model.estimator if calibrated else model)
     refit(inner)
-    return _assembled(inner, copy.deepcopy(model)) if calibrated else inner
+    if not calibrated:
+        return inner
+    mapped = copy.copy(model)
+    mapped.calibrated_classifiers_ = [copy.copy(mapped.calibrated_classifiers_[0])]
+    return _assembled(inner, mapped)
 
 
 def _part(candidate: BaseEstimator, fold: EncodedFold, contract: FeatureContract, weights: Weights | None) -> _Part:
     X_train, y_train, X_test, y_test = fold
     fit_estimator(candidate, X_train, y_train, weights=weights)
-    rows: Any = X_test  # a bare estimator takes the encoded matrix where a pipeline takes a frame
-    output = predict_output(candidate, rows, contract)
+    output = predict_output(candidate, X_test, contract)
     # As CalibratedClassifierCV does it, so that the map fits the scores that it will be given.
     raw = candidate.decision_function(X_test) if hasattr(candidate, "decision_function") else output
     scores = np.asarray(raw, dtype="float64")

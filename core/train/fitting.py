@@ -203,8 +203,7 @@ def fold_outputs(
     for (X_train, y_train, X_test, _), weights in zip(folds, folds.weights, strict=True):
         candidate = clone(estimator)
         warned += fit_estimator(candidate, X_train, y_train, weights=weights)
-        rows: Any = X_test  # a bare estimator takes the encoded matrix where a pipeline takes a frame
-        outputs.append(predict_output(candidate, rows, contract))
+        outputs.append(predict_output(candidate, X_test, contract))
     return outputs, tuple(dict.fromkeys(warned))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -163,11 +163,12 @@ def _on_columns(estimator: BaseEstimator, columns: list[int]) -> Pipeline:
 
 
 def _width(encoder: ColumnTransformer) -> int:
-    """Return the number of columns that an unfitted encoder makes: one-hot has one per level, others keep theirs."""
-    return sum(
-        sum(map(len, step.categories)) if isinstance(step, OneHotEncoder) else len(columns)
-        for _, step, columns in encoder.transformers
-    )
+    return sum(sum(column_widths(step, columns)) for _, step, columns in encoder.transformers)
+
+
+def column_widths(step: Any, columns: Sequence[str]) -> list[int]:
+    """Return how many columns a step of the encoder makes of each of its own: one-hot one per level, others one."""
+    return [*map(len, step.categories)] if isinstance(step, OneHotEncoder) else [1 for _ in columns]
 
 
 def estimator_need(estimator: BaseEstimator) -> Need:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder
 
 from core.feature_contract import DATE_PARTS, FeatureContract
 from core.metrics.evaluation import predict_output
 from core.metrics.metrics import Floats
+from core.train.pipeline import column_widths
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +56,7 @@ class PipelinePredict:
         def output(column: str) -> Floats:
             kept = matrix[:, places[column]]
             matrix[:, places[column]] = encoded[:, places[column]][mixed]
-            rows: Any = matrix  # a bare estimator takes the encoded matrix where a pipeline takes a frame
-            found = predict_output(model, rows, self.contract)
+            found = predict_output(model, matrix, self.contract)
             matrix[:, places[column]] = kept
             return found
 
@@ -72,7 +70,7 @@ def _places(encoder: ColumnTransformer, contract: FeatureContract) -> dict[str, 
         if isinstance(step, str):  # "drop": columns without any value
             continue
         start = encoder.output_indices_[name].start
-        for column, width in zip(columns, _widths(step, columns), strict=True):
+        for column, width in zip(columns, column_widths(step, columns), strict=True):
             prepared.setdefault(column, []).extend(range(start, start + width))
             start += width
     parts = {column: [f"{column}.{part}" for part in DATE_PARTS] for column in contract.dates}
@@ -80,7 +78,3 @@ def _places(encoder: ColumnTransformer, contract: FeatureContract) -> dict[str, 
         column: [place for part in parts.get(column, [column]) for place in prepared.get(part, [])]
         for column in contract.raw_columns
     }
-
-
-def _widths(step: Any, columns: list[str]) -> Iterator[int]:
-    return map(len, step.categories_) if isinstance(step, OneHotEncoder) else (1 for _ in columns)
