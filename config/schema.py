@@ -12,6 +12,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from config.date_formats import EPOCHS, format_problem
+from config.names import MODEL_NAME
 
 
 def _cron(expression: str) -> str:
@@ -62,7 +63,7 @@ Encoding = Literal[
     "euc-jp",
 ]
 GateMode = Literal["enabled", "dry_run", "manual"]
-_MODEL = r"^[a-z][a-z0-9_-]{0,62}$"
+_MODEL = f"^{MODEL_NAME}$"
 _VARIABLE = r"^[A-Z][A-Z0-9_]*$"
 _IMPORT = r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$"
 _ESTIMATOR = rf"^auto$|{_IMPORT}"

@@ -16,6 +16,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.home import project_above
+from config.names import MODEL_NAME
 from config.platform import read_platform
 from core.errors import ConfigError
 
@@ -270,7 +271,7 @@ class HookSettings(BaseSettings):
 
 
 HOOK_CONVENTIONS = ("standard", "github", "mlflow")
-_HOOK_SENDER = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,31})(?:/([a-z][a-z0-9_-]{0,62}))?")
+_HOOK_SENDER = re.compile(rf"([A-Za-z0-9][A-Za-z0-9_.-]{{0,31}})(?:/({MODEL_NAME}))?")
 _MIN_HOOK_SECRET = {"standard": 24, "github": 16, "mlflow": 16}
 """Shortest secrets, in bytes; 24 is the bound of the Standard Webhooks specification."""
 

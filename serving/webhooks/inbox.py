@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Engine
 
+from config.names import is_model_name
 from config.settings import HookKey, HookSettings
 from core.errors import StorageError
 from core.operate.trigger import Trigger
@@ -48,7 +48,6 @@ MAX_KNOWN = 4096
 """Most triggers that a worker remembers as stored, so that repeats do not read the database."""
 
 _Found = TypeVar("_Found")
-_MODEL_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
 class HookAnswer(BaseModel):
@@ -174,7 +173,7 @@ class Inbox:
             raise Problem("not-found", f"there is no model {model[:63]!r} here")
 
     def _is_described(self, model: str) -> bool:
-        if self._root is None or not _MODEL_NAME.fullmatch(model):
+        if self._root is None or not is_model_name(model):
             return False
         return (self._root / "config" / "models" / f"{model}.yaml").is_file()
 

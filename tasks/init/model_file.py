@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from pydantic import TypeAdapter
 
 from config.load import MAX_BYTES, load_model_config, model_path, schema_path
+from config.names import is_model_name
 from config.schema import Encoding, ModelConfig, Source
 from config.settings import PACKAGES, Settings
 from config.var_folder import make_var
@@ -254,7 +255,7 @@ def _head(file: Path) -> bytes:
 
 def _free_name(name: str, settings: Settings, force: bool) -> str:
     path = model_path(settings.root, name)
-    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", name) or name == "latest" or re.fullmatch(r"v\d+", name):
+    if not is_model_name(name) or name == "latest" or re.fullmatch(r"v\d+", name):
         raise ConfigError(
             f"--name {short(name)}: expected a lower-case letter, then letters, digits, '-' or '_', 63 at most "
             "('latest' and 'v<number>' are reserved)"

@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from config.names import is_model_name
 from config.settings import RetentionSettings, Settings
 from core.data.version import version_prefix
 from core.retention.items import Item, Kind, Rule
@@ -33,7 +34,6 @@ FETCHED_BEFORE = timedelta(hours=1)
 """Age after which a private copy has been published, or never will be."""
 
 _SHORT_ID = re.compile(r"[0-9a-f]{12}")
-_MODEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -60,7 +60,7 @@ def models_on_disk(settings: Settings) -> set[str]:
     """Return the names of models that have files in ``var``."""
     parents = ("reports", "snapshots", "serving/bundles")
     names = {path.name for parent in parents for path in folders(settings.var / parent)}
-    return {name for name in names if _MODEL.fullmatch(name)}
+    return {name for name in names if is_model_name(name)}
 
 
 def leftovers(settings: Settings, models: set[str]) -> Findings:

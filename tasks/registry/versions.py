@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from config.load import load_model_config, model_names, model_path
+from config.names import is_model_name
 from config.settings import Settings
 from core.errors import ConfigError, ModelNotFoundError
 from store.champions import find_verdict, standing
@@ -294,7 +294,7 @@ def serve_mlflow(settings: Settings, port: int) -> None:
 def _registered_names(client: MlflowClient) -> list[str]:
     found = pages(lambda token: client.search_registered_models(max_results=500, page_token=token))
     # Models with names that Perennial does not allow were registered by other tools.
-    return [model.name for model in found if re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", model.name)]
+    return [model.name for model in found if is_model_name(model.name)]
 
 
 def _client_for(model: str, settings: Settings) -> MlflowClient:
