@@ -36,6 +36,11 @@ def keep_from_others(path: Path) -> None:
         return
 
 
+def sqlite_files(database: Path) -> list[Path]:
+    """Return a database of SQLite and its companions, which need not exist."""
+    return [database.with_name(f"{database.name}{end}") for end in ("", "-wal", "-shm")]
+
+
 def make_private_folder(folder: Path) -> None:
     """Create a folder with mode 0700 whatever the umask; take one that exists and is ours from other users.
 

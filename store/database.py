@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import NullPool
 
-from config.private_file import create_private_file, keep_from_others, make_private_folder
+from config.private_file import create_private_file, keep_from_others, make_private_folder, sqlite_files
 from core.errors import ConfigError, StorageError
 
 HEAD = "0008"
@@ -189,8 +189,8 @@ def _sqlite_engine(url: URL) -> Engine:
         make_private_folder(path.parent)
     # It holds hashes of API keys, and predictions with what they were made from.
     create_private_file(path)
-    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-        keep_from_others(path.with_name(name))
+    for file in sqlite_files(path):
+        keep_from_others(file)
     # A connection never creates the file: it would hide that the database was moved away.
     existing = f"{path.absolute().as_uri()}?mode=rw"
     connect = partial(sqlite3.connect, existing, uri=True, timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from config.home import owner_name
+from config.private_file import sqlite_files
 from config.settings import Settings
 from config.var_folder import SHARED, group_id, open_to_others
 from core.operate.findings import Finding
@@ -50,7 +51,7 @@ def _databases(settings: Settings) -> Iterator[Finding]:
     files = [sqlite_file(settings.database_url)]
     if settings.mlflow_uri.startswith(SQLITE):
         files.append(Path(settings.mlflow_uri.removeprefix(SQLITE)))
-    named = [file.with_name(file.name + end) for file in files if file is not None for end in ("", "-wal", "-shm")]
+    named = [path for file in files if file is not None for path in sqlite_files(file)]
     if opened := [says for path in named if path.is_file() and (says := open_to_others(path))]:
         says = f"expected databases that other users cannot read, found {', '.join(opened[:N_SHOWN])}"
         yield Finding("modes", "problem", says, f"chmod o-rwx {' '.join(text.rpartition(' ')[0] for text in opened)}")

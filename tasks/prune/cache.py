@@ -14,9 +14,10 @@ from config.settings import RetentionSettings, Settings
 from core.data.version import version_prefix
 from core.retention.items import Item, Rule
 from store.data import pushed_trees, versions
-from tasks.prune.found import Findings, Found, folders, remove_tree
+from tasks.prune.found import Findings, Found, remove_tree
 from tasks.versions.dvc_stores import configured_remote, open_stores
-from tasks.versions.working_copy import cached_tree, pointed_version
+from tasks.versions.snapshots import snapshot_folders
+from tasks.versions.working_copy import cached_object, cached_tree, object_path, pointed_version
 
 NEEDED = "a kept version or the working copy needs it"
 NOT_PUSHED = "the remote does not have it"
@@ -61,38 +62,31 @@ def _recorded_trees(models: Iterable[str], settings: Settings, engine: Engine) -
     remote = configured_remote(settings)
     names = {row.version for model in models for row in versions(engine, model)}
     names |= pushed_trees(engine, remote.address) if remote else set()
-    found = {name: cached_tree(name, settings) for name in sorted(names) if _path(name, settings).is_file()}
+    found = {name: cached_tree(name, settings) for name in sorted(names) if cached_object(name, settings).is_file()}
     return {name: tree for name, tree in found.items() if tree is not None}
 
 
 def _kept_objects(needs: Needs, settings: Settings, engine: Engine) -> set[str]:
     newest = {known[-1].version for model in needs.models if (known := versions(engine, model))}
-    laid_out = {f"{version_prefix(path.name)}.dir" for model in needs.models for path in _snapshots(model, settings)}
+    laid_out = {
+        f"{version_prefix(path.name)}.dir" for model in needs.models for path in snapshot_folders(model, settings)
+    }
     names = {*needs.data_versions, *newest, *laid_out, *filter(None, [pointed_version(settings)])}
     trees = {name: cached_tree(name, settings) or {} for name in names}
     return names.union(*(tree.values() for tree in trees.values()))
 
 
-def _snapshots(model: str, settings: Settings) -> list[Path]:
-    return [path for path in folders(settings.var / "snapshots" / model) if version_prefix(path.name)]
-
-
 def _objects(trees: Mapping[str, Mapping[str, str]], settings: Settings) -> dict[str, Path]:
     md5s = set(trees).union(*(tree.values() for tree in trees.values()))
-    return {md5: path for md5 in md5s if (path := _path(md5, settings)).is_file()}
+    return {md5: path for md5 in md5s if (path := cached_object(md5, settings)).is_file()}
 
 
 def _on_remote(objects: Mapping[str, Path], settings: Settings, engine: Engine) -> set[str]:
     remote = configured_remote(settings)
     if remote is None or remote.folder is None:
         return open_stores(settings, engine).on_remote(objects)
-    store = remote.folder / "files" / "md5"
-    paths = {md5: store / md5[:2] / md5[2:] for md5 in objects}
+    paths = {md5: object_path(remote.folder, md5) for md5 in objects}
     return {md5 for md5, path in paths.items() if path.is_file() and path.stat().st_size == objects[md5].stat().st_size}
-
-
-def _path(md5: str, settings: Settings) -> Path:
-    return settings.root / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
 
 
 def _at(path: Path) -> datetime:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from config.names import is_model_name
 from config.settings import RetentionSettings, Settings
-from core.data.version import version_prefix
 from core.retention.items import Item, Kind, Rule
 from tasks.prune.found import (
     Findings,
@@ -25,6 +24,7 @@ from tasks.prune.found import (
 )
 from tasks.validation.results import RESULT
 from tasks.validation.validate import QUARANTINE
+from tasks.versions.snapshots import snapshot_folders
 from tasks.versions.working_copy import batch_paths, data_folder
 
 LEFT_AFTER = timedelta(days=1)
@@ -50,7 +50,7 @@ def of_model(model: str, settings: Settings, retention: RetentionSettings) -> li
         Findings(kept, _trees("drift reports", model, _named(reports / "drift", _SHORT_ID))),
         Findings(kept, tuple(_validations(model, reports / "validation", settings))),
         Findings(Rule(age=timedelta(days=retention.quarantine_days)), tuple(_quarantined(model, reports))),
-        Findings(Rule(retention.snapshots), _trees("snapshots", model, _snapshots(settings.var, model))),
+        Findings(Rule(retention.snapshots), _trees("snapshots", model, snapshot_folders(model, settings))),
         Findings(Rule(retention.bundles, FETCHED_BEFORE), tuple(_copies(model, copies, settings))),
         Findings(Rule(age=LEFT_AFTER), _trees("leftovers", model, _work_of(settings.var, model))),
     ]
@@ -73,10 +73,6 @@ def leftovers(settings: Settings, models: set[str]) -> Findings:
 
 def _named(parent: Path, pattern: re.Pattern[str]) -> list[Path]:
     return [path for path in folders(parent) if pattern.fullmatch(path.name)]
-
-
-def _snapshots(var: Path, model: str) -> list[Path]:
-    return [path for path in folders(var / "snapshots" / model) if version_prefix(path.name)]
 
 
 def _work_of(var: Path, model: str) -> list[Path]:

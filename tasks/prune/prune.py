@@ -84,12 +84,8 @@ def prune_model(model: str, pruning: Pruning) -> PruneOutcome:
         "files": lambda: folders.of_model(model, settings, retention),
         "registry": lambda: _registered(model, engine, pruning),
     }
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(_alone(model, pruning))
-        except RunInProgressError as error:
-            return PruneOutcome(pruning.dry_run, (), (Skipped(f"model {model}", str(error)),))
-        return _carried_out(model, looks, pruning, now)
+    with _alone([model], f"model {model}", pruning) as in_use:
+        return in_use or _carried_out(model, looks, pruning, now)
 
 
 def prune_project(models: Sequence[str], pruning: Pruning) -> PruneOutcome:
@@ -122,13 +118,8 @@ def _prune_cache(models: Sequence[str], engine: Engine, pruning: Pruning) -> Pru
         )
         return [old_objects(Needs(needed, tuple(models)), pruning.settings, engine, pruning.retention)]
 
-    with ExitStack() as stack:
-        try:
-            for model in models:
-                stack.enter_context(_alone(model, pruning))
-        except RunInProgressError as error:
-            return PruneOutcome(pruning.dry_run, (), (Skipped("cache", str(error)),))
-        return _carried_out("", {"cache": look}, pruning, datetime.now(UTC))
+    with _alone(models, "cache", pruning) as in_use:
+        return in_use or _carried_out("", {"cache": look}, pruning, datetime.now(UTC))
 
 
 def _registered(model: str, engine: Engine, pruning: Pruning) -> Sequence[Findings]:
@@ -141,13 +132,17 @@ def _registered(model: str, engine: Engine, pruning: Pruning) -> Sequence[Findin
 
 
 @contextmanager
-def _alone(model: str, pruning: Pruning) -> Iterator[None]:
-    """Hold a model and keep its readers out; a dry run only looks."""
-    if pruning.dry_run:
-        yield
-        return
-    with hold_model(model, pruning.settings, pruning.wait_seconds), removing(model, pruning.settings):
-        yield
+def _alone(models: Sequence[str], what: str, pruning: Pruning) -> Iterator[PruneOutcome | None]:
+    """Hold models and keep their readers out; yield the outcome if one is in use. A dry run only looks."""
+    in_use = None
+    with ExitStack() as stack:
+        try:
+            for model in () if pruning.dry_run else models:
+                stack.enter_context(hold_model(model, pruning.settings, pruning.wait_seconds))
+                stack.enter_context(removing(model, pruning.settings))
+        except RunInProgressError as error:
+            in_use = PruneOutcome(pruning.dry_run, (), (Skipped(what, str(error)),))
+        yield in_use
 
 
 def _carried_out(model: str, looks: dict[str, Look], pruning: Pruning, now: datetime) -> PruneOutcome:

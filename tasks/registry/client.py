@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from filelock import FileLock
 
 from config.home import give_user_name
-from config.private_file import create_private_file, keep_from_others, make_private_folder
+from config.private_file import create_private_file, keep_from_others, make_private_folder, sqlite_files
 from config.settings import Settings
 from core.errors import StorageError
 
@@ -205,8 +205,8 @@ def _make_database(settings: Settings) -> None:
         return
     path = Path(settings.mlflow_uri.removeprefix(SQLITE))
     if path.exists():
-        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-            keep_from_others(path.with_name(name))
+        for file in sqlite_files(path):
+            keep_from_others(file)
         _check_database(path)
         return
     if not path.parent.is_dir():

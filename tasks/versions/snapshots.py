@@ -54,7 +54,7 @@ def lay_out_snapshot(model: str, version: str, settings: Settings) -> Snapshot:
     files = version_files(model, found, stores, settings, engine)
     make_sound(stores, files, found)
     _lay_out(stores, files, folder)
-    _prune(model, folder.parent, settings)
+    _prune(model, settings)
     snapshot = _complete_snapshot(model, found, folder)
     if snapshot is None:
         raise DataVersionError(f"{folder} changed while it was laid out; run the same command again")
@@ -111,10 +111,20 @@ def _is_changed(path: Path, entry: Mapping[str, object]) -> bool:
     return entry.get("state") != file_state(path) and file_md5(path) != entry["md5"]
 
 
-def _prune(model: str, folder: Path, settings: Settings) -> None:
+def snapshot_folders(model: str, settings: Settings) -> list[Path]:
+    """Return the folders of a model's snapshots, by name; none if there is none."""
+    parent = settings.var / "snapshots" / model
+    if not parent.is_dir():
+        return []
+    found = (path for path in parent.iterdir() if path.is_dir() and not path.is_symlink())
+    return sorted(path for path in found if version_prefix(path.name))
+
+
+def _prune(model: str, settings: Settings) -> None:
     """Remove old snapshots, which are laid out again from DVC's cache when needed, unless one of them is being read."""
-    snapshots = sorted((path for path in folder.iterdir() if version_prefix(path.name)), key=_used_at, reverse=True)
-    old = snapshots[load_section(RetentionSettings).snapshots :]
+    old = sorted(snapshot_folders(model, settings), key=_used_at, reverse=True)[
+        load_section(RetentionSettings).snapshots :
+    ]
     with suppress(RunInProgressError), removing(model, settings):
         for path in old:
             # Of another user who shares the project; that user's runs remove it.

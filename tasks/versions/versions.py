@@ -42,6 +42,7 @@ from tasks.versions.working_copy import (
     disk_errors,
     file_md5,
     git_state,
+    object_path,
     pointed_version,
     pointer,
     remove_stale,
@@ -212,8 +213,8 @@ def _is_published(model: str, hashes: Mapping[str, str], settings: Settings, eng
     if not objects <= pushed_trees(engine, remote.address):
         return False
     # A folder is checked again, which is fast; objects that were once pushed to a cloud are assumed to be there.
-    store = remote.folder and remote.folder / "files" / "md5"
-    return store is None or all((store / md5[:2] / md5[2:]).is_file() for md5 in objects | set(hashes.values()))
+    store, needed = remote.folder, objects | set(hashes.values())
+    return store is None or all(object_path(store, md5).is_file() for md5 in needed)
 
 
 def _publish(model: str, hashes: Mapping[str, str], settings: Settings, engine: Engine) -> None:

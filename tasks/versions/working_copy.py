@@ -160,9 +160,19 @@ def write_pointer(text: str, settings: Settings) -> None:
         temporary.replace(path)
 
 
+def object_path(store: Path, md5: str) -> Path:
+    """Return the place of an object in a store of DVC, the cache or a remote's folder."""
+    return store / "files" / "md5" / md5[:2] / md5[2:]
+
+
+def cached_object(md5: str, settings: Settings) -> Path:
+    """Return the place of an object in DVC's cache in its usual folder."""
+    return object_path(settings.root / ".dvc" / "cache", md5)
+
+
 def cached_tree(version: str, settings: Settings) -> dict[str, str] | None:
     """Return a tree object from DVC's cache in its usual folder, without importing DVC; None if it is missing."""
-    path = settings.root / ".dvc" / "cache" / "files" / "md5" / version[:2] / version[2:]
+    path = cached_object(version, settings)
     try:
         files = tree_files(path.read_bytes())
     except (OSError, ValueError):
