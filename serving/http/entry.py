@@ -19,16 +19,15 @@ from serving.access.access import check_scope, origin
 from serving.access.budget import MIN_BYTES, Budget, Place
 from serving.access.callers import ANYONE, Caller
 from serving.access.forwarded import Proxies
+from serving.http.exchange import Exchange, Scope, access_line
 from serving.http.service import Loaded, Service
-from serving.ids import new_request_id
-from serving.model.rows import Rows
+from serving.model.rows import Parsed, Rows
 from serving.model.served import ServedModel
 from serving.problems import MEDIA_TYPE, Problem, of_status
-from serving.routes import ACCESS, BUDGETS, EXEMPT, WITH_BODY, route_of
-from serving.telemetry.logs import ECS_VERSION, AccessLine, AccessLog, now_text
+from serving.routes import ACCESS, BUDGETS, EXEMPT, WITH_BODY
+from serving.telemetry.logs import AccessLog
 from serving.telemetry.prediction_log import Answered
 
-Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -36,7 +35,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _logger = logging.getLogger("perennial.entry")
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _HOST = re.compile(rb"([A-Za-z0-9._~%!$&'()*+;=-]*|\[[0-9A-Fa-f:.]+\])(:\d*)?")
 _LOOPBACK_HOST = re.compile(rb"(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 
@@ -46,84 +44,12 @@ HOLD_SECONDS = 1.0
 DELIVERY_SECONDS = 5.0
 """Longest time that the body of a webhook delivery may take: its sender is not known before its last byte."""
 
-_JSON = (b"content-type", b"application/json")
-_PROBLEM = (b"content-type", MEDIA_TYPE.encode())
-_CLOSE = (b"connection", b"close")
+ADMITTED = "perennial.admitted"
+"""Key of an ASGI scope: the request, if it was read and admitted before."""
 
-
-class Exchange:
-    """A request in progress: the data for the log and the metrics."""
-
-    __slots__ = (
-        "authorization",
-        "began",
-        "caller",
-        "client",
-        "content_length",
-        "content_type",
-        "detail",
-        "host",
-        "loaded",
-        "method",
-        "model_name",
-        "n_rows",
-        "path",
-        "place",
-        "prediction",
-        "problem",
-        "request_id",
-        "route",
-        "status",
-    )
-
-    def __init__(self, scope: Scope) -> None:
-        self.began = time.perf_counter()
-        self.method: str = scope["method"]
-        self.path: str = scope["path"]
-        self.route, self.model_name = route_of(self.path)
-        client = scope.get("client")
-        self.client: str = client[0] if client else ""
-        self.authorization: bytes | None = None
-        self.content_length: bytes | None = None
-        self.content_type = b""
-        self.host: bytes | None = None
-        self.prediction = ""
-        self.request_id = ""
-        self.caller: Caller | None = None
-        self.place: Place | None = None
-        self.status = 500
-        self.problem = ""
-        self.detail = ""
-        self.loaded: Loaded | None = None
-        self.n_rows = 0
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                # Two headers are joined, as RFC 9110 does, and then are not a valid credential.
-                self.authorization = value if self.authorization is None else self.authorization + b", " + value
-            elif name == b"content-length":
-                self.content_length = value
-            elif name == b"content-type":
-                self.content_type = value
-            elif name == b"host":
-                # Two hosts are joined like two credentials, and are not a valid host.
-                self.host = value if self.host is None else self.host + b", " + value
-            elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-                self.request_id = value.decode()
-        if self.host is None and scope.get("http_version") == "1.0":
-            self.host = b""  # HTTP/1.0 has no such header
-
-    def end_work(self) -> None:
-        """Give back the request's place in a budget; a repeat changes nothing."""
-        if self.place is not None:
-            self.place.release()
-
-    @property
-    def labels(self) -> tuple[str, str, str]:
-        """Model, version and variant that answered, for the metrics; empty if no model answered."""
-        if self.loaded is None:
-            return ("", "", "")
-        model = self.loaded.model
-        return (model.name, str(model.version), model.variant)
+JSON = (b"content-type", b"application/json")
+PROBLEM = (b"content-type", MEDIA_TYPE.encode())
+CLOSE = (b"connection", b"close")
 
 
 class Entry:
@@ -174,14 +100,35 @@ class Entry:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(scope)
-        if self._proxies is not None:
-            exchange.client = self._proxies.client(exchange.client, scope["headers"])
+        exchange = scope.get(ADMITTED) or self.exchange(scope)
         try:
             with self._service.work():
                 await self._answer(exchange, scope, receive, send)
         finally:
-            self._record(exchange)
+            self.record(exchange)
+
+    def exchange(self, scope: Scope) -> Exchange:
+        """Return what a request's headers say."""
+        exchange = Exchange(scope)
+        if self._proxies is not None:
+            exchange.client = self._proxies.client(exchange.client, scope["headers"])
+        return exchange
+
+    def admit_known(self, exchange: Exchange) -> bool:
+        """Admit a request whose caller is known without waiting; False: the caller must be verified.
+
+        Raises
+        ------
+        Problem
+            The caller may not do this, or not this often.
+        """
+        _check_host(exchange)
+        if self._admit_anyone(exchange):
+            return True
+        caller = self._service.access.known(exchange.authorization or b"")
+        if caller is not None:
+            self._accept(exchange, caller)
+        return caller is not None
 
     def refused(self, client: str, problem: Problem) -> bytes:
         """Record a request that the server could not read, and return the document of its answer.
@@ -195,15 +142,15 @@ class Entry:
         """
         exchange = Exchange({"method": "", "path": "", "client": (client, 0), "headers": ()})
         exchange.problem, exchange.detail, exchange.status = problem.kind, problem.detail, problem.status
-        _name(exchange)
-        self._record(exchange)
+        exchange.name()
+        self.record(exchange)
         return problem.document(exchange.request_id)
 
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._admit(exchange)
             if exchange.route == "predict":
-                await self._send(send, exchange, 200, _JSON, await self._placed_prediction(exchange, receive))
+                await self._send(send, exchange, 200, JSON, await self._placed_prediction(exchange, receive))
             else:
                 await self._forward(exchange, scope, receive, send)
         except Problem as problem:
@@ -214,32 +161,37 @@ class Entry:
             await self._refuse(send, exchange, of_status(500))
 
     async def _refuse(self, send: Send, exchange: Exchange, problem: Problem) -> None:
-        exchange.problem, exchange.detail = problem.kind, _log_detail(problem)
-        _name(exchange)
+        exchange.fail(problem)
         body = problem.document(exchange.request_id)
-        await self._send(send, exchange, problem.status, _PROBLEM, body, problem.headers)
+        await self._send(send, exchange, problem.status, PROBLEM, body, problem.headers)
 
     async def _admit(self, exchange: Exchange) -> None:
-        service, scope = self._service, ACCESS[exchange.route]
-        if exchange.host is None or not _HOST.fullmatch(exchange.host):
-            # A proxy may have decided by another of the hosts (RFC 9112, 3.2).
-            detail = "expected one header Host with a name or an address"
-            raise Problem("invalid-host", detail, headers=(_CLOSE,))
-        if scope == "signature":
+        if exchange.caller is not None:
+            return  # it was admitted on arrival
+        _check_host(exchange)
+        scope = ACCESS[exchange.route]
+        if scope == "signature" or self._admit_anyone(exchange) or scope is None:
             return
-        if self._is_open and not (exchange.authorization or b"").strip():
-            exchange.caller = ANYONE
-            # DNS rebinding guard: a web page in a local browser must not reach this port under its own host name.
-            if not _LOOPBACK_HOST.fullmatch(exchange.host):
-                raise Problem(
-                    "invalid-host",
-                    "without access control, the header Host must be localhost or a loopback address; turn on access "
-                    "control (PERENNIAL_SERVE_ACCESS=required) to use other names",
-                )
-        elif scope is not None:
-            exchange.caller = await service.access.caller(exchange.authorization, exchange.client)
-            service.access.check_rate(exchange.caller)
-            _check_scope(exchange.caller, scope, exchange.model_name)
+        self._accept(exchange, await self._service.access.caller(exchange.authorization, exchange.client))
+
+    def _admit_anyone(self, exchange: Exchange) -> bool:
+        """Admit a request without credentials, if the service is open."""
+        if not self._is_open or (exchange.authorization or b"").strip():
+            return False
+        exchange.caller = ANYONE
+        # DNS rebinding guard: a web page in a local browser must not reach this port under its own host name.
+        if not _LOOPBACK_HOST.fullmatch(exchange.host or b""):
+            raise Problem(
+                "invalid-host",
+                "without access control, the header Host must be localhost or a loopback address; turn on access "
+                "control (PERENNIAL_SERVE_ACCESS=required) to use other names",
+            )
+        return True
+
+    def _accept(self, exchange: Exchange, caller: Caller) -> None:
+        exchange.caller = caller
+        self._service.access.check_rate(caller)
+        _check_scope(caller, ACCESS[exchange.route] or "", exchange.model_name)
 
     async def _placed_prediction(self, exchange: Exchange, receive: Receive) -> bytes:
         # Only requests with valid credentials come here, and only predictions: nothing else takes these places.
@@ -264,19 +216,27 @@ class Entry:
             async with asyncio.timeout(self._settings.timeout_seconds):
                 loaded = exchange.loaded = self._service.loaded(exchange.model_name)
                 body = await self._body(exchange, receive, self._max_body)
-                exchange.prediction = new_request_id()
+                exchange.name_prediction()
                 doing = "timeout"
                 rows = loaded.model.reader.read(body)
                 answers = await loaded.model.answer(rows.n, rows.columns)
                 exchange.n_rows = rows.n
                 doing = "log-unavailable"
-                await self._service.log.put(self._answered(exchange, loaded.model, rows, answers))
+                await self._service.log.put(self.answered(exchange, loaded.model, rows, answers))
         except TimeoutError:
-            raise _too_slow(doing) from None
-        _count(loaded, answers)
-        return loaded.writer.write(exchange.prediction, answers)
+            raise too_slow(doing) from None
+        return written(loaded, exchange, answers)
 
-    def _answered(self, exchange: Exchange, model: ServedModel, rows: Rows, answers: list[Any]) -> Answered:
+    def answered(self, exchange: Exchange, model: ServedModel, rows: Rows | Parsed, answers: list[Any]) -> Answered:
+        """Return an answered request as the prediction log stores it.
+
+        Parameters
+        ----------
+        exchange, model
+            The request, and the version that answered it.
+        rows, answers
+            What was asked, and the answer to each row.
+        """
         return Answered(
             id=exchange.prediction,
             model=model.name,
@@ -291,7 +251,7 @@ class Entry:
         )
 
     async def _body(self, exchange: Exchange, receive: Receive, most: int) -> bytes | bytearray:
-        if exchange.content_type.partition(b";")[0].strip().lower() != b"application/json":
+        if not exchange.is_json:
             raise Problem("unsupported-media-type", "expected the header 'Content-Type: application/json'")
         announced = exchange.content_length
         if announced is not None and int(announced) > most:
@@ -316,7 +276,7 @@ class Entry:
             async with place.waiting(seconds):
                 return await self._body(exchange, _counted(receive, place), most) if most else b""
         except TimeoutError:
-            raise _too_slow("body-too-slow") from None
+            raise too_slow("body-too-slow") from None
 
     async def _forward(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         if exchange.route == "other":
@@ -335,7 +295,7 @@ class Entry:
             await self._apply(exchange, scope, receive, send)
 
     async def _apply(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
-        _name(exchange)
+        exchange.name()
         scope["perennial.exchange"] = exchange
 
         async def noted(message: Message) -> None:
@@ -354,10 +314,10 @@ class Entry:
             _logger.exception("request %s failed", exchange.request_id)
 
     def _headers(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
-        _name(exchange)
+        exchange.name()
         own = [(b"x-request-id", exchange.request_id.encode())]
         if self._service.draining:
-            own.append(_CLOSE)
+            own.append(CLOSE)
         return own
 
     async def _send(
@@ -374,7 +334,8 @@ class Entry:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _record(self, exchange: Exchange) -> None:
+    def record(self, exchange: Exchange) -> None:
+        """Count an answered request, and write it to the access log."""
         seconds = time.perf_counter() - exchange.began
         metrics, loaded = self._service.metrics, exchange.loaded
         if loaded is not None and exchange.status == 200:
@@ -386,17 +347,25 @@ class Entry:
         if exchange.problem:
             metrics.errors.labels(exchange.problem, *exchange.labels).inc()
         if exchange.status >= 400 or exchange.route not in EXEMPT:
-            self._access_log.add(_line(exchange, seconds))
+            self._access_log.add(access_line(exchange, seconds))
 
 
-def _name(exchange: Exchange) -> None:
-    exchange.request_id = exchange.request_id or exchange.prediction or new_request_id()
+def _check_host(exchange: Exchange) -> None:
+    if exchange.host is None or not _HOST.fullmatch(exchange.host):
+        # A proxy may have decided by another of the hosts (RFC 9112, 3.2).
+        raise Problem("invalid-host", "expected one header Host with a name or an address", headers=(CLOSE,))
 
 
 def _check_scope(caller: Caller, scope: str, model: str) -> None:
     # A list of models needs the scope for at least one model, and contains only the caller's models.
     if model or scope == "operate" or not caller.may_somewhere(scope):
         check_scope(caller, scope, model or None)
+
+
+def written(loaded: Loaded, exchange: Exchange, answers: list[Any]) -> bytes:
+    """Count the answers to a request by their bins, and return the document of the answer."""
+    _count(loaded, answers)
+    return loaded.writer.write(exchange.prediction, answers)
 
 
 def _count(loaded: Loaded, answers: list[Any]) -> None:
@@ -438,50 +407,16 @@ def _sender(exchange: Exchange) -> str:
 def _too_large(most: int, route: str) -> Problem:
     advice = "" if route == "hook" else "; send fewer rows per request"
     detail = f"the body may have at most {most // 1024:,} KiB{advice}"
-    return Problem("body-too-large", detail, headers=(_CLOSE,))
+    return Problem("body-too-large", detail, headers=(CLOSE,))
 
 
-def _too_slow(doing: str) -> Problem:
+def too_slow(doing: str) -> Problem:
+    """Return the problem of a time that is over; ``doing``: the kind of problem."""
     details = {
         "body-too-slow": "the body did not arrive in time",
         "timeout": "the model did not answer in time; try fewer rows",
         "log-unavailable": "the prediction log was not written in time",
     }
     # The client may still be sending the rest of the body, so the connection is closed.
-    headers = (_CLOSE,) if doing == "body-too-slow" else ()
+    headers = (CLOSE,) if doing == "body-too-slow" else ()
     return Problem(doing, details[doing], retry_after=1 if doing == "log-unavailable" else None, headers=headers)
-
-
-def _log_detail(problem: Problem) -> str:
-    """Return the detail for the log: the names of invalid fields, without their values."""
-    fields = ", ".join(error.field[:64] for error in problem.errors[:5])
-    return f"fields: {fields}" if fields else problem.detail
-
-
-def _line(exchange: Exchange, seconds: float) -> AccessLine:
-    model, version, variant = ("", 0, "")
-    if exchange.loaded is not None:
-        found = exchange.loaded.model
-        model, version, variant = found.name, found.version, found.variant
-    return AccessLine(
-        timestamp=now_text(),
-        level="info" if exchange.status < 500 else "error",
-        message=f"{exchange.method} {exchange.route} {exchange.status}",
-        ecs=ECS_VERSION,
-        service="perennial-serving",
-        dataset="perennial.access",
-        duration=int(seconds * 1e9),
-        method=exchange.method,
-        request_id=exchange.request_id,
-        status=exchange.status,
-        path=exchange.path[:256],
-        client=exchange.client,
-        user=exchange.caller.name if exchange.caller is not None and exchange.caller is not ANYONE else "",
-        problem=exchange.problem,
-        detail=exchange.detail,
-        model=model,
-        version=version,
-        variant=variant,
-        prediction_id=exchange.prediction if exchange.status == 200 else "",
-        n_rows=exchange.n_rows,
-    )

@@ -55,6 +55,9 @@ STALL_SECONDS = 30.0
 STALL_BYTES = 16 * 1024
 """A client that reads less than this in ``STALL_SECONDS`` of an answer that waits for it is disconnected."""
 
+Direct = Callable[[RequestResponseCycle], bool]
+"""Takes a request over whose body has arrived; False: the application answers it."""
+
 Refused = Callable[[str, Problem], bytes]
 """Records a request that cannot be read, by the client's address, and returns the document of the answer."""
 
@@ -121,6 +124,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     limits: Limits
     refused: Refused
+    direct: Direct
     turns: deque[BoundedProtocol]
     """Connections of the worker whose bytes wait for their turn: one has it in each round of the event loop."""
     idle: dict[BoundedProtocol, None]
@@ -147,6 +151,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._keep_alive = False
         # Of the connection:
         self._active: RequestResponseCycle | None = None
+        self._is_unstarted = False  # the answer begins with the end of the body, or of what has arrived of it
         self._failure: Problem | None = None
         self._is_deaf = False  # nothing more is parsed
         self._is_lingering = False
@@ -249,6 +254,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._feed(data)
         else:
             self._parse_slices(memoryview(data), n)
+        if self._is_unstarted:
+            self._start()
         if not self._is_deaf:
             self._await()
 
@@ -414,6 +421,10 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             cycle.more_body = False
             cycle.message_event.set()
+        if self._is_unstarted and self.direct(cycle):
+            self._is_unstarted = False
+        elif self._is_unstarted:
+            self._start()
 
     def _read_target(self) -> None:
         scope = self.scope
@@ -461,10 +472,15 @@ class BoundedProtocol(HttpToolsProtocol):
             on_response=self.on_response_complete,
         )
         if (before is None or before.response_complete) and not self.flow.write_paused:
-            self._start_asgi_task(self.cycle, self.app)
+            self._active, self._is_unstarted = self.cycle, True
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+
+    def _start(self) -> None:
+        """Let the application answer the request that has begun to arrive."""
+        self._is_unstarted = False
+        self._start_asgi_task(self.cycle, self.app)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._active = cycle
@@ -600,7 +616,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._deadline = None
 
 
-def bounded_protocol(limits: Limits, refused: Refused) -> type[BoundedProtocol]:
+def bounded_protocol(limits: Limits, refused: Refused, direct: Direct = lambda _cycle: False) -> type[BoundedProtocol]:
     """Return the class of a worker's connections.
 
     Parameters
@@ -609,8 +625,16 @@ def bounded_protocol(limits: Limits, refused: Refused) -> type[BoundedProtocol]:
         Bounds of a connection.
     refused
         Called for each request that cannot be read.
+    direct
+        Called for each request whose body has arrived with its headers.
     """
-    shared = {"limits": limits, "refused": staticmethod(refused), "turns": deque(), "idle": {}}
+    shared = {
+        "limits": limits,
+        "refused": staticmethod(refused),
+        "direct": staticmethod(direct),
+        "turns": deque(),
+        "idle": {},
+    }
     return type("WorkerProtocol", (BoundedProtocol,), shared)
 
 

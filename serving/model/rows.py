@@ -98,6 +98,28 @@ class Rows:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The rows of a request as they were sent.
+
+    Parameters
+    ----------
+    n
+        Number of rows.
+    values
+        Of each row, in the order of the contract's columns.
+    keys
+        Entity keys of the rows; None if no row has one.
+    content
+        JSON list of the rows.
+    """
+
+    n: int
+    values: list[tuple[Any, ...]]
+    keys: list[str | None] | None
+    content: bytes
+
+
 class RowReader:
     """Parses ``{"rows": [{column: value, …}, …]}``.
 
@@ -144,12 +166,23 @@ class RowReader:
         self._n_columns = len(columns)
 
     def read(self, body: bytes | bytearray) -> Rows:
-        """Parse a request's body.
+        """Parse a request's body into columns.
 
         Raises
         ------
         Problem
             It is not JSON, or a field does not match the contract; the problem names the field.
+        """
+        parsed = self.parse(body)
+        return Rows(parsed.n, self.columns(parsed.values), parsed.keys, parsed.content)
+
+    def parse(self, body: bytes | bytearray) -> Parsed:
+        """Parse a request's body into values; texts of dates and of numbers with a notation are not read yet.
+
+        Raises
+        ------
+        Problem
+            It is not JSON, or a field has another type than in the contract; the problem names the field.
         """
         try:
             rows = self._decode(body).rows
@@ -158,9 +191,21 @@ class RowReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _not_json(body, error) from None
         values = [msgspec.structs.astuple(row) for row in rows]
-        return Rows(len(rows), self._columns(values), self._keys(values), self._encode(rows))
+        return Parsed(len(rows), values, self._keys(values), self._encode(rows))
 
-    def _columns(self, values: Sequence[tuple[Any, ...]]) -> list[Column]:
+    def columns(self, values: Sequence[tuple[Any, ...]]) -> list[Column]:
+        """Return the contract's prepared columns, shape (n, 1) each: float32, then object (str).
+
+        Parameters
+        ----------
+        values
+            Those of n parsed rows, of one request or of several.
+
+        Raises
+        ------
+        Problem
+            A text states no date or no number; the problem names the field and the row by its place in ``values``.
+        """
         n, m = len(values), self._n_plain
         plain: list[Sequence[Any]] = [row[:m] for row in values]
         if self._numbers:

@@ -79,15 +79,37 @@ class ServedModel:
         Problem
             The model fails, or its answer to a row is not finite.
         """
+        if n <= self.max_inline_rows:
+            return self.answer_inline(n, columns)
         try:
             if self._queue is not None:
                 found = await self._queue.answer(n, columns)
-            elif n > MAX_INLINE_ROWS:
-                found = await asyncio.to_thread(self._answers, columns)
             else:
-                found = self._answers(columns)
+                found = await asyncio.to_thread(self._answers, columns)
         except BundleError as error:
             raise Problem("model-failed", str(error)) from error
+        return self._checked(n, found)
+
+    @property
+    def max_inline_rows(self) -> int:
+        """Most rows that :meth:`answer_inline` may be given; 0 if it is too slow for the event loop."""
+        return MAX_INLINE_ROWS if self._queue is None else 0
+
+    def answer_inline(self, n: int, columns: list[Column]) -> list[Any]:
+        """Compute the answers to a few rows on this thread, see :meth:`answer`.
+
+        Raises
+        ------
+        Problem
+            The model fails, or its answer to a row is not finite.
+        """
+        try:
+            found = self._answers(columns)
+        except BundleError as error:
+            raise Problem("model-failed", str(error)) from error
+        return self._checked(n, found)
+
+    def _checked(self, n: int, found: npt.NDArray[Any]) -> list[Any]:
         if not np.isfinite(found).all():
             raise _not_finite(found.reshape(n, -1))
         shape = (n, len(self.contract.classes)) if self.contract.classes else (n,)

@@ -28,6 +28,7 @@ from serving.access.access import Access
 from serving.access.jwks import JwksFollower
 from serving.access.rates import SharedRates
 from serving.http.app import build_app, following
+from serving.http.direct import DirectPredictions
 from serving.http.entry import Entry
 from serving.http.protocol import Limits, bounded_protocol
 from serving.http.service import Service
@@ -92,12 +93,14 @@ class Server(uvicorn.Server):
         Configuration of uvicorn.
     service
         The service, whose ``draining`` is set.
+    direct
+        Counts the predictions that have no task.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, direct: DirectPredictions) -> None:
         super().__init__(config)
         self._service = service
-        service.count_requests_by(lambda: len(self.server_state.tasks))
+        service.count_requests_by(lambda: len(self.server_state.tasks) + direct.n_open)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then shut down."""
@@ -109,12 +112,12 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def server_config(entry: Entry, settings: ServingSettings) -> uvicorn.Config:
+def server_config(entry: Entry, settings: ServingSettings, direct: DirectPredictions) -> uvicorn.Config:
     """Return uvicorn's configuration; it reads nothing from the environment and adds no headers to responses."""
     limits = Limits(settings.max_header_kb * 1024, settings.header_seconds, settings.max_connections)
     return uvicorn.Config(
         entry,
-        http=bounded_protocol(limits, entry.refused),
+        http=bounded_protocol(limits, entry.refused, direct.take),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -215,8 +218,9 @@ def main() -> None:
     app = build_app(service, assignment.database_url, lifespan, mlflow_uri=assignment.mlflow_uri, inbox=inbox)
     access_log = AccessLog(style)
     entry = Entry(service, app, access_log, hooks.max_body_kb if hooks.keys else 0, head_check(service, inbox))
-    config = server_config(entry, settings)
-    Server(config, service).run(sockets=[socket.socket(fileno=assignment.socket)])
+    direct = DirectPredictions(service, entry)
+    config = server_config(entry, settings, direct)
+    Server(config, service, direct).run(sockets=[socket.socket(fileno=assignment.socket)])
     access_log.close()
 
 

@@ -166,16 +166,28 @@ class PredictionLog:
         Problem
             ``commit``: the database cannot be written, or the queue is full.
         """
+        durable = self.queue(answered)
+        if durable is not None:
+            await durable
+
+    def queue(self, answered: Answered) -> asyncio.Future[None] | None:
+        """Queue a request; ``commit``: return a future that ends once it is durable, or with a problem.
+
+        Raises
+        ------
+        Problem
+            ``commit``: the database cannot be written, or the queue is full.
+        """
         if self._mode == "async":
             if not self._append(answered, None):
                 self._dropped(answered.n_rows)
-            return
+            return None
         if (failure := self._failure) is not None:
             raise _unavailable(failure)
         future = asyncio.get_running_loop().create_future()
         if not self._append(answered, future):
             raise _unavailable("the queue is full")
-        await future
+        return future
 
     def _append(self, answered: Answered, future: asyncio.Future[None] | None) -> bool:
         size = answered.size

@@ -34,6 +34,7 @@ from core.references import Variant
 from serving.access.access import Access
 from serving.access.rates import SharedRates
 from serving.http.app import build_app, following
+from serving.http.direct import DirectPredictions
 from serving.http.entry import Entry
 from serving.http.service import Service
 from serving.instance.folder import METRICS_VARIABLE
@@ -268,8 +269,9 @@ def _server(
     app = build_app(service, address, lambda _: following(service, close_seconds=5), inbox=inbox)
     access_log = AccessLog("json", access_text)
     entry = Entry(service, app, access_log, hook_body_kb, head_check(service, inbox))
-    config = server_config(entry, service.settings)
-    return Server(config, service), access_log
+    direct = DirectPredictions(service, entry)
+    config = server_config(entry, service.settings, direct)
+    return Server(config, service, direct), access_log
 
 
 @contextmanager

@@ -16,7 +16,8 @@ import pytest
 from config.settings import ServingSettings
 from serving.access.access import Access
 from serving.access.rates import SharedRates
-from serving.http.entry import Entry, Exchange, Message, Receive, Scope, Send
+from serving.http.entry import Entry, Message, Receive, Send
+from serving.http.exchange import Exchange, Scope
 from serving.http.service import Service
 from serving.problems import Problem
 from serving.processes.worker import build_service

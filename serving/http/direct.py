@@ -1,0 +1,232 @@
+"""Predictions that need not wait for anything, answered without a task of their own.
+
+Requests that arrive in one turn of the event loop go through the model together. A request comes here with its whole
+body, if its caller is known and its model is fast; every other one goes the usual way, see :mod:`serving.http.entry`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from asyncio.events import TimerHandle
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from serving.http.entry import ADMITTED, CLOSE, JSON, PROBLEM, Entry, too_slow, written
+from serving.http.exchange import Exchange, Scope
+from serving.http.service import Loaded, Service
+from serving.model.rows import Parsed
+from serving.problems import Problem, of_status
+
+_logger = logging.getLogger("perennial.direct")
+
+MAX_BODY = 64 * 1024
+"""Largest body in bytes that is parsed at once, so that other connections wait for a millisecond at most."""
+
+CHECK_SECONDS = 0.5
+"""Interval at which requests that wait for the prediction log are checked for their time-out."""
+
+
+@dataclass(slots=True)
+class _Request:
+    """A prediction that was read: its connection's state, model and rows."""
+
+    cycle: RequestResponseCycle
+    exchange: Exchange
+    loaded: Loaded
+    rows: Parsed
+
+
+class DirectPredictions:
+    """Answers predictions as the server reads them.
+
+    Parameters
+    ----------
+    service
+        Models, limits and log.
+    entry
+        Admits and records the requests.
+    """
+
+    def __init__(self, service: Service, entry: Entry) -> None:
+        self._service = service
+        self._entry = entry
+        self._max_body = min(MAX_BODY, service.settings.max_body_kb * 1024)
+        self._read: list[_Request] = []
+        self._logging: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._check: TimerHandle | None = None
+        self.n_open = 0
+        """Requests in progress."""
+
+    def take(self, cycle: RequestResponseCycle) -> bool:
+        """Take a request over whose body has arrived; False: it goes the usual way.
+
+        Parameters
+        ----------
+        cycle
+            The server's state of the request.
+        """
+        # Of uvicorn, a typed dictionary; of ASGI, a mapping.
+        scope, service = cast("Scope", cycle.scope), self._service
+        if scope["method"] != "POST" or len(cycle.body) > self._max_body or service.draining:
+            return False
+        exchange = self._entry.exchange(scope)
+        loaded = service.models.get(exchange.model_name)
+        if exchange.route != "predict" or loaded is None or not exchange.is_json:
+            return False
+        if service.n_predictions >= service.settings.max_concurrent:
+            return False
+        self.n_open += 1
+        try:
+            return self._begin(cycle, exchange, loaded)
+        except Problem as problem:
+            self._refuse(cycle, exchange, problem)
+            return True
+
+    def _begin(self, cycle: RequestResponseCycle, exchange: Exchange, loaded: Loaded) -> bool:
+        if not self._entry.admit_known(exchange):
+            self.n_open -= 1
+            return False
+        exchange.loaded = loaded
+        rows = loaded.model.reader.parse(cycle.body)
+        if rows.n > loaded.model.max_inline_rows:
+            cast("Scope", cycle.scope)[ADMITTED] = exchange
+            self.n_open -= 1
+            return False
+        self._read.append(_Request(cycle, exchange, loaded, rows))
+        if len(self._read) == 1:
+            asyncio.get_running_loop().call_soon(self._answer_all)
+        return True
+
+    def _answer_all(self) -> None:
+        requests, self._read = self._read, []
+        for together in _parts(requests):
+            self._answer(together)
+
+    def _answer(self, requests: Sequence[_Request]) -> None:
+        model = requests[0].loaded.model
+        try:
+            values = [row for request in requests for row in request.rows.values]
+            answers = model.answer_inline(len(values), model.reader.columns(values))
+        except Problem as problem:
+            self._answer_apart(requests, problem)
+            return
+        except Exception:
+            # The edge of the event loop: these requests get an answer, whatever failed.
+            _logger.exception("%d requests failed together", len(requests))
+            self._answer_apart(requests, of_status(500))
+            return
+        start = 0
+        for request in requests:
+            self._log(request, answers[start : start + request.rows.n])
+            start += request.rows.n
+
+    def _answer_apart(self, requests: Sequence[_Request], problem: Problem) -> None:
+        """Find out whose problem it is."""
+        if len(requests) == 1:
+            self._refuse(requests[0].cycle, requests[0].exchange, problem)
+            return
+        for request in requests:
+            self._answer([request])
+
+    def _log(self, request: _Request, answers: list[Any]) -> None:
+        exchange = request.exchange
+        exchange.name_prediction()
+        exchange.n_rows = request.rows.n
+        try:
+            answered = self._entry.answered(exchange, request.loaded.model, request.rows, answers)
+            durable = self._service.log.queue(answered)
+        except Problem as problem:
+            self._refuse(request.cycle, exchange, problem)
+            return
+        if durable is None:
+            self._send_answers(request, answers)
+        else:
+            durable.add_done_callback(partial(self._logged, request, answers))
+            self._limit(durable)
+
+    def _logged(self, request: _Request, answers: list[Any], durable: asyncio.Future[None]) -> None:
+        if durable.cancelled():
+            self._refuse(request.cycle, request.exchange, too_slow("log-unavailable"))
+        elif isinstance(problem := durable.exception(), Problem):
+            self._refuse(request.cycle, request.exchange, problem)
+        else:
+            self._send_answers(request, answers)
+
+    def _limit(self, durable: asyncio.Future[None]) -> None:
+        """Cancel the wait when the request's time is over."""
+        loop = durable.get_loop()
+        while self._logging and self._logging[0][1].done():
+            self._logging.popleft()
+        self._logging.append((loop.time() + self._service.settings.timeout_seconds, durable))
+        if self._check is None:
+            self._check = loop.call_later(CHECK_SECONDS, self._cancel_late)
+
+    def _cancel_late(self) -> None:
+        loop, self._check = asyncio.get_running_loop(), None
+        while self._logging and (self._logging[0][1].done() or self._logging[0][0] < loop.time()):
+            self._logging.popleft()[1].cancel()
+        if self._logging:
+            self._check = loop.call_later(CHECK_SECONDS, self._cancel_late)
+
+    def _send_answers(self, request: _Request, answers: list[Any]) -> None:
+        body = written(request.loaded, request.exchange, answers)
+        self._send(request.cycle, request.exchange, 200, (JSON,), body)
+
+    def _refuse(self, cycle: RequestResponseCycle, exchange: Exchange, problem: Problem) -> None:
+        exchange.fail(problem)
+        headers = (PROBLEM, *problem.headers)
+        self._send(cycle, exchange, problem.status, headers, problem.document(exchange.request_id))
+
+    def _send(
+        self,
+        cycle: RequestResponseCycle,
+        exchange: Exchange,
+        status: int,
+        headers: tuple[tuple[bytes, bytes], ...],
+        body: bytes,
+    ) -> None:
+        exchange.status = status
+        exchange.name()
+        self.n_open -= 1
+        self._entry.record(exchange)
+        if cycle.disconnected:
+            return
+        if self._service.draining or CLOSE in headers:
+            cycle.keep_alive = False
+        cycle.response_started = cycle.response_complete = True
+        cycle.transport.write(_message(cycle, exchange, status, headers, body))
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+
+
+def _parts(requests: Sequence[_Request]) -> Iterator[list[_Request]]:
+    """Yield requests that go through a model together: of one version, with no more rows than it answers at once."""
+    waiting = list(requests)
+    while waiting:
+        loaded, n_rows = waiting[0].loaded, 0
+        part: list[_Request] = []
+        others: list[_Request] = []
+        for request in waiting:
+            fits = request.loaded is loaded and n_rows + request.rows.n <= loaded.model.max_inline_rows
+            (part if fits else others).append(request)
+            n_rows += request.rows.n if fits else 0
+        yield part
+        waiting = others
+
+
+def _message(
+    cycle: RequestResponseCycle, exchange: Exchange, status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes
+) -> bytes:
+    named = [*cycle.default_headers, *headers, (b"x-request-id", exchange.request_id.encode())]
+    named.append((b"content-length", b"%d" % len(body)))
+    if not cycle.keep_alive and CLOSE not in headers:
+        named.append(CLOSE)
+    lines = [b"%b: %b\r\n" % header for header in named]
+    return b"".join((STATUS_LINE[status], *lines, b"\r\n", body))
