@@ -1,17 +1,24 @@
-"""Two minutes without Prefect's server, MLflow's, or the database, in the middle of a retraining.
+"""Minutes without Prefect's server, MLflow's, or the database, in the middle of a retraining and of predictions.
 
 ``python -m benchmarks.outages [--seconds N]``. The whole platform runs on this machine with PostgreSQL. A webhook is
 delivered, its run begins, then what it needs is stopped; a second webhook is delivered meanwhile. Counted from the
-moment it is back: the seconds until each of them is answered, and how many runs and versions there are.
+moment it is back: the seconds until each of them is answered, and how many runs and versions there are. Meanwhile the
+service, whose prediction log is ``async``, is asked for predictions; each that is not answered 200 is counted.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import httpx
 
 from store.database import open_database
 from tasks.platform.processes import is_healthy, services
@@ -37,6 +44,9 @@ INTO_THE_RUN_SECONDS = 6.0
 """The run has claimed its trigger by then, and reads rows or trains."""
 
 
+PREDICTIONS_PER_SECOND = 5
+
+
 def main() -> None:
     """Take each away and bring it back, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -44,14 +54,17 @@ def main() -> None:
     given = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder, postgres_server() as postgres:
-        stage = Stage(make_project(Path(folder)), postgres.address, hook_secrets())
+        stage = Stage(make_project(Path(folder)), postgres.address, hook_secrets() | {"PERENNIAL_SERVE_LOG": "async"})
         add_small_model(stage)
         with platform(stage):
+            Sender.of(stage).deliver("start")
+            await_answer(stage, "start", seconds=900)
+            await_value(lambda: stage.ask(f"/v1/models/{MODEL}"), 120, "the first version is served")
             for number, name in enumerate(("prefect", "mlflow", "database")):
                 rows.append(_outage(stage, postgres, name, number, given.seconds))
                 print(rows[-1], flush=True)
-    print("\n| stopped component | s | first result after its return, s | second, s | runs | versions | lost |")
-    print("|---|--:|--:|--:|--:|--:|--:|")
+    print("\n| stopped component | s | first result after its return, s | second, s | runs | versions | lost | asked |")
+    print("|---|--:|--:|--:|--:|--:|--:|---|")
     print("\n".join(rows))
 
 
@@ -63,13 +76,14 @@ def _outage(stage: Stage, postgres: PostgresServer, name: str, number: int, seco
     await_value(lambda: _status(stage, first) == "running", 180, f"{first} runs")
     time.sleep(INTO_THE_RUN_SECONDS)
     stop, start = _switch(stage, postgres, name)
-    stop()
-    gone = time.monotonic()
-    grow(stage, 2 * number + 1)
-    # Without the database the service answers 503, and the sender tries again, as senders do.
-    taken = sender.once(second) == 202
-    time.sleep(max(0.0, seconds - (time.monotonic() - gone)))
-    start()
+    with _predictions(stage) as answers:
+        stop()
+        gone = time.monotonic()
+        grow(stage, 2 * number + 1)
+        # Without the database the service answers 503, and the sender tries again, as senders do.
+        taken = sender.once(second) == 202
+        time.sleep(max(0.0, seconds - (time.monotonic() - gone)))
+        start()
     back = time.monotonic()
     if not taken:
         sender.deliver(second)
@@ -80,7 +94,32 @@ def _outage(stage: Stage, postgres: PostgresServer, name: str, number: int, seco
     found = tally(stage, [first, second]).values()
     runs, versions = sum(one.runs for one in found), sum(one.versions for one in found)
     lost = sum(_status(stage, one) != "answered" for one in (first, second))
-    return f"| {name} | {seconds:.0f} | {times[0]:.0f} | {times[1]:.0f} | {runs} | {versions} | {lost} |"
+    asked = f"{answers[200]:,} of {sum(answers.values()):,} predictions"
+    return f"| {name} | {seconds:.0f} | {times[0]:.0f} | {times[1]:.0f} | {runs} | {versions} | {lost} | {asked} |"
+
+
+@contextmanager
+def _predictions(stage: Stage) -> Iterator[Counter[int]]:
+    """Ask for predictions in a thread until the block ends; counts the answers by status, 0: there was none."""
+    address = f"http://127.0.0.1:{stage.state.serving_port}/v1/models/{MODEL}"
+    body = json.dumps(stage.ask(f"/v1/models/{MODEL}/example")).encode()
+    answers, ended = Counter[int](), threading.Event()
+    thread = threading.Thread(target=_ask, args=(f"{address}/predict", body, answers, ended))
+    thread.start()
+    try:
+        yield answers
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _ask(url: str, body: bytes, answers: Counter[int], ended: threading.Event) -> None:
+    with httpx.Client(headers={"content-type": "application/json"}, timeout=10, trust_env=False) as client:
+        while not ended.wait(1 / PREDICTIONS_PER_SECOND):
+            try:
+                answers[client.post(url, content=body).status_code] += 1
+            except httpx.HTTPError:
+                answers[0] += 1
 
 
 def _switch(stage: Stage, postgres: PostgresServer, name: str) -> tuple[Callable[[], object], Callable[[], object]]:
