@@ -56,6 +56,7 @@ reference: setup
 	$(BIN)/python -m reference
 
 bench: setup
+	$(BIN)/python -m benchmarks.commands
 	$(BIN)/python -m benchmarks.train
 	$(BIN)/python -m benchmarks.large
 	$(BIN)/python -m benchmarks.quality
