@@ -1,8 +1,8 @@
-"""Validation of the same suite by Great Expectations' pandas engine and pushed down to DuckDB, side by side.
+"""Validation of the same suite by Great Expectations on pandas, by it on DuckDB, and computed without it.
 
 Run ``python -m benchmarks.validate``; ``--pandas-10m`` adds the pandas engine at 10 million rows, which takes more than
-5 GiB. Data is generated under a temporary folder: 12 number and 8 text columns, 25 expectations, every measurement in a
-process of its own. Imports are left out of the seconds and are in the memory.
+5 GiB. Data is generated under a temporary folder: 12 number and 8 text columns, 25 expectations of the types that init
+infers, every measurement in a process of its own. Imports are left out of the seconds and are in the memory.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _print_table(with_large_pandas: bool) -> None:
         folder = Path(name)
         for n_rows in SIZES:
             for way in WAYS:
-                if way == "pandas engine" and n_rows > 1_000_000 and not with_large_pandas:
+                if way == "Great Expectations, pandas" and n_rows > 1_000_000 and not with_large_pandas:
                     continue
                 _generate(folder / "rows.parquet", n_rows, BAD_PER_MILLE[way])
                 found = _in_a_process(way, n_rows, folder)
@@ -71,7 +71,7 @@ def _measured(way: str, n_rows: int, folder: Path) -> dict[str, Any]:
 def _pandas_engine(folder: Path, n_rows: int) -> tuple[float, float, dict[str, Any]]:
     import pandas as pd
 
-    from tasks.validation.pushdown import great_expectations
+    from tasks.validation.library import great_expectations
 
     gx = great_expectations()
     context = gx.get_context(mode="ephemeral")
@@ -87,38 +87,45 @@ def _pandas_engine(folder: Path, n_rows: int) -> tuple[float, float, dict[str, A
 
 def _duckdb_engine(folder: Path, n_rows: int) -> tuple[float, float, dict[str, Any]]:
     from tasks.validation.expectations import read_suite
-    from tasks.validation.pushdown import built, great_expectations, pushed_down, validated
+    from tasks.validation.library import built, great_expectations, library_results, opened_library
+    from tasks.validation.pushdown import pushed_down
 
     config, settings = _project(folder)
     great_expectations()
     started = clocks()
-    expectations = built(read_suite(config, settings))
-    with pushed_down(folder / "rows.parquet", config.columns, "rows", settings, folder) as pushdown:
-        results = validated(pushdown, expectations)
-    check(all(result.result for result in results), n_rows)
+    expectations = [built(one, position) for position, one in enumerate(read_suite(config, settings))]
+    staged, columns = folder / "rows.parquet", config.columns
+    with (
+        opened_library(columns) as library,
+        pushed_down(library.connection, staged, columns, "rows", settings, folder) as pushdown,
+    ):
+        results = library_results(library, pushdown, expectations)
+    check(all(result.result for result in results.values()), n_rows)
     return *since(started), {}
 
 
 def _whole_step(folder: Path, n_rows: int) -> tuple[float, float, dict[str, Any]]:
-    from tasks.validation.pushdown import great_expectations
+    import jinja2  # noqa: F401 - the imports are left out of the seconds
+    import pyarrow.parquet  # noqa: F401
+
     from tasks.validation.validate import validate_rows
 
     config, settings = _project(folder)
-    great_expectations()
     rows = StagedRows(folder / "rows.parquet", n_rows, "rows", "0" * 32)
     started = clocks()
     result = validate_rows(rows, config, settings, folder)
     seconds = since(started)
+    check("great_expectations" not in sys.modules, n_rows)
     check(result.accepted and result.rows.n_rows == n_rows - result.n_quarantined, n_rows)
     return *seconds, {"aside": result.n_quarantined}
 
 
 WAYS = {
-    "pandas engine": _pandas_engine,
-    "DuckDB engine": _duckdb_engine,
-    "DuckDB, whole step, clean": _whole_step,
-    "DuckDB, whole step, 1 % bad": _whole_step,
-    "DuckDB, whole step, 9 % bad": _whole_step,
+    "Great Expectations, pandas": _pandas_engine,
+    "Great Expectations, DuckDB": _duckdb_engine,
+    "whole step, clean": _whole_step,
+    "whole step, 1 % bad": _whole_step,
+    "whole step, 9 % bad": _whole_step,
 }
 BAD_PER_MILLE = dict(zip(WAYS, (0, 0, 0, 10, 90), strict=True))
 
@@ -133,9 +140,10 @@ def _suite() -> list[dict[str, Any]]:
     others = [
         one("table_row_count_to_be_between", "schema", min_value=1),
         one("column_values_to_not_be_null", "row", column=TEXTS[0]),
-        one("column_mean_to_be_between", "warning", column=NUMBERS[0], min_value=-1, max_value=1),
-        one("column_stdev_to_be_between", "warning", column=NUMBERS[1], min_value=0.5, max_value=2),
-        one("column_proportion_of_non_null_values_to_be_between", "schema", column=NUMBERS[2], min_value=0.5),
+        *(
+            one("column_proportion_of_non_null_values_to_be_between", "schema", column=name, min_value=0.5)
+            for name in NUMBERS[:3]
+        ),
     ]
     return others + between + known
 

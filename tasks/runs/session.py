@@ -18,7 +18,6 @@ from tasks.runs.working_folder import check_folders
 _logger = logging.getLogger("perennial.session")
 
 HEAVY_IMPORTS = (
-    "great_expectations",
     "sklearn.ensemble",
     "sklearn.compose",
     "skops.io",

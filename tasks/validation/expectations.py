@@ -22,6 +22,7 @@ MAX_SHOWN = 20
 LEVELS = ("schema", "row", "warning")
 ROW_COUNT = "expect_table_row_count_to_be_between"
 QUERY = "unexpected_rows_expectation"
+_UNIQUE = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")
 _ONE_COLUMN = ("column", "column_A", "column_B")
 _MANY_COLUMNS = ("column_list", "column_set")
 _KEYS = {"type", "kwargs", "severity", "meta", "notes", "description", "id", "rendered_content"}
@@ -62,6 +63,11 @@ class Expected:
         """Its column; None for an expectation on several columns or on the table."""
         column = self.kwargs.get("column")
         return column if isinstance(column, str) else None
+
+    @property
+    def is_uniqueness(self) -> bool:
+        """Whether it requires unique values, so that rows fail as copies of each other."""
+        return self.kind in _UNIQUE
 
     @property
     def columns(self) -> Iterator[str]:

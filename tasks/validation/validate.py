@@ -15,16 +15,9 @@ from core.references import ExpectationOutcome, StagedRows, ValidationResult
 from core.text import readable
 from tasks.reports.validation import PageFacts, validation_page
 from tasks.source.engine import disk_failures
+from tasks.validation.evaluation import Evaluation, evaluation
 from tasks.validation.expectations import Expected, read_suite
-from tasks.validation.pushdown import (
-    Pushdown,
-    built,
-    collect_failing_rows,
-    is_uniqueness,
-    pushed_down,
-    speaks_of_rows,
-    validated,
-)
+from tasks.validation.pushdown import Pushdown
 from tasks.validation.quarantine import replaced, write_accepted, write_quarantine
 from tasks.validation.wording import n_unexpected, observed, raised, sentence, traceback
 
@@ -72,11 +65,10 @@ def validate_rows(rows: StagedRows, config: ModelConfig, settings: Settings, wor
     folder = report_folder(config.model, rows.fingerprint, settings)
     with disk_failures():
         folder.mkdir(parents=True, exist_ok=True)
-    expectations = built(expected)
-    with pushed_down(rows.path, config.columns, rows.source, settings, work) as pushdown:
-        found = _findings(pushdown, expected, expectations, rows.n_rows, config)
-        quarantine = _keep_quarantine(pushdown, rows, folder, found, config)
-        remaining = _remaining(pushdown, rows, found, work, config)
+    with evaluation(rows.path, expected, rows.source, settings, work) as evaluated:
+        found = _findings(evaluated, rows.n_rows, config)
+        quarantine = _keep_quarantine(evaluated.pushdown, rows, folder, found, config)
+        remaining = _remaining(evaluated.pushdown, rows, found, work, config)
     page = _write_page(rows, found, quarantine, folder, config)
     _logger.info("%s", _log_line(rows, found))
     return ValidationResult(
@@ -109,31 +101,27 @@ def _refuse_names_alike(rows: StagedRows) -> None:
             )
 
 
-def _findings(
-    pushdown: Pushdown, expected: tuple[Expected, ...], expectations: list[Any], n_rows: int, config: ModelConfig
-) -> _Findings:
-    results = validated(pushdown, expectations)
-    together = list(zip(expected, expectations, results, strict=True))
-    outcomes = tuple(_outcome(*one, n_rows) for one in together)
-    refused = any(outcome.level == "schema" and not outcome.passed for outcome in outcomes)
-    failed = (
-        {}
-        if refused
-        else {
-            position: together[position]
-            for position, outcome in enumerate(outcomes)
-            if outcome.level == "row" and not outcome.passed
-        }
+def _findings(evaluated: Evaluation, n_rows: int, config: ModelConfig) -> _Findings:
+    results = evaluated.results()
+    together = enumerate(zip(evaluated.expected, results, strict=True))
+    outcomes = tuple(
+        _outcome(expected, result, evaluated.judges_rows(position), n_rows) for position, (expected, result) in together
     )
-    n_failing = collect_failing_rows(pushdown, failed) if failed else 0
+    refused = any(outcome.level == "schema" and not outcome.passed for outcome in outcomes)
+    failed = {
+        position: results[position]
+        for position, outcome in enumerate(outcomes)
+        if not refused and outcome.level == "row" and not outcome.passed
+    }
+    n_failing = evaluated.collect_failing_rows(failed) if failed else 0
     verdict = batch_verdict(outcomes, n_rows, n_failing, config.validation.max_quarantine)
-    return _Findings(expected, outcomes, n_failing, verdict)
+    return _Findings(tuple(evaluated.expected), outcomes, n_failing, verdict)
 
 
-def _outcome(expected: Expected, expectation: Any, result: Any, n_rows: int) -> ExpectationOutcome:
+def _outcome(expected: Expected, result: Any, judges_rows: bool, n_rows: int) -> ExpectationOutcome:
     if raised(result):
         _raise_other_failures(expected, result)
-    counts_rows = speaks_of_rows(expectation) and not raised(result)
+    counts_rows = judges_rows and not raised(result)
     return ExpectationOutcome(
         description=sentence(expected, result),
         kind=expected.kind,
@@ -168,7 +156,7 @@ def _raise_other_failures(expected: Expected, result: Any) -> None:
 
 
 def _reason(expected: Expected, outcome: ExpectationOutcome) -> str:
-    return f"{outcome.description} (another copy is kept)" if is_uniqueness(expected) else outcome.description
+    return f"{outcome.description} (another copy is kept)" if expected.is_uniqueness else outcome.description
 
 
 def _keep_quarantine(

@@ -1,5 +1,8 @@
 """The flow ``ingest`` on a real Prefect server, real DVC and real Great Expectations."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +12,14 @@ import pytest
 from config.settings import Settings
 from core.errors import ConfigError, RunInProgressError, SchemaError
 from core.outcome import IngestOutcome
+from tasks.init.model_file import init_model
 from tasks.runs.lock import hold_model
 from tasks.versions.working_copy import batch_facts
 from tests.factories import add_credit_model, credit_rows, git
 
 pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).resolve().parents[2]
 
 Ingest = Callable[..., IngestOutcome]
 
@@ -103,6 +109,46 @@ def test_a_column_that_nobody_declared_is_told(ingest: Ingest, project: Settings
     outcome = ingest("credit")
     assert "dropped, because the model file does not declare it: notes" in outcome.reasons
     assert batch_facts(project.root / "data" / "credit" / f"{outcome.batch}.parquet").undeclared == ("notes",)
+
+
+INGEST = """
+import sys
+from flows.ingest import ingest
+outcome = ingest(sys.argv[1])
+libraries = {"great_expectations", "mlflow", "evidently", "sklearn", "scipy"}
+print("imported:", outcome.n_quarantined, *sorted(libraries & sys.modules.keys()))
+"""
+
+
+def test_an_inferred_suite_imports_no_library(prefect_api: str, project: Settings) -> None:
+    """Only an expectation of another type imports Great Expectations, and then both kinds are evaluated."""
+    assert prefect_api
+    source = project.root / "loans.csv"
+    credit_rows(400).to_csv(source, index=False)
+    init_model(str(source), "default", project, key="id")
+    assert _imported("loans") == ["0"]
+    credit_rows(400, seed=3).assign(id=[f"later {row}" for row in range(400)]).to_csv(source, index=False)
+    suite = project.root / "config" / "expectations" / "loans.json"
+    content = json.loads(suite.read_text())
+    query = "SELECT * FROM {batch} WHERE id IN ('later 7', 'later 9')"
+    content["expectations"].append(
+        {
+            "type": "unexpected_rows_expectation",
+            "kwargs": {"unexpected_rows_query": query},
+            "meta": {"level": "row"},
+        }
+    )
+    suite.write_text(json.dumps(content))
+    n_quarantined, *libraries = _imported("loans")
+    assert n_quarantined == "2"
+    assert "great_expectations" in libraries
+
+
+def _imported(model: str) -> list[str]:
+    """Ingest in a process of its own; return the number of rows set aside, and the libraries that it imported."""
+    command = [sys.executable, "-c", INGEST, model]
+    answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return answer.rpartition("imported: ")[2].split()
 
 
 def test_too_many_failing_rows_refuse_the_batch(ingest: Ingest, project: Settings) -> None:

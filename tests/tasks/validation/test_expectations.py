@@ -11,8 +11,8 @@ from config.settings import Settings
 from core.data.columns import column_types
 from core.data.expectation_fit import fit_problem
 from core.errors import ConfigError
+from tasks.validation.evaluation import evaluation
 from tasks.validation.expectations import MAX_BYTES, MAX_SHOWN, ROW_COUNT, Expected, read_suite
-from tasks.validation.pushdown import built, pushed_down, validated
 from tasks.validation.wording import raised
 from tests.factories import credit_config, make_project
 
@@ -175,7 +175,7 @@ def test_what_does_not_fit_is_what_the_engine_cannot_evaluate(
     frame.to_parquet(rows)
     for column in frame.columns:
         expected = Expected("it", f"expect_column_{name}", {"column": column, **arguments}, "warning")
-        with pushed_down(rows, list(frame.columns), "rows", settings, settings.var / "work") as pushdown:
-            (result,) = validated(pushdown, built([expected]))
+        with evaluation(rows, [expected], "rows", settings, settings.var / "work") as evaluated:
+            (result,) = evaluated.results()
         fits = fit_problem(expected.kind, expected.kwargs, config, column_types(config)) is None
         assert fits == (not raised(result)), (column, raised(result))
