@@ -42,7 +42,8 @@ def main() -> None:
         bundle = next((project.root / "var" / "mlruns" / "credit" / "models").glob("*/artifacts"))
         contract = FeatureContract.from_dict(json.loads((bundle / "contract.json").read_text()))
         reader = RowReader(contract, max(SIZES))
-        columns = [reader.read(json.dumps({"rows": project.rows[:size]}).encode()).columns for size in SIZES]
+        read = [reader.read(json.dumps({"rows": project.rows[:size]}).encode()) for size in SIZES]
+        columns = [reader.columns(rows.values) for rows in read]
         times = measured((bundle / "model.onnx").read_bytes(), columns)
     print("| graph optimisation | memory reused | threads | one row, µs | 100 rows, µs |\n|---|---|---:|---:|---:|")
     for (level, reused, threads), (one, many) in times.items():

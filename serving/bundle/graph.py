@@ -69,6 +69,9 @@ class Graph:
     def answer(self, columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
         """Compute the answers to prepared columns, in the order of :attr:`inputs`.
 
+        The answer to a row does not depend on the other rows. ONNX Runtime adds up the products of a single row in
+        another order than those of several, so a single row is computed twice.
+
         Parameters
         ----------
         columns
@@ -79,6 +82,8 @@ class Graph:
         BundleError
             The graph fails on these rows.
         """
+        if len(columns[0]) == 1:
+            return self.answer([np.concatenate((column, column)) for column in columns])[:1]
         # By position: skl2onnx removes special characters from names and numbers names that then collide.
         feed = dict(zip(self.inputs, columns, strict=True))
         try:

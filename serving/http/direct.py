@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from serving.http.entry import ADMITTED, CLOSE, JSON, PROBLEM, Entry, too_slow, written
 from serving.http.exchange import Exchange, Scope
 from serving.http.service import Loaded, Service
-from serving.model.rows import Parsed
+from serving.model.rows import Rows
 from serving.problems import Problem, of_status
 
 _logger = logging.getLogger("perennial.direct")
@@ -39,7 +39,7 @@ class _Request:
     cycle: RequestResponseCycle
     exchange: Exchange
     loaded: Loaded
-    rows: Parsed
+    rows: Rows
 
 
 class DirectPredictions:
@@ -93,7 +93,7 @@ class DirectPredictions:
             self.n_open -= 1
             return False
         exchange.loaded = loaded
-        rows = loaded.model.reader.parse(cycle.body)
+        rows = loaded.model.reader.read(cycle.body)
         if rows.n > loaded.model.max_inline_rows:
             cast("Scope", cycle.scope)[ADMITTED] = exchange
             self.n_open -= 1
@@ -112,7 +112,7 @@ class DirectPredictions:
         model = requests[0].loaded.model
         try:
             values = [row for request in requests for row in request.rows.values]
-            answers = model.answer_inline(len(values), model.reader.columns(values))
+            answers = model.answer_inline(values)
         except Problem as problem:
             self._answer_apart(requests, problem)
             return

@@ -21,7 +21,7 @@ from serving.access.callers import ANYONE, Caller
 from serving.access.forwarded import Proxies
 from serving.http.exchange import Exchange, Scope, access_line
 from serving.http.service import Loaded, Service
-from serving.model.rows import Parsed, Rows
+from serving.model.rows import Rows
 from serving.model.served import ServedModel
 from serving.problems import MEDIA_TYPE, Problem, of_status
 from serving.routes import ACCESS, BUDGETS, EXEMPT, WITH_BODY
@@ -219,7 +219,7 @@ class Entry:
                 exchange.name_prediction()
                 doing = "timeout"
                 rows = loaded.model.reader.read(body)
-                answers = await loaded.model.answer(rows.n, rows.columns)
+                answers = await loaded.model.answer(rows.values)
                 exchange.n_rows = rows.n
                 doing = "log-unavailable"
                 await self._service.log.put(self.answered(exchange, loaded.model, rows, answers))
@@ -227,7 +227,7 @@ class Entry:
             raise too_slow(doing) from None
         return written(loaded, exchange, answers)
 
-    def answered(self, exchange: Exchange, model: ServedModel, rows: Rows | Parsed, answers: list[Any]) -> Answered:
+    def answered(self, exchange: Exchange, model: ServedModel, rows: Rows, answers: list[Any]) -> Answered:
         """Return an answered request as the prediction log stores it.
 
         Parameters

@@ -84,30 +84,8 @@ class Rows:
     ----------
     n
         Number of rows.
-    columns
-        The contract's prepared columns, shape (n, 1) each: float32, then object (str).
-    keys
-        Entity keys of the rows; None if no row has one.
-    content
-        JSON list of the parsed rows.
-    """
-
-    n: int
-    columns: list[Column]
-    keys: list[str | None] | None
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """The rows of a request as they were sent.
-
-    Parameters
-    ----------
-    n
-        Number of rows.
     values
-        Of each row, in the order of the contract's columns.
+        Of each row, in the order of the contract's columns, as they were sent.
     keys
         Entity keys of the rows; None if no row has one.
     content
@@ -166,18 +144,7 @@ class RowReader:
         self._n_columns = len(columns)
 
     def read(self, body: bytes | bytearray) -> Rows:
-        """Parse a request's body into columns.
-
-        Raises
-        ------
-        Problem
-            It is not JSON, or a field does not match the contract; the problem names the field.
-        """
-        parsed = self.parse(body)
-        return Rows(parsed.n, self.columns(parsed.values), parsed.keys, parsed.content)
-
-    def parse(self, body: bytes | bytearray) -> Parsed:
-        """Parse a request's body into values; texts of dates and of numbers with a notation are not read yet.
+        """Parse a request's body; texts of dates and of numbers with a notation are read by :meth:`columns`.
 
         Raises
         ------
@@ -191,7 +158,7 @@ class RowReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _not_json(body, error) from None
         values = [msgspec.structs.astuple(row) for row in rows]
-        return Parsed(len(rows), values, self._keys(values), self._encode(rows))
+        return Rows(len(rows), values, self._keys(values), self._encode(rows))
 
     def columns(self, values: Sequence[tuple[Any, ...]]) -> list[Column]:
         """Return the contract's prepared columns, shape (n, 1) each: float32, then object (str).

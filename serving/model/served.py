@@ -71,16 +71,23 @@ class ServedModel:
     _answers: Answers = field(repr=False)
     _queue: Batcher | None = field(repr=False)
 
-    async def answer(self, n: int, columns: list[Column]) -> list[Any]:
-        """Compute the answers to n rows: lists of probabilities in the order of the contract's classes, or numbers.
+    async def answer(self, values: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Compute the answers to rows: lists of probabilities in the order of the contract's classes, or numbers.
+
+        Parameters
+        ----------
+        values
+            Of each row, in the order of the contract's columns.
 
         Raises
         ------
         Problem
-            The model fails, or its answer to a row is not finite.
+            A text states no date or no number, the model fails, or its answer to a row is not finite.
         """
+        n = len(values)
         if n <= self.max_inline_rows:
-            return self.answer_inline(n, columns)
+            return self.answer_inline(values)
+        columns = self.reader.columns(values)
         try:
             if self._queue is not None:
                 found = await self._queue.answer(n, columns)
@@ -95,16 +102,19 @@ class ServedModel:
         """Most rows that :meth:`answer_inline` may be given; 0 if it is too slow for the event loop."""
         return MAX_INLINE_ROWS if self._queue is None else 0
 
-    def answer_inline(self, n: int, columns: list[Column]) -> list[Any]:
+    def answer_inline(self, values: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Compute the answers to a few rows on this thread, see :meth:`answer`.
 
         Raises
         ------
         Problem
-            The model fails, or its answer to a row is not finite.
+            See :meth:`answer`.
         """
+        n = len(values)
+        # The graph computes a single row twice, and values are copied faster than columns.
+        columns = self.reader.columns(values if n > 1 else [*values, *values])
         try:
-            found = self._answers(columns)
+            found = self._answers(columns)[:n]
         except BundleError as error:
             raise Problem("model-failed", str(error)) from error
         return self._checked(n, found)
@@ -274,11 +284,12 @@ def _reader(contract: FeatureContract, max_rows: int) -> RowReader:
 def _warm_up(model: ServedModel) -> None:
     try:
         rows = model.reader.read(json.dumps({"rows": list(model.examples)}).encode())
+        columns = model.reader.columns(rows.values)
     except Problem as problem:
         raise BundleError(
             f"the bundle's own example does not match its contract: {problem.detail}; train again"
         ) from None
-    found = model._answers(rows.columns)
+    found = model._answers(columns)
     if found.size != rows.n * (len(model.contract.classes) or 1) or not np.isfinite(found).all():
         raise BundleError(
             f"{model.name} version {model.version} gives no usable answer to its own example; train again"

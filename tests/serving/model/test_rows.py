@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from core.contract import prepare
 from core.feature_contract import MISSING, FeatureContract
 from core.notations import DateNotation, NumberNotation, to_json
-from serving.model.rows import MAX_KEY, MAX_NUMBER, MAX_REMEMBERED, MAX_SHOWN, MAX_TEXT, RowReader
+from serving.model.rows import MAX_KEY, MAX_NUMBER, MAX_REMEMBERED, MAX_SHOWN, MAX_TEXT, Column, RowReader
 from serving.problems import Problem
 from serving.rehearsal.rows import parse_rows
 
@@ -77,6 +77,10 @@ def _body(*rows: Any, **more: Any) -> bytes:
     return json.dumps({"rows": list(rows), **more}).encode()
 
 
+def _columns(reader: RowReader, body: bytes) -> list[Column]:
+    return reader.columns(reader.read(body).values)
+
+
 def _expected(rows: list[dict[str, Any]]) -> list[np.ndarray[Any, Any]]:
     names = list(KINDS.raw_columns)
     table = {"columns": names, "data": [[row[name] for name in names] for row in rows]}
@@ -86,7 +90,7 @@ def _expected(rows: list[dict[str, Any]]) -> list[np.ndarray[Any, Any]]:
 
 def _refusal(body: bytes, reader: RowReader = READER) -> Problem:
     with pytest.raises(Problem) as caught:
-        reader.read(body)
+        _columns(reader, body)
     document = json.loads(caught.value.document())
     assert caught.value.status in (400, 422)
     assert document["status"] == caught.value.status
@@ -107,7 +111,7 @@ def test_a_row_is_what_it_was_in_training(rows: list[dict[str, Any]]) -> None:
     """Column for column and bit for bit what the frame of training makes of the same values."""
     found = READER.read(_body(*rows))
     assert found.n == len(rows)
-    for column, expected in zip(found.columns, _expected(rows), strict=True):
+    for column, expected in zip(READER.columns(found.values), _expected(rows), strict=True):
         assert column.shape == (len(rows), 1)
         if expected.dtype == np.float32:
             assert column.dtype == np.float32
@@ -149,7 +153,7 @@ def test_a_spoilt_request_is_read_or_a_problem(data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(body) - 1))
     body[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
     try:
-        READER.read(bytes(body))
+        _columns(READER, bytes(body))
     except Problem as problem:
         problem.document()
 
@@ -205,11 +209,11 @@ def test_a_cell_of_a_request_is_read_as_one_of_a_file() -> None:
     sent = {**ROW, "region": " north\t", "opened": "2024-03-01T00:30:00+02:00", "closed": " ", "id": " 7.0 "}
     plain = {**ROW, "region": "north", "opened": "2024-02-29T22:30:00", "closed": None, "id": "7"}
     found, expected = READER.read(_body(sent)), READER.read(_body(plain))
-    for column, other in zip(found.columns, expected.columns, strict=True):
+    for column, other in zip(READER.columns(found.values), READER.columns(expected.values), strict=True):
         np.testing.assert_array_equal(column, other)
     assert found.keys == expected.keys == ["7"]
-    assert READER.read(_body({**ROW, "region": "NA "})).columns[-1].tolist() == [[MISSING]]
-    assert READER.read(_body({**ROW, "region": "3.00"})).columns[-1].tolist() == [["3"]]
+    assert _columns(READER, _body({**ROW, "region": "NA "}))[-1].tolist() == [[MISSING]]
+    assert _columns(READER, _body({**ROW, "region": "3.00"}))[-1].tolist() == [["3"]]
 
 
 def _noted() -> FeatureContract:
@@ -226,20 +230,20 @@ def _noted() -> FeatureContract:
 def test_texts_in_a_notation_are_the_values_that_they_state() -> None:
     """As in the file that the model has learnt from; numbers and dates in the usual form are taken as they are."""
     noted, plain = RowReader(_noted(), 5), {**ROW, "income": 1234.5, "opened": "2024-02-29", "closed": "1970-01-02"}
-    expected = READER.read(_body(plain))
+    expected = _columns(READER, _body(plain))
     for income, opened, closed in (("1.234,5 EUR", "29.2.2024", 86_400), (1234.5, "2024-02-29", "86400 ")):
-        found = noted.read(_body({**plain, "income": income, "opened": opened, "closed": closed}))
-        for column, other in zip(found.columns, expected.columns, strict=True):
+        found = _columns(noted, _body({**plain, "income": income, "opened": opened, "closed": closed}))
+        for column, other in zip(found, expected, strict=True):
             np.testing.assert_array_equal(column, other)
-    missing = noted.read(_body({**plain, "income": " NA", "opened": " ", "closed": None}))
-    assert np.isnan(np.concatenate([missing.columns[0], *missing.columns[3:11]])).all()
+    missing = _columns(noted, _body({**plain, "income": " NA", "opened": " ", "closed": None}))
+    assert np.isnan(np.concatenate([missing[0], *missing[3:11]])).all()
 
 
 @pytest.mark.parametrize(("field", "value"), [("income", "1.5"), ("income", "1e99 EUR"), ("opened", "2.29.2024")])
 def test_texts_in_another_notation_are_refused_by_name(field: str, value: str) -> None:
     """They may mean another number or another day."""
     with pytest.raises(Problem, match="1.234,5 EUR" if field == "income" else "%d.%m.%Y") as caught:
-        RowReader(_noted(), 5).read(_body({**ROW, field: value}))
+        _columns(RowReader(_noted(), 5), _body({**ROW, field: value}))
     assert caught.value.errors[0].pointer == f"/rows/0/{field}"
 
 
@@ -255,14 +259,14 @@ def test_the_levels_of_an_older_bundle_are_the_texts_as_sent() -> None:
     """Its model may have learnt the level "3.0" or one with a space."""
     reader = RowReader(replace(KINDS, missing=None), 5)
     for text in (" north ", "3.0", "NA", ""):
-        assert reader.read(_body({**ROW, "region": text})).columns[-1].tolist() == [[text]]
+        assert _columns(reader, _body({**ROW, "region": text}))[-1].tolist() == [[text]]
 
 
 def test_many_texts_are_named_right_beyond_what_is_remembered() -> None:
     """What was forgotten is named again."""
     reader = RowReader(KINDS, 2 * MAX_REMEMBERED)
     rows = [{**ROW, "region": f" level {number} "} for number in range(MAX_REMEMBERED + 10)]
-    levels = reader.read(_body(*rows, rows[0])).columns[-1][:, 0].tolist()
+    levels = _columns(reader, _body(*rows, rows[0]))[-1][:, 0].tolist()
     assert levels == [*(f"level {number}" for number in range(len(rows))), "level 0"]
 
 
@@ -346,7 +350,7 @@ def test_of_a_name_that_occurs_twice_the_last_value_counts() -> None:
     body = _body(ROW).replace(b'"income": 1.5', b'"income": "no number", "income": 2.5')
     assert _place(body)[0] == "income"
     found = READER.read(body.replace(b'"no number"', b"1"))
-    assert found.columns[0] == 2.5
+    assert READER.columns(found.values)[0] == 2.5
     assert json.loads(found.content)[0]["income"] == 2.5
 
 
@@ -393,7 +397,7 @@ def test_columns_may_be_named_anything(name: str) -> None:
     pointer = f"/rows/0/{name.replace('~', '~0').replace('/', '~1')}"
     row = {name: 2.0, "other": "x", f"{name}'s key": 7}
     found = reader.read(_body(row))
-    assert found.columns[0] == 2.0
+    assert reader.columns(found.values)[0] == 2.0
     assert found.keys == ["7"]
     assert json.loads(found.content) == [row]
     assert _place(_body({**row, name: "x"}), reader) == (name, pointer)
@@ -412,11 +416,11 @@ def test_keys_are_texts() -> None:
 def test_a_model_of_no_numbers_is_read_too() -> None:
     """And one of nothing but numbers."""
     texts = RowReader(FeatureContract("regression", "y", (), (), ("region",), (), ()), 10)
-    assert [column.tolist() for column in texts.read(_body({"region": "a"}, {"region": None})).columns] == [
+    assert [column.tolist() for column in _columns(texts, _body({"region": "a"}, {"region": None}))] == [
         [["a"], [MISSING]]
     ]
     plain = RowReader(FeatureContract("regression", "y", (), ("x",), (), (), ()), 10)
-    assert plain.read(_body({"x": 1}, {"x": 2})).columns[0].tolist() == [[1.0], [2.0]]
+    assert _columns(plain, _body({"x": 1}, {"x": 2}))[0].tolist() == [[1.0], [2.0]]
 
 
 def test_a_key_is_asked_for_only_where_the_contract_has_one() -> None:

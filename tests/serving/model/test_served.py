@@ -36,7 +36,7 @@ def _load(example: Example, **changes: Any) -> ServedModel:
 
 def _ask(model: ServedModel, rows: list[Row]) -> list[Any]:
     read = model.reader.read(json.dumps({"rows": rows}).encode())
-    return asyncio.run(model.answer(read.n, read.columns))
+    return asyncio.run(model.answer(read.values))
 
 
 @pytest.fixture(scope="module")
@@ -250,10 +250,21 @@ def test_requests_that_come_at_once_share_calls_of_a_pipeline(
     read = [model.reader.read(json.dumps({"rows": [row]}).encode()) for row in example.rows(40)]
 
     async def story() -> Any:
-        return await asyncio.gather(*(model.answer(rows.n, rows.columns) for rows in read))
+        return await asyncio.gather(*(model.answer(rows.values) for rows in read))
 
     together = [answer for (answer,) in asyncio.run(story())]
     assert together == [_ask(model, [row])[0] for row in example.rows(40)]
+
+
+@pytest.mark.parametrize("name", ["credit", "price"])
+def test_an_answer_does_not_depend_on_the_other_rows(
+    examples: dict[str, Example], served: dict[str, ServedModel], name: str
+) -> None:
+    """Alone, in pairs and all together, bit for bit."""
+    rows = examples[name].rows(60)
+    alone = [_ask(served[name], [row])[0] for row in rows]
+    pairs = [answer for start in range(0, 60, 2) for answer in _ask(served[name], rows[start : start + 2])]
+    assert alone == pairs == _ask(served[name], rows)
 
 
 WATCHED = """
@@ -267,7 +278,7 @@ from core.train.trust import trusted_types
 for name, folder, manifest, body in json.loads(sys.stdin.read()):
     model = load_model(Path(folder), manifest, trusted_types(), name=name, version=1)
     rows = model.reader.read(body.encode())
-    assert len(asyncio.run(model.answer(rows.n, rows.columns))) == 2
+    assert len(asyncio.run(model.answer(rows.values))) == 2
     print(name, [m for m in ("pandas", "sklearn", "mlflow", "skops", "joblib") if m in sys.modules], events)
 """
 
