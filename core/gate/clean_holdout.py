@@ -91,6 +91,7 @@ def clean_holdout(
         by_champion=int(by_champion.sum()),
         by_challenger=int(by_challenger.sum()),
         has_champion=champion is not None,
+        champion_is_newer=_champion_is_newer(rows, split, config, by_champion),
         scarce=_scarce_class(y[split.holdout], clean, contract),
     )
     return CleanHoldout(split.holdout[clean], _facts(tally, split, config, held[clean]), HoldoutSketch.of(held[clean]))
@@ -115,6 +116,7 @@ class _Tally:
     by_champion: int
     by_challenger: int
     has_champion: bool
+    champion_is_newer: bool
     scarce: _ScarceClass | None
 
     @property
@@ -125,6 +127,14 @@ class _Tally:
         if self.scarce is None or not self.lacks_a_class:
             return min_rows
         return max(min_rows, math.ceil(MIN_PER_CLASS / self.scarce.share))
+
+
+def _champion_is_newer(rows: Rows, split: Split, config: ModelConfig, by_champion: npt.NDArray[np.bool_]) -> bool:
+    """Return whether the champion was trained on the newest rows of this holdout, so on data that end later."""
+    if config.time is None or split.boundary is None or not by_champion.any():
+        return False
+    times = rows.frame[config.time].to_numpy(dtype="datetime64[us]")[split.holdout]
+    return bool(by_champion[times == times.max()].all())
 
 
 def _scarce_class(y: npt.NDArray[Any], clean: npt.NDArray[np.bool_], contract: FeatureContract) -> _ScarceClass | None:
@@ -150,6 +160,7 @@ def _facts(tally: _Tally, split: Split, config: ModelConfig, held: Hashes) -> Ho
         reason=_counted(tally) if enough else f"{_counted(tally)}; {_shortage(tally, needed, split, config)}",
         rule=split.rule,
         fingerprint=hashlib.sha256(np.sort(held).astype("<u8").tobytes()).hexdigest(),
+        champion_is_newer=tally.champion_is_newer,
     )
 
 
@@ -164,6 +175,8 @@ def _counted(tally: _Tally) -> str:
 
 def _shortage(tally: _Tally, needed: int, split: Split, config: ModelConfig) -> str:
     lack = f"{needed:,} are needed"
+    if tally.champion_is_newer:
+        return f"{lack}; the champion was trained on newer data than these rows"
     if tally.scarce is not None and tally.lacks_a_class:
         lack = (
             f"{tally.scarce.n_rows} of them are of class {tally.scarce.label!r} and {MIN_PER_CLASS} are needed, "

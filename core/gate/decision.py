@@ -97,6 +97,9 @@ class HoldoutFacts:
         How the holdout was separated from the training rows.
     fingerprint
         Hash of the clean rows' identities.
+    champion_is_newer
+        Whether the champion was trained on the newest of these rows, because its data end later; False in verdicts from
+        before it was recorded.
     """
 
     n_rows: int
@@ -108,6 +111,7 @@ class HoldoutFacts:
     reason: str
     rule: str
     fingerprint: str
+    champion_is_newer: bool = False
 
 
 @dataclass(frozen=True)
@@ -382,11 +386,17 @@ def _sentences(decision: Decision, checks: Sequence[Check], evidence: Evidence, 
     if comparison is not None and comparison.difference.clusters is not None:
         yield comparison.difference.clusters.sentence
     version = f"{config.model}@{evidence.version}"
+    if decision == "undecided" and evidence.holdout is not None and _is_outdated(evidence.holdout):
+        yield f"to compare both on the newest data: perennial compare {config.model}@{evidence.champion} {version}"
     if decision == "undecided" and evidence.serving is not None and evidence.serving.passed is None:
         yield f"the next perennial train rehearses it again; to do it now: perennial judge {version}"
         return
     follows = _what_follows(decision, version, config.gate.mode)
     yield from [follows] if follows else []
+
+
+def _is_outdated(holdout: HoldoutFacts) -> bool:
+    return holdout.champion_is_newer and not holdout.enough
 
 
 def _looks_text(comparison: Comparison, gate: Gate) -> str:

@@ -158,9 +158,9 @@ def predict_output(pipeline: Any, frame: pd.DataFrame | npt.NDArray[Any], contra
     Parameters
     ----------
     pipeline
-        Fitted pipeline or estimator with scikit-learn's interface.
+        Fitted pipeline or estimator with scikit-learn's interface; not asked if there is no row.
     frame
-        n rows with the columns that the pipeline takes; for a bare estimator, the encoded matrix.
+        n rows with the columns that the pipeline takes, also none; for a bare estimator, the encoded matrix.
     contract
         Task and classes.
 
@@ -169,6 +169,9 @@ def predict_output(pipeline: Any, frame: pd.DataFrame | npt.NDArray[Any], contra
     TrainingError
         The estimator has no ``predict_proba``, or its output is not finite.
     """
+    if len(frame) == 0:
+        # scikit-learn's steps refuse a frame without rows.
+        return np.empty(0 if contract.task == "regression" else (0, len(contract.classes)))
     if contract.task == "regression":
         output = np.asarray(pipeline.predict(frame), dtype="float64").reshape(len(frame))
     else:

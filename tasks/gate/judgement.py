@@ -138,7 +138,7 @@ def judgement(run: TrainingRun, version: int, baseline: Baseline, settings: Sett
             holdout=facts,
             comparison=comparison,
             incomparable=incomparable,
-            self_test=contest.self_test(comparison) if facts.enough or not baseline.version else None,
+            self_test=contest.self_test(comparison) if contest.can_test(baseline) else None,
             serving=rehearsed(ask, rehearsal),
         )
     return Judgement(decide(evidence, config), contest.clean.sketch if comparison else None, files.manifest_sha256)
@@ -225,6 +225,11 @@ class Contest:
             looks=effective_looks(self.clean.sketch, earlier),
             clusters=self._clusters(),
         )
+
+    def can_test(self, baseline: Baseline) -> bool:
+        """Whether the negative controls are run: on enough clean rows; for a first champion, on any."""
+        facts = self.clean.facts
+        return facts.enough or (baseline.version is None and facts.n_rows > 0)
 
     def self_test(self, comparison: Comparison | None) -> SelfTest:
         """Judge the negative controls, which the gate must reject.

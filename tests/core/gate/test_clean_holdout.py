@@ -173,6 +173,32 @@ def test_no_clean_row_at_all_is_an_answer() -> None:
     assert clean.facts.n_needed == np.ceil(10 / (held == "1").mean())
 
 
+def in_time(rows: Rows, n: int) -> Rows:
+    """Return the n oldest rows: a data version from before the others came."""
+    return part(rows, slice(0, n))
+
+
+@pytest.mark.parametrize("n_older", [1000, 2300])
+def test_a_champion_of_newer_data_is_named(n_older: int) -> None:
+    """Rows that a champion of later data was trained on do not come by waiting: the facts say that it is newer."""
+    rows, config = training_rows(3000), training_config(time="day")
+    champion = trained_on(rows, config)
+    facts = cleaned(in_time(rows, n_older), config, champion).facts
+    assert (facts.n_rows, facts.n_seen_by_champion, facts.enough) == (0, facts.n_holdout, False)
+    assert facts.champion_is_newer
+    assert facts.reason.endswith("; 100 are needed; the champion was trained on newer data than these rows")
+
+
+@pytest.mark.parametrize("changes", [{"training": {"holdout": 0.02}}, {"training": {"holdout": 0.02}, "time": None}])
+def test_a_champion_of_the_same_data_is_not_newer(changes: dict[str, Any]) -> None:
+    """A champion of a smaller holdout knows the older rows of this one; more rows are what helps then."""
+    rows = training_rows(600)
+    config = training_config(**{"time": "day", **changes, "training": {"holdout": 0.2}})
+    facts = cleaned(rows, config, trained_on(rows, training_config(**{"time": "day", **changes}))).facts
+    assert not facts.champion_is_newer
+    assert facts.enough or "add about" in facts.reason
+
+
 def test_regression_needs_rows_alone() -> None:
     """Numbers have no classes to run short of."""
     rows, config = training_rows(1000, "regression"), training_config("regression")

@@ -179,6 +179,22 @@ def test_what_nobody_knows_leaves_it_undecided(changes: dict[str, Any], reason: 
 BUSY = replace(SERVED, passed=None, p95_ms=340.0, reasons=("the machine was too busy to measure the latency",))
 
 
+def test_older_data_than_the_champions_are_compared_on_the_newest_rows() -> None:
+    """No row is clean, so the verdict names the command that has clean rows, and how to promote the version anyway."""
+    none = replace(FEW, n_rows=0, n_seen_by_champion=4800, champion_is_newer=True)
+    verdict = decide(replace(EVIDENCE, holdout=none, comparison=None, self_test=None), CONFIG)
+    assert verdict.decision == "undecided"
+    model = CONFIG.model
+    assert verdict.reasons[-2:] == (
+        f"to compare both on the newest data: perennial compare {model}@3 {model}@4",
+        f"to promote it anyway: perennial approve {model}@4 --reason ...",
+    )
+    assert GateVerdict.from_json(json.dumps(verdict.to_dict())) == verdict
+    before = verdict.to_dict()
+    del before["holdout"]["champion_is_newer"]
+    assert GateVerdict.from_dict(before).holdout == replace(none, champion_is_newer=False)
+
+
 def test_a_busy_machine_is_no_verdict_about_the_version() -> None:
     """It is undecided and says what comes next; approval is not offered, because serving is unknown."""
     verdict = decide(replace(EVIDENCE, serving=BUSY), CONFIG)

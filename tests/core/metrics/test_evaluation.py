@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LinearRegression, RidgeClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
+from sklearn.pipeline import make_pipeline
 
 from core.errors import TrainingError
 from core.metrics.evaluation import Evaluation, evaluate, predict_output
@@ -122,6 +124,16 @@ def test_numbers_are_one_per_row() -> None:
     pipeline = LinearRegression().fit(frame, np.arange(6.0).reshape(-1, 1))
     output = predict_output(pipeline, frame, task_contract(config))
     assert output.shape == (6,)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_no_rows_have_no_predictions(task: str) -> None:
+    """A frame without rows gets an answer of the right shape, though scikit-learn's steps refuse such a frame."""
+    contract, frame = task_contract(task_config(task)), pd.DataFrame({"age": np.arange(30.0)})
+    y = np.arange(30) % max(2, len(contract.classes))
+    pipeline = make_pipeline(SimpleImputer(), LogisticRegression() if contract.classes else LinearRegression())
+    output = predict_output(pipeline.fit(frame, y), frame.iloc[:0], contract)
+    assert output.shape == predict_output(pipeline, frame, contract)[:0].shape
 
 
 def test_predictions_that_are_no_numbers_are_refused() -> None:

@@ -75,6 +75,15 @@ def bundle_of(client: MlflowClient, version: int) -> Path:
     return Path(str(client.get_model_version("credit", str(version)).source).removeprefix("file://"))
 
 
+def of_time(estimator: str) -> ModelConfig:
+    """Model file of rows in time, for a class or for a number."""
+    if estimator == "LogisticRegression":
+        return config_of(time="day")
+    training = {"estimator": f"sklearn.linear_model.{estimator}"}
+    gate = {"metric": "rmse", "floor": 100.0}
+    return config_of("age", time="day", task="regression", target="income", positive=None, training=training, gate=gate)
+
+
 def versions(settings: Settings) -> list[int]:
     """Every version that ever was champion, in order."""
     return [entry.version for entry in champion_history(open_database(settings.database_url), "credit")]
@@ -121,6 +130,48 @@ def test_too_few_clean_rows_leave_the_gate_undecided(arena: Arena) -> None:
     verdict = arena.judged(strict, 2, champion=3)
     assert verdict.decision == "undecided", verdict.reasons
     assert "500 are needed" in " ".join(verdict.reasons)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("estimator", ["LogisticRegression", "LinearRegression"])
+def test_an_older_data_version_is_judged_though_the_champion_knows_all_its_rows(
+    registry: Settings, estimator: str
+) -> None:
+    """No row is clean: the verdict is undecided and recorded, and names the comparison that decides."""
+    config = of_time(estimator)
+    days = pd.Timestamp("2025-01-01") + pd.to_timedelta(np.arange(3_000) // 20, unit="D")
+    rows = credit_rows(3_000).assign(day=days.astype("datetime64[us]"))
+    older = add_data(registry, config, rows.head(1_000))
+    newest = add_data(registry, config, rows.tail(2_000))
+    first = train(registry, config, newest)
+    assert first is not None
+    assert first.passed, first.reasons
+    verdict = train(registry, config, older)
+    assert verdict is not None
+    assert verdict.holdout is not None
+    assert (verdict.decision, verdict.holdout.n_rows) == ("undecided", 0)
+    assert "0 of 200 holdout rows are clean; removed: 200 that the champion has trained on" in " ".join(verdict.reasons)
+    assert "perennial compare credit@1 credit@2" in " ".join(verdict.reasons)
+    assert find_verdict(open_database(registry.database_url), "credit", 2, 1) is not None
+    assert train(registry, config, older) is None
+    document = json.dumps(config.model_dump(mode="json", exclude_none=True))
+    (registry.root / "config" / "models" / "credit.yaml").write_text(document)
+    compared = compare_versions("credit@1", "credit@2", None, registry)
+    assert compared.comparison is not None
+    assert compared.comparison.n_rows > 500
+    assert approve("credit", "2", "to see the older rows again", registry).moved
+
+
+def test_a_first_version_without_a_clean_row_is_undecided(arena: Arena) -> None:
+    """The model file's seed changed since, so every holdout row was trained on: the gate has no row to be tested on."""
+    unseen = open_bench(training_run(arena.full, arena.data, "test", arena.settings)).split.holdout
+    run = training_run(arena.other_split, arena.data, "test", arena.settings)
+    bench = open_bench(run)
+    bench.split = replace(bench.split, holdout=np.setdiff1d(bench.split.holdout, unseen))
+    verdict = judgement(run, 2, Baseline(None), arena.settings).verdict
+    close_bench()
+    assert verdict.decision == "undecided", verdict.reasons
+    assert "that the challenger has trained on" in " ".join(verdict.reasons)
 
 
 @pytest.mark.slow
