@@ -371,7 +371,15 @@ class RetentionSettings(BaseSettings):
         default=10,
         ge=2,
         le=10_000,
-        description="newest versions of a model whose files are kept, besides champion, previous and challenger",
+        description="newest versions of a model whose files are kept, besides those in use: champion, challenger and "
+        "what rollbacks return to",
+    )
+    rollbacks: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="number of rollbacks in a row that stay possible: the champions before the present one whose files "
+        "are kept",
     )
     snapshots: int = Field(default=3, ge=1, le=100, description="newest snapshots of a model that are kept")
     bundles: int = Field(default=5, ge=1, le=5, description="newest private copies of a model's bundles that are kept")

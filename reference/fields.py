@@ -33,6 +33,7 @@ UNITS = (
     ("max_connections", "connections"),
     ("reports", "reports"),
     ("versions", "versions"),
+    ("rollbacks", "rollbacks"),
     ("snapshots", "snapshots"),
     ("bundles", "copies"),
 )

@@ -266,9 +266,18 @@ def roll_back(
 
 def predecessor(engine: Engine, model: str) -> Champion | None:
     """Return the entry that a rollback would return to; None if there is none."""
+    return next(iter(predecessors(engine, model, 1)), None)
+
+
+def predecessors(engine: Engine, model: str, limit: int) -> list[Champion]:
+    """Return the entries that rollbacks in a row would return to, the next one first; at most ``limit``."""
+    found: list[Champion] = []
     with reading(engine) as connection:
-        present = _newest(connection, model)
-        return None if present is None or present.below is None else _entry(connection, model, present.below)
+        entry = _newest(connection, model)
+        while entry is not None and entry.below is not None and len(found) < limit:
+            entry = _entry(connection, model, entry.below)
+            found.append(entry)
+    return found
 
 
 def record_verdict(engine: Engine, verdict: RecordedVerdict) -> RecordedVerdict:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 CHAMPION = "it is the champion"
-PREVIOUS = "a rollback returns to it"
+PREVIOUS = "one of the next rollbacks returns to it"
 CHALLENGER = "it waits for approval"
 ALIASED = "an alias in MLflow names it"
 IN_PROGRESS = "a trigger in progress made it"
@@ -19,8 +19,10 @@ class VersionsInUse:
 
     Parameters
     ----------
-    champion, previous, challenger
-        The champion, the version that a rollback returns to, the version that waits for approval; each may be None.
+    champion, challenger
+        The champion, and the version that waits for approval; each may be None.
+    previous
+        Versions that the next rollbacks return to, as many as retention keeps possible.
     open_triggers
         Ids of the model's triggers without an answer.
     aliased
@@ -28,8 +30,8 @@ class VersionsInUse:
     """
 
     champion: int | None
-    previous: int | None
     challenger: int | None
+    previous: Collection[int] = ()
     open_triggers: Collection[str] = ()
     aliased: Collection[int] = ()
 
@@ -48,17 +50,20 @@ def needed(version: int, trigger: str, in_use: VersionsInUse, *, is_ours: bool =
 
     Examples
     --------
-    >>> needed(3, "manual", VersionsInUse(champion=3, previous=2, challenger=None))
+    >>> needed(3, "manual", VersionsInUse(champion=3, challenger=None, previous=(2,)))
     'it is the champion'
-    >>> needed(1, "manual", VersionsInUse(champion=3, previous=2, challenger=None))
+    >>> needed(1, "manual", VersionsInUse(champion=3, challenger=None, previous=(2,)))
     ''
     """
     if not is_ours:
         return UNKNOWN
-    reasons = ((in_use.champion, CHAMPION), (in_use.previous, PREVIOUS), (in_use.challenger, CHALLENGER))
-    for number, reason in reasons:
-        if version == number:
+    reasons = (
+        ((in_use.champion,), CHAMPION),
+        (in_use.previous, PREVIOUS),
+        ((in_use.challenger,), CHALLENGER),
+        (in_use.aliased, ALIASED),
+    )
+    for numbers, reason in reasons:
+        if version in numbers:
             return reason
-    if version in in_use.aliased:
-        return ALIASED
     return IN_PROGRESS if trigger in in_use.open_triggers else ""

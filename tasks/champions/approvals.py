@@ -138,7 +138,7 @@ def rollback(model: str, reason: str, settings: Settings) -> Move:
     Raises
     ------
     PromotionError
-        There is no predecessor.
+        There is no predecessor, or retention removed its files.
     ModelNotFoundError
         No such model, or MLflow no longer has the predecessor.
     StaleChampionError
@@ -148,8 +148,7 @@ def rollback(model: str, reason: str, settings: Settings) -> Move:
     repair(model, settings)
     present, target = current_champion(engine, model), predecessor(engine, model)
     if target is not None:
-        _check_kept(model, target.version, settings)
-        _check_loadable(model, target.version, settings)
+        _check_returnable(model, target.version, settings)
     entry = roll_back(
         engine,
         model,
@@ -168,14 +167,20 @@ def _version(model: str, selector: str, settings: Settings) -> int:
     return version_number(model, selector, settings)
 
 
-def _check_kept(model: str, version: int, settings: Settings) -> None:
+def _check_returnable(model: str, version: int, settings: Settings) -> None:
+    """Refuse a predecessor that is gone, and name the way to another champion."""
+    other = (
+        f"To make another version champion ('perennial history {model}' lists the former ones): "
+        f"perennial approve {model}@VERSION --reason … --override"
+    )
     try:
         version_number(model, str(version), settings)
     except ModelNotFoundError as error:
-        raise ModelNotFoundError(
-            f"the previous champion no longer exists in MLflow: {error}. To make another version champion: "
-            f"perennial approve {model}@VERSION --reason … --override"
-        ) from error
+        raise ModelNotFoundError(f"the previous champion no longer exists in MLflow: {error}. {other}") from error
+    try:
+        _check_loadable(model, version, settings)
+    except PromotionError as error:
+        raise PromotionError(f"{error}. {other}") from error
 
 
 def _objection(engine: Engine, present: Champion | None, model: str, version: int) -> str:

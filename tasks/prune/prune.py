@@ -21,7 +21,7 @@ from core.operate.events import retention_pruned
 from core.retention.items import expired
 from core.retention.outcome import PruneOutcome, Skipped, merged, removals
 from core.retention.versions import VersionsInUse
-from store.champions import judged_models, standing
+from store.champions import judged_models, predecessors, standing
 from store.database import open_database, writing
 from store.events import record_event
 from store.retention.rows import models_with_rows, open_trigger_runs
@@ -126,8 +126,14 @@ def _registered(model: str, engine: Engine, pruning: Pruning) -> Sequence[Findin
     registry = open_registry(pruning.settings, pruning.retention)
     if registry is None:
         return ()
-    now, triggers = standing(engine, model), open_trigger_runs(engine).get(model, set())
-    in_use = VersionsInUse(now.champion, now.previous, now.challenger, triggers, registry.aliased(model))
+    now, previous = standing(engine, model), predecessors(engine, model, pruning.retention.rollbacks)
+    in_use = VersionsInUse(
+        champion=now.champion,
+        challenger=now.challenger,
+        previous=[entry.version for entry in previous],
+        open_triggers=open_trigger_runs(engine).get(model, set()),
+        aliased=registry.aliased(model),
+    )
     return registry.of_model(model, in_use)
 
 

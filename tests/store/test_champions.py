@@ -29,6 +29,7 @@ from store.champions import (
     forget_projection,
     is_projected,
     predecessor,
+    predecessors,
     record_projection,
     record_review,
     record_verdict,
@@ -101,6 +102,20 @@ def test_each_champion_stands_on_the_one_before(tell: Callable[[Story], None]) -
         assert champion_history(engine, model) == entries
         assert current_champion(engine, model) == entries[-1]
         assert champion_history(engine, "another") == []
+
+    tell(story)
+
+
+def test_the_predecessors_are_those_of_rollbacks_in_a_row(tell: Callable[[Story], None]) -> None:
+    """A version that was rolled back is not among them; no more are returned than asked for."""
+
+    def story(engine: Engine, model: str) -> None:
+        assert predecessors(engine, model, 3) == []
+        for version in (3, 7, 4, 9):
+            crown(engine, model, version)
+        roll_back(engine, model, reason="complaints", actor="ann@desk", at=AT)
+        assert [entry.version for entry in predecessors(engine, model, 5)] == [7, 3]
+        assert [entry.version for entry in predecessors(engine, model, 1)] == [7]
 
     tell(story)
 

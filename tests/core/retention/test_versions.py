@@ -4,7 +4,7 @@ import pytest
 
 from core.retention.versions import ALIASED, CHALLENGER, CHAMPION, IN_PROGRESS, PREVIOUS, UNKNOWN, VersionsInUse, needed
 
-IN_USE = VersionsInUse(champion=5, previous=3, challenger=7, open_triggers={"drift:abc"}, aliased={2})
+IN_USE = VersionsInUse(champion=5, challenger=7, previous=[3, 1], open_triggers={"drift:abc"}, aliased={2})
 
 
 @pytest.mark.parametrize(
@@ -12,6 +12,7 @@ IN_USE = VersionsInUse(champion=5, previous=3, challenger=7, open_triggers={"dri
     [
         (5, "manual", CHAMPION),
         (3, "manual", PREVIOUS),
+        (1, "manual", PREVIOUS),
         (7, "manual", CHALLENGER),
         (6, "drift:abc", IN_PROGRESS),
         (6, "drift:abd", ""),
@@ -31,4 +32,4 @@ def test_the_versions_of_others_keep_their_files() -> None:
 
 def test_without_a_champion_only_the_number_decides() -> None:
     """A model without champion has no version in use."""
-    assert needed(1, "manual", VersionsInUse(None, None, None)) == ""
+    assert needed(1, "manual", VersionsInUse(None, None)) == ""

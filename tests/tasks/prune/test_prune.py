@@ -16,12 +16,13 @@ import pytest
 from sqlalchemy import select
 
 from config.settings import RetentionSettings, Settings
-from core.errors import BundleError
+from core.errors import BundleError, PromotionError
 from core.retention.outcome import PruneOutcome, merged
 from store.database import open_database, reading
 from store.predictions import Label, record_labels
 from store.tables import EventRow
 from store.triggers import receive
+from tasks.champions.approvals import approve, rollback
 from tasks.prune.prune import Pruning, known_models, prune_model, prune_project
 from tasks.registry.fetch import fetched
 from tasks.runs.lock import hold_model
@@ -108,6 +109,20 @@ def test_what_is_removed_is_recorded_and_a_repeat_finds_nothing(grown: Settings)
             pass
     with pytest.raises(BundleError, match="retention removed"), fetched("credit", 2, grown):
         pass
+
+
+def test_rollbacks_in_a_row_stay_possible(registry: Settings) -> None:
+    """As many as the setting says work, with a pruning before each of them; the next one is refused."""
+    for key in "abcd":
+        judged(registry, key, passed=False)
+    for version in "1234":
+        approve("credit", version, "better", registry, override=True)
+    retention = RETENTION.model_copy(update={"rollbacks": 2})
+    for target in (3, 2):
+        pruned(registry, retention=retention)
+        assert rollback("credit", "complaints", registry).entry.version == target
+    with pytest.raises(PromotionError, match=r"removed the files of 'credit' version 1 .* perennial approve"):
+        rollback("credit", "complaints", registry)
 
 
 def test_a_model_that_is_in_use_is_skipped(grown: Settings) -> None:
