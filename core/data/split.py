@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from config.schema import ModelConfig
+from core.data.copies import copied_rows, rounded
 from core.data.rolling_origin import Fold, Indices, rolling_origin
 from core.data.rows import Rows
 from core.errors import TrainingError
@@ -40,6 +41,8 @@ class Split:
         With a time column: the holdout's first time, ISO 8601; without: None.
     n_repeats_kept
         Number of holdout rows that repeat a training row's features by chance and were kept, see :func:`holdout_split`.
+    n_copies_removed
+        Number of further rows removed because an earlier row of the holdout has the same features.
     """
 
     train: Indices
@@ -48,6 +51,7 @@ class Split:
     n_duplicates_removed: int
     boundary: str | None
     n_repeats_kept: int = 0
+    n_copies_removed: int = 0
 
 
 def holdout_split(rows: Rows, config: ModelConfig) -> Split:
@@ -58,9 +62,11 @@ def holdout_split(rows: Rows, config: ModelConfig) -> Split:
     equal rows and equal keys stay together, and a row keeps its side as the data grows. A class with too few rows on
     one side gets more there, see :func:`_topped_up`.
 
-    Holdout rows whose features also occur in training are removed, because a model could memorise them. They are kept
-    if rows with equal features often (5 % of them) differ in the target: then few or coarse features repeat by chance,
-    new data will repeat them too, and a holdout without them would not represent it.
+    Holdout rows whose features also occur in training are removed, because a model could memorise them; of rows whose
+    features are equal within the holdout, the first is kept, because copies are no independent evidence. If rows with
+    equal features often (5 % of them) differ in the target, few or coarse features repeat by chance: new data will
+    repeat them too, and a holdout without them would not represent it. Then only repeats beyond chance are removed, see
+    :func:`~core.data.copies.copied_rows`.
 
     Raises
     ------
@@ -75,14 +81,16 @@ def holdout_split(rows: Rows, config: ModelConfig) -> Split:
         in_holdout, boundary = _hashed_side(rows, config), None
         rule = f"{config.training.holdout:.0%} of the rows by a hash of their identity, seed {config.training.seed}"
     train, holdout = np.flatnonzero(~in_holdout), np.flatnonzero(in_holdout)
-    hashes = feature_hashes(frame, config.features.used)
-    twins = np.asarray(pd.Series(hashes[holdout]).isin(hashes[train]))
-    n_twins = int(twins.sum())
-    if repeats_by_chance(hashes[train], frame[config.target].to_numpy()[train]):
-        _check_sides(frame, config, train, holdout, 0)
-        return Split(train, holdout, rule, 0, boundary, n_twins)
-    _check_sides(frame, config, train, holdout[~twins], n_twins)
-    return Split(train, holdout[~twins], rule, n_twins, boundary)
+    hashes = feature_hashes(rounded(frame, config.features.used), config.features.used)
+    by_chance = repeats_by_chance(hashes[train], frame[config.target].to_numpy()[train])
+    owners = rows.row_ids if config.key is not None and not config.key_is_unique else None
+    copies = copied_rows(hashes, owners, train, holdout, by_chance=by_chance)
+    kept = ~(copies.of_training | copies.of_holdout)
+    n_twins, n_copies = int(copies.of_training.sum()), int(copies.of_holdout.sum())
+    repeats = np.isin(hashes[holdout][kept], hashes[train])
+    _check_sides(frame, config, train, holdout[kept], n_twins + n_copies)
+    rule += f", without {n_copies:,} copies of other holdout rows" if n_copies else ""
+    return Split(train, holdout[kept], rule, n_twins, boundary, int(repeats.sum()), n_copies)
 
 
 def feature_hashes(frame: pd.DataFrame, columns: tuple[str, ...]) -> Hashes:
@@ -219,7 +227,7 @@ def repeats_by_chance(hashes: Hashes, target: npt.NDArray[Any]) -> bool:
 
 
 def _check_sides(frame: pd.DataFrame, config: ModelConfig, train: Indices, holdout: Indices, n_removed: int) -> None:
-    removed = f" after {n_removed:,} copies of training rows were removed" if n_removed else ""
+    removed = f" after {n_removed:,} copies of other rows were removed" if n_removed else ""
     for name, side in (("training", train), ("the holdout", holdout)):
         if len(side) < MIN_PER_CLASS:
             raise TrainingError(
