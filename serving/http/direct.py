@@ -11,6 +11,7 @@ import logging
 from asyncio.events import TimerHandle
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -82,11 +83,21 @@ class DirectPredictions:
         if service.n_predictions >= service.settings.max_concurrent:
             return False
         self.n_open += 1
-        try:
+        with self._refusing(cycle, exchange):
             return self._begin(cycle, exchange, loaded)
+        return True
+
+    @contextmanager
+    def _refusing(self, cycle: RequestResponseCycle, exchange: Exchange) -> Iterator[None]:
+        """Answer a request with the problem that its work ends in."""
+        try:
+            yield
         except Problem as problem:
             self._refuse(cycle, exchange, problem)
-            return True
+        except Exception:
+            # The edge of the event loop: every request gets an answer, and gives its place back.
+            _logger.exception("request %s failed", exchange.request_id or exchange.prediction)
+            self._refuse(cycle, exchange, of_status(500))
 
     def _begin(self, cycle: RequestResponseCycle, exchange: Exchange, loaded: Loaded) -> bool:
         if not self._entry.admit_known(exchange):
@@ -117,7 +128,7 @@ class DirectPredictions:
             self._answer_apart(requests, problem)
             return
         except Exception:
-            # The edge of the event loop: these requests get an answer, whatever failed.
+            # As above.
             _logger.exception("%d requests failed together", len(requests))
             self._answer_apart(requests, of_status(500))
             return
@@ -138,24 +149,20 @@ class DirectPredictions:
         exchange = request.exchange
         exchange.name_prediction()
         exchange.n_rows = request.rows.n
-        try:
+        with self._refusing(request.cycle, exchange):
             answered = self._entry.answered(exchange, request.loaded.model, request.rows, answers)
             durable = self._service.log.queue(answered)
-        except Problem as problem:
-            self._refuse(request.cycle, exchange, problem)
-            return
-        if durable is None:
-            self._send_answers(request, answers)
-        else:
-            durable.add_done_callback(partial(self._logged, request, answers))
-            self._limit(durable)
+            if durable is None:
+                self._send_answers(request, answers)
+            else:
+                durable.add_done_callback(partial(self._logged, request, answers))
+                self._limit(durable)
 
     def _logged(self, request: _Request, answers: list[Any], durable: asyncio.Future[None]) -> None:
-        if durable.cancelled():
-            self._refuse(request.cycle, request.exchange, too_slow("log-unavailable"))
-        elif isinstance(problem := durable.exception(), Problem):
-            self._refuse(request.cycle, request.exchange, problem)
-        else:
+        with self._refusing(request.cycle, request.exchange):
+            if durable.cancelled():
+                raise too_slow("log-unavailable")
+            durable.result()
             self._send_answers(request, answers)
 
     def _limit(self, durable: asyncio.Future[None]) -> None:
@@ -191,9 +198,9 @@ class DirectPredictions:
         headers: tuple[tuple[bytes, bytes], ...],
         body: bytes,
     ) -> None:
+        self.n_open -= 1
         exchange.status = status
         exchange.name()
-        self.n_open -= 1
         self._entry.record(exchange)
         if cycle.disconnected:
             return

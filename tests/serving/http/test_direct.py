@@ -15,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from serving.access.rates import SharedRates
 from serving.http.direct import DirectPredictions
+from serving.model.answers import AnswerWriter
+from serving.model.rows import RowReader
 from serving.model.served import MAX_INLINE_ROWS, ServedModel
 from tests.serving.obstacles import locked
 from tests.serving.running import Example, Row, Running, await_that, make_key, running
@@ -255,14 +257,22 @@ def test_a_turn_has_no_more_rows_than_are_answered_inline(
     assert sorted(sizes) == [1, 90, 180]
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [(RowReader, "read"), (ServedModel, "answer_inline"), (AnswerWriter, "write")]
+)
 def test_an_unforeseen_failure_is_a_problem_of_each(
-    examples: dict[str, Example], states: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    examples: dict[str, Example],
+    states: list[Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[Any],
+    name: str,
 ) -> None:
-    """No request of the turn stays without an answer, and the next one is answered."""
+    """No request of the turn stays without an answer or keeps its place, and the next one is answered."""
     body = _body(examples["credit"].rows(1))
     with running(tmp_path, states) as service:
         with monkeypatch.context() as patch:
-            patch.setattr(ServedModel, "answer_inline", lambda *_: 1 / 0)
+            patch.setattr(kind, name, lambda *_: 1 / 0)
             answers = _while_busy(service, [(CREDIT, body)] * 3)
         assert [document["type"] for _, _, document in answers] == ["urn:perennial:problem:internal-error"] * 3
         assert "ZeroDivisionError" in service.logged
