@@ -58,6 +58,10 @@ class Settings(BaseSettings):
     data_remote: str | None = Field(default=None, description="DVC remote address instead of the configured one")
     max_rows: int = Field(default=200_000_000, ge=1, description="most rows of a source")
     memory_limit_mb: int = Field(default=2048, ge=256, description="memory limit of the ingestion engine, MiB")
+    warm: bool = Field(
+        default=False,
+        description="whether commands run in forks of a background process that has imported the libraries; Linux only",
+    )
     server_idle_minutes: float = Field(default=30, gt=0, description="idle time after which the local server stops")
 
 

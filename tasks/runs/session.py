@@ -51,8 +51,7 @@ def flow_session(show_progress: bool = True) -> Iterator[None]:
     await_platform(load_settings())
     settings = load_settings()
     check_folders(settings)
-    for name, value in {**prefect_environment(settings), **NUMERICS}.items():
-        os.environ.setdefault(name, value)
+    set_environment()
     # The imports create half a million permanent objects, which the garbage collector need not scan each time.
     gc.set_threshold(100_000, 50, 1000)
     # Prefect's log worker would print each failure of a server below our message.
@@ -68,13 +67,22 @@ def flow_session(show_progress: bool = True) -> Iterator[None]:
                     _preload()
         os.environ["PREFECT_API_URL"] = settings.prefect_api_url or await_server(settings).api_url
         import prefect  # noqa: F401 - configures logging, which would remove a handler added before
+        from prefect.settings import PREFECT_API_URL, temporary_settings
 
+        # In a fork of a warm process, Prefect has read its settings before.
+        stack.enter_context(temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}))
         if show_progress:
             stack.enter_context(shown(began=began))
         if settings.prefect_api_url is None:
             stack.enter_context(_without_heartbeat())
         with step("Starting"):
             yield
+
+
+def set_environment() -> None:
+    """Set the variables that Prefect and the numerical libraries read when they are imported, unless they are set."""
+    for name, value in {**prefect_environment(load_settings()), **NUMERICS}.items():
+        os.environ.setdefault(name, value)
 
 
 @contextmanager
