@@ -44,7 +44,7 @@ from tasks.init.leaks import leaks
 from tasks.init.notations import with_notations
 from tasks.init.sentinels import date_sentinels, found_sentinels
 from tasks.init.totals import totals_remarks
-from tasks.source.engine import ingestion_engine, reading
+from tasks.source.engine import ingestion_engine, reading, removed_after_error
 from tasks.source.files import SAMPLE_BYTES, is_remote, remote_failures, without_credentials
 from tasks.source.read import declared_categories, raw_rows, shown_source
 
@@ -443,12 +443,9 @@ def _replace_files(contents: Mapping[Path, str], name: str, config: ModelConfig)
 
 def _rename_into_place(contents: Mapping[Path, str]) -> None:
     temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in contents}
-    try:
+    with removed_after_error(*temporary.values()):
         for path, text in contents.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary[path].write_text(text, encoding="utf-8")
         for path, written in temporary.items():
             written.replace(path)
-    finally:
-        for written in temporary.values():
-            written.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,6 +107,21 @@ def disk_failures() -> Iterator[None]:
             raise _disk_full(error) from error
         if failure := storage_failure(error):
             raise failure from error
+        raise
+
+
+@contextmanager
+def removed_after_error(*temporary: Path) -> Iterator[None]:
+    """Remove temporary files if the block fails, also if some were renamed or the disk does not let them be removed.
+
+    After success nothing is removed: they have their final names, and a failed removal would call that a failure.
+    """
+    try:
+        yield
+    except BaseException:
+        for path in temporary:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
         raise
 
 

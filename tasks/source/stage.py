@@ -21,7 +21,15 @@ from core.data.sql import UNREADABLE, Cast, row_hash_sql, staged_sql, value_mark
 from core.errors import SchemaError, SourceError
 from core.notations import column_notation
 from core.references import DeliveredFiles, StagedRows
-from tasks.source.engine import COPIES, SPILL, disk_failures, ingestion_engine, prepare_for_width, reading
+from tasks.source.engine import (
+    COPIES,
+    SPILL,
+    disk_failures,
+    ingestion_engine,
+    prepare_for_width,
+    reading,
+    removed_after_error,
+)
 from tasks.source.files import SourceFile, too_many_rows
 from tasks.source.read import raw_rows, rows_of_files, shown_source, source_files
 from tasks.source.rejected_cells import rejected_cells_message
@@ -83,13 +91,11 @@ def stage_rows(
         found = dict(zip(rows.columns, map(str, rows.types), strict=True))
         casts = contract_casts(config, found, name)
         path = work / f".{STAGED}.{os.getpid()}.tmp"
-        try:
+        with removed_after_error(path):
             n_rows = _write(connection, rows, casts, path, config, settings)
             _refuse_empty(path, n_rows, config, name, needs_labels=needs_labels)
             fingerprint = _fingerprint(connection, path, column_types(config))
             path.replace(work / STAGED)
-        finally:
-            path.unlink(missing_ok=True)
     undeclared = tuple(column for column in found if column not in config.columns)
     _log.info("read %s rows of %d columns from %s", f"{n_rows:,}", len(casts), name)
     return StagedRows(work / STAGED, n_rows, name, fingerprint, undeclared, delivered)

@@ -21,7 +21,7 @@ from core.init.columns import MAX_CATEGORY_LEVELS, ColumnStatistics, TargetDecis
 from core.init.model_file import Findings
 from core.init.suite import suite_content
 from core.init.suite_update import SuiteUpdate, updated_suite
-from tasks.source.engine import ingestion_engine, reading
+from tasks.source.engine import ingestion_engine, reading, removed_after_error
 from tasks.source.stage import stage_rows
 from tasks.validation.expectations import Expected, parsed_expectations, present_suite, refuse_unfit
 
@@ -120,10 +120,9 @@ def _levels(connection: duckdb.DuckDBPyConnection, column: str) -> list[tuple[st
 def _write(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        with removed_after_error(temporary):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)

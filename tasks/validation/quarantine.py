@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from config.schema import ModelConfig
 from core.data.columns import column_types
-from tasks.source.engine import disk_failures
+from tasks.source.engine import disk_failures, removed_after_error
 from tasks.source.stage import ROW_GROUP, row_groups
 from tasks.validation.pushdown import Pushdown, failing_row_numbers, failing_rows, name_reasons
 
@@ -108,9 +108,6 @@ def replaced(path: Path) -> Iterator[Path]:
         The disk is full.
     """
     temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with disk_failures():
-            yield temporary
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with disk_failures(), removed_after_error(temporary):
+        yield temporary
+        temporary.replace(path)

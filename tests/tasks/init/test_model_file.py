@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -391,3 +393,17 @@ def test_dates_that_the_ingestion_refuses_are_refused(unit: str, project: Settin
     pq.write_table(table, project.root / "rows.parquet")
     with pytest.raises(SchemaError, match="'end' must have dates of the years 1 to 9999, found others in 1 row;"):
         init_model(str(project.root / "rows.parquet"), "y", project)
+
+
+def test_files_in_place_are_a_success(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that lets nothing be removed fails no command after its files have their final names."""
+
+    def broken(path: Path, **_: bool) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    data = written(mixed_rows(), project)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", broken)
+        result = init_model(data, "churned", project, name="churn")
+    assert all(path.is_file() for path in result.paths)
+    assert not list((project.root / "config").rglob("*.tmp"))

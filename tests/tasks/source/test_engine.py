@@ -10,7 +10,7 @@ import pytest
 
 from config.settings import Settings
 from core.errors import SourceError, StorageError
-from tasks.source.engine import disk_failures, ingestion_engine, prepare_for_width, reading
+from tasks.source.engine import disk_failures, ingestion_engine, prepare_for_width, reading, removed_after_error
 
 
 @pytest.fixture
@@ -106,3 +106,26 @@ def test_a_very_wide_source_is_cast_on_one_thread(settings: Settings) -> None:
         ((threads, disabled),) = connection.execute(ask).fetchall()
     assert threads == 1
     assert "common_subexpressions" in disabled
+
+
+@pytest.mark.parametrize("removable", [True, False])
+def test_temporary_files_leave_after_an_error_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removable: bool
+) -> None:
+    """All are removed after an error, also if one is gone, and a failed removal does not hide the error."""
+    paths = [tmp_path / name for name in ("one.tmp", "gone.tmp", "two.tmp")]
+    paths[0].write_text("1")
+    with removed_after_error(*paths):
+        paths[2].write_text("2")
+    assert paths[0].is_file()
+    assert paths[2].is_file()
+    if not removable:
+        monkeypatch.setattr("pathlib.Path.unlink", lambda *_, **__: removed_from_a_broken_disk())
+    with pytest.raises(ValueError, match="first"), removed_after_error(*paths):
+        raise ValueError("first")
+    assert [path.exists() for path in paths] == ([False] * 3 if removable else [True, False, True])
+
+
+def removed_from_a_broken_disk() -> None:
+    """Fail as a removal on a read-only disk does."""
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
