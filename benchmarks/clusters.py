@@ -1,7 +1,7 @@
 """How often gate and monitor err where rows come in clusters, with and without design effects.
 
 Run ``python -m benchmarks.clusters``; prints Markdown tables, in minutes on two cores; ``--share 0.1`` makes a tenth of
-the repetitions, ``--only gate`` or ``--only drift`` one half. All draws are seeded.
+the repetitions, ``--only gate``, ``copies`` or ``drift`` one part. All draws are seeded.
 
 The gate's worlds are those of ``benchmarks.gate``: two models with noise of equal size are equally good. Here a share
 of each model's noise is common to the rows of a cluster, and so is a part of the outcome that no model knows, as with
@@ -39,6 +39,7 @@ from benchmarks.drift_quality import (
 from benchmarks.drift_worlds import Change, Sample, sample
 from benchmarks.gate import NOISE, config_of, drawn, line, noise_for, percents
 from config.schema import Gate
+from core.data.copies import copied_rows
 from core.drift.clusters import TableEffect, column_effects
 from core.drift.columns import column_drifts
 from core.drift.decision import decide
@@ -55,6 +56,9 @@ PAIR_ROWS = 2_000
 GATE_ICCS = (0.0, 0.1, 0.3, 0.8)
 RESAMPLES = 500
 TRUE_GAIN = 0.02
+
+FRESH, COPIED, COPY_TIMES, TIMES = 400, 100, (2, 10, 50), 10
+"""Rows of a holdout that are not copied, those that are, and how often they then come."""
 
 REFERENCES = 10
 WINDOWS = 20
@@ -114,7 +118,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description="False promotions and alarms where rows come in clusters.")
     parser.add_argument("--share", type=float, default=1.0, help="of the repetitions, 0 to 1")
-    parser.add_argument("--only", choices=("gate", "drift"), help="one half of the tables")
+    parser.add_argument("--only", choices=("gate", "copies", "drift"), help="one part of the tables")
     arguments = parser.parse_args()
     start = time.perf_counter()
     with ProcessPoolExecutor(os.cpu_count(), initializer=threadpool_limits, initargs=(1,)) as pool:
@@ -122,7 +126,7 @@ def main() -> None:
         def each(trial: Callable[[int], Any], n: int) -> list[Any]:
             return list(pool.map(trial, range(max(2, round(arguments.share * n)))))
 
-        for table in (gate, drift):
+        for table in (gate, copies, drift):
             if arguments.only in (None, table.__name__):
                 for text in table(each):
                     print(text, flush=True)
@@ -171,6 +175,46 @@ def promotions(kind: Kind, metric: str, icc: float, noise: float, seed: int) -> 
         is True
         for one in (None, clusters)
     )  # type: ignore[return-value] # two
+
+
+def copies(each: Each) -> Iterator[str]:
+    """Yield how many equally good challengers are promoted if rows are copied, as they come and counted once."""
+    yield f"Promotions by the gain's rule, {COPIED} of {FRESH + COPIED} rows copied: all rows / each counted once"
+    yield ""
+    yield line(
+        "metric", "pairs", *(f"{times} times" for times in COPY_TIMES), f"better by {TRUE_GAIN:g}, {TIMES} times"
+    )
+    yield "|---|" + "---:|" * (2 + len(COPY_TIMES))
+    for metric in ("roc_auc", "log_loss", "rmse"):
+        found = [each(partial(promoted_by_copies, metric, times, NOISE), PAIRS) for times in COPY_TIMES]
+        better = ""
+        if metric == "roc_auc":
+            better = " / ".join(percents(each(partial(promoted_by_copies, metric, TIMES, noise_for(TRUE_GAIN)), PAIRS)))
+        yield line(METRICS[metric].label, len(found[0]), *(" / ".join(percents(one)) for one in found), better)
+
+
+def promoted_by_copies(metric: str, times: int, noise: float, seed: int) -> tuple[bool, ...]:
+    """Say whether the gain's rule promotes on rows of which some are copied, and on the holdout without copies."""
+    config, generator = config_of(metric), np.random.default_rng((10, seed))
+    y, score = drawn(config.task, FRESH + COPIED, generator)
+    sides = [answer_of(config.task, score, size * generator.normal(size=len(y))) for size in (noise, NOISE)]
+    rows = np.append(np.arange(len(y)), np.tile(np.arange(FRESH, len(y)), times - 1))
+    # Rows are told apart by their number here; what training rows there are does not matter.
+    contents, nothing = np.append(rows, rows.max() + 1).astype(np.uint64), np.array([len(rows)])
+    once = rows[~copied_rows(contents, None, nothing, np.arange(len(rows)), by_chance=False).of_holdout]
+    found = (
+        paired_differences(
+            y[chosen],
+            sides[0][chosen],
+            {"": sides[1][chosen]},
+            metric,
+            resamples=RESAMPLES,
+            confidence=config.gate.confidence,
+            seed=seed,
+        )[""]
+        for chosen in (rows, once)
+    )
+    return tuple(gain_check(one, config.gate).passed is True for one in found)
 
 
 def outcomes(task: str, kind: Kind, icc: float, seed: int) -> tuple[npt.NDArray[Any], Floats]:
