@@ -1,10 +1,10 @@
 """Bar P5: a disk that fails at every write of every command: full, over its quota, read-only, or broken.
 
-``python -m benchmarks.storage_faults [SCENARIO …] [--errors ENOSPC EIO] [--every N]``. A shared library counts the
-calls that create, fill, rename, link or remove a file of the project, and lets the n-th fail, alone or with all that
-follow. Each trial is a fork: the command with the fault, what it left, and the same command again. A trial fails if the
-command ends otherwise than with a storage error (exit code 2) or as it does undisturbed, if it leaves a broken file
-under a final name, or if the second command ends otherwise than an undisturbed one.
+``python -m benchmarks.storage_faults [SCENARIO …] [--errors ENOSPC EIO] [--every N] [--most N]``. A shared library
+counts the calls that create, fill, rename, link or remove a file of the project, and lets the n-th fail, alone or with
+all that follow. Each trial is a fork: the command with the fault, what it left, and the same command again. A trial
+fails if the command ends otherwise than with a storage error (exit code 2) or as it does undisturbed, if it leaves a
+broken file under a final name, or if the second command ends otherwise than an undisturbed one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from typing import Any, Self
 from config.settings import Settings
 from tests.factories import add_credit_model, credit_rows, make_project
 from tests.tasks.crash_points import import_what, in_fork
+from tests.warm import use_warm_steps, warmed
 
 ERRORS = ("ENOSPC", "EIO", "EROFS", "EDQUOT")
 SOURCE = Path(__file__).with_suffix(".c")
@@ -99,12 +100,13 @@ def main() -> None:
     parser.add_argument("scenarios", nargs="*", default=list(SCENARIOS))
     parser.add_argument("--errors", nargs="*", default=list(ERRORS))
     parser.add_argument("--every", type=int, default=1, help="Try each n-th kind of write only.")
+    parser.add_argument("--most", type=int, default=10_000, help="Kinds of writes to try per scenario, evenly spread.")
     given = parser.parse_args()
     if LIBRARY not in os.environ:
         sys.exit(with_library([sys.executable, "-m", "benchmarks.storage_faults", *sys.argv[1:]]))
     serves = not SERVERLESS.issuperset(given.scenarios)
     with tempfile.TemporaryDirectory() as folder, Bench(Path(folder).resolve(), serves=serves) as bench:
-        failed = [one for name in given.scenarios for one in bench.tried(name, given.errors, given.every)]
+        failed = [one for name in given.scenarios for one in bench.tried(name, given.errors, given.every, given.most)]
     print(f"\n{len(failed)} trials failed")
     sys.exit(bool(failed))
 
@@ -128,7 +130,10 @@ class Bench:
         self._serves = serves
         os.environ["TMPDIR"] = str(self.place / "tmp")
         os.environ["PERENNIAL_ROOT"] = str(self.place / "project")
+        self._open = ExitStack()
         if serves:
+            (folder / "warm").mkdir()
+            use_warm_steps(self._open.enter_context(warmed(folder / "warm")))
             in_fork(partial(_start_server, folder))
             os.environ.update(json.loads((folder / "server.json").read_text()))
         self._reset(())
@@ -140,24 +145,27 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         if self._serves:
             in_fork(partial(_stop_server, self.folder))
+        self._open.close()
         _remove(self.place)
 
-    def tried(self, name: str, errors: Sequence[str], every: int) -> list[str]:
+    def tried(self, name: str, errors: Sequence[str], every: int, most: int) -> list[str]:
         """Try a scenario's kinds of writes; return the trials that failed."""
         scenario = SCENARIOS[name]
         self._template(scenario)
         undisturbed = self.run(scenario.words, None)
         expected = undisturbed.code, self._made()
         points = kinds_of_writes((self.folder / "trace").read_text().splitlines())
+        chosen = points[:: max(every, -(-len(points) // most))]
         print(f"## {name}: ends with {undisturbed.code}, {len(points)} kinds of writes", flush=True)
         failed = []
-        for place, (number, what) in enumerate(points[::every]):
+        for place, (number, what) in enumerate(chosen):
             for lasting in (1, -1):
                 error = errors[(place + (lasting < 0)) % len(errors)]
                 said = self._trial(scenario, Fault(number, lasting, error), expected)
                 if said:
                     failed.append(f"{name} {number} {what} {error} {'once' if lasting == 1 else 'on'}: {said}")
                     print(failed[-1], flush=True)
+        print(f"{name}: {len(failed)} of {2 * len(chosen)} trials failed", flush=True)
         return failed
 
     def _trial(self, scenario: Scenario, fault: Fault, expected: tuple[int, Any]) -> str:
