@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from config.settings import Settings
+from store.tables import ChampionRow, DriftWindowRow, VerdictRow
 from tests.factories import add_credit_model, credit_rows, make_project
 from tests.tasks.crash_points import import_what, in_fork
 from tests.warm import use_warm_steps, warmed
@@ -271,7 +272,8 @@ def _registered(project: Path) -> int:
 
 def _rows(project: Path) -> dict[str, int]:
     database = project / "var" / "perennial.db"
-    return {table: _count(database, table) for table in ("tenures", "gate_verdicts", "drift_verdicts")}
+    tables = (row.__tablename__ for row in (ChampionRow, VerdictRow, DriftWindowRow))
+    return {table: _count(database, table) for table in tables}
 
 
 def _count(database: Path, table: str) -> int:
