@@ -39,7 +39,7 @@ from benchmarks.drift_quality import (
 from benchmarks.drift_worlds import Change, Sample, sample
 from benchmarks.gate import NOISE, config_of, drawn, line, noise_for, percents
 from config.schema import Gate
-from core.data.copies import copied_rows
+from core.data.repeats.copies import copied_rows
 from core.drift.clusters import TableEffect, column_effects
 from core.drift.columns import column_drifts
 from core.drift.decision import decide

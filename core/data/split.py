@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from config.schema import ModelConfig
-from core.data.copies import copied_rows, rounded
+from core.data.repeats.copies import copied_rows, rounded
 from core.data.rolling_origin import Fold, Indices, rolling_origin
 from core.data.rows import Rows
 from core.errors import TrainingError
@@ -66,7 +66,7 @@ def holdout_split(rows: Rows, config: ModelConfig) -> Split:
     features are equal within the holdout, the first is kept, because copies are no independent evidence. If rows with
     equal features often (5 % of them) differ in the target, few or coarse features repeat by chance: new data will
     repeat them too, and a holdout without them would not represent it. Then only repeats beyond chance are removed, see
-    :func:`~core.data.copies.copied_rows`.
+    :func:`~core.data.repeats.copies.copied_rows`.
 
     Raises
     ------

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from config.schema import ModelConfig
-from core.data.copies import copied_rows, rounded
+from core.data.repeats.copies import copied_rows, rounded
 from core.data.rows import Rows
 from core.data.split import Split, feature_hashes, holdout_split
 from tests.core.training_rows import training_config, training_rows
