@@ -1,22 +1,25 @@
 """Expectations that are computed without Great Expectations, whose import takes seconds.
 
-For each type that ``init`` infers: its aggregates over the rows as SQL, and the library's result from their values.
+For each type that ``init`` infers, and those of the demo's suite: its aggregates over the rows as SQL, and the
+library's result from their values.
 Every other type, argument, kind of value and kind of column is left to the library, which also words what is wrong.
 ``tests/tasks/validation/test_computed.py`` compares both.
 """
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from string import Formatter
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.data.sql import literal, quoted
-from tasks.validation.expectations import ROW_COUNT, Expected
+from tasks.validation.expectations import QUERY, ROW_COUNT, Expected
 from tasks.validation.pushdown import FAILING, NUMBERED, ROWS
 
 N_ROWS = "count(*)"
@@ -25,6 +28,9 @@ MAX_EXAMPLES = 20
 
 _SEVERITIES = ("critical", "warning", "info")
 _MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$"
+
+_SPECIAL = re.compile(r"[;:\\]")
+"""What SQLAlchemy may read as a parameter, or the engine as a second statement."""
 
 _Name = Annotated[str, Field(min_length=1)]
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -76,6 +82,8 @@ class Computed(BaseModel, ABC):
 class _Range(Computed):
     min_value: int | float | None = None
     max_value: int | float | None = None
+    strict_min: bool = False
+    strict_max: bool = False
 
     @model_validator(mode="after")
     def _in_order(self) -> _Range:
@@ -84,8 +92,9 @@ class _Range(Computed):
 
     def _within(self, value: float) -> Found:
         low, high = self.min_value, self.max_value
-        passed = (low is None or value >= low) and (high is None or value <= high)
-        return Found(passed, {"observed_value": value})
+        above = low is None or (value > low if self.strict_min else value >= low)
+        below = high is None or (value < high if self.strict_max else value <= high)
+        return Found(above and below, {"observed_value": value})
 
 
 class RowCount(_Range):
@@ -126,6 +135,60 @@ class ShareOfValues(_Range):
         """Compare the share; no rows have the share 0."""
         n_rows, n_values = (values[aggregate] for aggregate in self.aggregates)
         return self._within(n_values / n_rows if n_rows else 0)
+
+
+class Mean(_Range):
+    """The mean of a column of numbers is in a range."""
+
+    column: _Name
+
+    def fits(self, types: Mapping[str, str]) -> bool:
+        """Fit columns of numbers."""
+        return types.get(self.column) == "DOUBLE"
+
+    @property
+    def aggregates(self) -> tuple[str, ...]:
+        """Return the mean, as the library writes it."""
+        return (f"avg(1.0 * {quoted(self.column)})",)
+
+    def found(self, values: Mapping[str, Any], columns: Sequence[str], examples: Sequence[Any]) -> Found:  # noqa: ARG002 - the mean decides
+        """Compare the mean; no mean is in no range."""
+        mean = values[self.aggregates[0]]
+        return Found(False, {"observed_value": None}) if mean is None or mean != mean else self._within(mean)
+
+
+class NoRows(Computed):
+    """A query in SQL returns no row."""
+
+    unexpected_rows_query: str
+    description: str | None = None
+
+    def fits(self, types: Mapping[str, str]) -> bool:  # noqa: ARG002 - the engine judges the query
+        """Fit what SQLAlchemy and the engine read as one query without parameters."""
+        try:
+            fields = [field for field in Formatter().parse(self.unexpected_rows_query) if field[1] is not None]
+        except ValueError:
+            return False
+        known = all(field[1:] == ("batch", "", None) for field in fields)
+        return known and not _SPECIAL.search(self.over("").replace("::", ""))
+
+    def over(self, rows: str) -> str:
+        """Return the query over a view of rows, as the library builds it."""
+        return self.unexpected_rows_query.rstrip("; \t\r\n\v\f").format(batch=rows)
+
+    @property
+    def n_rows(self) -> str:
+        """SQL of the number of rows that it returns: a statement of its own, because its text is not ours."""
+        return f"SELECT count(*) FROM ({self.over(ROWS)}) AS unexpected_rows"  # noqa: S608 - as the library
+
+    @property
+    def aggregates(self) -> tuple[str, ...]:
+        """Return nothing: the query is a statement of its own."""
+        return ()
+
+    def found(self, values: Mapping[str, Any], columns: Sequence[str], examples: Sequence[Any]) -> Found:  # noqa: ARG002 - one number decides
+        """Compare the number of rows."""
+        return Found(values[self.n_rows] == 0, {"observed_value": values[self.n_rows]})
 
 
 class ColumnSet(Computed):
@@ -236,6 +299,8 @@ class Between(OfRows):
 
     min_value: float | None = None
     max_value: float | None = None
+    strict_min: bool = False
+    strict_max: bool = False
 
     @model_validator(mode="after")
     def _in_order(self) -> Between:
@@ -250,7 +315,7 @@ class Between(OfRows):
     def failing(self) -> str:
         """Return the condition: a value outside the range."""
         low, high = (None if bound is None else f"'{bound!r}'::DOUBLE" for bound in (self.min_value, self.max_value))
-        return _outside(self.column, low, high)
+        return _outside(self.column, (low, self.strict_min), (high, self.strict_max))
 
 
 class BetweenMoments(OfRows):
@@ -258,6 +323,8 @@ class BetweenMoments(OfRows):
 
     min_value: _Moment | None = None
     max_value: _Moment | None = None
+    strict_min: bool = False
+    strict_max: bool = False
 
     @model_validator(mode="after")
     def _in_order(self) -> BetweenMoments:
@@ -273,7 +340,7 @@ class BetweenMoments(OfRows):
     def failing(self) -> str:
         """Return the condition: a time outside the range."""
         low, high = (None if bound is None else f"TIMESTAMP '{bound}'" for bound in (self.min_value, self.max_value))
-        return _outside(self.column, low, high)
+        return _outside(self.column, (low, self.strict_min), (high, self.strict_max))
 
 
 class Unique(OfRows):
@@ -313,6 +380,8 @@ KINDS: Mapping[str, tuple[type[Computed], ...]] = {
     ROW_COUNT: (RowCount,),
     "expect_table_columns_to_match_set": (ColumnSet,),
     "expect_column_proportion_of_non_null_values_to_be_between": (ShareOfValues,),
+    "expect_column_mean_to_be_between": (Mean,),
+    QUERY: (NoRows,),
     "expect_column_values_to_not_be_null": (NotNull,),
     "expect_column_values_to_be_unique": (Unique,),
     "expect_column_values_to_be_in_set": (InSet,),
@@ -354,9 +423,10 @@ def _n_values(column: str) -> str:
     return f"count({quoted(column)})"
 
 
-def _outside(column: str, low: str | None, high: str | None) -> str:
+def _outside(column: str, low: tuple[str | None, bool], high: tuple[str | None, bool]) -> str:
     name = quoted(column)
-    bounds = [f"{name} {sign} {bound}" for sign, bound in ((">=", low), ("<=", high)) if bound is not None]
+    signs = ((">", low), ("<", high))
+    bounds = [f"{name} {sign}{'' if strict else '='} {bound}" for sign, (bound, strict) in signs if bound is not None]
     return f"{name} IS NOT NULL AND NOT ({' AND '.join(bounds)})"
 
 

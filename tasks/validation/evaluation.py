@@ -8,19 +8,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from config.settings import Settings
 from core.data.sql import quoted
-from core.errors import ConfigError, PerennialError
+from core.errors import ConfigError, PerennialError, SourceError
+from core.text import readable
 from tasks.source.engine import reading
-from tasks.validation.computed import MAX_EXAMPLES, Computed, Found, NotNull, OfRows, computed
-from tasks.validation.expectations import Expected
+from tasks.validation.computed import MAX_EXAMPLES, Computed, Found, NoRows, NotNull, OfRows, computed
+from tasks.validation.expectations import QUERY, Expected
 from tasks.validation.pushdown import (
     FAILING,
     NUMBERED,
-    ROWS,
     Pushdown,
     forget_failing_rows,
     n_failing_rows,
@@ -32,8 +33,11 @@ if TYPE_CHECKING:
 
     from tasks.validation.library import Library
 
-AT_ONCE = 100
-"""Maximum number of aggregates in a query: planning one takes the square of their number."""
+AT_ONCE = 200
+"""Maximum number of aggregates in a query: planning one takes the square of their number, reading a file's names more
+than a few of them."""
+_EXAMPLES_AT_ONCE = 50
+"""The same for failing values, which the engine keeps."""
 
 _TYPES = {"string": "VARCHAR", "large_string": "VARCHAR", "double": "DOUBLE", "bool": "BOOLEAN"}
 
@@ -52,24 +56,19 @@ class Evaluation:
         The engine over the rows.
     library
         Great Expectations' engine over the same rows; None if no expectation needs it.
+    results
+        The result of each expectation, in their order.
     """
 
     expected: Sequence[Expected]
     rules: Sequence[Any]
     pushdown: Pushdown
     library: Library | None
+    results: Sequence[Any]
 
     def judges_rows(self, position: int) -> bool:
         """Whether single rows can fail the expectation at a position of the suite."""
         return _judges_rows(self.rules[position])
-
-    def results(self) -> list[Any]:
-        """Return the result of each expectation, in their order."""
-        own = {position: rule for position, rule in enumerate(self.rules) if isinstance(rule, Computed)}
-        found = computed_results(self.pushdown, own) | self._library_results()
-        if len(found) != len(self.rules):
-            raise PerennialError(f"{len(found)} of {len(self.rules)} expectations have a result; please report it")
-        return [found[position] for position in range(len(self.rules))]
 
     def collect_failing_rows(self, failed: Mapping[int, Any]) -> int:
         """Record in the engine which rows failed which expectations, and return the number of failing rows.
@@ -97,17 +96,11 @@ class Evaluation:
                 self._check_count(position, failed[position])
         return n_failing_rows(self.pushdown)
 
-    def _library_results(self) -> dict[int, Any]:
-        if self.library is None:
-            return {}
-        from tasks.validation.library import library_results
-
-        foreign = [rule for rule in self.rules if not isinstance(rule, Computed)]
-        return library_results(self.library, self.pushdown, foreign)
-
     def _record(self, position: int) -> None:
         rule = self.rules[position]
-        if isinstance(rule, OfRows):
+        if self.expected[position].kind == QUERY:
+            _record_by_query(self.pushdown, position, self.expected[position])
+        elif isinstance(rule, OfRows):
             rows = rule.failing_rows(self.pushdown.row)
             self.pushdown.execute(f"INSERT INTO {FAILING} SELECT row, {position:d} FROM ({rows})")  # noqa: S608 - our own SQL
         elif self.library is not None:
@@ -157,6 +150,29 @@ def evaluation(
     """
     types = staged_types(staged, name)
     rules = [_rule(one, position, types) for position, one in enumerate(expected)]
+    open_ = partial(_evaluated, staged, expected, name, settings, work, types)
+    with ExitStack() as stack:
+        try:
+            evaluated = stack.enter_context(open_(rules))
+        except SourceError:
+            if not any(isinstance(rule, NoRows) for rule in rules):
+                raise
+            # The library says of each query why it cannot be evaluated.
+            rules = [_the_librarys(*one) for one in zip(rules, expected, range(len(rules)), strict=True)]
+            evaluated = stack.enter_context(open_(rules))
+        yield evaluated
+
+
+@contextmanager
+def _evaluated(
+    staged: Path,
+    expected: Sequence[Expected],
+    name: str,
+    settings: Settings,
+    work: Path,
+    types: Mapping[str, str],
+    rules: Sequence[Any],
+) -> Iterator[Evaluation]:
     with ExitStack() as stack:
         library = None
         if all(isinstance(rule, Computed) for rule in rules):
@@ -168,7 +184,27 @@ def evaluation(
             connection = library.connection
         parts = library.parts if library else {}
         pushdown = stack.enter_context(pushed_down(connection, staged, list(types), name, settings, work, parts))
-        yield Evaluation(expected, rules, pushdown, library)
+        yield Evaluation(expected, rules, pushdown, library, _results(pushdown, library, rules))
+
+
+def _results(pushdown: Pushdown, library: Library | None, rules: Sequence[Any]) -> list[Any]:
+    own = {position: rule for position, rule in enumerate(rules) if isinstance(rule, Computed)}
+    found: dict[int, Any] = dict(computed_results(pushdown, own))
+    if library is not None:
+        from tasks.validation.library import library_results
+
+        found |= library_results(library, pushdown, [rule for rule in rules if not isinstance(rule, Computed)])
+    if len(found) != len(rules):
+        raise PerennialError(f"{len(found)} of {len(rules)} expectations have a result; please report it")
+    return [found[position] for position in range(len(rules))]
+
+
+def _the_librarys(rule: Any, expected: Expected, position: int) -> Any:
+    if not isinstance(rule, NoRows):
+        return rule
+    from tasks.validation.library import built
+
+    return built(expected, position)
 
 
 def staged_types(staged: Path, name: str) -> dict[str, str]:
@@ -222,7 +258,7 @@ def _rule(expected: Expected, position: int, types: Mapping[str, str]) -> Any:
 
 def _judges_rows(rule: Any) -> bool:
     if isinstance(rule, Computed):
-        return isinstance(rule, OfRows)
+        return isinstance(rule, OfRows | NoRows)
     from tasks.validation.library import judges_rows
 
     return judges_rows(rule)
@@ -231,14 +267,17 @@ def _judges_rows(rule: Any) -> bool:
 def computed_results(pushdown: Pushdown, rules: Mapping[int, Computed]) -> dict[int, Found]:
     """Return the results of expectations that need no library, by their positions in the suite."""
     aggregates = [aggregate for rule in rules.values() for aggregate in rule.aggregates]
-    values = _values(pushdown, ROWS, aggregates)
+    values = _values(pushdown, pushdown.rows, aggregates, AT_ONCE)
+    for rule in rules.values():
+        if isinstance(rule, NoRows):
+            ((values[rule.n_rows],),) = pushdown.execute(rule.n_rows)
     failed = [
         rule
         for rule in rules.values()
         if isinstance(rule, OfRows) and not isinstance(rule, NotNull) and values[rule.n_failing]
     ]
     first = {rule.failing: _first_failing(rule, pushdown.row) for rule in failed}
-    examples = _values(pushdown, NUMBERED, first.values())
+    examples = _values(pushdown, pushdown.numbered, first.values(), _EXAMPLES_AT_ONCE)
 
     def examples_of(rule: Computed) -> Sequence[Any]:
         return examples.get(first.get(rule.failing, ""), ()) if isinstance(rule, OfRows) else ()
@@ -246,17 +285,33 @@ def computed_results(pushdown: Pushdown, rules: Mapping[int, Computed]) -> dict[
     return {position: rule.found(values, pushdown.columns, examples_of(rule)) for position, rule in rules.items()}
 
 
+def _record_by_query(pushdown: Pushdown, position: int, expected: Expected) -> None:
+    import duckdb
+
+    # Great Expectations puts the batch into the query the same way.
+    query = str(expected.kwargs["unexpected_rows_query"]).rstrip("; \t\r\n\v\f").format(batch=NUMBERED)
+    statement = f"INSERT INTO {FAILING} SELECT {quoted(pushdown.row)}, {position:d} FROM ({query})"  # noqa: S608
+    with reading(pushdown.name):
+        try:
+            pushdown.connection.execute(statement)
+        except duckdb.ProgrammingError as error:
+            raise ConfigError(
+                f"{expected.place}: at the level 'row' the query must read {{batch}} and return all its columns (*), "
+                f"so that the failing rows are known ({readable(error, 300)})"
+            ) from error
+
+
 def _first_failing(rule: OfRows, row: str) -> str:
     chosen = f"arg_min({quoted(rule.column)}, {quoted(row)}, {MAX_EXAMPLES})"
     return f"{chosen} FILTER (WHERE {rule.failing})"
 
 
-def _values(pushdown: Pushdown, rows: str, aggregates: Collection[str]) -> dict[str, Any]:
+def _values(pushdown: Pushdown, rows: str, aggregates: Collection[str], at_once: int) -> dict[str, Any]:
     """Return the value of each aggregate, in as few queries as can be planned quickly."""
     distinct = list(dict.fromkeys(aggregates))
     values: dict[str, Any] = {}
-    for start in range(0, len(distinct), AT_ONCE):
-        asked = distinct[start : start + AT_ONCE]
+    for start in range(0, len(distinct), at_once):
+        asked = distinct[start : start + at_once]
         (found,) = pushdown.execute(f"SELECT {', '.join(asked)} FROM {rows}")  # noqa: S608 - our own SQL
         values |= zip(asked, found, strict=True)
     return values

@@ -14,7 +14,6 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from core.data.sql import quoted
 from core.errors import ConfigError, PerennialError
 from core.text import readable
 from tasks.source.engine import reading
@@ -130,16 +129,8 @@ def record_failing_rows(
     position
         The expectation's position in the suite.
     expected, expectation
-        The expectation, and Great Expectations' object.
-
-    Raises
-    ------
-    ConfigError
-        The expectation does not return which rows failed.
+        The expectation, and Great Expectations' object, whose type has a condition for rows.
     """
-    if expected.kind == QUERY:
-        _record_by_query(library, pushdown, position, expected)
-        return
     _load_numbered_rows(library)
     rows = (
         _repeated_rows(library, pushdown, expectation)
@@ -223,20 +214,6 @@ def _load_numbered_rows(library: Library) -> None:
 
     numbered = SqlAlchemyBatchData(library.engine, table_name=NUMBERED, create_temp_table=False)
     library.engine.load_batch_data(NUMBERED, numbered)
-
-
-def _record_by_query(library: Library, pushdown: Pushdown, position: int, expected: Expected) -> None:
-    # Great Expectations puts the batch into the query the same way.
-    query = str(expected.kwargs["unexpected_rows_query"]).rstrip("; \t\r\n\v\f").format(batch=NUMBERED)
-    statement = f"INSERT INTO {FAILING} SELECT {quoted(pushdown.row)}, {position:d} FROM ({query})"  # noqa: S608
-    with _failures(pushdown), library.engine.engine.begin() as connection:
-        try:
-            connection.exec_driver_sql(statement)
-        except sa.exc.ProgrammingError as error:
-            raise ConfigError(
-                f"{expected.place}: at the level 'row' the query must read {{batch}} and return all its columns (*), "
-                f"so that the failing rows are known ({readable(error.orig, 300)})"
-            ) from error
 
 
 def _unexpected_rows(library: Library, pushdown: Pushdown, expectation: Any) -> Any:

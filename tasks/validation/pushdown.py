@@ -43,14 +43,18 @@ class Pushdown:
         The engine.
     columns
         Columns of the file.
+    rows, numbered
+        SQL of the relations behind the views. A query of them binds the columns that it names, one of a view all.
     row
-        Name of the column that numbers the rows of the view for failing rows, from 0.
+        Name of the column that numbers the rows of ``numbered``, from 0.
     name
         Name of the rows in messages.
     """
 
     connection: duckdb.DuckDBPyConnection
     columns: Sequence[str]
+    rows: str
+    numbered: str
     row: str
     name: str
 
@@ -103,10 +107,11 @@ def pushed_down(
     SourceError
         The file cannot be read.
     """
-    pushdown = Pushdown(connection, columns, _free_name("__row__", columns), name)
+    path = literal(str(staged.resolve()))
+    pushdown = Pushdown(connection, columns, f"read_parquet({path})", *_numbered(path, columns), name)
     try:
         prepare_for_width(connection, len(columns))
-        for statement in _preparation(pushdown, staged, parts or {}, settings, work):
+        for statement in _preparation(pushdown, path, parts or {}, settings, work):
             pushdown.execute(statement)
         yield pushdown
     finally:
@@ -147,8 +152,8 @@ def failing_row_numbers(pushdown: Pushdown, start: int, stop: int) -> pa.Table:
     return pushdown.table(f"SELECT DISTINCT row FROM {FAILING} WHERE {where}")  # noqa: S608 - our own name, numbers
 
 
-def _preparation(pushdown: Pushdown, staged: Path, parts: Parts, settings: Settings, work: Path) -> list[str]:
-    path, folder = literal(str(staged.resolve())), work / PARTS
+def _preparation(pushdown: Pushdown, path: str, parts: Parts, settings: Settings, work: Path) -> list[str]:
+    folder = work / PARTS
     if parts:
         folder.mkdir(parents=True, exist_ok=True)
     allowed = ", ".join([path, *(literal(str(part_file(folder, name).resolve())) for name in parts)])
@@ -156,8 +161,10 @@ def _preparation(pushdown: Pushdown, staged: Path, parts: Parts, settings: Setti
         f"SET GLOBAL memory_limit = '{settings.memory_limit_mb:d}MiB'",
         f"SET GLOBAL temp_directory = {literal(str(work / SPILL))}",
         "SET GLOBAL TimeZone = 'UTC'",
-        f"CREATE VIEW {ROWS} AS SELECT * FROM read_parquet({path})",  # noqa: S608 - quoted
-        f"CREATE VIEW {NUMBERED} AS {_numbered(path, pushdown.row, pushdown.columns)}",
+        # Each query would read the description of all columns again.
+        "SET GLOBAL parquet_metadata_cache = true",
+        f"CREATE VIEW {ROWS} AS SELECT * FROM {pushdown.rows}",  # noqa: S608 - quoted
+        f"CREATE VIEW {NUMBERED} AS SELECT * FROM {pushdown.numbered}",  # noqa: S608 - quoted
         *part_statements(parts, ROWS, folder),
         # A query in a suite reads the batch and nothing else, and writes no file.
         f"SET GLOBAL allowed_paths = [{allowed}]",
@@ -165,12 +172,14 @@ def _preparation(pushdown: Pushdown, staged: Path, parts: Parts, settings: Setti
     ]
 
 
-def _numbered(path: str, row: str, columns: Sequence[str]) -> str:
-    if _FILE_ROW in map(str.lower, columns):
-        # The engine's own number has the name of a column; this one takes one thread.
-        return f"SELECT row_number() OVER () - 1 AS {quoted(row)}, * FROM read_parquet({path})"  # noqa: S608 - quoted
-    file = f"read_parquet({path}, {_FILE_ROW} = true)"
-    return f"SELECT * RENAME ({_FILE_ROW} AS {quoted(row)}) FROM {file}"  # noqa: S608 - quoted, and our own name
+def _numbered(path: str, columns: Sequence[str]) -> tuple[str, str]:
+    """Return a relation of the rows with their numbers, and the name of the numbers' column."""
+    if _FILE_ROW not in map(str.lower, columns):
+        return f"read_parquet({path}, {_FILE_ROW} = true)", _FILE_ROW
+    # The engine's own number has the name of a column; this one takes one thread.
+    row = _free_name("__row__", columns)
+    number = f"row_number() OVER () - 1 AS {quoted(row)}"
+    return f"(SELECT {number}, * FROM read_parquet({path}))", row  # noqa: S608 - quoted
 
 
 def _free_name(wanted: str, taken: Sequence[str]) -> str:

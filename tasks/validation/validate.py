@@ -102,14 +102,13 @@ def _refuse_names_alike(rows: StagedRows) -> None:
 
 
 def _findings(evaluated: Evaluation, n_rows: int, config: ModelConfig) -> _Findings:
-    results = evaluated.results()
-    together = enumerate(zip(evaluated.expected, results, strict=True))
+    together = enumerate(zip(evaluated.expected, evaluated.results, strict=True))
     outcomes = tuple(
         _outcome(expected, result, evaluated.judges_rows(position), n_rows) for position, (expected, result) in together
     )
     refused = any(outcome.level == "schema" and not outcome.passed for outcome in outcomes)
     failed = {
-        position: results[position]
+        position: evaluated.results[position]
         for position, outcome in enumerate(outcomes)
         if not refused and outcome.level == "row" and not outcome.passed
     }

@@ -130,11 +130,10 @@ def test_an_inferred_suite_imports_no_library(prefect_api: str, project: Setting
     credit_rows(400, seed=3).assign(id=[f"later {row}" for row in range(400)]).to_csv(source, index=False)
     suite = project.root / "config" / "expectations" / "loans.json"
     content = json.loads(suite.read_text())
-    query = "SELECT * FROM {batch} WHERE id IN ('later 7', 'later 9')"
     content["expectations"].append(
         {
-            "type": "unexpected_rows_expectation",
-            "kwargs": {"unexpected_rows_query": query},
+            "type": "expect_column_values_to_not_be_in_set",
+            "kwargs": {"column": "id", "value_set": ["later 7", "later 9"]},
             "meta": {"level": "row"},
         }
     )

@@ -15,6 +15,7 @@ from tasks.validation.computed import Computed
 from tasks.validation.evaluation import AT_ONCE, Evaluation, evaluation, staged_types
 from tasks.validation.expectations import QUERY, Expected
 from tasks.validation.pushdown import failing_row_numbers, failing_rows, name_reasons
+from tasks.validation.wording import raised
 from tests.factories import make_project
 
 Opened = Callable[..., AbstractContextManager[Evaluation]]
@@ -44,7 +45,7 @@ def _between(low: float, high: float, level: str = "row") -> Expected:
 
 
 def _failed(evaluated: Evaluation) -> dict[int, Any]:
-    return {position: result for position, result in enumerate(evaluated.results()) if not result.success}
+    return {position: result for position, result in enumerate(evaluated.results) if not result.success}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -52,22 +53,33 @@ def test_results_come_in_the_order_of_the_suite(opened: Opened, way: type) -> No
     """Two expectations with equal arguments are two results, each at its own place."""
     suite = (_between(0, 300), _between(0, 100), _between(0, 300))
     with opened({"age": [way(20), way(30), way(200)]}, *suite) as evaluated:
-        results = evaluated.results()
+        results = evaluated.results
     assert [result.success for result in results] == [True, False, True]
     assert all(isinstance(rule, Computed) for rule in evaluated.rules) == (way is float)
 
 
 def test_a_suite_may_need_both_ways(opened: Opened) -> None:
     """What is computed and what Great Expectations evaluates have one order, and rows fail either."""
-    mean = Expected("suite[1]", "expect_column_mean_to_be_between", {"column": "age", "max_value": 1}, "warning")
+    spread = Expected("suite[1]", "expect_column_stdev_to_be_between", {"column": "age", "max_value": 1}, "warning")
     query = Expected("suite[2]", QUERY, {"unexpected_rows_query": "SELECT * FROM {batch} WHERE age > 150"}, "row")
-    with opened({"age": [-20.0, 30.0, 200.0]}, _between(0, 300), mean, query, _between(-30, 100)) as evaluated:
-        assert [isinstance(rule, Computed) for rule in evaluated.rules] == [True, False, False, True]
+    with opened({"age": [-20.0, 30.0, 200.0]}, _between(0, 300), spread, query, _between(-30, 100)) as evaluated:
+        assert [isinstance(rule, Computed) for rule in evaluated.rules] == [True, False, True, True]
         failed = _failed(evaluated)
         assert list(failed) == [0, 1, 2, 3]
         assert evaluated.collect_failing_rows({place: failed[place] for place in (0, 2, 3)}) == 2
         name_reasons(evaluated.pushdown, {0: "low", 2: "query", 3: "high"})
         assert failing_rows(evaluated.pushdown, 0, 3).to_pydict() == {"row": [0, 2], "reason": ["low", "query; high"]}
+
+
+def test_the_library_words_what_is_wrong_with_a_query(opened: Opened) -> None:
+    """A query that the engine refuses, at once or at some row, is the library's; the rest stays computed."""
+    texts = ("SELECT * FROM {batch} WERE age > 1", "SELECT * FROM {batch} WHERE ('x' || age)::INTEGER > 1")
+    suite = [Expected("suite[0]", QUERY, {"unexpected_rows_query": text}, "schema") for text in texts]
+    with opened({"age": [1.5]}, _between(0, 1), *suite) as evaluated:
+        assert [isinstance(rule, Computed) for rule in evaluated.rules] == [True, False, False]
+        assert [result.success for result in evaluated.results] == [False, False, False]
+        assert "ParserException" in raised(evaluated.results[1])
+        assert "Conversion" in raised(evaluated.results[2])
 
 
 def test_many_aggregates_are_computed_in_several_queries(opened: Opened) -> None:
@@ -76,7 +88,7 @@ def test_many_aggregates_are_computed_in_several_queries(opened: Opened) -> None
     kind = "expect_column_values_to_be_between"
     suite = [Expected("", kind, {"column": name, "max_value": 50}, "row") for name in columns]
     with opened(columns, *suite) as evaluated:
-        results = evaluated.results()
+        results = evaluated.results
     assert [result.success for result in results] == [place <= 50 for place in range(AT_ONCE)]
     assert [result.result["partial_unexpected_list"] for result in results[50:53]] == [[], [51.0], [52.0]]
 
@@ -117,7 +129,7 @@ def test_a_wide_batch_is_validated_in_parts(part: int, opened: Opened, monkeypat
     ]
     expected = [Expected(f"suite[{place}]", kind, given, "schema") for place, (kind, given) in enumerate(kinds)]
     with opened({"a": [1, 1, 2], "b": [3, 4, 5], "c d": ["x", None, "y"]}, *expected) as evaluated:
-        results = evaluated.results()
+        results = evaluated.results
     assert [bool(result.success) for result in results] == [
         *(True, False, False, True, True, False, False, True, True, True, False)
     ]

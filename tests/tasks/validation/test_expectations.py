@@ -176,6 +176,6 @@ def test_what_does_not_fit_is_what_the_engine_cannot_evaluate(
     for column in frame.columns:
         expected = Expected("it", f"expect_column_{name}", {"column": column, **arguments}, "warning")
         with evaluation(rows, [expected], "rows", settings, settings.var / "work") as evaluated:
-            (result,) = evaluated.results()
+            (result,) = evaluated.results
         fits = fit_problem(expected.kind, expected.kwargs, config, column_types(config)) is None
         assert fits == (not raised(result)), (column, raised(result))
