@@ -1,6 +1,6 @@
 """Processes that start with the large libraries imported: forks of one process that has imported them.
 
-A training starts two processes beside it, and a command is one itself; each imports Evidently, Great Expectations or
+A training starts two processes beside it, and a command is one itself; each imports Evidently, scikit-learn or
 MLflow for seconds of a processor. The tests start hundreds. Here they are forks of a process in which these libraries
 are imported and nothing else has happened: processes of their own, with their own environment, folder and streams, in
 which our modules run as ``python -m`` runs them. What is about a start of its own is started by the real interpreter.
@@ -35,7 +35,6 @@ LIBRARIES = (
     "evidently",
     "evidently.presets",
     "evidently.metrics",
-    "great_expectations",
     "matplotlib.figure",
     "matplotlib.backends.backend_agg",
     "matplotlib.backends.backend_svg",

@@ -1,4 +1,6 @@
-"""Wide batches are validated in parts of a few columns, each a Parquet file of its own.
+"""Great Expectations gets wide batches in parts of a few columns, each a Parquet file of its own.
+
+Expectations that are computed need none of this (:mod:`tasks.validation.computed`).
 
 For each expectation, Great Expectations goes through all columns of its table, and for each query DuckDB goes through
 all columns of its file: 10,500 expectations about 5,000 columns of 2,000 rows took more than ten minutes.

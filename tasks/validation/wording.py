@@ -15,6 +15,9 @@ from core.text import readable
 from tasks.validation.expectations import QUERY, ROW_COUNT, Expected
 
 MAX_SENTENCE = 300
+NOTHING = "--"
+"""What was observed where there is no value, as Great Expectations' renderers write it."""
+
 _EXAMPLES = 3
 _MEMBERS = 12
 _MEMBER = re.compile(r"(v|ov|exp|column_list)__?\d+$")
@@ -36,6 +39,8 @@ def observed(result: Any, counts_rows: bool, n_rows: int) -> str:
     if counts_rows:
         return _rows_observed(result.result, n_rows)
     value = result.result.get("observed_value")
+    if value is None and "observed_value" in result.result:
+        return NOTHING
     if isinstance(value, list):
         return readable(_members(value), 200)
     return readable(_plain(value) if isinstance(value, str | int | float) else _rendered(result, "diagnostic"), 200)

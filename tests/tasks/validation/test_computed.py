@@ -25,6 +25,7 @@ from tasks.validation.evaluation import computed_results, staged_types
 from tasks.validation.expectations import QUERY, Expected, read_suite
 from tasks.validation.library import built, library_results, opened_library, record_failing_rows
 from tasks.validation.pushdown import FAILING, forget_failing_rows, pushed_down
+from tasks.validation.wording import observed
 from tests.factories import credit_rows, make_project
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -88,10 +89,8 @@ def _suites(draw: st.DrawFn) -> tuple[Rows, Suite]:
     n_rows = len(rows[text][1])
     shares = st.sampled_from([0, 0.0, 0.5, 1, 1.0]) | st.integers(0, n_rows or 1).map(lambda part: part / (n_rows or 1))
     mostly = st.fixed_dictionaries({}, optional={"mostly": shares | shares.map(lambda one: math.nextafter(one, 0.5))})
-    bounds = st.sampled_from([number for number in NUMBERS if math.isfinite(number)]) | st.integers(-5, 5)
-    moments = st.sampled_from(
-        ["0001-01-01 00:00:00", "1970-01-01 00:00:00", "2024-02-29 23:59:59", "9999-12-31 00:00:00"]
-    )
+    bounds = st.sampled_from([one for one in (*NUMBERS, *rows[number][1]) if one is not None and math.isfinite(one)])
+    seen = [one.isoformat(" ", "seconds") for one in (*MOMENTS, *rows[moment][1]) if one is not None]
     some = st.sampled_from(list(rows))
     texts = st.lists(st.sampled_from(TEXTS), min_size=1, max_size=12)
     kinds = {
@@ -110,8 +109,8 @@ def _suites(draw: st.DrawFn) -> tuple[Rows, Suite]:
             _on(st.just(text)), mostly, st.fixed_dictionaries({"value_set": texts})
         ),
         "expect_column_values_to_be_between": st.one_of(
-            _merged(_on(st.just(number)), mostly, _range(bounds)),
-            _merged(_on(st.just(moment)), mostly, _range(moments)),
+            _merged(_on(st.just(number)), mostly, _range(bounds | st.integers(-5, 5))),
+            _merged(_on(st.just(moment)), mostly, _range(st.sampled_from(seen))),
         ),
     }
     assert truth in rows
@@ -147,12 +146,31 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("rows")
 
 
-@example(({"n": (pa.string(), ["b", "a"] * 15), "x": (pa.float64(), [math.nan] * 30)}, [
-    ("expect_column_values_to_be_in_set", {"column": "n", "value_set": ["a"], "mostly": 0.5}),
-    ("expect_column_values_to_be_unique", {"column": "n"}),
-    ("expect_column_values_to_be_between", {"column": "x", "max_value": 1}),
-]))  # fmt: skip
-@settings(max_examples=15)
+EDGES: tuple[Rows, Suite] = (
+    {
+        "n": (pa.string(), ["b", "a", None] * 10),
+        "k": (pa.string(), [None, None, *map(str, range(28))]),
+        "x": (pa.float64(), [1.0, 2.0, math.nan] * 10),
+        "d": (pa.timestamp("us"), [datetime(2024, 1, 1), None, datetime(2024, 1, 2)] * 10),
+    },
+    [
+        ("expect_column_values_to_be_in_set", {"column": "n", "value_set": ["a"], "mostly": 0.5}),
+        ("expect_column_values_to_be_unique", {"column": "n"}),
+        ("expect_column_values_to_be_unique", {"column": "k"}),
+        ("expect_column_values_to_be_between", {"column": "x", "max_value": 1}),
+        ("expect_column_values_to_be_between", {"column": "x", "min_value": 1, "strict_min": True}),
+        ("expect_column_values_to_be_between", {"column": "x", "max_value": 2, "strict_max": True, "mostly": 1 / 3}),
+        ("expect_column_values_to_be_between", {"column": "d", "min_value": "2024-01-02 00:00:00", "mostly": 0.5}),
+        ("expect_column_values_to_be_between", {"column": "d", "min_value": "2024-01-01 00:00:00", "strict_min": True}),
+        ("expect_column_values_to_not_be_null", {"column": "n", "mostly": 2 / 3}),
+        ("expect_table_row_count_to_be_between", {"max_value": 30, "strict_max": True}),
+        (QUERY, {"unexpected_rows_query": "SELECT * FROM {batch} WHERE x = 1 ;\n"}),
+    ],
+)
+
+
+@example(EDGES)
+@settings(max_examples=12)
 @given(_suites())
 def test_each_result_is_the_librarys(folder: Path, asked: tuple[Rows, Suite]) -> None:
     """Results and failing rows are equal, for every type that init infers, over all kinds of columns and values."""
@@ -183,7 +201,7 @@ def test_each_result_is_the_librarys(folder: Path, asked: tuple[Rows, Suite]) ->
 
 
 def assert_equal(rule: Computed, ours: Any, theirs: Any, rows: Rows) -> None:
-    """Assert that both results have the same content; which repeated values come first is the engine's choice."""
+    """Assert that both results have the same content and text; the order of repeated values is the engine's."""
     assert (ours.success, ours.exception_info) == (theirs.success, theirs.exception_info)
     result, library = dict(ours.result), dict(theirs.result)
     if isinstance(rule, Unique):
@@ -191,6 +209,9 @@ def assert_equal(rule: Computed, ours: Any, theirs: Any, rows: Rows) -> None:
         examples = result.pop("partial_unexpected_list")
         assert len(examples) == len(library.pop("partial_unexpected_list"))
         assert all(n_rows[value] > 1 for value in examples)
+    else:
+        counts_rows = isinstance(rule, OfRows | NoRows)
+        assert observed(ours, counts_rows, 60) == observed(theirs, counts_rows, 60)
     assert _comparable(result) == _comparable(library), (rule, ours, theirs)
 
 
