@@ -51,7 +51,7 @@ def text_or_null(expression: str, missing: Iterable[str]) -> str:
     if absent == [""]:
         return f"nullif({cell}, '')"
     texts = ", ".join(literal(text) for text in absent)
-    return f"CASE WHEN {_is_among(cell, f'[{texts}]')} THEN NULL ELSE {cell} END"
+    return f"CASE WHEN {is_among(cell, f'[{texts}]')} THEN NULL ELSE {cell} END"
 
 
 def float_text(number: str) -> str:
@@ -68,7 +68,14 @@ def _trimmed(expression: str) -> str:
     return f"CASE WHEN regexp_matches({expression}, {_CONTROL_SPACE}) THEN {thorough} ELSE trim({expression}) END"
 
 
-def _is_among(expression: str, texts: str) -> str:
+def is_among(expression: str, texts: str) -> str:
+    """Build a condition: the text is in a list; NULL, as well as false, if it is not.
+
+    Examples
+    --------
+    >>> is_among("region", "['north', 'south']")
+    "list_position(['north', 'south'], region) > 0"
+    """
     # Neither IN nor list_contains: DuckDB turns them into a join, and a parallel join does not preserve row order.
     return f"list_position({texts}, {expression}) > 0"
 
@@ -200,14 +207,14 @@ class Cast:
 
     def _canonical(self, name: str) -> str:
         integral = f"WHEN contains({name}, '.0') THEN regexp_replace({name}, '^([+-]?\\d+)\\.0+$', '\\1')"
-        boolean = f"WHEN {_is_among(f'lower({name})', _BOOLEAN_LABELS)} THEN lower({name})" if self.is_label else ""
+        boolean = f"WHEN {is_among(f'lower({name})', _BOOLEAN_LABELS)} THEN lower({name})" if self.is_label else ""
         return f"CASE {integral} {boolean} ELSE {name} END"
 
     def _boolean(self, name: str) -> str:
         if self.found == "BOOLEAN":
             return name
         if self.found == "VARCHAR":
-            true, false = (_is_among(f"lower({name})", words) for words in (_TRUE, _FALSE))
+            true, false = (is_among(f"lower({name})", words) for words in (_TRUE, _FALSE))
             return f"CASE WHEN {true} THEN true WHEN {false} THEN false END"
         return f"CASE WHEN {name} = 1 THEN true WHEN {name} = 0 THEN false END"
 
@@ -312,7 +319,7 @@ def _cell_sql(name: str, kind: str) -> str:
     text = f"{name}::VARCHAR"
     long = f"length({text}) > 15 AND regexp_full_match({text}, '[+-]?\\d{{16,}}')"
     number = _bits(f"nullif(try_cast({name} AS DOUBLE), 'nan'::DOUBLE)")
-    true, false = (_is_among(f"lower({text})", words) for words in (_TRUE, _FALSE))
+    true, false = (is_among(f"lower({text})", words) for words in (_TRUE, _FALSE))
     word = f"WHEN {true} THEN {_bits('1')} WHEN {false} THEN {_bits('0')}"
     date = f"epoch_us(try_cast({name} AS TIMESTAMP))::VARCHAR"
     other = f"CASE {word} ELSE coalesce({date}, nullif(trim({text}), 'nan')) END"
