@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from config.schema import ModelConfig
+from core.data.batch_verdict import BatchVerdict
 from core.references import ExpectationOutcome, StagedRows
 from core.text import readable
-from core.data.batch_verdict import BatchVerdict
 
 TEMPLATES = Path(__file__).with_name("templates")
 SAMPLE_ROWS = 20

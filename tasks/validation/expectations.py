@@ -11,9 +11,9 @@ from typing import Any
 from config.schema import ModelConfig
 from config.settings import Settings
 from core.data.columns import column_types
+from core.data.expectation_fit import fit_problem
 from core.errors import ConfigError
 from core.text import readable
-from core.data.expectation_fit import fit_problem
 
 MAX_BYTES = 10_000_000
 MAX_SHOWN = 20

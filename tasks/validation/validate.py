@@ -9,10 +9,10 @@ from typing import Any
 
 from config.schema import ModelConfig
 from config.settings import Settings
+from core.data.batch_verdict import BatchVerdict, batch_verdict
 from core.errors import ConfigError, SchemaError, StorageError
 from core.references import ExpectationOutcome, StagedRows, ValidationResult
 from core.text import readable
-from core.data.batch_verdict import BatchVerdict, batch_verdict
 from tasks.reports.validation import PageFacts, validation_page
 from tasks.source.engine import disk_failures
 from tasks.validation.evaluation import Evaluation, evaluation

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from core.references import ExpectationOutcome
 from core.data.batch_verdict import batch_verdict
+from core.references import ExpectationOutcome
 
 
 def outcome(level: str, passed: bool, n_unexpected: int = 0, name: str = "age in range") -> ExpectationOutcome:

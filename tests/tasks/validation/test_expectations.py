@@ -9,8 +9,8 @@ import pytest
 
 from config.settings import Settings
 from core.data.columns import column_types
-from core.errors import ConfigError
 from core.data.expectation_fit import fit_problem
+from core.errors import ConfigError
 from tasks.validation.evaluation import evaluation
 from tasks.validation.expectations import MAX_BYTES, MAX_SHOWN, ROW_COUNT, Expected, read_suite
 from tasks.validation.wording import raised
