@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reference import commands, environment, errors, events, http, metrics, model_file
+from reference import commands, environment, errors, events, http, metrics, model_file, tables
 
 PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/model-file.md": model_file.page,
@@ -22,4 +22,8 @@ NOTE = "<!-- Generated from the code by `make reference`: edit the code, not thi
 def files() -> dict[str, str]:
     """Text of each generated file, by its path below the repository."""
     pages = {path: NOTE + page() for path, page in PAGES.items()}
-    return {**pages, "config/model.schema.json": model_file.schema_text()}
+    return {
+        **pages,
+        "config/model.schema.json": model_file.schema_text(),
+        "store/migrations/sqlite.sql": tables.script(),
+    }

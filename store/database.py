@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from config.private_file import create_private_file, keep_from_others, make_private_folder, sqlite_files
 from core.errors import ConfigError, StorageError
+from store.scripts.prepared import make_prepared_tables
 
 HEAD = "0008"
 """The newest migration. Kept here so that a database that is up to date is opened without importing Alembic."""
@@ -222,8 +223,8 @@ def _migrate_if_behind(engine: Engine) -> None:
     with engine.execution_options(sqlite_begin="BEGIN IMMEDIATE").begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-        if _version(connection) != HEAD:
-            _upgrade(connection)
+        if _version(connection) != HEAD and not make_prepared_tables(connection, HEAD):
+            run_migrations(connection)
 
 
 def _version(connection: Connection) -> str | None:
@@ -233,7 +234,14 @@ def _version(connection: Connection) -> str | None:
     return version
 
 
-def _upgrade(connection: Connection) -> None:
+def run_migrations(connection: Connection) -> None:
+    """Bring a database to :data:`HEAD` by its migrations, in the connection's transaction.
+
+    Raises
+    ------
+    StorageError
+        It was written by a newer release.
+    """
     from alembic.command import upgrade
     from alembic.config import Config
     from alembic.util import CommandError

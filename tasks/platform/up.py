@@ -42,6 +42,7 @@ from tasks.platform.stopped_runs import flow_runs_in_work, tell_crashed
 from tasks.runs.deployments import deploy_models
 from tasks.runs.local_server import prefect_home, running_server, stop_server
 from tasks.runs.lock import hold_model
+from tasks.runs.prefect_database import prepare_database
 from tasks.runs.progress import step
 from tasks.runs.working_folder import check_folders
 
@@ -132,7 +133,7 @@ def bring_up(settings: Settings, platform: PlatformSettings, serving_port: int) 
     with _alone(settings):
         _clear_remains(settings)
         _end_local_server(settings)
-        state = _prepare_databases(_plan(settings, platform, serving_port))
+        state = _prepare_databases(_plan(settings, platform, serving_port), settings)
         try:
             with step("Starting the process manager"):
                 state = start_supervisor(state, settings, platform)
@@ -412,13 +413,15 @@ def _next_free(port: int) -> int:
     return next((other for other in range(port + 1, min(port + 100, 65536)) if is_free(other)), 0)
 
 
-def _prepare_databases(state: PlatformState) -> PlatformState:
+def _prepare_databases(state: PlatformState, settings: Settings) -> PlatformState:
     with step("Preparing the databases"):
         if state.prefect_port is None:
             _check_elsewhere(state)
         if is_postgres(state.database_url):
             return state.model_copy(update={"prefect_search_path": prepare_postgres(state.database_url)})
         open_database(state.database_url)
+        if state.prefect_port is not None:
+            prepare_database(prefect_home(settings))
         return state
 
 

@@ -29,6 +29,7 @@ from config.private_file import append_privately
 from config.settings import PACKAGES, Settings, load_settings
 from config.var_folder import make_var
 from core.errors import StorageError
+from tasks.runs.prefect_database import prepare_database
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -203,6 +204,9 @@ def serve(settings: Settings) -> None:
     except Timeout:
         return
     threading.Thread(target=_end_with_starter, args=(is_published,), daemon=True).start()
+    if prepare_database(prefect_home(settings)):
+        # Looking for migrations takes a second.
+        os.environ.setdefault("PREFECT_SERVER_DATABASE_MIGRATE_ON_START", "false")
     import uvicorn
     from prefect.server.api.server import create_app
 

@@ -134,6 +134,7 @@ def test_a_failed_migration_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
         raise OSError("the disk is full")
 
     with monkeypatch.context() as patch:
+        patch.setattr("store.database.make_prepared_tables", lambda *_: False)
         patch.setattr(alembic.op, "create_index", fail)
         with pytest.raises(StorageError, match="disk is full"):
             open_database(address(tmp_path))

@@ -1,0 +1,15 @@
+"""The script of a new operational database, from its migrations."""
+
+from __future__ import annotations
+
+from sqlalchemy import create_engine
+
+from store.database import HEAD, run_migrations
+from store.scripts.prepared import script_of
+
+
+def script() -> str:
+    """Return the script for :data:`store.scripts.prepared.SCRIPT`."""
+    with create_engine("sqlite://").begin() as connection:
+        run_migrations(connection)
+        return script_of(connection, HEAD)

@@ -1,0 +1,357 @@
+-- revision 0008
+CREATE TABLE alembic_version (
+	version_num VARCHAR(32) NOT NULL, 
+	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+
+--
+
+CREATE TABLE batches (
+	model VARCHAR(63) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	fingerprint VARCHAR(128) NOT NULL, 
+	source TEXT NOT NULL, 
+	n_rows BIGINT NOT NULL, 
+	size_bytes BIGINT NOT NULL, 
+	n_quarantined BIGINT, 
+	ingested_at DATETIME, 
+	md5 VARCHAR(32), 
+	file_state VARCHAR(96), 
+	PRIMARY KEY (model, name)
+);
+
+--
+
+CREATE TABLE data_versions (
+	model VARCHAR(63) NOT NULL, 
+	version VARCHAR(36) NOT NULL, 
+	n_rows BIGINT NOT NULL, 
+	n_batches BIGINT NOT NULL, 
+	size_bytes BIGINT NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	git_commit VARCHAR(64) NOT NULL, 
+	PRIMARY KEY (model, version)
+);
+
+--
+
+CREATE INDEX ix_data_versions_version ON data_versions (version);
+
+--
+
+CREATE TABLE data_pushes (
+	tree VARCHAR(36) NOT NULL, 
+	remote VARCHAR(512) NOT NULL, 
+	pushed_at DATETIME NOT NULL, 
+	PRIMARY KEY (tree, remote)
+);
+
+--
+
+CREATE TABLE champions (
+	model VARCHAR(63) NOT NULL, 
+	sequence INTEGER NOT NULL, 
+	version INTEGER NOT NULL, 
+	below INTEGER, 
+	kind VARCHAR(16) NOT NULL, 
+	reason TEXT NOT NULL, 
+	actor VARCHAR(255) NOT NULL, 
+	at DATETIME NOT NULL, 
+	PRIMARY KEY (model, sequence)
+);
+
+--
+
+CREATE TABLE reviews (
+	id INTEGER NOT NULL, 
+	model VARCHAR(63) NOT NULL, 
+	version INTEGER NOT NULL, 
+	action VARCHAR(16) NOT NULL, 
+	reason TEXT NOT NULL, 
+	actor VARCHAR(255) NOT NULL, 
+	at DATETIME NOT NULL, 
+	PRIMARY KEY (id)
+);
+
+--
+
+CREATE INDEX ix_reviews_model_version ON reviews (model, version);
+
+--
+
+CREATE TABLE projections (
+	model VARCHAR(63) NOT NULL, 
+	sequence INTEGER NOT NULL, 
+	challenger INTEGER, 
+	at DATETIME NOT NULL, 
+	PRIMARY KEY (model)
+);
+
+--
+
+CREATE TRIGGER champions_refuse_update BEFORE update ON champions BEGIN SELECT RAISE(ABORT, 'champions is append-only'); END;
+
+--
+
+CREATE TRIGGER champions_refuse_delete BEFORE delete ON champions BEGIN SELECT RAISE(ABORT, 'champions is append-only'); END;
+
+--
+
+CREATE TRIGGER reviews_refuse_update BEFORE update ON reviews BEGIN SELECT RAISE(ABORT, 'reviews is append-only'); END;
+
+--
+
+CREATE TRIGGER reviews_refuse_delete BEFORE delete ON reviews BEGIN SELECT RAISE(ABORT, 'reviews is append-only'); END;
+
+--
+
+CREATE TABLE drift_windows (
+	id VARCHAR(64) NOT NULL, 
+	model VARCHAR(63) NOT NULL, 
+	champion INTEGER NOT NULL, 
+	against VARCHAR(64) NOT NULL, 
+	status VARCHAR(16) NOT NULL, 
+	drifted BOOLEAN NOT NULL, 
+	retrain BOOLEAN NOT NULL, 
+	n_rows BIGINT NOT NULL, 
+	first_time DATETIME, 
+	last_time DATETIME, 
+	since DATETIME, 
+	until DATETIME, 
+	batches TEXT NOT NULL, 
+	document TEXT NOT NULL, 
+	measured_at DATETIME NOT NULL, 
+	PRIMARY KEY (id)
+);
+
+--
+
+CREATE INDEX ix_drift_windows_model_measured_at ON drift_windows (model, measured_at);
+
+--
+
+CREATE TRIGGER drift_windows_refuse_delete BEFORE delete ON drift_windows BEGIN SELECT RAISE(ABORT, 'drift_windows is append-only'); END;
+
+--
+
+CREATE TABLE prediction_requests (
+	id VARCHAR(36) NOT NULL, 
+	model VARCHAR(63) NOT NULL, 
+	version INTEGER NOT NULL, 
+	variant VARCHAR(16) NOT NULL, 
+	at DATETIME NOT NULL, 
+	n_rows INTEGER NOT NULL, 
+	latency_ms FLOAT NOT NULL, 
+	rows TEXT NOT NULL, 
+	outputs TEXT NOT NULL, 
+	entity_keys TEXT, 
+	PRIMARY KEY (id)
+);
+
+--
+
+CREATE INDEX ix_prediction_requests_model_at ON prediction_requests (model, at);
+
+--
+
+CREATE TABLE labels (
+	model VARCHAR(63) NOT NULL, 
+	kind VARCHAR(3) NOT NULL, 
+	reference VARCHAR(255) NOT NULL, 
+	label VARCHAR(255) NOT NULL, 
+	sender VARCHAR(255) NOT NULL, 
+	received_at DATETIME NOT NULL, 
+	PRIMARY KEY (model, kind, reference)
+);
+
+--
+
+CREATE TABLE api_keys (
+	id VARCHAR(16) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	secret_sha256 VARCHAR(64) NOT NULL, 
+	scopes TEXT NOT NULL, 
+	models TEXT NOT NULL, 
+	rate FLOAT, 
+	created_at DATETIME NOT NULL, 
+	expires_at DATETIME, 
+	revoked_at DATETIME, 
+	PRIMARY KEY (id)
+);
+
+--
+
+CREATE VIEW predictions AS
+SELECT substr(r.id, 1, 32) || printf('%04x', e.key) AS id, r.model, r.version, r.variant, r.at, r.latency_ms,
+       json_extract(r.entity_keys, '$[' || e.key || ']') AS entity_key, e.value AS features,
+       json_extract(r.outputs, '$[' || e.key || ']') AS output
+FROM prediction_requests AS r, json_each(r.rows) AS e;
+
+--
+
+CREATE TABLE triggers (
+	model VARCHAR(63) NOT NULL, 
+	id VARCHAR(255) NOT NULL, 
+	kind VARCHAR(16) NOT NULL, 
+	sender VARCHAR(255) NOT NULL, 
+	document TEXT NOT NULL, 
+	received_at DATETIME NOT NULL, 
+	status VARCHAR(16) NOT NULL, 
+	leader VARCHAR(255), 
+	flow_run VARCHAR(36), 
+	deployed BOOLEAN NOT NULL, 
+	attempts INTEGER NOT NULL, 
+	next_at DATETIME, 
+	started_at DATETIME, 
+	answered_at DATETIME, 
+	outcome VARCHAR(16), 
+	reason TEXT, 
+	trained BOOLEAN NOT NULL, 
+	data_version VARCHAR(36), 
+	version INTEGER, 
+	PRIMARY KEY (model, id)
+);
+
+--
+
+CREATE INDEX ix_triggers_status ON triggers (status);
+
+--
+
+CREATE INDEX ix_triggers_model_received ON triggers (model, received_at);
+
+--
+
+CREATE TABLE events (
+	id VARCHAR(36) NOT NULL, 
+	name VARCHAR(64) NOT NULL, 
+	model VARCHAR(63) NOT NULL, 
+	document TEXT NOT NULL, 
+	occurred_at DATETIME NOT NULL, 
+	sent_at DATETIME, 
+	alerted_at DATETIME, 
+	PRIMARY KEY (id)
+);
+
+--
+
+CREATE INDEX ix_events_sent_at ON events (sent_at);
+
+--
+
+CREATE INDEX ix_events_alerted_at ON events (alerted_at);
+
+--
+
+CREATE TABLE alerts (
+	id VARCHAR(36) NOT NULL, 
+	"key" VARCHAR(128) NOT NULL, 
+	destination VARCHAR(64) NOT NULL, 
+	level VARCHAR(16) NOT NULL, 
+	title VARCHAR(255) NOT NULL, 
+	body TEXT NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	n_more INTEGER NOT NULL, 
+	attempts INTEGER NOT NULL, 
+	next_at DATETIME, 
+	sent_at DATETIME, 
+	PRIMARY KEY (id)
+);
+
+--
+
+CREATE INDEX ix_alerts_key_created ON alerts ("key", created_at);
+
+--
+
+CREATE INDEX ix_alerts_sent_at ON alerts (sent_at);
+
+--
+
+CREATE TABLE "verdicts" (
+	model VARCHAR(63) NOT NULL, 
+	version INTEGER NOT NULL, 
+	champion_sequence INTEGER NOT NULL, 
+	champion INTEGER, 
+	decision VARCHAR(16) NOT NULL, 
+	mode VARCHAR(16) NOT NULL, 
+	n_rows BIGINT NOT NULL, 
+	holdout VARCHAR(64) NOT NULL, 
+	sketch TEXT NOT NULL, 
+	manifest VARCHAR(64) NOT NULL, 
+	document TEXT NOT NULL, 
+	judged_at DATETIME NOT NULL, 
+	number INTEGER NOT NULL, 
+	rules VARCHAR(64) NOT NULL, 
+	PRIMARY KEY (model, version, champion_sequence, number)
+);
+
+--
+
+CREATE TRIGGER verdicts_refuse_update BEFORE update ON verdicts BEGIN SELECT RAISE(ABORT, 'verdicts is append-only'); END;
+
+--
+
+CREATE TRIGGER verdicts_refuse_delete BEFORE delete ON verdicts BEGIN SELECT RAISE(ABORT, 'verdicts is append-only'); END;
+
+--
+
+CREATE TRIGGER drift_windows_refuse_update BEFORE UPDATE ON drift_windows WHEN NOT (NEW.id IS OLD.id AND NEW.model IS OLD.model AND NEW.champion IS OLD.champion AND NEW.against IS OLD.against AND NEW.status IS OLD.status AND NEW.drifted IS OLD.drifted AND NEW.retrain IS OLD.retrain AND NEW.n_rows IS OLD.n_rows AND NEW.first_time IS OLD.first_time AND NEW.last_time IS OLD.last_time AND NEW.since IS OLD.since AND NEW.until IS OLD.until AND NEW.batches IS OLD.batches AND NEW.measured_at IS OLD.measured_at AND length(NEW.document) < length(OLD.document)) BEGIN SELECT RAISE(ABORT, 'drift_windows is append-only'); END;
+
+--
+
+CREATE INDEX ix_events_occurred_at ON events (occurred_at);
+
+--
+
+CREATE INDEX ix_labels_received_at ON labels (received_at);
+
+--
+
+CREATE TABLE built_bundles (
+	model VARCHAR(63) NOT NULL, 
+	run_key VARCHAR(64) NOT NULL, 
+	manifest VARCHAR(64) NOT NULL, 
+	data_version VARCHAR(64) NOT NULL, 
+	"trigger" TEXT NOT NULL, 
+	built_at DATETIME NOT NULL, 
+	PRIMARY KEY (model, run_key, manifest)
+);
+
+--
+
+CREATE TABLE registered_versions (
+	model VARCHAR(63) NOT NULL, 
+	version INTEGER NOT NULL, 
+	manifest VARCHAR(64) NOT NULL, 
+	run_key VARCHAR(64) NOT NULL, 
+	data_version VARCHAR(64) NOT NULL, 
+	"trigger" TEXT NOT NULL, 
+	origin VARCHAR(16) NOT NULL, 
+	recorded_at DATETIME NOT NULL, 
+	PRIMARY KEY (model, version)
+);
+
+--
+
+CREATE INDEX ix_registered_versions_run_key ON registered_versions (model, run_key);
+
+--
+
+CREATE TRIGGER built_bundles_refuse_update BEFORE update ON built_bundles BEGIN SELECT RAISE(ABORT, 'built_bundles is append-only'); END;
+
+--
+
+CREATE TRIGGER built_bundles_refuse_delete BEFORE delete ON built_bundles BEGIN SELECT RAISE(ABORT, 'built_bundles is append-only'); END;
+
+--
+
+CREATE TRIGGER registered_versions_refuse_update BEFORE update ON registered_versions BEGIN SELECT RAISE(ABORT, 'registered_versions is append-only'); END;
+
+--
+
+CREATE TRIGGER registered_versions_refuse_delete BEFORE delete ON registered_versions BEGIN SELECT RAISE(ABORT, 'registered_versions is append-only'); END;
+
+--
+
+INSERT INTO alembic_version (version_num) VALUES ('0008')
