@@ -25,6 +25,7 @@ from store.champions import (
 )
 from store.database import open_database
 from tasks.registry.client import aliases_in_mlflow, is_empty, mlflow_client, mlflow_failures
+from tasks.registry.contents import registry_contents
 from tasks.registry.records import CHAMPION, champion_before_history
 from tasks.registry.register import CHALLENGER, PREVIOUS
 from tasks.runs.actor import actor
@@ -70,7 +71,7 @@ def repair(model: str, settings: Settings, *, thorough: bool = False) -> bool:
 
     A registry from before the gate has its champion in MLflow alone: that version is adopted, if it had the alias when
     the model's versions were first recorded. If the database records that MLflow is up to date, MLflow is not even
-    imported.
+    imported; nor is it for a thorough look at a database of its own whose aliases are right.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ def repair(model: str, settings: Settings, *, thorough: bool = False) -> bool:
     wanted = standing(engine, model)
     if not wanted.sequence and model not in model_names(settings.root):
         return False  # in a shared registry, aliases of other projects must not be changed
-    if not thorough and is_projected(engine, model, wanted):
+    if is_projected(engine, model, wanted) and not (thorough and _were_moved(model, wanted, settings)):
         return False
     if not wanted.sequence:
         _adopt(engine, model, settings)
@@ -128,9 +129,18 @@ class AliasWatch:
         return repaired
 
 
+def _were_moved(model: str, wanted: Standing, settings: Settings) -> bool:
+    held = registry_contents(settings).aliases(model)
+    return any(held.get(alias) != version for alias, version in _ours(wanted).items())
+
+
+def _ours(wanted: Standing) -> dict[str, int | None]:
+    return {CHAMPION: wanted.champion, PREVIOUS: wanted.previous, CHALLENGER: wanted.challenger}
+
+
 def _set_aliases(client: MlflowClient, model: str, wanted: Standing) -> None:
     held = aliases_in_mlflow(client, model)
-    for alias, version in ((CHAMPION, wanted.champion), (PREVIOUS, wanted.previous), (CHALLENGER, wanted.challenger)):
+    for alias, version in _ours(wanted).items():
         if version == held.get(alias) or (version is not None and _set_alias(client, model, alias, version)):
             continue
         if alias in held:

@@ -24,7 +24,7 @@ from store.champions import (
 from store.database import open_database
 from tasks.champions.aliases import project, repair
 from tasks.champions.history import known_engine
-from tasks.registry.client import mlflow_client
+from tasks.registry.contents import registry_contents
 from tasks.registry.fetch import pruned_reason
 from tasks.registry.records import recorded_version
 from tasks.registry.versions import registered_in_mlflow, version_number
@@ -207,9 +207,9 @@ def _objection(engine: Engine, present: Champion | None, model: str, version: in
 
 def _check_loadable(model: str, version: int, settings: Settings) -> None:
     """Refuse a version that this project did not register, or whose files retention removed, also by an override."""
-    client = mlflow_client(settings)
-    found = registered_in_mlflow(client, model, version, settings)
-    if reason := pruned_reason(found, recorded_version(client, found, settings)):
+    contents = registry_contents(settings)
+    found = registered_in_mlflow(contents, model, version)
+    if reason := pruned_reason(found, recorded_version(contents, found, settings)):
         raise PromotionError(reason)
 
 

@@ -19,7 +19,7 @@ from core.errors import ConfigError, ModelNotFoundError
 from store.champions import current_champion
 from store.database import open_database
 from store.registry.registrations import RegisteredVersion, find_version
-from tasks.registry.client import mlflow_client
+from tasks.registry.contents import registry_contents
 from tasks.registry.records import champion_before_history, recorded_version
 from tasks.registry.versions import registered_in_mlflow
 from tasks.runs.lock import hold_model
@@ -126,8 +126,8 @@ def _champion(model: str, settings: Settings, engine: Engine) -> RegisteredVersi
         raise ModelNotFoundError(f"{model!r} has no champion to monitor; train one with: perennial train {model}")
     record = find_version(engine, model, number)
     if record is None:
-        client = mlflow_client(settings)
-        record = recorded_version(client, registered_in_mlflow(client, model, number, settings), settings)
+        contents = registry_contents(settings)
+        record = recorded_version(contents, registered_in_mlflow(contents, model, number), settings)
     return record
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sqlite3
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -17,9 +18,10 @@ from urllib.parse import unquote, urlsplit
 from filelock import FileLock
 
 from config.home import give_user_name
-from config.private_file import create_private_file, keep_from_others, make_private_folder, sqlite_files
+from config.private_file import keep_from_others, make_private_folder, sqlite_files
 from config.settings import Settings
 from core.errors import StorageError
+from tasks.registry.mlflow_database import create_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -81,19 +83,25 @@ def mlflow_client(settings: Settings) -> MlflowClient:
 @contextmanager
 def mlflow_failures(settings: Settings) -> Iterator[None]:
     """Turn MLflow's errors about its database, server or artifact store into :class:`StorageError`."""
-    from mlflow.exceptions import MlflowException
-    from requests.exceptions import RequestException
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
-    except (MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+    except _kinds_of_failures() as error:
         raise _failed(error, settings) from _shown_cause(error, settings)
     except ValueError as error:
         # If the server stops during an upload, urllib3 retries with the file, which MLflow has closed.
         if "closed file" not in str(error):
             raise
         raise _failed(error, settings) from _shown_cause(error, settings)
+
+
+def _kinds_of_failures() -> tuple[type[Exception], ...]:
+    """Return what MLflow raises; asked only when something was raised, because importing MLflow takes seconds."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    loaded = sys.modules.get("mlflow.exceptions")
+    of_mlflow = () if loaded is None else (loaded.MlflowException,)
+    # An error of requests is an OSError.
+    return (SQLAlchemyError, sqlite3.Error, OSError, *of_mlflow)
 
 
 def artifact_store(uri: str, settings: Settings) -> ArtifactRepository:
@@ -197,37 +205,27 @@ def is_ours(location: str, settings: Settings) -> bool:
 
 
 def _make_database(settings: Settings) -> None:
-    """Create a SQLite database under a temporary name, then rename it.
-
-    MLflow's migrations commit one by one: if they are killed, they leave a database that MLflow refuses permanently.
-    """
     if not settings.mlflow_uri.startswith(SQLITE):
         return
     path = Path(settings.mlflow_uri.removeprefix(SQLITE))
     if path.exists():
-        for file in sqlite_files(path):
-            keep_from_others(file)
+        close_to_others(path)
         _check_database(path)
         return
     if not path.parent.is_dir():
         make_private_folder(path.parent)
     with FileLock(f"{path}.lock"):
         if not path.exists():
-            _migrate(path, str(artifact_root(settings)))
+            create_database(path, str(artifact_root(settings)))
+
+
+def close_to_others(path: Path) -> None:
+    """Take MLflow's database, created by an earlier release, from other users of the machine."""
+    for file in sqlite_files(path):
+        keep_from_others(file)
 
 
 def _check_database(path: Path) -> None:
     # MLflow would try to open a file that is no database ten times, for 100 seconds.
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA schema_version")
-
-
-def _migrate(path: Path, artifacts: str) -> None:
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
-    create_private_file(part)
-    store = SqlAlchemyStore(f"{SQLITE}{part}", artifacts)  # type: ignore[no-untyped-call] # MLflow types it partly
-    store.engine.dispose()
-    part.replace(path)

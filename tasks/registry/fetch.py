@@ -17,17 +17,17 @@ from config.settings import Settings
 from core.errors import BundleError, StorageError
 from core.text import readable
 from serving.bundle.reader import MANIFEST, MAX_DOCUMENT_BYTES, REMEDY, Manifest, read_manifest, verified, verified_text
-from tasks.registry.client import artifact_store, mlflow_client, mlflow_failures
+from tasks.registry.bundle_files import BundleFiles, bundle_files
+from tasks.registry.client import mlflow_failures
+from tasks.registry.contents import registry_contents
 from tasks.registry.records import PRUNED, recorded_version
 from tasks.registry.versions import registered_in_mlflow
 from tasks.versions.leases import reading
 from tasks.versions.working_copy import remove_stale
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
-    from mlflow.store.artifact.artifact_repo import ArtifactRepository
-
     from store.registry.registrations import RegisteredVersion
+    from tasks.registry.tables import StoredVersion
 
 PREFIX = "fetched-"
 
@@ -70,9 +70,9 @@ def fetched(model: str, version: int, settings: Settings) -> Iterator[Fetched]:
         with reading(model, settings):
             _, store = _manifest(found, record, folder, settings)
             with mlflow_failures(settings):
-                store.download_artifacts("", str(folder))  # type: ignore[no-untyped-call] # not typed
+                store.download_artifacts("", str(folder))
         _check_belonging(verified(folder, record.manifest), record)
-        yield Fetched(folder, record.manifest, version, str(found.run_id))
+        yield Fetched(folder, record.manifest, version, found.run_id)
 
 
 def fetched_texts(model: str, version: int, names: Collection[str], settings: Settings) -> dict[str, str]:
@@ -89,20 +89,20 @@ def fetched_texts(model: str, version: int, names: Collection[str], settings: Se
         present = sorted(set(names) & manifest.by_path.keys())
         for name in present:
             with mlflow_failures(settings):
-                store.download_artifacts(name, str(folder))  # type: ignore[no-untyped-call] # not typed
+                store.download_artifacts(name, str(folder))
         return {name: verified_text(folder, manifest.by_path[name]) for name in present}
 
 
-def _located(model: str, version: int, settings: Settings) -> tuple[ModelVersion, RegisteredVersion]:
-    client = mlflow_client(settings)
-    found = registered_in_mlflow(client, model, version, settings)
-    record = recorded_version(client, found, settings)
+def _located(model: str, version: int, settings: Settings) -> tuple[StoredVersion, RegisteredVersion]:
+    contents = registry_contents(settings)
+    found = registered_in_mlflow(contents, model, version)
+    record = recorded_version(contents, found, settings)
     if reason := pruned_reason(found, record):
         raise BundleError(reason)
     return found, record
 
 
-def pruned_reason(version: ModelVersion, record: RegisteredVersion) -> str:
+def pruned_reason(version: StoredVersion, record: RegisteredVersion) -> str:
     """Return why a version cannot be loaded if retention removed its files; else an empty text."""
     if PRUNED not in version.tags:
         return ""
@@ -130,11 +130,11 @@ def _private_folder(settings: Settings) -> Iterator[Path]:
 
 
 def _manifest(
-    version: ModelVersion, record: RegisteredVersion, folder: Path, settings: Settings
-) -> tuple[Manifest, ArtifactRepository]:
+    version: StoredVersion, record: RegisteredVersion, folder: Path, settings: Settings
+) -> tuple[Manifest, BundleFiles]:
     """Copy the manifest and check its hash and the store's file names and sizes; return it with the store."""
     with mlflow_failures(settings):
-        store = artifact_store(str(version.source), settings)
+        store = bundle_files(version.source, settings)
         listed = _listed(store, "")
     where = _where(record)
     if MANIFEST not in listed:
@@ -142,7 +142,7 @@ def _manifest(
     if (listed[MANIFEST] or 0) > MAX_DOCUMENT_BYTES:
         raise BundleError(f"{where} has a {MANIFEST} of {listed[MANIFEST]:,} bytes, which is too large; {REMEDY}")
     with mlflow_failures(settings):
-        store.download_artifacts(MANIFEST, str(folder))  # type: ignore[no-untyped-call] # not typed
+        store.download_artifacts(MANIFEST, str(folder))
     manifest = read_manifest(folder, record.manifest)
     with mlflow_failures(settings):
         problem = _problem(store, manifest)
@@ -155,7 +155,7 @@ def _where(record: RegisteredVersion) -> str:
     return f"the bundle of {record.model!r} version {record.version}"
 
 
-def _problem(store: ArtifactRepository, manifest: Manifest) -> str | None:
+def _problem(store: BundleFiles, manifest: Manifest) -> str | None:
     """Compare names and sizes in the store with the manifest; only folders in the manifest are listed."""
     wanted: dict[str, int | None] = {file.path: file.size for file in manifest.files}
     folders = {str(parent) for path in wanted for parent in PurePosixPath(path).parents} - {"."}
@@ -171,7 +171,7 @@ def _problem(store: ArtifactRepository, manifest: Manifest) -> str | None:
     return None
 
 
-def _listed(store: ArtifactRepository, folder: str) -> dict[str, int | None]:
+def _listed(store: BundleFiles, folder: str) -> dict[str, int | None]:
     return {item.path: item.file_size for item in store.list_artifacts(folder or None)}
 
 

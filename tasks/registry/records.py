@@ -20,13 +20,13 @@ from store.registry.registrations import (
     knows_model,
     record_versions,
 )
-from tasks.registry.client import is_empty, mlflow_client, mlflow_failures, versions_in_mlflow
+from tasks.registry.client import is_empty
+from tasks.registry.contents import registry_contents
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
-
     from config.settings import Settings
+    from tasks.registry.contents import Contents
+    from tasks.registry.tables import StoredVersion
 
 logger = logging.getLogger("perennial.registry")
 
@@ -44,7 +44,7 @@ GATE_WORDS = {"promote": "passed", "keep": "refused", "undecided": "undecided"}
 """The gate's decisions as tags and commands show them."""
 
 
-def recorded_version(client: MlflowClient, version: ModelVersion, settings: Settings) -> RegisteredVersion:
+def recorded_version(contents: Contents, version: StoredVersion, settings: Settings) -> RegisteredVersion:
     """Return what is recorded about a version of MLflow's registry.
 
     A version without a record is accepted only if a training here built its bundle and was killed before the record, or
@@ -57,8 +57,8 @@ def recorded_version(client: MlflowClient, version: ModelVersion, settings: Sett
     StorageError
         MLflow or the database is unavailable.
     """
-    engine, number = open_database(settings.database_url), int(version.version)
-    adopt_versions(client, version.name, settings)
+    engine, number = open_database(settings.database_url), version.version
+    adopt_versions(contents, version.name, settings)
     known = find_version(engine, version.name, number)
     if known is None and (built := built_bundle(engine, version)) is not None:
         known = record_registration(engine, built, number)
@@ -70,7 +70,7 @@ def recorded_version(client: MlflowClient, version: ModelVersion, settings: Sett
     return known
 
 
-def built_bundle(engine: Engine, version: ModelVersion) -> BuiltBundle | None:
+def built_bundle(engine: Engine, version: StoredVersion) -> BuiltBundle | None:
     """Return the bundle built here that a version's tags name; None if they name no such bundle."""
     return find_bundle(engine, version.name, version.tags.get(RUN_KEY, ""), version.tags.get(MANIFEST, ""))
 
@@ -108,7 +108,7 @@ def replaced_registry(model: str, version: int) -> StorageError:
     )
 
 
-def adopt_versions(client: MlflowClient, model: str, settings: Settings) -> None:
+def adopt_versions(contents: Contents, model: str, settings: Settings) -> None:
     """Record the versions that a model had before versions were recorded here, and MLflow's alias champion, once.
 
     Only a model of which nothing was ever recorded is looked at: after a release without these records, or with a new
@@ -118,9 +118,8 @@ def adopt_versions(client: MlflowClient, model: str, settings: Settings) -> None
     engine = open_database(settings.database_url)
     if knows_model(engine, model):
         return
-    with mlflow_failures(settings):
-        found = [version for version in versions_in_mlflow(client, model) if MANIFEST in version.tags]
-        champion = int(client.get_registered_model(model).aliases.get(CHAMPION, 0)) if found else 0
+    found = [version for version in contents.versions(model) if MANIFEST in version.tags]
+    champion = contents.aliases(model).get(CHAMPION, 0) if found else 0
     if not found:
         return
     record_versions(engine, [_adopted(engine, version, champion) for version in found])
@@ -136,19 +135,19 @@ def champion_before_history(model: str, settings: Settings) -> int | None:
     """Return the version that MLflow's alias champion named when the model's versions were adopted; None if none."""
     if is_empty(settings):
         return None
-    adopt_versions(mlflow_client(settings), model, settings)
+    adopt_versions(registry_contents(settings), model, settings)
     return adopted_champion(open_database(settings.database_url), model)
 
 
-def _adopted(engine: Engine, version: ModelVersion, champion: int) -> RegisteredVersion:
-    verdict = find_verdict(engine, version.name, int(version.version))
+def _adopted(engine: Engine, version: StoredVersion, champion: int) -> RegisteredVersion:
+    verdict = find_verdict(engine, version.name, version.version)
     return RegisteredVersion(
         model=version.name,
-        version=int(version.version),
+        version=version.version,
         manifest=verdict.manifest if verdict else version.tags[MANIFEST],
         run_key=version.tags.get(RUN_KEY, ""),
         data_version=version.tags.get(DATA_VERSION, ""),
         trigger=version.tags.get(TRIGGER, ""),
-        origin="champion" if int(version.version) == champion else "adopted",
+        origin="champion" if version.version == champion else "adopted",
         recorded_at=datetime.now(UTC),
     )

@@ -27,10 +27,8 @@ from tasks.registry.client import (
     mlflow_client,
     mlflow_failures,
     none_if_missing,
-    run_in_mlflow,
-    version_in_mlflow,
-    versions_in_mlflow,
 )
+from tasks.registry.contents import AskedContents, stored_version
 from tasks.registry.records import (
     CHAMPION,
     DATA_VERSION,
@@ -48,13 +46,14 @@ from tasks.registry.records import (
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Metric, Param
-    from mlflow.entities.model_registry import ModelVersion
 
     from config.schema import ModelConfig
     from config.settings import Settings
     from core.references import Lineage
     from store.registry.registrations import RegisteredVersion
     from tasks.registry.bundle import Bundle
+    from tasks.registry.contents import Contents
+    from tasks.registry.tables import StoredVersion
 
 logger = logging.getLogger("perennial.register")
 
@@ -129,9 +128,10 @@ def register_bundle(
         MLflow's database, server or artifact store failed, or the operational database.
     """
     client, engine = mlflow_client(settings), open_database(settings.database_url)
-    adopt_versions(client, config.model, settings)
+    contents = AskedContents(client, settings)
+    adopt_versions(contents, config.model, settings)
     with mlflow_failures(settings):
-        version = version_of(client, engine, config.model, lineage.run_key)
+        version = version_of(contents, engine, config.model, lineage.run_key)
         created = version is None
         if version is None:
             experiment = experiment_of(client, config.model, settings)
@@ -142,47 +142,47 @@ def register_bundle(
             _log_data(client, run_id, lineage)
             _log_artifacts(client, run_id, artifacts)
             record_bundle(engine, _built(bundle, config, lineage))
-            version = _create_version(client, engine, config, model, run_id, _version_tags(bundle, config, lineage))
-        registered = complete(client, version, settings, created=created, run_key=lineage.run_key)
+            tags = _version_tags(bundle, config, lineage)
+            version = _create_version(client, contents, engine, config, model, run_id, tags)
+        registered = complete(contents, version, settings, created=created, run_key=lineage.run_key)
     log_registration(registered)
     return registered
 
 
-def version_of(client: MlflowClient, engine: Engine, model: str, run_key: str) -> ModelVersion | None:
+def version_of(contents: Contents, engine: Engine, model: str, run_key: str) -> StoredVersion | None:
     """Return the version registered under a run key; the lowest if two machines registered it at the same time.
 
     The operational database says which versions have the key. MLflow is searched only for a version whose training was
     killed before it was recorded, and that version's bundle must be one that was built here. A version whose files
     retention removed does not count: the same run again registers it as a new version.
     """
-    recorded = (version_in_mlflow(client, model, number) for number in versions_of_run(engine, model, run_key))
+    recorded = (contents.version(model, number) for number in versions_of_run(engine, model, run_key))
     for version in filter(None, recorded):
         if _has_own_number(engine, version) and PRUNED not in version.tags:
             return version
-    tagged = client.search_model_versions(f"name = '{model}' and tags.`{RUN_KEY}` = '{run_key}'")
-    ours = [
-        int(version.version)
-        for version in tagged
+    ours = (
+        version
+        for version in contents.tagged(model, RUN_KEY, run_key)
         if PRUNED not in version.tags and built_bundle(engine, version) is not None and _has_own_number(engine, version)
-    ]
-    return version_in_mlflow(client, model, min(ours)) if ours else None
+    )
+    return next(ours, None)
 
 
-def _has_own_number(engine: Engine, version: ModelVersion) -> bool:
+def _has_own_number(engine: Engine, version: StoredVersion) -> bool:
     """Return whether no other bundle is recorded under a version's number, see :func:`_create_version`."""
-    record = find_version(engine, version.name, int(version.version))
+    record = find_version(engine, version.name, version.version)
     return record is None or record.manifest == version.tags.get(MANIFEST)
 
 
 def complete(
-    client: MlflowClient, version: ModelVersion, settings: Settings, *, created: bool, run_key: str | None = None
+    contents: Contents, version: StoredVersion, settings: Settings, *, created: bool, run_key: str | None = None
 ) -> Registered:
     """Record a version, end its run and write its event to the outbox, unless this was done before.
 
     Parameters
     ----------
-    client, version
-        The version as MLflow has it; its tags are not trusted.
+    contents, version
+        The registry, and the version as MLflow has it; its tags are not trusted.
     settings
         Names the operational database.
     created
@@ -197,10 +197,12 @@ def complete(
     StorageError
         Its number was recorded for another bundle, because the registry was replaced.
     """
-    name, number, run_id = version.name, int(version.version), str(version.run_id)
-    record = _record(client, version, run_key, settings)
-    if _is_running(client, run_id):
-        client.set_terminated(run_id, "FINISHED")
+    name, number, run_id = version.name, version.version, version.run_id
+    record = _record(contents, version, run_key, settings)
+    run = contents.run(run_id)
+    if run is not None and run.status == "RUNNING":
+        with mlflow_failures(settings):
+            mlflow_client(settings).set_terminated(run_id, "FINISHED")
     registered_at = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
     # Later, retention may have deleted the event, and it would be sent a second time.
     if datetime.now(UTC) - registered_at < TOLD_WITHIN:
@@ -209,12 +211,12 @@ def complete(
     return Registered(name, number, run_id, alias, created, record.manifest)
 
 
-def _record(client: MlflowClient, version: ModelVersion, run_key: str | None, settings: Settings) -> RegisteredVersion:
+def _record(contents: Contents, version: StoredVersion, run_key: str | None, settings: Settings) -> RegisteredVersion:
     engine = open_database(settings.database_url)
     built = built_bundle(engine, version)
     if built is not None and built.run_key == run_key:
-        return record_registration(engine, built, int(version.version))
-    return recorded_version(client, version, settings)
+        return record_registration(engine, built, version.version)
+    return recorded_version(contents, version, settings)
 
 
 def log_registration(registered: Registered) -> None:
@@ -226,22 +228,17 @@ def log_registration(registered: Registered) -> None:
         logger.info(text, registered.model, registered.version)
 
 
-def _tell(version: ModelVersion, record: RegisteredVersion, registered_at: datetime, settings: Settings) -> None:
+def _tell(version: StoredVersion, record: RegisteredVersion, registered_at: datetime, settings: Settings) -> None:
     event = model_registered(
         version.name,
-        int(version.version),
-        run_id=str(version.run_id),
+        version.version,
+        run_id=version.run_id,
         data_version=record.data_version,
         trigger=record.trigger,
         at=registered_at,
     )
     with writing(open_database(settings.database_url)) as connection:
         record_event(connection, event)
-
-
-def _is_running(client: MlflowClient, run_id: str) -> bool:
-    run = run_in_mlflow(client, run_id)
-    return run is not None and run.info.status == "RUNNING"
 
 
 def experiment_of(client: MlflowClient, name: str, settings: Settings) -> str:
@@ -389,9 +386,15 @@ def _built(bundle: Bundle, config: ModelConfig, lineage: Lineage) -> BuiltBundle
 
 
 def _create_version(
-    client: MlflowClient, engine: Engine, config: ModelConfig, model: LoggedModel, run_id: str, tags: dict[str, str]
-) -> ModelVersion:
-    _refuse_replaced(client, engine, config.model)
+    client: MlflowClient,
+    contents: Contents,
+    engine: Engine,
+    config: ModelConfig,
+    model: LoggedModel,
+    run_id: str,
+    tags: dict[str, str],
+) -> StoredVersion:
+    _refuse_replaced(contents, engine, config.model)
     if none_if_missing(lambda: client.get_registered_model(config.model)) is None:
         _create_registered_model(client, config)
     # The path of the files, not models:/<id>: without a server, MLflow resolves an id at its process-wide address.
@@ -404,21 +407,21 @@ def _create_version(
         model_id=model.model_id,
         await_creation_for=0,
     )
-    created, used = create(), []
+    created, used = stored_version(create()), []
     while not _has_own_number(engine, created):
         # MLflow gives the number of a newest version that was deleted once more.
         logger.warning("version %s of %r was deleted in MLflow; its number stays unused", created.version, config.model)
         used.append(created)
-        created = create()
+        created = stored_version(create())
     for version in used:
         client.delete_model_version(config.model, str(version.version))
-    return _only(client, engine, created, tags[RUN_KEY])
+    return _only(client, contents, engine, created, tags[RUN_KEY])
 
 
-def _refuse_replaced(client: MlflowClient, engine: Engine, model: str) -> None:
+def _refuse_replaced(contents: Contents, engine: Engine, model: str) -> None:
     """Refuse a registry that has none of the recorded versions: its next numbers would be theirs."""
     recorded = versions_of(engine, model)
-    if recorded and not {int(version.version) for version in versions_in_mlflow(client, model)} & set(recorded):
+    if recorded and not {version.version for version in contents.versions(model)} & set(recorded):
         raise replaced_registry(model, recorded[0])
 
 
@@ -432,11 +435,13 @@ def _create_registered_model(client: MlflowClient, config: ModelConfig) -> None:
             raise
 
 
-def _only(client: MlflowClient, engine: Engine, created: ModelVersion, run_key: str) -> ModelVersion:
+def _only(
+    client: MlflowClient, contents: Contents, engine: Engine, created: StoredVersion, run_key: str
+) -> StoredVersion:
     """Keep the lowest version of a key, so that two machines that train it at the same time end with one version."""
-    lowest = version_of(client, engine, created.name, run_key)
-    if lowest is None or int(lowest.version) == int(created.version):
+    lowest = version_of(contents, engine, created.name, run_key)
+    if lowest is None or lowest.version == created.version:
         return created
     client.delete_model_version(created.name, str(created.version))
-    client.set_terminated(str(created.run_id), "KILLED")
+    client.set_terminated(created.run_id, "KILLED")
     return lowest

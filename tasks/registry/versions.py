@@ -18,18 +18,8 @@ from core.errors import ConfigError, ModelNotFoundError
 from store.champions import find_verdict, standing
 from store.database import open_database
 from store.registry.registrations import adopted_champion, find_version, knows_model, versions_of_trigger
-from tasks.registry.client import (
-    address,
-    artifact_root,
-    is_empty,
-    local_path,
-    mlflow_client,
-    mlflow_failures,
-    pages,
-    run_in_mlflow,
-    version_in_mlflow,
-    versions_in_mlflow,
-)
+from tasks.registry.client import address, artifact_root, is_empty, local_path, mlflow_client
+from tasks.registry.contents import Contents, registered_files, registry_contents
 from tasks.registry.records import (
     CHAMPION,
     DATA_VERSION,
@@ -51,9 +41,7 @@ from tasks.registry.register import (
 )
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
-    from mlflow.entities.model_registry import ModelVersion
+    from tasks.registry.tables import StoredRun, StoredVersion
 
 LINEAGE = (
     RUN_KEY,
@@ -158,13 +146,12 @@ def find_registered(model: str, run_key: str, settings: Settings) -> Registered 
     """Return the version of a run key, if any; end its run if a killed registration did not."""
     if is_empty(settings):
         return None
-    client = mlflow_client(settings)
-    adopt_versions(client, model, settings)
-    with mlflow_failures(settings):
-        version = version_of(client, open_database(settings.database_url), model, run_key)
-        if version is None:
-            return None
-        registered = complete(client, version, settings, created=False, run_key=run_key)
+    contents = registry_contents(settings)
+    adopt_versions(contents, model, settings)
+    version = version_of(contents, open_database(settings.database_url), model, run_key)
+    if version is None:
+        return None
+    registered = complete(contents, version, settings, created=False, run_key=run_key)
     log_registration(registered)
     return registered
 
@@ -173,9 +160,8 @@ def list_models(settings: Settings) -> list[ModelSummary]:
     """Summarise every model with a model file or a registered version, sorted by name."""
     known = {name: ModelSummary(name, 0) for name in model_names(settings.root)}
     if not is_empty(settings):
-        client = mlflow_client(settings)
-        with mlflow_failures(settings):
-            known.update({name: _summary(client, name, settings) for name in _registered_names(client)})
+        contents = registry_contents(settings)
+        known.update({name: _summary(contents, name, settings) for name in _registered_names(contents)})
     return [replace(known[name], problem=_problem(name, settings)) for name in sorted(known)]
 
 
@@ -203,11 +189,10 @@ def show_model(model: str, selector: str | None, settings: Settings) -> VersionD
     ModelNotFoundError
         No such model, version or alias; the message lists the existing ones.
     """
-    client = _client_for(model, settings)
-    with mlflow_failures(settings):
-        numbers, aliases = _numbers(client, model, settings)
-        number = _selected(model, selector, numbers, aliases)
-        return _detail(client, client.get_model_version(model, str(number)), aliases, settings)
+    contents = _contents_for(model, settings)
+    versions, aliases = _versions(contents, model, settings)
+    number = _selected(model, selector, list(versions), aliases)
+    return _detail(contents, versions[number], aliases, settings)
 
 
 def version_number(model: str, selector: str, settings: Settings) -> int:
@@ -218,9 +203,8 @@ def version_number(model: str, selector: str, settings: Settings) -> int:
     ModelNotFoundError
         No such model, version or alias; the message lists the existing ones.
     """
-    client = _client_for(model, settings)
-    with mlflow_failures(settings):
-        return _selected(model, selector, *_numbers(client, model, settings))
+    versions, aliases = _versions(_contents_for(model, settings), model, settings)
+    return _selected(model, selector, list(versions), aliases)
 
 
 def registered_version(model: str, version: int, settings: Settings) -> Registered:
@@ -231,9 +215,8 @@ def registered_version(model: str, version: int, settings: Settings) -> Register
     ModelNotFoundError
         Nothing is registered yet.
     """
-    client = _client_for(model, settings)
-    with mlflow_failures(settings):
-        return complete(client, client.get_model_version(model, str(version)), settings, created=False)
+    contents = _contents_for(model, settings)
+    return complete(contents, registered_in_mlflow(contents, model, version), settings, created=False)
 
 
 def data_version_of(model: str, version: int, settings: Settings) -> str:
@@ -249,11 +232,11 @@ def data_version_of(model: str, version: int, settings: Settings) -> str:
     known = find_version(open_database(settings.database_url), model, version)
     if known is not None:
         return known.data_version
-    client = _client_for(model, settings)
-    return recorded_version(client, registered_in_mlflow(client, model, version, settings), settings).data_version
+    contents = _contents_for(model, settings)
+    return recorded_version(contents, registered_in_mlflow(contents, model, version), settings).data_version
 
 
-def registered_in_mlflow(client: MlflowClient, model: str, version: int, settings: Settings) -> ModelVersion:
+def registered_in_mlflow(contents: Contents, model: str, version: int) -> StoredVersion:
     """Return a version as MLflow has it; nothing in it is to be trusted.
 
     Raises
@@ -261,8 +244,7 @@ def registered_in_mlflow(client: MlflowClient, model: str, version: int, setting
     ModelNotFoundError
         There is no such version.
     """
-    with mlflow_failures(settings):
-        found = version_in_mlflow(client, model, version)
+    found = contents.version(model, version)
     if found is not None:
         return found
     raise ModelNotFoundError(f"{model!r} has no version {version}; 'perennial models' lists the versions")
@@ -291,30 +273,29 @@ def serve_mlflow(settings: Settings, port: int) -> None:
     subprocess.run(command, env=environment, check=False)  # noqa: S603 - our own interpreter, our own settings
 
 
-def _registered_names(client: MlflowClient) -> list[str]:
-    found = pages(lambda token: client.search_registered_models(max_results=500, page_token=token))
+def _registered_names(contents: Contents) -> list[str]:
     # Models with names that Perennial does not allow were registered by other tools.
-    return [model.name for model in found if is_model_name(model.name)]
+    return [name for name in contents.models() if is_model_name(name)]
 
 
-def _client_for(model: str, settings: Settings) -> MlflowClient:
+def _contents_for(model: str, settings: Settings) -> Contents:
     if is_empty(settings):
         raise ModelNotFoundError(_not_trained(model, settings))
-    return mlflow_client(settings)
+    return registry_contents(settings)
 
 
-def _numbers(client: MlflowClient, model: str, settings: Settings) -> tuple[list[int], dict[str, int]]:
-    """Versions of a model, ascending, and its aliases."""
-    names = _registered_names(client)
-    versions = sorted(int(version.version) for version in versions_in_mlflow(client, model)) if model in names else []
+def _versions(contents: Contents, model: str, settings: Settings) -> tuple[dict[int, StoredVersion], dict[str, int]]:
+    """Versions of a model by number, ascending, and its aliases."""
+    names = _registered_names(contents)
+    versions = {version.version: version for version in contents.versions(model)} if model in names else {}
     if not versions:
         raise ModelNotFoundError(_not_trained(model, settings, names))
-    return versions, _aliases(client, model, settings)
+    return versions, _aliases(contents, model, settings)
 
 
-def _aliases(client: MlflowClient, model: str, settings: Settings) -> dict[str, int]:
+def _aliases(contents: Contents, model: str, settings: Settings) -> dict[str, int]:
     """Return a model's aliases: ours from the database, because anybody may move MLflow's; others from MLflow."""
-    held = {name: int(number) for name, number in client.get_registered_model(model).aliases.items()}
+    held = contents.aliases(model)
     engine = open_database(settings.database_url)
     known = standing(engine, model)
     ours = {CHALLENGER: known.challenger} if known.sequence or known.challenger else {}
@@ -326,14 +307,14 @@ def _aliases(client: MlflowClient, model: str, settings: Settings) -> dict[str, 
     return others | {name: number for name, number in ours.items() if number is not None}
 
 
-def _summary(client: MlflowClient, model: str, settings: Settings) -> ModelSummary:
-    aliases = _aliases(client, model, settings)
-    versions = {int(version.version): version for version in versions_in_mlflow(client, model)}
+def _summary(contents: Contents, model: str, settings: Settings) -> ModelSummary:
+    aliases = _aliases(contents, model, settings)
+    versions = {version.version: version for version in contents.versions(model)}
     if not versions:
         return ModelSummary(model, 0)
     newest = max(versions)
     shown = versions.get(aliases.get(CHAMPION, newest), versions[newest])
-    gate = _gate(model, int(shown.version), settings)
+    gate = _gate(model, shown.version, settings)
     return ModelSummary(
         model=model,
         n_versions=len(versions),
@@ -367,10 +348,11 @@ def _not_trained(model: str, settings: Settings, registered: Sequence[str] = ())
 
 
 def _detail(
-    client: MlflowClient, version: ModelVersion, aliases: Mapping[str, int], settings: Settings
+    contents: Contents, version: StoredVersion, aliases: Mapping[str, int], settings: Settings
 ) -> VersionDetail:
-    run, tags, number = run_in_mlflow(client, str(version.run_id)), version.tags, int(version.version)
-    files = tuple(_listing(client, tags.get("perennial.model_id", "")))
+    run, tags, number = contents.run(version.run_id), version.tags, version.version
+    model_id = tags.get("perennial.model_id", "")
+    files = tuple(registered_files(contents, model_id, settings)) if model_id else ()
     known = find_version(open_database(settings.database_url), version.name, number)
     gate = _gate(version.name, number, settings)
     lineage = {name: tags[name] for name in LINEAGE if tags.get(name)}
@@ -379,7 +361,7 @@ def _detail(
         model=version.name,
         version=number,
         aliases=tuple(sorted(alias for alias, held in aliases.items() if held == number)),
-        run_id=str(version.run_id),
+        run_id=version.run_id,
         created_at=_moment(version.creation_timestamp),
         data_version=lineage.get(DATA_VERSION, ""),
         gate=GATE_WORDS[gate["decision"]] if gate else "not judged",
@@ -387,8 +369,8 @@ def _detail(
         gate_value=gate.get("value"),
         gate_floor=gate.get("floor"),
         reasons=tuple(gate.get("reasons", ())),
-        metrics=dict(sorted(run.data.metrics.items())) if run else {},
-        params=dict(sorted(run.data.params.items())) if run else {},
+        metrics=dict(sorted(run.metrics.items())) if run else {},
+        params=dict(sorted(run.params.items())) if run else {},
         lineage={name.removeprefix("perennial."): text for name, text in lineage.items() if text},
         files=files,
         links=_links(version, run, files, settings),
@@ -401,21 +383,12 @@ def _gate(model: str, version: int, settings: Settings) -> dict[str, Any]:
     return {} if verdict is None else dict(json.loads(verdict.document))
 
 
-def _listing(client: MlflowClient, model_id: str, folder: str | None = None) -> list[str]:
-    if not model_id:
-        return []
-    names: list[str] = []
-    for item in client.list_logged_model_artifacts(model_id, folder):
-        names += _listing(client, model_id, item.path) if item.is_dir else [item.path]
-    return sorted(names)
-
-
-def _links(version: ModelVersion, run: Run | None, files: Sequence[str], settings: Settings) -> dict[str, str]:
-    links = {"bundle": _place(str(version.source))}
+def _links(version: StoredVersion, run: StoredRun | None, files: Sequence[str], settings: Settings) -> dict[str, str]:
+    links = {"bundle": _place(version.source)}
     if "card.html" in files:
         links = {"model card": f"{links['bundle']}/card.html", **links}
     if run is not None:
-        links["reports"] = f"{_place(run.info.artifact_uri)}/{REPORTS}"
+        links["reports"] = f"{_place(run.artifact_uri)}/{REPORTS}"
         if "perennial.gate" in version.tags:  # the card in the reports includes the verdict
             links["model card"] = f"{links['reports']}/card.html"
     if settings.mlflow_uri.startswith("http"):

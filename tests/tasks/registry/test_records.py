@@ -16,6 +16,7 @@ from core.errors import BundleError, StorageError
 from store.champions import RecordedVerdict, record_verdict
 from store.database import open_database
 from store.registry.registrations import find_version, trusted_manifest
+from tasks.registry.contents import AskedContents, stored_version
 from tasks.registry.records import adopt_versions, champion_before_history, recorded_version
 from tasks.registry.versions import data_version_of, find_registered, versions_made_for
 from tests.tasks.registration import lineage, register, register_and_die
@@ -44,13 +45,13 @@ def test_versions_from_before_are_recorded_once(
     forget(registry)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            adopt_versions(client, "credit", registry)
+            adopt_versions(AskedContents(client, registry), "credit", registry)
     assert caplog.text.count("recorded the hashes of 2 versions of 'credit'") == 1
     assert [trusted(registry, version) for version in (1, 2)] == [one.manifest for one in made]
     assert champion_before_history("credit", registry) == 2
     client.set_model_version_tag("credit", "1", "perennial.manifest", "0" * 64)
     client.set_registered_model_alias("credit", "champion", "1")
-    adopt_versions(client, "credit", registry)
+    adopt_versions(AskedContents(client, registry), "credit", registry)
     assert trusted(registry, 1) == made[0].manifest
     assert champion_before_history("credit", registry) == 2
 
@@ -63,7 +64,7 @@ def test_a_verdict_from_before_outweighs_mlflow(registry: Settings, client: Mlfl
     record_verdict(engine, RecordedVerdict("credit", 1, 0, None, "keep", "enabled", 0, *about))
     forget(registry)
     client.set_model_version_tag("credit", "1", "perennial.manifest", "0" * 64)
-    adopt_versions(client, "credit", registry)
+    adopt_versions(AskedContents(client, registry), "credit", registry)
     assert trusted(registry, 1) == made.manifest
 
 
@@ -118,4 +119,4 @@ def test_a_version_without_a_record_is_refused(registry: Settings, client: Mlflo
     source = (Path(registry.var) / "elsewhere").as_uri()
     planted = client.create_model_version("credit", source, tags={"perennial.manifest": "0" * 64}, await_creation_for=0)
     with pytest.raises(BundleError, match="version 2 of 'credit' was not registered by Perennial with this"):
-        recorded_version(client, planted, registry)
+        recorded_version(AskedContents(client, registry), stored_version(planted), registry)
