@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import click
 
@@ -30,9 +31,14 @@ def ingest(model: str, append: bool, settings_: tuple[str, ...], wait_seconds: f
       perennial ingest clicks --append
     """
     from cli.lines.outcomes import ingestion_lines
+    from tasks.runs.session import held_model
+    from tasks.validation.staging import stage_ahead
 
     overrides = checked_overrides(model, (*settings_, "source.append=true") if append else settings_)
-    with flow_run(as_json):
+    with (
+        held_model(model, wait_seconds) as settings,
+        flow_run(as_json, partial(stage_ahead, model, overrides, settings)),
+    ):
         from flows.ingest import ingest as flow
 
         result = flow(model, overrides=overrides, wait_seconds=wait_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -119,12 +120,19 @@ def train(model: str, data_version: str | None, settings_: tuple[str, ...], wait
       perennial train credit --data-version 3f2a91
     """
     from cli.lines.outcomes import training_lines
+    from tasks.gate.unchanged import unchanged_training
+    from tasks.runs.session import held_model
+    from tasks.validation.staging import stage_ahead
 
     overrides = checked_overrides(model, settings_)
-    with flow_run(as_json):
-        from flows.train import train as flow
+    with held_model(model, wait_seconds) as settings:
+        result = unchanged_training(model, data_version, overrides, settings)
+        if result is None:
+            ahead = partial(stage_ahead, model, overrides, settings) if data_version is None else None
+            with flow_run(as_json, ahead):
+                from flows.train import train as flow
 
-        result = flow(model, data_version=data_version, overrides=overrides, wait_seconds=wait_seconds)
+                result = flow(model, data_version=data_version, overrides=overrides, wait_seconds=wait_seconds)
     finish(result.to_dict(), training_lines(result), as_json, refused=result.refused)
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,11 +106,19 @@ DECISION_SAYS_NO = 3
 """Exit code of a decision that refuses."""
 
 
-def flow_run(as_json: bool) -> Any:
-    """Return the context manager around a flow run; progress is shown unless JSON is requested."""
+def flow_run(as_json: bool, meanwhile: Callable[[], object] | None = None) -> Any:
+    """Return the context manager around a flow run; progress is shown unless JSON is requested.
+
+    Parameters
+    ----------
+    as_json
+        Whether the result is printed as JSON.
+    meanwhile
+        Work to do while a server starts.
+    """
     from tasks.runs.session import flow_session
 
-    return flow_session(show_progress=not as_json)
+    return flow_session(show_progress=not as_json, meanwhile=meanwhile)
 
 
 def finish(document: Any, lines: list[str], as_json: bool, refused: bool = False) -> None:

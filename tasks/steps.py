@@ -79,19 +79,10 @@ def check_estimators(config: ModelConfig) -> None:
 @io_step
 def stage(config: ModelConfig) -> StagedRows:
     """Read the source into a typed file; a repeat starts from an empty work folder."""
-    from tasks.source.stage import stage_rows
-    from tasks.validation.expectations import read_suite
-    from tasks.versions.versions import has_batches, read_before
+    from tasks.validation.staging import stage as stage_rows
 
-    settings = load_settings()
     with step("Reading rows"):
-        # A suite that does not fit the model file is found here, not after gigabytes were read.
-        read_suite(config, settings)
-        work = settings.var / "work" / config.model
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        before, later = read_before(config, settings), has_batches(config, settings)
-        return stage_rows(config, settings, work, before, needs_labels=not later)
+        return stage_rows(config, load_settings())
 
 
 @plain_step
@@ -147,33 +138,9 @@ def prepare_run(config: ModelConfig, data_version: str, trigger: str) -> Trainin
 @io_step
 def find_version(run: TrainingRun) -> TrainOutcome | None:
     """Find the version that the same run registered before, and whether it is settled."""
-    from tasks.champions.aliases import repair
-    from tasks.gate.judge import alias_and_champion, is_settled, refusal_on_record
-    from tasks.registry.versions import find_registered
+    from tasks.gate.unchanged import known_version
 
-    settings = load_settings()
-    found = find_registered(run.config.model, run.lineage.run_key, settings)
-    if found is None:
-        return None
-    repair(run.config.model, settings, thorough=True)
-    settled = is_settled(run.config, found.version, found.manifest, settings)
-    refusal = refusal_on_record(run.config.model, found.version, settings) if settled else None
-    alias, champion = alias_and_champion(run.config.model, found.version, settings)
-    return TrainOutcome(
-        model=run.config.model,
-        status="unchanged" if settled else "registered",
-        stage="gate" if refusal else "registry",
-        reasons=(
-            "data, configuration and code are those of this version",
-            *(refusal.reasons if refusal else ()),
-        ),
-        data_version=run.snapshot.version,
-        version=found.version,
-        run_id=found.run_id,
-        alias=alias,
-        decision=refusal.decision if refusal else None,
-        champion=champion,
-    )
+    return known_version(run.config, run.lineage.run_key, run.snapshot.version, load_settings())
 
 
 @plain_step

@@ -35,6 +35,7 @@ WITHOUT_TWIN: dict[str, str] = {
         "tests/tasks/gate/test_judge.py: a comparison by hand answers as the gate does and changes nothing"
     ),
     "tasks/gate/judgement.py": "tests/tasks/gate/test_judge.py: every decision, on versions that were really trained",
+    "tasks/gate/settled.py": "tests/tasks/gate/test_judge.py: versions that are settled and versions that are not",
     "tasks/gate/publish.py": "tests/tasks/gate/test_judge.py: what stands in tags, report and card after a judgement",
     "tasks/monitor/reference.py": (
         "tests/tasks/monitor/test_measure.py: a champion's rows, a data version's, and a bundle that was changed"

@@ -22,8 +22,8 @@ class ReadBefore:
         Name of the batch.
     n_rows
         Its number of rows.
-    n_read
-        Number of rows that were read; None if it is not on record.
+    n_read, n_offered
+        Number of rows that were read, and of those that the validation accepted; None if it is not on record.
     files, reading, fingerprint
         See :class:`~core.references.DeliveredFiles` (the files that were read) and
         :class:`~core.references.StagedRows`.
@@ -35,6 +35,7 @@ class ReadBefore:
     files: tuple[str, ...]
     reading: str
     fingerprint: str
+    n_offered: int | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -80,6 +81,35 @@ def files_to_read(
             left.difference_update(batch.files)
             covered.append(batch)
     return [place for file, place in first.items() if file in left], covered
+
+
+def is_repeated(files: Sequence[str], reading: str, before: Sequence[ReadBefore]) -> bool:
+    """Return whether a batch was written from exactly these files, read as now, and no row was set aside.
+
+    Their rows are the ones that were offered then, so that comparing them with the batches again finds nothing new.
+
+    Parameters
+    ----------
+    files
+        Hashes of the files to read.
+    reading
+        Hash of how they would be read.
+    before
+        The batches to look at.
+
+    Examples
+    --------
+    >>> grown = ReadBefore("0002-a", 50, 850, ("b",), "r", "f", n_offered=850)
+    >>> is_repeated(["b"], "r", [grown]), is_repeated(["b"], "other", [grown])
+    (True, False)
+    """
+    return any(
+        batch.reading == reading
+        and set(batch.files) == set(files)
+        and batch.n_read is not None
+        and batch.n_read == batch.n_offered
+        for batch in before
+    )
 
 
 def file_notes(files: DeliveredFiles) -> tuple[str, ...]:

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from config.load import rules_hash
-from config.schema import ModelConfig
 from config.settings import Settings
-from core.errors import StaleChampionError, StorageError
+from core.errors import StaleChampionError
 from core.gate.decision import GateVerdict
 from core.gate.looks import HoldoutSketch
 from core.outcome import TrainOutcome
@@ -26,18 +25,16 @@ from core.text import readable
 from core.train.training_run import TrainingRun
 from store.champions import (
     RecordedVerdict,
-    champion_history,
     current_champion,
     find_verdict,
     record_verdict,
-    reviews,
-    standing,
     start_tenure,
     verdicts_against,
 )
 from store.database import open_database
 from tasks.champions.aliases import project, repair
 from tasks.gate.publish import publish_verdict
+from tasks.gate.settled import awaits_rehearsal
 from tasks.runs.actor import actor
 from tasks.train.bench import close_bench
 
@@ -59,7 +56,7 @@ def judge(run: TrainingRun, version: int, settings: Settings) -> GateVerdict:
     engine, rules = open_database(settings.database_url), rules_hash(run.config)
     baseline = _baseline(engine, run.config.model, version)
     recorded = find_verdict(engine, run.config.model, version, baseline.sequence)
-    if recorded is None or recorded.rules != rules or _awaits_rehearsal(recorded):
+    if recorded is None or recorded.rules != rules or awaits_rehearsal(recorded):
         made = judgement(run, version, baseline, settings)
         recorded = _recorded(engine, made, rules, recorded.number + 1 if recorded else 1)
     verdict = GateVerdict.from_json(recorded.document)
@@ -97,55 +94,6 @@ def promote(run: TrainingRun, verdict: GateVerdict, settings: Settings, command:
     return True
 
 
-def is_settled(config: ModelConfig, version: int, manifest: str, settings: Settings) -> bool:
-    """Return whether nothing is left to do for a version that was registered before.
-
-    A settled version was champion, or was reviewed by a person, or was judged by the present rules and its verdict was
-    carried out. A version is not settled if its run was killed before that, if it was judged by other rules, if the
-    machine was too busy to rehearse its serving, or if it waits for approval and the champion has changed since its
-    verdict.
-
-    Parameters
-    ----------
-    config
-        Holds the present rules.
-    manifest
-        SHA-256 of its bundle's manifest, from the registry.
-    settings
-        Names the operational database.
-
-    Raises
-    ------
-    StorageError
-        The recorded verdict is about another bundle with this version number.
-    """
-    engine = open_database(settings.database_url)
-    verdict = find_verdict(engine, config.model, version)
-    if verdict is not None:
-        check_bundle(verdict, manifest)
-    if any(entry.version == version for entry in champion_history(engine, config.model)):
-        return True
-    if reviews(engine, config.model, version):
-        return True
-    return verdict is not None and verdict.rules == rules_hash(config) and _is_carried_out(engine, verdict)
-
-
-def check_bundle(verdict: RecordedVerdict, manifest: str) -> None:
-    """Refuse a version whose bundle is not the one that was judged under its number.
-
-    Raises
-    ------
-    StorageError
-        The bundle differs, because the registry was replaced.
-    """
-    if verdict.manifest != manifest:
-        raise StorageError(
-            f"version {verdict.version} of {verdict.model!r} in MLflow is not the bundle that was judged under this "
-            "number: the registry was replaced. Restore it, or move the operational database aside "
-            "(PERENNIAL_DATABASE_URL)"
-        )
-
-
 def judged(version: TrainOutcome, verdict: GateVerdict, folder: Path | None) -> TrainOutcome:
     """Return the outcome of a judged version from the outcome of its registration and its verdict.
 
@@ -173,40 +121,11 @@ def judged(version: TrainOutcome, verdict: GateVerdict, folder: Path | None) -> 
     )
 
 
-def refusal_on_record(model: str, version: int, settings: Settings) -> GateVerdict | None:
-    """Return the last verdict on a version if it was not positive and no person made the version champion since."""
-    engine = open_database(settings.database_url)
-    recorded = find_verdict(engine, model, version)
-    if recorded is None or recorded.decision == "promote":
-        return None
-    if any(entry.version == version for entry in champion_history(engine, model)):
-        return None
-    return GateVerdict.from_json(recorded.document)
-
-
-def alias_and_champion(model: str, version: int, settings: Settings) -> tuple[str | None, int | None]:
-    """Return a version's alias (``champion``, ``challenger``, ``previous`` or None) and the champion's version."""
-    now = standing(open_database(settings.database_url), model)
-    held = {"champion": now.champion, "challenger": now.challenger, "previous": now.previous}
-    return next((alias for alias, number in held.items() if number == version), None), now.champion
-
-
-def _awaits_rehearsal(verdict: RecordedVerdict) -> bool:
-    return verdict.decision == "undecided" and GateVerdict.from_json(verdict.document).rehearse_again
-
-
 def _recorded(engine: Engine, made: Judgement, rules: str, number: int) -> RecordedVerdict:
     recorded = record_verdict(engine, _record(made, rules, number))
     while recorded.rules != rules:  # another machine may use a number for its own rules
         recorded = record_verdict(engine, _record(made, rules, recorded.number + 1))
     return recorded
-
-
-def _is_carried_out(engine: Engine, verdict: RecordedVerdict) -> bool:
-    if verdict.decision != "promote" or verdict.mode == "dry_run":
-        return not _awaits_rehearsal(verdict)
-    champion = current_champion(engine, verdict.model)
-    return verdict.mode == "manual" and verdict.champion_sequence == (champion.sequence if champion else 0)
 
 
 def _baseline(engine: Engine, model: str, version: int) -> Baseline:

@@ -16,7 +16,8 @@ from core.outcome import TrainOutcome
 from store.champions import champion_history, current_champion, find_verdict, reviews
 from store.database import open_database
 from tasks.champions.aliases import repair
-from tasks.gate.judge import alias_and_champion, check_bundle, judge, judged, promote
+from tasks.gate.judge import judge, judged, promote
+from tasks.gate.settled import alias_and_champion, check_bundle
 from tasks.registry.versions import data_version_of, registered_version, version_number
 from tasks.runs.lock import hold_model
 from tasks.runs.progress import step

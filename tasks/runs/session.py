@@ -6,12 +6,13 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 
-from config.settings import load_settings
+from config.settings import Settings, load_settings
 from tasks.runs.api import check_answers
 from tasks.runs.local_server import await_platform, await_server, prefect_environment, running_server, start_server
+from tasks.runs.lock import hold_model
 from tasks.runs.progress import shown, step
 from tasks.runs.working_folder import check_folders
 
@@ -40,12 +41,44 @@ def computation(show_progress: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def flow_session(show_progress: bool = True) -> Iterator[None]:
+def held_model(model: str, wait_seconds: float = 0.0) -> Iterator[Settings]:
+    """Hold a model from before a flow run until after it, so that what was found before still holds in the run.
+
+    Yields the settings, once a platform that is starting or stopping has done so.
+
+    Parameters
+    ----------
+    wait_seconds
+        Maximum time to wait for another run to end.
+
+    Raises
+    ------
+    RunInProgressError
+        Another run holds the model.
+    StorageError
+        A folder that every run writes to cannot be used.
+    """
+    await_platform(load_settings())
+    settings = load_settings()
+    check_folders(settings)
+    with hold_model(model, settings, wait_seconds):
+        yield settings
+
+
+@contextmanager
+def flow_session(show_progress: bool = True, meanwhile: Callable[[], object] | None = None) -> Iterator[None]:
     """Prepare the process for flow runs; Prefect must not be imported before, because it reads the environment.
 
     If ``PREFECT_API_URL`` is set, that server is used; while ``perennial up`` runs, the platform's server is used.
-    Otherwise the project's local server is started in the background, and the libraries that every training needs are
-    imported in the meantime.
+    Otherwise the project's local server is started in the background. While it starts, the caller's work is done and
+    the libraries that every training needs are imported.
+
+    Parameters
+    ----------
+    show_progress
+        Whether to print progress lines.
+    meanwhile
+        Work that needs no server; it is not done where none has to start.
     """
     began = time.monotonic()
     await_platform(load_settings())
@@ -64,6 +97,8 @@ def flow_session(show_progress: bool = True) -> Iterator[None]:
             if running_server(settings) is None:
                 with shown(began=began) if show_progress else nullcontext():
                     _logger.info("starting the local Prefect server; it keeps running for later commands")
+                    if meanwhile is not None:
+                        meanwhile()
                     _preload()
         os.environ["PREFECT_API_URL"] = settings.prefect_api_url or await_server(settings).api_url
         import prefect  # noqa: F401 - configures logging, which would remove a handler added before

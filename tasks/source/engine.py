@@ -87,14 +87,19 @@ def reading(name: str) -> Iterator[None]:
     StorageError
         The memory limit or the disk is too small.
     """
+    try:
+        yield
+    except _reading_errors() as error:
+        # A stream of Arrow batches reports the engine's errors as OSError, with the same text.
+        raise _failure(error, name) from error
+
+
+def _reading_errors() -> tuple[type[Exception], ...]:
+    """Return what the engine raises; asked only when something was raised, so that no library is imported for it."""
     import duckdb
     import pyarrow as pa
 
-    try:
-        yield
-    except (duckdb.Error, pa.ArrowException, OSError) as error:
-        # A stream of Arrow batches reports the engine's errors as OSError, with the same text.
-        raise _failure(error, name) from error
+    return (duckdb.Error, pa.ArrowException, OSError)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from config.schema import CsvSource, ModelConfig, ParquetSource, delivers_new_rows_only
 from config.settings import Settings
 from core.data.columns import column_types, columns_problem, empty_columns_problem
-from core.data.deliveries import ReadBefore, files_to_read
+from core.data.deliveries import ReadBefore, files_to_read, is_repeated
 from core.data.sql import UNREADABLE, Cast, row_hash_sql, staged_sql, value_mark
 from core.errors import SchemaError, SourceError
 from core.notations import column_notation
@@ -30,15 +30,16 @@ from tasks.source.engine import (
     reading,
     removed_after_error,
 )
-from tasks.source.files import SourceFile, too_many_rows
+from tasks.source.files import SourceFile, is_remote, too_many_rows
 from tasks.source.read import raw_rows, rows_of_files, shown_source, source_files
 from tasks.source.rejected_cells import rejected_cells_message
+from tasks.source.remembered import remember_rows, remembered_rows
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-__all__ = ["ingestion_engine", "raw_rows", "reading", "stage_rows"]
+__all__ = ["ingestion_engine", "is_known_delivery", "raw_rows", "reading", "stage_rows"]
 
 STAGED = "staged.parquet"
 ROW_GROUP = 122_880
@@ -96,9 +97,40 @@ def stage_rows(
             _refuse_empty(path, n_rows, config, name, needs_labels=needs_labels)
             fingerprint = _fingerprint(connection, path, column_types(config))
             path.replace(work / STAGED)
+    remember_rows(config, settings, fingerprint)
     undeclared = tuple(column for column in found if column not in config.columns)
     _log.info("read %s rows of %d columns from %s", f"{n_rows:,}", len(casts), name)
     return StagedRows(work / STAGED, n_rows, name, fingerprint, undeclared, delivered)
+
+
+def is_known_delivery(config: ModelConfig, settings: Settings, work: Path, before: Sequence[ReadBefore]) -> bool:
+    """Return whether batches hold what the source delivers, by the hashes of its files; no row is read.
+
+    A source without files counts if its rows depend on nothing but the model file, the code and the libraries. False if
+    only the rows can say so, or if the files are not on this machine.
+
+    Parameters
+    ----------
+    work
+        Folder for copies of compressed files and of other encodings.
+    before
+        What the model's batches record of their files, in order.
+
+    Raises
+    ------
+    SourceError
+        A file cannot be read, or there is none.
+    """
+    # With a unique key, only the newest batch counts: an earlier one may have rows that were replaced since.
+    counted = before[-1:] if config.replaces_rows else before
+    if not isinstance(config.source, CsvSource | ParquetSource):
+        return remembered_rows(config, settings) in {batch.fingerprint for batch in counted}
+    if is_remote(config.source.uri):
+        return False
+    with _work_folder(work):
+        files = source_files(config.source, settings, work)
+        delivered, unread, held = _delivered(config, files, [] if config.replaces_rows else before)
+    return is_repeated(delivered.read, delivered.reading, counted) if unread else bool(held)
 
 
 def _delivered(

@@ -6,8 +6,9 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,11 +48,49 @@ def read_before(config: ModelConfig, settings: Settings) -> list[ReadBefore]:
     if config.replaces_rows:
         return []
     bring_back_missing(config.model, settings)
-    found = ((path.stem, batch_facts(path)) for path in batch_paths(data_folder(config.model, settings)))
-    return [
-        ReadBefore(name, facts.n_rows, facts.n_read, facts.files, facts.reading, facts.fingerprint)
-        for name, facts in found
-    ]
+    return deliveries(config.model, settings)
+
+
+def deliveries(model: str, settings: Settings, hashes: Mapping[str, str] | None = None) -> list[ReadBefore]:
+    """Return what the batches of the working copy record of the files they were read from, in order.
+
+    Parameters
+    ----------
+    hashes
+        MD5 of each batch by the name of its file, if they are known: the footer of a batch with a known hash is read
+        once, because its bytes cannot say anything else, and reading it takes the import of a library.
+    """
+    kept = settings.var / "sources" / f"{model}-batches.json"
+    known = {} if hashes is None else _kept_deliveries(kept)
+    found = {}
+    for path in batch_paths(data_folder(model, settings)):
+        key = f"{path.stem} {(hashes or {}).get(path.name, '')}"
+        found[key] = known.get(key) or _delivery(path)
+    if hashes is not None and found != known:
+        _keep_deliveries(kept, found)
+    return list(found.values())
+
+
+def _delivery(path: Path) -> ReadBefore:
+    facts = batch_facts(path)
+    return ReadBefore(
+        path.stem, facts.n_rows, facts.n_read, facts.files, facts.reading, facts.fingerprint, facts.n_offered
+    )
+
+
+def _kept_deliveries(path: Path) -> dict[str, ReadBefore]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {key: ReadBefore(**{**facts, "files": tuple(facts["files"])}) for key, facts in content.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def _keep_deliveries(path: Path, found: Mapping[str, ReadBefore]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps({key: asdict(delivery) for key, delivery in found.items()}), encoding="utf-8")
+    temporary.replace(path)
 
 
 def has_batches(config: ModelConfig, settings: Settings) -> bool:

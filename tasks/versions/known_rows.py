@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from config.schema import ModelConfig
 from core.data.sql import literal, quoted
 from core.references import RowCounts
-from tasks.versions.rows import batch_columns
+from tasks.versions.batch_columns import batch_columns
 
 if TYPE_CHECKING:
     import duckdb
+    import numpy as np
+    import numpy.typing as npt
 
 _PLACE = '"perennial place"'
 _BUFFER = 2**20
@@ -179,6 +178,7 @@ def _numbered(path: Path, columns: str = "*") -> str:
 
 
 def _mask(engine: duckdb.DuckDBPyConnection, rows: Path) -> npt.NDArray[np.bool_]:
+    import numpy as np
     import pyarrow.parquet as pq
 
     is_known = np.zeros(pq.read_metadata(rows).num_rows, dtype=bool)

@@ -16,7 +16,8 @@ from core.data.columns import column_types
 from core.data.split import Hashes
 from core.data.sql import literal, quoted
 from core.errors import StorageError
-from tasks.versions.rows import ROW_ID, batch_columns, row_id_sql, table_frame
+from tasks.versions.batch_columns import batch_columns
+from tasks.versions.rows import ROW_ID, row_id_sql, table_frame
 
 if TYPE_CHECKING:
     import duckdb

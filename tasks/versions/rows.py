@@ -16,11 +16,11 @@ from config.schema import ModelConfig
 from core.data.columns import column_types
 from core.data.rows import Rows
 from core.data.split import feature_hashes
-from core.data.sql import Cast, literal, quoted, row_hash_sql
+from core.data.sql import literal, quoted, row_hash_sql
 from core.errors import SchemaError, StorageError
-from core.notations import column_notation
 from core.references import Snapshot
 from core.text import counted
+from tasks.versions.batch_columns import batch_columns
 from tasks.versions.working_copy import batch_paths
 
 if TYPE_CHECKING:
@@ -85,38 +85,6 @@ def load_rows(snapshot: Snapshot, config: ModelConfig) -> Rows:
     return rows
 
 
-def batch_columns(engine: duckdb.DuckDBPyConnection, path: Path, config: ModelConfig) -> str:
-    """Return the SQL select list that converts a batch's rows to the present contract's columns and types.
-
-    A batch may be older than the contract: a column that it lacks is NULL, one that is no longer declared is dropped,
-    and one of another kind is cast, after a check that the cast succeeds for every value.
-
-    Raises
-    ------
-    SchemaError
-        A value cannot be cast.
-    """
-    described = engine.execute("DESCRIBE SELECT * FROM read_parquet(?)", [str(path)]).fetchall()
-    stored = {str(row[0]): str(row[1]) for row in described}
-    return ", ".join(
-        f"{_expression(engine, path, stored.get(column), wanted, column, config)} AS {quoted(column)}"
-        for column, wanted in column_types(config).items()
-    )
-
-
-def _expression(
-    engine: duckdb.DuckDBPyConnection, path: Path, stored: str | None, wanted: str, column: str, config: ModelConfig
-) -> str:
-    if stored is None:
-        return f"NULL::{wanted}"
-    if stored == wanted:
-        return quoted(column)
-    notation = column_notation(config.source, column, wanted)
-    cast = Cast(column, stored, wanted, is_label=column == config.target, notation=notation)
-    _check_cells(engine, path, cast)
-    return cast.value
-
-
 def row_id_sql(config: ModelConfig) -> str:
     """Return the SQL of a row's id: hash of its key; of a row without one, of all columns but the target."""
     content = [column for column in config.columns if column != config.target]
@@ -125,22 +93,6 @@ def row_id_sql(config: ModelConfig) -> str:
         return of_content
     # A key is canonical text, whatever the contract declares for other columns, so its MD5 suffices, in half the time.
     return f"CASE WHEN {quoted(config.key)} IS NULL THEN {of_content} ELSE md5_number_lower({quoted(config.key)}) END"
-
-
-def _check_cells(engine: duckdb.DuckDBPyConnection, path: Path, cast: Cast) -> None:
-    advice = "declare another kind for it, or train on a data version made since"
-    if cast.problem is not None:
-        raise SchemaError(f"{path.name}: {cast.problem}; {advice}")
-    if cast.wanted == "VARCHAR":
-        return
-    bound = f"SELECT *, {cast.value} AS {quoted(f'={cast.column}')} FROM read_parquet(?)"  # noqa: S608 - names are quoted
-    query = f"SELECT count(*), any_value({quoted(cast.column)})::VARCHAR FROM ({bound}) WHERE {cast.refused}"  # noqa: S608 - names are quoted
-    n_rejected, example = engine.execute(query, [str(path)]).fetchall()[0]
-    if n_rejected:
-        raise SchemaError(
-            f"column {cast.column!r} is now declared as {cast.kind}, but the batch {path.name} has {n_rejected:,} "
-            f"other values, such as {example!r}; {advice}"
-        )
 
 
 def _batch(engine: duckdb.DuckDBPyConnection, path: Path, config: ModelConfig) -> Any:

@@ -14,6 +14,7 @@ from config.settings import RetentionSettings, Settings, load_section
 from core.data.version import tree_version, version_prefix
 from core.errors import DataVersionError, RunInProgressError
 from core.references import Snapshot
+from store.data import versions
 from store.database import open_database
 from tasks.versions.bring_back import make_sound
 from tasks.versions.dvc_stores import DvcStores, open_stores, place
@@ -60,6 +61,22 @@ def lay_out_snapshot(model: str, version: str, settings: Settings) -> Snapshot:
         raise DataVersionError(f"{folder} changed while it was laid out; run the same command again")
     _log.info("laid out data version %s: %s rows", found, f"{snapshot.n_rows:,}")
     return snapshot
+
+
+def laid_out(model: str, version: str, settings: Settings) -> Snapshot | None:
+    """Return the snapshot of a data version that is known and laid out; None if it must be found or laid out first.
+
+    Parameters
+    ----------
+    version
+        As for :func:`lay_out_snapshot`.
+    """
+    prefix = version_prefix(version)
+    recorded = {row.version for row in versions(open_database(settings.database_url), model)}
+    found = [name for name in recorded if prefix is not None and name.startswith(prefix)]
+    if len(found) != 1:
+        return None
+    return _complete_snapshot(model, found[0], settings.var / "snapshots" / model / found[0].removesuffix(".dir"))
 
 
 def _lay_out(stores: DvcStores, files: Mapping[str, str], folder: Path) -> None:

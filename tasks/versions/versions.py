@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,8 @@ from core.text import counted
 from store.data import batches, pushed_trees, record_version, versions
 from store.database import open_database
 from tasks.source.engine import ingestion_engine
-from tasks.versions.batches import has_batches, known_batch, read_before, record_files, write_batch
+from tasks.source.stage import is_known_delivery
+from tasks.versions.batches import deliveries, has_batches, known_batch, read_before, record_files, write_batch
 from tasks.versions.bring_back import bring_back, make_sound
 from tasks.versions.dvc_stores import DvcStores, configured_remote, open_stores
 from tasks.versions.known_rows import count_distinct
@@ -51,6 +53,7 @@ from tasks.versions.working_copy import (
 
 __all__ = [
     "data_history",
+    "delivered_version",
     "git_state",
     "has_batches",
     "known_batch",
@@ -93,6 +96,22 @@ def version_data(config: ModelConfig, settings: Settings) -> DataVersion:
     n_rows, n_batches = counted(version.n_rows, "row"), counted(version.n_batches, "batch", "batches")
     _log.info("data version %s: %s in %s", version.version, n_rows, n_batches)
     return version
+
+
+def delivered_version(config: ModelConfig, settings: Settings) -> str | None:
+    """Return the data version that an ingestion would give, if it would change nothing; None if it must be run.
+
+    Rows are not read: the files of the source are the ones that the batches were written from, the batches are the ones
+    that ``data.dvc`` names, and the remote has them. The caller holds the model.
+    """
+    engine = open_database(settings.database_url)
+    hashes = batch_hashes(config.model, settings, engine)
+    if not hashes or not _is_published(config.model, hashes, settings, engine):
+        return None
+    work = settings.var / "work" / config.model
+    is_known = is_known_delivery(config, settings, work, deliveries(config.model, settings, hashes))
+    shutil.rmtree(work, ignore_errors=True)
+    return tree_version(hashes) if is_known else None
 
 
 def restore_data(model: str, version: str, settings: Settings, *, force: bool = False) -> list[Path]:

@@ -18,7 +18,8 @@ from core.gate.decision import GateVerdict
 from core.train.training_run import TrainingRun
 from store.champions import current_champion, start_tenure
 from store.database import open_database
-from tasks.gate.judge import is_settled, judge, promote
+from tasks.gate.judge import judge, promote
+from tasks.gate.settled import is_settled
 from tasks.registry.bundle import Bundle
 from tasks.registry.register import Registered
 from tasks.registry.versions import find_registered

@@ -22,8 +22,9 @@ from tasks.champions.aliases import repair_all
 from tasks.champions.approvals import approve
 from tasks.gate import judgement as contest
 from tasks.gate.compare import compare_versions
-from tasks.gate.judge import is_settled, judge, promote
+from tasks.gate.judge import judge, promote
 from tasks.gate.judgement import Baseline, judgement
+from tasks.gate.settled import is_settled
 from tasks.registry.fetch import Fetched
 from tasks.registry.versions import find_registered
 from tasks.train.bench import close_bench, open_bench

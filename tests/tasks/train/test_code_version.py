@@ -92,6 +92,7 @@ CROSSINGS: dict[tuple[str, str], str] = {
     ("tasks.validation.results", "tasks.validation.validate"): "where the results of a validation were kept",
     ("tasks.versions.dvc_stores", "config.home"): "a name for a user that has none",
     ("tasks.versions.batches", "tasks.source.engine"): "writes batches; the data version covers them",
+    ("tasks.versions.versions", "tasks.source.stage"): "whether the source's files were read before",
     ("tasks.versions.versions", "tasks.source.engine"): "counts distinct rows for a listing",
 }
 TRAINING = tuple(f"tasks.train.{name}" for name in ("training_run", "fit_run", "evaluate", "registration"))
