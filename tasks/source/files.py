@@ -117,6 +117,21 @@ def parquet_files(source: ParquetSource, settings: Settings, work: Path) -> list
         ]
 
 
+def unopened_files(source: CsvSource | ParquetSource, settings: Settings, work: Path) -> list[SourceFile]:
+    """Return the files of a source on this machine, in the order of :func:`csv_files` or :func:`parquet_files`.
+
+    Footers are not read, which takes the import of a library: for files whose hashes are known, they were read before.
+
+    Raises
+    ------
+    SourceError
+        There is no file, or one cannot be read or is not in the declared encoding.
+    """
+    if isinstance(source, CsvSource):
+        return csv_files(source, settings, work)
+    return [SourceFile(path, str(path)) for path in local_paths(source.uri, settings.root, ".parquet")]
+
+
 def opened_paths(source: CsvSource | ParquetSource, settings: Settings, work: Path) -> list[Path]:
     """Return the local files from which the rows of a source were read, in order: its own, or the copies of them.
 

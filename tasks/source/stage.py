@@ -30,7 +30,7 @@ from tasks.source.engine import (
     reading,
     removed_after_error,
 )
-from tasks.source.files import SourceFile, is_remote, too_many_rows
+from tasks.source.files import SourceFile, is_remote, too_many_rows, unopened_files
 from tasks.source.read import raw_rows, rows_of_files, shown_source, source_files
 from tasks.source.rejected_cells import rejected_cells_message
 from tasks.source.remembered import remember_rows, remembered_rows
@@ -128,8 +128,10 @@ def is_known_delivery(config: ModelConfig, settings: Settings, work: Path, befor
     if is_remote(config.source.uri):
         return False
     with _work_folder(work):
-        files = source_files(config.source, settings, work)
+        files = unopened_files(config.source, settings, work)
         delivered, unread, held = _delivered(config, files, [] if config.replaces_rows else before)
+    if sum(batch.n_read or 0 for batch in before if set(batch.files) & set(delivered.all)) > settings.max_rows:
+        return False  # the limit is lower now, which a run refuses
     return is_repeated(delivered.read, delivered.reading, counted) if unread else bool(held)
 
 

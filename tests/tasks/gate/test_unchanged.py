@@ -126,6 +126,16 @@ def test_no_server_and_no_large_library_is_needed(settled: Settings) -> None:
     assert not (settled.var / "prefect").exists()
 
 
+def test_a_parquet_file_is_known_by_its_bytes(registry: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its footer is not read again; a limit of rows that it exceeds now is a run's to refuse."""
+    add_credit_model(registry, source={"kind": "parquet", "uri": "rows.parquet"})
+    credit_rows().astype({"default": str, "age": float}).to_parquet(registry.root / "rows.parquet")
+    train(registry)
+    monkeypatch.setattr("tasks.source.files.read_footer", None)
+    assert found(registry) is not None
+    assert found(registry.model_copy(update={"max_rows": 799})) is None
+
+
 def test_other_rows_need_a_run(settled: Settings) -> None:
     """A row more, a row less, or the same rows in another file's bytes: only a run can say what is new."""
     source = settled.root / "rows.csv"
