@@ -24,7 +24,6 @@ from tasks.registry.records import champion_before_history, recorded_version
 from tasks.registry.versions import registered_in_mlflow
 from tasks.runs.lock import hold_model
 from tasks.versions.bring_back import bring_back_missing
-from tasks.versions.dvc_stores import open_stores
 from tasks.versions.known_versions import resolved_version, version_files
 from tasks.versions.versions import data_history
 from tasks.versions.working_copy import data_folder
@@ -133,7 +132,7 @@ def _champion(model: str, settings: Settings, engine: Engine) -> RegisteredVersi
 
 def _batches_of(version: str, model: str, settings: Settings, engine: Engine) -> dict[str, str]:
     """Return the file names of a data version's batches, with their hashes."""
-    return version_files(model, version, open_stores(settings, engine), settings, engine)
+    return version_files(model, version, settings, engine)
 
 
 def _moment(option: str, text: str | None) -> datetime | None:

@@ -13,7 +13,6 @@ from core.operate.retraining import NewRows
 from store.champions import current_champion
 from store.database import open_database
 from tasks.registry.versions import data_version_of
-from tasks.versions.dvc_stores import open_stores
 from tasks.versions.known_versions import version_files
 from tasks.versions.working_copy import batch_facts, batch_hashes, data_folder
 
@@ -58,7 +57,7 @@ def _held(
         return frozenset(hashes.values())
     engine = open_database(settings.database_url)
     try:
-        return frozenset(version_files(model, known, open_stores(settings, engine), settings, engine).values())
+        return frozenset(version_files(model, known, settings, engine).values())
     except DataVersionError as error:
         _log.warning("all rows count as new: %s", error)
         return frozenset()

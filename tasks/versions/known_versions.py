@@ -60,8 +60,15 @@ def resolved_version(model: str, text: str, settings: Settings, engine: Engine, 
     )
 
 
-def version_files(model: str, version: str, stores: DvcStores, settings: Settings, engine: Engine) -> dict[str, str]:
+def version_files(
+    model: str, version: str, settings: Settings, engine: Engine, stores: DvcStores | None = None
+) -> dict[str, str]:
     """Return the batches of a data version by name, after a check that they belong to this model.
+
+    Parameters
+    ----------
+    stores
+        DVC's cache and remote. If they are not open, DVC is imported only where its cache does not hold the version.
 
     Raises
     ------
@@ -75,12 +82,15 @@ def version_files(model: str, version: str, stores: DvcStores, settings: Setting
         raise DataVersionError(
             f"data version {version} belongs to the model {', '.join(sorted(others))!r}, not to {model!r}"
         )
-    files = stores.tree(version)
+    files = cached_tree(version, settings) if stores is None else None
     if files is None:
-        raise DataVersionError(
-            f"neither DVC's cache nor the remote {stores.remote.name!r} has data version {version}; "
-            + _known_text(model, settings, engine)
-        )
+        stores = stores or open_stores(settings, engine)
+        files = stores.tree(version)
+        if files is None:
+            raise DataVersionError(
+                f"neither DVC's cache nor the remote {stores.remote.name!r} has data version {version}; "
+                + _known_text(model, settings, engine)
+            )
     if not all("/" not in name and name.endswith(".parquet") for name in files):
         raise DataVersionError(
             f"data version {version} contains files that are no batches; {_known_text(model, settings, engine)}"

@@ -52,7 +52,7 @@ def lay_out_snapshot(model: str, version: str, settings: Settings) -> Snapshot:
         folder.touch()
         return snapshot
     stores = open_stores(settings, engine)
-    files = version_files(model, found, stores, settings, engine)
+    files = version_files(model, found, settings, engine, stores)
     make_sound(stores, files, found)
     _lay_out(stores, files, folder)
     _prune(model, settings)

@@ -148,7 +148,7 @@ def restore_data(model: str, version: str, settings: Settings, *, force: bool = 
     if found is None:
         _log.info("%s has no data version yet", model)
         return []
-    files = version_files(model, found, stores, settings, engine)
+    files = version_files(model, found, settings, engine, stores)
     folder = data_folder(model, settings)
     present = {path.name: file_md5(path) for path in batch_paths(folder)}
     surplus = {name: md5 for name, md5 in present.items() if files.get(name) != md5}

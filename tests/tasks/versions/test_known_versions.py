@@ -65,6 +65,6 @@ def test_files_of_another_model_or_of_none_are_refused(project: Settings, engine
     """A hash names the data of the models that had it."""
     stores = open_stores(project, engine)
     with pytest.raises(DataVersionError, match="belongs to the model 'churn', not to 'credit'"):
-        version_files("credit", f"{THEIRS}.dir", stores, project, engine)
+        version_files("credit", f"{THEIRS}.dir", project, engine, stores)
     with pytest.raises(DataVersionError, match=r"neither DVC's cache nor the remote 'local' has data version 1+\.dir"):
-        version_files("credit", "1" * 32 + ".dir", stores, project, engine)
+        version_files("credit", "1" * 32 + ".dir", project, engine, stores)
