@@ -17,12 +17,12 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from config.schema import ModelConfig, SimulatedSource
-from core.contract import encode_target, prepare
 from core.data.simulate import LEVELS, NUMERIC, TARGET, simulate_month
 from core.drift.profile import reference_profile
 from core.feature_contract import FeatureContract
 from core.metrics.evaluation import evaluate, predict_output
 from core.metrics.importance import permutation_importance
+from core.model_inputs import encode_target, prepare
 from core.train.pipeline import build_pipeline
 
 SIZES = (6_000, 60_000, 200_000)

@@ -33,7 +33,6 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # sh
 
 from config.load import load_model_config
 from config.schema import ModelConfig, SimulatedSource
-from core.contract import encode_target, prepare
 from core.data.rows import Rows
 from core.data.seen_rows import rows_trained_on
 from core.data.simulate import simulate_month
@@ -48,6 +47,7 @@ from core.metrics.calibration import calibration
 from core.metrics.evaluation import predict_output
 from core.metrics.metrics import METRICS, Floats, metric_values, task_metrics
 from core.metrics.paired import Difference, paired_differences
+from core.model_inputs import encode_target, prepare
 from core.train.pipeline import build_pipeline
 
 PAIRS = 500

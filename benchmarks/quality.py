@@ -32,11 +32,11 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from config.schema import ModelConfig
 from config.settings import Settings
-from core.contract import encode_target
 from core.data.rows import Rows
 from core.data.split import Split, holdout_split
 from core.feature_contract import FeatureContract
 from core.metrics.evaluation import predict_output
+from core.model_inputs import encode_target
 from core.references import Snapshot
 from tasks.init.model_file import init_model
 from tasks.source.stage import stage_rows

@@ -37,6 +37,7 @@ SUB_ROOMS: dict[str, list[set[str]]] = {
             "outcome",
             "notations",
             "feature_contract",
+            "model_inputs",
             "contract",
         },
         {"data"},

@@ -23,8 +23,7 @@ from math import ceil, exp, log
 from typing import Literal
 
 import numpy as np
-from scipy import stats
-from scipy.special import rel_entr
+from scipy.special import chdtrc, chdtri, fdtrc, fdtri, gammaincc, gammainccinv, rel_entr
 
 from core.drift.clusters import TableEffect
 from core.drift.divergence import Counts, Floats, psi, psi_of_counts
@@ -114,7 +113,7 @@ def psi_test(reference: Counts, current: Counts, alpha: float, seed: int, effect
 def _independent(observed: float, reference: Counts, current: Counts, alpha: float, seed: int) -> PsiTest:
     n, m = int(reference.sum()), int(current.sum())
     if len(reference) == 1 or _smallest_expected(reference, current) >= ENOUGH_ROWS or n + m >= MOST_ROWS:
-        p_value = float(stats.chi2.sf(observed / (1 / n + 1 / m), len(reference) - 1)) if len(reference) > 1 else 1.0
+        p_value = float(chdtrc(len(reference) - 1, observed / (1 / n + 1 / m))) if len(reference) > 1 else 1.0
         return PsiTest(observed, psi_critical(n, m, len(reference), alpha), p_value, "chi-square")
     return _simulated(observed, reference, current, alpha, np.random.default_rng(seed))
 
@@ -141,10 +140,10 @@ def chance_beyond(reference: Counts, current: Counts, bound: float, seed: int) -
     if len(reference) == 1:
         return 0.0
     if _smallest_expected(reference, current) >= ENOUGH_ROWS or n + m >= MOST_ROWS:
-        return float(stats.chi2.sf(MARGIN * bound / (1 / n + 1 / m), len(reference) - 1))
+        return float(chdtrc(len(reference) - 1, MARGIN * bound / (1 / n + 1 / m)))
     drawn = _null_psi(0.0, reference + current, m, FIRST_DRAWS, np.random.default_rng(seed))
     mean, scale = drawn.mean(), drawn.var() / drawn.mean()
-    chance = float(stats.gamma.sf(MARGIN * bound, mean / scale, scale=scale)) if scale > 0 else 1.0
+    chance = float(gammaincc(mean / scale, MARGIN * bound / scale)) if scale > 0 else 1.0
     return max(chance, SMALLEST_CHANCE) if drawn.max() < MARGIN * bound else 1.0
 
 
@@ -172,16 +171,18 @@ def psi_critical(n_reference: int, n_current: int, bins: int, alpha: float) -> f
     """
     if bins == 1:
         return 0.0
-    return float((1 / n_reference + 1 / n_current) * stats.chi2.isf(alpha, bins - 1))
+    return float((1 / n_reference + 1 / n_current) * chdtri(bins - 1, alpha))
 
 
 def _clustered(found: PsiTest, reference: Counts, current: Counts, alpha: float, effect: TableEffect) -> PsiTest:
     """Refer PSI to the F distribution of its design effects as well (Rao and Scott; Thomas and Rao)."""
     degrees = (len(reference) - 1) / (1 + effect.spread)
     unit = (1 / reference.sum() + 1 / current.sum()) * effect.design.effect * (len(reference) - 1)
-    chance = stats.f(degrees, degrees * effect.design.freedom)
-    p_value = max(found.p_value, float(chance.sf(found.psi / unit)))
-    return replace(found, critical=max(found.critical, float(chance.isf(alpha) * unit)), p_value=p_value)
+    freedom = degrees * effect.design.freedom
+    p_value = max(found.p_value, float(fdtrc(degrees, freedom, found.psi / unit)))
+    return replace(
+        found, critical=max(found.critical, float(fdtri(degrees, freedom, 1 - alpha) * unit)), p_value=p_value
+    )
 
 
 def _simulated(observed: float, reference: Counts, current: Counts, alpha: float, rng: np.random.Generator) -> PsiTest:
@@ -215,7 +216,7 @@ def _gamma_critical(drawn: Floats, alpha: float) -> float:
     if np.ptp(drawn) == 0:
         return float(drawn[0])
     mean, scale = drawn.mean(), drawn.var() / drawn.mean()
-    return float(stats.gamma.isf(alpha, mean / scale, scale=scale))
+    return float(gammainccinv(mean / scale, alpha) * scale)
 
 
 def _chance_bound(reference: Counts, current: Counts) -> float:

@@ -16,13 +16,13 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from config.schema import Gate, ModelConfig
-from core.contract import prepare
 from core.feature_contract import FeatureContract
 from core.gate.checks import gain_check, gain_text
 from core.gate.comparison import Comparison
 from core.metrics.clusters import Clusters
 from core.metrics.metrics import METRICS, Floats
 from core.metrics.paired import Difference, paired_differences
+from core.model_inputs import prepare
 from core.train.fitting import fit_estimator
 from core.train.pipeline import build_pipeline
 

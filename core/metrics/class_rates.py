@@ -13,12 +13,11 @@ rates are equal, also for few events.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from core.text import percent_text, readable, significant
@@ -162,9 +161,23 @@ def ratio_interval(
 
     centre = math.log((now + 0.5 * (not now)) / n_now) - math.log((before + 0.5 * (not before)) / n_before)
     # At 0 or infinite ratios the statistic is at most the critical value towards that side: there is no end.
-    low = math.exp(brentq(beyond, centre - FARTHEST, centre)) if now and beyond(centre) < 0 else 0.0
-    high = math.exp(brentq(beyond, centre, centre + FARTHEST)) if before and beyond(centre) < 0 else None
+    low = math.exp(_root(beyond, centre - FARTHEST, centre)) if now and beyond(centre) < 0 else 0.0
+    high = math.exp(_root(beyond, centre + FARTHEST, centre)) if before and beyond(centre) < 0 else None
     return low, high
+
+
+def _root(function: Callable[[float], float], above: float, below: float) -> float:
+    """Return where a function changes its sign, by bisection to the last digit.
+
+    SciPy has faster ones; importing :mod:`scipy.optimize` for four roots takes longer than a window's decision.
+    """
+    if function(above) < 0:
+        raise ValueError(f"expected a value of at least 0 at {above:g}, where the ratio is out of every bound")
+    middle = (above + below) / 2
+    while middle not in (above, below):
+        above, below = (middle, below) if function(middle) >= 0 else (above, middle)
+        middle = (above + below) / 2
+    return middle
 
 
 def _score(ratio: float, x: float, m: float, y: float, n: float) -> float:

@@ -14,8 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
-from scipy.special import expit, logit
+from scipy.special import expit, logit, ndtri, stdtrit
 
 from core.metrics.bootstrap import Estimate
 from core.metrics.metrics import METRICS, Floats, measures
@@ -247,7 +246,8 @@ def _further(metric: str, periods: Sequence[Period], confidence: float, day: flo
     covariance = np.linalg.pinv(design.T * weights @ design)
     mean = float(wanted @ covariance @ (design.T @ (weights * values)))
     degrees = max(1, len(values) - design.shape[1])
-    quantile = float((stats.t(degrees) if between else stats.norm).ppf((1 + confidence) / 2))
+    level = (1 + confidence) / 2
+    quantile = float(stdtrit(degrees, level) if between else ndtri(level))
     half = quantile * math.sqrt(between + float(wanted @ covariance @ wanted))
     ends = sorted(_bounded(metric, end) for end in (mean - half, mean + half))
     return Estimate(_bounded(metric, mean), *ends)

@@ -83,7 +83,7 @@ def check_trainable(prepared: pd.DataFrame, y: npt.NDArray[Any], contract: Featu
     Parameters
     ----------
     prepared
-        n rows as :func:`core.contract.prepare` returns them.
+        n rows as :func:`core.model_inputs.prepare` returns them.
     y
         Encoded target, shape (n,): class codes, int64; regression: numbers, float64.
     contract

@@ -77,7 +77,7 @@ def build_pipeline(
     contract
         Raw columns, task and classes.
     prepared
-        Training rows as :func:`core.contract.prepare` returns them: their levels become the encoders' levels; other
+        Training rows as :func:`core.model_inputs.prepare` returns them: their levels become the encoders' levels; other
         levels are unknown to the encoders.
     estimator
         Replaces the configured estimator; None for the configured one, or the first candidate.
@@ -108,7 +108,7 @@ def build_average(contract: FeatureContract, prepared: pd.DataFrame, members: Ma
     contract
         Raw columns, task and classes.
     prepared
-        Training rows as :func:`core.contract.prepare` returns them.
+        Training rows as :func:`core.model_inputs.prepare` returns them.
     members
         Unfitted estimators by name, at least two.
 
@@ -201,7 +201,7 @@ def build_encoder(contract: FeatureContract, prepared: pd.DataFrame, need: Need)
     contract
         Prepared columns by kind, and the task.
     prepared
-        Training rows as :func:`core.contract.prepare` returns them.
+        Training rows as :func:`core.model_inputs.prepare` returns them.
     need
         Requirements of the estimator.
 

@@ -55,7 +55,7 @@ class Graph:
         self._failures = _failures()
 
     def run(self, prepared: pd.DataFrame) -> npt.NDArray[Any]:
-        """Compute the answers to rows from :func:`core.contract.prepare`; shape (n, k) or (n, 1).
+        """Compute the answers to rows from :func:`core.model_inputs.prepare`; shape (n, k) or (n, 1).
 
         Raises
         ------

@@ -8,16 +8,16 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from sklearn.pipeline import Pipeline
 
-from core.contract import PrepareColumns, prepare
 from core.errors import BundleError, SchemaError, TrainingError
 from core.feature_contract import FeatureContract
 from core.metrics.evaluation import predict_output
 from core.metrics.metrics import Floats
+from core.model_inputs import prepare
 from serving.bundle.archive import refuse_bomb
 from serving.bundle.graph import first_line
 from serving.bundle.reader import (
@@ -31,6 +31,9 @@ from serving.bundle.reader import (
     load_graph,
     verified,
 )
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 # Errors that skops 0.16, NumPy 2.4 and the constructors they call raise for a damaged file. The list comes from their
 # sources and from 3,000 mutated files.
@@ -140,6 +143,11 @@ def load_pipeline(folder: Path, trusted: Sequence[str]) -> Pipeline:
 
 
 def _is_ours(pipeline: object) -> bool:
+    # A bundle with an ONNX graph is used without scikit-learn, whose import takes seconds.
+    from sklearn.pipeline import Pipeline
+
+    from core.contract import PrepareColumns
+
     try:
         return isinstance(pipeline, Pipeline) and isinstance(pipeline[0], PrepareColumns)
     except LOADING_ERRORS:  # a pipeline without steps

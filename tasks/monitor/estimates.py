@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from core.contract import encode_target
 from core.drift.monitored_window import MonitoredWindow
 from core.metrics.metrics import Floats
+from core.model_inputs import encode_target
 from core.performance.estimated import estimated_performance
 from core.performance.label_check import contradiction, earlier_half_contradicted
 from core.performance.loss import NEEDED, Performance

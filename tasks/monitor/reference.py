@@ -12,7 +12,7 @@ import pandas as pd
 
 from config.schema import Features, ModelConfig
 from config.settings import Settings
-from core.contract import encode_target
+from core.model_inputs import encode_target
 from core.data.rows import Rows
 from core.data.seen_rows import SeenRows, identities
 from core.drift.monitored_window import CHAMPION, MonitoredWindow

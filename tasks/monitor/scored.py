@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from core.contract import encode_target
 from core.drift.profile import ColumnProfile, LevelProfile
 from core.metrics.metrics import Floats
 from core.metrics.strata import Strata
+from core.model_inputs import encode_target
 from core.performance.sampling import rare_classes
 from tasks.monitor.reference import Reference
 from tasks.monitor.window_counts import Window

@@ -104,7 +104,7 @@ class Bench:
     @cached_property
     def y(self) -> npt.NDArray[Any]:
         """Encoded target, shape (n_rows,)."""
-        from core.contract import encode_target
+        from core.model_inputs import encode_target
 
         return encode_target(self.rows.frame[self.run.config.target], self.contract)
 

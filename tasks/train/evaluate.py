@@ -10,9 +10,9 @@ from functools import partial
 import numpy as np
 from sklearn.base import clone
 
-from core.contract import prepare
 from core.data.rolling_origin import Fold, rolling_origin
 from core.metrics.evaluation import evaluate, predict_output
+from core.model_inputs import prepare
 from core.performance.history import PerformanceHistory, Tested, performance_history
 from core.train.calibration import refitted
 from core.train.fitting import fit_estimator

@@ -18,12 +18,12 @@ from sklearn.pipeline import Pipeline
 
 from config.schema import ModelConfig
 from config.settings import Settings
-from core.contract import encode_target, prepare
 from core.data.rows import Rows
 from core.data.split import Split, folds, newest_fold
 from core.errors import TrainingError
 from core.feature_contract import FeatureContract
 from core.metrics.metrics import METRICS, Floats
+from core.model_inputs import encode_target, prepare
 from core.train.calibration import recalibrated, seems_miscalibrated
 from core.train.estimators import with_params
 from core.train.fitting import EncodedFolds, check_trainable, fit_estimator

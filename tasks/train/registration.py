@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from config.settings import Settings
-from core.contract import prepare
+from core.model_inputs import prepare
 from core.data.seen_rows import rows_trained_on
 from core.drift.moving import Moving, moving_columns, with_held_prediction
 from core.drift.profile import reference_profile, unused_columns

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.contract import PrepareColumns, encode_target, prepare
+from core.contract import PrepareColumns
 from core.errors import TrainingError
 from core.feature_contract import MISSING, FeatureContract
+from core.model_inputs import encode_target, prepare
 from tests.factories import credit_config
 
 CONTRACT = FeatureContract.of(

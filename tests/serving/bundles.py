@@ -16,10 +16,11 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.pipeline import Pipeline
 
-from core.contract import PrepareColumns, prepare
+from core.contract import PrepareColumns
 from core.feature_contract import FeatureContract
 from core.metrics.evaluation import predict_output
 from core.metrics.metrics import Floats
+from core.model_inputs import prepare
 from core.train.pipeline import build_encoder, estimator_need
 from core.train.rehearsal import REHEARSAL
 from core.train.trust import trusted_types

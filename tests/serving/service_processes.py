@@ -20,7 +20,7 @@ import psutil
 from sklearn.linear_model import LogisticRegression
 
 from config.settings import Settings
-from core.contract import prepare
+from core.model_inputs import prepare
 from serving.bundle.graph import Graph
 from store.champions import RecordedVerdict, current_champion, record_verdict, start_tenure
 from store.database import open_database

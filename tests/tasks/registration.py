@@ -21,7 +21,8 @@ from sklearn.pipeline import Pipeline
 from config.load import rules_hash
 from config.schema import GateMode, ModelConfig
 from config.settings import Settings
-from core.contract import PrepareColumns, prepare
+from core.contract import PrepareColumns
+from core.model_inputs import prepare
 from core.feature_contract import FeatureContract
 from core.gate.decision import Check, GateVerdict
 from core.references import Lineage

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from config.schema import ModelConfig
-from core.contract import encode_target
 from core.data.rows import Rows
 from core.data.seen_rows import SeenRows, rows_trained_on
 from core.data.split import Split, feature_hashes, holdout_split
 from core.feature_contract import FeatureContract
 from core.gate.clean_holdout import CleanHoldout, clean_holdout
+from core.model_inputs import encode_target
 from tests.core.training_rows import training_config, training_rows
 from tests.factories import shared_data
 

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from config.schema import ModelConfig
-from core.contract import encode_target, prepare
 from core.feature_contract import FeatureContract
 from core.gate.comparison import compare
 from core.gate.negative_controls import SelfTest, degraded, self_test, shuffled_model, trial_reference
 from core.metrics.evaluation import predict_output
 from core.metrics.metrics import Floats, metric_values
+from core.model_inputs import encode_target, prepare
 from core.train.pipeline import build_pipeline
 from tests.core.samples import SAMPLES, binary_sample, credit_frame, task_config, task_contract
 from tests.factories import credit_config, credit_rows

@@ -11,10 +11,10 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 
-from core.contract import encode_target, prepare
 from core.data.split import folds
 from core.feature_contract import FeatureContract
 from core.metrics.evaluation import predict_output
+from core.model_inputs import encode_target, prepare
 from core.train.fitting import EncodedFolds, fit_estimator
 from core.train.iterations import best_number, checked_numbers, stopped_in_time_order, stops_on_random_rows
 from core.train.pipeline import build_encoder

@@ -14,9 +14,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.neural_network import MLPClassifier
 
-from core.contract import encode_target, prepare
 from core.feature_contract import FeatureContract
 from core.metrics.evaluation import predict_output
+from core.model_inputs import encode_target, prepare
 from core.train.pipeline import FAR_BELOW, build_encoder, build_pipeline, estimator_need
 from tasks.train.onnx_export import export_onnx
 from tests.core.training_rows import training_config, training_rows

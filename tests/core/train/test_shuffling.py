@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.contract import encode_target, prepare
 from core.feature_contract import FeatureContract
 from core.metrics.importance import REPEATS, permutation_importance
+from core.model_inputs import encode_target, prepare
 from core.train.estimators import load_estimator
 from core.train.pipeline import build_average, build_pipeline
 from core.train.shuffling import PipelinePredict

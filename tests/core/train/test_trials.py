@@ -8,9 +8,9 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from core.contract import encode_target, prepare
 from core.data.split import folds, newest_fold
 from core.feature_contract import FeatureContract
+from core.model_inputs import encode_target, prepare
 from core.train.trials import FoldTrials
 from tests.core.training_rows import training_config, training_rows
 

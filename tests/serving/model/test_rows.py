@@ -14,8 +14,8 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from core.contract import prepare
 from core.feature_contract import MISSING, FeatureContract
+from core.model_inputs import prepare
 from core.notations import DateNotation, NumberNotation, to_json
 from serving.model.rows import MAX_KEY, MAX_NUMBER, MAX_REMEMBERED, MAX_SHOWN, MAX_TEXT, Column, RowReader
 from serving.problems import Problem

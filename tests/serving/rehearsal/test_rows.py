@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.contract import prepare
 from core.errors import SchemaError
 from core.feature_contract import FeatureContract
+from core.model_inputs import prepare
 from core.notations import DateNotation, NumberNotation, to_json
 from serving.rehearsal.rows import parse_rows
 

@@ -13,11 +13,11 @@ import skops.io
 
 from config.schema import AVERAGE, ModelConfig
 from config.settings import Settings
-from core.contract import prepare
 from core.data.split import holdout_split
 from core.errors import TrainingError
 from core.feature_contract import FeatureContract
 from core.metrics.evaluation import predict_output
+from core.model_inputs import prepare
 from core.train.trust import trusted_types
 from tasks.train.fit import FittedModel, fit_model
 from tasks.train.onnx_export import export_onnx

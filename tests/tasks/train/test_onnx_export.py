@@ -27,8 +27,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 import tasks.train.onnx_export as module
-from core.contract import PrepareColumns, prepare
+from core.contract import PrepareColumns
 from core.feature_contract import FeatureContract
+from core.model_inputs import prepare
 from core.train.calibration import recalibrated
 from core.train.pipeline import build_encoder, estimator_need
 from tasks.train.onnx_export import OnnxResult, export_onnx

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from config.schema import ModelConfig
-from core.contract import prepare
 from core.data.rows import Rows
 from core.errors import SchemaError, StorageError
 from core.feature_contract import FeatureContract
+from core.model_inputs import prepare
 from core.references import Snapshot
 from tasks.versions.rows import load_rows
 from tests.factories import credit_config

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from config.schema import ModelConfig
-from core.contract import encode_target
 from core.data.rows import Rows
 from core.data.split import holdout_split
 from core.feature_contract import FeatureContract
+from core.model_inputs import encode_target
 from core.train.leakage.checks import LeakageReport, leakage_report
 from tests.core.training_rows import training_config, training_rows
 
