@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import yaml
+from ruamel.yaml import YAML
 
 from benchmarks.train import PERENNIAL, REPOSITORY, Cost, new_project, run
 from config.schema import SimulatedSource
@@ -109,9 +109,9 @@ class Bench:
         return root
 
     def _write_model(self, root: Path, name: str) -> None:
-        content = yaml.safe_load((REPOSITORY / DEMO).read_text(encoding="utf-8"))
+        content = YAML(typ="safe").load(REPOSITORY / DEMO)
         content |= {"model": name, "source": {"kind": "parquet", "uri": str(self._folder / FIRST_ROWS)}}
-        (root / "config" / "models" / f"{name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        YAML().dump(content, root / "config" / "models" / f"{name}.yaml")
 
 
 def _command(root: Path, *words: str) -> Cost:
