@@ -25,7 +25,13 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         champions.history,
         models.ui,
     ),
-    "Monitoring and retraining": (monitoring.monitor, monitoring.drift, retraining.retrain, retraining.triggers),
+    "Monitoring and retraining": (
+        monitoring.monitor,
+        monitoring.drift,
+        monitoring.report,
+        retraining.retrain,
+        retraining.triggers,
+    ),
     "Serving": (serving.serve, serving.keys, operating.hooks),
     "Operating": (
         platform.up,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.options import checked_overrides, json_option, set_option, wait_option
 from cli.output import finish, flow_run
+
+if TYPE_CHECKING:
+    from config.settings import Settings
 
 
 @click.command()
@@ -82,19 +85,77 @@ def drift(model: str, limit: int, open_report: bool | None, as_json: bool) -> No
     from cli.lines.drift import drift_lines
     from config.load import load_model_config
     from config.settings import load_settings
-    from tasks.monitor.measure import newest_report, recorded_verdicts
+    from tasks.monitor.recorded import newest_report, recorded_verdicts
 
     settings = load_settings()
     bound = load_model_config(settings.root, model).drift.psi
     verdicts = recorded_verdicts(model, settings, limit)
-    report = newest_report(verdicts, settings)
-    finish([verdict.to_dict() for verdict in verdicts], drift_lines(model, verdicts, report, bound=bound), as_json)
-    if report and (sys.stdout.isatty() and not as_json if open_report is None else open_report):
-        click.launch(report)
+    page = newest_report(verdicts, settings)
+    finish([verdict.to_dict() for verdict in verdicts], drift_lines(model, verdicts, page, bound=bound), as_json)
+    if page:
+        _launch(page, open_report, as_json)
+
+
+@click.command()
+@click.argument("model", metavar="MODEL[@VERSION]")
+@click.argument("decision", required=False)
+@click.option("--open/--no-open", "open_report", default=None, help="Open the page.  [default: in a terminal]")
+@json_option
+def report(model: str, decision: str | None, open_report: bool | None, as_json: bool) -> None:
+    """Add Evidently's plots to the page of a decision on drift, or to that of a version's training.
+
+    DECISION is the beginning of its id, as its page shows it; by default the newest decision. The page itself, with
+    figures and without these plots, is there from the decision on. When runs add the plots themselves is
+    'monitor.report' in the model file.
+
+    \b
+    Examples:
+      perennial report credit
+      perennial report credit 3f2a91
+      perennial report credit@3
+    """
+    from cli.lines.drift import report_lines
+    from config.settings import load_settings
+    from tasks.runs.session import computation
+
+    settings = load_settings()
+    name, _, version = model.partition("@")
+    if version and decision:
+        raise click.UsageError(f"{model} names a training, which has no decision {decision!r}; leave one of them out")
+    with computation(show_progress=not as_json):
+        document = _drawn_training(name, version, settings) if version else _drawn_decision(name, decision, settings)
+    finish(document, report_lines(document), as_json)
+    _launch(document["links"]["drift report"], open_report, as_json)
+
+
+def _drawn_decision(model: str, decision: str | None, settings: Settings) -> dict[str, Any]:
+    from config.load import existing_model_path
+    from tasks.monitor.follow_up import report_now
+    from tasks.monitor.recorded import chosen_verdict
+
+    existing_model_path(settings.root, model)
+    verdict = chosen_verdict(model, decision, settings)
+    page = report_now(verdict, settings).html
+    return {"model": model, "id": verdict.id, "status": verdict.status, "links": {"drift report": str(page)}}
+
+
+def _drawn_training(model: str, selector: str, settings: Settings) -> dict[str, Any]:
+    from tasks.registry.versions import version_number
+    from tasks.train.drift_report import draw_training_report
+
+    version = int(selector) if selector.isdecimal() else version_number(model, selector, settings)
+    page = draw_training_report(model, version, settings).html
+    return {"model": model, "version": version, "links": {"drift report": str(page)}}
+
+
+def _launch(page: str, wanted: bool | None, as_json: bool) -> None:
+    """Open a page in a browser if that is wanted; without a word on it, in a terminal."""
+    if sys.stdout.isatty() and not as_json if wanted is None else wanted:
+        click.launch(page)
 
 
 def _drift_links(verdict: Any) -> dict[str, str]:
     from config.settings import load_settings
-    from tasks.monitor.measure import report_links
+    from tasks.monitor.recorded import report_links
 
     return report_links(verdict, load_settings())

@@ -87,8 +87,8 @@ def config_hash(config: ModelConfig) -> str:
     """Hash of everything in a model file that a model or a file of its bundle depends on (64 hex digits).
 
     Left out are the source and its validation (the data version stands for the rows that landed), and what follows a
-    training: drift, retraining, schedule, and the rules of the gate. Of the gate only the metric counts: models are
-    searched, cross-validated and evaluated by it.
+    training: drift, monitoring, retraining, schedule, and the rules of the gate. Of the gate only the metric counts:
+    models are searched, cross-validated and evaluated by it.
     """
     content = _dump(config)
     content["gate"] = {"metric": config.gate.metric}
@@ -105,7 +105,7 @@ def rules_hash(config: ModelConfig) -> str:
 
 
 def _dump(config: ModelConfig) -> dict[str, Any]:
-    return config.model_dump(mode="json", exclude={"source", "validation", "drift", "retrain", "schedule"})
+    return config.model_dump(mode="json", exclude={"source", "validation", "drift", "monitor", "retrain", "schedule"})
 
 
 def _hash(content: dict[str, Any]) -> str:

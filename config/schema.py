@@ -571,6 +571,18 @@ class Drift(Section):
         return self
 
 
+class Monitor(Section):
+    """What the flow ``monitor`` does besides deciding."""
+
+    report: Literal["drift", "always", "asked"] = Field(
+        default="drift",
+        description=(
+            "when Evidently's plots are added to the page of a decision: if a column drifted or the window is a "
+            "signal, always, or by 'perennial report' alone; no decision waits for them"
+        ),
+    )
+
+
 class Retrain(Section):
     """Conditions for a retraining, whatever the trigger."""
 
@@ -625,6 +637,7 @@ class ModelConfig(Section):
     evaluation: Evaluation = Evaluation()
     gate: Gate
     drift: Drift = Drift()
+    monitor: Monitor = Monitor()
     retrain: Retrain = Retrain()
     schedule: Schedule = Schedule()
 

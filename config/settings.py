@@ -62,6 +62,13 @@ class Settings(BaseSettings):
         default=False,
         description="whether commands run in forks of a background process that has imported the libraries; Linux only",
     )
+    follow_up: Literal["beside", "wait", "later"] = Field(
+        default="beside",
+        description=(
+            "what follows a decision on drift, its MLflow run and plots: beside, in a process that outlives the run; "
+            "wait: the run ends after it (containers that end with their run); later: with the next decision"
+        ),
+    )
     server_idle_minutes: float = Field(default=30, gt=0, description="idle time after which the local server stops")
 
 

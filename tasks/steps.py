@@ -157,7 +157,7 @@ def check_leakage(run: TrainingRun) -> tuple[str, ...]:
 
 @plain_step
 def fit(run: TrainingRun) -> FittedRun:
-    """Cross-validate, search and fit on the training rows; in parallel, start the drift report."""
+    """Cross-validate, search and fit on the training rows."""
     from tasks.train.fit_run import fit_run
 
     with step("Training"):
@@ -220,14 +220,14 @@ def choose_window(
 @io_step
 def find_drift(window: MonitoredWindow) -> DriftVerdict | None:
     """Find a recorded decision about the same rows by the same rules."""
-    from tasks.monitor.measure import recorded_verdict
+    from tasks.monitor.recorded import recorded_verdict
 
     return recorded_verdict(window, load_settings())
 
 
 @io_step
 def measure_drift(window: MonitoredWindow) -> DriftEvidence:
-    """Count the window against the reference, predict with the champion, and start the report in parallel."""
+    """Count the window against the reference, and predict a sample of it with the champion."""
     from tasks.monitor.measure import measure
 
     with step("Measuring the window"):
@@ -244,10 +244,10 @@ def decide_drift(window: MonitoredWindow, evidence: DriftEvidence) -> DriftVerdi
 
 @io_step
 def keep_drift(window: MonitoredWindow, verdict: DriftVerdict) -> DriftVerdict:
-    """Store the report, the numbers and, last, the decision; of two concurrent runs the first decision is kept."""
+    """Write the page and record the decision; of two concurrent runs the first decision is kept."""
     from tasks.monitor.measure import keep
 
-    with step("Keeping the report"):
+    with step("Recording the decision"):
         return keep(window, verdict, load_settings())
 
 

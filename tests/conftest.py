@@ -28,6 +28,8 @@ def pytest_configure() -> None:
     """Give each process one thread for sums: several test processes share the cores, and threads that wait spin."""
     for name in THREADS:
         os.environ.setdefault(name, "1")
+    # A process that outlives its command would outlive the test and its folder; those about it ask for it.
+    os.environ.setdefault("PERENNIAL_FOLLOW_UP", "later")
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ WITHOUT_TWIN: dict[str, str] = {
     "tasks/gate/judgement.py": "tests/tasks/gate/test_judge.py: every decision, on versions that were really trained",
     "tasks/gate/settled.py": "tests/tasks/gate/test_judge.py: versions that are settled and versions that are not",
     "tasks/gate/publish.py": "tests/tasks/gate/test_judge.py: what stands in tags, report and card after a judgement",
+    "tasks/monitor/recorded.py": "tests/tasks/monitor/test_follow_up.py: decisions by their ids, and their pages",
     "tasks/monitor/reference.py": (
         "tests/tasks/monitor/test_measure.py: a champion's rows, a data version's, and a bundle that was changed"
     ),
@@ -53,6 +54,7 @@ WITHOUT_TWIN: dict[str, str] = {
     "tasks/reports/evidently.py": (
         "The step runs in a process of its own; tests/tasks/reports/test_drift.py reads what it writes."
     ),
+    "tasks/reports/pages.py": "tests/tasks/reports/test_card.py: escaping and numbers, on the page of a model",
     "tasks/reports/validation.py": (
         "tests/tasks/validation/test_validate.py: the page of a validation, also of hostile data"
     ),
@@ -62,7 +64,6 @@ WITHOUT_TWIN: dict[str, str] = {
     ),
     "tasks/steps.py": "tests/flows/test_train.py: the steps run in their flows, which needs Prefect's server",
     "tasks/train/bench.py": "tests/tasks/train/test_step_files.py: steps in processes of their own find what they need",
-    "tasks/train/drift_report.py": "The training flow calls it; tests/flows/test_train.py runs that flow.",
     "tasks/train/fit_run.py": "tests/tasks/train/test_step_files.py: the step, in a process of its own",
     "tasks/train/registration.py": "tests/tasks/gate/test_judge.py: the versions it judges are registered by it",
     "tasks/train/training_run.py": "tests/tasks/gate/test_judge.py: the runs it judges are named by it",

@@ -55,7 +55,7 @@ import array, json, os, socket, sys
 
 words = sys.argv[1:]
 command = {command}
-steps = (["-m", "tasks.reports.drift_page"], ["-m", "serving.rehearsal.rehearse"])
+steps = (["-m", "tasks.monitor.follow_up"], ["-m", "serving.rehearsal.rehearse"])
 warm = words[:1] != ["serve"] if command else words[:2] in steps
 if not warm:
     os.execv({python!r}, [{python!r}, *(["-m", "cli"] if command else []), *words])
@@ -179,11 +179,11 @@ def warmed(folder: Path) -> Iterator[Path]:
 
 
 def use_warm_steps(folder: Path) -> None:
-    """Let trainings of this process start what runs beside them warm."""
-    from tasks.reports import drift
+    """Let runs of this process start warm what runs beside them."""
+    from tasks.monitor import follow_up
     from tasks.serving import rehearse
 
-    for module in (drift, rehearse):
+    for module in (follow_up, rehearse):
         vars(module)["COMMAND"] = (str(folder / "python"), *module.COMMAND[1:])
 
 

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cli.output import section, short_path, table
 from core.drift.reasons import TOLD_CHANGE
@@ -37,6 +37,19 @@ STEPS = (0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0)
 """Multiples of the bound that separate the blocks; the lower four blocks are values up to the bound."""
 
 DRIFTED, GAP = "*", "·"
+
+
+def report_lines(drawn: Mapping[str, Any]) -> list[str]:
+    """Report that the page of a decision, or of a version's training, was drawn.
+
+    Parameters
+    ----------
+    drawn
+        Model, decision with its status or version, and links, as the command prints them as JSON.
+    """
+    of = f"version {drawn['version']}" if "version" in drawn else f"decision {drawn['id'][:12]} ({drawn['status']})"
+    links = [f"{title:18} {short_path(place)}" for title, place in drawn["links"].items()]
+    return [f"{drawn['model']}: drew the page of {of} with Evidently's plots", *section(links)]
 
 
 def monitor_lines(verdict: DriftVerdict, links: Mapping[str, str], width: int | None = None) -> list[str]:

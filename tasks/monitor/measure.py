@@ -1,4 +1,4 @@
-"""Measure a window, decide, and store the results: the report, the MLflow run and, last, the history."""
+"""Measure a window, decide, write the page and record the decision; what takes longer follows in another process."""
 
 from __future__ import annotations
 
@@ -34,63 +34,39 @@ from core.performance.prediction_bias import PredictionBias, prediction_bias
 from core.performance.sampling import MAX_RARE_ROWS, rare_classes, sample_rows
 from core.text import counted as number_of
 from store.database import open_database
-from store.drift import DriftWindow, drift_windows, earlier_windows, find_window, record_window
+from store.drift import DriftWindow, earlier_windows, record_window
 from tasks.monitor.clusters import repeating_key, window_clusters, window_effects
 from tasks.monitor.estimates import window_estimates, with_newest_labels
-from tasks.monitor.mlflow_run import log_verdict
+from tasks.monitor.follow_up import Pending, put_off, start_follow_up
+from tasks.monitor.recorded import REPORT, VERDICT, verdict_of
 from tasks.monitor.reference import Reference, against_version, champion_reference, exact_rows
-from tasks.monitor.reports import window_report
+from tasks.monitor.reports import wants_plots, window_report
 from tasks.monitor.scored import Scored, class_rows, scored
 from tasks.monitor.window_counts import Window, count_window
-from tasks.monitor.windows import report_folder
-from tasks.registry.fetch import fetched
-from tasks.reports.drift import DriftReport
+from tasks.registry.kept import kept_bundle
+from tasks.reports.drift_page import write_page
 from tasks.versions.working_copy import batch_facts
 
 _log = logging.getLogger("perennial.monitor")
 
 EVERY_ROW = 2**62
 
-REPORT = "drift.html"
-REPORT_JSON = "drift.json"
-VERDICT = "verdict.json"
 
-_reports: dict[str, DriftReport] = {}
-"""Reports that are being made, by decision id; the steps of a flow run share a process."""
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Rows of the reference and of the window for the page, and the target's column."""
 
-
-def recorded_verdict(window: MonitoredWindow, settings: Settings) -> DriftVerdict | None:
-    """Return the recorded decision about the same rows by the same rules; None if there is none.
-
-    Its reasons end with what is to be said about the window only since then: a batch that arrived late.
-    """
-    found = find_window(open_database(settings.database_url), window.id)
-    if found is None:
-        return None
-    verdict = _verdict(found)
-    since = [note for note in window.notes if note not in verdict.reasons]
-    return replace(verdict, reasons=(*verdict.reasons, *since))
+    reference: pd.DataFrame
+    sample: pd.DataFrame
+    target: str
 
 
-def recorded_verdicts(model: str, settings: Settings, limit: int | None = None) -> list[DriftVerdict]:
-    """Return the newest decisions on a model, oldest first."""
-    return [_verdict(found) for found in drift_windows(open_database(settings.database_url), model, limit)]
-
-
-def newest_report(verdicts: Sequence[DriftVerdict], settings: Settings) -> str | None:
-    """Return the page of the newest decision whose report is on this machine."""
-    paths = (report_folder(verdict.model, verdict.id, settings) / REPORT for verdict in reversed(verdicts))
-    return next((str(path) for path in paths if path.is_file()), None)
-
-
-def report_links(verdict: DriftVerdict, settings: Settings) -> dict[str, str]:
-    """Return titles and paths of the decision's pages."""
-    page = report_folder(verdict.model, verdict.id, settings) / REPORT
-    return {"drift report": str(page)} if page.is_file() else {}
+_drawn: dict[str, Drawn] = {}
+"""Rows to draw, by decision id; the steps of a flow run share a process."""
 
 
 def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
-    """Count a window's rows in the reference's bins, predict a sample of them with the champion, and start the report.
+    """Count a window's rows in the reference's bins, and predict a sample of them with the champion.
 
     Raises
     ------
@@ -100,8 +76,8 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
         The rows do not fit the champion's feature contract, or cannot be read.
     """
     now = datetime.now(UTC)
-    with fetched(window.config.model, window.champion, settings) as files:
-        champion = champion_reference(files, window.config)
+    with kept_bundle(window.config.model, window.champion, window.manifest, settings) as folder:
+        champion = champion_reference(folder, window.manifest, window.config)
         reference = champion if window.against == CHAMPION else against_version(champion, window.against, settings)
         counted = _counted(window, reference)
         _log.info(
@@ -132,7 +108,7 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
         performance=tuple(performance),
         bias=_bias(reference, rows, labelled),
     )
-    _reports[window.id] = window_report(window, reference, counted.sample, evidence)
+    _drawn[window.id] = Drawn(reference.rows, counted.sample, reference.contract.target)
     return evidence
 
 
@@ -143,33 +119,32 @@ def decided(window: MonitoredWindow, evidence: DriftEvidence, settings: Settings
 
 
 def keep(window: MonitoredWindow, verdict: DriftVerdict, settings: Settings) -> DriftVerdict:
-    """Finish the report, log it to MLflow, then record the decision; of two concurrent runs the first decision is kept.
+    """Write the page and record the decision, then let another process do the rest; of two the first decision is kept.
 
     The same transaction writes an event to the outbox if there is drift, and a trigger to the inbox if a retraining is
-    recommended.
+    recommended. The MLflow run and Evidently's plots follow, see :mod:`tasks.monitor.follow_up`.
 
     A run that was killed before it recorded its decision is repeated; its leftovers are replaced.
 
     Raises
     ------
     StorageError
-        A disk, MLflow or the operational database failed.
+        A disk or the operational database failed.
     """
-    files = _reports.pop(window.id).finish(verdict.status, verdict.reasons)
-    _log.info("finished the report")
+    rows = _drawn[window.id]
+    report = window_report(verdict, rows.reference, rows.sample, rows.target, window.config.training.seed)
+    write_page(report, window.folder)
     document = json.dumps(verdict.to_dict(), indent=2, ensure_ascii=False)
-    path = window.folder / VERDICT
-    path.write_text(document, encoding="utf-8")
-    log_verdict(verdict, {REPORT: files.html, REPORT_JSON: files.json, VERDICT: path}, settings)
-    _log.info("decided: %s", verdict.status)
+    (window.folder / VERDICT).write_text(document, encoding="utf-8")
+    put_off(window.folder, Pending(verdict.id, plots=wants_plots(window.config, verdict)))
     event = drift_detected(verdict, str(window.folder / REPORT)) if verdict.status == "drift" else None
     trigger = _trigger(verdict) if verdict.retrain else None
     engine = open_database(settings.database_url)
-    return _verdict(record_window(engine, _entry(verdict, document), event, trigger))
-
-
-def _verdict(entry: DriftWindow) -> DriftVerdict:
-    return DriftVerdict.from_dict(json.loads(entry.document))
+    recorded = verdict_of(record_window(engine, _entry(verdict, document), event, trigger))
+    _log.info("decided: %s", verdict.status)
+    del _drawn[window.id]
+    start_follow_up(settings)
+    return recorded
 
 
 def _entry(verdict: DriftVerdict, document: str) -> DriftWindow:

@@ -52,6 +52,14 @@ def log_verdict(verdict: DriftVerdict, files: Mapping[str, Path], settings: Sett
         return run_id
 
 
+def log_pages(run_id: str, files: Mapping[str, Path], settings: Settings) -> None:
+    """Log a verdict's reports to its run again; a repeat replaces them."""
+    client = mlflow_client(settings)
+    with mlflow_failures(settings):
+        for path in files.values():
+            client.log_artifact(run_id, str(path), REPORTS)
+
+
 def _start(client: MlflowClient, experiment: str, verdict: DriftVerdict) -> str:
     tags = {
         DECISION: verdict.id,

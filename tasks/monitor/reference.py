@@ -12,7 +12,6 @@ import pandas as pd
 
 from config.schema import Features, ModelConfig
 from config.settings import Settings
-from core.model_inputs import encode_target
 from core.data.rows import Rows
 from core.data.seen_rows import SeenRows, identities
 from core.drift.monitored_window import CHAMPION, MonitoredWindow
@@ -21,13 +20,13 @@ from core.drift.profile import Profile, reference_profile, unused_columns
 from core.errors import BundleError
 from core.feature_contract import KINDS, FeatureContract
 from core.metrics.bootstrap import Estimate
+from core.model_inputs import encode_target
 from core.performance.cbpe import CbpeReference
 from core.performance.history import PerformanceHistory
 from core.performance.prediction_bias import EventLevel, reference_level
 from core.train.trust import trusted_types
 from serving.bundle.predictor import Predictor, load_predictor
 from serving.bundle.reader import read_document
-from tasks.registry.fetch import Fetched
 from tasks.runs.lock import hold_model
 from tasks.train.holdout_rows import HoldoutRows, read_holdout_rows
 from tasks.train.reference_rows import CBPE, HISTORY, MOVING, REMEDY, read_reference_rows, reference_rows
@@ -102,8 +101,15 @@ class Reference:
         return self.predictor.contract
 
 
-def champion_reference(files: Fetched, config: ModelConfig) -> Reference:
+def champion_reference(folder: Path, manifest: str, config: ModelConfig) -> Reference:
     """Read the champion and its training rows' distribution from its bundle.
+
+    Parameters
+    ----------
+    folder, manifest
+        The bundle, and the SHA-256 of its manifest as the operational database records it.
+    config
+        The model file.
 
     Raises
     ------
@@ -111,22 +117,22 @@ def champion_reference(files: Fetched, config: ModelConfig) -> Reference:
         A file is invalid, or the bundle is older than monitoring.
     """
     trusted = trusted_types(config.training.trusted_types)
-    predictor = load_predictor(files.folder, files.manifest_sha256, trusted)
-    evaluation: dict[str, Any] = json.loads(read_document(files.folder, "evaluation.json"))
+    predictor = load_predictor(folder, manifest, trusted)
+    evaluation: dict[str, Any] = json.loads(read_document(folder, "evaluation.json"))
     return Reference(
         predictor=predictor,
         config=with_features(config, predictor.contract),
-        profile=_document(files.folder, "profile.json", Profile.from_dict),
-        moving=_moving(files.folder),
-        rows=read_reference_rows(files.folder, predictor.contract),
-        seen=read_training_rows(files.folder / TRAINING_ROWS),
+        profile=_document(folder, "profile.json", Profile.from_dict),
+        moving=_moving(folder),
+        rows=read_reference_rows(folder, predictor.contract),
+        seen=read_training_rows(folder / TRAINING_ROWS),
         importance={item["feature"]: item["mean"] or 0.0 for item in evaluation["importance"]},
         performance=_performance(evaluation, config.gate.metric),
         confidence=evaluation["confidence"],
         level=reference_level(evaluation),
-        history=_history(files.folder, config.gate.metric),
-        cbpe=_cbpe(files.folder, config) if predictor.contract.classes else None,
-        holdout=read_holdout_rows(files.folder, predictor.contract),
+        history=_history(folder, config.gate.metric),
+        cbpe=_cbpe(folder, config) if predictor.contract.classes else None,
+        holdout=read_holdout_rows(folder, predictor.contract),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from math import floor, log10
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from core.feature_contract import MISSING
-from core.text import readable
+from core.text import counted, readable
 
 MAX_LEVELS = 30
 """Levels with a bar each; a plot of more levels is not legible, and Evidently's time grows with their square."""
@@ -22,6 +23,10 @@ MAX_LEVELS = 30
 LABEL_LENGTH = 30
 SPARK_BINS = 24
 SPARK_SIZE = (150, 30)
+FIGURE_SIZE = (340, 150)
+FIGURE_LEVELS = 7
+"""Levels with bars in our own figures; the others share one."""
+
 TAIL = 0.01
 """Values outside these quantiles by more than the range between them are drawn at the end of the plot."""
 
@@ -142,6 +147,21 @@ def spark_svg(drawing: Drawing) -> str:
     )
 
 
+def figure_svg(drawing: Drawing) -> str:
+    """Draw both distributions with their axes: shares of the values, the reference in grey, the current rows in colour.
+
+    Returns
+    -------
+    str
+        An SVG element whose only texts are escaped levels and our own numbers; empty for a column that cannot be drawn.
+    """
+    if not drawing.drawable:
+        return ""
+    content = _number_figure(drawing) if drawing.kind == "numeric" else _level_figure(drawing)
+    width, height = FIGURE_SIZE
+    return f'<svg class="figure" viewBox="0 0 {width} {height}" width="{width}" height="{height}">{content}</svg>'
+
+
 def undrawable(kind: str, remarks: tuple[str, ...]) -> Drawing:
     """Return the drawing of a column that is in the table only."""
     return Drawing(kind, pd.Series(dtype=object), pd.Series(dtype=object), remarks)
@@ -213,8 +233,58 @@ def _level_shares(drawing: Drawing) -> tuple[Floats, Floats]:
     return both[:, 0], both[:, 1]
 
 
-def _steps(heights: Floats) -> str:
-    width, height = SPARK_SIZE
+def _number_figure(drawing: Drawing) -> str:
+    sides = [side.dropna().to_numpy() for side in (drawing.reference, drawing.current)]
+    low, high = _ends(sides)
+    reference, current = _number_shares(drawing)
+    top = float(max(reference.max(), current.max()))
+    width, height = FIGURE_SIZE
+    left, bottom = 44, 22
+    size = (width - left, height - bottom - 12)
+    area = f'<path class="reference" d="{_steps(reference / top, size)} V{size[1]} H0 Z"/>'
+    line = f'<path class="current" d="{_steps(current / top, size)}"/>'
+    places = ((left, "start", low), (left + size[0] / 2, "middle", (low + high) / 2), (width, "end", high))
+    ticks = "".join(_label(x, height - 6, anchor, _short(value)) for x, anchor, value in places)
+    shares = _label(left - 6, 16, "end", f"{top:.0%}") + _label(left - 6, height - bottom, "end", "0%")
+    axis = f'<path class="axis" d="M{left} {height - bottom} H{width}"/>'
+    return f'<g transform="translate({left} 12)">{area}{line}</g>{axis}{ticks}{shares}'
+
+
+def _level_figure(drawing: Drawing) -> str:
+    sides = [side.value_counts(normalize=True) for side in (drawing.reference, drawing.current)]
+    table = pd.concat(sides, axis=1).fillna(0.0)
+    table = table.loc[table.max(axis=1).sort_values(ascending=False, kind="stable").index]
+    shown = [(str(level), float(before), float(now)) for level, before, now in table[:FIGURE_LEVELS].itertuples()]
+    before, now = (float(side) for side in table[FIGURE_LEVELS:].sum())
+    if len(table) > FIGURE_LEVELS:
+        shown.append((counted(len(table) - FIGURE_LEVELS, "other"), before, now))
+    top = max(max(before, now) for _, before, now in shown)
+    step = FIGURE_SIZE[1] / (FIGURE_LEVELS + 1)
+    return "".join(
+        _bars(level, before, now, top, number * step, step) for number, (level, before, now) in enumerate(shown)
+    )
+
+
+def _bars(level: str, reference: float, current: float, top: float, y: float, step: float) -> str:
+    """Draw the bars of one level, one under the other, between its name and its shares."""
+    left, right = 114, 98
+    scale, width = (FIGURE_SIZE[0] - left - right) / top, FIGURE_SIZE[0]
+    bars = (("reference", reference, y + 2), ("now", current, y + step / 2))
+    drawn = "".join(
+        f'<rect class="{kind}" x="{left}" y="{at:.1f}" width="{share * scale:.1f}" height="{step / 2 - 2:.1f}"/>'
+        for kind, share, at in bars
+    )
+    middle = y + step / 2 + 4
+    shares = f"{reference:.1%} → {current:.1%}"
+    return drawn + _label(left - 6, middle, "end", level[:16]) + _label(width, middle, "end", shares)
+
+
+def _label(x: float, y: float, anchor: str, text: str) -> str:
+    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _steps(heights: Floats, size: tuple[int, int] = SPARK_SIZE) -> str:
+    width, height = size
     step = width / len(heights)
     moves = [f"V{height - 1 - (height - 2) * share:.1f} H{(bin_ + 1) * step:.1f}" for bin_, share in enumerate(heights)]
     return f"M0 {height} {' '.join(moves)}"

@@ -1,7 +1,8 @@
-"""The page and the JSON of a drift report: Perennial's table above, Evidently's plots below.
+"""The page and the JSON of a drift report: Perennial's table and figures at once, Evidently's plots where asked for.
 
-Run as ``python -m tasks.reports.drift_page WORK TARGET`` by :class:`tasks.reports.drift.DriftReport`, which
-describes WORK. The verdict is decided while the plots are made; it is read from standard input, as JSON, after them.
+:func:`write_page` imports no library for plots and takes a part of a second. :func:`draw_plots` writes the same page
+with Evidently's plots in place of our figures: the import alone takes seconds and 280 MB, so that nothing that somebody
+waits for calls it but the command that asks for them.
 """
 
 from __future__ import annotations
@@ -10,18 +11,30 @@ import base64
 import hashlib
 import json
 import math
-import sys
-from dataclasses import dataclass
+import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from core.jsonable import jsonable
-from tasks.reports.card import TEMPLATES, template_environment
-from tasks.reports.drawing import Drawing, level_drawing, number_drawing, shown_names, spark_svg, undrawable
-from tasks.reports.evidently import TEST_LABEL, EvidentlyReport, Verdict, evidently_report
+from tasks.reports.drawing import (
+    Drawing,
+    figure_svg,
+    level_drawing,
+    number_drawing,
+    shown_names,
+    spark_svg,
+    undrawable,
+)
+from tasks.reports.drift import TEST_LABEL, DriftReport, ReportFiles, portable, sampled
+from tasks.reports.pages import TEMPLATES, template_environment
+from tasks.versions.working_copy import remove_stale
+
+if TYPE_CHECKING:
+    from tasks.reports.evidently import EvidentlyReport
 
 MAX_PLOTS = 60
 """Maximum columns with a plot, drifted ones first: a browser draws two figures for each. The table has all columns."""
@@ -29,6 +42,7 @@ MAX_PLOTS = 60
 NAME_LENGTH = 60
 BADGES = {"ok": "good", "watch": "warn", "drift": "bad", "insufficient": ""}
 PAGE, CONTENT = "drift.html", "drift.json"
+PREFIX = ".drift-"
 START = 'window.drawDashboard(dashboard, new Map(Object.entries(details)), "plots");'
 
 
@@ -69,37 +83,76 @@ class Row:
         return [sentence for sentence in [*said, reason if unplotted else ""] if sentence]
 
     @property
+    def figure(self) -> str:
+        """Both distributions with their axes as an SVG element."""
+        return figure_svg(self.drawing)
+
+    @property
     def spark(self) -> str:
         """Both distributions as a small SVG element."""
         return spark_svg(self.drawing)
 
 
-def write_report(work: Path, target: Path, decided: TextIO) -> None:
-    """Write ``drift.html`` and ``drift.json`` into the folder `target` from the files in the folder `work`.
+def write_page(report: DriftReport, folder: Path) -> ReportFiles:
+    """Write ``drift.html`` and ``drift.json`` into a folder, without Evidently; a repeat replaces them.
 
     Parameters
     ----------
-    work, target
-        Folders.
-    decided
-        The verdict as JSON, which is read last; an empty text if there is none.
+    report
+        What the page shows.
+    folder
+        Created if missing; both files get their names when they are whole.
     """
-    facts = json.loads((work / "facts.json").read_text(encoding="utf-8"))
-    rows = _rows(facts["columns"], *(pd.read_parquet(work / f"{side}.parquet") for side in ("reference", "current")))
+    facts, rows = _facts(report), _rows_of(report)
+    return _written(facts, rows, None, folder)
+
+
+def draw_plots(report: DriftReport, folder: Path) -> ReportFiles:
+    """Write the page and its JSON with Evidently's plots; a repeat, or one killed at any moment, leaves whole files.
+
+    Parameters
+    ----------
+    report, folder
+        As for :func:`write_page`.
+    """
+    from tasks.reports.evidently import Verdict, evidently_report
+
+    facts, rows = _facts(report), _rows_of(report)
     plotted = {row.shown: row for row in rows if row.plotted}
-    report = None
+    drawn = None
     if plotted:
-        report = evidently_report(
+        drawn = evidently_report(
             {shown: row.drawing for shown, row in plotted.items()},
             {shown: Verdict(row.score, row.threshold, row.drifted) for shown, row in plotted.items()},
         )
-    facts["verdict"] = json.loads(decided.read() or "null")
+    return _written(facts, rows, drawn, folder)
+
+
+def _facts(report: DriftReport) -> dict[str, Any]:
+    facts: dict[str, Any] = {"title": report.title, "notes": list(report.notes)}
+    facts["verdict"] = {"status": report.status, "reasons": list(report.reasons)} if report.status else None
+    for side, frame in (("reference", report.reference), ("current", report.current)):
+        facts |= {f"n_{side}": len(frame), f"n_{side}_drawn": len(sampled(frame, report.seed))}
+    return facts | {"command": report.command}
+
+
+def _rows_of(report: DriftReport) -> list[Row]:
+    sides = [portable(sampled(side, report.seed), report.columns) for side in (report.reference, report.current)]
+    return _rows([asdict(column) for column in report.columns], *sides)
+
+
+def _written(facts: dict[str, Any], rows: list[Row], plots: EvidentlyReport | None, folder: Path) -> ReportFiles:
     # In JSON, "<" occurs only inside strings, where this escape is equivalent.
-    content = json.dumps(jsonable(_content(facts, rows, report))).replace("<", "\\u003c")
-    (work / CONTENT).write_text(content, encoding="utf-8")
-    (work / PAGE).write_text(_page(facts, rows, report), encoding="utf-8")
-    for name in (CONTENT, PAGE):
-        (work / name).replace(target / name)
+    content = json.dumps(jsonable(_content(facts, rows, plots))).replace("<", "\\u003c")
+    texts = {CONTENT: content, PAGE: _page(facts, rows, plots)}
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_stale(folder, PREFIX)
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=folder) as work:
+        for name, text in texts.items():
+            (Path(work) / name).write_text(text, encoding="utf-8")
+        for name in texts:
+            (Path(work) / name).replace(folder / name)
+    return ReportFiles(folder / PAGE, folder / CONTENT)
 
 
 def _rows(columns: list[dict[str, Any]], reference: pd.DataFrame, current: pd.DataFrame) -> list[Row]:
@@ -143,7 +196,8 @@ def _content(facts: dict[str, Any], rows: list[Row], report: EvidentlyReport | N
         metric["config"]["column"] = names[metric["config"]["column"]]
     fields = ("name", "kind", "score", "threshold", "drifted", "missing_reference", "missing", "remarks")
     table = [{field: getattr(row, field) for field in fields} for row in rows]
-    return {**content, "perennial": {**facts, "columns": table}}
+    told = {name: value for name, value in facts.items() if name != "command"}
+    return {**content, "perennial": {**told, "columns": table}}
 
 
 def _page(facts: dict[str, Any], rows: list[Row], report: EvidentlyReport | None) -> str:
@@ -153,6 +207,7 @@ def _page(facts: dict[str, Any], rows: list[Row], report: EvidentlyReport | None
     return environment.get_template("drift.html.j2").render(
         facts=facts,
         rows=rows,
+        figures=[] if report else [row for row in rows if row.plotted],
         n_drifted=sum(row.drifted for row in rows),
         badges=BADGES,
         test=TEST_LABEL,
@@ -176,7 +231,3 @@ def _share(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:.1%}" if 0 < value < 0.1 else f"{value:.0%}"
-
-
-if __name__ == "__main__":
-    write_report(Path(sys.argv[1]), Path(sys.argv[2]), sys.stdin)

@@ -1,6 +1,6 @@
 """Evidently's report of two samples, with Perennial's scores and verdicts in it.
 
-Only this module imports Evidently. The import takes about three seconds, so it runs in a separate process.
+Only this module imports Evidently. The import takes about three seconds, so no decision waits for it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 import pandas as pd
 
 from tasks.reports.drawing import Drawing
+from tasks.reports.drift import TEST_LABEL
 from tasks.reports.figures import ACCENT
 
 TEST_NAME = "perennial_psi"
-TEST_LABEL = "Perennial PSI"
 REFERENCE_COLOR = "#b8c1cc"
 SPREAD_COLOR = "#e3e7ec"
 _COLORS = {"#ed0400": ACCENT, "#4d4d4d": REFERENCE_COLOR, "green": "#667085", "LightGreen": SPREAD_COLOR}

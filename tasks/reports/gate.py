@@ -27,8 +27,8 @@ from core.gate.wording import (
     standing,
 )
 from core.text import percent_text
-from tasks.reports.card import template_environment
 from tasks.reports.gate_figure import forest_plot, shown_slices
+from tasks.reports.pages import template_environment
 
 if TYPE_CHECKING:
     import jinja2

@@ -114,7 +114,8 @@ def _site(settings: Settings, pool: str | None, repository: str | None, branch: 
         repository=cloned,
         branch=branch or settings.branch,
         folder=str(PACKAGES),
-        environment={} if cloned else here,
+        # A clone is deleted with its run: what follows a decision on drift must end before.
+        environment={"PERENNIAL_FOLLOW_UP": "wait"} if cloned else here,
     )
 
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from core.data.split import Split
     from core.feature_contract import FeatureContract
     from core.train.leakage.checks import LeakageReport
-    from tasks.reports.drift import DriftReport
     from tasks.serving.rehearse import Rehearsal
     from tasks.train.fit import FittedModel
     from tasks.train.step_files import Evaluated
@@ -67,13 +66,6 @@ class Bench:
         from tasks.train.step_files import read_evaluation
 
         return read_evaluation(self.run)
-
-    @cached_property
-    def drift_report(self) -> DriftReport:
-        """Drift report of the holdout against the training rows; its process starts at the first use."""
-        from tasks.train.drift_report import training_report
-
-        return training_report(self, self.run.folder)
 
     @cached_property
     def rows(self) -> Rows:

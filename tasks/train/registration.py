@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from config.settings import Settings
-from core.model_inputs import prepare
 from core.data.seen_rows import rows_trained_on
 from core.drift.moving import Moving, moving_columns, with_held_prediction
 from core.drift.profile import reference_profile, unused_columns
 from core.feature_contract import KINDS
 from core.metrics.evaluation import predict_output
+from core.model_inputs import prepare
 from core.outcome import TrainOutcome
 from core.performance.cbpe import CbpeReference, reference_cbpe
 from core.train.card import CardFacts, ColumnFacts, DataFacts
@@ -28,8 +28,10 @@ from tasks.registry.bundle import build_bundle
 from tasks.registry.client import address
 from tasks.registry.register import Registered, register_bundle
 from tasks.reports.card import Card, render_card
+from tasks.reports.drift_page import write_page
 from tasks.serving.rehearse import rehearsal_table
 from tasks.train.bench import Bench, open_bench
+from tasks.train.drift_report import training_report
 from tasks.train.evaluate import fold_history
 from tasks.train.holdout_rows import HOLDOUT_ROWS, holdout_rows_file
 from tasks.train.onnx_export import OnnxResult, export_onnx
@@ -62,7 +64,7 @@ def register_run(evaluated: EvaluatedRun, settings: Settings) -> TrainOutcome:
         model=run.config.model,
         lineage=run.lineage,
     )
-    drift = bench.drift_report.finish().html
+    drift = write_page(training_report(bench), run.folder).html
     registered = register_bundle(
         bundle,
         run.config,

@@ -74,6 +74,7 @@ FIELDS: dict[str, tuple[Decides, Any]] = {
     "drift.label_delay_days": ("neither", 1.0),
     "drift.max_loss": ("neither", 0.5),
     "drift.retrain_on": ("neither", "never"),
+    "monitor.report": ("neither", "always"),
     "retrain.cooldown_hours": ("neither", 2.0),
     "retrain.per_week": ("neither", 1),
     "retrain.min_new_labels": ("neither", 5),

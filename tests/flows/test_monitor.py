@@ -12,6 +12,7 @@ import pytest
 from config.settings import Settings
 from core.drift.verdict import DriftVerdict
 from store.database import open_database
+from tasks.monitor.follow_up import start_follow_up
 from tests.store.trigger_samples import find_trigger
 
 pytestmark = [
@@ -72,7 +73,11 @@ def test_quiet_months_pass_and_the_drifted_one_is_found(
     assert monitor() == second
 
     page = project.var / "reports" / "credit" / "drift" / second.id[:12]
-    assert (page / "drift.html").stat().st_size > 100_000
+    assert "<script" not in (page / "drift.html").read_text(), "a decision waits for no plots"
+    start_follow_up(project.model_copy(update={"follow_up": "wait"}))
+    assert (page / "drift.html").stat().st_size > 1_000_000
+    pages = project.var.glob("reports/credit/drift/*/drift.html")
+    assert sorted("<script" in path.read_text() for path in pages) == [False, True, True], "the quiet month has none"
     scores = {row["name"]: row["score"] for row in _table(page / "drift.json")}
     assert scores["income"] == pytest.approx(next(one.psi for one in second.columns if one.name == "income"))
 

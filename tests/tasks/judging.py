@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from tasks.gate.settled import is_settled
 from tasks.registry.bundle import Bundle
 from tasks.registry.register import Registered
 from tasks.registry.versions import find_registered
-from tasks.reports.drift import ReportFiles
 from tasks.train.bench import close_bench, open_bench
 from tasks.train.evaluate import evaluate_run
 from tasks.train.fit import fit_model
@@ -36,18 +34,6 @@ from tests.factories import credit_config, credit_rows
 from tests.tasks.versions.staging import stage
 
 LINEAR = {"estimator": "sklearn.linear_model.LogisticRegression", "cv": 0}
-
-
-class DriftPage:
-    """Stands where the drift report is; that has tests of its own and takes five seconds."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "drift.html"
-
-    def finish(self, status: str = "", reasons: Sequence[str] = ()) -> ReportFiles:
-        """Return a page."""
-        self._path.write_text(f"<p>{status}</p>{reasons}")
-        return ReportFiles(self._path, self._path)
 
 
 def config_of(*numeric: str, **changes: Any) -> ModelConfig:
@@ -78,7 +64,6 @@ def register_version(settings: Settings, config: ModelConfig, data_version: str)
         bench = open_bench(run)
         bench.fitted = fit_model(bench.rows, bench.split, config, bench.contract, settings, run.lineage.run_key)
         evaluated = evaluate_run(keep_fitted(bench.fitted, run))
-        bench.drift_report = DriftPage(run.folder)  # type: ignore[assignment] # has all of it that is used
         register_run(evaluated, settings)
         close_bench()
     return run

@@ -22,9 +22,9 @@ from config.load import rules_hash
 from config.schema import GateMode, ModelConfig
 from config.settings import Settings
 from core.contract import PrepareColumns
-from core.model_inputs import prepare
 from core.feature_contract import FeatureContract
 from core.gate.decision import Check, GateVerdict
+from core.model_inputs import prepare
 from core.references import Lineage
 from core.train.pipeline import build_encoder, estimator_need
 from core.train.trust import trusted_types

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cli.lines.drift import drift_lines, monitor_lines, sparkline
+from cli.lines.drift import drift_lines, monitor_lines, report_lines, sparkline
 from config.schema import Drift
 from core.drift.decision import ColumnDrift, decide
 from core.drift.divergence import ChiSquare
@@ -324,3 +324,15 @@ def test_a_feature_may_be_called_prediction() -> None:
 def test_what_nobody_knows_is_a_gap() -> None:
     """Neither a missing nor an undefined PSI is drawn as zero."""
     assert sparkline([None, (float("nan"), False), (0.0, False)], 0.1) == "· · ▁ "
+
+
+def test_a_drawn_page_is_told_with_what_it_is_about() -> None:
+    """A decision by the beginning of its id and its status, a training by its version; then the page."""
+    links = {"drift report": "/elsewhere/drift.html"}
+    decision = {"model": "credit", "id": "a1" * 32, "status": "watch", "links": links}
+    lines = report_lines(decision)
+    assert lines[0] == "credit: drew the page of decision a1a1a1a1a1a1 (watch) with Evidently's plots"
+    assert lines[-1] == "  drift report       /elsewhere/drift.html"
+    assert report_lines({"model": "credit", "version": 3, "links": links})[0].startswith(
+        "credit: drew the page of version 3 "
+    )

@@ -120,7 +120,7 @@ def test_no_task_unpickles(registry: Settings) -> None:
     )
     with fetched("credit", 1, registry) as files:
         load_contestant(files, run.config)
-        champion_reference(files, run.config)
+        champion_reference(files.folder, files.manifest_sha256, run.config)
     seen = len(found)
     pickle.loads(pickle.dumps(Path))  # noqa: S301 - our own bytes, to show that the hook counts
     assert (seen, len(found)) == (0, 1)

@@ -24,18 +24,12 @@ from core.drift.verdict import DriftEvidence, DriftVerdict
 from core.errors import BundleError, ConfigError, DataVersionError, ModelNotFoundError, SchemaError
 from tasks.monitor import measure as monitor
 from tasks.monitor import scored
-from tasks.monitor.measure import (
-    decided,
-    keep,
-    measure,
-    newest_report,
-    recorded_verdict,
-    recorded_verdicts,
-    report_links,
-)
+from tasks.monitor.follow_up import follow_up
+from tasks.monitor.measure import decided, keep, measure
+from tasks.monitor.recorded import PAGES, newest_report, recorded_verdict, recorded_verdicts, report_links
 from tasks.monitor.windows import Asked, monitored_window
 from tests.factories import add_credit_model, credit_config, credit_rows, make_project
-from tests.tasks.judging import LINEAR, DriftPage, add_data, enthrone, register_version
+from tests.tasks.judging import LINEAR, add_data, enthrone, register_version
 
 pytestmark = [
     # skl2onnx 1.20 and MLflow 3.17 use names that NumPy 2 and pandas 3 deprecate: their warnings, not ours.
@@ -86,18 +80,10 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
 
 
 @pytest.fixture(autouse=True)
-def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Any, ...]]]:
-    """Put a page of one line in the report's place, which has tests of its own and takes five seconds."""
-    calls: list[tuple[Any, ...]] = []
-
-    def draw(window: MonitoredWindow, *rest: Any) -> DriftPage:
-        calls.append((window, *rest))
-        window.folder.mkdir(parents=True, exist_ok=True)
-        return DriftPage(window.folder)
-
-    monkeypatch.setattr(monitor, "window_report", draw)
-    yield calls
-    monitor._reports.clear()
+def forgotten() -> Iterator[None]:
+    """Forget the rows of windows that a test measured and did not decide on."""
+    yield
+    monitor._drawn.clear()
 
 
 def named(evidence: DriftEvidence, name: str) -> ColumnDrift:
@@ -317,7 +303,7 @@ def test_exact_distances_are_those_of_the_values(watched: Watched) -> None:
 
 
 def test_the_same_window_is_decided_once(watched: Watched) -> None:
-    """A decision is kept in the history, in MLflow and on disk, and found again; a repeat changes nothing."""
+    """A decision is kept in the history and on disk, MLflow's run follows; a repeat finds it."""
     name = watched.add(credit_rows(1_200, seed=40))
     window = watched.window(name)
     assert recorded_verdict(window, watched.settings) is None
@@ -331,6 +317,9 @@ def test_the_same_window_is_decided_once(watched: Watched) -> None:
     measure(window, watched.settings)
     later = keep(window, replace(verdict, measured_at=datetime(2030, 1, 1, tzinfo=UTC)), watched.settings)
     assert later == verdict
+    assert {path.name for path in window.folder.iterdir()} == {*PAGES, "pending.json"}
+    follow_up(watched.settings)
+    assert {path.name for path in window.folder.iterdir()} == {*PAGES}
     client = MlflowClient(watched.settings.mlflow_uri, watched.settings.mlflow_uri)
     experiment = client.get_experiment_by_name("credit")
     assert experiment is not None
@@ -339,13 +328,14 @@ def test_the_same_window_is_decided_once(watched: Watched) -> None:
     assert runs[0].data.metrics["psi/income"] == pytest.approx(named_psi(verdict, "income"))
     assert {item.path for item in client.list_artifacts(runs[0].info.run_id, "reports")} == {
         "reports/drift.html",
+        "reports/drift.json",
         "reports/verdict.json",
     }
     assert report_links(verdict, watched.settings)["drift report"] == newest_report([verdict], watched.settings)
 
 
 def test_a_killed_run_is_made_up_for(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed while MLflow was told, and again before the decision was recorded: one run, one decision."""
+    """Killed before the decision was recorded, and again while MLflow was told: one decision, one run."""
     window = watched.window(watched.add(credit_rows(800, seed=45)))
 
     def attempt() -> DriftVerdict:
@@ -353,15 +343,18 @@ def test_a_killed_run_is_made_up_for(watched: Watched, monkeypatch: pytest.Monke
         return keep(window, decided(window, evidence, watched.settings), watched.settings)
 
     with monkeypatch.context() as patch:
-        patch.setattr("mlflow.MlflowClient.log_batch", _killed)
-        with pytest.raises(KeyboardInterrupt):
-            attempt()
-    with monkeypatch.context() as patch:
         patch.setattr(monitor, "record_window", _killed)
         with pytest.raises(KeyboardInterrupt):
             attempt()
+    follow_up(watched.settings)
+    assert _finished_runs(watched.settings, window.id) == [], "nothing is told of a decision that is not recorded"
     assert recorded_verdict(window, watched.settings) is None
     assert attempt() == recorded_verdict(window, watched.settings)
+    with monkeypatch.context() as patch:
+        patch.setattr("mlflow.MlflowClient.log_batch", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            follow_up(watched.settings)
+    follow_up(watched.settings)
     assert _finished_runs(watched.settings, window.id) == ["FINISHED"]
 
 
@@ -450,11 +443,15 @@ def test_without_a_champion_there_is_nothing_to_watch(tmp_path: Path) -> None:
 
 
 def test_a_bundle_that_was_changed_is_not_measured_with(watched: Watched) -> None:
-    """The profile is read from a verified copy."""
+    """The profile is read from a verified copy: the one that this machine keeps, else one of the registry's."""
+    kept = watched.settings.var / "serving" / "bundles"
     profile = next((watched.settings.var / "mlruns").rglob("profile.json"))
     honest = profile.read_bytes()
     profile.write_bytes(honest.replace(b"1", b"2"))
     try:
+        assert watched.evidence(watched.batches()[-1]).champion == 1
+        for copy in kept.rglob("profile.json"):
+            copy.write_bytes(profile.read_bytes())
         with pytest.raises(BundleError, match="not what was registered"):
             watched.evidence(watched.batches()[-1])
     finally:

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from core.feature_contract import MISSING
-from tasks.reports.drawing import MAX_LEVELS, Floats, level_drawing, number_drawing, shown_names, spark_svg
+from tasks.reports.drawing import MAX_LEVELS, Floats, figure_svg, level_drawing, number_drawing, shown_names, spark_svg
+from tests.pages import Elements
 
 NAN, INF = np.nan, np.inf
 NORMAL = np.random.default_rng(1).normal(50, 10, 2000)
@@ -111,3 +112,25 @@ def test_a_spark_holds_numbers_alone() -> None:
     assert MISSING not in figure
     area, line = (part.split('d="')[1].split('"')[0] for part in figure.split("<path")[1:])
     assert area == f"{line} V30 H0 Z"
+
+
+def test_a_figure_names_levels_as_text_and_shares_the_rest() -> None:
+    """The most frequent levels with both shares, all others in one bar; markup is text without effect."""
+    reference = _levels(*("<b>" for _ in range(6)), *(f"level {number}" for number in range(9)), '" onload="x')
+    figure = figure_svg(level_drawing(reference, _levels("<b>", "<b>", "level 1", "level 1")))
+    elements = Elements(figure)
+    assert set(elements.tags) == {"svg", "rect", "text"}
+    assert not [name for name, _ in elements.attributes if name.startswith("on")]
+    assert "37.5% → 50.0%" in elements.text
+    assert "4 others" in elements.text
+    assert elements.tags.count("rect") == 2 * 8
+
+
+def test_a_figure_of_numbers_has_its_ends_and_largest_share() -> None:
+    """Outlines as in the spark, and numbers at both axes; an undrawable column has no figure."""
+    rng = np.random.default_rng(0)
+    figure = figure_svg(number_drawing(rng.uniform(0, 100, 4_000), rng.uniform(0, 100, 4_000)))
+    text = Elements(figure).text
+    assert all(label in text for label in ("0%", "5%", "50", "100"))
+    assert figure.count("<path") == 3
+    assert figure_svg(number_drawing(np.array([np.nan]), np.array([1.0]))) == ""

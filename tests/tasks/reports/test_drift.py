@@ -1,10 +1,11 @@
-"""The drift report: Evidently's plots under Perennial's scores."""
+"""The drift report: Perennial's page at once, and Evidently's plots under its scores."""
 
 import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.errors import PerennialError, StorageError
 from core.metrics.class_rates import ClassRate
-from tasks.reports.drift import PREFIX, DriftReport, ReportColumn, ReportFiles, report_column
+from tasks.reports.drift import DriftReport, ReportColumn, ReportFiles, report_column
+from tasks.reports.drift_page import PREFIX, draw_plots, write_page
 from tests.core.drift_samples import PREDICTION, TARGET
 from tests.pages import Elements
 
@@ -28,6 +29,8 @@ HOSTILE = (
     "'quote' \"double\" `tick` \\ \\u003cscript>",
     "n" * 10_000,
 )
+FRAME = {"html", "head", "meta", "title", "style", "body", "div", "h1", "h2", "span", "p", "ul", "li", "svg", "path"}
+FRAME |= {"table", "tr", "th", "td"}
 needs_browser = pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 
 
@@ -48,15 +51,33 @@ def _hostile_frame(seed: int, n: int = 400) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
+def hostile_report() -> DriftReport:
     """Report whose title, notes, columns and levels are all attacks."""
     columns = [
         ReportColumn(name, "numeric" if name in (HOSTILE[1], "index", "per") else "levels", 0.4321, 0.1, True, name)
         for name in (*HOSTILE, "index", "per")
     ]
-    folder = tmp_path_factory.mktemp("hostile") / "reports"
-    title = f"drift {HOSTILE[0]}"
-    return DriftReport(_hostile_frame(1), _hostile_frame(2), columns, folder, 0, HOSTILE, title).finish()
+    return DriftReport(
+        _hostile_frame(1),
+        _hostile_frame(2),
+        columns,
+        0,
+        title=f"drift {HOSTILE[0]}",
+        notes=HOSTILE,
+        command=f"perennial report {HOSTILE[0]}",
+    )
+
+
+@pytest.fixture(scope="module")
+def hostile(hostile_report: DriftReport, tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
+    """Its page with Evidently's plots."""
+    return draw_plots(hostile_report, tmp_path_factory.mktemp("hostile") / "reports")
+
+
+@pytest.fixture(scope="module")
+def hostile_page(hostile_report: DriftReport, tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
+    """Its page without them."""
+    return write_page(hostile_report, tmp_path_factory.mktemp("hostile") / "reports")
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +109,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
         for name in map(str, reference)
     ]
     columns[1] = replace(columns[1], missing_reference=0.25)
-    return DriftReport(reference, current, columns, tmp_path_factory.mktemp("odd"), 0).finish()
+    return draw_plots(DriftReport(reference, current, columns, 0), tmp_path_factory.mktemp("odd"))
 
 
 def _content(files: ReportFiles) -> dict[str, Any]:
@@ -99,7 +120,7 @@ def _content(files: ReportFiles) -> dict[str, Any]:
 
 
 def test_nothing_but_the_two_files_is_left(hostile: ReportFiles) -> None:
-    """The folder is made, and what the process worked with is gone."""
+    """The folder is made, and the temporary files are gone."""
     assert set(hostile.html.parent.iterdir()) == {hostile.html, hostile.json}
 
 
@@ -108,9 +129,20 @@ def test_no_word_of_data_reaches_the_page_as_markup(hostile: ReportFiles) -> Non
     page = hostile.html.read_text(encoding="utf-8")
     data, bridge, _, start = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     assert "<" not in data + bridge + start
-    elements = Elements(re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL))
-    frame = {"html", "head", "meta", "title", "style", "body", "div"}
-    assert set(elements.tags) <= frame | {"h1", "h2", "span", "p", "ul", "li", "table", "tr", "th", "td", "svg", "path"}
+    _assert_plain(re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL), FRAME)
+
+
+def test_no_word_of_data_reaches_our_own_page_as_markup(hostile_page: ReportFiles) -> None:
+    """The page that is there at once has no script at all; levels in its figures are text."""
+    page = hostile_page.html.read_text(encoding="utf-8")
+    assert "script-src &#39;none&#39;" in page
+    _assert_plain(page, FRAME | {"figure", "figcaption", "g", "rect", "text", "code"})
+    assert "<" not in hostile_page.json.read_text(encoding="utf-8")
+
+
+def _assert_plain(page: str, tags: set[str]) -> None:
+    elements = Elements(page)
+    assert set(elements.tags) <= tags
     assert not [name for name, _ in elements.attributes if name.startswith("on") or name in ("href", "src", "style")]
     for attack in HOSTILE[:2]:
         assert attack not in page
@@ -187,7 +219,8 @@ def test_an_empty_window_has_a_page_and_a_sample_is_owned_up_to(tmp_path: Path) 
     """Without current rows there are no plots and no script; of many rows 20,000 are drawn and the page says so."""
     reference = pd.DataFrame({"x": np.arange(20_001.0)})
     columns = [ReportColumn("x", "numeric", float("nan"), 0.1, False)]
-    files = DriftReport(reference, reference[:0], columns, tmp_path, 0, ["The window is empty."], "credit").finish()
+    report = DriftReport(reference, reference[:0], columns, 0, title="credit", notes=["The window is empty."])
+    files = draw_plots(report, tmp_path)
     text = Elements(files.html.read_text(encoding="utf-8")).text
     assert "20,000 of 20,001 reference rows (sampled with a fixed seed) and 0 current rows" in text
     assert "No plots: no column has values in both" in text
@@ -203,8 +236,9 @@ def test_a_class_that_drifted_by_its_ratio_is_told_with_it_and_with_the_verdict(
     columns = [report_column(drifted, "is_fraud", "the target"), report_column(PREDICTION, "(prediction)", "")]
     frame = pd.DataFrame({"is_fraud": ["0", "1"] * 20})
     notes = ["Reason 1 <b>", "A note."]
-    report = DriftReport(frame, frame[:0], columns, tmp_path, 0, notes, "txn")
-    files = report.finish("watch", ["Reason 1 <b>", "Reason 2"])
+    reasons = ["Reason 1 <b>", "Reason 2"]
+    report = DriftReport(frame, frame[:0], columns, 0, title="txn", notes=notes, status="watch", reasons=reasons)
+    files = write_page(report, tmp_path)
     page = files.html.read_text(encoding="utf-8")
     text = Elements(re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)).text
     assert "txn watch 1 of 2 columns drifted" in " ".join(text.split())
@@ -225,29 +259,77 @@ def test_what_killed_processes_left_is_removed_after_a_day(tmp_path: Path) -> No
         folder.mkdir()
     os.utime(old, (0, 0))
     frame = pd.DataFrame({"x": [1.0]})
-    DriftReport(frame[:0], frame, [ReportColumn("x", "numeric", 0.0, 0.1, False)], tmp_path, 0).finish()
+    write_page(DriftReport(frame[:0], frame, [ReportColumn("x", "numeric", 0.0, 0.1, False)], 0), tmp_path)
     assert (old.exists(), young.exists()) == (False, True)
 
 
-def test_a_failure_is_told_with_the_words_of_its_process(tmp_path: Path) -> None:
-    """The end of what it printed is in the error, and no half page is left."""
-    frame = pd.DataFrame({"x": [1.0, 2.0]})
-    folder = tmp_path / "missing"
-    report = DriftReport(frame, frame, [ReportColumn("x", "numeric", 0.0, 0.1, False)], folder, 0)
-    next(folder.glob(".drift-*/facts.json")).write_text("{")
-    for _ in range(2):  # a step that is tried again asks once more
-        with pytest.raises(PerennialError, match=r"(?s)drift report \(exit 1\).*JSONDecodeError"):
-            report.finish()
-    assert list(folder.iterdir()) == []
+def _two_samples() -> DriftReport:
+    rng = np.random.default_rng(3)
+    reference = pd.DataFrame({"x": rng.normal(size=300), "level": rng.choice(["a", "b", "c"], 300)})
+    current = reference.assign(x=reference["x"] + 1)
+    columns = [
+        ReportColumn("x", "numeric", 0.31, 0.1, drifted=True),
+        ReportColumn("level", "levels", 0.0, 0.1, drifted=False),
+    ]
+    return DriftReport(reference, current, columns, 0, status="drift", command="perennial report credit 3f2a91")
 
 
-def test_a_process_that_ends_without_a_word_is_a_failure_of_storage(tmp_path: Path) -> None:
-    """On a full disk it cannot write why; a report that was finished is returned again."""
-    frame = pd.DataFrame({"x": [1.0, 2.0]})
-    column = ReportColumn("x", "numeric", 0.0, 0.1, False)
-    report = DriftReport(frame, frame, [column], tmp_path / "killed", 0)
-    report._process.kill()
-    with pytest.raises(StorageError, match=r"could not write why.*run the same command again"):
-        report.finish()
-    report = DriftReport(frame, frame, [column], tmp_path / "sound", 0)
-    assert report.finish() == report.finish()
+def test_our_page_has_the_figures_and_names_the_command_for_the_plots(tmp_path: Path) -> None:
+    """One figure per column in the order of the table, no script; the command is on the page and not in the JSON."""
+    files = write_page(_two_samples(), tmp_path)
+    page = files.html.read_text(encoding="utf-8")
+    assert page.count('<svg class="figure"') == 2
+    assert '<figure class="drifted"><figcaption>x</figcaption>' in page
+    assert "<code>perennial report credit 3f2a91</code>" in page
+    assert "<script" not in page
+    content = _content(files)
+    assert (content["metrics"], content["tests"]) == ([], [])
+    assert "command" not in content["perennial"]
+
+
+def test_the_plots_take_the_place_of_the_figures_and_change_no_number(tmp_path: Path) -> None:
+    """Under the same names; the table in the JSON is the same."""
+    before = _content(write_page(_two_samples(), tmp_path))
+    files = draw_plots(_two_samples(), tmp_path)
+    page = files.html.read_text(encoding="utf-8")
+    assert "<script" in page
+    assert '<svg class="figure"' not in page
+    assert "perennial report" not in page
+    assert _content(files)["perennial"] == before["perennial"]
+    assert {metric["config"]["column"] for metric in _content(files)["metrics"]} == {"x", "level"}
+
+
+@pytest.mark.parametrize("name", ["drift.json", "drift.html"])
+def test_a_process_killed_while_it_writes_leaves_the_page_from_before(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At any file: each one is whole, and the next attempt replaces both."""
+    write_page(_two_samples(), tmp_path)
+    before = (tmp_path / name).read_bytes()
+    write = Path.write_text
+
+    def killed(path: Path, *arguments: Any, **options: Any) -> int:
+        written = write(path, *arguments, **options)
+        if path.name == name:
+            path.write_bytes(path.read_bytes()[:100])
+            raise KeyboardInterrupt
+        return written
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", killed)
+        with pytest.raises(KeyboardInterrupt):
+            draw_plots(_two_samples(), tmp_path)
+    assert (tmp_path / name).read_bytes() == before
+    draw_plots(_two_samples(), tmp_path)
+    assert (tmp_path / name).read_bytes() != before
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_importing_what_writes_the_page_loads_no_library_for_plots() -> None:
+    """Neither Evidently nor plotly nor matplotlib."""
+    code = (
+        "import sys; import tasks.reports.drift_page; "
+        "sys.exit(' '.join({'evidently', 'plotly', 'matplotlib', 'sklearn', 'mlflow'} & set(sys.modules)) or 0)"
+    )
+    root = Path(__file__).resolve().parents[3]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -25,7 +25,7 @@ from tasks.train.fit import FittedModel, fit_model
 from tasks.train.registration import register_run
 from tasks.train.step_files import FIT, OUTPUT, forget_steps, keep_fitted, read_evaluation, read_fitted
 from tasks.train.training_run import training_run
-from tests.tasks.judging import DriftPage, add_data, config_of
+from tests.tasks.judging import add_data, config_of
 
 STEP = """
 import pickle, sys
@@ -78,7 +78,6 @@ def _registered_files(run: TrainingRun, settings: Settings, monkeypatch: pytest.
         raise StorageError("as far as this test goes")
 
     monkeypatch.setattr(registration, "register_bundle", note)
-    open_bench(run).drift_report = DriftPage(run.folder)  # type: ignore[assignment] # has all of it that is used
     with pytest.raises(StorageError, match="as far as"):
         register_run(EvaluatedRun(run), settings)
     close_bench()
