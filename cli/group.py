@@ -12,6 +12,9 @@ import click
 
 from cli.output import print_json
 
+_GIVEN = "perennial.given"
+"""Key of a command line's arguments in click's context."""
+
 NOT_WRITABLE = (errno.EACCES, errno.ENOTDIR, errno.EPERM)
 """Errors about a named file that a person repairs; those of the disk itself are known by ``storage_failure``."""
 
@@ -32,6 +35,11 @@ class Group(click.Group):
         self.sections = sections or {}
         for command in chain.from_iterable(self.sections.values()):
             self.add_command(command)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the arguments, which an error of usage may be explained by."""
+        ctx.meta.setdefault(_GIVEN, list(args))
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature click calls
         """Return names in the order of definition (click would sort them)."""
@@ -58,6 +66,11 @@ class Group(click.Group):
             return super().invoke(ctx)
         except PerennialError as error:
             _fail(error, error.exit_code)
+        except click.UsageError as error:
+            dash = _unusual_dash(ctx.meta.pop(_GIVEN, ()))  # said once, also where groups are nested
+            if not dash:
+                raise
+            raise click.UsageError(error.format_message() + dash, error.ctx) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:  # noqa: BLE001 - the edge of the process: log it, report it, exit code 1
@@ -77,6 +90,17 @@ class WithDefault(Group):
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             args = ["list", *args]
         return super().parse_args(ctx, args)
+
+
+def _unusual_dash(arguments: Sequence[str]) -> str:
+    """Name a dash of typography with which an argument begins, as a text has that was copied from a page."""
+    from unicodedata import category, name
+
+    for argument in arguments:
+        first = argument[:1]
+        if first and not first.isascii() and (category(first) == "Pd" or first == "\u2212"):
+            return f" {argument!r} begins with U+{ord(first):04X} {name(first)}; options begin with two hyphens (--)."
+    return ""
 
 
 def _wants_json() -> bool:

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from config.schema import PATTERNS, ModelConfig, Section
+from config.similar_names import closest_text
 from core.errors import ConfigError
 
 MAX_BYTES = 1_000_000
@@ -44,9 +45,11 @@ def existing_model_path(root: Path, model: str) -> Path:
     """
     path = model_path(root, model)
     if not path.is_file():
-        known = ", ".join(model_names(root)) or "none yet"
+        names = model_names(root)
+        close = closest_text(model, names)
         raise ConfigError(
-            f"no model file {path}; models here: {known}. Create one with 'perennial init --data FILE --target COLUMN'"
+            f"no model file {path}; models here: {', '.join(names) or 'none yet'}{f' ({close})' if close else ''}. "
+            "Create one with 'perennial init --data FILE --target COLUMN'"
         )
     return path
 
@@ -157,7 +160,14 @@ def _describe(error: ValidationError, path: Path, *, overridden: bool) -> str:
 
 def _message(item: ErrorDetails) -> str:
     if item["type"] == "extra_forbidden":
-        return "unknown key"
+        close = closest_text(str(item["loc"][-1]), _known_keys(Section))
+        return f"unknown key ({close})" if close else "unknown key"
     if item["type"] == "string_pattern_mismatch":
         return f"expected {PATTERNS[item['ctx']['pattern']]}"
     return item["msg"].removeprefix("Value error, ")
+
+
+def _known_keys(section: type[Section]) -> set[str]:
+    """Return the keys of all sections of a model file."""
+    own = section.model_fields.keys()
+    return set(own).union(*(_known_keys(below) for below in section.__subclasses__()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, fi
 
 from config.date_formats import EPOCHS, format_problem
 from config.names import MODEL_NAME
+from config.similar_names import closest_text
 
 
 def _cron(expression: str) -> str:
@@ -674,12 +675,18 @@ class ModelConfig(Section):
         )
         sliceable = self.features.categorical + self.features.boolean + self.features.ignored
         strange = [column for column in self.evaluation.slices if column not in sliceable]
-        _refuse(bool(strange), f"evaluation.slices: expected categorical, boolean or ignored columns, found {strange}")
+        _refuse(
+            bool(strange),
+            "evaluation.slices: expected categorical, boolean or ignored columns, found "
+            f"{_with_closest(strange, sliceable)}",
+        )
         named = {*_named(self.source.decimal), *_named(self.source.thousands), *self.source.units, *self.source.dates}
         strangers = sorted(named.difference(self.columns))
-        _refuse(bool(strangers), f"source: notations of columns that are not declared: {strangers}")
+        notations = _with_closest(strangers, self.columns)
+        _refuse(bool(strangers), f"source: notations of columns that are not declared: {notations}")
         unknown = [column for column in self.training.leakage.allow if column not in self.features.used]
-        _refuse(bool(unknown), f"training.leakage.allow: columns that are not features: {unknown}")
+        allowed = _with_closest(unknown, self.features.used)
+        _refuse(bool(unknown), f"training.leakage.allow: columns that are not features: {allowed}")
         return self
 
     @property
@@ -692,6 +699,12 @@ class ModelConfig(Section):
         """Every declared column once: key, time, target, features, ignored."""
         lead = [column for column in (self.key, self.time, self.target) if column is not None]
         return tuple(dict.fromkeys([*lead, *self.features.used, *self.features.ignored]))
+
+
+def _with_closest(names: Sequence[str], known: Iterable[str]) -> str:
+    """List names, with the closest known one of the first."""
+    close = closest_text(names[0], known) if names else ""
+    return f"{list(names)}" + (f" ({close})" if close else "")
 
 
 def _named(mark: str | Mapping[str, str]) -> Iterable[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 
 from config.schema import ModelConfig
+from config.similar_names import closest_text
 
 
 def column_types(config: ModelConfig) -> dict[str, str]:
@@ -102,6 +102,5 @@ def empty_columns_problem(n_values: Mapping[str, int], config: ModelConfig, *, n
 
 
 def _with_closest(column: str, found: Sequence[str]) -> str:
-    folded = {name.lower(): name for name in found}
-    close = difflib.get_close_matches(column.lower(), folded, n=1)
-    return f"{column!r} (closest: {folded[close[0]]!r})" if close else repr(column)
+    close = closest_text(column, found)
+    return f"{column!r} ({close})" if close else repr(column)

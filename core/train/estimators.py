@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 
+from config.similar_names import closest
 from core.errors import ConfigError
 
 _FAMILIES = ("ensemble", "linear_model", "neural_network", "neighbors", "svm", "tree", "naive_bayes", "calibration")
@@ -62,7 +62,7 @@ def with_params(estimator: BaseEstimator, params: Mapping[str, Any], where: str 
     known = estimator.get_params(deep=True)
     for name in params:
         if name not in known:
-            close = get_close_matches(name, known, n=1)
+            close = closest(name, known)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             own = ", ".join(sorted(estimator.get_params(deep=False)))
             raise ConfigError(f"{where}: {type(estimator).__name__} takes no parameter {name!r}{hint} It takes: {own}")
@@ -119,7 +119,7 @@ def _suggestion(name: str) -> str:
     for family in _FAMILIES:
         module = vars(importlib.import_module(f"sklearn.{family}"))
         known.update({item: f"sklearn.{family}.{item}" for item, found in module.items() if hasattr(found, "fit")})
-    close = get_close_matches(name, known, n=1)
+    close = closest(name, known)
     return f"; did you mean {known[close[0]]!r}?" if close else ". Give the full import path, 'package.module.Class'"
 
 

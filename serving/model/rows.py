@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from config.similar_names import unseen_difference
 from core.data.cells import category, missing_texts, moment, stated_moment, stated_number, text_cell
 from core.feature_contract import DATE_PARTS, MISSING, FeatureContract
 from core.notations import DateNotation, NumberNotation
@@ -32,6 +33,8 @@ KEY_NUMBERS = (-9 * 10**18, 9 * 10**18)
 """Smallest and largest numeric key: within 64 bits, and exact also as a float. Send longer keys as strings."""
 
 MAX_SHOWN = 500
+MAX_COMPARED = 200
+"""Longest name that is compared with the columns: it may come from any client."""
 """Most characters of a client's name or text that an answer repeats."""
 
 MAX_REMEMBERED = 4096
@@ -130,6 +133,7 @@ class RowReader:
                 [_renamed(row, _NAMES) for row in msgspec.to_builtins(rows)]
             )
         self._contract = contract
+        self._named = (*contract.raw_columns, *([contract.key] if contract.key is not None else []))
         self._missing = frozenset() if contract.missing is None else missing_texts(contract.missing)
         self._levels = _Levels(contract.missing)
         notations = {name: contract.notation(name) for name in contract.numeric + contract.dates}
@@ -154,7 +158,7 @@ class RowReader:
         try:
             rows = self._decode(body).rows
         except msgspec.ValidationError as error:
-            raise _invalid(str(error)) from None
+            raise _invalid(str(error), self._named) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _not_json(body, error) from None
         values = [msgspec.structs.astuple(row) for row in rows]
@@ -281,16 +285,28 @@ def _type(contract: FeatureContract, name: str, kind: Kind) -> Any:
     return (NotedNumber if kind == "numeric" else NotedDate) | None
 
 
-def _invalid(message: str) -> Problem:
-    """Convert a message of msgspec, ``what - at `$.rows[0].age```, into the error of a field."""
+def _invalid(message: str, columns: Sequence[str]) -> Problem:
+    """Convert a message of msgspec, ``what - at `$.rows[0].age```, into the error of a field of these columns."""
     message = message.translate(_NAMES)
     of_row = _OF_ROW.fullmatch(message)
     what = of_row[1] if of_row else message.rpartition(" - at `$")[0] or message
     named = _NAMED.search(what)
+    if named:
+        what += _look_alike(named[1], columns)
     if of_row is None:
         return _problem(FieldError(named[1] if named else "rows", what, "" if named else "/rows"))
     field = named[1] if named else of_row[3] or ""
     return _problem(FieldError(field or "rows", what, _pointer(int(of_row[2]), field)))
+
+
+def _look_alike(name: str, columns: Sequence[str]) -> str:
+    """Return how a name differs from a column's that looks the same; empty if there is no such column."""
+    if len(name) > MAX_COMPARED:
+        return ""
+    found = ((column, unseen_difference(column, name)) for column in columns)
+    return next(
+        (f"; {column!r} looks the same, but this {difference}" for column, difference in found if difference), ""
+    )
 
 
 def _not_json(body: bytes | bytearray, error: Exception) -> Problem:

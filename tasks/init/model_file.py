@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import urlsplit
@@ -22,6 +21,7 @@ from config.load import MAX_BYTES, load_model_config, model_path, schema_path
 from config.names import is_model_name
 from config.schema import Encoding, ModelConfig, Source
 from config.settings import PACKAGES, Settings
+from config.similar_names import closest, unseen_difference
 from config.var_folder import make_var
 from core.data.signatures import foreign_format
 from core.errors import ConfigError, PerennialError, SchemaError, SourceError, StorageError
@@ -218,7 +218,7 @@ def _files(path: Path) -> list[Path]:
     matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207 - absolute patterns
     if not matches:
         near = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
-        close = get_close_matches(path.name, [file.name for file in near], n=3)
+        close = closest(path.name, [file.name for file in near], n=3)
         hint = f"; did you mean {', '.join(close)}?" if close else "; give a path relative to the working directory"
         raise SourceError(f"--data: no file {path}{hint}")
     return matches
@@ -290,10 +290,11 @@ def _check_columns(columns: list[str], roles: Mapping[str, str | None]) -> None:
 
 
 def _unknown_column(option: str, column: str, columns: list[str]) -> str:
-    folded = {name.lower(): name for name in columns}
-    close = [folded[name] for name in get_close_matches(column.lower(), folded, n=3, cutoff=0.5)]
+    close = closest(column, columns, n=3, cutoff=0.5)
+    alike = next((text for name in close if (text := unseen_difference(column, name))), "")
     shown = ", ".join(short(name) for name in columns[:20]) + (", …" if len(columns) > 20 else "")
     hint = f"did you mean {' or '.join(short(name) for name in close)}? " if close else ""
+    hint += f"It looks the same, but {alike}; " if alike else ""
     title = " only: remove lines above the names, or use a usual delimiter" if len(columns) == 1 else ""
     return f"{option} {short(column)}: no such column; {hint}the file has {shown}{title}"
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from config.load import load_model_config, model_names, model_path
 from config.names import is_model_name
 from config.settings import Settings
+from config.similar_names import closest_text
 from core.errors import ConfigError, ModelNotFoundError
 from store.champions import find_verdict, standing
 from store.database import open_database
@@ -335,8 +336,10 @@ def _selected(model: str, selector: str | None, versions: Sequence[int], aliases
         return number
     held = ", ".join(f"{model}@{alias} (version {number})" for alias, number in sorted(aliases.items()))
     numbers = ", ".join(map(str, versions)) if len(versions) <= 10 else f"{versions[0]} to {versions[-1]}"
+    close = closest_text(selector, aliases)
     raise ModelNotFoundError(
-        f"{model!r} has no version or alias {selector!r}; it has versions {numbers}; {held or 'no aliases'}"
+        f"{model!r} has no version or alias {selector!r}{f' ({close})' if close else ''}; it has versions {numbers}; "
+        f"{held or 'no aliases'}"
     )
 
 

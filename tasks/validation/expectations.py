@@ -10,6 +10,7 @@ from typing import Any
 
 from config.schema import ModelConfig
 from config.settings import Settings
+from config.similar_names import closest_text
 from core.data.columns import column_types
 from core.data.expectation_fit import fit_problem
 from core.errors import ConfigError
@@ -209,7 +210,11 @@ def _problem(expected: Expected, config: ModelConfig, types: Mapping[str, str]) 
     # An expectation on exactly these columns concerns the declared ones too.
     undeclared = [column for column in expected.columns if column not in types]
     if undeclared:
-        return f"column {readable(undeclared[0])!r} is not declared in the model file, also not under features.ignored"
+        close = closest_text(str(undeclared[0]), types)
+        return (
+            f"column {readable(undeclared[0])!r} is not declared in the model file, also not under features.ignored"
+            + (f" ({close})" if close else "")
+        )
     if expected.rule == "unique" and not config.key_is_unique:
         return "expects each key once, but key_is_unique is false in the model file"
     return fit_problem(expected.kind, expected.kwargs, config, types)

@@ -150,3 +150,13 @@ def test_an_error_on_a_full_disk_is_a_matter_of_storage(project: Settings) -> No
         assert "at least 100 MiB of free space" in result.stderr
         assert "it failed with ZeroDivisionError" in result.stderr
         assert "ZeroDivisionError" in (project.var / "log" / "crash.log").read_text()
+
+
+@pytest.mark.parametrize("dash", ["\u2013", "\u2014", "\u2212"])
+def test_a_dash_of_typography_is_named(dash: str) -> None:
+    """A command that was copied from a formatted text has them; the message says what to type."""
+    result = _invoke(main, "fail", "config", f"{dash}json")
+    assert result.exit_code == 2
+    assert f"begins with U+{ord(dash):04X}" in result.stderr
+    assert "options begin with two hyphens (--)" in result.stderr
+    assert "begins with" not in _invoke(main, "fail", "config", "more").stderr

@@ -54,7 +54,7 @@ def test_overrides_are_read_as_yaml_and_reach_nested_values(root: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("gate:", "gates: 1\ngate:", "gates: unknown key"),
+        ("gate:", "gates: 1\ngate:", r"gates: unknown key \(closest: 'gate'\)"),
         ("floor: 0.6", "floor: high", "gate.floor: .*valid number.*found 'high'"),
         ("floor: 0.6", "floor: .inf", "gate.floor: .*finite number"),
         ("floor: 0.6", "floor: 0.6, margin: -0.1", "gate.margin: .*greater than or equal to 0"),

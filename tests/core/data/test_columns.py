@@ -37,6 +37,14 @@ def test_a_missing_column_is_named_with_the_closest_found() -> None:
     assert columns_problem(credit_config().columns, credit_config()) is None
 
 
+def test_a_column_in_another_unicode_form_is_explained() -> None:
+    """A name that looks like the declared one is told apart in words."""
+    config = credit_config(features={"numeric": ["income", "\u00e2ge"]})
+    problem = columns_problem(["id", "income", "a\u0302ge", "region", "owner", "default"], config)
+    assert problem is not None
+    assert "which looks the same but is in another Unicode form: NFD instead of NFC" in problem
+
+
 @pytest.mark.parametrize(
     ("counts", "expected"),
     [

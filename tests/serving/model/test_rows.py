@@ -284,6 +284,19 @@ def test_no_other_column_may_be_there() -> None:
     assert _place(_body({**ROW, "": 1}))[1] == "/rows/0"
 
 
+def test_a_column_in_another_unicode_form_is_explained() -> None:
+    """Both names look the same in an answer; a name that is too long to compare is refused without."""
+    reader = RowReader(replace(KINDS, numeric=(*KINDS.numeric, "\u00e2ge")), 50)
+    with pytest.raises(Problem) as refused:
+        reader.read(_body({**ROW, "a\u0302ge": 1}))
+    assert "looks the same, but this is in another Unicode form: NFD instead of NFC" in str(
+        refused.value.errors[0].detail
+    )
+    with pytest.raises(Problem) as refused:
+        reader.read(_body({**ROW, "a\u0302ge" + "\u200b" * 10_000: 1}))
+    assert "looks the same" not in str(refused.value.errors[0].detail)
+
+
 @pytest.mark.parametrize(
     "content",
     [
