@@ -27,6 +27,12 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"%PDF-", "is a PDF document: a table in it must be exported as CSV"),
     (b"version https://git-lfs", "is a pointer of Git LFS, not the file: run 'git lfs pull'"),
 )
+_CONTROL = bytes([*range(1, 9), *range(14, 27), 127])
+"""Control characters but zero (half of UTF-16's bytes), white space, and the separators that old formats use."""
+
+MAX_CONTROL_SHARE = 0.01
+"""Share of control characters from which a file is taken for no text. Of random bytes they are 9 %."""
+
 _PICKLE = re.compile(rb"\x80[\x02-\x05][\x95c}\](\x8c]")
 _R = re.compile(rb"RD[AXB][23]\n|[XB]\n\x00\x00\x00[\x02\x03]|A\n[23]\n\d{6}\n\d{6}\n")
 _ORC = re.compile(rb"ORC.?[\x00-\x08\x0e-\x1f]", re.DOTALL)
@@ -52,6 +58,29 @@ def foreign_format(head: bytes) -> str | None:
         if head.startswith(magic):
             return sentence
     return _archive(head) or _compressed(head) or _written_by_a_program(head) or _markup(head)
+
+
+def not_text(head: bytes) -> str | None:
+    r"""Return why a file is no text in any encoding, for a sentence after its name; None if it may be one.
+
+    Parameters
+    ----------
+    head
+        First bytes of a file that is in none of the encodings with several bytes for each letter.
+
+    Examples
+    --------
+    >>> not_text("na\u00efve,1\n".encode("latin-1"))
+    >>> not_text(bytes(range(256)))[:71]
+    'is not a table in text: 22 of its first 256 bytes are control character'
+    """
+    n_control = len(head) - len(head.translate(None, _CONTROL))
+    if n_control <= MAX_CONTROL_SHARE * len(head):
+        return None
+    return (
+        f"is not a table in text: {n_control:,} of its first {len(head):,} bytes are control characters; check that it "
+        "is the right file, whole and not encrypted. If it is UTF-16 text, set source.encoding: utf-16"
+    )
 
 
 def _archive(head: bytes) -> str | None:

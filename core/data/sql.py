@@ -30,6 +30,9 @@ _MOMENT = (
 """Texts that are a date or a time; the engine would also take named zones and midnight as 24:00."""
 
 _SPACES = "".join(character for character in map(chr, range(1, 0x3001)) if character.isspace())
+_NOT_TEXT = r"'[\x00-\x08\x0e-\x1b\x7f]'"
+"""Control characters that are no white space: damaged text, or bytes of something else."""
+
 _CONTROL_SPACE = r"'[\x09-\x0d\x1c-\x1f\x{85}\x{2028}\x{2029}]'"
 _CELL_END = "chr(31)"
 _NO_VALUE = "chr(30)"
@@ -109,6 +112,8 @@ class Cast:
         How texts state numbers or dates; None if in the usual way.
     mark
         Start of the name to which the value is bound, see :func:`value_mark`.
+    is_unused
+        Whether no model and no lookup reads the text, so that it may contain control characters.
     """
 
     column: str
@@ -117,6 +122,7 @@ class Cast:
     is_label: bool = False
     notation: Notation | None = None
     mark: str = "="
+    is_unused: bool = False
 
     @property
     def problem(self) -> str | None:
@@ -165,6 +171,8 @@ class Cast:
             return f"isfinite({value})"
         if self.wanted == "TIMESTAMP":
             return f"{value} BETWEEN {YEARS}"
+        if self.wanted == "VARCHAR":
+            return f"NOT regexp_matches({value}, {_NOT_TEXT})"
         return f"{value} IS NOT NULL"
 
     @property
@@ -177,14 +185,21 @@ class Cast:
     def checked(self) -> str:
         """Expression: the value, NULL if the cell has none; any other cell stops the query with an error."""
         value = self.bound
-        if self.wanted == "VARCHAR":
+        if not self._may_refuse:
             return value
         return f"CASE WHEN {self.fits} THEN {value} WHEN {self.absent} THEN NULL ELSE error({literal(UNREADABLE)}) END"
 
     @property
     def refused(self) -> str:
         """Condition: the cell stops a checked cast."""
+        if not self._may_refuse:
+            return "false"
         return f"(NOT coalesce({self.fits}, false) AND NOT coalesce({self.absent}, false))"
+
+    @property
+    def _may_refuse(self) -> bool:
+        """Whether there are cells that stop the cast; a text that is no number or date in the source may be one."""
+        return self.wanted != "VARCHAR" or (self.found == "VARCHAR" and not self.is_unused)
 
     @property
     def _is_number(self) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from core.data.signatures import not_text
 from core.errors import SourceError
 from core.text import short
 
@@ -102,7 +103,7 @@ def text_encoding(path: Path) -> tuple[str, str | None]:
     Raises
     ------
     SourceError
-        It is UTF-8 apart from a few bytes.
+        It is UTF-8 apart from a few bytes, or no text.
     """
     import fsspec
 
@@ -112,6 +113,8 @@ def text_encoding(path: Path) -> tuple[str, str | None]:
             return wide, None
         if _is_utf8(iter(lambda: stream.read(1 << 20), b""), head):
             return "utf-8", None
+        if problem := not_text(head):
+            raise SourceError(f"--data: {path} {problem}")
         stream.seek(0)
         sample = _sample(stream)
     _refuse_damaged(path, sample)

@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from config.schema import CsvSource, ParquetSource
 from config.settings import Settings
-from core.data.signatures import foreign_format
+from core.data.signatures import foreign_format, not_text
 from core.errors import SourceError, SourceTooLargeError
 from tasks.source.engine import COPIES, disk_failures
 
@@ -359,11 +359,14 @@ def _decode_into(stream: IO[bytes], target: Path, shown: str, encoding: str) -> 
 def _decoded(
     decoder: codecs.IncrementalDecoder, block: bytes, final: bool, file: SourceFile, encoding: str, line: int = 1
 ) -> str:
-    if line == 1 and (format_ := foreign_format(block)):
+    wide = encoding.startswith(("utf-16", "utf-32"))
+    if line == 1 and (format_ := foreign_format(block) or (None if wide or encoding == "utf-8" else not_text(block))):
         raise SourceError(f"{file.shown} {format_}")
     try:
         return decoder.decode(block, final)
     except UnicodeError as error:
+        if not wide and (problem := not_text(block)):
+            raise SourceError(f"{file.shown} {problem}") from error
         others = " or ".join(other for other in ("utf-8", "cp1252", "utf-16") if other != encoding)
         if isinstance(error, UnicodeDecodeError):
             line += error.object[: error.start].count(b"\n")

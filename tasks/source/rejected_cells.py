@@ -40,6 +40,11 @@ class RejectedCells:
         is_usual = self.cast.wanted == "DOUBLE" and self.cast.notation is None
         if is_usual and all(is_number(text) for text in self.examples):
             return "a model cannot be trained on infinite values: leave them blank or replace them"
+        if self.cast.wanted == "VARCHAR":
+            return (
+                "a text contains no control characters: correct the source or its encoding (source.encoding), or move "
+                "the column to features.ignored"
+            )
         notation = "state how the column writes numbers in source.decimal, thousands and units"
         forms = {
             "DOUBLE": f"{notation}, or declare it categorical",

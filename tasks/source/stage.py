@@ -189,6 +189,7 @@ def contract_casts(config: ModelConfig, found: dict[str, str], name: str) -> lis
             is_label=column == config.target,
             notation=column_notation(config.source, column, wanted),
             mark=mark,
+            is_unused=column in config.features.ignored and column != config.key,
         )
         for column, wanted in column_types(config).items()
     ]

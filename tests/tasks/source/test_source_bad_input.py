@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -79,6 +80,41 @@ def test_csv_that_cannot_be_read_is_refused(
     """Each fault of a text file has its own message, with the file and where possible the line."""
     (settings.root / "rows.csv").write_bytes(content)
     _refused(_csv(), settings, error, match)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "latin-1", "shift_jis"])
+@pytest.mark.parametrize("seed", range(3))
+def test_bytes_that_are_no_text_are_called_so(settings: Settings, encoding: str, seed: int) -> None:
+    """Another encoding is no advice for random bytes: they are no table."""
+    (settings.root / "rows.csv").write_bytes(np.random.default_rng(seed).bytes(5_000))
+    said = r"rows\.csv is not a table in text: \d+ of its first 5,000 bytes are control characters"
+    _refused(_csv(encoding=encoding), settings, SourceError, said)
+
+
+@pytest.mark.parametrize("bad", ["\x00", "\x01", "\x08", "\x1b", "\x7f"])
+@pytest.mark.parametrize("column", ["id", "region", "default"])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_control_character_in_a_text_is_refused(settings: Settings, bad: str, column: str, kind: str) -> None:
+    """Keys, categories and labels are texts; the message names the column, the row and the cell with an escape."""
+    rows = credit_rows(20).astype({"default": "str"})
+    rows.loc[4, column] = f"Z{bad}rich"
+    if kind == "csv":
+        rows.to_csv(settings.root / "rows.csv", index=False)
+    else:
+        rows.to_parquet(settings.root / "rows.parquet")
+    source = _csv() if kind == "csv" else _parquet()
+    shown = re.escape(repr(f"Z{bad}rich"))
+    found = rf"column '{column}': expected text, found 1 other value \({shown}\), first in row 5"
+    _refused(source, settings, SchemaError, found)
+
+
+def test_texts_with_white_space_and_ignored_texts_are_stored(settings: Settings) -> None:
+    """Tabs and line ends are text; a column that no model uses may contain anything."""
+    rows = credit_rows(20).assign(note="a\x00b")
+    rows.loc[4, "region"] = "a\tb\nc\x0bd"
+    rows.to_csv(settings.root / "rows.csv", index=False)
+    config = credit_config(features={"ignored": ["note"]})
+    assert stage_rows(config, settings, settings.var / "work" / "run").n_rows == 20
 
 
 def test_a_parquet_source_that_is_something_else_is_named(settings: Settings) -> None:
