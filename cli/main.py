@@ -6,6 +6,12 @@ needs, so that ``--help`` is quick.
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
 import click
 
 from cli import champions, data, models, monitoring, operating, platform, retention, retraining, serving
@@ -46,6 +52,11 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
 }
 """Commands by the heading of the help."""
 
+MAX_SHOWN = 5
+"""Variables without effect that a command names."""
+
+_NAMED = re.compile(r"\buri_env[\"']?\s*:\s*[\"']?(\w+)")
+
 
 @click.group(
     cls=Group, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -59,3 +70,36 @@ def main() -> None:
       perennial init --data rows.csv --target churned
       perennial train rows
     """
+    warn_of_unknown_variables(os.environ)
+
+
+def warn_of_unknown_variables(environment: Mapping[str, str]) -> None:
+    """Print a line on stderr for each variable that looks like Perennial's and that no setting is read from.
+
+    It is a warning and not an error, because others set such variables too: Kubernetes for a service that is named
+    *perennial*, a shell profile for a later version.
+    """
+    if not any(name.upper().startswith("PER") for name in environment):
+        return  # without the import of the settings
+    from config.variables import unknown_variables
+
+    found = list(unknown_variables(environment))
+    if found and (named := _named_in_model_files(environment)):
+        found = [(name, close) for name, close in found if name not in named]
+    for name, close in found[:MAX_SHOWN]:
+        hint = f"; did you mean {close}?" if close else "; all settings: docs/reference/environment.md"
+        click.echo(f"warning: {name} is not a setting and has no effect{hint}", err=True)
+    if len(found) > MAX_SHOWN:
+        click.echo(f"warning: and {len(found) - MAX_SHOWN} more variables without effect", err=True)
+
+
+def _named_in_model_files(environment: Mapping[str, str]) -> set[str]:
+    """Return the variables that the project's model files name as ``source.uri_env``; they may have any prefix."""
+    from config.home import project_above
+    from config.load import model_names, model_path
+
+    texts: list[str] = []
+    with suppress(OSError):  # the command itself reports what cannot be read
+        root = Path(environment.get("PERENNIAL_ROOT") or project_above(Path.cwd()) or Path.cwd())
+        texts += (model_path(root, model).read_text(encoding="utf-8", errors="replace") for model in model_names(root))
+    return {name for text in texts for name in _NAMED.findall(text)}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
 
-from config import settings
+from config.variables import SET_BY_PERENNIAL, settings_classes, variable_names
 from reference.fields import FieldRow, row
 from reference.markdown import code, document, summary, table
 
@@ -15,17 +14,10 @@ HEADER = ("variable", "type", "default", "bounds", "unit", "description")
 
 LEAD = """
 Addresses, limits and secrets are read from the environment, by `config/settings.py` alone. A value out of its bounds
-ends the command with exit code 2. A model file names one more variable where its source is a database:
-`source.uri_env`.
+ends the command with exit code 2. A variable with Perennial's prefix that is not listed here, such as a misspelt one,
+has no effect; every command reports it on stderr, with the closest name. A model file names one more variable where its
+source is a database: `source.uri_env`.
 """
-
-SET_BY_PERENNIAL = {
-    "PERENNIAL_PLATFORM": "id of the platform, in each process that `perennial up` starts",
-    "PERENNIAL_SERVER_STARTER": "process id and start time of the command that starts the local Prefect server",
-    "PERENNIAL_MODEL": "model that `prefect.yaml` is filled in for, by `perennial deploy` and `prefect deploy`",
-    "PROMETHEUS_MULTIPROC_DIR": "folder in which the workers of the prediction service share their metrics",
-}
-"""Variables that Perennial sets for its own processes only."""
 
 OF_LIBRARIES = {
     "PREFECT_API_KEY": "credential of Prefect Cloud",
@@ -47,15 +39,6 @@ HEADINGS = {
 """Heading of each class of settings."""
 
 
-def settings_classes() -> list[type[BaseSettings]]:
-    """Return every class of settings, in the order of definition."""
-    return [one for one in vars(settings).values() if _is_ours(one)]
-
-
-def _is_ours(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, BaseSettings) and value.__module__ == settings.__name__
-
-
 def variables(of: type[BaseSettings]) -> Iterator[FieldRow]:
     """Yield the variables of a class, each with the names it is read by."""
     content = of.model_json_schema(by_alias=False)
@@ -63,14 +46,7 @@ def variables(of: type[BaseSettings]) -> Iterator[FieldRow]:
     for name, node in content.get("properties", {}).items():
         found = row(name, node, required=False, defs=defs)
         default = "computed" if of.model_fields[name].default_factory else found.default
-        yield FieldRow(**{**vars(found), "name": ", ".join(_names(of, name)), "default": default})
-
-
-def _names(of: type[BaseSettings], field: str) -> list[str]:
-    alias = of.model_fields[field].validation_alias
-    if isinstance(alias, AliasChoices):
-        return [str(choice) for choice in alias.choices]
-    return [f"{of.model_config.get('env_prefix', '')}{field}".upper()]
+        yield FieldRow(**{**vars(found), "name": ", ".join(variable_names(of, name)), "default": default})
 
 
 def page() -> str:

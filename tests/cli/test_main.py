@@ -247,3 +247,45 @@ class TestWholeCommand:
         assert f"process {first.pid}" in second.stderr
         third = self._run("train", "credit", http_proxy="http://127.0.0.1:9", HTTP_PROXY="http://127.0.0.1:9")
         assert third.returncode == 0, third.stderr
+
+
+@pytest.fixture
+def misspelt(project: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Return a project that the command finds, with one misspelt setting."""
+    monkeypatch.setenv("PERENNIAL_ROOT", str(project.root))
+    monkeypatch.setenv("PERENNIAL_SERVE_MAX_CONCURENT", "s3cret")
+    return project
+
+
+@pytest.mark.usefixtures("misspelt")
+def test_a_misspelt_setting_is_reported_once_on_stderr() -> None:
+    """The line names the closest setting and no value, and the JSON on stdout stays what it is."""
+    result = _invoke("models", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == []
+    assert result.stderr == (
+        "warning: PERENNIAL_SERVE_MAX_CONCURENT is not a setting and has no effect; "
+        "did you mean PERENNIAL_SERVE_MAX_CONCURRENT?\n"
+    )
+
+
+def test_many_are_counted(misspelt: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handful is named, so that the answer is not lost below them."""
+    for number in range(8):
+        monkeypatch.setenv(f"PERENNIAL_ZZZ{number}", str(misspelt.root))
+    lines = _invoke("models").stderr.splitlines()
+    assert len(lines) == 6
+    assert lines[1].startswith("warning: PERENNIAL_ZZZ0 is not a setting and has no effect; all settings: docs/")
+    assert lines[-1] == "warning: and 4 more variables without effect"
+
+
+def test_a_variable_that_a_model_file_names_is_not_reported(
+    misspelt: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address of a database may be in a variable of any name."""
+    monkeypatch.delenv("PERENNIAL_SERVE_MAX_CONCURENT")
+    monkeypatch.setenv("PERENNIAL_CREDIT_DB", "sqlite:///rows.db")
+    assert "PERENNIAL_CREDIT_DB" in _invoke("models").stderr
+    model: Path = misspelt.root / "config" / "models" / "credit.yaml"
+    model.write_text("source: {kind: sql, uri_env: PERENNIAL_CREDIT_DB, query: SELECT 1}\n")
+    assert "PERENNIAL_CREDIT_DB" not in _invoke("models").stderr

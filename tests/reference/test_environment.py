@@ -7,7 +7,8 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from config import settings
-from reference.environment import HEADINGS, page, settings_classes, variables
+from config.variables import settings_classes
+from reference.environment import HEADINGS, page, variables
 from reference.fields import FieldRow
 
 ROOT = Path(__file__).resolve().parents[2]
