@@ -73,6 +73,7 @@ class Shell:
         port = self._address.partition(":")[2]
         self._environment = clean | {"PATH": path, "PERENNIAL_ROOT": str(self.root), "PERENNIAL_SERVE_PORT": port}
         self._service: subprocess.Popen[bytes] | None = None
+        self.code, self.errors = 0, ""
 
     def run(self, command: str, *expected: int) -> str:
         """Run a line; another exit code than an expected one (0 where none is named) shows what it printed."""
@@ -88,6 +89,7 @@ class Shell:
             check=False,
         )
         assert done.returncode in (expected or (0,)), f"{command}\n{done.stdout}\n{done.stderr}"
+        self.code, self.errors = done.returncode, done.stderr
         return done.stdout
 
     def _serve(self) -> None:
@@ -123,9 +125,13 @@ def test_the_tutorial_can_be_followed(shell: Shell) -> None:
     printed: dict[str, str] = {}
     watched: list[str] = []
     retrained: list[str] = []
+    ingested: list[tuple[int, str]] = []
     for command in _commands("docs/tutorial.md"):
         if command == "perennial monitor loans":
             watched.append(shell.run(command, 0, 3))
+        elif command == "perennial ingest loans":
+            output = shell.run(command, 0, 2, 3)
+            ingested.append((shell.code, output + shell.errors))
         elif command == "perennial retrain loans":
             retrained.append(shell.run(command, 0, 3))
         else:
@@ -140,6 +146,14 @@ def test_the_tutorial_can_be_followed(shell: Shell) -> None:
     assert "3 windows" in printed["perennial drift loans --no-open"]
     assert [output.splitlines()[0] for output in retrained] == ["loans: refused version 4", "loans: refused"]
     assert "cooldown_hours" in retrained[1]
+    assert [code for code, _ in ingested] == [0, 0, 0, 0, 0, 3, 2]
+    warned, aside, refused, lacking = (output for _, output in ingested[3:])
+    assert "1 of 9,000 rows fail, e.g. 700" in warned
+    assert "rows with a warning are stored" in warned
+    assert "1 in place of an older row of the same key" in warned
+    assert "2 of 9,000 rows (0.0222%) set aside: age must be between" in aside
+    assert "validation.max_quarantine allows 2%" in refused
+    assert "'age'" in lacking
     assert printed["perennial triggers loans"].count("refused") == 2
     assert "(waiting)" in printed["perennial triggers loans"]
     asked = {command: output for command, output in printed.items() if command.startswith("curl")}

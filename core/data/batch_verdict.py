@@ -60,7 +60,9 @@ def batch_verdict(
         reasons = (*_shown([f"refused: {_finding(outcome)}" for outcome in schema]), *warnings)
         return BatchVerdict(False, reasons)
     if n_quarantined == 0:
-        return BatchVerdict(True, (f"all {_rows(n_rows)} passed" if n_rows > 1 else "the one row passed", *warnings))
+        passed = "all " + _rows(n_rows) if n_rows > 1 else "the one row"
+        with_warnings = ", with warnings" if warnings else ""
+        return BatchVerdict(True, (f"{passed} passed{with_warnings}", *warnings, *_stored(outcomes)))
     aside = f"{n_quarantined:,} of {_rows(n_rows)} ({_percent(n_quarantined / n_rows)})"
     worst = _worst(outcomes)
     if n_quarantined == n_rows:
@@ -68,7 +70,14 @@ def batch_verdict(
     if n_quarantined > max_quarantine * n_rows:
         limit = f"validation.max_quarantine allows {_percent(max_quarantine)}"
         return BatchVerdict(False, (f"refused: {aside} fail, {limit}. Worst: {worst}", *warnings))
-    return BatchVerdict(True, (f"{aside} set aside: {worst}", *warnings))
+    return BatchVerdict(True, (f"{aside} set aside: {worst}", *warnings, *_stored(outcomes)))
+
+
+def _stored(outcomes: Sequence[ExpectationOutcome]) -> tuple[str, ...]:
+    """Return what happens to rows that fail a warning; nothing if no row does."""
+    if not any(outcome.level == "warning" and outcome.n_unexpected for outcome in outcomes):
+        return ()
+    return ("rows with a warning are stored; to set them aside, set meta.level of the expectation to 'row'",)
 
 
 def _finding(outcome: ExpectationOutcome) -> str:

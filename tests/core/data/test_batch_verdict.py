@@ -15,7 +15,20 @@ def test_a_clean_batch_is_accepted_and_warnings_are_told() -> None:
     """A failed warning changes nothing but the reasons."""
     verdict = batch_verdict([outcome("row", True), outcome("warning", False, name="mean near 4")], 100, 0, 0.02)
     assert verdict.accepted
-    assert verdict.reasons == ("all 100 rows passed", "warning: mean near 4 (found: 0 rows)")
+    assert verdict.reasons == ("all 100 rows passed, with warnings", "warning: mean near 4 (found: 0 rows)")
+
+
+@pytest.mark.parametrize(("n_rows", "n_aside"), [(100, 0), (1, 0), (100, 2)])
+def test_rows_with_a_warning_are_said_to_be_stored(n_rows: int, n_aside: int) -> None:
+    """A reader of the answer learns that such a row is in the data, and how to keep such rows out."""
+    outcomes = [outcome("row", n_aside == 0, n_aside, "owner known"), outcome("warning", False, 1)]
+    verdict = batch_verdict(outcomes, n_rows, n_aside, 0.02)
+    assert verdict.accepted
+    assert verdict.reasons[1:] == (
+        "warning: age in range (found: 1 rows)",
+        "rows with a warning are stored; to set them aside, set meta.level of the expectation to 'row'",
+    )
+    assert n_aside or verdict.reasons[0].endswith("passed, with warnings")
 
 
 def test_a_schema_failure_refuses_whatever_the_rows_are_like() -> None:
