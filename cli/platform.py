@@ -83,8 +83,7 @@ def up(
     settings = load_settings()
     present = read_platform(settings.var)
     if present is not None and present.ready:
-        click.echo("the platform is already up; stop it with: perennial down", err=True)
-        _show_platform(present, as_json)
+        _show_platform(present, as_json, remark="the platform is already up; stop it with: perennial down")
         return
     if postgres:
         settings = settings.model_copy(update={"database_url": postgres})
@@ -195,12 +194,15 @@ def _refuse_password(address: str | None) -> None:
         )
 
 
-def _show_platform(state: Any, as_json: bool, hint: str = "") -> None:
+def _show_platform(state: Any, as_json: bool, hint: str = "", remark: str = "") -> None:
+    """Print the processes, below a hint; the remark goes to stderr once the process manager has answered."""
     from cli.lines.platform import platform_document, platform_lines
     from config.settings import load_settings
     from tasks.platform.up import statuses
 
     found = statuses(load_settings(), state)
+    if remark:
+        click.echo(remark, err=True)
     lines = ["", *platform_lines(found), *(["", hint] if hint else [])]
     finish(platform_document(found, state), lines, as_json)
 

@@ -130,7 +130,10 @@ class Supervisor:
                 return None
             raise StorageError(f"the process manager refused the command: {fault.faultString}") from fault
         except (OSError, HTTPException, xmlrpc.client.Error) as error:
-            raise StorageError(f"the process manager at {self._path} does not respond: {error}") from error
+            raise StorageError(
+                f"the process manager at {self._path} does not respond ({error}); end it and its processes with: "
+                "perennial down"
+            ) from error
 
 
 class _Connection(HTTPConnection):
