@@ -89,11 +89,7 @@ class SharedRates:
         float
             0.0 if the event is allowed, and then it is counted; otherwise the seconds until it would be.
         """
-        return self._wait(self._slot(key, verified), _spacing(per_second, burst), counts=True)
-
-    def peek(self, key: str, per_second: float, burst: float | None = None, *, verified: bool = True) -> float:
-        """Return what :meth:`allow` would return, without counting."""
-        return self._wait(self._slot(key, verified), _spacing(per_second, burst), counts=False)
+        return self._wait(self._slot(key, verified), _spacing(per_second, burst))
 
     def close(self) -> None:
         """Close the file; the counts stay in it."""
@@ -107,16 +103,16 @@ class SharedRates:
         first, n = (0, half) if verified else (self._n_slots - half, half)
         return first + int.from_bytes(digest, "little") % n
 
-    def _wait(self, slot: int, spacing: tuple[float, float], *, counts: bool) -> float:
+    def _wait(self, slot: int, spacing: tuple[float, float]) -> float:
         place = _HEADER.size + slot * _SLOT_BYTES
         with self._lock:
             fcntl.lockf(self._file, fcntl.LOCK_EX, _SLOT_BYTES, place)
             try:
-                return self._held_wait(slot, *spacing, counts)
+                return self._held_wait(slot, *spacing)
             finally:
                 fcntl.lockf(self._file, fcntl.LOCK_UN, _SLOT_BYTES, place)
 
-    def _held_wait(self, slot: int, interval: float, tolerance: float, counts: bool) -> float:
+    def _held_wait(self, slot: int, interval: float, tolerance: float) -> float:
         now = self._clock()
         # In this order of arguments, a slot that is NaN counts as free. A slot that is too far ahead is overwritten:
         # if it were only clipped when read, it would stay ahead for ever.
@@ -125,8 +121,7 @@ class SharedRates:
         if wait > _ROUNDING_SECONDS:
             self._due[slot] = due
             return wait
-        if counts:
-            self._due[slot] = due + interval
+        self._due[slot] = due + interval
         return 0.0
 
 
