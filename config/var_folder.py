@@ -20,7 +20,9 @@ def make_var(settings: Settings) -> None:
 
     With the setting ``group``, the folder is the group's, and what this process and its children create can be written
     by the group. Without it, a folder that was shared by hand before (with the bit that passes its group on) keeps its
-    group. A folder of another user is left as it is.
+    group; else only this user can write what they create. Other users get no access, whatever the umask was: libraries
+    create most files, and a folder that is opened or copied one day would show them. A folder of another user is left
+    as it is.
 
     Raises
     ------
@@ -31,13 +33,22 @@ def make_var(settings: Settings) -> None:
     """
     group = None if settings.group is None else group_id(settings.group)
     make_private_folder(settings.var)
+    found = settings.var.stat()
+    is_shared = bool(found.st_mode & stat.S_ISGID and found.st_mode & stat.S_IWGRP)
+    _close_umask(by_group=group is not None, is_shared=is_shared)
     if group is None:
         return
-    os.umask(os.umask(0o077) & ~stat.S_IRWXG)
-    found = settings.var.stat()
     if found.st_uid == os.geteuid() and (found.st_gid, stat.S_IMODE(found.st_mode)) != (group, SHARED):
         os.chown(settings.var, -1, group)
         settings.var.chmod(SHARED)
+
+
+def _close_umask(*, by_group: bool, is_shared: bool) -> None:
+    before = os.umask(0o077)
+    if by_group:
+        os.umask((before | stat.S_IRWXO) & ~stat.S_IRWXG)
+    else:
+        os.umask(before | stat.S_IRWXO | (0 if is_shared else stat.S_IWGRP))
 
 
 def group_id(name: str) -> int:

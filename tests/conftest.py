@@ -32,6 +32,15 @@ def pytest_configure() -> None:
     os.environ.setdefault("PERENNIAL_FOLLOW_UP", "later")
 
 
+@pytest.fixture(autouse=True)
+def same_umask() -> Iterator[None]:
+    """Undo what a command does to the umask of its process, which here is the process of all tests."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture(scope="session")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory, warm_steps: None) -> Iterator[str]:
     """Address of a real Prefect server for this test process; flows must be imported after asking for it."""

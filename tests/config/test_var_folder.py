@@ -134,3 +134,24 @@ def test_the_first_command_creates_a_closed_folder(project: Settings, line: str)
         assert mode(project.var) == 0o700
         kept = [path for path in project.var.glob("*") if path.suffix in {".db", ".db-wal", ".db-shm"}]
         assert [open_to_others(path) for path in kept] == [""] * len(kept)
+
+
+@pytest.mark.parametrize(("before", "file_mode", "folder_mode"), [(0o700, 0o640, 0o750), (0o2770, 0o660, 0o2770)])
+def test_what_libraries_create_is_closed_to_others(
+    project: Settings, before: int, file_mode: int, folder_mode: int
+) -> None:
+    """Under umask 0, as a process has that was started by another program; a folder shared by hand stays so."""
+    project.var.mkdir()
+    project.var.chmod(before)
+    make_var(project)
+    (project.var / "mlruns").mkdir()
+    (project.var / "mlruns" / "model.skops").touch()
+    assert (mode(project.var / "mlruns"), mode(project.var / "mlruns" / "model.skops")) == (folder_mode, file_mode)
+
+
+def test_a_stricter_umask_stays(project: Settings) -> None:
+    """A user who keeps the group out everywhere is not overruled."""
+    os.umask(0o077)
+    make_var(project)
+    (project.var / "x").touch()
+    assert mode(project.var / "x") == 0o600
