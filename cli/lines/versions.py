@@ -52,7 +52,7 @@ def model_lines(summaries: list[ModelSummary]) -> list[str]:
 def version_lines(detail: VersionDetail) -> list[str]:
     """Everything about one version."""
     aliases = f" ({', '.join(detail.aliases)})" if detail.aliases else ""
-    metrics = [(name, f"{value:.4f}") for name, value in detail.metrics.items()]
+    metrics = _metric_rows(detail)
     choice = [
         (name.removeprefix("choice."), text) for name, text in detail.params.items() if name.startswith("choice.")
     ]
@@ -60,10 +60,20 @@ def version_lines(detail: VersionDetail) -> list[str]:
         f"{detail.model} version {detail.version}{aliases}, {detail.created_at}",
         f"  gate: {detail.gate}",
         *(f"    {reason}" for reason in detail.reasons),
-        *section(table(("metric", "value"), metrics)),
-        *(section(table((f"chosen: {detail.params.get('candidate', '–')}", ""), choice)) if choice else []),
+        *section(table(("metric", "value", "recorded in"), metrics)),
+        *(section(table((f"chosen: {detail.params.get('candidate', '–')}", "in MLflow"), choice)) if choice else []),
         *section([f"{name:18} {value}" for name, value in detail.lineage.items()]),
         *section([f"{title:18} {short_path(place)}" for title, place in detail.links.items()]),
+    ]
+
+
+def _metric_rows(detail: VersionDetail) -> list[tuple[str, str, str]]:
+    """Return the gate's metric as the verdict records it, and the others as MLflow has them, which is not verified."""
+    judged = {} if detail.gate_value is None else {detail.gate_metric: detail.gate_value}
+    others = {name: value for name, value in detail.metrics.items() if name not in judged}
+    return [
+        *((name, f"{value:.4f}", "the gate's verdict") for name, value in judged.items()),
+        *((name, f"{value:.4f}", "MLflow") for name, value in others.items()),
     ]
 
 

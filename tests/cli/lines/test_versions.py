@@ -72,7 +72,7 @@ def test_a_version_is_told_in_sections() -> None:
         gate_value=0.5,
         gate_floor=0.4,
         reasons=("better",),
-        metrics={"f1": 0.5},
+        metrics={"f1": 0.9, "accuracy": 0.75},
         params={},
         lineage={"data_version": "d"},
         files=(),
@@ -83,17 +83,20 @@ def test_a_version_is_told_in_sections() -> None:
         "  gate: passed",
         "    better",
         "",
-        "  metric   value",
-        "  f1      0.5000",
+        "  metric     value  recorded in",
+        "  f1        0.5000  the gate's verdict",
+        "  accuracy  0.7500  MLflow",
         "",
         "  data_version       d",
     ]
     params = {"candidate": "linear", "choice.linear": "roc_auc 0.7", "choice.reason": "the best"}
-    assert version_lines(replace(detail, params=params))[6:10] == [
+    assert version_lines(replace(detail, params=params))[7:11] == [
         "",
-        "  chosen: linear",
+        "  chosen: linear  in MLflow",
         "  linear          roc_auc 0.7",
         "  reason          the best",
     ]
-    bare = replace(detail, aliases=(), metrics={}, lineage={}, reasons=())
+    unjudged = version_lines(replace(detail, gate_value=None))
+    assert "  f1        0.9000  MLflow" in unjudged
+    bare = replace(detail, aliases=(), metrics={}, gate_value=None, lineage={}, reasons=())
     assert version_lines(bare) == ["credit version 3, 2026-01-02", "  gate: passed"]
