@@ -11,7 +11,8 @@ from config.schema import OpenmlSource, SimulatedSource, SklearnSource, SqlSourc
 from config.settings import Settings, secret
 from core.data.delimited import refuse_repeated_names
 from core.errors import ConfigError, SourceError
-from tasks.source.engine import COPIES, disk_failures
+from core.storage_failure import storage_errors
+from tasks.source.engine import COPIES
 from tasks.source.files import SourceFile, too_many_rows
 
 if TYPE_CHECKING:
@@ -197,8 +198,8 @@ def _written(tables: Iterable[pa.Table], folder: Path) -> list[Path]:
     import pyarrow.parquet as pq
 
     paths: list[Path] = []
-    folder.mkdir(parents=True, exist_ok=True)
-    with disk_failures(), ExitStack() as open_files:
+    with storage_errors(folder), ExitStack() as open_files:
+        folder.mkdir(parents=True, exist_ok=True)
         writer = None
         for table in tables:
             if writer is None or writer.schema != table.schema:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,7 +30,6 @@ VERY_WIDE = 2000
 SECOND_HEADER = "a row repeats the column names of "
 """Beginning of the engine's error for such a row; the path of its file follows."""
 
-_FULL = ("No space left on device", "Disk quota exceeded", "File too large", "max_temp_directory_size")
 _CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
 _CSV_FILE = re.compile(r"^\s*file = (.*)$", re.MULTILINE)
 _CSV_WIDTH = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
@@ -103,19 +101,6 @@ def _reading_errors() -> tuple[type[Exception], ...]:
 
 
 @contextmanager
-def disk_failures() -> Iterator[None]:
-    """Turn the error of a disk that is full or broken into a :class:`StorageError`; other errors are not changed."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(text in str(error) for text in _FULL):
-            raise _disk_full(error) from error
-        if failure := storage_failure(error):
-            raise failure from error
-        raise
-
-
-@contextmanager
 def removed_after_error(*temporary: Path) -> Iterator[None]:
     """Remove temporary files if the block fails, also if some were renamed or the disk does not let them be removed.
 
@@ -132,8 +117,6 @@ def removed_after_error(*temporary: Path) -> Iterator[None]:
 
 def _failure(error: Exception, name: str) -> SourceError | StorageError:
     message = str(error)
-    if any(text in message for text in _FULL):
-        return _disk_full(error)
     if failure := storage_failure(error):
         return failure
     if "Out of Memory Error" in message:
@@ -155,13 +138,6 @@ def _second_header(path: str, name: str) -> str:
     # A copy is deleted after the run.
     shown = name if Path(path).parent.name == COPIES else path
     return f"{shown}{line}: repeats the line of column names, as files do that were joined; remove the line"
-
-
-def _disk_full(error: Exception) -> StorageError:
-    return StorageError(
-        f"the disk is full while rows are written ({_line(str(error))}); free space or set PERENNIAL_VAR to a larger "
-        "disk, then run the same command again; no partial file was left"
-    )
 
 
 def _csv_failure(message: str, name: str) -> str:

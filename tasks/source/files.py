@@ -25,7 +25,8 @@ from config.schema import CsvSource, ParquetSource
 from config.settings import Settings
 from core.data.signatures import foreign_format, not_text
 from core.errors import SourceError, SourceTooLargeError
-from tasks.source.engine import COPIES, disk_failures
+from core.storage_failure import storage_errors
+from tasks.source.engine import COPIES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -255,7 +256,7 @@ def _other_format(file: Path) -> str | None:
 def remote_failures(shown: str) -> Iterator[None]:
     """Turn errors of a remote file system into a :class:`SourceError`."""
     try:
-        with disk_failures():
+        with storage_errors():
             yield
     except ImportError as error:
         raise SourceError(f"{shown} needs a package that is not installed: {error}") from error
@@ -348,7 +349,7 @@ def _decoded_copies(
 def _decode_into(stream: IO[bytes], target: Path, shown: str, encoding: str) -> None:
     decoder = codecs.getincrementaldecoder(_codec(encoding))()
     line = 1
-    with target.open("w", encoding="utf-8", newline="") as copy:
+    with storage_errors(target), target.open("w", encoding="utf-8", newline="") as copy:
         while block := stream.read(CHUNK):
             text = _decoded(decoder, block, False, SourceFile(target, shown), encoding, line)
             line += text.count("\n")

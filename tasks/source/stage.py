@@ -21,10 +21,10 @@ from core.data.sql import UNREADABLE, Cast, row_hash_sql, staged_sql, value_mark
 from core.errors import SchemaError, SourceError
 from core.notations import column_notation
 from core.references import DeliveredFiles, StagedRows
+from core.storage_failure import storage_errors
 from tasks.source.engine import (
     COPIES,
     SPILL,
-    disk_failures,
     ingestion_engine,
     prepare_for_width,
     reading,
@@ -204,7 +204,7 @@ def contract_casts(config: ModelConfig, found: dict[str, str], name: str) -> lis
 
 @contextmanager
 def _work_folder(work: Path) -> Iterator[None]:
-    with disk_failures():
+    with storage_errors(work):
         work.mkdir(parents=True, exist_ok=True)
     try:
         yield
@@ -269,7 +269,7 @@ def _write_groups(
     # Numbers, dates and keys repeat too rarely for a dictionary; without it, writing takes half the time.
     repeated = [column for column, kind in column_types(config).items() if kind == "VARCHAR" and column != config.key]
     n_rows = 0
-    with disk_failures(), pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=repeated) as writer:
+    with storage_errors(path), pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=repeated) as writer:
         for group in groups:
             n_rows += group.num_rows
             if n_rows > settings.max_rows:

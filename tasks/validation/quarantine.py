@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from config.schema import ModelConfig
 from core.data.columns import column_types
-from tasks.source.engine import disk_failures, removed_after_error
+from core.storage_failure import storage_errors
+from tasks.source.engine import removed_after_error
 from tasks.source.stage import ROW_GROUP, row_groups
 from tasks.validation.pushdown import Pushdown, failing_row_numbers, failing_rows, name_reasons
 
@@ -108,6 +109,6 @@ def replaced(path: Path) -> Iterator[Path]:
         The disk is full.
     """
     temporary = path.with_name(f".{path.name}.tmp")
-    with disk_failures(), removed_after_error(temporary):
+    with storage_errors(path), removed_after_error(temporary):
         yield temporary
         temporary.replace(path)

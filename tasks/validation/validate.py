@@ -12,9 +12,9 @@ from config.settings import Settings
 from core.data.batch_verdict import BatchVerdict, batch_verdict
 from core.errors import ConfigError, SchemaError, StorageError
 from core.references import ExpectationOutcome, StagedRows, ValidationResult
+from core.storage_failure import storage_errors
 from core.text import readable
 from tasks.reports.validation import PageFacts, validation_page
-from tasks.source.engine import disk_failures
 from tasks.validation.evaluation import Evaluation, evaluation
 from tasks.validation.expectations import Expected, read_suite
 from tasks.validation.pushdown import Pushdown
@@ -63,7 +63,7 @@ def validate_rows(rows: StagedRows, config: ModelConfig, settings: Settings, wor
     expected = read_suite(config, settings)
     _refuse_names_alike(rows)
     folder = report_folder(config.model, rows.fingerprint, settings)
-    with disk_failures():
+    with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with evaluation(rows.path, expected, rows.source, settings, work) as evaluated:
         found = _findings(evaluated, rows.n_rows, config)

@@ -20,6 +20,7 @@ from core.data.sql import literal, quoted
 from core.data.version import batch_file_name, batch_number
 from core.errors import StorageError
 from core.references import Batch, RowCounts, StagedRows
+from core.storage_failure import REMEDY, storage_failure, write_errors
 from core.text import counted
 from tasks.source.engine import ingestion_engine
 from tasks.versions.bring_back import bring_back_missing
@@ -30,7 +31,6 @@ from tasks.versions.working_copy import (
     batch_facts,
     batch_paths,
     data_folder,
-    disk_errors,
     remove_leftovers,
 )
 
@@ -164,7 +164,7 @@ def write_batch(rows: StagedRows, config: ModelConfig, settings: Settings, n_qua
         A stored batch no longer fits the contract.
     """
     folder = data_folder(config.model, settings)
-    with disk_errors(folder):
+    with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
     batch = known_batch(rows, config, settings) or _written(rows, config, settings, n_quarantined)
@@ -218,14 +218,12 @@ def _written(rows: StagedRows, config: ModelConfig, settings: Settings, n_quaran
             n_rows = _copy(engine, fresh, temporary, rows, config, n_quarantined)
     except duckdb.Error as error:
         temporary.unlink(missing_ok=True)
-        raise StorageError(
-            f"the batch {path} cannot be written: {str(error).splitlines()[0]}. Free space or repair the disk, "
-            "then run the same command again; no partial file was left"
-        ) from error
+        reason = f"the batch {path} cannot be written: {str(error).splitlines()[0]}. {REMEDY}"
+        raise storage_failure(error, path) or StorageError(reason) from error
     if n_rows == 0:
         facts = batch_facts(stored[-1])
         return Batch(config.model, stored[-1].stem, facts.n_rows, rows.fingerprint, is_new=False, counts=counts)
-    with disk_errors(path):
+    with write_errors(path):
         temporary.chmod(0o444)
         temporary.replace(path)
     return Batch(config.model, path.stem, n_rows, rows.fingerprint, is_new=True, counts=counts)
@@ -236,7 +234,7 @@ def _work_folder(model: str, settings: Settings) -> Iterator[Path]:
     work = settings.var / "tmp" / f"{model}-batch"
     # What a killed run left is removed first: the caller holds the model.
     shutil.rmtree(work, ignore_errors=True)
-    with disk_errors(work):
+    with write_errors(work):
         work.mkdir(parents=True)
     try:
         yield work
@@ -258,7 +256,7 @@ def _new_rows(
     if not found.counts.n_known:
         return rows.path, found.counts
     target = work / "new.parquet"
-    with disk_errors(target):
+    with write_errors(target):
         found.write_new(rows.path, target)
     return target, found.counts
 

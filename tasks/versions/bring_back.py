@@ -9,6 +9,7 @@ from pathlib import Path
 from config.settings import Settings
 from core.data.version import EMPTY, model_files, tree_version
 from core.errors import DataVersionError
+from core.storage_failure import write_errors
 from core.text import counted
 from store.database import open_database
 from tasks.versions.dvc_stores import DvcStores, open_stores, place
@@ -16,7 +17,6 @@ from tasks.versions.working_copy import (
     batch_paths,
     cached_tree,
     data_folder,
-    disk_errors,
     file_md5,
     pointed_version,
     remove_leftovers,
@@ -56,7 +56,7 @@ def make_sound(stores: DvcStores, files: Mapping[str, str], version: str) -> Non
 
 def bring_back(stores: DvcStores, files: Mapping[str, str], folder: Path) -> None:
     """Copy verified objects of the cache into a folder, each atomically; no links, because users edit that folder."""
-    with disk_errors(folder):
+    with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
         for name, md5 in files.items():

@@ -14,13 +14,14 @@ from config.settings import RetentionSettings, Settings, load_section
 from core.data.version import tree_version, version_prefix
 from core.errors import DataVersionError, RunInProgressError
 from core.references import Snapshot
+from core.storage_failure import write_errors
 from store.data import versions
 from store.database import open_database
 from tasks.versions.bring_back import make_sound
 from tasks.versions.dvc_stores import DvcStores, open_stores, place
 from tasks.versions.known_versions import resolved_version, version_files
 from tasks.versions.leases import removing
-from tasks.versions.working_copy import batch_facts, batch_paths, disk_errors, file_md5, file_state
+from tasks.versions.working_copy import batch_facts, batch_paths, file_md5, file_state
 
 _CONTENTS = ".contents.json"
 
@@ -80,7 +81,7 @@ def laid_out(model: str, version: str, settings: Settings) -> Snapshot | None:
 
 
 def _lay_out(stores: DvcStores, files: Mapping[str, str], folder: Path) -> None:
-    with disk_errors(folder):
+    with write_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         for leftover in [*folder.parent.glob(".*.tmp"), *([folder] if folder.exists() else [])]:
             _remove_tree(leftover)

@@ -24,6 +24,7 @@ from core.data.version import (
 )
 from core.errors import ConfigError, DataVersionError, SchemaError, StorageError
 from core.references import DataVersion
+from core.storage_failure import write_errors
 from core.text import counted
 from store.data import batches, pushed_trees, record_version, versions
 from store.database import open_database
@@ -41,7 +42,6 @@ from tasks.versions.working_copy import (
     batch_paths,
     cached_tree,
     data_folder,
-    disk_errors,
     file_md5,
     git_state,
     object_path,
@@ -198,7 +198,7 @@ def n_distinct_rows(model: str, settings: Settings) -> int | None:
     import duckdb
 
     folder = settings.var / "tmp"
-    with disk_errors(folder):
+    with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         remove_stale(folder, _DISTINCT)
     try:

@@ -9,8 +9,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 from config.settings import Settings
 from core.data.version import batch_number, pointer_version, tree_files, tree_version
 from core.errors import DataVersionError, SourceError, StorageError
+from core.storage_failure import write_errors
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -154,7 +154,7 @@ def write_pointer(text: str, settings: Settings) -> None:
     if pointer(settings) == text:
         return
     path = settings.root / "data.dvc"
-    with disk_errors(path):
+    with write_errors(path):
         temporary = path.with_name(".data.dvc.tmp")
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
@@ -211,20 +211,8 @@ def git_state(root: Path) -> tuple[str, bool]:
     return commit.strip(), bool(status and status.strip())
 
 
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn disk errors into a :class:`StorageError` that names the path."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"{path} cannot be written: {error.strerror or error}. Free space or repair the disk, "
-            "then run the same command again; no partial file was left"
-        ) from error
-
-
 def file_state(path: Path) -> str:
-    """Return what changes when a file is written; unlike the time of modification, nobody sets that of the change."""
+    """Return what changes when a file is written; no program can set the time of the change, as it can the other."""
     found = path.stat()
     return f"{found.st_size}:{found.st_mtime_ns}:{found.st_ino}:{found.st_ctime_ns}"
 

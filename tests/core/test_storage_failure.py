@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from core.errors import ConfigError, SourceError, StorageError
-from core.storage_failure import FAILURES, storage_errors, storage_failure
+from core.storage_failure import FAILURES, REMEDY, storage_errors, storage_failure, write_errors
 
 
 @pytest.mark.parametrize("number", FAILURES)
@@ -63,6 +64,32 @@ def test_another_error_is_not_changed(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, storage_errors():
         raise error
     assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        OSError("Error writing bytes to file. Detail: [errno 28] No space left on device"),
+        RuntimeError("Out of Memory Error: this limit is set by max_temp_directory_size"),
+    ],
+)
+def test_what_was_written_is_named_where_the_error_does_not(error: Exception) -> None:
+    """A failed write of an open file has no name in the system's error; a path that is in the text is not repeated."""
+    path = Path("/srv/var/work/rows.parquet")
+    with pytest.raises(StorageError, match=rf"^{path}: \S") as caught, storage_errors(path):
+        raise error
+    assert str(caught.value).endswith(REMEDY)
+    named = OSError(f"Could not write {path}: No space left on device")
+    assert str(storage_failure(named, path)).count(str(path)) == 1
+
+
+@pytest.mark.parametrize("number", [*FAILURES, errno.EACCES, errno.EPERM, errno.ENOTDIR])
+def test_every_failed_write_names_its_path(number: int) -> None:
+    """Missing permissions too, with another remedy than that of a disk."""
+    with pytest.raises(StorageError, match=r"^rows\.parquet") as caught, write_errors(Path("rows.parquet")):
+        raise OSError(number, os.strerror(number))
+    assert ("Free space" in str(caught.value)) == (number in FAILURES)
 
 
 def test_an_own_error_keeps_its_type() -> None:
