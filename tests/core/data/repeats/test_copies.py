@@ -55,7 +55,7 @@ def test_copies_through_another_format_count_once() -> None:
     ):
         frame = plain.frame.copy()
         for name in ("income", "age"):
-            frame.loc[last, name] = change(frame.loc[last, name])
+            frame[name] = change(frame[name]).where(last, frame[name])
         split = holdout_split(replace(plain, frame=frame), config)
         assert len(split.holdout) == distinct(rows, replace(split, holdout=split.holdout % 2_000), config)
         assert split.n_copies_removed >= 300
