@@ -15,6 +15,7 @@ from core.outcome import TrainOutcome
 from core.train.run_key import run_key
 from tasks.champions.aliases import repair
 from tasks.gate.settled import alias_and_champion, is_settled, refusal_on_record
+from tasks.registry.fetch import check_files
 from tasks.registry.versions import find_registered
 from tasks.train.code_version import code_version
 from tasks.validation.expectations import read_suite
@@ -75,6 +76,11 @@ def known_version(config: ModelConfig, key: str, data_version: str, settings: Se
         The data version that is part of the key.
     settings
         Name the operational database and the registry.
+
+    Raises
+    ------
+    BundleError
+        The version is settled and champion, and its files are missing or were changed.
     """
     found = find_registered(config.model, key, settings)
     if found is None:
@@ -83,6 +89,8 @@ def known_version(config: ModelConfig, key: str, data_version: str, settings: Se
     settled = is_settled(config, found.version, found.manifest, settings)
     refusal = refusal_on_record(config.model, found.version, settings) if settled else None
     alias, champion = alias_and_champion(config.model, found.version, settings)
+    if settled and found.version == champion:
+        check_files(config.model, found.version, settings)
     return TrainOutcome(
         model=config.model,
         status="unchanged" if settled else "registered",

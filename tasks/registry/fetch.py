@@ -75,6 +75,26 @@ def fetched(model: str, version: int, settings: Settings) -> Iterator[Fetched]:
         yield Fetched(folder, record.manifest, version, found.run_id)
 
 
+def check_files(model: str, version: int, settings: Settings) -> None:
+    """Verify the bundle of a champion that a training found unchanged: nothing can be judged against a damaged one.
+
+    Raises
+    ------
+    BundleError
+        Its files are missing or were changed; the message names the remedies.
+    ModelNotFoundError, StorageError
+        As for :func:`fetched`.
+    """
+    try:
+        with fetched(model, version, settings):
+            return
+    except BundleError as error:
+        raise BundleError(
+            f"version {version} of {model!r} was trained from the same data, configuration and code, but this champion "
+            f"cannot be used, and training the same again does not repair it: {error}"
+        ) from error
+
+
 def fetched_texts(model: str, version: int, names: Collection[str], settings: Settings) -> dict[str, str]:
     """Return those of the named text files that a version's bundle has, each verified.
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from config.settings import Settings
-from core.errors import ConfigError
+from core.errors import BundleError, ConfigError
 from core.outcome import TrainOutcome
 from tests.factories import add_credit_model, credit_rows, git
 
@@ -98,6 +98,13 @@ def test_the_same_key_gives_the_same_version(train: Train, project: Settings) ->
     other = train("credit", overrides={"training.params.max_iter": "2"})
     assert (again.status, again.version, again.alias) == ("unchanged", first.version, "champion")
     assert (other.status, other.version, other.alias) == ("refused", 2, None)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(project.mlflow_uri, project.mlflow_uri)
+    place = str(client.get_model_version("credit", "1").source).removeprefix("file://")
+    (Path(place) / "model.skops").write_bytes(b"another model")
+    with pytest.raises(BundleError, match=r"version 1 of 'credit' .* this champion cannot be used"):
+        train("credit")
     assert (other.decision, other.champion) == ("keep", 1)
     repeated = train("credit", overrides={"training.params.max_iter": "2"})
     assert (repeated.status, repeated.version) == ("unchanged", 2)

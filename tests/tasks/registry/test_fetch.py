@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from config.settings import Settings
 from core.errors import BundleError, ModelNotFoundError, StorageError
 from serving.bundle.reader import MANIFEST, verified
-from tasks.registry.fetch import fetched, fetched_texts
+from tasks.registry.fetch import check_files, fetched, fetched_texts
 from tasks.registry.register import Registered, register_bundle
 from tests.serving.bundles import make_bundle, reseal
 from tests.tasks.registration import CONFIG, lineage
@@ -108,6 +108,17 @@ def test_files_that_changed_in_the_registry_are_refused(
     spoil(folder)
     with pytest.raises(BundleError, match=f"(?s){says}.*roll back"), fetched("credit", 1, registry):
         pytest.fail("a spoilt bundle was fetched")
+    assert leftovers(registry) == []
+
+
+def test_a_damaged_champion_is_named_with_the_ways_out(registry: Settings, client: MlflowClient) -> None:
+    """Training the same again cannot repair it, so the message says what can; a whole bundle passes."""
+    registered(registry)
+    check_files("credit", 1, registry)
+    (stored(client) / "MLmodel").unlink()
+    says = r"does not repair it: .*lacks 'MLmodel'.*perennial rollback.*perennial approve"
+    with pytest.raises(BundleError, match=says):
+        check_files("credit", 1, registry)
     assert leftovers(registry) == []
 
 
