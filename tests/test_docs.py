@@ -43,9 +43,12 @@ DECIDES = ("perennial train", "perennial judge", "perennial monitor", "perennial
 """Commands whose answer may be no; what they answer is not what the document is about, or is checked beside it."""
 
 
+def _blocks(document: str) -> list[str]:
+    return re.findall(r"```sh\n(.*?)```", (ROOT / document).read_text(), flags=re.DOTALL)
+
+
 def _commands(document: str) -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / document).read_text(), flags=re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line and not line.startswith("#")]
+    return [line for block in _blocks(document) for line in block.splitlines() if line and not line.startswith("#")]
 
 
 @pytest.fixture
@@ -176,6 +179,31 @@ def test_the_commands_of_the_other_documents_run(shell: Shell) -> None:
             if command not in ELSEWHERE:
                 answers = (0, 3) if command.startswith(DECIDES) else (0,)
                 shell.run(command.replace("VERSION", version), *answers)
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(300)
+def test_a_project_outside_the_clone_is_made_as_described(tmp_path: Path, warm: Path) -> None:
+    """One block, run in an empty folder, makes a project with a data version that its own remote has."""
+    _loans({}).to_csv(tmp_path / "rows.csv", index=False)
+    (block,) = (one for one in _blocks("docs/environments.md") if "dvc init" in one)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PERENNIAL_"))}
+    identity = {f"GIT_{role}_{what}": "a@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    path = f"{warm}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    ask = "perennial data risk --json; git status --porcelain"
+    done = subprocess.run(
+        ["bash", "-ec", f"({block}) >&2; cd risk; {ask}; perennial server stop >&2"],
+        cwd=tmp_path,
+        env=clean | identity | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    history, end = json.JSONDecoder().raw_decode(done.stdout)
+    assert [version["n_rows"] for version in history["versions"]] == [1_200]
+    assert done.stdout[end:].strip() == "", "everything but data and var is committed"
+    assert any((tmp_path / "risk-data").rglob("*.dir"))
 
 
 @pytest.mark.e2e
