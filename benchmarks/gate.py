@@ -588,7 +588,7 @@ def upper_end(found: GateVerdict) -> float:
 def first_looks(
     y: npt.NDArray[Any], champion: Floats, challengers: Sequence[Floats], config: ModelConfig
 ) -> list[Difference]:
-    """Gains of several challengers, each as if nobody had looked before."""
+    """Gains of several challengers, each as the first look at the rows."""
     gate, named = config.gate, {str(place): output for place, output in enumerate(challengers)}
     found = paired_differences(
         y, champion, named, gate.metric, resamples=gate.resamples, confidence=gate.confidence, seed=config.training.seed

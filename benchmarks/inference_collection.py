@@ -46,7 +46,7 @@ class File:
     target
         Name of the target; a column of yes and no is added if it is not among the columns.
     with_control
-        Whether a column of plain numbers is added, so that there is a feature whatever becomes of the others.
+        Whether a column of plain numbers is added, so that there is a feature even if no other column is one.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""From drifted rows to a new version that answers, with nobody's hand: the seconds of each arrow.
+"""From drifted rows to a new version that answers, without a person: the seconds of each arrow.
 
 ``python -m benchmarks.loop``. The whole platform runs on this machine with PostgreSQL. The source is ingested each
 minute; new data is monitored, drift retrains, the gate promotes, the service follows.

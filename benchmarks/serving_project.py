@@ -80,7 +80,7 @@ def environment(root: Path) -> dict[str, str]:
     """Environment variables of a process that works in a project, or imports what its pipeline is made of."""
     # MLflow finds uvicorn on the path.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    # Nobody else's project, database or server.
+    # No project, database or server of the environment.
     others = {
         name: value for name, value in os.environ.items() if not name.startswith(("PERENNIAL_", "PREFECT_", "MLFLOW_"))
     }

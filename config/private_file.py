@@ -44,7 +44,7 @@ def sqlite_files(database: Path) -> list[Path]:
 def make_private_folder(folder: Path) -> None:
     """Create a folder with mode 0700 whatever the umask; take one that exists and is ours from other users.
 
-    The group keeps what it has only where somebody shared the folder on purpose: with the bit that passes its group on.
+    The group keeps its access only where the folder was shared on purpose: with the bit that passes its group on.
     """
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -52,7 +52,7 @@ def _storage_failed(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> 
 
 
 def io_step(function: Callable[P, R]) -> Task[P, R]:
-    """Make a task that is retried when storage failed; whatever library meets the failure, it is a storage error."""
+    """Make a task that is retried after a failure of storage, which is a :class:`StorageError` in any library."""
     retried = task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[1.0, 4.0], retry_condition_fn=_storage_failed)
     return retried(storage_errors()(function))
 

@@ -299,7 +299,7 @@ def _by_day(values: npt.NDArray[Any], dates: pd.Series[Any]) -> str:
 
 
 def _level_part(values: pd.Series[Any], dates: pd.Series[Any]) -> str:
-    """Return how levels follow the calendar: each is one month, quarter or year, by whatever name."""
+    """Return how levels follow the calendar: each is one month, quarter or year, under any name."""
     codes = pd.factorize(values)[0]
     known = codes >= 0
     if not MIN_CALENDAR_LEVELS <= len(np.unique(codes[known])) <= MAX_LEVELS:

@@ -126,7 +126,7 @@ def _origin(item: Expectation, fresh: Mapping[tuple[str, str], Expectation]) -> 
 
 
 def _is_whole_set(item: Expectation) -> bool:
-    """Return whether it expects exactly some columns: then only the declared ones can be meant, whatever it lists."""
+    """Return whether it expects exactly some columns: then only the declared ones can be meant."""
     return item["meta"].get("level") == "schema" and (item.get("kwargs") or {}).get("exact_match", True) is True
 
 

@@ -4,7 +4,7 @@ Ranking metrics do not show this: if events become five times as frequent, an AU
 far too low.
 
 Two measures are judged. The difference of observed frequency and mean probability shows common events; for rare ones
-it is small whatever happens. Their ratio, standardised by the ratio on the holdout, shows rare events. Given both
+it is always small. Their ratio, standardised by the ratio on the holdout, shows rare events. Given both
 numbers of events, the window's number is binomial if the two ratios are equal (Przyborowski & Wilenski), so its
 interval is exact for rare events; for others the numbers are scaled to the variance of the probabilities.
 

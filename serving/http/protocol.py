@@ -1,7 +1,7 @@
 """HTTP/1.1 on a connection: uvicorn's protocol over httptools, with bounds on all that a client sends.
 
 The parser keeps the request line and each unfinished header itself, without a bound, and copies them for each block
-that arrives. So bytes are counted before the parser gets them, in small slices, and whatever the syntax is: the bound
+that arrives. So bytes are counted before the parser gets them, in small slices, before their syntax is known: the bound
 holds for what the parser accepts as much as for what it would refuse at the end.
 
 A connection goes through: idle, head (request line and headers), body, answer; then idle again or, after the last

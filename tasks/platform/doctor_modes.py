@@ -58,7 +58,7 @@ def _databases(settings: Settings) -> Iterator[Finding]:
 
 
 def _files(settings: Settings) -> Iterator[Finding]:
-    """Find what an earlier release left open to others: while ``var`` is closed nobody reaches it."""
+    """Find what an earlier release left open to other users, who cannot reach it while ``var`` is closed."""
     var = settings.var
     writable = [says for path in _seen(var) if path.lstat().st_mode & stat.S_IWOTH and (says := open_to_others(path))]
     if writable:

@@ -55,7 +55,7 @@ def ended_runs(settings: Settings, retention: RetentionSettings, in_progress: Co
 
 
 def _is_own(settings: Settings) -> bool:
-    """Return whether the server is the project's own, with runs of nobody else."""
+    """Return whether the server is the project's own, so that all runs are of this project."""
     address, local, platform = known_api(settings), running_server(settings), read_platform(settings.var)
     if local is not None and address == local.api_url:
         return True

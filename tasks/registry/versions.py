@@ -295,7 +295,7 @@ def _versions(contents: Contents, model: str, settings: Settings) -> tuple[dict[
 
 
 def _aliases(contents: Contents, model: str, settings: Settings) -> dict[str, int]:
-    """Return a model's aliases: ours from the database, because anybody may move MLflow's; others from MLflow."""
+    """Return a model's aliases: ours from the database, because other tools can move MLflow's; others from MLflow."""
     held = contents.aliases(model)
     engine = open_database(settings.database_url)
     known = standing(engine, model)

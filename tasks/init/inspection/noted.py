@@ -50,7 +50,7 @@ def noted_columns(
     columns
         Its columns.
     target
-        Name of the target. Few texts of it are classes, whatever they look like.
+        Name of the target. Few texts of it are classes, also if they look like numbers or dates.
     answers
         Of the user, where a column does not decide.
     """
