@@ -445,6 +445,7 @@ def test_without_a_champion_there_is_nothing_to_watch(tmp_path: Path) -> None:
 def test_a_bundle_that_was_changed_is_not_measured_with(watched: Watched) -> None:
     """The profile is read from a verified copy: the one that this machine keeps, else one of the registry's."""
     kept = watched.settings.var / "serving" / "bundles"
+    watched.evidence(watched.batches()[-1])
     profile = next((watched.settings.var / "mlruns").rglob("profile.json"))
     honest = profile.read_bytes()
     profile.write_bytes(honest.replace(b"1", b"2"))
