@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -49,13 +50,14 @@ def test_copies_through_another_format_count_once() -> None:
     config, rows = training_config(**BY_TIME), training_rows(2_000)
     plain = copied(rows, np.arange(1_700, 2_000), 2)
     last = plain.frame.index >= 2_000
-    for change in (
-        lambda x: x.astype("float32").astype("float64"),
-        lambda x: x.map(lambda value: float(f"{value:.7g}")),
-    ):
+    changes: tuple[Callable[[float], float], ...] = (
+        lambda value: float(np.float32(value)),
+        lambda value: float(f"{value:.7g}"),
+    )
+    for change in changes:
         frame = plain.frame.copy()
         for name in ("income", "age"):
-            frame[name] = change(frame[name]).where(last, frame[name])
+            frame[name] = frame[name].map(change).where(last, frame[name])
         split = holdout_split(replace(plain, frame=frame), config)
         assert len(split.holdout) == distinct(rows, replace(split, holdout=split.holdout % 2_000), config)
         assert split.n_copies_removed >= 300
