@@ -2,12 +2,13 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,14 @@ import pytest
 
 from config.settings import PACKAGES, Settings
 from tasks.runs import local_server
-from tasks.runs.local_server import await_server, prefect_environment, running_server, start_server, stop_server
+from tasks.runs.local_server import (
+    await_server,
+    prefect_environment,
+    running_server,
+    start_environment,
+    start_server,
+    stop_server,
+)
 from tests.factories import make_project
 from tests.tasks.platform.platforms import await_true
 
@@ -157,3 +165,18 @@ def test_the_server_removes_what_deleted_runs_leave(settings: Settings, monkeypa
     for name, value in prefect_environment(settings).items():
         monkeypatch.setenv(name, value)
     assert ServerServicesDBVacuumSettings().enabled_vacuum_types == {"events", "orphans"}
+
+
+def test_a_server_starts_without_what_no_local_run_needs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No migrations where the tables are the newest, and no types of blocks; an older database is migrated."""
+    from prefect.settings.models.server.root import ServerSettings
+
+    found = start_environment(settings)
+    for name, value in found.items():
+        monkeypatch.setenv(name, value)
+    assert not ServerSettings().register_blocks_on_start
+    assert not ServerSettings().database.migrate_on_start
+    with closing(sqlite3.connect(settings.var / "prefect" / "prefect.db")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'older'")
+        connection.commit()
+    assert "PREFECT_SERVER_DATABASE_MIGRATE_ON_START" not in start_environment(settings)
