@@ -1,4 +1,4 @@
-"""Logs that no process rotates: those of the local Prefect server and of crashes."""
+"""Logs that no process rotates: of the local Prefect server, of crashes, of what follows a decision on drift."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from config.settings import RetentionSettings, Settings
 from core.retention.items import Item, Rule
 from tasks.prune.found import Findings, Found, tree_facts
 
-GROWING = ("prefect-server.log", "crash.log")
+GROWING = ("prefect-server.log", "crash.log", "follow-up.log")
 KEPT_SHARE = 10
 """One part in so many of the limit stays when a log is cut, with the newest lines."""
 

@@ -20,10 +20,11 @@ def settings(tmp_path: Path) -> Settings:
 
 def test_only_logs_above_their_size_are_cut(settings: Settings) -> None:
     """Those that the process manager rotates are not looked at."""
-    for name, size in (("crash.log", 3_000), ("prefect-server.log", 10), ("worker.log", 9_000)):
+    sizes = {"crash.log": 3_000, "follow-up.log": 4_000, "prefect-server.log": 10, "worker.log": 9_000}
+    for name, size in sizes.items():
         aged(settings.var / "log" / name, 0, "x" * size)
     retention = RetentionSettings().model_copy(update={"log_mb": 2_000 / 1024 / 1024})
-    assert [found.item.name for found in growing_logs(settings, retention).found] == ["crash.log"]
+    assert [found.item.name for found in growing_logs(settings, retention).found] == ["crash.log", "follow-up.log"]
 
 
 def test_a_process_that_has_the_log_open_keeps_writing_to_it(tmp_path: Path) -> None:
