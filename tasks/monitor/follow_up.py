@@ -145,6 +145,8 @@ def _follow(folder: Path, settings: Settings) -> None:
         with storage_errors():
             if _finished(folder, pending, settings):
                 (folder / PENDING).unlink(missing_ok=True)
+    except FileNotFoundError:
+        _log.info("decision %s: retention removed %s meanwhile", pending.id[:12], folder)
     except StorageError as error:
         _log.warning("decision %s in %s stays pending: %s", pending.id[:12], folder, error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from core.errors import ConfigError, DataVersionError, StorageError
 from core.retention.documents import NOTE
 from tasks.monitor import follow_up as module
 from tasks.monitor import measure as monitor
+from tasks.monitor import mlflow_run
 from tasks.monitor.follow_up import MAX_ATTEMPTS, PENDING, Pending, follow_up, put_off, report_now, start_follow_up
 from tasks.monitor.measure import decided, keep, measure
 from tasks.monitor.recorded import PAGES, chosen_verdict, recorded_verdict
@@ -160,6 +162,24 @@ def test_mlflow_away_holds_no_decision_up(watched: Watched, monkeypatch: pytest.
     assert (watched.folder(verdict) / PENDING).exists()
     follow_up(watched.settings)
     assert set(watched.pages_in_mlflow(verdict)) == set(PAGES)
+
+
+def test_retention_may_remove_the_folder_meanwhile(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other decisions are done, and the removed page stays removed."""
+    removed, other = watched.decide(20, report="always"), watched.decide(21)
+    os.utime(watched.folder(other) / PENDING, (0, 0))
+    log = mlflow_run.log_verdict
+
+    def logged(verdict: DriftVerdict, *rest: Any) -> str:
+        run_id = log(verdict, *rest)
+        if verdict == removed:
+            shutil.rmtree(watched.folder(removed))
+        return run_id
+
+    monkeypatch.setattr(mlflow_run, "log_verdict", logged)
+    follow_up(watched.settings)
+    assert not watched.folder(removed).exists()
+    assert set(watched.pages_in_mlflow(other)) == set(PAGES)
 
 
 def test_one_works_and_one_waits(watched: Watched) -> None:
