@@ -121,7 +121,8 @@ def _command(root: Path, *words: str) -> Cost:
 def _environment(root: Path) -> dict[str, str]:
     # Without bytecode each process would compile every module again.
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return kept | {"PERENNIAL_ROOT": str(root), "PYTHONPATH": str(REPOSITORY)}
+    # What follows a decision on drift would slow what is measured next.
+    return kept | {"PERENNIAL_ROOT": str(root), "PYTHONPATH": str(REPOSITORY), "PERENNIAL_FOLLOW_UP": "later"}
 
 
 def _monitored(bench: Bench, number: int) -> Cost:
@@ -149,7 +150,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     cases = _chosen(arguments.only)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         bench = Bench(Path(folder))
         with bench.prepared():
             found = _measured(cases, bench, arguments.repeats)

@@ -149,6 +149,8 @@ def _project(folder: Path) -> Iterator[Settings]:
     )
     os.environ["PERENNIAL_ROOT"] = str(settings.root)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # What follows a decision on drift belongs to its cycle: its files and its MLflow run are measured.
+    os.environ.setdefault("PERENNIAL_FOLLOW_UP", "wait")
     with warmed(folder) as warm:
         use_warm_steps(warm)
         os.environ.update(PREFECTS_OWN)
