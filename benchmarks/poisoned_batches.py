@@ -172,7 +172,7 @@ def _run(given: argparse.Namespace, counts: Counts) -> None:
 def table(counts: Counts) -> str:
     """Return one Markdown table: how each kind of batch ended."""
     lines = [f"| batch | number | {' | '.join(ENDS)} |", f"|---|{'--:|' * 6}"]
-    lines += [_line(name, [counts[name][end] for end in ENDS]) for name in POISONS]
+    lines += [_line(name, [counts[name][end] for end in ENDS]) for name in POISONS if name in counts]
     clean = counts["clean"]
     share = f"{_blocked(counts):.1%} of {sum(clean.values())} clean batches were refused"
     return "\n".join([*lines, "", share])
