@@ -139,8 +139,13 @@ def prepare_run(config: ModelConfig, data_version: str, trigger: str) -> Trainin
 def find_version(run: TrainingRun) -> TrainOutcome | None:
     """Find the version that the same run registered before, and whether it is settled."""
     from tasks.gate.unchanged import known_version
+    from tasks.registry.fetch import check_files
 
-    return known_version(run.config, run.lineage.run_key, run.snapshot.version, load_settings())
+    settings = load_settings()
+    found = known_version(run.config, run.lineage.run_key, run.snapshot.version, settings)
+    if found is not None and found.status == "unchanged" and found.version == found.champion:
+        check_files(found.model, int(found.version or 0), settings)
+    return found
 
 
 @plain_step

@@ -13,9 +13,12 @@ from config.settings import Settings
 from core.errors import StorageError
 from core.outcome import TrainOutcome
 from core.train.run_key import run_key
+from store.database import open_database
+from store.registry.registrations import find_version
 from tasks.champions.aliases import repair
 from tasks.gate.settled import alias_and_champion, is_settled, refusal_on_record
-from tasks.registry.fetch import check_files
+from tasks.registry.bundle_files import looks_whole
+from tasks.registry.contents import registry_contents
 from tasks.registry.versions import find_registered
 from tasks.train.code_version import code_version
 from tasks.validation.expectations import read_suite
@@ -56,9 +59,11 @@ def unchanged_training(
             return None
         key = run_key(model, version, config_hash(config), code_version(settings.root, config))
         found = known_version(config, key, version, settings)
+        if found is None or found.status != "unchanged" or not _is_usable(found, settings):
+            return None
     except StorageError:
         return None
-    return found if found is not None and found.status == "unchanged" else None
+    return found
 
 
 def known_version(config: ModelConfig, key: str, data_version: str, settings: Settings) -> TrainOutcome | None:
@@ -76,11 +81,6 @@ def known_version(config: ModelConfig, key: str, data_version: str, settings: Se
         The data version that is part of the key.
     settings
         Name the operational database and the registry.
-
-    Raises
-    ------
-    BundleError
-        The version is settled and champion, and its files are missing or were changed.
     """
     found = find_registered(config.model, key, settings)
     if found is None:
@@ -89,8 +89,6 @@ def known_version(config: ModelConfig, key: str, data_version: str, settings: Se
     settled = is_settled(config, found.version, found.manifest, settings)
     refusal = refusal_on_record(config.model, found.version, settings) if settled else None
     alias, champion = alias_and_champion(config.model, found.version, settings)
-    if settled and found.version == champion:
-        check_files(config.model, found.version, settings)
     return TrainOutcome(
         model=config.model,
         status="unchanged" if settled else "registered",
@@ -106,6 +104,15 @@ def known_version(config: ModelConfig, key: str, data_version: str, settings: Se
         decision=refusal.decision if refusal else None,
         champion=champion,
     )
+
+
+def _is_usable(found: TrainOutcome, settings: Settings) -> bool:
+    """Return whether nothing is seen to be wrong with the files of a champion; if not, a run tells what it is."""
+    if found.version is None or found.version != found.champion:
+        return True
+    version = registry_contents(settings).version(found.model, found.version)
+    record = find_version(open_database(settings.database_url), found.model, found.version)
+    return version is not None and record is not None and looks_whole(version.source, record.manifest)
 
 
 def _data_version(config: ModelConfig, named: str | None, settings: Settings) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterable
@@ -41,6 +43,40 @@ def bundle_files(source: str, settings: Settings) -> BundleFiles:
     if folder is not None:
         return LocalFiles(Path(folder))
     return artifact_store(source, settings)
+
+
+def looks_whole(source: str, manifest_sha256: str) -> bool:
+    """Return whether the files of a version's address are still those of its manifest; True if they are elsewhere.
+
+    It reads them with the standard library alone, for a command that has nothing to do; nothing is taken from them.
+    :func:`serving.bundle.reader.verified` is what decides before a bundle is used.
+
+    Parameters
+    ----------
+    source
+        Address of the files, from MLflow.
+    manifest_sha256
+        Hash of the manifest, from the operational database.
+    """
+    folder = local_path(source)
+    if folder is None:
+        return True
+    try:
+        content = (Path(folder) / "manifest.json").read_bytes()
+        if hashlib.sha256(content).hexdigest() != manifest_sha256:
+            return False
+        files = json.loads(content)["files"]
+        n_found = sum(not path.is_dir() for path in Path(folder).rglob("*"))
+        return n_found == len(files) + 1 and all(
+            _sha256(Path(folder) / file["path"]) == file["sha256"] for file in files
+        )
+    except OSError:
+        return False
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

@@ -255,3 +255,19 @@ def test_a_file_that_grew_is_known_once_it_was_ingested(registry: Settings, *, k
     assert found(registry) is not None
     (registry.root / "rows.csv").write_text(older)
     assert (found(registry) is None) == keyed
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "model.skops", "MLmodel"])
+def test_a_champion_with_changed_files_needs_a_run(settled: Settings, client: MlflowClient, name: str) -> None:
+    """Nothing to do would be said of a champion that cannot answer; the run says what is wrong."""
+    path = Path(str(client.get_model_version("credit", "1").source).removeprefix("file://")) / name
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"!")
+    assert found(settled) is None
+    path.unlink()
+    assert found(settled) is None
+    path.write_bytes(content)
+    (path.parent / "code.py").touch()
+    assert found(settled) is None
+    (path.parent / "code.py").unlink()
+    assert found(settled) is not None

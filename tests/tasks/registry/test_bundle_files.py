@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
-from tasks.registry.bundle_files import BundleFiles, LocalFiles, bundle_files
+from tasks.registry.bundle_files import BundleFiles, LocalFiles, bundle_files, looks_whole
 from tasks.registry.client import artifact_store
 
 
@@ -62,3 +62,9 @@ def test_a_folder_that_is_gone_is_an_error_of_the_disk(tmp_path: Path) -> None:
     assert store.list_artifacts() == []
     with pytest.raises(OSError, match="gone"):
         store.download_artifacts("manifest.json", str(tmp_path))
+
+
+def test_files_elsewhere_are_not_looked_at() -> None:
+    """A run fetches and verifies them."""
+    assert looks_whole("s3://bucket/models/m-1/artifacts", "0" * 64)
+    assert not looks_whole("/no/such/folder", "0" * 64)
