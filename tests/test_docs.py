@@ -122,7 +122,7 @@ def _loans(columns: dict[str, str]) -> pd.DataFrame:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_tutorial_can_be_followed(shell: Shell) -> None:
     """Its commands run one after the other, and the results are those it tells."""
     printed: dict[str, str] = {}

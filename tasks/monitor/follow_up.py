@@ -39,7 +39,7 @@ MAX_ATTEMPTS = 3
 """Attempts at the plots of a decision: a process that a library or the kernel ends leaves no error to judge."""
 
 NICE = 10
-"""Lower priority than the commands that somebody waits for."""
+"""Lower priority than commands, for which a person may wait."""
 
 
 @dataclass(frozen=True)

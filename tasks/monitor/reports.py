@@ -30,7 +30,7 @@ from tasks.versions.working_copy import data_folder
 
 
 def wants_plots(config: ModelConfig, verdict: DriftVerdict) -> bool:
-    """Return whether Evidently's plots are drawn for a decision without anybody asking for them."""
+    """Return whether Evidently's plots are drawn for a decision without a request for them."""
     if config.monitor.report == "drift":
         return verdict.drifted or any(column.drifted for column in verdict.columns)
     return config.monitor.report == "always"

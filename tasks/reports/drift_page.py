@@ -1,8 +1,8 @@
 """The page and the JSON of a drift report: Perennial's table and figures at once, Evidently's plots where asked for.
 
 :func:`write_page` imports no library for plots and takes a part of a second. :func:`draw_plots` writes the same page
-with Evidently's plots in place of our figures: the import alone takes seconds and 280 MB, so that nothing that somebody
-waits for calls it but the command that asks for them.
+with Evidently's plots in place of our figures: the import alone takes seconds and 280 MB, so that only the
+command that asks for the plots waits for it.
 """
 
 from __future__ import annotations
