@@ -120,6 +120,7 @@ def _findings(evaluated: Evaluation, n_rows: int, config: ModelConfig) -> _Findi
 def _outcome(expected: Expected, result: Any, judges_rows: bool, n_rows: int) -> ExpectationOutcome:
     if raised(result):
         _raise_other_failures(expected, result)
+    members = expected.kwargs.get("value_set") if expected.kind == "expect_column_values_to_be_in_set" else None
     counts_rows = judges_rows and not raised(result)
     return ExpectationOutcome(
         description=sentence(expected, result),
@@ -129,7 +130,7 @@ def _outcome(expected: Expected, result: Any, judges_rows: bool, n_rows: int) ->
         level="schema" if raised(result) else expected.level,
         passed=bool(result.success),
         n_unexpected=n_unexpected(result) if counts_rows else 0,
-        observed=observed(result, counts_rows, n_rows),
+        observed=observed(result, counts_rows, n_rows, members or ()),
     )
 
 

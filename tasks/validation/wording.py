@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from string import Template
 from typing import Any
 
+from config.similar_names import unseen_difference
 from core.text import readable
 from tasks.validation.expectations import QUERY, ROW_COUNT, Expected
 
@@ -32,12 +33,24 @@ def sentence(expected: Expected, result: Any) -> str:
     return readable(text or fallback, MAX_SENTENCE)
 
 
-def observed(result: Any, counts_rows: bool, n_rows: int) -> str:
-    """Return what was observed, as short text."""
+def observed(result: Any, counts_rows: bool, n_rows: int, members: Sequence[Any] = ()) -> str:
+    """Return what was observed, as short text.
+
+    Parameters
+    ----------
+    result
+        Of the expectation.
+    counts_rows
+        Whether it is about rows.
+    n_rows
+        Rows of the batch.
+    members
+        Values of which each row should have one; a value that looks like one of them is told apart.
+    """
     if raised(result):
         return f"could not be evaluated: {readable(raised(result), 200)}"
     if counts_rows:
-        return _rows_observed(result.result, n_rows)
+        return _rows_observed(result.result, n_rows, members)
     value = result.result.get("observed_value")
     if value is None and "observed_value" in result.result:
         return NOTHING
@@ -70,13 +83,19 @@ def _exceptions(result: Any) -> list[dict[str, Any]]:
     return [info] if "raised_exception" in info else [one for one in info.values() if isinstance(one, dict)]
 
 
-def _rows_observed(found: dict[str, Any], n_rows: int) -> str:
+def _rows_observed(found: dict[str, Any], n_rows: int, members: Sequence[Any]) -> str:
     n_failed = found.get("unexpected_count", found.get("observed_value")) or 0
     if not n_failed:
         return "no row fails"
     examples = list(dict.fromkeys(_plain(value) for value in found.get("partial_unexpected_list") or ()))[:_EXAMPLES]
     shown = f", e.g. {'; '.join(readable(example, 40) for example in examples)}" if examples else ""
-    return f"{n_failed:,} of {found.get('element_count', n_rows):,} rows fail{shown}"
+    alike = next((text for example in examples for member in members if (text := _look_alike(example, member))), "")
+    return f"{n_failed:,} of {found.get('element_count', n_rows):,} rows fail{shown}{alike}"
+
+
+def _look_alike(example: str, member: Any) -> str:
+    difference = unseen_difference(member, example) if isinstance(member, str) else ""
+    return f", which looks like {readable(member, 40)!r} but {difference}" if difference else ""
 
 
 def _range(arguments: dict[str, Any]) -> str:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tasks.validation.expectations import Expected
-from tasks.validation.wording import sentence
+from tasks.validation.wording import observed, sentence
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,15 @@ def test_a_long_set_is_cut_and_counted() -> None:
         Expected("suite", "expect_column_values_to_be_in_set", {"column": "x", "value_set": levels}, "row"), None
     )
     assert said.endswith("'level 11' and 988 more")
+
+
+def test_a_level_that_looks_like_a_member_is_told_apart() -> None:
+    """A level in another Unicode form is shown beside the one that was meant, which looks the same."""
+    found = {"unexpected_count": 3, "element_count": 200, "partial_unexpected_list": ["Bern", "Zu\u0308rich"]}
+    result = SimpleNamespace(result=found, exception_info={})
+    said = observed(result, True, 200, ["Genf", 3, "Z\u00fcrich"])
+    assert said.startswith(
+        "3 of 200 rows fail, e.g. Bern; Zu\u0308rich, which looks like 'Z\u00fcrich' but is in another"
+    )
+    assert said.endswith("Unicode form: NFD instead of NFC")
+    assert "looks like" not in observed(result, True, 200, ["Genf"])
