@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-import numpy as np
-
 from config.schema import ModelConfig
 from core.errors import TrainingError
 from core.notations import Notation, column_notation, from_json, to_json
@@ -173,4 +171,8 @@ def level_text(level: object) -> str:
     >>> level_text(True), level_text("North")
     ('true', 'North')
     """
+    if isinstance(level, str):
+        return str(level)
+    import numpy as np  # here, because commands that only verify a bundle need no numbers
+
     return str(level).lower() if isinstance(level, bool | np.bool_) else str(level)

@@ -71,6 +71,7 @@ WITHOUT_TWIN: dict[str, str] = {
 """Module or folder: the test that imports or runs it, and what that test asserts; or why there is nothing to test."""
 
 WITHOUT_MODULE: dict[str, str] = {
+    "tests/cli/test_imports.py": "what each command imports, in processes of its own",
     "tests/config/test_config_hash.py": "one table over all fields of a model file, for both hashes of config/load.py",
     "tests/tasks/test_column_names.py": "names of columns, from the source through the data versions to the monitor",
     "tests/core/test_docstrings.py": "one rule over the docstrings of all modules",

@@ -16,14 +16,16 @@ from dataclasses import dataclass, field
 from itertools import islice
 from mmap import ACCESS_READ, mmap
 from pathlib import Path, PurePosixPath
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from core.errors import BundleError
 from core.feature_contract import FeatureContract
-from serving.bundle.graph import Graph
 from serving.bundle.json_size import text_bytes, values_bytes
+
+if TYPE_CHECKING:
+    from serving.bundle.graph import Graph
 
 Document = TypeVar("Document")
 Runtime = Literal["onnx", "skops"]
@@ -233,6 +235,8 @@ def load_graph(folder: Path, contract: FeatureContract) -> Graph:
 
 
 def _graph(path: Path) -> Graph:
+    from serving.bundle.graph import Graph  # imports numpy, which a check of files does not need
+
     try:
         with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
             return Graph(content)

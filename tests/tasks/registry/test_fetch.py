@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -191,3 +193,16 @@ def test_a_folder_that_cannot_be_made_is_named(registry: Settings) -> None:
     (registry.var / "work").write_text("")
     with pytest.raises(StorageError, match="no folder can be created"), fetched("credit", 1, registry):
         pass
+
+
+def test_files_on_this_machine_are_fetched_without_mlflow(registry: Settings) -> None:
+    """Its import takes longer than the fetch."""
+    registered(registry)
+    given = {name: str(value) for name, value in registry.model_dump().items() if value is not None}
+    code = (
+        "import sys; from config.settings import Settings; from tasks.registry.fetch import fetched\n"
+        f"with fetched('credit', 1, Settings(**{given!r})) as files:\n"
+        "    assert (files.folder / 'MLmodel').is_file()\n"
+        "assert 'mlflow' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
