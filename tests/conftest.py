@@ -23,6 +23,9 @@ hypothesis.settings.load_profile("perennial")
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
+UMASK = os.umask(0o022)
+os.umask(UMASK)
+
 
 def pytest_configure() -> None:
     """Give each process one thread for sums: several test processes share the cores, and threads that wait spin."""
@@ -34,11 +37,13 @@ def pytest_configure() -> None:
 
 @pytest.fixture(autouse=True)
 def same_umask() -> Iterator[None]:
-    """Undo what a command does to the umask of its process, which here is the process of all tests."""
-    before = os.umask(0o022)
-    os.umask(before)
+    """Undo what a command does to the umask of its process, which here is the process of all tests.
+
+    Fixtures of a wider scope run commands before this one, so the umask is that of the start.
+    """
+    os.umask(UMASK)
     yield
-    os.umask(before)
+    os.umask(UMASK)
 
 
 @pytest.fixture(scope="session")
