@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from serving.http.entry import ADMITTED, CLOSE, JSON, PROBLEM, Entry, too_slow, written
+from serving.http.entry import ADMITTED, CLOSE, JSON, PROBLEM, Entry, Header, too_slow, written
 from serving.http.exchange import Exchange, Scope
 from serving.http.service import Loaded, Service
 from serving.model.rows import Rows
@@ -84,7 +84,9 @@ class DirectPredictions:
             return False
         self.n_open += 1
         with self._refusing(cycle, exchange):
-            return self._begin(cycle, exchange, loaded)
+            if not self._begin(cycle, exchange, loaded):
+                self.n_open -= 1
+                return False
         return True
 
     @contextmanager
@@ -101,13 +103,11 @@ class DirectPredictions:
 
     def _begin(self, cycle: RequestResponseCycle, exchange: Exchange, loaded: Loaded) -> bool:
         if not self._entry.admit_known(exchange):
-            self.n_open -= 1
             return False
         exchange.loaded = loaded
         rows = loaded.model.reader.read(cycle.body)
         if rows.n > loaded.model.max_inline_rows:
             cast("Scope", cycle.scope)[ADMITTED] = exchange
-            self.n_open -= 1
             return False
         self._read.append(_Request(cycle, exchange, loaded, rows))
         if len(self._read) == 1:
@@ -183,31 +183,35 @@ class DirectPredictions:
 
     def _send_answers(self, request: _Request, answers: list[Any]) -> None:
         body = written(request.loaded, request.exchange, answers)
-        self._send(request.cycle, request.exchange, 200, (JSON,), body)
+        self._send(request.cycle, request.exchange, 200, JSON, body)
 
     def _refuse(self, cycle: RequestResponseCycle, exchange: Exchange, problem: Problem) -> None:
         exchange.fail(problem)
-        headers = (PROBLEM, *problem.headers)
-        self._send(cycle, exchange, problem.status, headers, problem.document(exchange.request_id))
+        body = problem.document(exchange.request_id)
+        self._send(cycle, exchange, problem.status, PROBLEM, body, problem.headers)
 
     def _send(
         self,
         cycle: RequestResponseCycle,
         exchange: Exchange,
         status: int,
-        headers: tuple[tuple[bytes, bytes], ...],
+        kind: Header,
         body: bytes,
+        further: Sequence[Header] = (),
     ) -> None:
         self.n_open -= 1
         exchange.status = status
-        exchange.name()
+        headers = self._entry.headers(exchange, kind, body, further)
         self._entry.record(exchange)
         if cycle.disconnected:
             return
-        if self._service.draining or CLOSE in headers:
+        if CLOSE in headers:
             cycle.keep_alive = False
+        elif not cycle.keep_alive:
+            headers.append(CLOSE)
         cycle.response_started = cycle.response_complete = True
-        cycle.transport.write(_message(cycle, exchange, status, headers, body))
+        lines = [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *headers)]
+        cycle.transport.write(b"".join((STATUS_LINE[status], *lines, b"\r\n", body)))
         if not cycle.keep_alive:
             cycle.transport.close()
         cycle.on_response()
@@ -226,14 +230,3 @@ def _parts(requests: Sequence[_Request]) -> Iterator[list[_Request]]:
             n_rows += request.rows.n if fits else 0
         yield part
         waiting = others
-
-
-def _message(
-    cycle: RequestResponseCycle, exchange: Exchange, status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes
-) -> bytes:
-    named = [*cycle.default_headers, *headers, (b"x-request-id", exchange.request_id.encode())]
-    named.append((b"content-length", b"%d" % len(body)))
-    if not cycle.keep_alive and CLOSE not in headers:
-        named.append(CLOSE)
-    lines = [b"%b: %b\r\n" % header for header in named]
-    return b"".join((STATUS_LINE[status], *lines, b"\r\n", body))

@@ -32,6 +32,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Header = tuple[bytes, bytes]
 
 _logger = logging.getLogger("perennial.entry")
 
@@ -303,7 +304,7 @@ class Entry:
                 # A client that does not read its answer holds no place.
                 exchange.end_work()
                 exchange.status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *self._headers(exchange)]
+                message["headers"] = [*message.get("headers", ()), *self._own_headers(exchange)]
             await send(message)
 
         try:
@@ -313,7 +314,21 @@ class Entry:
             exchange.problem = "internal-error"
             _logger.exception("request %s failed", exchange.request_id)
 
-    def _headers(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
+    def headers(self, exchange: Exchange, kind: Header, body: bytes, further: Sequence[Header] = ()) -> list[Header]:
+        """Return the headers of an answer; among them is "connection: close" while the worker drains.
+
+        Parameters
+        ----------
+        exchange
+            The request.
+        kind
+            Header with the content type.
+        body, further
+            Content of the answer, and headers of its problem.
+        """
+        return [kind, (b"content-length", b"%d" % len(body)), *self._own_headers(exchange), *further]
+
+    def _own_headers(self, exchange: Exchange) -> list[Header]:
         exchange.name()
         own = [(b"x-request-id", exchange.request_id.encode())]
         if self._service.draining:
@@ -325,12 +340,12 @@ class Entry:
         send: Send,
         exchange: Exchange,
         status: int,
-        kind: tuple[bytes, bytes],
+        kind: Header,
         body: bytes,
-        further: tuple[tuple[bytes, bytes], ...] = (),
+        further: Sequence[Header] = (),
     ) -> None:
         exchange.status = status
-        headers = [kind, (b"content-length", str(len(body)).encode()), *self._headers(exchange), *further]
+        headers = self.headers(exchange, kind, body, further)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

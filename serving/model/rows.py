@@ -33,9 +33,10 @@ KEY_NUMBERS = (-9 * 10**18, 9 * 10**18)
 """Smallest and largest numeric key: within 64 bits, and exact also as a float. Send longer keys as strings."""
 
 MAX_SHOWN = 500
+"""Most characters of a client's name or text that an answer repeats."""
+
 MAX_COMPARED = 200
 """Longest name that is compared with the columns: it may come from any client."""
-"""Most characters of a client's name or text that an answer repeats."""
 
 MAX_REMEMBERED = 4096
 """Maximum number of texts whose level a reader remembers."""
