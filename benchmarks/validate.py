@@ -106,7 +106,7 @@ def _duckdb_engine(folder: Path, n_rows: int) -> tuple[float, float, dict[str, A
 
 def _whole_step(folder: Path, n_rows: int) -> tuple[float, float, dict[str, Any]]:
     import jinja2  # noqa: F401 - the imports are left out of the seconds
-    import pyarrow.parquet  # noqa: F401
+    import pyarrow.parquet  # noqa: F401 - the same
 
     from tasks.validation.validate import validate_rows
 

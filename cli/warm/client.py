@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from cli.warm.place import PACKAGES, socket_path
+from config.background import start_in_background
 
 CONNECT_SECONDS = 1.0
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
@@ -47,16 +48,9 @@ def start_warm(environment: Mapping[str, str]) -> None:
     path = socket_path(environment)
     if path is None or path.exists():
         return
-    # The shell ends at once, so that init adopts the process.
-    subprocess.run(  # noqa: S603 - our own interpreter and module
-        ["/bin/sh", "-c", '"$0" "$@" &', sys.executable, "-m", "cli.warm.server", str(path)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**environment, "PYTHONPATH": _python_path(environment)},
-        start_new_session=True,
-        check=False,
-    )
+    given = {**environment, "PYTHONPATH": _python_path(environment)}
+    with suppress(OSError):  # the next command tries again
+        start_in_background([sys.executable, "-m", "cli.warm.server", str(path)], given, subprocess.DEVNULL)
 
 
 def _python_path(environment: Mapping[str, str]) -> str:

@@ -86,10 +86,11 @@ def main() -> None:
 
 
 def _import_libraries() -> None:
+    from config.settings import load_settings
     from tasks.registry.client import import_mlflow
     from tasks.runs.session import set_environment
 
-    set_environment()
+    set_environment(load_settings())
     import_mlflow()
     for name in LIBRARIES:
         importlib.import_module(name)

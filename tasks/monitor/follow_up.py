@@ -12,12 +12,13 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
+from config.background import start_in_background
 from config.private_file import append_privately
 from config.settings import PACKAGES, Settings, load_settings
 from config.var_folder import make_var
@@ -76,22 +77,20 @@ def start_follow_up(settings: Settings) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT__")}
     environment |= {"PERENNIAL_ROOT": str(settings.root), "PERENNIAL_VAR": str(settings.var)}
     environment |= {"PYTHONPATH": str(PACKAGES)}
-    # The shell ends at once, so that init adopts the process: it becomes no zombie and outlives this command.
-    detached = ["/bin/sh", "-c", '"$0" "$@" &'] if settings.follow_up == "beside" else []
     try:
         with append_privately(settings.var / "log" / LOG) as output:
-            subprocess.run(  # noqa: S603 - our own interpreter and module
-                [*detached, *COMMAND],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=environment,
-                cwd=settings.root,
-                start_new_session=settings.follow_up == "beside",
-                check=False,
-            )
+            if settings.follow_up == "beside":
+                start_in_background(COMMAND, environment, output, settings.root)
+            else:
+                _run(environment, output, settings.root)
     except OSError as error:
         _log.warning("the process that follows the decision did not start: %s; 'perennial report' does its work", error)
+
+
+def _run(environment: Mapping[str, str], output: BinaryIO, folder: Path) -> None:
+    subprocess.run(  # noqa: S603 - our own interpreter and module
+        COMMAND, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, cwd=folder, check=False
+    )
 
 
 def report_now(verdict: DriftVerdict, settings: Settings) -> ReportFiles:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import stat
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Literal
 
+from config.background import start_in_background
 from config.platform import PlatformState, read_platform, write_platform
 from config.private_file import append_privately
 from config.settings import PACKAGES, PlatformSettings, Settings
@@ -241,15 +241,8 @@ def start_supervisor(state: PlatformState, settings: Settings, platform: Platfor
     write_platform(settings.var, state)
     environment = os.environ | common_environment(state, settings)
     with (folder / "start.log").open("wb") as output:
-        subprocess.run(  # noqa: S603 - our own interpreter
-            ["/bin/sh", "-c", '"$0" "$@" &', sys.executable, "-m", "tasks.platform.supervise", str(file)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=environment,
-            cwd=PACKAGES,
-            start_new_session=True,
-            check=True,
+        start_in_background(
+            [sys.executable, "-m", "tasks.platform.supervise", str(file)], environment, output, PACKAGES
         )
     return _await_supervisor(state, settings, folder)
 

@@ -13,7 +13,6 @@ import logging
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -23,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from config.background import start_in_background
 from config.home import own_folder
 from config.platform import read_platform
 from config.private_file import append_privately
@@ -124,17 +124,7 @@ def start_server(settings: Settings) -> None:
     # With PYTHONDONTWRITEBYTECODE, every start would compile Prefect's server again.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with append_privately(log) as output:
-        # The shell ends at once, so that init adopts the server: it becomes no zombie and outlives this command.
-        subprocess.run(  # noqa: S603 - our own interpreter and module
-            ["/bin/sh", "-c", '"$0" "$@" &', sys.executable, "-m", MODULE],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=environment,
-            cwd=settings.root,
-            start_new_session=True,
-            check=True,
-        )
+        start_in_background([sys.executable, "-m", MODULE], environment, output, settings.root)
 
 
 def await_server(settings: Settings, seconds: float = START_SECONDS) -> LocalServer:

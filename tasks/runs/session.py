@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import time
@@ -58,9 +57,7 @@ def held_model(model: str, wait_seconds: float = 0.0) -> Iterator[Settings]:
     StorageError
         A folder that every run writes to cannot be used.
     """
-    await_platform(load_settings())
-    settings = load_settings()
-    check_folders(settings)
+    settings = _checked_settings()
     with hold_model(model, settings, wait_seconds):
         yield settings
 
@@ -81,12 +78,8 @@ def flow_session(show_progress: bool = True, meanwhile: Callable[[], object] | N
         Work that needs no server; it is not done where none has to start.
     """
     began = time.monotonic()
-    await_platform(load_settings())
-    settings = load_settings()
-    check_folders(settings)
-    set_environment()
-    # The imports create half a million permanent objects, which the garbage collector need not scan each time.
-    gc.set_threshold(100_000, 50, 1000)
+    settings = _checked_settings()
+    set_environment(settings)
     # Prefect's log worker would print each failure of a server below our message.
     logging.raiseExceptions = False
     with ExitStack() as stack:
@@ -114,9 +107,17 @@ def flow_session(show_progress: bool = True, meanwhile: Callable[[], object] | N
             yield
 
 
-def set_environment() -> None:
+def _checked_settings() -> Settings:
+    """Return the settings, once a platform that is starting or stopping has done so, and check the folders of runs."""
+    await_platform(load_settings())
+    settings = load_settings()
+    check_folders(settings)
+    return settings
+
+
+def set_environment(settings: Settings) -> None:
     """Set the variables that Prefect and the numerical libraries read when they are imported, unless they are set."""
-    for name, value in {**prefect_environment(load_settings()), **NUMERICS}.items():
+    for name, value in {**prefect_environment(settings), **NUMERICS}.items():
         os.environ.setdefault(name, value)
 
 

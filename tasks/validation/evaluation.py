@@ -290,7 +290,7 @@ def _record_by_query(pushdown: Pushdown, position: int, expected: Expected) -> N
 
     # Great Expectations puts the batch into the query the same way.
     query = str(expected.kwargs["unexpected_rows_query"]).rstrip("; \t\r\n\v\f").format(batch=NUMBERED)
-    statement = f"INSERT INTO {FAILING} SELECT {quoted(pushdown.row)}, {position:d} FROM ({query})"  # noqa: S608
+    statement = f"INSERT INTO {FAILING} SELECT {quoted(pushdown.row)}, {position:d} FROM ({query})"  # noqa: S608 - quoted, a number, and a query of the user
     with reading(pushdown.name):
         try:
             pushdown.connection.execute(statement)

@@ -1,4 +1,4 @@
-"""A database that is made from a script is complete or absent, whoever is killed or comes second."""
+"""A database that is made from a script is complete or absent, also if a process is killed or comes second."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_rows_can_be_left_out(script: Path, tmp_path: Path) -> None:
 
 
 def test_processes_that_start_at_once_make_one_database(script: Path, tmp_path: Path) -> None:
-    """Each finds it complete, whoever was first."""
+    """Each finds it complete, in any order."""
     made = tmp_path / "made" / "made.db"
     made.parent.mkdir()
     code = "from pathlib import Path; from store.scripts.script import has_revision, make_database\n"

@@ -25,10 +25,10 @@ from tests.core.retention.test_documents import VERDICT
 from tests.tasks.registration import judged, lineage, register
 
 RETENTION = RetentionSettings().model_copy(update={"versions": 2, "decisions_days": 0.0})
-NOBODY = VersionsInUse(None, None)
+UNUSED = VersionsInUse(None, None)
 
 
-def removed(settings: Settings, in_use: VersionsInUse = NOBODY, retention: RetentionSettings = RETENTION) -> set[str]:
+def removed(settings: Settings, in_use: VersionsInUse = UNUSED, retention: RetentionSettings = RETENTION) -> set[str]:
     """Remove what may go, and return ``kind/name`` of it."""
     registry = open_registry(settings, retention)
     assert registry is not None
