@@ -7,6 +7,8 @@ runs would hold their slots until the missing heartbeat is detected, and the rel
 from __future__ import annotations
 
 import logging
+import time
+from http import HTTPStatus
 from typing import Any
 
 from config.platform import PlatformState
@@ -19,6 +21,9 @@ RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 """Environment variable in which Prefect passes the flow run's id to its process."""
 
 SECONDS = 10.0
+BUSY_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6)
+"""Pauses before a request is repeated. With SQLite, Prefect answers 503 if another request wrote in between."""
+
 MESSAGE = "the platform was stopped"
 UNFINISHED = ("PENDING", "RUNNING", "CANCELLING")
 
@@ -57,5 +62,10 @@ def _find(chosen: dict[str, Any], state: PlatformState) -> list[dict[str, Any]]:
 
 
 def _post(path: str, body: dict[str, Any], state: PlatformState) -> Any:
-    answer = ask(f"{state.prefect_api_url}/{path}", body=body, headers=prefect_headers(), seconds=SECONDS)
+    url, headers = f"{state.prefect_api_url}/{path}", prefect_headers()
+    for pause in (0.0, *BUSY_SECONDS):
+        time.sleep(pause)
+        answer = ask(url, body=body, headers=headers, seconds=SECONDS)
+        if answer is None or answer.status != HTTPStatus.SERVICE_UNAVAILABLE:
+            break
     return answer.json() if answer is not None and answer.status < 300 else None

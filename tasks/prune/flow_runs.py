@@ -27,6 +27,9 @@ AT_MOST = 2_000
 AT_ONCE = 100
 """Most runs that are deleted over one connection."""
 
+RETRIES = 4
+"""Repetitions of a call that finds Prefect's SQLite database busy, in half a minute."""
+
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
@@ -47,7 +50,7 @@ def ended_runs(settings: Settings, retention: RetentionSettings, in_progress: Co
     if known_api(settings) is None:
         return Findings(rule, ())
     before = datetime.now(UTC) - rule.age
-    with prefect_client(settings) as client:
+    with prefect_client(settings, retries=RETRIES) as client:
         ended = _ended(client, before, shared=not _is_own(settings))
         runs = [run for run in ended if str(run.id) not in in_progress]
     parts = [runs[start : start + AT_ONCE] for start in range(0, len(runs), AT_ONCE)]
@@ -84,7 +87,7 @@ def _ended(client: SyncPrefectClient, before: datetime, *, shared: bool) -> Iter
 def _remove(run_ids: Sequence[Any], settings: Settings) -> None:
     from prefect.exceptions import ObjectNotFound
 
-    with prefect_client(settings) as client:
+    with prefect_client(settings, retries=RETRIES) as client:
         for run_id in run_ids:
             with suppress(ObjectNotFound):  # another pruning was first
                 client.delete_flow_run(run_id)

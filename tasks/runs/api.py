@@ -70,13 +70,18 @@ def check_answers(address: str, seconds: float = 5.0) -> None:
 
 
 @contextmanager
-def prefect_client(settings: Settings, seconds: float = TIMEOUT_SECONDS) -> Iterator[SyncPrefectClient]:
-    """Yield a client without retries; callers retry on their own.
+def prefect_client(
+    settings: Settings, seconds: float = TIMEOUT_SECONDS, retries: int = 0
+) -> Iterator[SyncPrefectClient]:
+    """Yield a client of Prefect's API.
 
     Parameters
     ----------
     seconds
         Timeout of one call.
+    retries
+        How often a call is repeated to which Prefect answers 429 or 503, as it does while its SQLite database is
+        busy; after 2, 4, 8 s and so on. With 0, the caller repeats.
 
     Raises
     ------
@@ -90,7 +95,7 @@ def prefect_client(settings: Settings, seconds: float = TIMEOUT_SECONDS) -> Iter
     address = api_address(settings)
     try:
         with (
-            temporary_settings({PREFECT_API_URL: address, PREFECT_CLIENT_MAX_RETRIES: 0}),
+            temporary_settings({PREFECT_API_URL: address, PREFECT_CLIENT_MAX_RETRIES: retries}),
             get_client(sync_client=True, httpx_settings={"timeout": seconds}) as client,
         ):
             yield client

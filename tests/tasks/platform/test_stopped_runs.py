@@ -11,6 +11,8 @@ import pytest
 from config.platform import PlatformState
 from tasks.platform.processes import MARK
 from tasks.platform.stopped_runs import RUN_VARIABLE, flow_runs_in_work, tell_crashed
+from tests.busy_api import busy_api
+from tests.prefect_server import await_that
 
 
 def _state(api_url: str) -> PlatformState:
@@ -38,7 +40,9 @@ def test_a_run_and_its_subflows_crash_and_what_has_ended_stays(prefect_api: str)
     with httpx.Client(base_url=prefect_api, trust_env=False, timeout=20) as client:
 
         def made(path: str, **body: Any) -> str:
-            return str(client.post(path, json=body).raise_for_status().json()["id"])
+            # 503 while another request writes to the server's SQLite database
+            answer = await_that(lambda: None if (found := client.post(path, json=body)).status_code == 503 else found)
+            return str(answer.raise_for_status().json()["id"])
 
         def state_of(run: str) -> str:
             return str(client.get(f"/flow_runs/{run}").raise_for_status().json()["state_type"])
@@ -57,6 +61,13 @@ def test_a_run_and_its_subflows_crash_and_what_has_ended_stays(prefect_api: str)
             "COMPLETED",
             "RUNNING",
         ]
+
+
+def test_a_busy_server_is_asked_again() -> None:
+    """It answers 503 to a request between whose reading and writing another one wrote."""
+    with busy_api({"id": "a", "name": "r", "state_type": "RUNNING"}) as (url, asked):
+        tell_crashed({"a"}, _state(url))
+    assert asked == ["/flow_runs/filter"] * 4 + ["/flow_runs/a/set_state"] * 2
 
 
 def test_a_server_that_is_away_is_no_obstacle() -> None:

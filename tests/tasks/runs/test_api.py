@@ -8,6 +8,7 @@ from config.settings import Settings
 from core.errors import StorageError
 from tasks.platform.ports import free_port
 from tasks.runs.api import api_address, check_answers, known_api, prefect_client, shown_address
+from tests.busy_api import busy_api
 
 
 def test_the_configured_address_comes_first(project: Settings) -> None:
@@ -41,6 +42,17 @@ def test_an_api_that_is_away_is_a_matter_of_storage(project: Settings) -> None:
     ):
         client.read_work_pools()
     assert "secret" not in str(caught.value)
+
+
+def test_a_busy_api_is_asked_again_where_the_caller_does_not(project: Settings) -> None:
+    """With SQLite, Prefect answers 503 to a request between whose reading and writing another one wrote."""
+    with busy_api({}) as (url, asked):
+        named = project.model_copy(update={"prefect_api_url": url})
+        with prefect_client(named, retries=1) as client:
+            assert client.read_flow_runs() == []
+        with pytest.raises(StorageError, match="it answers 503"), prefect_client(named) as client:
+            client.read_flow_runs()
+    assert asked == ["/flow_runs/filter"] * 3
 
 
 def test_a_server_that_is_away_is_found_before_prefect_is_imported() -> None:
