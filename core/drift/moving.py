@@ -159,14 +159,14 @@ def moving_columns(
     """
     if time is None:
         return Moving()
-    ordered = frame[frame[time].notna()].sort_values(time, kind="stable")
-    if ordered[time].nunique() < 2:
+    ordered = _InOrder(frame, time)
+    first, last = ordered.period
+    if not first < last:
         return Moving()
     counters = {name: how for name, how in _counters(ordered, contract, time, unused) if how}
     rest = [name for name in contract.categorical if name not in counters and name != time]
     turnover = (_turnover(name, ordered[name]) for name in rest)
     found = tuple(profile for profile in turnover if profile is not None)
-    first, last = ordered[time].iloc[0], ordered[time].iloc[-1]
     return Moving(counters, found, horizon=(last + (last - first) / 4).isoformat() if found else None)
 
 
@@ -239,8 +239,27 @@ def _new_share(profile: LevelProfile) -> float:
     return profile.other / present if present else 0.0
 
 
+class _InOrder:
+    """The rows of a frame that have a time, in its order; sorted column by column, to hold no second frame."""
+
+    def __init__(self, frame: pd.DataFrame, time: str) -> None:
+        moments = frame[time].to_numpy("datetime64[us]")
+        self._frame, self._time = frame, time
+        # NumPy sorts missing times to the end.
+        self._order = np.argsort(moments, kind="stable")[: np.count_nonzero(~np.isnat(moments))]
+
+    def __getitem__(self, name: str) -> pd.Series[Any]:
+        return self._frame[name].take(self._order)
+
+    @property
+    def period(self) -> tuple[Any, Any]:
+        """First and last time; NaT without any."""
+        times = self._frame[self._time]
+        return times.min(), times.max()
+
+
 def _counters(
-    ordered: pd.DataFrame, contract: FeatureContract, time: str, unused: tuple[str, ...]
+    ordered: _InOrder, contract: FeatureContract, time: str, unused: tuple[str, ...]
 ) -> Iterator[tuple[str, str]]:
     dates = ordered[time]
     for name in contract.numeric:

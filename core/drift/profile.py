@@ -10,6 +10,7 @@ separately: the counts of a column and its missing values sum to the number of r
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -33,6 +34,12 @@ MAX_LEVELS = 50
 
 MAX_FORM = 100
 """Characters of a text that its form is taken from."""
+
+FORMS_AT_ONCE = 100_000
+"""Texts whose forms are found together."""
+
+_SEPARATOR = "\x00"
+_MASK = str.maketrans(dict.fromkeys(string.digits, "9") | dict.fromkeys(string.ascii_letters, "a"))
 
 MIN_IDENTIFYING = 0.95
 """Minimum distinct values per row for whole numbers that are not a feature to count as identifiers."""
@@ -286,7 +293,7 @@ def unused_profile(name: str, values: pd.Series[Any], *, identifies: bool = Fals
         return number_profile(name, numbers)
     if not identifies and n_distinct <= MAX_LEVELS:
         return level_profile(name, values)
-    return replace(level_profile(name, values.map(text_form, na_action="ignore")), kind="forms")
+    return replace(level_profile(name, text_forms(values)), kind="forms")
 
 
 def text_numbers(texts: npt.NDArray[Any]) -> Floats:
@@ -315,6 +322,26 @@ def text_form(text: str) -> str:
     ('a-9', 'x:9')
     """
     return re.sub(r"[^\W_]+", _run_form, text[:MAX_FORM])
+
+
+def text_forms(texts: pd.Series[Any]) -> pd.Series[Any]:
+    """Return the form of each text, shape (n,), see :func:`text_form`; missing texts stay missing.
+
+    Texts differ, but with each digit written as ``9`` and each ASCII letter as ``a`` few remain, so that the forms of
+    millions of identifiers take a second each instead of half a minute.
+    """
+    parts = [_forms(texts.iloc[start : start + FORMS_AT_ONCE]) for start in range(0, len(texts), FORMS_AT_ONCE)]
+    return pd.concat(parts) if parts else texts
+
+
+def _forms(texts: pd.Series[Any]) -> pd.Series[Any]:
+    present = texts.dropna()
+    found = present.tolist()
+    masks = _SEPARATOR.join(found).translate(_MASK).split(_SEPARATOR)
+    if len(masks) != len(found):  # a text contains the separator, or there is no text
+        masks = [text.translate(_MASK) for text in found]
+    forms = {mask: text_form(mask) for mask in set(masks)}
+    return pd.Series([forms[mask] for mask in masks], present.index, dtype=object).reindex(texts.index)
 
 
 def bin_edges(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

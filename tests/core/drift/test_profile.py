@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from core.drift.profile import (
+    FORMS_AT_ONCE,
     BinnedProfile,
     LevelProfile,
     Profile,
@@ -21,6 +22,8 @@ from core.drift.profile import (
     level_profile,
     number_profile,
     reference_profile,
+    text_form,
+    text_forms,
     unused_profile,
 )
 from core.metrics.metrics import Floats
@@ -221,3 +224,17 @@ def test_a_column_of_800_000_numbers_takes_little_work() -> None:
     with measured() as work:
         number_profile("x", values)
     assert work.units < 20
+
+
+@given(st.lists(st.one_of(st.none(), st.text(), st.from_regex(r"[A-Za-z]{0,3}[-_:\x00 ]?[0-9٣é]{0,9}"))))
+def test_forms_found_together_are_those_of_each_text(texts: list[str | None]) -> None:
+    """Whatever the texts contain, and wherever one is missing."""
+    found = text_forms(pd.Series(texts, dtype="str", index=range(5, 5 + len(texts))))
+    wanted = pd.Series([text and text_form(text) for text in texts], index=found.index, dtype="str")
+    pd.testing.assert_series_equal(found.astype("str"), wanted)
+
+
+def test_forms_of_many_texts_keep_their_order() -> None:
+    """Also at the end of a part of those that are found together."""
+    texts = pd.Series([f"{'a' * (n % 2)}{n}" for n in range(FORMS_AT_ONCE + 3)], dtype="str")
+    assert text_forms(texts).tolist() == ["x" if n % 2 else "9" for n in range(FORMS_AT_ONCE + 3)]
