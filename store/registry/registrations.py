@@ -160,6 +160,15 @@ def versions_of(engine: Engine, model: str, *conditions: ColumnElement[bool]) ->
         return sorted(connection.execute(chosen).scalars())
 
 
+def data_versions_of(engine: Engine, model: str, versions: Iterable[int]) -> set[str]:
+    """Return the data versions that recorded versions of a model were trained on."""
+    row = RegisteredVersionRow
+    chosen = select(row.version, row.data_version).where(row.model == model, row.data_version != "")
+    wanted = set(versions)
+    with reading(engine) as connection:
+        return {data_version for version, data_version in connection.execute(chosen) if version in wanted}
+
+
 def knows_model(engine: Engine, model: str) -> bool:
     """Return whether a bundle or a version of a model was ever recorded here."""
     with reading(engine) as connection:

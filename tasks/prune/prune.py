@@ -112,14 +112,21 @@ def _prune_cache(models: Sequence[str], engine: Engine, pruning: Pruning) -> Pru
     """Hold every model, because their data versions share the cache."""
 
     def look() -> list[Findings]:
-        registry = open_registry(pruning.settings, pruning.retention)
-        needed = (
-            frozenset[str]().union(*(registry.data_versions(model) for model in models)) if registry else frozenset()
-        )
+        needed = frozenset[str]()
+        if (registry := open_registry(pruning.settings, pruning.retention)) is not None:
+            in_use = {model: _to_keep(model, engine, pruning.retention) for model in models}
+            needed = needed.union(*(registry.data_versions(model, in_use[model]) for model in models))
         return [old_objects(Needs(needed, tuple(models)), pruning.settings, engine, pruning.retention)]
 
     with _alone(models, "cache", pruning) as in_use:
         return in_use or _carried_out("", {"cache": look}, pruning, datetime.now(UTC))
+
+
+def _to_keep(model: str, engine: Engine, retention: RetentionSettings) -> set[int]:
+    """Return champion, challenger and what the next rollbacks return to, by the operational database."""
+    now, previous = standing(engine, model), predecessors(engine, model, retention.rollbacks)
+    numbers = (now.champion, now.challenger, *(entry.version for entry in previous))
+    return {number for number in numbers if number is not None}
 
 
 def _registered(model: str, engine: Engine, pruning: Pruning) -> Sequence[Findings]:

@@ -2,29 +2,41 @@
 
 Of a version whose files are removed, everything that identifies and describes it stays: the version with its tags, its
 run with parameters and metrics, the manifest, the lineage, and the model card and the verdict as text.
+
+MLflow names the folders, and who can write its database could name any other one: a home, the data, the champion's
+bundle. So a run's folder must be its own in the folder of artifacts, and a version's must hold the manifest that the
+operational database records for it; all others stay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import logging
+import re
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from config.platform import read_platform
 from config.settings import RetentionSettings, Settings
 from core.retention.items import Item, Kind, Rule
 from core.retention.versions import VersionsInUse, needed
+from serving.bundle.reader import MANIFEST, MAX_DOCUMENT_BYTES
 from store.database import open_database
-from store.registry.registrations import find_version
+from store.registry.registrations import RegisteredVersion, data_versions_of, find_version
 from tasks.prune.found import Findings, Found, tree_facts
+from tasks.registry.bundle_files import bundle_files
 from tasks.registry.client import (
     aliases_in_mlflow,
     artifact_root,
     artifact_store,
     is_empty,
+    is_ours,
     local_path,
     mlflow_client,
     mlflow_failures,
@@ -39,6 +51,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
+_log = logging.getLogger("perennial.prune")
+
 DECISION = "perennial.drift"
 KIND = "perennial.kind"
 
@@ -49,6 +63,10 @@ KEPT_REPORTS = frozenset({f"{REPORTS}/gate.json", f"{REPORTS}/card.md"})
 
 UNFINISHED_AFTER = timedelta(days=1)
 PAGE = 1000
+
+ELSEWHERE = "its files are not in its own folder of MLflow's artifacts"
+
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Registry:
@@ -90,11 +108,19 @@ class Registry:
         with mlflow_failures(self._settings):
             return set(aliases_in_mlflow(self._client, model).values())
 
-    def data_versions(self, model: str) -> set[str]:
-        """Return the data versions of a model's versions whose files are kept."""
+    def data_versions(self, model: str, in_use: Collection[int] = ()) -> set[str]:
+        """Return the data versions of a model's versions whose files are kept.
+
+        Parameters
+        ----------
+        in_use
+            Versions that count, whatever MLflow says of them.
+        """
         with mlflow_failures(self._settings):
             found = [version for version in versions_in_mlflow(self._client, model) if PRUNED not in version.tags]
-            return {version.tags[DATA_VERSION] for version in found if DATA_VERSION in version.tags}
+        tagged = {version.tags[DATA_VERSION] for version in found if DATA_VERSION in version.tags}
+        numbers = {*in_use, *(int(version.version) for version in found)}
+        return tagged | data_versions_of(open_database(self._settings.database_url), model, numbers)
 
     def _runs(self, kind: Kind, model: str, condition: str, age: timedelta) -> Iterator[Found]:
         from mlflow.entities import ViewType
@@ -111,8 +137,11 @@ class Registry:
                 yield self._run(kind, model, run)
 
     def _run(self, kind: Kind, model: str, run: Run) -> Found:
-        at = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
-        item = Item(kind, model, run.info.run_id, at, _size(str(run.info.artifact_uri)))
+        at, uri = datetime.fromtimestamp(run.info.start_time / 1000, UTC), str(run.info.artifact_uri)
+        reason = "" if _is_folder_of(run, self._settings) else ELSEWHERE
+        if reason:
+            _log.warning("run %s of %s stays: %s, but at %s", run.info.run_id, model, reason, uri[:200])
+        item = Item(kind, model, run.info.run_id, at, _size(uri, self._settings), needed=reason)
         return Found(item, partial(self._remove_run, run))
 
     def _remove_run(self, run: Run) -> None:
@@ -147,14 +176,23 @@ class Registry:
         for version in versions_in_mlflow(self._client, model):
             if version.tags.get(PRUNED, REMOVING) != REMOVING:
                 continue
-            number = int(version.version)
-            known = find_version(engine, model, number)
-            reason = needed(number, known.trigger if known else "", in_use, is_ours=known is not None)
+            known, uri = find_version(engine, model, int(version.version)), str(version.source)
+            reason = self._needed(version, known, in_use)
             at = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
-            item = Item(
-                "version files", model, f"version {version.version}", at, _size(str(version.source)), needed=reason
-            )
+            size = _size(uri, self._settings)
+            item = Item("version files", model, f"version {version.version}", at, size, needed=reason)
             yield Found(item, partial(self._remove_files, version))
+
+    def _needed(self, version: ModelVersion, known: RegisteredVersion | None, in_use: VersionsInUse) -> str:
+        trigger = known.trigger if known else ""
+        reason = needed(int(version.version), trigger, in_use, is_ours=known is not None)
+        if reason or known is None:
+            return reason
+        uri = str(version.source)
+        if is_ours(uri, self._settings) and _has_manifest(uri, known.manifest, self._settings):
+            return ""
+        _log.warning("the files of %s version %s stay: %s, but at %s", version.name, version.version, ELSEWHERE, uri)
+        return ELSEWHERE
 
     def _remove_files(self, version: ModelVersion) -> None:
         """Mark a version, remove its files, and record when; a repeat after a kill removes the rest."""
@@ -163,7 +201,7 @@ class Registry:
             client.set_model_version_tag(name, number, PRUNED, REMOVING)
             _remove_all(str(version.source), "", KEPT_FILES, self._settings)
             run = run_in_mlflow(client, str(version.run_id))
-            if run is not None:
+            if run is not None and _is_folder_of(run, self._settings):
                 _remove_all(str(run.info.artifact_uri), REPORTS, KEPT_REPORTS, self._settings)
             client.set_model_version_tag(name, number, PRUNED, datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -180,6 +218,34 @@ def _remove_all(uri: str, folder: str, kept: frozenset[str], settings: Settings)
             store.delete_artifacts(item.path)
 
 
-def _size(uri: str) -> int:
-    path = local_path(uri)
+def _is_folder_of(run: Run, settings: Settings) -> bool:
+    """Return whether a run's folder is the one that MLflow gave it: no other run's and no version's."""
+    uri, run_id = str(run.info.artifact_uri), str(run.info.run_id)
+    named = PurePosixPath(unquote(urlsplit(uri).path)).parts[-2:]
+    return is_ours(uri, settings) and bool(_RUN_ID.fullmatch(run_id)) and named == (run_id, "artifacts")
+
+
+def _has_manifest(uri: str, sha256: str, settings: Settings) -> bool:
+    """Return whether the manifest at an address has this hash; False if there is none."""
+    folder = local_path(uri)
+    if folder is not None:
+        return _is_manifest(Path(folder) / MANIFEST, sha256)
+    store = bundle_files(uri, settings)
+    listed = {item.path: item.file_size for item in store.list_artifacts()}
+    if MANIFEST not in listed or (listed[MANIFEST] or 0) > MAX_DOCUMENT_BYTES:
+        return False
+    with TemporaryDirectory() as copies:
+        store.download_artifacts(MANIFEST, copies)
+        return _is_manifest(Path(copies) / MANIFEST, sha256)
+
+
+def _is_manifest(path: Path, sha256: str) -> bool:
+    # Opening a pipe would wait for a writer.
+    if not path.is_file() or path.stat().st_size > MAX_DOCUMENT_BYTES:
+        return False
+    return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+
+
+def _size(uri: str, settings: Settings) -> int:
+    path = local_path(uri) if is_ours(uri, settings) else None
     return tree_facts(Path(path))[1] if path is not None and Path(path).is_dir() else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -153,3 +155,79 @@ def test_data_versions_of_versions_with_files_are_needed(registry: Settings) -> 
     assert found.data_versions("credit") == {lineage().data_version}
     removed(registry, retention=RETENTION.model_copy(update={"versions": 0}))
     assert found.data_versions("credit") == set()
+
+
+def test_the_data_of_versions_in_use_is_needed_whatever_mlflow_says(registry: Settings, client: MlflowClient) -> None:
+    """Tags that were changed or removed in MLflow, and a version that was deleted there, lose no champion's rows."""
+    for key in "ab":
+        register(registry, key)
+    client.set_model_version_tag("credit", "1", PRUNED, "2026-01-01T00:00:00+00:00")
+    client.delete_model_version("credit", "2")
+    found = Registry(registry, RETENTION)
+    assert found.data_versions("credit") == set()
+    assert found.data_versions("credit", {1}) == found.data_versions("credit", {2}) == {lineage().data_version}
+
+
+def _repointed(settings: Settings, table: str, column: str, key: str, value: str, address: str) -> None:
+    with closing(sqlite3.connect(settings.mlflow_uri.removeprefix("sqlite:///"))) as connection, connection:
+        changed = connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (address, value))  # noqa: S608 - our own names
+        assert changed.rowcount == 1
+
+
+def _elsewhere(settings: Settings, client: MlflowClient, tmp_path: Path) -> list[str]:
+    """Addresses that someone who can write MLflow's database could give: of a home, the project, the champion."""
+    (tmp_path / "home" / "sub").mkdir(parents=True)
+    (tmp_path / "home" / "sub" / "thesis.txt").write_text("years of work")
+    (settings.root / "data").mkdir(exist_ok=True)
+    (settings.root / "data" / "rows.parquet").write_text("rows")
+    champion, root = client.get_model_version("credit", "3"), (settings.var / "mlruns").resolve()
+    (root / "link").symlink_to(tmp_path / "home")
+    run = client.get_run(str(champion.run_id))
+    return [
+        (tmp_path / "home").as_uri(),
+        str(tmp_path / "home"),
+        (root / "link").as_uri(),
+        f"{root.as_uri()}/credit/../../../home",
+        (settings.root / "data").resolve().as_uri(),
+        root.as_uri(),
+        str(champion.source),
+        str(run.info.artifact_uri),
+        "s3://bucket/prefix",
+    ]
+
+
+def _content(*folders: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
+
+
+def test_no_file_is_removed_where_mlflow_names_another_folder(
+    registry: Settings, client: MlflowClient, tmp_path: Path
+) -> None:
+    """Rows of MLflow's database that were changed remove no home, no data, and no champion's bundle."""
+    for key in "abc":
+        judged(registry, key)
+    page = registry.var / "drift.html"
+    page.write_text("<p>drift</p>")
+    decision = log_verdict(VERDICT, {"drift.html": page}, registry)
+    places = _elsewhere(registry, client, tmp_path)
+    before = _content(tmp_path / "home", registry.root / "data", registry.var / "mlruns")
+    retention = RETENTION.model_copy(update={"versions": 0})
+    for address in places:
+        _repointed(registry, "model_versions", "source", "version", "1", address)
+        _repointed(registry, "runs", "artifact_uri", "run_uuid", decision, address)
+        assert removed(registry, VersionsInUse(3, None, (2,)), retention) == set(), address
+        assert before.items() <= _content(tmp_path / "home", registry.root / "data", registry.var / "mlruns").items()
+
+
+def test_reports_stay_where_mlflow_names_another_folder(registry: Settings, client: MlflowClient) -> None:
+    """A version's run that was changed to name another's reports costs the version its own files alone."""
+    for key in "ab":
+        judged(registry, key)
+    run_id = str(client.get_model_version("credit", "1").run_id)
+    theirs = str(client.get_run(str(client.get_model_version("credit", "2").run_id)).info.artifact_uri)
+    _repointed(registry, "runs", "artifact_uri", "run_uuid", run_id, theirs)
+    before = _content(Path(unquote(urlsplit(theirs).path)))
+    assert removed(registry, VersionsInUse(2, None), RETENTION.model_copy(update={"versions": 0})) == {
+        "version files/version 1"
+    }
+    assert _content(Path(unquote(urlsplit(theirs).path))) == before
