@@ -6,13 +6,18 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+import stat
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from config.settings import Settings
+from core.errors import BundleError
 from tasks.registry.client import artifact_store, local_path
+
+MAX_MANIFEST_BYTES = 16_000_000
+"""As :data:`serving.bundle.reader.MAX_DOCUMENT_BYTES`, whose module imports more than a listing may."""
 
 
 class Listed(Protocol):
@@ -62,16 +67,24 @@ def looks_whole(source: str, manifest_sha256: str) -> bool:
     if folder is None:
         return True
     try:
-        content = (Path(folder) / "manifest.json").read_bytes()
-        if hashlib.sha256(content).hexdigest() != manifest_sha256:
+        manifest = Path(folder) / "manifest.json"
+        if not _is_file_of(manifest, range(MAX_MANIFEST_BYTES + 1)) or _sha256(manifest) != manifest_sha256:
             return False
-        files = json.loads(content)["files"]
+        files = json.loads(manifest.read_bytes())["files"]
         n_found = sum(not path.is_dir() for path in Path(folder).rglob("*"))
-        return n_found == len(files) + 1 and all(
-            _sha256(Path(folder) / file["path"]) == file["sha256"] for file in files
-        )
+        return n_found == len(files) + 1 and all(_is_whole(Path(folder) / file["path"], file) for file in files)
     except OSError:
         return False
+
+
+def _is_whole(path: Path, file: Mapping[str, Any]) -> bool:
+    return _is_file_of(path, (int(file["size"]),)) and _sha256(path) == file["sha256"]
+
+
+def _is_file_of(path: Path, sizes: Container[int]) -> bool:
+    """Return whether a path is a regular file of one of these sizes: a pipe never ends, nor does a device."""
+    found = path.stat()
+    return stat.S_ISREG(found.st_mode) and found.st_size in sizes
 
 
 def _sha256(path: Path) -> str:
@@ -111,7 +124,13 @@ class LocalFiles:
             ]
 
     def download_artifacts(self, artifact_path: str, dst_path: str) -> None:
-        """Copy a file or everything; the copy has none of the modes of what is copied."""
+        """Copy a file or everything; the copy has none of the modes of what is copied.
+
+        Raises
+        ------
+        BundleError
+            There is a pipe or a device, whose content never ends.
+        """
         chosen = [self._root / artifact_path] if artifact_path else self._root.rglob("*")
         for path in chosen:
             target = Path(dst_path) / path.relative_to(self._root)
@@ -119,4 +138,10 @@ class LocalFiles:
                 target.mkdir(parents=True, exist_ok=True)
             else:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)
+                _copy(path, target)
+
+
+def _copy(path: Path, target: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise BundleError(f"{path} is no regular file; it was changed after registration: restore it from a backup")
+    shutil.copyfile(path, target)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from config.settings import Settings
+from core.errors import BundleError
 from tasks.registry.bundle_files import BundleFiles, LocalFiles, bundle_files, looks_whole
 from tasks.registry.client import artifact_store
 
@@ -68,3 +73,55 @@ def test_files_elsewhere_are_not_looked_at() -> None:
     """A run fetches and verifies them."""
     assert looks_whole("s3://bucket/models/m-1/artifacts", "0" * 64)
     assert not looks_whole("/no/such/folder", "0" * 64)
+
+
+def _bundle(folder: Path) -> str:
+    """Write a bundle of two files, and return the hash of its manifest."""
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(b"graph")
+    (folder / "card.md").write_bytes(b"")
+    files = [
+        {"path": path.name, "size": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        for path in sorted(folder.iterdir())
+    ]
+    content = json.dumps({"files": files}).encode()
+    (folder / "manifest.json").write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _endless(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def _huge(path: Path) -> None:
+    os.truncate(path, 2**40)
+
+
+@pytest.mark.parametrize("spoil", [_pipe, _endless, _huge])
+@pytest.mark.parametrize("name", ["manifest.json", "model.onnx", "card.md"])
+def test_a_file_that_never_ends_is_not_read(tmp_path: Path, name: str, spoil: Callable[[Path], None]) -> None:
+    """A pipe, a device and a file of a terabyte in the place of a bundle's file are seen without a wait."""
+    folder = tmp_path / "bundle"
+    sha256 = _bundle(folder)
+    assert looks_whole(str(folder), sha256)
+    spoil(folder / name)
+    assert not looks_whole(str(folder), sha256)
+
+
+@pytest.mark.parametrize("spoil", [_pipe, _endless])
+@pytest.mark.parametrize("chosen", ["", "model.onnx"])
+def test_what_is_no_file_is_not_copied(tmp_path: Path, chosen: str, spoil: Callable[[Path], None]) -> None:
+    """A device would fill the disk."""
+    _bundle(tmp_path / "bundle")
+    spoil(tmp_path / "bundle" / "model.onnx")
+    target = tmp_path / "target"
+    target.mkdir()
+    with pytest.raises(BundleError, match="is no regular file"):
+        LocalFiles(tmp_path / "bundle").download_artifacts(chosen, str(target))
+    assert not (target / "model.onnx").exists()
