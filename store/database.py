@@ -20,7 +20,7 @@ from config.private_file import create_private_file, keep_from_others, make_priv
 from core.errors import ConfigError, StorageError
 from store.scripts.prepared import make_prepared_tables
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest migration. Kept here so that a database that is up to date is opened without importing Alembic."""
 
 BUSY_TIMEOUT_MS = 30_000

@@ -37,6 +37,7 @@ _PROBE = {
     "n_rows": 0,
     "latency_ms": 0.0,
     "rows": "[]",
+    "columns": None,
     "outputs": "[]",
     "entity_keys": None,
 }

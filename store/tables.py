@@ -235,8 +235,9 @@ class PredictionRequestRow(Base):
     """An answered request with one or more predictions; the view ``predictions`` has a row per prediction.
 
     ``id`` is the first prediction's id, a UUID of version 7, so ids sort by time and old rows are a range of ids.
-    Prediction i has the same id with i in the last four hex digits. ``rows`` is a JSON list of features by name,
-    ``outputs`` one of predictions, ``entity_keys`` one of texts or null; the column is null if no row had a key.
+    Prediction i has the same id with i in the last four hex digits. ``rows`` is a JSON list of features by name; or,
+    where ``columns`` is a JSON list of names, of lists of values in their order. ``outputs`` is one of predictions,
+    ``entity_keys`` one of texts or null; the column is null if no row had a key.
     """
 
     __tablename__ = "prediction_requests"
@@ -252,6 +253,7 @@ class PredictionRequestRow(Base):
     rows: Mapped[str] = mapped_column(Text)
     outputs: Mapped[str] = mapped_column(Text)
     entity_keys: Mapped[str | None] = mapped_column(Text)
+    columns: Mapped[str | None] = mapped_column(Text)
 
 
 class LabelRow(Base):

@@ -23,6 +23,7 @@ from serving.http.exchange import Exchange, Scope
 from serving.http.service import Loaded, Service
 from serving.model.rows import Rows
 from serving.problems import Problem, of_status
+from serving.telemetry.prediction_log import Answered
 
 _logger = logging.getLogger("perennial.direct")
 
@@ -153,17 +154,17 @@ class DirectPredictions:
             answered = self._entry.answered(exchange, request.loaded.model, request.rows, answers)
             durable = self._service.log.queue(answered)
             if durable is None:
-                self._send_answers(request, answers)
+                self._send_answers(request, answered, answers)
             else:
-                durable.add_done_callback(partial(self._logged, request, answers))
+                durable.add_done_callback(partial(self._logged, request, answered, answers))
                 self._limit(durable)
 
-    def _logged(self, request: _Request, answers: list[Any], durable: asyncio.Future[None]) -> None:
+    def _logged(self, request: _Request, answered: Answered, answers: list[Any], durable: asyncio.Future[None]) -> None:
         with self._refusing(request.cycle, request.exchange):
             if durable.cancelled():
                 raise too_slow("log-unavailable")
             durable.result()
-            self._send_answers(request, answers)
+            self._send_answers(request, answered, answers)
 
     def _limit(self, durable: asyncio.Future[None]) -> None:
         """Cancel the wait when the request's time is over."""
@@ -181,8 +182,8 @@ class DirectPredictions:
         if self._logging:
             self._check = loop.call_later(CHECK_SECONDS, self._cancel_late)
 
-    def _send_answers(self, request: _Request, answers: list[Any]) -> None:
-        body = written(request.loaded, request.exchange, answers)
+    def _send_answers(self, request: _Request, answered: Answered, answers: list[Any]) -> None:
+        body = written(request.loaded, answered, answers)
         self._send(request.cycle, request.exchange, 200, JSON, body)
 
     def _refuse(self, cycle: RequestResponseCycle, exchange: Exchange, problem: Problem) -> None:

@@ -223,10 +223,11 @@ class Entry:
                 answers = await loaded.model.answer(rows.values)
                 exchange.n_rows = rows.n
                 doing = "log-unavailable"
-                await self._service.log.put(self.answered(exchange, loaded.model, rows, answers))
+                answered = self.answered(exchange, loaded.model, rows, answers)
+                await self._service.log.put(answered)
         except TimeoutError:
             raise too_slow(doing) from None
-        return written(loaded, exchange, answers)
+        return written(loaded, answered, answers)
 
     def answered(self, exchange: Exchange, model: ServedModel, rows: Rows, answers: list[Any]) -> Answered:
         """Return an answered request as the prediction log stores it.
@@ -247,6 +248,7 @@ class Entry:
             n_rows=rows.n,
             latency_ms=1000 * (time.perf_counter() - exchange.began),
             rows=rows.content,
+            columns=rows.names,
             outputs=self._encode(answers),
             entity_keys=None if rows.keys is None else self._encode(rows.keys),
         )
@@ -377,10 +379,10 @@ def _check_scope(caller: Caller, scope: str, model: str) -> None:
         check_scope(caller, scope, model or None)
 
 
-def written(loaded: Loaded, exchange: Exchange, answers: list[Any]) -> bytes:
+def written(loaded: Loaded, answered: Answered, answers: list[Any]) -> bytes:
     """Count the answers to a request by their bins, and return the document of the answer."""
     _count(loaded, answers)
-    return loaded.writer.write(exchange.prediction, answers)
+    return loaded.writer.write(answered.id, answered.n_rows, answered.outputs)
 
 
 def _count(loaded: Loaded, answers: list[Any]) -> None:

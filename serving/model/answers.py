@@ -1,15 +1,14 @@
-"""Encode the answers to requests, with types that are compiled once per feature contract."""
+"""Write the documents of answers, from the JSON text of the numbers that the log stores too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 import msgspec
 
-from core.references import Variant
-from serving.ids import prediction_id
+from serving.ids import MAX_ROWS
 from serving.model.served import ServedModel
+
+_PREFIX = b"\x00"
+"""Stands for what the ids of a request have in common: JSON text contains no such byte."""
 
 
 class AnswerWriter:
@@ -22,46 +21,43 @@ class AnswerWriter:
     """
 
     def __init__(self, model: ServedModel) -> None:
-        classes = model.contract.classes
-        self._about = (model.name, model.version, model.variant)
-        self._encode = msgspec.json.Encoder().encode
-        self._prediction: Callable[[str, Any], Any] = _of_classes(classes) if classes else _Value
+        encode = msgspec.json.encode
+        about = {"model": model.name, "version": model.version, "variant": model.variant}
+        self._head = encode(about)[:-1] + b',"predictions":['
+        self._n_numbers = len(model.contract.classes) or 1
+        answer = b'"value":%b'
+        if classes := model.contract.classes:
+            answer = b'"probabilities":{%b}' % b",".join(_escaped(encode(name)) + b":%b" for name in classes)
+        self._prediction = b'{"id":"' + _PREFIX + b'%b",' + answer + b"},"
+        self._places: list[bytes] = []
 
-    def write(self, request_id: str, answers: Sequence[Any]) -> bytes:
+    def write(self, request_id: str, n: int, outputs: bytes) -> bytes:
         """Return the JSON document of a request's answers.
 
         Parameters
         ----------
         request_id
             Id of the first prediction; the other ids follow from it.
-        answers
-            Per row, probabilities in the order of the classes, or a value.
+        n
+            Number of rows.
+        outputs
+            JSON list of the answers: per row, a list of probabilities in the order of the classes, or a value.
         """
-        predictions = [self._prediction(prediction_id(request_id, place), one) for place, one in enumerate(answers)]
-        return self._encode(_Answer(*self._about, predictions))
+        # One call formats all rows: in a fraction of the time of an object per row.
+        step, numbers = 1 + self._n_numbers, outputs.translate(None, b"[]").split(b",")
+        parts: list[bytes] = [b""] * (n * step)
+        parts[::step] = self._last_digits(n)
+        for place in range(self._n_numbers):
+            parts[1 + place :: step] = numbers[place :: self._n_numbers]
+        predictions = (self._prediction * n)[:-1] % tuple(parts)
+        return b"%b%b]}" % (self._head, predictions.replace(_PREFIX, request_id[:32].encode()))
+
+    def _last_digits(self, n: int) -> list[bytes]:
+        """Return the digits by which the ids of a request's predictions differ."""
+        for place in range(len(self._places), min(n, MAX_ROWS)):
+            self._places.append(b"%04x" % place)
+        return self._places[:n]
 
 
-class _Value(msgspec.Struct, gc=False):
-    id: str
-    value: float
-
-
-class _Answer(msgspec.Struct):
-    model: str
-    version: int
-    variant: Variant
-    predictions: list[Any]
-
-
-def _of_classes(classes: Sequence[str]) -> Callable[[str, Sequence[float]], Any]:
-    """Return a function that builds a prediction: a struct with a field per class takes half the time of a dict."""
-    fields: list[Any] = [(f"c{place}", float, msgspec.field(name=name)) for place, name in enumerate(classes)]
-    try:
-        probabilities = msgspec.defstruct("Probabilities", fields, gc=False)
-    except ValueError:  # a class name that is not allowed as a field name
-        return lambda prediction, answer: {
-            "id": prediction,
-            "probabilities": dict(zip(classes, answer, strict=True)),
-        }
-    whole = msgspec.defstruct("Prediction", [("id", str), ("probabilities", probabilities)], gc=False)
-    return lambda prediction, answer: whole(prediction, probabilities(*answer))
+def _escaped(text: bytes) -> bytes:
+    return text.replace(b"%", b"%%")

@@ -93,13 +93,16 @@ class Rows:
     keys
         Entity keys of the rows; None if no row has one.
     content
-        JSON list of the rows.
+        For the log: JSON list of the rows, each an object; or, with ``names``, each a list of its values.
+    names
+        JSON list of the columns' names in the order of the values. None for a single row, which contains them.
     """
 
     n: int
     values: list[tuple[Any, ...]]
     keys: list[str | None] | None
     content: bytes
+    names: bytes | None = None
 
 
 class RowReader:
@@ -128,13 +131,12 @@ class RowReader:
         decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
         self._decode: Callable[[bytes | bytearray], Any] = decoder.decode
         self._encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+        self._encode_row = self._encode
         if any(name != name.translate(_ALIASES) for name in (*contract.raw_columns, contract.key or "")):
             self._decode = lambda content: msgspec.convert(_renamed(msgspec.json.decode(content), _ALIASES), body)
-            self._encode = lambda rows: msgspec.json.encode(
-                [_renamed(row, _NAMES) for row in msgspec.to_builtins(rows)]
-            )
+            self._encode_row = lambda row: msgspec.json.encode(_renamed(msgspec.to_builtins(row), _NAMES))
         self._contract = contract
-        self._named = (*contract.raw_columns, *([contract.key] if contract.key is not None else []))
+        self._named = (*(name for name, _ in columns), *([contract.key] if contract.key is not None else []))
         self._missing = frozenset() if contract.missing is None else missing_texts(contract.missing)
         self._levels = _Levels(contract.missing)
         notations = {name: contract.notation(name) for name in contract.numeric + contract.dates}
@@ -162,8 +164,17 @@ class RowReader:
             raise _invalid(str(error), self._named) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _not_json(body, error) from None
-        values = [msgspec.structs.astuple(row) for row in rows]
-        return Rows(len(rows), values, self._keys(values), self._encode(rows))
+        values = list(map(msgspec.structs.astuple, rows))
+        keys = self._keys(values)
+        if len(rows) == 1:
+            return Rows(1, values, keys, b"[%b]" % self._encode_row(rows[0]))
+        return Rows(len(rows), values, keys, *self._logged(values, keys is not None))
+
+    def _logged(self, values: Sequence[tuple[Any, ...]], has_keys: bool) -> tuple[bytes, bytes]:
+        """Return the values of rows, and the names of their columns; without the key if no row has one."""
+        if has_keys or self._contract.key is None:
+            return self._encode(values), self._encode(self._named)
+        return self._encode([row[:-1] for row in values]), self._encode(self._named[:-1])
 
     def columns(self, values: Sequence[tuple[Any, ...]]) -> list[Column]:
         """Return the contract's prepared columns, shape (n, 1) each: float32, then object (str).
@@ -179,16 +190,15 @@ class RowReader:
             A text states no date or no number; the problem names the field and the row by its place in ``values``.
         """
         n, m = len(values), self._n_plain
-        plain: list[Sequence[Any]] = [row[:m] for row in values]
-        if self._numbers:
-            plain = [self._stated_numbers(row, number) for number, row in enumerate(plain)]
-        numbers = np.array(plain, dtype=np.float32)
-        columns: list[Column] = list(np.ascontiguousarray(numbers.T).reshape(m, n, 1))
+        cells: list[Sequence[Any]] = list(zip(*values, strict=True))
+        for place, notation in self._numbers:
+            cells[place] = self._stated_numbers(cells[place], place, notation)
+        columns: list[Column] = list(np.array(cells[:m], dtype=np.float32).reshape(m, n, 1))
         for place in range(m, self._n_numbers):
-            columns += self._date_columns([row[place] for row in values], place)
+            columns += self._date_columns(cells[place], place)
         for place in range(self._n_numbers, self._n_columns):
             column = np.empty((n, 1), dtype=object)
-            column[:, 0] = [self._levels[row[place]] for row in values]
+            column[:, 0] = list(map(self._levels.__getitem__, cells[place]))
             columns.append(column)
         return columns
 
@@ -201,16 +211,15 @@ class RowReader:
             for part in DATE_PARTS
         ]
 
-    def _stated_numbers(self, row: Sequence[Any], number: int) -> list[Any]:
-        """Replace the texts of columns with a notation by the numbers that they state."""
-        values = list(row)
-        for place, notation in self._numbers:
-            if isinstance(values[place], str):
-                name = self._contract.numeric[place]
-                values[place] = self._stated_number(
-                    values[place], notation, FieldError(name, "", _pointer(number, name))
-                )
-        return values
+    def _stated_numbers(self, sent: Sequence[Any], place: int, notation: NumberNotation) -> list[Any]:
+        """Replace the texts of a column with a notation by the numbers that they state."""
+        name = self._contract.numeric[place]
+        return [
+            self._stated_number(one, notation, FieldError(name, "", _pointer(row, name)))
+            if isinstance(one, str)
+            else one
+            for row, one in enumerate(sent)
+        ]
 
     def _stated_number(self, text: str, notation: NumberNotation, place: FieldError) -> float | None:
         cell = text_cell(text, self._missing)

@@ -59,6 +59,7 @@ class Answered:
     rows: bytes
     outputs: bytes
     entity_keys: bytes | None
+    columns: bytes | None = None
 
     @property
     def size(self) -> int:
@@ -76,6 +77,7 @@ class Answered:
             "n_rows": self.n_rows,
             "latency_ms": self.latency_ms,
             "rows": self.rows.decode(),
+            "columns": None if self.columns is None else self.columns.decode(),
             "outputs": self.outputs.decode(),
             "entity_keys": None if self.entity_keys is None else self.entity_keys.decode(),
         }

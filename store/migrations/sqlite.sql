@@ -1,4 +1,4 @@
--- revision 0008
+-- revision 0009
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -144,7 +144,7 @@ CREATE TABLE prediction_requests (
 	latency_ms FLOAT NOT NULL, 
 	rows TEXT NOT NULL, 
 	outputs TEXT NOT NULL, 
-	entity_keys TEXT, 
+	entity_keys TEXT, columns TEXT, 
 	PRIMARY KEY (id)
 );
 
@@ -178,14 +178,6 @@ CREATE TABLE api_keys (
 	revoked_at DATETIME, 
 	PRIMARY KEY (id)
 );
-
---
-
-CREATE VIEW predictions AS
-SELECT substr(r.id, 1, 32) || printf('%04x', e.key) AS id, r.model, r.version, r.variant, r.at, r.latency_ms,
-       json_extract(r.entity_keys, '$[' || e.key || ']') AS entity_key, e.value AS features,
-       json_extract(r.outputs, '$[' || e.key || ']') AS output
-FROM prediction_requests AS r, json_each(r.rows) AS e;
 
 --
 
@@ -354,4 +346,15 @@ CREATE TRIGGER registered_versions_refuse_delete BEFORE delete ON registered_ver
 
 --
 
-INSERT INTO alembic_version (version_num) VALUES ('0008')
+CREATE VIEW predictions AS
+SELECT substr(r.id, 1, 32) || printf('%04x', e.key) AS id, r.model, r.version, r.variant, r.at, r.latency_ms,
+       json_extract(r.entity_keys, '$[' || e.key || ']') AS entity_key,
+       CASE WHEN r.columns IS NULL THEN e.value
+            ELSE (SELECT json_group_object(n.value, e.value -> n.key) FROM json_each(r.columns) AS n)
+       END AS features,
+       json_extract(r.outputs, '$[' || e.key || ']') AS output
+FROM prediction_requests AS r, json_each(r.rows) AS e;
+
+--
+
+INSERT INTO alembic_version (version_num) VALUES ('0009')

@@ -45,6 +45,7 @@ def _request(place: int, **more: Any) -> dict[str, Any]:
         "n_rows": 1,
         "latency_ms": 1.0,
         "rows": "[{}]",
+        "columns": None,
         "outputs": "[0.5]",
         "entity_keys": None,
         **more,

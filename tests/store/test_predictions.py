@@ -43,6 +43,7 @@ def _request(
         "rows": json.dumps(rows),
         "outputs": json.dumps(outputs),
         "entity_keys": None if keys is None else json.dumps(keys),
+        "columns": None,
         **more,
     }
 
@@ -80,6 +81,20 @@ def test_the_view_has_a_row_for_each_prediction(tell: Tell) -> None:
         assert [json.loads(row["output"]) for row in found] == outputs
         assert [row["entity_key"] for row in found] == keys
         assert {(row["version"], row["variant"], row["latency_ms"]) for row in found} == {(3, "champion", 1.5)}
+
+    tell(story)
+
+
+def test_the_view_names_the_values_of_rows_that_are_stored_without_names(tell: Tell) -> None:
+    """Requests of both forms have the same features, to the last digit of a number."""
+    rows = [{"income": 0.1 + 1 / (place + 3), "b": place % 2 == 0, "c": None, 'a"b': 'x"y'} for place in range(40)]
+    values = [list(row.values()) for row in rows]
+
+    def story(engine: Engine, model: str) -> None:
+        named = _request(model, rows, [0.5] * 40)
+        _insert(engine, named, _request(model, values, [0.5] * 40, columns=json.dumps(list(rows[0]))))
+        found = [json.loads(row["features"]) for row in _predictions(engine, model)]
+        assert [repr(one) for one in found] == [repr(row) for row in rows + rows]
 
     tell(story)
 

@@ -223,12 +223,12 @@ def test_requests_of_one_turn_go_through_the_model_together(
         for one, other in zip(found, alone, strict=True):
             assert one["probabilities"] == other["probabilities"]
         await_that(lambda: len(service.query("SELECT * FROM prediction_requests")) == 16)
-        logged = service.query("SELECT n_rows, rows, outputs FROM prediction_requests ORDER BY id")[-4:]
-    assert sorted(one["n_rows"] for one in logged) == [1, 1, 3, 7]
+        requests = service.query("SELECT n_rows FROM prediction_requests ORDER BY id")[-4:]
+        logged = service.query("SELECT features, output FROM predictions ORDER BY id")[-12:]
+    assert sorted(one["n_rows"] for one in requests) == [1, 1, 3, 7]
     for one in logged:
-        places = [rows.index(row) for row in json.loads(one["rows"])]
-        expected = [list(alone[place]["probabilities"].values()) for place in places]
-        assert json.loads(one["outputs"]) == expected
+        place = rows.index(json.loads(one["features"]))
+        assert json.loads(one["output"]) == list(alone[place]["probabilities"].values())
 
 
 def test_a_wrong_row_is_refused_alone(

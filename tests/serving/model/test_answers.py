@@ -23,7 +23,7 @@ def test_probabilities_bear_the_names_of_their_classes(graph_bundle: Bundle) -> 
     """Each row has its own id, and a probability for each class, to the last bit."""
     request = new_request_id()
     answers = [[0.1, 0.9], [1 / 3, 2 / 3]]
-    document = json.loads(AnswerWriter(_served(graph_bundle)).write(request, answers))
+    document = json.loads(AnswerWriter(_served(graph_bundle)).write(request, 2, json.dumps(answers).encode()))
     assert (document["model"], document["version"], document["variant"]) == ("credit", 3, "champion")
     assert [one["id"] for one in document["predictions"]] == [prediction_id(request, 0), prediction_id(request, 1)]
     assert [one["probabilities"] for one in document["predictions"]] == [
@@ -31,18 +31,18 @@ def test_probabilities_bear_the_names_of_their_classes(graph_bundle: Bundle) -> 
     ]
 
 
-@pytest.mark.parametrize("name", ['"', "\\", "a\nb", "ä ö", "id", ""])
+@pytest.mark.parametrize("name", ['"', "\\", "a\nb", "a\0b", "%", "%b%%", "ä ö", "id", ""])
 def test_classes_may_have_any_name(graph_bundle: Bundle, name: str) -> None:
     """A label is data, and data holds what it holds."""
     model = _served(graph_bundle)
     odd = replace(model, contract=replace(model.contract, classes=("0", name)))
-    document = json.loads(AnswerWriter(odd).write(new_request_id(), [[0.25, 0.75]]))
+    document = json.loads(AnswerWriter(odd).write(new_request_id(), 1, b"[[0.25,0.75]]"))
     assert document["predictions"][0]["probabilities"] == {"0": 0.25, name: 0.75}
 
 
 def test_values_of_a_regression(regression_bundle: Bundle) -> None:
     """A number is a number."""
-    document = json.loads(AnswerWriter(_served(regression_bundle)).write(new_request_id(), [1.5, -2e30]))
+    document = json.loads(AnswerWriter(_served(regression_bundle)).write(new_request_id(), 2, b"[1.5,-2e30]"))
     assert [one["value"] for one in document["predictions"]] == [1.5, -2e30]
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from core.feature_contract import MISSING, FeatureContract
 from core.model_inputs import prepare
 from core.notations import DateNotation, NumberNotation, to_json
-from serving.model.rows import MAX_KEY, MAX_NUMBER, MAX_REMEMBERED, MAX_SHOWN, MAX_TEXT, Column, RowReader
+from serving.model.rows import MAX_KEY, MAX_NUMBER, MAX_REMEMBERED, MAX_SHOWN, MAX_TEXT, Column, RowReader, Rows
 from serving.problems import Problem
 from serving.rehearsal.rows import parse_rows
 
@@ -120,13 +120,28 @@ def test_a_row_is_what_it_was_in_training(rows: list[dict[str, Any]]) -> None:
             assert column[:, 0].tolist() == expected.tolist()
 
 
+def _logged(rows: Rows) -> list[dict[str, Any]]:
+    """Return the rows by name, as the view ``predictions`` has them."""
+    logged = json.loads(rows.content)
+    return logged if rows.names is None else [dict(zip(json.loads(rows.names), row, strict=True)) for row in logged]
+
+
 @given(st.lists(rows, min_size=1, max_size=4))
 def test_what_is_logged_reads_as_the_same_rows(rows: list[dict[str, Any]]) -> None:
     """The log keeps the values as they were read, without the rounding that the model does."""
-    logged = json.loads(READER.read(_body(*rows)).content)
-    assert [
+    expected = [
         {**row, **{name: None if (v := row[name]) is None else float(v) for name in KINDS.numeric}} for row in rows
-    ] == logged
+    ]
+    assert _logged(READER.read(_body(*rows))) == expected
+
+
+def test_several_rows_are_logged_without_their_names() -> None:
+    """The names are stored once per request: the text is a third as long, and is written in a third of the time."""
+    found = READER.read(_body(ROW, ROW))
+    assert found.names is not None
+    assert sorted(json.loads(found.names)) == sorted(ROW)
+    assert b"income" not in found.content
+    assert _logged(found) == [ROW, ROW]
 
 
 @given(
@@ -412,7 +427,8 @@ def test_columns_may_be_named_anything(name: str) -> None:
     found = reader.read(_body(row))
     assert reader.columns(found.values)[0] == 2.0
     assert found.keys == ["7"]
-    assert json.loads(found.content) == [row]
+    assert _logged(found) == [row]
+    assert _logged(reader.read(_body(row, row))) == [row, row]
     assert _place(_body({**row, name: "x"}), reader) == (name, pointer)
     assert _place(_body({"other": "x"}), reader) == (name, pointer)
     assert _place(_body(row, {**row, "zz": 1}), reader) == ("zz", "/rows/1/zz")
