@@ -108,6 +108,14 @@ class ServingSettings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=64, description="worker processes")
     models: tuple[str, ...] = Field(default=(), description="models to serve; all that have a champion when empty")
 
+    models_memory_mb: int = Field(
+        default=2048,
+        ge=16,
+        le=1_048_576,
+        description="memory of all loaded models per worker, estimated, MiB; beyond it, the least recently used model "
+        "leaves, and its next request loads it again",
+    )
+
     log: Literal["commit", "async"] = Field(
         default="commit", description="commit: a response waits until it is in the prediction log; async: it does not"
     )

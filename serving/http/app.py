@@ -106,6 +106,7 @@ class ModelAnswer(BaseModel):
     reason: str
     task: str
     runtime: Runtime = Field(description="Runtime that computes the answers")
+    in_memory: bool = Field(description="Whether this worker has loaded it; if not, its next request does")
     card: str = Field(description="Path of the model card")
     trouble: str | None = Field(description="Why a newer champion is not served yet")
 
@@ -167,7 +168,7 @@ def build_app(
     async def schema(request: Request) -> Any:
         """Return the OpenAPI document, with a typed path for each model that the caller may use."""
         caller = _caller(request)
-        models = [found.model for found in service.models.values() if caller.may("predict", found.model.name)]
+        models = [found.model for found in service.served.values() if caller.may("predict", found.model.name)]
         return document(app.openapi(), models, service.settings)
 
     return app
@@ -262,7 +263,7 @@ def _add_health(app: FastAPI, service: Service) -> None:
     @app.get(routes.METRICS.path, response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def metrics() -> Any:
         """Metrics for Prometheus, of all workers."""
-        loaded = [found.model for found in service.models.values()]
+        loaded = [found.model for found in service.served.values()]
         text = await asyncio.to_thread(service.metrics.expose, service.state, loaded)
         return Response(text, media_type=CONTENT_TYPE)
 
@@ -272,13 +273,13 @@ def _add_models(app: FastAPI, service: Service) -> None:
     async def models(request: Request) -> Any:
         """Return the served models with their versions."""
         caller = _caller(request)
-        found = [service.models[name] for name in sorted(service.models)]
-        return ModelsAnswer(models=[_described(one) for one in found if caller.may("predict", one.model.name)])
+        found = [one for _, one in sorted(service.served.items()) if caller.may("predict", one.model.name)]
+        return ModelsAnswer(models=[_described(one, service) for one in found])
 
     @app.get(routes.MODEL.path, response_model=ModelAnswer)
     async def model_(model: str) -> Any:
         """Return the version, data version and tenure of one model."""
-        return _described(service.loaded(model))
+        return _described(service.loaded(model), service)
 
     @app.get(routes.EXAMPLE.path, response_model=ExampleAnswer)
     async def example(model: str) -> Any:
@@ -295,7 +296,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
         return Response(content, media_type="text/html", headers={"content-security-policy": CARD_POLICY})
 
 
-def _described(found: Loaded) -> ModelAnswer:
+def _described(found: Loaded, service: Service) -> ModelAnswer:
     model, state = found.model, found.state
     return ModelAnswer(
         model=model.name,
@@ -307,6 +308,7 @@ def _described(found: Loaded) -> ModelAnswer:
         reason=state.reason,
         task=model.contract.task,
         runtime=model.kind,
+        in_memory=model.name in service.models,
         card=routes.CARD.path.format(model=model.name),
         trouble=state.trouble,
     )

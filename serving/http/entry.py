@@ -215,11 +215,14 @@ class Entry:
         doing = "body-too-slow"
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
-                loaded = exchange.loaded = self._service.loaded(exchange.model_name)
+                known = exchange.loaded = self._service.loaded(exchange.model_name)
                 body = await self._body(exchange, receive, self._max_body)
                 exchange.name_prediction()
                 doing = "timeout"
-                rows = loaded.model.reader.read(body)
+                rows = known.model.reader.read(body)
+                loaded = exchange.loaded = await self._service.in_memory(exchange.model_name)
+                if loaded is not known:  # it was loaded for this request, and may be another version
+                    rows = loaded.model.reader.read(body)
                 answers = await loaded.model.answer(rows.values)
                 exchange.n_rows = rows.n
                 doing = "log-unavailable"
@@ -355,6 +358,8 @@ class Entry:
         """Count an answered request, and write it to the access log."""
         seconds = time.perf_counter() - exchange.began
         metrics, loaded = self._service.metrics, exchange.loaded
+        if loaded is not None:
+            loaded.resident.used = exchange.began
         if loaded is not None and exchange.status == 200:
             loaded.metrics.requests_ok.inc()
             loaded.metrics.duration.observe(seconds)

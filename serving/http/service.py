@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from config.settings import ServingSettings
@@ -14,7 +16,9 @@ from core.train.trust import trusted_types
 from serving.access.access import Access
 from serving.instance.state import ModelState, ServiceState, read_state, state_stamp
 from serving.model.answers import AnswerWriter
-from serving.model.served import ServedModel, load_model
+from serving.model.free_memory import return_free_memory
+from serving.model.residents import Resident, room_for
+from serving.model.served import ServedModel, describe_model, load_model
 from serving.problems import Problem
 from serving.telemetry.metrics import Metrics, ModelMetrics
 from serving.telemetry.prediction_log import PredictionLog
@@ -35,16 +39,26 @@ NO_LOG = (
 """Reason of "not ready" without the cause: callers without a key read it, and the cause names the database."""
 
 
+MAX_WAIT_SECONDS = 2.0
+"""Longest time that a request waits until another model may leave memory; a longer one is refused."""
+
+RETRY_SECONDS = 15.0
+"""Pause between two attempts to load a model for requests, after one failed."""
+
+
 class Loaded:
-    """A loaded model with its tenure, its metrics, and the encoder of its answers."""
+    """A served model with its tenure, its metrics, the encoder of its answers, and its place in memory."""
 
-    __slots__ = ("metrics", "model", "state", "writer")
+    __slots__ = ("metrics", "model", "resident", "retry_at", "state", "writer")
 
-    def __init__(self, model: ServedModel, state: ModelState, metrics: ModelMetrics) -> None:
+    def __init__(self, model: ServedModel, state: ModelState, metrics: ModelMetrics, seconds: float = 0.0) -> None:
         self.model = model
         self.state = state
         self.metrics = metrics
         self.writer = AnswerWriter(model)
+        now = time.perf_counter()
+        self.resident = Resident(model.size, since=now, took=seconds, used=now)
+        self.retry_at = 0.0
 
 
 class Service:
@@ -69,6 +83,12 @@ class Service:
         self.access = access
         self.live = Live(metrics.live)
         self.models: dict[str, Loaded] = {}
+        """Models in memory, by name."""
+        self.unloaded: dict[str, Loaded] = {}
+        """Served models that the next request loads."""
+        self._loading: dict[str, asyncio.Task[Loaded]] = {}
+        # One load at a time bounds the memory; the follower waits for one load for requests at most.
+        self._turn, self._queue = asyncio.Lock(), asyncio.Lock()
         self.state: ServiceState | None = None
         self.draining = False
         self.held = 0
@@ -109,24 +129,94 @@ class Service:
         finally:
             self._n_others += 1
 
+    @property
+    def served(self) -> dict[str, Loaded]:
+        """All served models by name, in memory or not."""
+        return {**self.unloaded, **self.models}
+
     def loaded(self, name: str) -> Loaded:
-        """Return a model.
+        """Return a served model, which may lie outside the memory.
 
         Raises
         ------
         Problem
             There is no such model, or its version could not be loaded.
         """
-        found = self.models.get(name)
+        found = self.models.get(name) or self.unloaded.get(name)
         if found is not None:
             return found
         if self.state is None:
             raise Problem("no-model", "no champion is known yet; the service is starting, try again", retry_after=1)
         known = name in self.state.trouble or any(model.name == name for model in self.state.models)
         if known:
-            raise Problem("no-model", f"no version of {name!r} could be loaded; see the log", retry_after=5)
-        served = ", ".join(sorted(self.models)) or "none"
+            raise _not_loaded(name)
+        served = ", ".join(sorted(self.served)) or "none"
         raise Problem("not-found", f"no model {name[:63]!r} is served here; served models: {served}")
+
+    async def in_memory(self, name: str) -> Loaded:
+        """Return a model that can answer; load it if it lies outside the memory.
+
+        Raises
+        ------
+        Problem
+            There is no such model, it cannot be loaded, or there is no memory for it at present.
+        """
+        found = self.loaded(name)
+        if name in self.models:
+            return found
+        task = self._loading.get(name)
+        if task is None:
+            task = self._loading[name] = asyncio.create_task(self._brought(name))
+            task.add_done_callback(lambda done: self._forget(name, done))
+        # A request that gives up ends its own wait only.
+        return await asyncio.shield(task)
+
+    def _forget(self, name: str, done: asyncio.Task[Loaded]) -> None:
+        del self._loading[name]
+        if not done.cancelled():
+            done.exception()  # the requests have it
+
+    async def _brought(self, name: str) -> Loaded:
+        async with self._queue:
+            while True:
+                async with self._turn:
+                    found = self.loaded(name)
+                    if name in self.models:
+                        return found
+                    if (wait := await self._make_room(found.model.size)) == 0:
+                        return await self._load_again(found)
+                if wait > MAX_WAIT_SECONDS:
+                    detail = f"the memory for models is taken by others in use, so {name!r} is not loaded; try again"
+                    raise Problem("no-model", detail, retry_after=math.ceil(wait))
+                await asyncio.sleep(wait)
+
+    async def _load_again(self, found: Loaded) -> Loaded:
+        name = found.state.name
+        if time.perf_counter() < found.retry_at:
+            raise _not_loaded(name)
+        try:
+            return await self._load(found.state)
+        except BundleError as error:
+            found.retry_at = time.perf_counter() + RETRY_SECONDS
+            self._refused(found.state, error)
+            raise _not_loaded(name) from error
+
+    async def _make_room(self, size: int, *, replaced: str = "", at_once: bool = False) -> float:
+        """Unload what must leave for a model; return the seconds to wait if none may leave yet."""
+        residents = {name: one.resident for name, one in self.models.items() if name != replaced}
+        now = math.inf if at_once else time.perf_counter()
+        room = room_for(size, residents, self.settings.models_memory_mb * 2**20, now)
+        for name in room.leaving:
+            self._unload(name)
+        if room.leaving:
+            await asyncio.to_thread(return_free_memory)
+        return room.wait
+
+    def _unload(self, name: str) -> None:
+        gone = self.models.pop(name)
+        self.unloaded[name] = Loaded(gone.model.unloaded(), gone.state, gone.metrics)
+        self.metrics.swaps.labels(name, "unloaded").inc()
+        _logger.info("%r left the memory; its next request loads it again", name)
 
     def not_ready_because(self) -> str | None:
         """Return why the worker does not accept requests; None if it does."""
@@ -134,8 +224,9 @@ class Service:
             return DRAINING
         if self.state is None:
             return "no champion is known yet"
-        waiting = [model.name for model in self.state.models if model.name not in self.models]
-        if not self.models:
+        served = self.served
+        waiting = [model.name for model in self.state.models if model.name not in served]
+        if not served:
             return "no model is loaded" + (f"; {', '.join(waiting)} could not be loaded" if waiting else "")
         if self.settings.log == "commit" and self.log.trouble is not None:
             return NO_LOG
@@ -144,22 +235,26 @@ class Service:
     async def follow(self) -> None:
         """Load the versions of the state, now and after each change, until cancelled."""
         while True:
+            is_more = False
             try:
                 await self.look()
+                is_more = await self.load_ahead()
                 self.measure()
             except Exception:
                 # The edge of a task that must not end: without it, new versions and revoked keys would go unnoticed.
                 _logger.exception("the state could not be followed; retrying")
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(0 if is_more else LOOK_SECONDS)
 
     def measure(self) -> None:
         """Set the gauges to their current values."""
         self.metrics.in_flight.set(self.in_flight)
+        self.metrics.models_loaded.set(len(self.models))
+        self.metrics.models_memory.set(sum(one.resident.size for one in self.models.values()))
         self.metrics.log_queue.set(self.log.waiting)
         self.metrics.log_up.set(self.log.trouble is None)
 
     async def look(self) -> None:
-        """Load what changed since the last call; if a version cannot be loaded, the version before stays."""
+        """Load or describe what changed since the last call; if that fails, the version before stays."""
         stamp = state_stamp(self._instance)
         if stamp is None or stamp == self._stamp:
             return
@@ -174,28 +269,79 @@ class Service:
         self.access.replace_keys(state.keys)
         for wanted in state.models:
             await self._swap(wanted)
-        for gone in self.models.keys() - {model.name for model in state.models}:
-            del self.models[gone]
+        for gone in self.served.keys() - {model.name for model in state.models}:
+            self.models.pop(gone, None)
+            self.unloaded.pop(gone, None)
         self.state = state
 
     async def _swap(self, wanted: ModelState) -> None:
-        present = self.models.get(wanted.name)
-        if present is not None and _is_same(present.state, wanted):
-            present.state = wanted
-            return
-        try:
-            model = await asyncio.to_thread(_load, wanted, self.settings.max_rows)
-        except BundleError as error:
-            self.metrics.swaps.labels(wanted.name, "refused").inc()
-            _logger.error("version %d of %r is not loaded: %s", wanted.version, wanted.name, error)  # noqa: TRY400 - a sentence, no trace
-            return
-        self.models[wanted.name] = Loaded(model, wanted, ModelMetrics(self.metrics, model))
+        async with self._turn:
+            present = self.served.get(wanted.name)
+            if present is not None and _is_same(present.state, wanted):
+                present.state = wanted
+                return
+            try:
+                await self._bring_in(wanted)
+            except BundleError as error:
+                self._refused(wanted, error)
+
+    async def _bring_in(self, wanted: ModelState) -> None:
+        """Load a version that replaces a loaded one, or is the first; describe any other, which takes little time."""
+        name = wanted.name
+        if name in self.models or not self.models:
+            loaded = await self._load(wanted)
+            await self._make_room(loaded.model.size, replaced=name, at_once=True)
+        else:
+            model = await asyncio.to_thread(_described, wanted, self.settings.max_rows)
+            self.unloaded[name] = Loaded(model, wanted, ModelMetrics(self.metrics, model))
+
+    async def load_ahead(self) -> bool:
+        """Load one model for which there is memory, before it is asked; return whether there was one."""
+        async with self._turn:
+            free = self.settings.models_memory_mb * 2**20 - sum(one.resident.size for one in self.models.values())
+            now = time.perf_counter()
+            fitting = (one for one in self.unloaded.values() if one.model.size <= free and one.retry_at <= now)
+            found = next(fitting, None)
+            if found is not None:
+                with suppress(Problem):  # logged and counted; its requests get it
+                    await self._load_again(found)
+        return found is not None
+
+    async def _load(self, wanted: ModelState) -> Loaded:
+        began = time.perf_counter()
+        model = await asyncio.to_thread(_load, wanted, self.settings.max_rows)
+        seconds = time.perf_counter() - began
+        loaded = self.models[wanted.name] = Loaded(model, wanted, ModelMetrics(self.metrics, model), seconds)
+        self.unloaded.pop(wanted.name, None)
         self.metrics.swaps.labels(wanted.name, "loaded").inc()
-        _logger.info("version %d of %r is now served (%s)", wanted.version, wanted.name, model.kind)
+        self.metrics.load_seconds.observe(seconds)
+        _logger.info(
+            "version %d of %r is now served (%s, loaded in %.2f s)", wanted.version, wanted.name, model.kind, seconds
+        )
+        return loaded
+
+    def _refused(self, wanted: ModelState, error: BundleError) -> None:
+        self.metrics.swaps.labels(wanted.name, "refused").inc()
+        _logger.error("version %d of %r is not loaded: %s", wanted.version, wanted.name, error)
 
 
 def _is_same(one: ModelState, other: ModelState) -> bool:
     return (one.version, one.variant, one.manifest) == (other.version, other.variant, other.manifest)
+
+
+def _not_loaded(name: str) -> Problem:
+    return Problem("no-model", f"no version of {name!r} could be loaded; see the log", retry_after=5)
+
+
+def _described(wanted: ModelState, max_rows: int) -> ServedModel:
+    return describe_model(
+        Path(wanted.folder),
+        wanted.manifest,
+        name=wanted.name,
+        version=wanted.version,
+        variant=wanted.variant,
+        max_rows=max_rows,
+    )
 
 
 def _load(wanted: ModelState, max_rows: int) -> ServedModel:

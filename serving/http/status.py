@@ -90,6 +90,7 @@ class ServedAnswer(BaseModel):
     variant: Variant
     data_version: str
     runtime: Runtime = Field(description="Runtime that computes the answers")
+    in_memory: bool = Field(description="Whether this worker has loaded it; if not, its next request does")
     since: str = Field(description="When the version became champion, ISO 8601")
     by: str = Field(description="How it became champion: gate, approval, rollback or adopted")
     reason: str
@@ -139,7 +140,7 @@ def service_status(service: Service, window: Window | None, mlflow_uri: str) -> 
     mlflow_uri
         URI of the registry.
     """
-    models = [_served(service, name, window, mlflow_uri) for name in sorted(service.models)]
+    models = [_served(service, name, window, mlflow_uri) for name in sorted(service.served)]
     log, unserved, reason = _log(service, window), list(_unserved(service)), service.not_ready_because()
     well = log.writable and not unserved and not any(model.trouble for model in models)
     found = StatusAnswer(
@@ -156,7 +157,9 @@ def service_status(service: Service, window: Window | None, mlflow_uri: str) -> 
 
 
 def _revision(status: StatusAnswer) -> str:
-    content = status.model_dump_json(exclude={"at": True, "unanswered": True, "models": {"__all__": {"live"}}})
+    content = status.model_dump_json(
+        exclude={"at": True, "unanswered": True, "models": {"__all__": {"live", "in_memory"}}}
+    )
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -171,13 +174,13 @@ def _unserved(service: Service) -> Iterable[UnservedAnswer]:
     if service.state is None:
         return
     unloaded = "this worker could not load its bundle; see the service's log"
-    reasons = {model.name: unloaded for model in service.state.models if model.name not in service.models}
+    reasons = {model.name: unloaded for model in service.state.models if model.name not in service.served}
     for name, reason in sorted((reasons | service.state.trouble).items()):
         yield UnservedAnswer(model=name, reason=reason)
 
 
 def _served(service: Service, name: str, window: Window | None, mlflow_uri: str) -> ServedAnswer:
-    found = service.models[name]
+    found = service.loaded(name)
     known = service.state.models if service.state else ()
     wanted = next((state for state in known if state.name == name), found.state)
     return ServedAnswer(
@@ -186,6 +189,7 @@ def _served(service: Service, name: str, window: Window | None, mlflow_uri: str)
         variant=found.model.variant,
         data_version=found.model.manifest.data_version,
         runtime=found.model.kind,
+        in_memory=name in service.models,
         since=found.state.since,
         by=found.state.by,
         reason=found.state.reason,

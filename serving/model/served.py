@@ -7,7 +7,7 @@ import json
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from core.errors import BundleError
 from core.feature_contract import FeatureContract
 from core.references import Variant
 from serving.bundle.reader import GRAPH, Manifest, Runtime, load_contract, load_graph, read_document, verified
+from serving.model.free_memory import return_free_memory
+from serving.model.residents import memory_of
 from serving.model.rows import Column, RowReader
 from serving.problems import FieldError, Problem
 
@@ -56,6 +58,8 @@ class ServedModel:
         Example rows, in the form of a request.
     profile
         Distribution of the training rows, see :mod:`core.drift.profile`; empty if the bundle has none.
+    size
+        Estimated bytes of its graph or pipeline in memory.
     """
 
     name: str
@@ -68,6 +72,7 @@ class ServedModel:
     edges: tuple[float, ...]
     examples: tuple[dict[str, Any], ...]
     profile: dict[str, Any] = field(repr=False)
+    size: int
     _answers: Answers = field(repr=False)
     _queue: Batcher | None = field(repr=False)
 
@@ -118,6 +123,10 @@ class ServedModel:
         except BundleError as error:
             raise Problem("model-failed", str(error)) from error
         return self._checked(n, found)
+
+    def unloaded(self) -> ServedModel:
+        """Return the model without its graph or pipeline: it can be described, but gives no answers."""
+        return replace(self, _answers=_no_answers, _queue=None)
 
     def _checked(self, n: int, found: npt.NDArray[Any]) -> list[Any]:
         if not np.isfinite(found).all():
@@ -230,30 +239,59 @@ def load_model(
     BundleError
         It is not what was registered, belongs to another model, or does not answer its examples.
     """
+    described = describe_model(folder, manifest_sha256, name=name, version=version, variant=variant, max_rows=max_rows)
+    contract = described.contract
+    if described.kind == "onnx":
+        model = replace(described, _answers=load_graph(folder, contract).answer)
+    else:
+        answers = _pipeline_answers(folder, contract, trusted)
+        model = replace(described, _answers=answers, _queue=Batcher(answers))
+    _warm_up(model)
+    return_free_memory()
+    return model
+
+
+def describe_model(
+    folder: Path,
+    manifest_sha256: str,
+    *,
+    name: str,
+    version: int,
+    variant: Variant = "champion",
+    max_rows: int = 1000,
+) -> ServedModel:
+    """Verify a bundle in a private folder, and return its model without graph or pipeline.
+
+    Raises
+    ------
+    BundleError
+        It is not what was registered, or belongs to another model.
+    """
     manifest = verified(folder, manifest_sha256)
     if manifest.model != name:
         raise BundleError(f"expected a bundle of {name!r} in {folder}, found one of {manifest.model!r}")
     contract = load_contract(folder)
     kind: Runtime = "onnx" if GRAPH in manifest.by_path else "skops"
-    answers = load_graph(folder, contract).answer if kind == "onnx" else _pipeline_answers(folder, contract, trusted)
-    reader = _reader(contract, max_rows)
     profile = _json(folder, PROFILE) if PROFILE in manifest.by_path else {}
-    model = ServedModel(
+    return ServedModel(
         name=name,
         version=version,
         variant=variant,
         manifest=manifest,
         contract=contract,
         kind=kind,
-        reader=reader,
+        reader=_reader(contract, max_rows),
         edges=_edges(profile),
         examples=_examples(folder, manifest),
         profile=profile,
-        _answers=answers,
-        _queue=None if kind == "onnx" else Batcher(answers),
+        size=memory_of(folder, manifest),
+        _answers=_no_answers,
+        _queue=None,
     )
-    _warm_up(model)
-    return model
+
+
+def _no_answers(_columns: list[Column]) -> npt.NDArray[Any]:
+    raise BundleError("the model is not loaded")
 
 
 def _pipeline_answers(folder: Path, contract: FeatureContract, trusted: Sequence[str]) -> Answers:

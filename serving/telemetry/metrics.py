@@ -89,9 +89,21 @@ class Metrics:
         )
         self.swaps = Counter(
             "perennial_model_loads",
-            "Versions that workers loaded or refused",
+            "Versions that workers loaded, refused or unloaded",
             ["model", "result"],
             registry=own,
+        )
+        self.models_loaded = Gauge(
+            "perennial_models_loaded", "Models in the memory of the workers", registry=own, multiprocess_mode="livesum"
+        )
+        self.models_memory = Gauge(
+            "perennial_models_memory_bytes",
+            "Estimated memory of the models that the workers have loaded",
+            registry=own,
+            multiprocess_mode="livesum",
+        )
+        self.load_seconds = Histogram(
+            "perennial_model_load_seconds", "Time of a model's load", buckets=SECONDS, registry=own
         )
         self.bundle_failures = Counter(
             "perennial_bundle_failures",

@@ -337,6 +337,34 @@ def test_models_are_listed(service: Running) -> None:
         assert service.request("GET", f"/v1/models/{model['model']}").json() == model
 
 
+def test_a_model_outside_the_memory_is_loaded_by_its_first_request(
+    examples: dict[str, Example], tmp_path: Path
+) -> None:
+    """A body that cannot be answered loads nothing; labels and documents need no load."""
+    with running(tmp_path, [example.state for example in examples.values()]) as service:
+        rows = examples["price"].rows(3)
+        await_that(lambda: len(service.service.models) == 3)
+        before = service.predict("price", rows).json()["predictions"]
+        service.service.settings = service.service.settings.model_copy(update={"models_memory_mb": 0.8})
+        service.service._unload("price")
+        _problem(service.predict("price", [{"age": "x"}]), 422, "invalid-request")
+        label = {"id": before[0]["id"], "label": 3.0}
+        assert service.request("POST", "/v1/models/price/labels", json={"labels": [label]}).status_code == 200
+        for path in ("/v1/models/price/example", "/v1/models/price/card", "/openapi.json", "/metrics"):
+            assert service.request("GET", path).status_code == 200
+        assert service.request("GET", "/v1/models/price").json()["in_memory"] is False
+        models = service.request("GET", "/v1/status").json()["models"]
+        assert {model["model"]: model["in_memory"] for model in models} == {
+            "credit": True,
+            "grade": True,
+            "price": False,
+        }
+        assert service.request("GET", "/health/ready").status_code == 200
+        after = service.predict("price", rows).json()["predictions"]
+        assert [one["value"] for one in after] == [one["value"] for one in before]
+        assert service.request("GET", "/v1/models/price").json()["in_memory"] is True
+
+
 def test_a_card_can_do_nothing(service: Running) -> None:
     """It is made of data: no script runs, nothing is fetched, and it is no document of this origin."""
     answer = service.request("GET", service.request("GET", "/v1/models/credit").json()["card"])

@@ -79,6 +79,7 @@ def _model(**changes: Any) -> ServedAnswer:
         "variant": "champion",
         "data_version": "d" * 32,
         "runtime": "onnx",
+        "in_memory": True,
         "since": (NOW - timedelta(days=3)).isoformat(),
         "by": "rollback",
         "reason": "complaints",

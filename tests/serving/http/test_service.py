@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from config.settings import ServingSettings
 from serving.access.access import Access
 from serving.access.rates import SharedRates
-from serving.http.service import Service
+from serving.http.service import Loaded, Service
 from serving.instance.state import STATE, ModelState, ServiceState, write_state
 from serving.problems import Problem
 from serving.processes.worker import build_service
@@ -166,3 +167,104 @@ def test_a_service_that_can_verify_nobody_is_not_ready(tmp_path: Path, credit: M
         access.replace_keys([])
         access.replace_jwks(jwks())
         assert service.not_ready_because() is None
+
+
+@pytest.fixture
+def crowded(service: Service, tmp_path: Path, examples: dict[str, Example]) -> Service:
+    """Return a service of three models whose memory holds one."""
+    service.settings = service.settings.model_copy(update={"models_memory_mb": 0.8})
+    _follow(service, tmp_path, [examples[name].state for name in ("credit", "grade", "price")])
+    return service
+
+
+def _counted(service: Service, name: str) -> dict[str, float]:
+    results = ("loaded", "unloaded", "refused")
+    return {result: service.metrics.swaps.labels(name, result)._value.get() for result in results}
+
+
+async def _asked(service: Service, *names: str) -> list[str | Problem]:
+    found = await asyncio.gather(*map(service.in_memory, names), return_exceptions=True)
+    return [one.model.name if isinstance(one, Loaded) else one for one in found]  # type: ignore[misc] # raises otherwise
+
+
+def test_models_beyond_the_memory_wait_for_their_first_request(crowded: Service) -> None:
+    """They are served and described, and many requests at once load one once; the least recently used model leaves."""
+    assert (set(crowded.models), set(crowded.served)) == ({"credit"}, {"credit", "grade", "price"})
+    assert crowded.not_ready_because() is None
+    assert crowded.loaded("price").model.contract.task == "regression"
+    assert not asyncio.run(crowded.load_ahead())
+    assert asyncio.run(_asked(crowded, *["price"] * 20)) == ["price"] * 20
+    assert set(crowded.models) == {"price"}
+    assert _counted(crowded, "price") == {"loaded": 1, "unloaded": 0, "refused": 0}
+    assert _counted(crowded, "credit") == {"loaded": 1, "unloaded": 1, "refused": 0}
+    crowded.measure()
+    assert crowded.metrics.models_loaded._value.get() == 1
+    assert 0 < crowded.metrics.models_memory._value.get() < 0.8 * 2**20
+
+
+def test_models_are_loaded_before_their_requests_while_there_is_memory(crowded: Service) -> None:
+    """One after the other, so that the state is read in between; ready is the service before that."""
+    crowded.settings = crowded.settings.model_copy(update={"models_memory_mb": 16})
+
+    async def loaded() -> list[bool]:
+        return [await crowded.load_ahead() for _ in range(3)]
+
+    assert asyncio.run(loaded()) == [True, True, False]
+    assert set(crowded.models) == {"credit", "grade", "price"}
+
+
+def test_models_take_turns_in_a_memory_for_one(crowded: Service) -> None:
+    """Requests for all of them at once are all answered, and none is loaded twice."""
+    assert asyncio.run(_asked(crowded, *["grade", "price", "credit"] * 5)) == ["grade", "price", "credit"] * 5
+    assert all(_counted(crowded, name)["loaded"] <= 2 for name in ("credit", "grade", "price"))
+
+
+def test_a_model_under_load_is_not_driven_out(crowded: Service) -> None:
+    """Its load took a second, so that it stays for ten; the other's request is told when to come again."""
+    crowded.models["credit"].resident.took = 1.0
+    (found,) = asyncio.run(_asked(crowded, "price"))
+    assert isinstance(found, Problem)
+    assert (found.kind, "taken by others" in found.detail) == ("no-model", True)
+    assert 1 < int(dict(found.headers)[b"retry-after"]) <= 10
+    assert set(crowded.models) == {"credit"}
+
+
+def test_a_request_that_gives_up_ends_no_load(crowded: Service) -> None:
+    """Others wait for the same load."""
+
+    async def asked() -> list[str | Problem]:
+        given_up = asyncio.create_task(crowded.in_memory("price"))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        return await _asked(crowded, "price")
+
+    assert asyncio.run(asked()) == ["price"]
+    assert _counted(crowded, "price")["loaded"] == 1
+
+
+def test_a_new_champion_replaces_an_unloaded_one(
+    crowded: Service, tmp_path: Path, examples: dict[str, Example]
+) -> None:
+    """The next request loads the new version; a model that is gone is served no more."""
+    price = changed(examples["price"].state, version=7)
+    _follow(crowded, tmp_path, [examples["credit"].state, price])
+    assert (crowded.loaded("price").model.version, set(crowded.models)) == (7, {"credit"})
+    assert asyncio.run(crowded.in_memory("price")).model.version == 7
+    assert set(crowded.served) == {"credit", "price"}
+
+
+def test_an_unloaded_bundle_that_was_changed_is_refused(
+    crowded: Service, tmp_path: Path, examples: dict[str, Example]
+) -> None:
+    """Its requests are, at once until the next attempt; those of the others are answered."""
+    folder = shutil.copytree(examples["price"].state.folder, tmp_path / "price")
+    _follow(
+        crowded, tmp_path, [examples["credit"].state, changed(examples["price"].state, folder=str(folder), version=2)]
+    )
+    (folder / "model.onnx").write_bytes(b"another")
+    for _ in range(2):
+        (found,) = asyncio.run(_asked(crowded, "price"))
+        assert isinstance(found, Problem)
+        assert found.detail == "no version of 'price' could be loaded; see the log"
+    assert _counted(crowded, "price")["refused"] == 1
+    assert asyncio.run(_asked(crowded, "credit")) == ["credit"]
