@@ -40,7 +40,7 @@ def prepare(frame: pd.DataFrame, contract: FeatureContract) -> pd.DataFrame:
     for name in contract.dates:
         columns.update({f"{name}.{part}": _date_part(frame[name], part) for part in DATE_PARTS})
     for name in contract.categorical:
-        columns[name] = frame[name].astype(object).where(frame[name].notna(), MISSING)
+        columns[name] = _levels(frame[name])
     return pd.DataFrame(columns, index=frame.index, columns=list(contract.prepared_columns))
 
 
@@ -74,6 +74,14 @@ def encode_target(target: pd.Series[Any], contract: FeatureContract) -> npt.NDAr
             "correct these labels, or train a version with the new classes"
         )
     return codes
+
+
+def _levels(texts: pd.Series[Any]) -> pd.Series[Any]:
+    """Return the level of each row; rows of one level share one text, a ninth of the memory of a text per row."""
+    codes, known = pd.factorize(texts)
+    levels = np.array([*known, MISSING], dtype=object)
+    # A missing text has the code -1: the last level. Without a dtype, pandas would infer one of a text per row.
+    return pd.Series(levels[codes], texts.index, dtype=object)
 
 
 def _date_part(dates: pd.Series[Any], part: str) -> npt.NDArray[np.float32]:

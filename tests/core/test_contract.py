@@ -28,6 +28,16 @@ def _rows() -> pd.DataFrame:
     )
 
 
+def test_rows_of_one_level_share_one_text() -> None:
+    """Millions of rows hold references to a few texts, also where the level is missing."""
+    rows = pd.concat([_rows()] * 50, ignore_index=True)
+    name = CONTRACT.categorical[0]
+    prepared = prepare(rows, CONTRACT)[name]
+    assert len({id(text) for text in prepared}) == prepared.nunique()
+    wanted = rows[name].astype(object).where(rows[name].notna(), MISSING)
+    pd.testing.assert_series_equal(prepared, wanted)
+
+
 def test_prepared_columns_are_float32_numbers_then_text() -> None:
     """Booleans and calendar parts are numbers, an absent category is a level of its own, the rest is left behind."""
     prepared = prepare(_rows(), CONTRACT)
