@@ -11,6 +11,7 @@ import http.client
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -29,6 +30,7 @@ from config.private_file import append_privately
 from config.settings import PACKAGES, Settings, load_settings
 from config.var_folder import make_var
 from core.errors import StorageError
+from core.storage_failure import REMEDY
 from tasks.runs.prefect_database import prepare_database
 
 if TYPE_CHECKING:
@@ -46,6 +48,9 @@ HANG_SECONDS = 60.0
 """A server that was started before and has not answered for this long hangs."""
 
 END_SECONDS = 15.0
+FULL_BYTES = 2**20
+"""Free space below which the server, with its lock, log and database, cannot start."""
+
 MODULE = "tasks.runs.local_server"
 STARTER = "PERENNIAL_SERVER_STARTER"
 """Environment variable of the server with the command that starts it: process id and start time."""
@@ -133,13 +138,14 @@ def await_server(settings: Settings, seconds: float = START_SECONDS) -> LocalSer
     Raises
     ------
     StorageError
-        It did not answer in time; the message names its log.
+        It did not answer in time; the message names its log. Or the disk is full, so that it could not even write that.
     """
     deadline, again = time.monotonic() + seconds, time.monotonic() + AGAIN_SECONDS
     hangs_at = time.monotonic() + HANG_SECONDS
     while time.monotonic() < deadline:
         if server := running_server(settings):
             return server
+        _check_disk(settings)
         if time.monotonic() > again:
             again = time.monotonic() + AGAIN_SECONDS
             if time.monotonic() > hangs_at and stop_server(settings):
@@ -153,6 +159,11 @@ def await_server(settings: Settings, seconds: float = START_SECONDS) -> LocalSer
         f"the local Prefect server did not answer within {seconds:.0f} s; "
         f"read its log {settings.var / 'log' / 'prefect-server.log'}, or set PREFECT_API_URL to another server"
     )
+
+
+def _check_disk(settings: Settings) -> None:
+    if shutil.disk_usage(settings.var).free < FULL_BYTES:
+        raise StorageError(f"the disk of {settings.var} is full, so the local Prefect server cannot start. {REMEDY}")
 
 
 def await_platform(settings: Settings, seconds: float = START_SECONDS) -> None:

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from config.settings import PACKAGES, Settings
+from core.errors import StorageError
 from tasks.runs import local_server
 from tasks.runs.local_server import (
     await_server,
@@ -25,6 +26,7 @@ from tasks.runs.local_server import (
     stop_server,
 )
 from tests.factories import make_project
+from tests.other_user import mounted
 from tests.tasks.platform.platforms import await_true
 
 pytestmark = pytest.mark.e2e
@@ -180,3 +182,12 @@ def test_a_server_starts_without_what_no_local_run_needs(settings: Settings, mon
         connection.execute("UPDATE alembic_version SET version_num = 'older'")
         connection.commit()
     assert "PREFECT_SERVER_DATABASE_MIGRATE_ON_START" not in start_environment(settings)
+
+
+def test_a_disk_that_filled_before_the_server_answers_is_named(settings: Settings) -> None:
+    """The wait ends at once, because the server cannot even write its log, which is empty."""
+    settings.var.mkdir(exist_ok=True)
+    with mounted(settings.var, "size=2m"):
+        (settings.var / "filler").write_bytes(b"x" * (2**20 + 2**16))
+        with pytest.raises(StorageError, match=r"the disk of .*/var is full.*then run the same command again"):
+            await_server(settings, seconds=20)
