@@ -29,7 +29,8 @@ from serving.http.openapi import document
 from serving.http.page import add_page
 from serving.http.service import Loaded, Service
 from serving.ids import ID_PATTERN, is_prediction_id, request_of
-from serving.model.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER, MAX_SHOWN
+from serving.model.invalid import MAX_SHOWN
+from serving.model.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER
 from serving.problems import MEDIA_TYPE, FieldError, Problem, of_status
 from serving.telemetry.metrics import CONTENT_TYPE
 from serving.webhooks.inbox import Inbox, add_hooks

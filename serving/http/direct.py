@@ -124,7 +124,8 @@ class DirectPredictions:
         model = requests[0].loaded.model
         try:
             values = [row for request in requests for row in request.rows.values]
-            answers = model.answer_inline(values)
+            # Together, a problem only shows that one of them has it.
+            answers = model.answer_inline(values, requests[0].rows.locate)
         except Problem as problem:
             self._answer_apart(requests, problem)
             return

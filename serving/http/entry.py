@@ -223,7 +223,7 @@ class Entry:
                 loaded = exchange.loaded = await self._service.in_memory(exchange.model_name)
                 if loaded is not known:  # it was loaded for this request, and may be another version
                     rows = loaded.model.reader.read(body)
-                answers = await loaded.model.answer(rows.values)
+                answers = await loaded.model.answer(rows.values, rows.locate)
                 exchange.n_rows = rows.n
                 doing = "log-unavailable"
                 answered = self.answered(exchange, loaded.model, rows, answers)

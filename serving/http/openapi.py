@@ -48,6 +48,7 @@ def document(base: dict[str, Any], models: Iterable[ServedModel], settings: Serv
         paths[routes.PREDICT.path.format(model=model.name)] = {"post": _with_problems(_predict(model))}
         schemas[f"{model.name}.Row"] = _row(model)
         schemas[f"{model.name}.Rows"] = _rows(model, settings.max_rows)
+        schemas[f"{model.name}.Columns"] = _columns(model, settings.max_rows)
         schemas[f"{model.name}.Predictions"] = _predictions(model)
     schemas["Problem"] = _problem()
     whole = {**base, "paths": paths, "components": {**base.get("components", {}), "schemas": schemas}}
@@ -80,12 +81,13 @@ def _merged(declared: dict[str, Any] | None, problem: dict[str, Any]) -> dict[st
 
 
 def _predict(model: ServedModel) -> dict[str, Any]:
+    body = {"oneOf": [_ref(model, "Rows"), _ref(model, "Columns")]}
     return {
         "summary": f"Predictions of {model.name}",
         "description": f"Answered by version {model.version} ({model.variant}), trained on data version "
         f"{model.manifest.data_version}.",
         "operationId": f"predict_{model.name}",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(model, "Rows")}}},
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {
             "200": {
                 "description": "One prediction per row, in the order of the rows",
@@ -141,6 +143,21 @@ def _rows(model: ServedModel, max_rows: int) -> dict[str, Any]:
     if model.examples:
         schema["examples"] = [{"rows": [model.examples[0]]}]
     return schema
+
+
+def _columns(model: ServedModel, max_rows: int) -> dict[str, Any]:
+    row = _row(model)
+    columns = {
+        name: {"type": "array", "items": cell, "minItems": 1, "maxItems": max_rows}
+        for name, cell in row["properties"].items()
+    }
+    return {
+        "type": "object",
+        "description": "The values of each column, all of the same number of rows",
+        "properties": {"columns": {**row, "properties": columns}},
+        "required": ["columns"],
+        "additionalProperties": False,
+    }
 
 
 def _row(model: ServedModel) -> dict[str, Any]:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
 from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec import UNSET, UnsetType
+from msgspec.structs import astuple
 
-from config.similar_names import unseen_difference
 from core.data.cells import category, missing_texts, moment, stated_moment, stated_number, text_cell
 from core.feature_contract import DATE_PARTS, MISSING, FeatureContract
 from core.notations import DateNotation, NumberNotation
-from serving.problems import FieldError, Problem
+from serving.model.invalid import Locate, field_problem, in_columns, in_rows, invalid, not_json
 
 MAX_NUMBER = float(np.finfo(np.float32).max)
 """Models compute in single precision; a larger number would become infinity."""
@@ -31,12 +30,6 @@ MAX_KEY = 255
 
 KEY_NUMBERS = (-9 * 10**18, 9 * 10**18)
 """Smallest and largest numeric key: within 64 bits, and exact also as a float. Send longer keys as strings."""
-
-MAX_SHOWN = 500
-"""Most characters of a client's name or text that an answer repeats."""
-
-MAX_COMPARED = 200
-"""Longest name that is compared with the columns: it may come from any client."""
 
 MAX_REMEMBERED = 4096
 """Maximum number of texts whose level a reader remembers."""
@@ -72,8 +65,6 @@ _DATE_PARTS = {
     "hour": lambda moment: moment.hour,
 }
 _DATES = "a date such as 2026-03-01 or 2026-03-01T12:30:00+02:00, of the years 1 to 9999"
-_OF_ROW = re.compile(r"(.*) - at `\$\.rows\[(\d+)\](?:\.(.*))?`", re.DOTALL)
-_NAMED = re.compile(r"(?:unknown|required) field `(.*)`$", re.DOTALL)
 
 # msgspec refuses field names that JSON would escape. Their special characters are mapped to Unicode's private use area.
 _ALIASES = {ord(character): 0xE000 + ord(character) for character in ('"', "\\", *map(chr, range(0x20)))}
@@ -96,6 +87,8 @@ class Rows:
         For the log: JSON list of the rows, each an object; or, with ``names``, each a list of its values.
     names
         JSON list of the columns' names in the order of the values. None for a single row, which contains them.
+    locate
+        From a row and a field to its place in the body.
     """
 
     n: int
@@ -103,10 +96,11 @@ class Rows:
     keys: list[str | None] | None
     content: bytes
     names: bytes | None = None
+    locate: Locate = in_rows
 
 
 class RowReader:
-    """Parses ``{"rows": [{column: value, …}, …]}``.
+    """Parses ``{"rows": [{column: value, …}, …]}`` and ``{"columns": {column: [value, …], …}}``.
 
     Every column of the contract is required, and any value may be null. The key column is optional; any other column
     is an error.
@@ -125,15 +119,13 @@ class RowReader:
         fields: list[Any] = [(f"c{place}", kind, _named(name)) for place, (name, kind) in enumerate(columns)]
         if contract.key is not None:
             fields.append(("key", Key | KeyNumber | KeyFloat | None, _named(contract.key, default=None)))
-        row = msgspec.defstruct("Row", fields, forbid_unknown_fields=True, omit_defaults=True, gc=False)
-        listed = Annotated[list[row], msgspec.Meta(min_length=1, max_length=max_rows)]  # type: ignore[valid-type]
-        body = msgspec.defstruct("Body", [("rows", listed)], forbid_unknown_fields=True, gc=False)
+        body = _body_type(fields, max_rows)
         decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
         self._decode: Callable[[bytes | bytearray], Any] = decoder.decode
         self._encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
         self._encode_row = self._encode
         if any(name != name.translate(_ALIASES) for name in (*contract.raw_columns, contract.key or "")):
-            self._decode = lambda content: msgspec.convert(_renamed(msgspec.json.decode(content), _ALIASES), body)
+            self._decode = lambda content: msgspec.convert(_renamed_body(msgspec.json.decode(content)), body)
             self._encode_row = lambda row: msgspec.json.encode(_renamed(msgspec.to_builtins(row), _NAMES))
         self._contract = contract
         self._named = (*(name for name, _ in columns), *([contract.key] if contract.key is not None else []))
@@ -159,16 +151,50 @@ class RowReader:
             It is not JSON, or a field has another type than in the contract; the problem names the field.
         """
         try:
-            rows = self._decode(body).rows
+            found = self._decode(body)
         except msgspec.ValidationError as error:
-            raise _invalid(str(error), self._named) from None
+            raise invalid(str(error).translate(_NAMES), self._named) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _not_json(body, error) from None
-        values = list(map(msgspec.structs.astuple, rows))
-        keys = self._keys(values)
+            raise not_json(body, error) from None
+        if (found.rows is UNSET) == (found.columns is UNSET):
+            how = "neither" if found.rows is UNSET else "both"
+            raise field_problem("rows", f"expected either 'rows' or 'columns', found {how}", "/rows")
+        return self._of_rows(found.rows) if found.columns is UNSET else self.of_columns(astuple(found.columns))
+
+    def _of_rows(self, rows: list[Any]) -> Rows:
+        values = list(map(astuple, rows))
+        keys = self._keys(values, in_rows)
         if len(rows) == 1:
             return Rows(1, values, keys, b"[%b]" % self._encode_row(rows[0]))
         return Rows(len(rows), values, keys, *self._logged(values, keys is not None))
+
+    def of_columns(self, cells: Sequence[Sequence[Any] | None], locate: Locate = in_columns) -> Rows:
+        """Return the rows of columns whose values have been checked.
+
+        Parameters
+        ----------
+        cells
+            Values of each column, in the order of the contract's and with the key last; None for keys that were not
+            sent.
+        locate
+            Places of the values in the body.
+
+        Raises
+        ------
+        Problem
+            The columns have different numbers of rows.
+        """
+        n, first = len(cells[0] or ()), self._named[0]
+        for name, column in zip(self._named, cells, strict=True):
+            if column is not None and len(column) != n:
+                detail = f"expected as many values as in {first!r} ({n:,}), found {len(column):,}"
+                raise field_problem(name, detail, locate(None, name))
+        values = list(zip(*(repeat(None, n) if column is None else column for column in cells), strict=True))
+        keys = self._keys(values, locate)
+        if n > 1:
+            return Rows(n, values, keys, *self._logged(values, keys is not None), locate)
+        named = self._named if keys is not None else self._named[: self._n_columns]
+        return Rows(n, values, keys, self._encode([dict(zip(named, values[0], strict=False))]), locate=locate)
 
     def _logged(self, values: Sequence[tuple[Any, ...]], has_keys: bool) -> tuple[bytes, bytes]:
         """Return the values of rows, and the names of their columns; without the key if no row has one."""
@@ -176,34 +202,36 @@ class RowReader:
             return self._encode(values), self._encode(self._named)
         return self._encode([row[:-1] for row in values]), self._encode(self._named[:-1])
 
-    def columns(self, values: Sequence[tuple[Any, ...]]) -> list[Column]:
+    def columns(self, values: Sequence[tuple[Any, ...]], locate: Locate = in_rows) -> list[Column]:
         """Return the contract's prepared columns, shape (n, 1) each: float32, then object (str).
 
         Parameters
         ----------
         values
             Those of n parsed rows, of one request or of several.
+        locate
+            Places of the values in the body, if they are of one request.
 
         Raises
         ------
         Problem
-            A text states no date or no number; the problem names the field and the row by its place in ``values``.
+            A text states no date or no number; the problem names the field and its place.
         """
         n, m = len(values), self._n_plain
         cells: list[Sequence[Any]] = list(zip(*values, strict=True))
         for place, notation in self._numbers:
-            cells[place] = self._stated_numbers(cells[place], place, notation)
+            cells[place] = self._stated_numbers(cells[place], place, notation, locate)
         columns: list[Column] = list(np.array(cells[:m], dtype=np.float32).reshape(m, n, 1))
         for place in range(m, self._n_numbers):
-            columns += self._date_columns(cells[place], place)
+            columns += self._date_columns(cells[place], place, locate)
         for place in range(self._n_numbers, self._n_columns):
             column = np.empty((n, 1), dtype=object)
             column[:, 0] = list(map(self._levels.__getitem__, cells[place]))
             columns.append(column)
         return columns
 
-    def _date_columns(self, texts: Sequence[str | float | None], place: int) -> list[Column]:
-        moments = [self._moment(text, row, place) for row, text in enumerate(texts)]
+    def _date_columns(self, texts: Sequence[str | float | None], place: int, locate: Locate) -> list[Column]:
+        moments = [self._moment(text, row, place, locate) for row, text in enumerate(texts)]
         return [
             np.array(
                 [[np.nan if moment is None else _DATE_PARTS[part](moment)] for moment in moments], dtype=np.float32
@@ -211,27 +239,25 @@ class RowReader:
             for part in DATE_PARTS
         ]
 
-    def _stated_numbers(self, sent: Sequence[Any], place: int, notation: NumberNotation) -> list[Any]:
+    def _stated_numbers(self, sent: Sequence[Any], place: int, notation: NumberNotation, locate: Locate) -> list[Any]:
         """Replace the texts of a column with a notation by the numbers that they state."""
         name = self._contract.numeric[place]
         return [
-            self._stated_number(one, notation, FieldError(name, "", _pointer(row, name)))
-            if isinstance(one, str)
-            else one
+            self._stated_number(one, notation, name, locate(row, name)) if isinstance(one, str) else one
             for row, one in enumerate(sent)
         ]
 
-    def _stated_number(self, text: str, notation: NumberNotation, place: FieldError) -> float | None:
+    def _stated_number(self, text: str, notation: NumberNotation, name: str, pointer: str) -> float | None:
         cell = text_cell(text, self._missing)
         if cell is None:
             return None
         found = stated_number(cell, notation)
         if found is None or abs(found) > MAX_NUMBER:
             detail = f"expected a number, or a text such as {notation.example!r}, found {text!r}"
-            raise _problem(FieldError(place.field, detail, place.pointer))
+            raise field_problem(name, detail, pointer)
         return found
 
-    def _moment(self, sent: str | float | None, row: int, place: int) -> datetime | None:
+    def _moment(self, sent: str | float | None, row: int, place: int, locate: Locate) -> datetime | None:
         cell = text_cell(sent, self._missing) if isinstance(sent, str) else sent
         if cell is None:
             return None
@@ -240,26 +266,26 @@ class RowReader:
         if found is None:
             name = self._contract.dates[place - self._n_plain]
             forms = _DATES if notation is None else f"{_DATES}, or {notation.example}"
-            raise _problem(FieldError(name, f"expected {forms}, found {sent!r}", _pointer(row, name)))
+            raise field_problem(name, f"expected {forms}, found {sent!r}", locate(row, name))
         return found
 
-    def _keys(self, values: Sequence[tuple[Any, ...]]) -> list[str | None] | None:
+    def _keys(self, values: Sequence[tuple[Any, ...]], locate: Locate) -> list[str | None] | None:
         if self._contract.key is None:
             return None
         place = self._n_columns
-        keys = [self._key(row[place], number) for number, row in enumerate(values)]
+        keys = [self._key(row[place], number, locate) for number, row in enumerate(values)]
         return keys if any(key is not None for key in keys) else None
 
-    def _key(self, value: str | float | None, row: int) -> str | None:
+    def _key(self, value: str | float | None, row: int, locate: Locate) -> str | None:
         if value is None:
             return None
         name = self._contract.key or ""
         if isinstance(value, float):
             if not value.is_integer():
-                raise _problem(FieldError(name, f"expected a string or an integer, found {value}", _pointer(row, name)))
+                raise field_problem(name, f"expected a string or an integer, found {value}", locate(row, name))
             value = int(value)
         if "\0" in str(value):
-            raise _problem(FieldError(name, "expected a key without null characters", _pointer(row, name)))
+            raise field_problem(name, "expected a key without null characters", locate(row, name))
         return category(str(value), self._missing) or None
 
 
@@ -295,67 +321,34 @@ def _type(contract: FeatureContract, name: str, kind: Kind) -> Any:
     return (NotedNumber if kind == "numeric" else NotedDate) | None
 
 
-def _invalid(message: str, columns: Sequence[str]) -> Problem:
-    """Convert a message of msgspec, ``what - at `$.rows[0].age```, into the error of a field of these columns."""
-    message = message.translate(_NAMES)
-    of_row = _OF_ROW.fullmatch(message)
-    what = of_row[1] if of_row else message.rpartition(" - at `$")[0] or message
-    named = _NAMED.search(what)
-    if named:
-        what += _look_alike(named[1], columns)
-    if of_row is None:
-        return _problem(FieldError(named[1] if named else "rows", what, "" if named else "/rows"))
-    field = named[1] if named else of_row[3] or ""
-    return _problem(FieldError(field or "rows", what, _pointer(int(of_row[2]), field)))
-
-
-def _look_alike(name: str, columns: Sequence[str]) -> str:
-    """Return how a name differs from a column's that looks the same; empty if there is no such column."""
-    if len(name) > MAX_COMPARED:
-        return ""
-    found = ((column, unseen_difference(column, name)) for column in columns)
-    return next(
-        (f"; {column!r} looks the same, but this {difference}" for column, difference in found if difference), ""
-    )
-
-
-def _not_json(body: bytes | bytearray, error: Exception) -> Problem:
-    """Return the problem of a body that is not JSON; name a field with NaN or infinity, which some libraries write."""
-    try:
-        rows = json.loads(body)["rows"]
-        places = ((place, name, value) for place, row in enumerate(rows) for name, value in row.items())
-        strange = next((found for found in places if isinstance(found[2], float) and not math.isfinite(found[2])), None)
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        strange = None
-    if strange is None:
-        return Problem("invalid-json", f"expected a JSON document: {error}")
-    place, name, value = strange
-    return _problem(FieldError(name, f"expected a finite number or null, found {value}", _pointer(place, name)))
-
-
-def _problem(error: FieldError) -> Problem:
-    field, detail, pointer = map(_shown, (error.field, error.detail, error.pointer))
-    return Problem("invalid-request", f"{field!r}: {detail}", errors=(FieldError(field, detail, pointer),))
-
-
-def _shown(text: str) -> str:
-    """Shorten a text that may come from the client, and escape lone surrogates."""
-    return text.encode("utf-8", "backslashreplace").decode()[:MAX_SHOWN]
+def _body_type(fields: Sequence[Any], max_rows: int) -> type[msgspec.Struct]:
+    """Return the type of a body: rows by name, or columns."""
+    bounds = msgspec.Meta(min_length=1, max_length=max_rows)
+    row = msgspec.defstruct("Row", fields, forbid_unknown_fields=True, omit_defaults=True, gc=False)
+    whole = [(name, Annotated[list[kind], bounds], *more) for name, kind, *more in fields]  # type: ignore[valid-type]
+    columns = msgspec.defstruct("Columns", whole, forbid_unknown_fields=True, gc=False)
+    rows = Annotated[list[row], bounds]  # type: ignore[valid-type]
+    parts = [("rows", rows | UnsetType, UNSET), ("columns", columns | UnsetType, UNSET)]
+    return msgspec.defstruct("Body", parts, forbid_unknown_fields=True, gc=False)
 
 
 def _named(name: str, **more: Any) -> Any:
     return msgspec.field(name=name.translate(_ALIASES), **more)
 
 
-def _renamed(content: Any, names: dict[int, int]) -> Any:
-    """Translate the field names of a row, or of all rows of a body."""
+def _renamed_body(content: Any) -> Any:
+    """Translate the names of the columns in all rows of a body, or in its columns."""
     if not isinstance(content, dict):
         return content
     if isinstance(content.get("rows"), list):
-        return {**content, "rows": [_renamed(row, names) for row in content["rows"]]}
+        content["rows"] = [_renamed(row, _ALIASES) for row in content["rows"]]
+    if "columns" in content:
+        content["columns"] = _renamed(content["columns"], _ALIASES)
+    return content
+
+
+def _renamed(content: Any, names: dict[int, int]) -> Any:
+    """Translate the names of an object's fields."""
+    if not isinstance(content, dict):
+        return content
     return {name.translate(names): value for name, value in content.items()}
-
-
-def _pointer(row: int, field: str) -> str:
-    escaped = field.replace("~", "~0").replace("/", "~1")
-    return f"/rows/{row}/{escaped}" if field else f"/rows/{row}"

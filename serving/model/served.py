@@ -19,6 +19,7 @@ from core.feature_contract import FeatureContract
 from core.references import Variant
 from serving.bundle.reader import GRAPH, Manifest, Runtime, load_contract, load_graph, read_document, verified
 from serving.model.free_memory import return_free_memory
+from serving.model.invalid import Locate, in_rows
 from serving.model.residents import memory_of
 from serving.model.rows import Column, RowReader
 from serving.problems import FieldError, Problem
@@ -76,13 +77,15 @@ class ServedModel:
     _answers: Answers = field(repr=False)
     _queue: Batcher | None = field(repr=False)
 
-    async def answer(self, values: Sequence[tuple[Any, ...]]) -> list[Any]:
+    async def answer(self, values: Sequence[tuple[Any, ...]], locate: Locate = in_rows) -> list[Any]:
         """Compute the answers to rows: lists of probabilities in the order of the contract's classes, or numbers.
 
         Parameters
         ----------
         values
             Of each row, in the order of the contract's columns.
+        locate
+            Places of the values in the body.
 
         Raises
         ------
@@ -91,8 +94,8 @@ class ServedModel:
         """
         n = len(values)
         if n <= self.max_inline_rows:
-            return self.answer_inline(values)
-        columns = self.reader.columns(values)
+            return self.answer_inline(values, locate)
+        columns = self.reader.columns(values, locate)
         try:
             if self._queue is not None:
                 found = await self._queue.answer(n, columns)
@@ -100,14 +103,14 @@ class ServedModel:
                 found = await asyncio.to_thread(self._answers, columns)
         except BundleError as error:
             raise Problem("model-failed", str(error)) from error
-        return self._checked(n, found)
+        return self._checked(n, found, locate)
 
     @property
     def max_inline_rows(self) -> int:
         """Most rows that :meth:`answer_inline` may be given; 0 if it is too slow for the event loop."""
         return MAX_INLINE_ROWS if self._queue is None else 0
 
-    def answer_inline(self, values: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def answer_inline(self, values: Sequence[tuple[Any, ...]], locate: Locate = in_rows) -> list[Any]:
         """Compute the answers to a few rows on this thread, see :meth:`answer`.
 
         Raises
@@ -117,20 +120,20 @@ class ServedModel:
         """
         n = len(values)
         # The graph computes a single row twice, and values are copied faster than columns.
-        columns = self.reader.columns(values if n > 1 else [*values, *values])
+        columns = self.reader.columns(values if n > 1 else [*values, *values], locate)
         try:
             found = self._answers(columns)[:n]
         except BundleError as error:
             raise Problem("model-failed", str(error)) from error
-        return self._checked(n, found)
+        return self._checked(n, found, locate)
 
     def unloaded(self) -> ServedModel:
         """Return the model without its graph or pipeline: it can be described, but gives no answers."""
         return replace(self, _answers=_no_answers, _queue=None)
 
-    def _checked(self, n: int, found: npt.NDArray[Any]) -> list[Any]:
+    def _checked(self, n: int, found: npt.NDArray[Any], locate: Locate) -> list[Any]:
         if not np.isfinite(found).all():
-            raise _not_finite(found.reshape(n, -1))
+            raise _not_finite(found.reshape(n, -1), locate)
         shape = (n, len(self.contract.classes)) if self.contract.classes else (n,)
         answers: list[Any] = found.reshape(shape).tolist()
         return answers
@@ -201,10 +204,10 @@ class Batcher:
         return taken
 
 
-def _not_finite(found: npt.NDArray[Any]) -> Problem:
+def _not_finite(found: npt.NDArray[Any], locate: Locate) -> Problem:
     place = int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0])
     detail = f"the model's answer to row {place} is not finite; the row's values may be too extreme"
-    return Problem("invalid-request", detail, errors=(FieldError("rows", detail, f"/rows/{place}"),))
+    return Problem("invalid-request", detail, errors=(FieldError("rows", detail, locate(place, "")),))
 
 
 def _settle(

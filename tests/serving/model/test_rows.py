@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from core.feature_contract import MISSING, FeatureContract
 from core.model_inputs import prepare
 from core.notations import DateNotation, NumberNotation, to_json
-from serving.model.rows import MAX_KEY, MAX_NUMBER, MAX_REMEMBERED, MAX_SHOWN, MAX_TEXT, Column, RowReader, Rows
+from serving.model.invalid import MAX_SHOWN
+from serving.model.rows import MAX_KEY, MAX_NUMBER, MAX_REMEMBERED, MAX_TEXT, Column, RowReader, Rows
 from serving.problems import Problem
 from serving.rehearsal.rows import parse_rows
 
@@ -78,7 +79,8 @@ def _body(*rows: Any, **more: Any) -> bytes:
 
 
 def _columns(reader: RowReader, body: bytes) -> list[Column]:
-    return reader.columns(reader.read(body).values)
+    rows = reader.read(body)
+    return reader.columns(rows.values, rows.locate)
 
 
 def _expected(rows: list[dict[str, Any]]) -> list[np.ndarray[Any, Any]]:
@@ -120,6 +122,10 @@ def test_a_row_is_what_it_was_in_training(rows: list[dict[str, Any]]) -> None:
             assert column[:, 0].tolist() == expected.tolist()
 
 
+def _columns_body(columns: dict[str, Any]) -> bytes:
+    return json.dumps({"columns": columns}).encode()
+
+
 def _logged(rows: Rows) -> list[dict[str, Any]]:
     """Return the rows by name, as the view ``predictions`` has them."""
     logged = json.loads(rows.content)
@@ -144,13 +150,71 @@ def test_several_rows_are_logged_without_their_names() -> None:
     assert _logged(found) == [ROW, ROW]
 
 
+@given(st.lists(rows, min_size=1, max_size=4))
+def test_columns_are_read_as_the_same_rows(rows: list[dict[str, Any]]) -> None:
+    """To the bit, with the same keys, and with the same rows in the log."""
+    sent = [{"id": None, **row} for row in rows]
+    found = READER.read(_columns_body({name: [row[name] for row in sent] for name in sent[0]}))
+    expected = READER.read(_body(*rows))
+    for column, other in zip(READER.columns(found.values), READER.columns(expected.values), strict=True):
+        assert (column.tolist() if column.dtype == object else column.tobytes()) == (
+            other.tolist() if other.dtype == object else other.tobytes()
+        )
+    assert (found.n, found.keys, _logged(found)) == (expected.n, expected.keys, _logged(expected))
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "pointer"),
+    [
+        ({"income": [1.5, "x"]}, "income", "/columns/income/1"),
+        ({"income": [1.5, 1e39]}, "income", "/columns/income/1"),
+        ({"income": 1.5}, "income", "/columns/income"),
+        ({"income": None}, "income", "/columns/income"),
+        ({"income": []}, "income", "/columns/income"),
+        ({"net.worth": [1.5]}, "net.worth", "/columns/net.worth"),
+        ({"owner": [True, True, True]}, "owner", "/columns/owner"),
+        ({"income": [1.5] * 51}, "income", "/columns/income"),
+        ({"opened": ["2024-01-01", "yesterday"]}, "opened", "/columns/opened/1"),
+        ({"id": ["a", "a\0b"]}, "id", "/columns/id/1"),
+        ({"id": [1, 1.5]}, "id", "/columns/id/1"),
+        ({"id": ["a"]}, "id", "/columns/id"),
+        ({"id": None}, "id", "/columns/id"),
+        ({"incme": [1.5, 1.5]}, "incme", "/columns/incme"),
+    ],
+)
+def test_a_wrong_column_is_refused_with_its_place(changed: dict[str, Any], field: str, pointer: str) -> None:
+    """By the same rules as rows: kinds, bounds, lengths, names, keys; the pointer is of the body that was sent."""
+    columns = {name: [value, value] for name, value in ROW.items()}
+    with pytest.raises(Problem) as caught:
+        _columns(READER, _columns_body({**columns, **changed}))
+    assert [(one.field, one.pointer) for one in caught.value.errors] == [(field, pointer)]
+
+
+@pytest.mark.parametrize("missing", ROW)
+def test_no_column_may_be_left_out(missing: str) -> None:
+    """As in a row; the key may."""
+    columns = {name: [value] for name, value in ROW.items() if name != missing}
+    assert _place(_columns_body(columns)) == (missing, f"/columns/{missing}")
+
+
+@pytest.mark.parametrize("content", ["{}", '{"columns": {}}', '{"columns": []}', '{"columns": null}', '{"columns": 1}'])
+def test_what_holds_no_columns_is_refused(content: str) -> None:
+    """And so is a body with rows and columns."""
+    _refusal(content.encode())
+    both = {"rows": [ROW], "columns": {name: [value] for name, value in ROW.items()}}
+    with pytest.raises(Problem, match="either 'rows' or 'columns', found both"):
+        READER.read(json.dumps(both).encode())
+
+
 @given(
     st.binary(max_size=200)
     | st.recursive(
         st.none() | st.floats() | st.text(max_size=5),
         lambda inner: (
             st.lists(inner, max_size=3)
-            | st.dictionaries(st.sampled_from(["rows", *ROW, "id", "x"]) | st.text(max_size=3), inner, max_size=4)
+            | st.dictionaries(
+                st.sampled_from(["rows", "columns", *ROW, "id", "x"]) | st.text(max_size=3), inner, max_size=4
+            )
         ),
         max_leaves=20,
     ).map(lambda content: json.dumps(content).encode())
@@ -433,6 +497,12 @@ def test_columns_may_be_named_anything(name: str) -> None:
     assert _place(_body({"other": "x"}), reader) == (name, pointer)
     assert _place(_body(row, {**row, "zz": 1}), reader) == ("zz", "/rows/1/zz")
     assert _place(_body(row).replace(b"2.0", b"NaN"), reader) == (name, pointer)
+    columns = {field: [value, value] for field, value in row.items()}
+    assert _logged(reader.read(_columns_body(columns))) == [row, row]
+    pointer = pointer.replace("/rows/0", "/columns")
+    assert _place(_columns_body({**columns, name: [2.0, "x"]}), reader) == (name, f"{pointer}/1")
+    assert _place(_columns_body({**columns, name: "x"}), reader) == (name, pointer)
+    assert _place(_columns_body(columns).replace(b"2.0", b"NaN"), reader) == (name, f"{pointer}/0")
 
 
 def test_keys_are_texts() -> None:
