@@ -18,10 +18,8 @@ from sqlalchemy.pool import NullPool
 
 from config.private_file import create_private_file, keep_from_others, make_private_folder, sqlite_files
 from core.errors import ConfigError, StorageError
+from store.schema_version import HEAD
 from store.scripts.prepared import make_prepared_tables
-
-HEAD = "0009"
-"""The newest migration. Kept here so that a database that is up to date is opened without importing Alembic."""
 
 BUSY_TIMEOUT_MS = 30_000
 """How long a writer of SQLite waits for the write lock."""
@@ -33,7 +31,7 @@ _MIGRATION_LOCK = 0x7065_7265_6E6E  # any fixed number: PostgreSQL's advisory lo
 
 
 def open_database(address: str, *, create: bool = True) -> Engine:
-    """Open the database at an SQLAlchemy address and migrate it to :data:`HEAD` if its schema is older.
+    """Open the database at an SQLAlchemy address and migrate it to the newest version if its schema is older.
 
     Opening twice, or from two processes at once, is harmless: the migration runs in one transaction that holds the
     write lock, and reads the schema's version again once it has the lock.
@@ -235,7 +233,7 @@ def _version(connection: Connection) -> str | None:
 
 
 def run_migrations(connection: Connection) -> None:
-    """Bring a database to :data:`HEAD` by its migrations, in the connection's transaction.
+    """Bring a database to the newest version by its migrations, in the connection's transaction.
 
     Raises
     ------

@@ -2,20 +2,62 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Literal
-
-from store.api_keys import ApiKey
+from typing import Any, Literal, Self
 
 SCOPES = ("predict", "label", "operate")
 """Permissions of a caller: request predictions, send labels, operate the service."""
 
 PREFIX = "pk_"
 _PATTERN = re.compile(rf"{PREFIX}([0-9a-f]{{12}})_([A-Za-z0-9_-]{{43}})")
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """An API key, without its secret.
+
+    Parameters
+    ----------
+    id
+        Public id; the first part of the key.
+    name
+        Name of the key's owner; recorded as the sender of what arrives with the key.
+    secret_sha256
+        Hash of the secret, 64 hex digits. The secret has 256 random bits, so a slow hash would protect nothing.
+    scopes
+        Some of ``predict``, ``label``, ``operate``.
+    models
+        Names of the models it gives access to; empty for all.
+    rate
+        Maximum requests per second; None for no limit.
+    created_at, expires_at, revoked_at
+        Times with time zone; None for never.
+    """
+
+    id: str
+    name: str
+    secret_sha256: str
+    scopes: tuple[str, ...]
+    models: tuple[str, ...]
+    rate: float | None
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the values of the table's columns."""
+        return {**vars(self), "scopes": json.dumps(self.scopes), "models": json.dumps(self.models)}
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        """Build a key from a row of the table."""
+        return cls(**{**row, "scopes": tuple(json.loads(row["scopes"])), "models": tuple(json.loads(row["models"]))})
 
 
 def new_key(

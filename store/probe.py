@@ -15,8 +15,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from core.errors import StorageError
-from store.database import HEAD, database_url
+from store.database import database_url
 from store.postgres import is_postgres, postgres_url
+from store.schema_version import HEAD
 
 
 @dataclass(frozen=True)

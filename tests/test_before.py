@@ -17,7 +17,8 @@ from click.testing import CliRunner
 from cli.main import main
 from config.settings import Settings
 from core.data.version import tree_version
-from store.database import HEAD, open_database
+from store.database import open_database
+from store.schema_version import HEAD
 from tests.before import Before, before  # noqa: F401 - a fixture
 from tests.serving.service_processes import serving
 

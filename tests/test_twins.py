@@ -33,6 +33,9 @@ WITHOUT_TWIN: dict[str, str] = {
     "store/migrations/": (
         "Alembic runs the scripts; tests/store/test_database.py compares the tables they make with those of the code."
     ),
+    "store/log/server.py": (
+        "tests/serving/telemetry/test_prediction_log.py: the log on a PostgreSQL server, and its failures"
+    ),
     "tasks/gate/compare.py": (
         "tests/tasks/gate/test_judge.py: a comparison by hand answers as the gate does and changes nothing"
     ),

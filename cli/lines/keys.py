@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 
 from cli.output import table, utc_text
 from core.text import number
-from store.api_keys import ApiKey
-from store.key_text import key_state
+from store.key_text import ApiKey, key_state
 
 
 def key_lines(keys: Sequence[ApiKey]) -> list[str]:

@@ -28,8 +28,7 @@ from serving.access.callers import (
 from serving.access.jwks import PATIENCE_SECONDS, check_jwks_url, public_keys
 from serving.access.rates import SharedRates
 from serving.problems import Problem, too_many
-from store.api_keys import ApiKey
-from store.key_text import PREFIX, key_parts, secret_hash
+from store.key_text import PREFIX, ApiKey, key_parts, secret_hash
 
 if TYPE_CHECKING:
     from serving.access.tokens import Tokens

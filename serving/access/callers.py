@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from store.api_keys import ApiKey
-from store.key_text import SCOPES
+from store.key_text import SCOPES, ApiKey
 
 Grant = tuple[str, str]
 """A scope and its model; an empty name means all models."""

@@ -15,7 +15,7 @@ import msgspec
 
 from core.errors import StorageError
 from core.references import Variant
-from store.api_keys import ApiKey
+from store.key_text import ApiKey
 
 STATE = "state.json"
 

@@ -37,7 +37,7 @@ from serving.telemetry.logs import AccessLog, configure_logging
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.prediction_log import PredictionLog
 from serving.webhooks.inbox import Inbox, head_check
-from store.log_connection import LogConnection
+from store.log.connection import LogConnection
 
 BEAT_SECONDS = 1.0
 KEEP_ALIVE_SECONDS = 75

@@ -21,7 +21,7 @@ from core.references import Variant
 from serving.problems import Problem
 
 if TYPE_CHECKING:
-    from store.log_connection import LogConnection
+    from store.log.connection import LogConnection
 
 _logger = logging.getLogger("perennial.prediction_log")
 

@@ -19,9 +19,10 @@ from config.settings import Settings
 from core.operate.deployments import TAG
 from core.operate.findings import Finding
 from store.data import pushed_trees
-from store.database import HEAD, open_database
+from store.database import open_database
 from store.postgres import is_postgres
 from store.probe import probe_database
+from store.schema_version import HEAD
 from store.triggers import open_triggers
 from tasks.platform.http import Answer, ask, prefect_headers
 from tasks.platform.processes import BEAT_SECONDS, relay_beat

@@ -9,9 +9,9 @@ from typing import Any
 from config.load import existing_model_path, model_names
 from config.settings import Settings
 from core.errors import ConfigError
-from store.api_keys import ApiKey, add_key, api_keys, revoke_key
+from store.api_keys import add_key, api_keys, revoke_key
 from store.database import open_database
-from store.key_text import PREFIX, SCOPES, key_parts, key_state, new_key
+from store.key_text import PREFIX, SCOPES, ApiKey, key_parts, key_state, new_key
 
 SHOWN_ONCE = (
     "The key is shown only once: Perennial stores its hash. Send it as 'Authorization: Bearer KEY'.\n"

@@ -44,9 +44,8 @@ from serving.telemetry.logs import WRITE_SECONDS, AccessLog
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.prediction_log import OPENING
 from serving.webhooks.inbox import Inbox, head_check
-from store.api_keys import ApiKey
 from store.database import open_database
-from store.key_text import new_key
+from store.key_text import ApiKey, new_key
 from tasks.registry.bundle import Bundle, Document
 from tests.serving.bundles import DATED, answers, make_bundle, multiclass, regression
 from tests.tasks.registration import FRAME, logistic_pipeline

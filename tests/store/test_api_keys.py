@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import Engine
 
 from core.errors import StorageError
-from store.api_keys import ApiKey, add_key, api_keys, revoke_key
+from store.api_keys import add_key, api_keys, revoke_key
 from store.database import open_database
+from store.key_text import ApiKey
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 KEY = ApiKey("0123456789ab", "shop", "f" * 64, ("predict", "label"), ("credit",), 2.5, AT, AT + timedelta(days=30))

@@ -22,7 +22,8 @@ from store.data import (
     record_version,
     versions,
 )
-from store.database import HEAD, open_database, reading, writing
+from store.database import open_database, reading, writing
+from store.schema_version import HEAD
 from store.tables import Base
 from tests.postgres import call_with_driver, postgres_address  # noqa: F401 - a fixture
 

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 import store.predictions
 from serving.ids import first_id_at, new_request_id, prediction_id
 from store.database import reading
-from store.log_connection import LogConnection
+from store.log.connection import LogConnection
 from store.predictions import (
     Label,
     RecordedLabels,

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError, StorageError
-from store.database import HEAD, open_database
+from store.database import open_database
 from store.probe import probe_database
+from store.schema_version import HEAD
 
 
 def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:

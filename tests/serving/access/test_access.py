@@ -26,8 +26,7 @@ from serving.access.callers import ANYONE, Caller
 from serving.access.jwks import JwksFollower
 from serving.access.rates import SharedRates
 from serving.problems import Problem
-from store.api_keys import ApiKey
-from store.key_text import new_key
+from store.key_text import ApiKey, new_key
 from tests.serving.access.issuer import AUDIENCE, ISSUER, NOW, claims, jwks, publishing, signing_key, token
 
 ROOT = Path(__file__).resolve().parents[3]

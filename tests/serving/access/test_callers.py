@@ -9,8 +9,7 @@ import pytest
 
 import serving.access.callers
 from serving.access.callers import ANYONE, caller_of_key, caller_of_token, grants_of_roles
-from store.api_keys import ApiKey
-from store.key_text import SCOPES
+from store.key_text import SCOPES, ApiKey
 
 KEY = ApiKey("0" * 12, "shop", "f" * 64, ("predict", "label"), ("credit",), 2.0, datetime(2026, 1, 1, tzinfo=UTC))
 

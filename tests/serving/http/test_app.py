@@ -21,7 +21,7 @@ from serving import routes
 from serving.ids import is_prediction_id, new_request_id, prediction_id
 from serving.problems import KINDS
 from serving.routes import ACCESS, WITH_BODY
-from store.api_keys import ApiKey
+from store.key_text import ApiKey
 from tests.serving.deliveries import PATH, deliver, hook_settings, project, standard
 from tests.serving.obstacles import locked
 from tests.serving.running import CARD_TEXT, Example, Row, Running, await_that, changed, make_key, revoked, running

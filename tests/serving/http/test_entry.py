@@ -23,7 +23,7 @@ from serving.problems import Problem
 from serving.processes.worker import build_service
 from serving.telemetry.logs import AccessLog
 from serving.telemetry.metrics import Metrics
-from store.api_keys import ApiKey
+from store.key_text import ApiKey
 from tests.serving.running import make_key
 
 JSON = (b"content-type", b"application/json")

@@ -18,7 +18,7 @@ from serving.processes import follower as module
 from serving.processes.follower import Fetch, Follower, Wanted
 from store.champions import roll_back
 from store.database import open_database
-from store.log_connection import LogConnection
+from store.log.connection import LogConnection
 from tasks.serving.bring_bundle import Question, bring_bundle
 from tasks.serving.keys import create_key, revoke
 from tests.factories import make_project

@@ -12,7 +12,7 @@ from typing import Any
 
 from serving.ids import new_request_id
 from serving.telemetry.prediction_log import Answered, PredictionLog
-from store.log_connection import LogConnection
+from store.log.connection import LogConnection
 
 
 class Counted:

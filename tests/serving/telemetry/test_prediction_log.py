@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import text
 
 import serving.telemetry.prediction_log
-import store.log_connection
+import store.log.connection
 from serving.problems import Problem
 from serving.telemetry.prediction_log import OPENING, STALLED, Answered, PredictionLog
 from store.database import open_database, reading
@@ -34,9 +34,7 @@ def address(database: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Address of a database of each kind, migrated; waits and retries are short."""
     if "asyncpg" in database:
         pytest.skip("the log is written by psycopg")
-    monkeypatch.setattr(store.log_connection, "WAIT_SECONDS", 0.2)
-    short = "-c statement_timeout=200ms -c lock_timeout=200ms"
-    monkeypatch.setitem(store.log_connection._SERVER_OPTIONS, "options", short)
+    monkeypatch.setattr(store.log.connection, "WAIT_SECONDS", 0.2)
     monkeypatch.setattr(serving.telemetry.prediction_log, "RETRY_SECONDS", 0.3)
     open_database(database)
     return database
@@ -237,9 +235,7 @@ def test_a_log_without_requests_notices_trouble(
 
 def test_a_write_that_does_not_end_is_trouble(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that says nothing, not even no, is noticed before its own limit; then answers are refused at once."""
-    monkeypatch.setattr(store.log_connection, "WAIT_SECONDS", 4)
-    long = "-c statement_timeout=4s -c lock_timeout=4s"
-    monkeypatch.setitem(store.log_connection._SERVER_OPTIONS, "options", long)
+    monkeypatch.setattr(store.log.connection, "WAIT_SECONDS", 4)
     monkeypatch.setattr(serving.telemetry.prediction_log, "STALL_SECONDS", 0.2)
 
     async def story(model: str) -> None:

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import create_engine
 
 from core.errors import StorageError
-from store.database import HEAD, open_database, run_migrations
+from store.database import open_database, run_migrations
+from store.schema_version import HEAD
 from store.scripts import prepared
 from store.scripts.prepared import make_prepared_tables
 

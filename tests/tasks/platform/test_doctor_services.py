@@ -12,7 +12,8 @@ import pytest
 
 from config.settings import Settings
 from core.operate.trigger import Trigger
-from store.database import HEAD, open_database
+from store.database import open_database
+from store.schema_version import HEAD
 from store.triggers import receive
 from tasks.platform.doctor import run_checks
 from tasks.platform.doctor_services import check_database, check_mlflow, check_prefect, check_relay, check_remote

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
@@ -11,12 +13,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-import store.log_connection
+import store.log.connection
 from core.errors import ConfigError, StorageError
 from store.database import open_database, reading
-from store.log_connection import LogConnection
+from store.log.connection import LogConnection, LogFile
 from tests.serving.obstacles import locked, read_only
 
+ROOT = Path(__file__).resolve().parents[3]
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 
 
@@ -33,6 +36,11 @@ def log(address: str) -> Iterator[LogConnection]:
     """Return an open connection."""
     with closing(LogConnection(address, durable=False)) as connection:
         yield connection
+
+
+def _file(connection: LogConnection) -> LogFile:
+    assert isinstance(connection._database, LogFile)
+    return connection._database
 
 
 def _request(place: int, **more: Any) -> dict[str, Any]:
@@ -84,7 +92,7 @@ def test_a_group_is_written_whole_or_not_at_all(address: str, log: LogConnection
 def test_durable_is_a_word_of_the_disk(address: str, durable: bool, level: int) -> None:
     """Only where it is asked for does each transaction wait for the disk."""
     with closing(LogConnection(address, durable=durable)) as connection:
-        assert connection._connection.exec_driver_sql("PRAGMA synchronous").scalar() == level
+        assert _file(connection)._connection.execute("PRAGMA synchronous").fetchone() == (level,)
 
 
 def test_a_closed_connection_can_be_closed_again(address: str) -> None:
@@ -110,7 +118,7 @@ def test_a_probe_writes_and_leaves_nothing(address: str, log: LogConnection) -> 
 
 def test_a_locked_database_fails_the_check_too(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within the time that a write waits for a lock."""
-    monkeypatch.setattr(store.log_connection, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(store.log.connection, "WAIT_SECONDS", 0.1)
     with closing(LogConnection(address, durable=True)) as connection, locked(address):
         with pytest.raises(StorageError, match="locked"):
             connection.check()
@@ -155,3 +163,33 @@ def test_a_file_that_was_replaced_is_not_written_to(address: str, tmp_path: Path
         other.rename(file)
         with pytest.raises(StorageError, match="replaced by another"):
             log.probe()
+
+
+def test_a_current_file_needs_no_sqlalchemy(address: str) -> None:
+    """Its import would be a quarter of a worker's start; rows are those that SQLAlchemy writes."""
+    code = f"""
+import sys
+from datetime import UTC, datetime
+from store.log.connection import LogConnection
+log = LogConnection({address!r}, durable=True)
+log.probe()
+log.check()
+log.write([{{"at" if name == "at" else name: datetime(2026, 3, 1, 12, 30, tzinfo=UTC) if name == "at" else value
+            for name, value in {_request(1, at=None)!r}.items()}}])
+log.close()
+print("sqlalchemy" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    assert _rows(address) == [("[{}]", "2026-03-01 12:30:00.000000")]
+
+
+def test_an_older_schema_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by any other command."""
+    address = f"sqlite:///{tmp_path / 'old.db'}"
+    with monkeypatch.context() as earlier:
+        earlier.setattr("store.database.HEAD", "0005")
+        open_database(address)
+    with closing(LogConnection(address, durable=False)) as connection:
+        connection.write([_request(1)])
+    assert len(_rows(address)) == 1

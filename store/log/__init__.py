@@ -1,0 +1,4 @@
+"""Connections that write the prediction log.
+
+May import the modules of `store` and `core`.
+"""
