@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import create_engine
 
-from store.database import HEAD, run_migrations
+from store.database import run_migrations
+from store.schema_version import HEAD
 from store.scripts.prepared import script_of
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
-import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from serving.access.rates import SharedRates
 from serving.http.direct import DirectPredictions
+from serving.instance.state import ModelState
 from serving.model.answers import AnswerWriter
+from serving.model.invalid import Locate
 from serving.model.rows import RowReader
 from serving.model.served import MAX_INLINE_ROWS, ServedModel
 from tests.serving.obstacles import locked
@@ -47,9 +49,9 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     results: list[int] = []
     answer = ServedModel.answer_inline
 
-    def noted(self: ServedModel, values: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def noted(self: ServedModel, values: Sequence[tuple[Any, ...]], locate: Locate) -> list[Any]:
         results.append(len(values))
-        return answer(self, values)
+        return answer(self, values, locate)
 
     monkeypatch.setattr(ServedModel, "answer_inline", noted)
     return results
@@ -137,7 +139,7 @@ def test_both_ways_give_the_same_answer(
     """A request that arrives at once and one that arrives in parts differ in ids and times alone."""
     usual = {"a pipeline without a graph", "more rows than are answered inline", "another type", "no type",
              "an unknown model", "a bad key", "too large"}  # fmt: skip
-    with running(tmp_path, states, max_body_kb=64, bad_credentials_per_minute=1000) as service:
+    with _serving(tmp_path, states, max_body_kb=64, bad_credentials_per_minute=1000) as service:
         for name, (path, body, lines) in _requests(examples).items():
             taken.clear()
             at_once = _read(_at_once(service, path, body, *lines))
@@ -161,7 +163,7 @@ def test_rights_and_rates_are_those_of_the_usual_way(
         make_key("predict", rate=0.001),
         make_key("predict", models=("price",)),
     )
-    with running(tmp_path, states, keys=(fast, slow, other), access="required") as service:
+    with _serving(tmp_path, states, keys=(fast, slow, other), access="required") as service:
 
         def ask(key: str) -> int:
             return int(_read(_at_once(service, CREDIT, body, JSON, f"Authorization: Bearer {key}"))[0].split()[1])
@@ -188,10 +190,18 @@ def test_a_request_is_counted_once_in_its_rate(
     monkeypatch.setattr(SharedRates, "allow", noted)
     key, text = make_key("predict", rate=1000.0)
     bodies = [_body(examples["credit"].rows(1) * n) for n in (1, 1, MAX_INLINE_ROWS + 1)]
-    with running(tmp_path, states, keys=(key,), access="required") as service:
+    with _serving(tmp_path, states, keys=(key,), access="required") as service:
         answers = [_at_once(service, CREDIT, body, JSON, f"Authorization: Bearer {text}") for body in bodies]
     assert [answer[:12] for answer in answers] == [b"HTTP/1.1 200"] * 3
     assert counted == [f"caller key:{key.id}"] * 3
+
+
+@contextmanager
+def _serving(folder: Path, states: Sequence[ModelState], **given: Any) -> Iterator[Running]:
+    """Serve models, all of them in memory: a request for another one goes the usual way."""
+    with running(folder, states, **given) as service:
+        await_that(lambda: len(service.service.models) == len(states))
+        yield service
 
 
 def _while_busy(service: Running, requests: Sequence[tuple[str, bytes]]) -> list[tuple[str, dict[str, str], Any]]:
@@ -201,10 +211,17 @@ def _while_busy(service: Running, requests: Sequence[tuple[str, bytes]]) -> list
     with ExitStack() as stack:
         connections = [stack.enter_context(service.connect()) for _ in requests]
         await_that(lambda: len(service.server.server_state.connections) == len(requests))
-        loop.call_soon_threadsafe(time.sleep, 0.5)
-        time.sleep(0.1)
+        holds, sent = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            holds.set()
+            sent.wait(60)
+
+        loop.call_soon_threadsafe(hold)
+        assert holds.wait(60)
         for connection, (path, body) in zip(connections, requests, strict=True):
             connection.sendall(_head(service, path, body, JSON) + body)
+        sent.set()
         return [_read(_answer(connection)) for connection in connections]
 
 
@@ -213,7 +230,7 @@ def test_requests_of_one_turn_go_through_the_model_together(
 ) -> None:
     """Each gets the answers to its own rows, and each is in the log with its own."""
     rows = examples["credit"].rows(12)
-    with running(tmp_path, states) as service:
+    with _serving(tmp_path, states) as service:
         alone = [_read(_at_once(service, CREDIT, _body([row]), JSON))[2]["predictions"][0] for row in rows]
         sizes.clear()
         shares = [rows[:1], rows[1:4], rows[4:5], rows[5:12]]
@@ -238,7 +255,7 @@ def test_a_wrong_row_is_refused_alone(
     rows = examples["price"].rows(4)
     dated = next(name for name in examples["price"].contract.dates)
     wrong: list[Row] = [rows[0], {**rows[1], dated: "soon"}]
-    with running(tmp_path, states) as service:
+    with _serving(tmp_path, states) as service:
         answers = _while_busy(service, [(PRICE, _body(share)) for share in (rows[:1], wrong, rows[2:])])
     assert [status.split()[1] for status, _, _ in answers] == ["200", "422", "200"]
     assert answers[1][2]["errors"][0]["pointer"] == f"/rows/1/{dated}"
@@ -251,7 +268,7 @@ def test_a_turn_has_no_more_rows_than_are_answered_inline(
     """Requests of two models, and of more rows than the event loop may compute at once, go in several calls."""
     credit, price = examples["credit"].rows(1) * 90, examples["price"].rows(1)
     requests = [(CREDIT, _body(credit))] * 3 + [(PRICE, _body(price))]
-    with running(tmp_path, states) as service:
+    with _serving(tmp_path, states) as service:
         answers = _while_busy(service, requests)
     assert [status.split()[1] for status, _, _ in answers] == ["200"] * 4
     assert sorted(sizes) == [1, 90, 180]
@@ -270,7 +287,7 @@ def test_an_unforeseen_failure_is_a_problem_of_each(
 ) -> None:
     """No request of the turn stays without an answer or keeps its place, and the next one is answered."""
     body = _body(examples["credit"].rows(1))
-    with running(tmp_path, states) as service:
+    with _serving(tmp_path, states) as service:
         with monkeypatch.context() as patch:
             patch.setattr(kind, name, lambda *_: 1 / 0)
             answers = _while_busy(service, [(CREDIT, body)] * 3)
@@ -283,7 +300,7 @@ def test_an_unforeseen_failure_is_a_problem_of_each(
 def test_an_answer_waits_for_the_log(examples: dict[str, Example], states: list[Any], tmp_path: Path) -> None:
     """Under ``commit``, a request whose transaction does not end gets its refusal when its time is over."""
     body = _body(examples["credit"].rows(1))
-    with running(tmp_path, states, log="commit", timeout_seconds=1) as service:
+    with _serving(tmp_path, states, log="commit", timeout_seconds=1) as service:
         with locked(service.database_url):
             status, headers, document = _read(_at_once(service, CREDIT, body, JSON))
             assert (status.split()[1], document["type"]) == ("503", "urn:perennial:problem:log-unavailable")
