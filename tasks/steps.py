@@ -224,10 +224,15 @@ def choose_window(
 
 @io_step
 def find_drift(window: MonitoredWindow) -> DriftVerdict | None:
-    """Find a recorded decision about the same rows by the same rules."""
+    """Find a recorded decision about the same rows by the same rules; what was to follow it goes on."""
+    from tasks.monitor.follow_up import go_on
     from tasks.monitor.recorded import recorded_verdict
 
-    return recorded_verdict(window, load_settings())
+    settings = load_settings()
+    found = recorded_verdict(window, settings)
+    if found is not None:
+        go_on(window.folder, settings)
+    return found
 
 
 @io_step

@@ -2,7 +2,8 @@
 
 ``python -m tasks.monitor.follow_up`` does what is pending, in a process of its own, so that no decision waits for the
 import of MLflow and Evidently. What is pending stands in a file beside the page, written before the decision is
-recorded: whatever ends this process, the next one goes on with it. Nothing here changes a decision.
+recorded: whatever ends this process, that of the next decision, or of the same command again, goes on with it. Nothing
+here changes a decision.
 """
 
 from __future__ import annotations
@@ -85,6 +86,18 @@ def start_follow_up(settings: Settings) -> None:
                 _run(environment, output, settings.root)
     except OSError as error:
         _log.warning("the process that follows the decision did not start: %s; 'perennial report' does its work", error)
+
+
+def go_on(folder: Path, settings: Settings) -> None:
+    """Start a process again for a recorded decision that it was ended for; a repeat changes nothing.
+
+    Parameters
+    ----------
+    folder
+        Of the decision's page.
+    """
+    if (folder / PENDING).is_file():
+        start_follow_up(settings)
 
 
 def _run(environment: Mapping[str, str], output: BinaryIO, folder: Path) -> None:

@@ -30,6 +30,7 @@ from tasks.monitor.measure import decided, keep, measure
 from tasks.monitor.recorded import PAGES, chosen_verdict, recorded_verdict
 from tasks.monitor.reports import draw_report
 from tasks.monitor.windows import Asked, monitored_window, report_folder
+from tasks.steps import find_drift
 from tests.factories import add_credit_model, credit_config, credit_rows, make_project
 from tests.tasks.judging import LINEAR, add_data, enthrone, register_version
 
@@ -246,6 +247,24 @@ def test_the_process_runs_as_the_setting_says(
     assert told.read_text() == "ran"
     monkeypatch.setattr(module, "COMMAND", (str(tmp_path / "missing"),))
     start_follow_up(watched.settings.model_copy(update={"follow_up": "wait"}))
+
+
+def test_the_same_command_again_goes_on(watched: Watched, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It finds the decision that is recorded, and does what the killed process left; nothing where nothing is left."""
+    told = tmp_path / "told"
+    line = f"import pathlib; pathlib.Path({str(told)!r}).write_text('ran')"
+    monkeypatch.setattr(module, "COMMAND", (sys.executable, "-c", line))
+    monkeypatch.setenv("PERENNIAL_ROOT", str(watched.settings.root))
+    monkeypatch.setenv("PERENNIAL_VAR", str(watched.settings.var))
+    verdict = watched.decide(19)
+    window = monitored_window(watched.config, Asked(), watched.settings)
+    monkeypatch.setenv("PERENNIAL_FOLLOW_UP", "wait")
+    assert find_drift.fn(window) == verdict
+    assert told.read_text() == "ran"
+    (watched.folder(verdict) / PENDING).unlink()
+    told.unlink()
+    assert find_drift.fn(window) == verdict
+    assert not told.exists()
 
 
 def test_the_process_does_what_is_pending(watched: Watched) -> None:
