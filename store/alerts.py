@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, or_, select, update
 
 from core.operate.alerts import Alert, Level, with_earlier
+from core.wrong_clock import LONGEST_PAUSE, newest_possible
 from store.database import reading, writing
 from store.tables import AlertRow, EventRow
 
@@ -111,9 +112,12 @@ def decide_alerts(
 def put_alert(
     connection: Connection, message: Alert, destinations: Iterable[str], quiet: timedelta, at: datetime
 ) -> None:
-    """Insert an alert for each destination; if its newest alert of the same key is within ``quiet``, only count it."""
+    """Insert an alert for each destination; if its newest alert of the same key is within ``quiet``, only count it.
+
+    An alert that a wrong clock dated ahead silences no other one.
+    """
     for destination in destinations:
-        newest = _newest(connection, message.key, destination)
+        newest = _newest(connection, message.key, destination, newest_possible(at))
         if newest is not None and newest.created_at > at - quiet:
             counted = update(AlertRow).where(AlertRow.id == newest.id)
             connection.execute(counted.values(n_more=AlertRow.n_more + 1))
@@ -129,7 +133,8 @@ def claim_alerts(engine: Engine, at: datetime, until: datetime, limit: int = 50)
 
     If the process dies, its alerts are due again after ``until``, with one attempt more.
     """
-    due = select(AlertRow.__table__).where(AlertRow.sent_at.is_(None), AlertRow.next_at <= at)
+    is_due = or_(AlertRow.next_at <= at, AlertRow.next_at > at + LONGEST_PAUSE)
+    due = select(AlertRow.__table__).where(AlertRow.sent_at.is_(None), is_due)
     due = due.order_by(AlertRow.created_at, AlertRow.id).limit(limit).with_for_update(skip_locked=True)
     with writing(engine) as connection:
         found = [StoredAlert(**row) for row in connection.execute(due).mappings()]
@@ -155,8 +160,9 @@ def newest_alerts(engine: Engine, limit: int = 50) -> list[StoredAlert]:
         return [StoredAlert(**row) for row in connection.execute(chosen).mappings()]
 
 
-def _newest(connection: Connection, key: str, destination: str) -> StoredAlert | None:
-    chosen = select(AlertRow.__table__).where(AlertRow.key == key, AlertRow.destination == destination)
+def _newest(connection: Connection, key: str, destination: str, until: datetime) -> StoredAlert | None:
+    same = AlertRow.key == key, AlertRow.destination == destination
+    chosen = select(AlertRow.__table__).where(*same, AlertRow.created_at <= until)
     row = connection.execute(chosen.order_by(AlertRow.created_at.desc()).limit(1)).mappings().first()
     return None if row is None else StoredAlert(**row)
 

@@ -159,19 +159,20 @@ def triggers(engine: Engine, model: str | None = None, limit: int = 50) -> list[
         return [Trigger(**row) for row in connection.execute(chosen).mappings()]
 
 
-def trained_since(engine: Engine, model: str, since: datetime) -> int:
-    """Count the retrainings of a model that began after a time and fitted a model."""
+def trained_since(engine: Engine, model: str, since: datetime, until: datetime) -> int:
+    """Count the retrainings of a model that began after a time, not after another, and fitted a model."""
+    within = TriggerRow.started_at > since, TriggerRow.started_at <= until
     chosen = select(func.count()).where(
-        TriggerRow.model == model, TriggerRow.trained, TriggerRow.started_at > since, TriggerRow.leader.is_(None)
+        TriggerRow.model == model, TriggerRow.trained, *within, TriggerRow.leader.is_(None)
     )
     with reading(engine) as connection:
         return int(connection.execute(chosen).scalar_one())
 
 
-def last_trained(engine: Engine, model: str) -> datetime | None:
-    """Return when the model's newest retraining that fitted a model began; None if there was none."""
+def last_trained(engine: Engine, model: str, until: datetime) -> datetime | None:
+    """Return when the model's newest retraining that fitted a model began, not after a time; None if there was none."""
     chosen = select(TriggerRow.started_at).where(
-        TriggerRow.model == model, TriggerRow.trained, TriggerRow.started_at.is_not(None)
+        TriggerRow.model == model, TriggerRow.trained, TriggerRow.started_at <= until
     )
     with reading(engine) as connection:
         return connection.execute(chosen.order_by(TriggerRow.started_at.desc()).limit(1)).scalar()

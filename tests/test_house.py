@@ -31,6 +31,7 @@ SUB_ROOMS: dict[str, list[set[str]]] = {
         {
             "errors",
             "storage_failure",
+            "wrong_clock",
             "text",
             "jsonable",
             "references",

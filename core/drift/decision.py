@@ -16,6 +16,7 @@ from core.drift.verdict import DriftEvidence, DriftVerdict
 from core.drift.windows import EarlierWindow, Status, disjoint_before
 from core.performance.loss import Performance
 from core.performance.prediction_bias import PredictionBias
+from core.wrong_clock import newest_possible
 
 __all__ = [
     "ColumnDrift",
@@ -191,7 +192,8 @@ def _comparable(evidence: DriftEvidence, earlier: Sequence[EarlierWindow], drift
 
 def _cooling(id_: str, earlier: Sequence[EarlierWindow], drift: Drift, now: datetime) -> EarlierWindow | None:
     start = now - timedelta(hours=drift.cooldown_hours)
-    recent = [one for one in earlier if one.retrain and one.id != id_ and one.measured_at > start]
+    end = newest_possible(now)
+    recent = [one for one in earlier if one.retrain and one.id != id_ and start < one.measured_at <= end]
     return max(recent, key=lambda one: one.measured_at, default=None)
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 from core.errors import RunInProgressError, StorageError
 from core.operate.deployments import CLONED_PENDING_SECONDS, RECALL_SECONDS, SILENT
 from core.operate.trigger import Trigger
+from core.wrong_clock import newest_possible, pauses
 
 DRIFT_PATIENCE = timedelta(seconds=60)
 """How long Prefect's automation has to start a run for a drift trigger before the relay requests one."""
@@ -109,9 +110,10 @@ def _next(triggers: list[Trigger], now: datetime) -> Trigger | None:
 
 
 def _is_due(trigger: Trigger, now: datetime) -> bool:
-    if trigger.next_at is not None and now < trigger.next_at:
+    if pauses(trigger.next_at, now):
         return False
-    return trigger.kind != "drift" or now >= trigger.received_at + DRIFT_PATIENCE
+    waits_until = trigger.received_at + DRIFT_PATIENCE
+    return trigger.kind != "drift" or now >= waits_until or trigger.received_at > newest_possible(now)
 
 
 def after_run(trigger: Trigger, run: RunState | None, now: datetime, to_begin: timedelta = SILENCE) -> Step:
@@ -128,7 +130,7 @@ def after_run(trigger: Trigger, run: RunState | None, now: datetime, to_begin: t
     to_begin
         How long the run's process may take to begin.
     """
-    if trigger.next_at is not None and now < trigger.next_at:
+    if pauses(trigger.next_at, now):
         return NOTHING
     if run is None:
         return Step("submit")

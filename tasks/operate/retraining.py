@@ -20,6 +20,7 @@ from core.operate.retraining import WEEK, Pace, Refusal, RetrainOutcome, pace_re
 from core.operate.trigger import Kind, Outcome, Trigger
 from core.outcome import IngestOutcome, TrainOutcome
 from core.text import readable
+from core.wrong_clock import newest_possible
 from store.champions import find_verdict
 from store.database import open_database
 from store.triggers import Answer, answer, claim, last_trained, trained_since
@@ -111,8 +112,9 @@ def pace(claimed: Claim, config: ModelConfig, settings: Settings) -> Refusal | N
     if claimed.force:
         return None
     engine, model = open_database(settings.database_url), config.model
-    of_late = Pace(last_trained(engine, model), trained_since(engine, model, claimed.began - WEEK))
-    return pace_refusal(of_late, config.retrain, claimed.began)
+    began, until = claimed.began, newest_possible(claimed.began)
+    of_late = Pace(last_trained(engine, model, until), trained_since(engine, model, began - WEEK, until))
+    return pace_refusal(of_late, config.retrain, began)
 
 
 def rows(claimed: Claim, config: ModelConfig, ingestion: IngestOutcome, settings: Settings) -> Refusal | None:

@@ -201,6 +201,22 @@ def test_what_is_claimed_is_nobody_elses_until_its_time(story: Run) -> None:
     story(told)
 
 
+def test_an_alert_that_a_wrong_clock_dated_ahead_silences_no_other(story: Run) -> None:
+    """It is sent at once instead of in a year, and the quiet hours count from those of the right clock."""
+
+    def told(engine: Engine) -> None:
+        put(engine, hours=24 * 365)
+        assert [one.created_at for one in claim_alerts(engine, AT, AT + timedelta(minutes=1))] == [
+            AT + timedelta(days=365)
+        ]
+        put(engine)
+        put(engine, hours=1)
+        made = sorted((one.created_at, one.n_more) for one in newest_alerts(engine))
+        assert made == [(AT, 1), (AT + timedelta(days=365), 0)]
+
+    story(told)
+
+
 def test_an_alert_that_is_given_up_is_not_claimed_again(story: Run) -> None:
     """It stays on record as such."""
 

@@ -107,8 +107,19 @@ def test_a_run_takes_along_what_waits_and_answers_it_too(engine: Engine) -> None
     found = {trigger.id: trigger for trigger in triggers(engine, "credit")}
     assert {found[one.id].outcome for one in (first, second, third)} == {"promoted"}
     assert [one.id for one in open_triggers(engine)] == ["standard:ci:1", late.id]
-    assert trained_since(engine, "credit", AT - timedelta(days=7)) == 1
-    assert last_trained(engine, "credit") == AT
+    assert trained_since(engine, "credit", AT - timedelta(days=7), AT) == 1
+    assert last_trained(engine, "credit", AT) == AT
+
+
+def test_a_retraining_that_a_wrong_clock_dated_ahead_does_not_count(engine: Engine) -> None:
+    """Cool-down and budget would refuse every other one until that time has come."""
+    for days in (0, 400):
+        at = AT + timedelta(days=days)
+        mine, _ = claim(engine, webhook(trigger_id=f"manual:{days}"), f"run-{days}", deployed=False, at=at)
+        answer(engine, mine, DONE, at)
+    now = AT + timedelta(hours=1)
+    assert last_trained(engine, "credit", now) == AT
+    assert trained_since(engine, "credit", AT - timedelta(days=7), now) == 1
 
 
 def test_a_run_by_hand_takes_nothing_along(engine: Engine) -> None:
@@ -126,7 +137,7 @@ def test_the_first_answer_stays_and_its_event_is_told_once(engine: Engine) -> No
     again = answer(engine, mine, DONE, LATER + timedelta(hours=1), retrain_refused("credit", "x", "gate", "", None, AT))
     assert (again.outcome, again.reason) == (refused.outcome, refused.reason) == ("refused", "no new rows")
     assert [event["payload"]["code"] for event in unsent_events(engine)] == ["unchanged"]
-    assert trained_since(engine, "credit", AT - timedelta(days=7)) == 0
+    assert trained_since(engine, "credit", AT - timedelta(days=7), AT) == 0
 
 
 def test_a_run_that_is_gone_gives_its_trigger_back(engine: Engine) -> None:

@@ -190,10 +190,12 @@ def test_retraining_follows_the_policy(policy: Any, performance: tuple[Performan
         ({"retrain": True, "measured_at": NOW - timedelta(hours=23), "champion": 2}, False),
         ({"retrain": False, "measured_at": NOW - timedelta(hours=1)}, True),
         ({"retrain": True, "measured_at": NOW - timedelta(hours=1), "id": "a" * 64}, True),
+        ({"retrain": True, "measured_at": NOW + timedelta(minutes=1)}, False),
+        ({"retrain": True, "measured_at": NOW + timedelta(days=400)}, True),
     ],
 )
 def test_a_retraining_is_not_recommended_twice_in_a_row(changes: dict[str, Any], retrain: bool) -> None:
-    """Within the cool-down only the first does, whoever was champion; the same decision again is no second one."""
+    """Within the cool-down only the first does, whoever was champion; neither the same decision again nor a wrong clock's counts."""
     verdict = judged(DRIFTED, performance=(HARMED,), before=(earlier(8, **changes),))
     assert (verdict.status, verdict.retrain) == ("drift", retrain)
 

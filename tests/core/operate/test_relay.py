@@ -42,6 +42,15 @@ def test_what_was_postponed_waits() -> None:
     assert to_submit([trigger], AT + timedelta(seconds=30))
 
 
+def test_what_a_wrong_clock_postponed_does_not_wait_for_its_year() -> None:
+    """A pause of at most a minute, and a drift that was found in the future."""
+    year = timedelta(days=365)
+    assert to_submit([webhook(next_at=AT + year)], AT)
+    assert to_submit([replace(_drift(), received_at=AT + year)], AT)
+    assert not to_submit([replace(_drift(), received_at=AT + timedelta(seconds=30))], AT)
+    assert after_run(_under_way(next_at=AT + year), RunState("CRASHED", "why"), AT).action == "restart"
+
+
 @pytest.mark.parametrize(
     ("state", "attempts", "age", "action"),
     [

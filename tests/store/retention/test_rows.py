@@ -100,7 +100,7 @@ def test_the_newest_retraining_stays(tell: Callable[[Story], None]) -> None:
             claimed, _ = claim(engine, webhook(model, str(number), received_at=at), "run", deployed=False, at=at)
             answer(engine, claimed, Answer("promoted", "better", trained=True), at)
         assert delete_rows(engine, TriggerRow, old_triggers(model, BEFORE)) == 3
-        assert last_trained(engine, model) == OLD + timedelta(hours=3)
+        assert last_trained(engine, model, BEFORE) == OLD + timedelta(hours=3)
 
     tell(story)
 
