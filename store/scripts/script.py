@@ -63,10 +63,23 @@ def make_database(database: Path, script: Path) -> None:
     create_private_file(part)
     try:
         fill(part, script)
-        with suppress(FileExistsError):  # another process was first
-            os.link(part, database)
+        _put(part, database)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _put(part: Path, database: Path) -> None:
+    """Give a database its name, unless another process was first."""
+    try:
+        os.link(part, database)
+    except FileExistsError:
+        pass
+    except OSError:  # FAT and some shares have no links
+        from filelock import FileLock
+
+        with FileLock(f"{database}.lock"):
+            if not database.exists():
+                part.replace(database)
 
 
 def fill(database: Path, script: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import subprocess
@@ -116,3 +117,35 @@ script.make_database(Path({str(made)!r}), Path({str(script)!r}))
     make_database(made, script)
     assert has_revision(made, "r2")
     assert [path.name for path in made.parent.iterdir()] == ["made.db"]
+
+
+def _without_links(_source: object, _target: object) -> None:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def test_a_file_system_without_links_gets_its_database(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAT answers a link with an error, which no file system that tests can mount without a device does."""
+    monkeypatch.setattr(os, "link", _without_links)
+    made = tmp_path / "folder" / "made.db"
+    made.parent.mkdir()
+    make_database(made, script)
+    assert dump(made) == dump(tmp_path / "source.db")
+    assert not list(made.parent.glob("*.part"))
+
+
+def test_without_links_the_first_of_two_keeps_its_own(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process makes the database while this one fills its own."""
+    made = tmp_path / "made.db"
+
+    def late(_source: object, _target: object) -> None:
+        made.write_bytes(b"first")
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(os, "link", late)
+    make_database(made, script)
+    assert made.read_bytes() == b"first"
+    assert not list(made.parent.glob("*.part"))
