@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from config.schema import ModelConfig
 from core.errors import TrainingError
 from core.notations import Notation, column_notation, from_json, to_json
+
+if TYPE_CHECKING:
+    from config.schema import ModelConfig
 
 MISSING = "(missing)"
 """The level of a categorical feature that has no value."""

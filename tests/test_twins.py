@@ -26,6 +26,7 @@ WITHOUT_TWIN: dict[str, str] = {
     "reference/__main__.py": (
         "It writes the pages that tests/reference/test_files.py compares with those that are committed."
     ),
+    "serving/http/hooks.py": "tests/serving/webhooks/test_inbox.py: deliveries to a service that runs",
     "serving/processes/worker.py": (
         "tests/serving/processes/test_supervisor.py: workers as processes, their end and their restart"
     ),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,8 @@ from core.references import Variant
 from serving import routes
 from serving.access.callers import ANYONE, Caller
 from serving.bundle.reader import Runtime, read_document
+from serving.http.health import health
+from serving.http.hooks import add_hooks
 from serving.http.openapi import document
 from serving.http.page import add_page
 from serving.http.service import Loaded, Service
@@ -33,7 +35,7 @@ from serving.model.invalid import MAX_SHOWN
 from serving.model.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER
 from serving.problems import MEDIA_TYPE, FieldError, Problem, of_status
 from serving.telemetry.metrics import CONTENT_TYPE
-from serving.webhooks.inbox import Inbox, add_hooks
+from serving.webhooks.inbox import Inbox
 from store.database import open_database
 from store.predictions import Label, logged_requests, record_labels
 
@@ -252,14 +254,13 @@ def _add_health(app: FastAPI, service: Service) -> None:
     @app.get(routes.LIVE.path, response_model=HealthAnswer)
     async def live() -> Any:
         """Whether the process runs."""
-        return HealthAnswer(status="live")
+        return health(service, "live")[1]
 
     @app.get(routes.READY.path, response_model=HealthAnswer, responses={503: {"model": HealthAnswer}})
     async def ready(response: Response) -> Any:
         """Whether the worker accepts requests."""
-        reason = service.not_ready_because()
-        response.status_code = 200 if reason is None else 503
-        return HealthAnswer(status="ready" if reason is None else "not ready", reason=reason)
+        response.status_code, content = health(service, "ready")
+        return content
 
     @app.get(routes.METRICS.path, response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def metrics() -> Any:
@@ -371,19 +372,3 @@ def _record(database: Database, model: str, labels: list[Label], sender: str) ->
 def _caller(request: Request) -> Caller:
     caller: Caller | None = request.scope["perennial.exchange"].caller
     return caller or ANYONE
-
-
-@asynccontextmanager
-async def following(service: Service, close_seconds: float) -> AsyncIterator[None]:
-    """Load the models, start the log, and follow the state until the block ends; then write the queued log rows."""
-    service.log.start()
-    await service.look()
-    service.measure()
-    tasks = [asyncio.create_task(service.follow()), asyncio.create_task(service.live.follow())]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await service.log.close(close_seconds)

@@ -20,6 +20,7 @@ from serving.access.budget import MIN_BYTES, Budget, Place
 from serving.access.callers import ANYONE, Caller
 from serving.access.forwarded import Proxies
 from serving.http.exchange import Exchange, Scope, access_line
+from serving.http.health import HEALTH, health_document
 from serving.http.service import Loaded, Service
 from serving.model.rows import Rows
 from serving.model.served import ServedModel
@@ -289,6 +290,10 @@ class Entry:
             # Only the entry decides on paths: the framework would match some paths differently, such as with a newline
             # at the end, after access was checked for another route.
             raise Problem("not-found", "this path does not exist; see /openapi.json for the paths of the service")
+        if exchange.route in HEALTH and exchange.method == "GET":
+            status, body = health_document(self._service, exchange.route)
+            await self._send(send, exchange, status, JSON, body)
+            return
         if exchange.route in EXEMPT:
             await self._apply(exchange, scope, receive, send)
             return

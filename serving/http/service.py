@@ -6,8 +6,8 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from config.settings import ServingSettings
@@ -354,3 +354,19 @@ def _load(wanted: ModelState, max_rows: int) -> ServedModel:
         variant=wanted.variant,
         max_rows=max_rows,
     )
+
+
+@asynccontextmanager
+async def following(service: Service, close_seconds: float) -> AsyncIterator[None]:
+    """Load the models, start the log, and follow the state until the block ends; then write the queued log rows."""
+    service.log.start()
+    await service.look()
+    service.measure()
+    tasks = [asyncio.create_task(service.follow()), asyncio.create_task(service.live.follow())]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await service.log.close(close_seconds)

@@ -21,17 +21,16 @@ from typing import Any
 
 import msgspec
 import uvicorn
-from fastapi import FastAPI
 
 from config.settings import HookSettings, ServingSettings
 from serving.access.access import Access
 from serving.access.jwks import JwksFollower
 from serving.access.rates import SharedRates
-from serving.http.app import build_app, following
 from serving.http.direct import DirectPredictions
 from serving.http.entry import Entry
+from serving.http.later import App, LaterApp
 from serving.http.protocol import Limits, bounded_protocol
-from serving.http.service import Service
+from serving.http.service import Service, following
 from serving.processes.start import BEAT, signal_life
 from serving.telemetry.logs import AccessLog, configure_logging
 from serving.telemetry.metrics import Metrics
@@ -152,13 +151,19 @@ def build_inbox(
     return Inbox(hooks, database_url, root, rates, bad_per_minute=bad)
 
 
+def _application(service: Service, assignment: Assignment, inbox: Inbox) -> App:
+    from serving.http.app import build_app  # FastAPI and SQLAlchemy
+
+    return build_app(service, assignment.database_url, mlflow_uri=assignment.mlflow_uri, inbox=inbox)
+
+
 def _written(metrics: Metrics, rows: int, seconds: float) -> None:
     metrics.log_rows.labels("written").inc(rows)
     metrics.log_write.observe(seconds)
 
 
 @asynccontextmanager
-async def _lifespan(service: Service, jwks: JwksFollower | None, signs: int, _app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(service: Service, jwks: JwksFollower | None, signs: int) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         # The heartbeat goes on while the log is being closed, which may take long; it ends last.
         tasks = stack.enter_context(_cancelled_at_the_end())
@@ -215,7 +220,7 @@ def main() -> None:
     service = build_service(settings, instance, assignment.database_url, Metrics(), access)
     lifespan = partial(_lifespan, service, jwks, assignment.signs)
     inbox = build_inbox(hooks, settings, assignment.database_url, Path(assignment.root), rates)
-    app = build_app(service, assignment.database_url, lifespan, mlflow_uri=assignment.mlflow_uri, inbox=inbox)
+    app = LaterApp(partial(_application, service, assignment, inbox), lifespan)
     access_log = AccessLog(style)
     entry = Entry(service, app, access_log, hooks.max_body_kb if hooks.keys else 0, head_check(service, inbox))
     direct = DirectPredictions(service, entry)

@@ -1,4 +1,4 @@
 """Connections that write the prediction log.
 
-May import the modules of `store` and `core`.
+May import the modules of `store`, `core` and `config`.
 """

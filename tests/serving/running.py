@@ -33,10 +33,10 @@ from core.feature_contract import FeatureContract
 from core.references import Variant
 from serving.access.access import Access
 from serving.access.rates import SharedRates
-from serving.http.app import build_app, following
+from serving.http.app import build_app
 from serving.http.direct import DirectPredictions
 from serving.http.entry import Entry
-from serving.http.service import Service
+from serving.http.service import Service, following
 from serving.instance.folder import METRICS_VARIABLE
 from serving.instance.state import ModelState, ServiceState, write_state
 from serving.processes.worker import Server, build_inbox, build_service, server_config
