@@ -254,12 +254,12 @@ def _add_health(app: FastAPI, service: Service) -> None:
     @app.get(routes.LIVE.path, response_model=HealthAnswer)
     async def live() -> Any:
         """Whether the process runs."""
-        return health(service, "live")[1]
+        return health(service, routes.LIVE.name)[1]
 
     @app.get(routes.READY.path, response_model=HealthAnswer, responses={503: {"model": HealthAnswer}})
     async def ready(response: Response) -> Any:
         """Whether the worker accepts requests."""
-        response.status_code, content = health(service, "ready")
+        response.status_code, content = health(service, routes.READY.name)
         return content
 
     @app.get(routes.METRICS.path, response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from serving.routes import LIVE, READY
+
 if TYPE_CHECKING:
     from serving.http.service import Service
 
-HEALTH = ("live", "ready")
+HEALTH = (LIVE.name, READY.name)
 """Names of its routes."""
 
 
 def health(service: Service, route: str) -> tuple[int, dict[str, Any]]:
     """Return status and content of the answer to a request for one of the :data:`HEALTH` routes."""
-    if route == "live":
+    if route == LIVE.name:
         return 200, {"status": "live", "reason": None}
     reason = service.not_ready_because()
     status = "ready" if reason is None else "not ready"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from serving.http.app import HealthAnswer
 from serving.http.health import HEALTH, health, health_document
 from serving.http.service import DRAINING
+from serving.routes import LIVE, READY
 from tests.serving.running import Example, Running, running
 
 
@@ -30,18 +30,18 @@ def test_health_has_the_documented_form(service: Running, route: str) -> None:
         assert health_document(service.service, route) == (status, HealthAnswer(**content).model_dump_json().encode())
     finally:
         service.service.draining = False
-    assert content == (
-        {"status": "live", "reason": None} if route == "live" else {"status": "not ready", "reason": DRAINING}
-    )
-    assert status == (200 if route == "live" else 503)
+    live = (200, {"status": "live", "reason": None})
+    assert (status, content) == (live if route == LIVE.name else (503, {"status": "not ready", "reason": DRAINING}))
 
 
-@pytest.mark.parametrize("route", HEALTH)
-def test_health_is_answered_by_the_entry(service: Running, route: str) -> None:
+@pytest.mark.parametrize("path", [LIVE.path, READY.path])
+def test_health_is_answered_without_the_framework(service: Running, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the headers of every answer; another method goes to the framework."""
-    answer = service.request("GET", f"/health/{route}", headers={"x-request-id": "mine"})
+    refused = service.request("POST", path)
+    assert (refused.status_code, refused.json()["type"]) == (405, "urn:perennial:problem:method-not-allowed")
+    entry = service.server.config.loaded_app
+    monkeypatch.setattr(entry, "_app", None)
+    answer = service.request("GET", path, headers={"x-request-id": "mine"})
     assert (answer.status_code, answer.headers["x-request-id"]) == (200, "mine")
     assert answer.headers["content-type"] == "application/json"
-    assert json.loads(answer.content)["status"] == ("live" if route == "live" else "ready")
-    refused: httpx.Response = service.request("POST", f"/health/{route}")
-    assert (refused.status_code, refused.json()["type"]) == (405, "urn:perennial:problem:method-not-allowed")
+    assert json.loads(answer.content)["status"] == ("live" if path == LIVE.path else "ready")
