@@ -59,8 +59,11 @@ class Settings(BaseSettings):
     max_rows: int = Field(default=200_000_000, ge=1, description="most rows of a source")
     memory_limit_mb: int = Field(default=2048, ge=256, description="memory limit of the ingestion engine, MiB")
     warm: bool = Field(
-        default=False,
-        description="whether commands run in forks of a background process that has imported the libraries; Linux only",
+        default=True,
+        description=(
+            "whether commands, and runs of `perennial up`, are forks of a background process that has imported the "
+            "libraries; a command starts one if it runs in a terminal, or if the variable is set; Linux only"
+        ),
     )
     follow_up: Literal["beside", "wait", "later"] = Field(
         default="beside",

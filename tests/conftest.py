@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def pytest_configure() -> None:
         os.environ.setdefault(name, "1")
     # A process that outlives its command would outlive the test and its folder; those about it ask for it.
     os.environ.setdefault("PERENNIAL_FOLLOW_UP", "later")
+    # Tests about warm processes start their own; all others test a command by itself.
+    os.environ["PERENNIAL_WARM"] = "0"
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +74,13 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def warm_steps(warm: Path) -> None:
     """Let the trainings of this process start what runs beside them warm, from the first test that asks for it."""
     use_warm_steps(warm)
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """Return a folder with a short path: that of a socket has 107 bytes at most."""
+    with tempfile.TemporaryDirectory(prefix="warm-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ SUB_ROOMS: dict[str, list[set[str]]] = {
         {"operate", "retention"},
     ],
     "tasks": [
+        {"warm"},
         {"source", "init"},
         {"versions"},
         {"reports", "registry"},

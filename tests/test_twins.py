@@ -37,6 +37,11 @@ WITHOUT_TWIN: dict[str, str] = {
     "store/log/server.py": (
         "tests/serving/telemetry/test_prediction_log.py: the log on a PostgreSQL server, and its failures"
     ),
+    "tasks/runs/preload.py": "cli/warm/server.py and its test start the process that imports all of this.",
+    "tasks/warm/client.py": "tests/tasks/warm/test_server.py: commands in forks, and without a process that answers",
+    "tasks/warm/fork.py": "tests/tasks/warm/test_server.py: what a fork has of its command",
+    "tasks/warm/inherited.py": "tests/tasks/warm/test_place.py: each limit and priority has another socket",
+    "tasks/warm/leaving.py": "tests/tasks/warm/test_server.py: exit functions and exit codes",
     "tasks/gate/compare.py": (
         "tests/tasks/gate/test_judge.py: a comparison by hand answers as the gate does and changes nothing"
     ),

@@ -1,4 +1,5 @@
-"""Environment of flow runs: Prefect's API, deployments, locks, slots, heartbeats, progress, and the actor.
+"""Environment of flow runs: Prefect's API, deployments, locks, slots, heartbeats, progress, the actor, and the imports of warm
+processes.
 
-May import `tasks.registry`, `store`, `core` and `config`.
+May import `tasks.warm`, `tasks.registry`, `store`, `core` and `config`.
 """

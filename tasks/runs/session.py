@@ -121,6 +121,15 @@ def set_environment(settings: Settings) -> None:
         os.environ.setdefault(name, value)
 
 
+def read_prefect_settings() -> None:
+    """Let Prefect read its settings again in a fork of a process that has imported it, as a new process does."""
+    from prefect.context import refresh_global_settings_context
+    from prefect.logging.configuration import setup_logging
+
+    refresh_global_settings_context()
+    setup_logging(incremental=False)
+
+
 @contextmanager
 def _without_heartbeat() -> Iterator[None]:
     """Disable heartbeats for runs that a user starts.
