@@ -1,5 +1,4 @@
-"""Environment of flow runs: Prefect's API, deployments, locks, slots, heartbeats, progress, the actor, and the imports of warm
-processes.
+"""Environment of flow runs: Prefect's API, deployments, locks, slots, heartbeats, progress, actor, imports kept warm.
 
 May import `tasks.warm`, `tasks.registry`, `store`, `core` and `config`.
 """

@@ -195,7 +195,7 @@ def test_retraining_follows_the_policy(policy: Any, performance: tuple[Performan
     ],
 )
 def test_a_retraining_is_not_recommended_twice_in_a_row(changes: dict[str, Any], retrain: bool) -> None:
-    """Within the cool-down only the first does, whoever was champion; neither the same decision again nor a wrong clock's counts."""
+    """Within the cool-down only the first does; the same decision again and one of a wrong clock do not count."""
     verdict = judged(DRIFTED, performance=(HARMED,), before=(earlier(8, **changes),))
     assert (verdict.status, verdict.retrain) == ("drift", retrain)
 
