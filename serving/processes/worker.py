@@ -31,6 +31,7 @@ from serving.http.entry import Entry
 from serving.http.later import App, LaterApp
 from serving.http.protocol import Limits, bounded_protocol
 from serving.http.service import Service, following
+from serving.processes.open_files import connections_within
 from serving.processes.start import BEAT, signal_life
 from serving.telemetry.logs import AccessLog, configure_logging
 from serving.telemetry.metrics import Metrics
@@ -113,7 +114,8 @@ class Server(uvicorn.Server):
 
 def server_config(entry: Entry, settings: ServingSettings, direct: DirectPredictions) -> uvicorn.Config:
     """Return uvicorn's configuration; it reads nothing from the environment and adds no headers to responses."""
-    limits = Limits(settings.max_header_kb * 1024, settings.header_seconds, settings.max_connections)
+    connections = connections_within(settings.max_connections)
+    limits = Limits(settings.max_header_kb * 1024, settings.header_seconds, connections)
     return uvicorn.Config(
         entry,
         http=bounded_protocol(limits, entry.refused, direct.take),
