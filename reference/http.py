@@ -11,7 +11,7 @@ from reference.markdown import code, document, summary, table
 from serving.http.app import build_app
 from serving.http.service import Service
 from serving.problems import KINDS
-from serving.routes import PREDICT, ROUTES, Route, RouteScope
+from serving.routes import INFER, INFER_VERSION, PREDICT, ROUTES, Route, RouteScope
 
 LEAD = """
 The requests to the prediction service. `GET /openapi.json` returns the same as an OpenAPI document, with the columns,
@@ -48,7 +48,11 @@ class Operation:
         return f"{self.route.method} {self.route.path}"
 
 
-PREDICTION = "Return a prediction for each row of the body, in their order."
+PREDICTIONS = {
+    PREDICT: "Return a prediction for each row of the body, in their order.",
+    INFER: "Return the predictions of the rows whose columns are the tensors of the body (Open Inference Protocol).",
+    INFER_VERSION: "Return them if this version is served.",
+}
 """Answered before the framework's routing, so nothing of the application describes it."""
 
 
@@ -57,7 +61,9 @@ def operations() -> tuple[Operation, ...]:
     # To declare its routes, the application asks nothing of the service.
     declared = {route.path: route for route in build_app(cast(Service, None), "").routes if isinstance(route, APIRoute)}
     return tuple(
-        Operation(PREDICT, (200,), PREDICTION) if route is PREDICT else _operation(route, declared[route.path])
+        Operation(route, (200,), PREDICTIONS[route])
+        if route in PREDICTIONS
+        else _operation(route, declared[route.path])
         for route in ROUTES
     )
 

@@ -64,6 +64,7 @@ class Document(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str
     request_id: str = ""
     errors: tuple[FieldError, ...] = ()
+    error: str = ""
 
 
 class Problem(Exception):  # noqa: N818 - the word of RFC 9457
@@ -101,11 +102,12 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
         if retry_after is not None:
             self.headers = (*headers, (b"retry-after", str(retry_after).encode()))
 
-    def document(self, request_id: str = "") -> bytes:
-        """JSON text of the problem document."""
+    def document(self, request_id: str = "", *, names_error: bool = False) -> bytes:
+        """JSON text of the problem document; ``names_error``: with ``error``, as the Open Inference Protocol has it."""
         title = KINDS[self.kind][1]
         kind = f"urn:perennial:problem:{self.kind}"
-        return msgspec.json.encode(Document(kind, title, self.status, self.detail, request_id, self.errors))
+        error = self.detail if names_error else ""
+        return msgspec.json.encode(Document(kind, title, self.status, self.detail, request_id, self.errors, error))
 
 
 def too_many(detail: str, wait: float) -> Problem:

@@ -29,6 +29,7 @@ from serving.http.health import health
 from serving.http.hooks import add_hooks
 from serving.http.openapi import document
 from serving.http.page import add_page
+from serving.http.protocol_routes import add_protocol
 from serving.http.service import Loaded, Service
 from serving.ids import ID_PATTERN, is_prediction_id, request_of
 from serving.model.invalid import MAX_SHOWN
@@ -166,6 +167,7 @@ def build_app(
     _add_labels(app, service, Database(database_url))
     add_hooks(app, service, inbox)
     add_page(app, service, mlflow_uri)
+    add_protocol(app, service)
 
     @app.get(routes.SCHEMA.path, include_in_schema=False)
     async def schema(request: Request) -> Any:
@@ -236,7 +238,8 @@ def _answered(request: Request, problem: Problem) -> Response:
     exchange = request.scope["perennial.exchange"]
     exchange.problem, exchange.detail = problem.kind, problem.detail if not problem.errors else "fields"
     headers = {name.decode(): value.decode() for name, value in problem.headers}
-    return Response(problem.document(exchange.request_id), problem.status, headers, media_type=MEDIA_TYPE)
+    body = problem.document(exchange.request_id, names_error=exchange.speaks_protocol)
+    return Response(body, problem.status, headers, media_type=MEDIA_TYPE)
 
 
 def _invalid(error: RequestValidationError) -> Problem:

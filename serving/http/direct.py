@@ -18,11 +18,12 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from serving.http.entry import ADMITTED, CLOSE, JSON, PROBLEM, Entry, Header, too_slow, written
+from serving.http.entry import ADMITTED, CLOSE, PROBLEM, Entry, Header, check_version, too_slow, written
 from serving.http.exchange import Exchange, Scope
 from serving.http.service import Loaded, Service
 from serving.model.rows import Rows
 from serving.problems import Problem, of_status
+from serving.routes import PREDICTIONS
 from serving.telemetry.prediction_log import Answered
 
 _logger = logging.getLogger("perennial.direct")
@@ -79,7 +80,7 @@ class DirectPredictions:
             return False
         exchange = self._entry.exchange(scope)
         loaded = service.models.get(exchange.model_name)
-        if exchange.route != "predict" or loaded is None or not exchange.is_json:
+        if exchange.route not in PREDICTIONS or loaded is None or exchange.form not in loaded.forms:
             return False
         if service.n_predictions >= service.settings.max_concurrent:
             return False
@@ -106,7 +107,8 @@ class DirectPredictions:
         if not self._entry.admit_known(exchange):
             return False
         exchange.loaded = loaded
-        rows = loaded.model.reader.read(cycle.body)
+        check_version(loaded, exchange.version)
+        rows = loaded.forms[exchange.form].read(cycle.body)
         if rows.n > loaded.model.max_inline_rows:
             cast("Scope", cycle.scope)[ADMITTED] = exchange
             return False
@@ -184,12 +186,12 @@ class DirectPredictions:
             self._check = loop.call_later(CHECK_SECONDS, self._cancel_late)
 
     def _send_answers(self, request: _Request, answered: Answered, answers: list[Any]) -> None:
-        body = written(request.loaded, answered, answers)
-        self._send(request.cycle, request.exchange, 200, JSON, body)
+        kind, body = written(request.exchange, request.loaded, request.rows, answered, answers)
+        self._send(request.cycle, request.exchange, 200, kind, body)
 
     def _refuse(self, cycle: RequestResponseCycle, exchange: Exchange, problem: Problem) -> None:
         exchange.fail(problem)
-        body = problem.document(exchange.request_id)
+        body = problem.document(exchange.request_id, names_error=exchange.speaks_protocol)
         self._send(cycle, exchange, problem.status, PROBLEM, body, problem.headers)
 
     def _send(

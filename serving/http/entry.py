@@ -25,7 +25,7 @@ from serving.http.service import Loaded, Service
 from serving.model.rows import Rows
 from serving.model.served import ServedModel
 from serving.problems import MEDIA_TYPE, Problem, of_status
-from serving.routes import ACCESS, BUDGETS, EXEMPT, WITH_BODY
+from serving.routes import ACCESS, BUDGETS, EXEMPT, PREDICTIONS, WITH_BODY
 from serving.telemetry.logs import AccessLog
 from serving.telemetry.prediction_log import Answered
 
@@ -49,7 +49,7 @@ DELIVERY_SECONDS = 5.0
 ADMITTED = "perennial.admitted"
 """Key of an ASGI scope: the request, if it was read and admitted before."""
 
-JSON = (b"content-type", b"application/json")
+JSON = b"application/json"
 PROBLEM = (b"content-type", MEDIA_TYPE.encode())
 CLOSE = (b"connection", b"close")
 
@@ -151,8 +151,9 @@ class Entry:
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._admit(exchange)
-            if exchange.route == "predict":
-                await self._send(send, exchange, 200, JSON, await self._placed_prediction(exchange, receive))
+            if exchange.route in PREDICTIONS:
+                kind, body = await self._placed_prediction(exchange, receive)
+                await self._send(send, exchange, 200, kind, body)
             else:
                 await self._forward(exchange, scope, receive, send)
         except Problem as problem:
@@ -164,7 +165,7 @@ class Entry:
 
     async def _refuse(self, send: Send, exchange: Exchange, problem: Problem) -> None:
         exchange.fail(problem)
-        body = problem.document(exchange.request_id)
+        body = problem.document(exchange.request_id, names_error=exchange.speaks_protocol)
         await self._send(send, exchange, problem.status, PROBLEM, body, problem.headers)
 
     async def _admit(self, exchange: Exchange) -> None:
@@ -195,7 +196,7 @@ class Entry:
         self._service.access.check_rate(caller)
         _check_scope(caller, ACCESS[exchange.route] or "", exchange.model_name)
 
-    async def _placed_prediction(self, exchange: Exchange, receive: Receive) -> bytes:
+    async def _placed_prediction(self, exchange: Exchange, receive: Receive) -> tuple[Header, bytes]:
         # Only requests with valid credentials come here, and only predictions: nothing else takes these places.
         with self._service.prediction():
             if self._service.n_predictions > self._settings.max_concurrent:
@@ -210,20 +211,22 @@ class Entry:
             self._service.held -= 1
         raise Problem("overloaded", "this worker has too many requests in progress; try again later", retry_after=1)
 
-    async def _predict(self, exchange: Exchange, receive: Receive) -> bytes:
+    async def _predict(self, exchange: Exchange, receive: Receive) -> tuple[Header, bytes]:
         if exchange.method != "POST":
             raise Problem("method-not-allowed", "predictions need the method POST", headers=((b"allow", b"POST"),))
         doing = "body-too-slow"
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
                 known = exchange.loaded = self._service.loaded(exchange.model_name)
+                check_version(known, exchange.version)
                 body = await self._body(exchange, receive, self._max_body)
                 exchange.name_prediction()
                 doing = "timeout"
-                rows = known.model.reader.read(body)
+                rows = known.forms[exchange.form].read(body)
                 loaded = exchange.loaded = await self._service.in_memory(exchange.model_name)
                 if loaded is not known:  # it was loaded for this request, and may be another version
-                    rows = loaded.model.reader.read(body)
+                    check_version(loaded, exchange.version)
+                    rows = loaded.forms[exchange.form].read(body)
                 answers = await loaded.model.answer(rows.values, rows.locate)
                 exchange.n_rows = rows.n
                 doing = "log-unavailable"
@@ -231,7 +234,7 @@ class Entry:
                 await self._service.log.put(answered)
         except TimeoutError:
             raise too_slow(doing) from None
-        return written(loaded, answered, answers)
+        return written(exchange, loaded, rows, answered, answers)
 
     def answered(self, exchange: Exchange, model: ServedModel, rows: Rows, answers: list[Any]) -> Answered:
         """Return an answered request as the prediction log stores it.
@@ -258,7 +261,7 @@ class Entry:
         )
 
     async def _body(self, exchange: Exchange, receive: Receive, most: int) -> bytes | bytearray:
-        if not exchange.is_json:
+        if not exchange.form and not exchange.is_json:
             raise Problem("unsupported-media-type", "expected the header 'Content-Type: application/json'")
         announced = exchange.content_length
         if announced is not None and int(announced) > most:
@@ -389,10 +392,36 @@ def _check_scope(caller: Caller, scope: str, model: str) -> None:
         check_scope(caller, scope, model or None)
 
 
-def written(loaded: Loaded, answered: Answered, answers: list[Any]) -> bytes:
-    """Count the answers to a request by their bins, and return the document of the answer."""
+def check_version(loaded: Loaded, version: str) -> None:
+    """Refuse a request for another version than the one that is served; an empty one is whichever is.
+
+    Raises
+    ------
+    Problem
+        Another version is served.
+    """
+    if version and version != str(loaded.model.version):
+        served = f"version {loaded.model.version} of {loaded.model.name!r} is served"
+        raise Problem(
+            "not-found", f"{served}, not version {version[:20]!r}; leave the version out to follow the champion"
+        )
+
+
+def written(
+    exchange: Exchange, loaded: Loaded, rows: Rows, answered: Answered, answers: list[Any]
+) -> tuple[Header, bytes]:
+    """Count the answers to a request by their bins, and return content type and body of the answer.
+
+    Parameters
+    ----------
+    exchange, loaded
+        The request, and the model that answered it.
+    rows, answered, answers
+        What was asked, the log's row, and the answer to each row.
+    """
     _count(loaded, answers)
-    return loaded.writer.write(answered.id, answered.n_rows, answered.outputs)
+    form = loaded.forms[exchange.form]
+    return (b"content-type", form.content_type), form.write(rows, answered.id, answered.outputs, answers)
 
 
 def _count(loaded: Loaded, answers: list[Any]) -> None:

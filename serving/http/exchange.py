@@ -12,7 +12,7 @@ from serving.access.callers import ANYONE, Caller
 from serving.http.service import Loaded
 from serving.ids import new_request_id
 from serving.problems import Problem
-from serving.routes import route_of
+from serving.routes import PREDICT, PREDICTIONS, PROTOCOL_PREFIX, route_of, version_of
 from serving.telemetry.logs import ECS_VERSION, AccessLine, now_text
 
 Scope = MutableMapping[str, Any]
@@ -37,6 +37,7 @@ class Exchange:
         "content_length",
         "content_type",
         "detail",
+        "form",
         "host",
         "loaded",
         "method",
@@ -86,6 +87,13 @@ class Exchange:
                 self.request_id = value.decode()
         if self.host is None and scope.get("http_version") == "1.0":
             self.host = b""  # HTTP/1.0 has no such header
+        self.form = self._form()
+
+    def _form(self) -> str:
+        """Return the form of a prediction's body, see :func:`serving.model.forms.forms_of`; empty: there is none."""
+        if self.route not in PREDICTIONS or not self.is_json:
+            return ""
+        return "json" if self.route == PREDICT.name else "tensors"
 
     def name(self) -> None:
         """Give the request an id, if it has none: the client's, the prediction's or a new one."""
@@ -104,6 +112,16 @@ class Exchange:
         """Give back the request's place in a budget; a repeat changes nothing."""
         if self.place is not None:
             self.place.release()
+
+    @property
+    def speaks_protocol(self) -> bool:
+        """Whether the path is one of the Open Inference Protocol, whose errors have a name of their own."""
+        return self.path.startswith(PROTOCOL_PREFIX)
+
+    @property
+    def version(self) -> str:
+        """Version in the path; empty if it contains none."""
+        return version_of(self.path) if self.speaks_protocol else ""
 
     @property
     def is_json(self) -> bool:

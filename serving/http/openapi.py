@@ -12,6 +12,7 @@ from core.text import number
 from serving import routes
 from serving.model.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER, MAX_TEXT
 from serving.model.served import ServedModel
+from serving.model.tensors import DATATYPES, MAX_ID, example, outputs
 from serving.problems import KINDS, MEDIA_TYPE
 
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
@@ -46,6 +47,8 @@ def document(base: dict[str, Any], models: Iterable[ServedModel], settings: Serv
         paths[routes.LABELS.path.format(model=model.name)] = {"post": _labels(model, labels)}
         schemas[f"{model.name}.Labels"] = _label_items(model, schemas)
         paths[routes.PREDICT.path.format(model=model.name)] = {"post": _with_problems(_predict(model))}
+        paths[routes.INFER.path.format(model=model.name)] = {"post": _with_problems(_infer(model))}
+        schemas[f"{model.name}.Tensors"] = _tensors(model)
         schemas[f"{model.name}.Row"] = _row(model)
         schemas[f"{model.name}.Rows"] = _rows(model, settings.max_rows)
         schemas[f"{model.name}.Columns"] = _columns(model, settings.max_rows)
@@ -94,6 +97,58 @@ def _predict(model: ServedModel) -> dict[str, Any]:
                 "content": {"application/json": {"schema": _ref(model, "Predictions")}},
             }
         },
+    }
+
+
+def _infer(model: ServedModel) -> dict[str, Any]:
+    answer = {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in ("model_name", "model_version", "id")}
+        | {
+            "parameters": {"type": "object"},
+            "outputs": {"type": "array", "items": _tensor(outputs(model), "FP64", "BYTES")},
+        },
+        "required": ["model_name", "outputs"],
+    }
+    return {
+        "summary": f"Predictions of {model.name} by the Open Inference Protocol",
+        "description": "A tensor per column, of the shape [rows] or [rows, 1]; null stands for no value",
+        "operationId": f"infer_{model.name}",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(model, "Tensors")}}},
+        "responses": {
+            "200": {"description": "The answers as tensors", "content": {"application/json": {"schema": answer}}}
+        },
+    }
+
+
+def _tensors(model: ServedModel) -> dict[str, Any]:
+    named = {"type": "object", "properties": {"name": {"enum": [*outputs(model)]}}, "required": ["name"]}
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "maxLength": MAX_ID},
+            "parameters": {"type": "object"},
+            "inputs": {"type": "array", "items": _tensor(model.reader.names, *DATATYPES), "minItems": 1},
+            "outputs": {"type": "array", "items": named},
+        },
+        "required": ["inputs"],
+    }
+    if model.examples:
+        schema["examples"] = [example(model)]
+    return schema
+
+
+def _tensor(names: Iterable[str], *datatypes: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "name": {"enum": [*names]},
+            "shape": {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 2},
+            "datatype": {"enum": [*datatypes]},
+            "parameters": {"type": "object"},
+            "data": {"type": "array"},
+        },
+        "required": ["name", "shape", "datatype", "data"],
     }
 
 
@@ -172,9 +227,9 @@ def _row(model: ServedModel) -> dict[str, Any]:
         properties[name] = _date(contract.notation(name), takes_empty=contract.missing is not None)
     for name in contract.categorical:
         properties[name] = {"type": ["string", "null"], "maxLength": MAX_TEXT, **_seen(known.get(name))}
-    for name, example in (model.examples[0] if model.examples else {}).items():
+    for name, value in (model.examples[0] if model.examples else {}).items():
         if name in properties:
-            properties[name]["examples"] = [example]
+            properties[name]["examples"] = [value]
     required = list(properties)
     if contract.key is not None:
         properties[contract.key] = {
@@ -271,6 +326,7 @@ def _problem() -> dict[str, Any]:
             "status": {"type": "integer"},
             "detail": {"type": "string"},
             "request_id": {"type": "string"},
+            "error": {"type": "string", "description": "The detail, under the name of the Open Inference Protocol"},
             "errors": {"type": "array", "items": error},
         },
         "required": ["type", "title", "status", "detail"],

@@ -15,7 +15,7 @@ from core.errors import BundleError, StorageError
 from core.train.trust import trusted_types
 from serving.access.access import Access
 from serving.instance.state import ModelState, ServiceState, read_state, state_stamp
-from serving.model.answers import AnswerWriter
+from serving.model.forms import forms_of
 from serving.model.free_memory import return_free_memory
 from serving.model.residents import Resident, room_for
 from serving.model.served import ServedModel, describe_model, load_model
@@ -47,15 +47,15 @@ RETRY_SECONDS = 15.0
 
 
 class Loaded:
-    """A served model with its tenure, its metrics, the encoder of its answers, and its place in memory."""
+    """A served model with its tenure, its metrics, the forms of its requests and answers, and its place in memory."""
 
-    __slots__ = ("metrics", "model", "resident", "retry_at", "state", "writer")
+    __slots__ = ("forms", "metrics", "model", "resident", "retry_at", "state")
 
     def __init__(self, model: ServedModel, state: ModelState, metrics: ModelMetrics, seconds: float = 0.0) -> None:
         self.model = model
         self.state = state
         self.metrics = metrics
-        self.writer = AnswerWriter(model)
+        self.forms = forms_of(model)
         now = time.perf_counter()
         self.resident = Resident(model.size, since=now, took=seconds, used=now)
         self.retry_at = 0.0

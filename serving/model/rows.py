@@ -89,6 +89,8 @@ class Rows:
         JSON list of the columns' names in the order of the values. None for a single row, which contains them.
     locate
         From a row and a field to its place in the body.
+    note
+        What the answer needs of the request, in its own form.
     """
 
     n: int
@@ -97,6 +99,7 @@ class Rows:
     content: bytes
     names: bytes | None = None
     locate: Locate = in_rows
+    note: Any = None
 
 
 class RowReader:
@@ -111,9 +114,16 @@ class RowReader:
         Names and kinds of the columns.
     max_rows
         Most rows of a request.
+
+    Attributes
+    ----------
+    names, key
+        Names of the columns in the order of the values, with the key last; name of the key, None if there is none.
     """
 
     def __init__(self, contract: FeatureContract, max_rows: int) -> None:
+        self.max_rows = max_rows
+        self.key = contract.key
         kinds: tuple[Kind, ...] = ("numeric", "boolean", "dates", "categorical")
         columns = [(name, _type(contract, name, kind)) for kind in kinds for name in getattr(contract, kind)]
         fields: list[Any] = [(f"c{place}", kind, _named(name)) for place, (name, kind) in enumerate(columns)]
@@ -128,7 +138,7 @@ class RowReader:
             self._decode = lambda content: msgspec.convert(_renamed_body(msgspec.json.decode(content)), body)
             self._encode_row = lambda row: msgspec.json.encode(_renamed(msgspec.to_builtins(row), _NAMES))
         self._contract = contract
-        self._named = (*(name for name, _ in columns), *([contract.key] if contract.key is not None else []))
+        self.names = (*(name for name, _ in columns), *([contract.key] if contract.key is not None else []))
         self._missing = frozenset() if contract.missing is None else missing_texts(contract.missing)
         self._levels = _Levels(contract.missing)
         notations = {name: contract.notation(name) for name in contract.numeric + contract.dates}
@@ -153,7 +163,7 @@ class RowReader:
         try:
             found = self._decode(body)
         except msgspec.ValidationError as error:
-            raise invalid(str(error).translate(_NAMES), self._named) from None
+            raise invalid(str(error).translate(_NAMES), self.names) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise not_json(body, error) from None
         if (found.rows is UNSET) == (found.columns is UNSET):
@@ -168,7 +178,7 @@ class RowReader:
             return Rows(1, values, keys, b"[%b]" % self._encode_row(rows[0]))
         return Rows(len(rows), values, keys, *self._logged(values, keys is not None))
 
-    def of_columns(self, cells: Sequence[Sequence[Any] | None], locate: Locate = in_columns) -> Rows:
+    def of_columns(self, cells: Sequence[Sequence[Any] | None], locate: Locate = in_columns, note: Any = None) -> Rows:
         """Return the rows of columns whose values have been checked.
 
         Parameters
@@ -176,31 +186,31 @@ class RowReader:
         cells
             Values of each column, in the order of the contract's and with the key last; None for keys that were not
             sent.
-        locate
-            Places of the values in the body.
+        locate, note
+            Places of the values in the body, and what the answer needs of it.
 
         Raises
         ------
         Problem
             The columns have different numbers of rows.
         """
-        n, first = len(cells[0] or ()), self._named[0]
-        for name, column in zip(self._named, cells, strict=True):
+        n, first = len(cells[0] or ()), self.names[0]
+        for name, column in zip(self.names, cells, strict=True):
             if column is not None and len(column) != n:
                 detail = f"expected as many values as in {first!r} ({n:,}), found {len(column):,}"
                 raise field_problem(name, detail, locate(None, name))
         values = list(zip(*(repeat(None, n) if column is None else column for column in cells), strict=True))
         keys = self._keys(values, locate)
         if n > 1:
-            return Rows(n, values, keys, *self._logged(values, keys is not None), locate)
-        named = self._named if keys is not None else self._named[: self._n_columns]
-        return Rows(n, values, keys, self._encode([dict(zip(named, values[0], strict=False))]), locate=locate)
+            return Rows(n, values, keys, *self._logged(values, keys is not None), locate, note)
+        named = self.names if keys is not None else self.names[: self._n_columns]
+        return Rows(n, values, keys, self._encode([dict(zip(named, values[0], strict=False))]), None, locate, note)
 
     def _logged(self, values: Sequence[tuple[Any, ...]], has_keys: bool) -> tuple[bytes, bytes]:
         """Return the values of rows, and the names of their columns; without the key if no row has one."""
         if has_keys or self._contract.key is None:
-            return self._encode(values), self._encode(self._named)
-        return self._encode([row[:-1] for row in values]), self._encode(self._named[:-1])
+            return self._encode(values), self._encode(self.names)
+        return self._encode([row[:-1] for row in values]), self._encode(self.names[:-1])
 
     def columns(self, values: Sequence[tuple[Any, ...]], locate: Locate = in_rows) -> list[Column]:
         """Return the contract's prepared columns, shape (n, 1) each: float32, then object (str).
