@@ -49,7 +49,7 @@ DELIVERY_SECONDS = 5.0
 ADMITTED = "perennial.admitted"
 """Key of an ASGI scope: the request, if it was read and admitted before."""
 
-JSON = b"application/json"
+JSON = (b"content-type", b"application/json")
 PROBLEM = (b"content-type", MEDIA_TYPE.encode())
 CLOSE = (b"connection", b"close")
 
