@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from config.background import start_in_background
 from config.home import own_folder
 from config.platform import read_platform
-from config.private_file import append_privately
+from config.private_file import append_privately, make_private_folder
 from config.settings import PACKAGES, Settings, load_settings
 from config.var_folder import make_var
 from core.errors import StorageError
@@ -283,6 +283,8 @@ def _publish(settings: Settings, server: Any, listener: socket.socket, is_publis
 def _lock(settings: Settings) -> FileLock:
     from filelock import FileLock
 
+    # The lock would create the folder with the umask, which lets a group that shares the project write.
+    make_private_folder(prefect_home(settings))
     return FileLock(prefect_home(settings) / "server.lock", timeout=0)
 
 

@@ -13,6 +13,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from config.private_file import make_private_folder
 from store.scripts.script import has_revision, is_of, make_database, revision_of, script_of
 
 SCRIPT = Path(__file__).with_name("prefect_tables.sql")
@@ -31,7 +32,7 @@ def prepare_database(home: Path) -> bool:
     """
     if any(name in os.environ for name in ADDRESSES) or not is_of(SCRIPT, _release()):
         return False
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(home)
     make_database(home / DATABASE, SCRIPT)
     return has_revision(home / DATABASE, revision_of(SCRIPT))
 

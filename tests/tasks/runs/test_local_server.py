@@ -25,6 +25,7 @@ from tasks.runs.local_server import (
     start_server,
     stop_server,
 )
+from tasks.runs.working_folder import unsafe_folder
 from tests.factories import make_project
 from tests.other_user import mounted
 from tests.tasks.platform.platforms import await_true
@@ -191,3 +192,14 @@ def test_a_disk_that_filled_before_the_server_answers_is_named(settings: Setting
         (settings.var / "filler").write_bytes(b"x" * (2**20 + 2**16))
         with pytest.raises(StorageError, match=r"the disk of .*/var is full.*then run the same command again"):
             await_server(settings, seconds=20)
+
+
+def test_prefects_home_is_private_whatever_the_umask(settings: Settings) -> None:
+    """Also in a folder that a group shares: another mode would be refused by every later command."""
+    settings.var.mkdir(exist_ok=True)
+    settings.var.chmod(0o2770)
+    os.umask(0o007)
+    local_server._is_starting(settings)
+    home = settings.var / "prefect"
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert unsafe_folder(home) == ""
