@@ -66,12 +66,21 @@ def last_platform(var: Path) -> PlatformState | None:
     try:
         return PlatformState.model_validate_json(path.read_bytes())
     except PermissionError as error:
-        raise StorageError(
-            f"expected that {user_name()} can read {path}, found that it is reserved for {owner_name(path)}. Run as "
-            "that user, or end that user's platform (perennial down) and share the folder with the group"
-        ) from error
+        raise StorageError(_reserved(var, path)) from error
     except (OSError, ValidationError):
         return None
+
+
+def _reserved(var: Path, path: Path) -> str:
+    if not os.access(var, os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        return (
+            f"expected that {user_name()} can read {var}, found that it is reserved for {owner_name(var)}. Run as that "
+            "user, set PERENNIAL_VAR to another folder, or share it: its owner sets PERENNIAL_GROUP"
+        )
+    return (
+        f"expected that {user_name()} can read {path}, found that it is reserved for {owner_name(path)}. Run as "
+        "that user, or end that user's platform (perennial down) and share the folder with the group"
+    )
 
 
 def write_platform(var: Path, state: PlatformState) -> None:

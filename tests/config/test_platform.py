@@ -9,7 +9,7 @@ import pytest
 from config.platform import PlatformState, forget_platform, last_platform, platform_file, read_platform, write_platform
 from config.settings import load_settings
 from core.errors import StorageError
-from tests.other_user import effective_user
+from tests.other_user import effective_user, reached_by_all
 
 
 def _state(**changes: object) -> PlatformState:
@@ -100,5 +100,16 @@ def test_only_the_own_file_is_forgotten(var: Path) -> None:
 def test_a_state_that_another_user_keeps_private_is_told(var: Path) -> None:
     """Without it a command would use another database than that user's platform."""
     write_platform(var, _state())
-    with effective_user(), pytest.raises(StorageError, match=r"platform\.json, found that it is reserved for root"):
+    message = r"platform\.json, found that it is reserved for root"
+    with reached_by_all(platform_file(var)), effective_user(), pytest.raises(StorageError, match=message):
         load_settings()
+
+
+def test_a_folder_of_another_user_is_named_where_there_is_no_platform(tmp_path: Path) -> None:
+    """The way out is not to end a platform that never ran."""
+    var = tmp_path / "var"
+    var.mkdir(mode=0o700)
+    message = r"can read .*/var, found that it is reserved for root.*its owner sets PERENNIAL_GROUP"
+    with reached_by_all(var), effective_user(), pytest.raises(StorageError, match=message) as raised:
+        last_platform(var)
+    assert "perennial down" not in str(raised.value)
