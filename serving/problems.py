@@ -12,6 +12,7 @@ MEDIA_TYPE = "application/problem+json"
 KINDS = {
     "invalid-http": (400, "The request is not valid HTTP"),
     "invalid-json": (400, "The body is not JSON"),
+    "invalid-arrow": (400, "The body is not an Arrow stream"),
     "invalid-host": (400, "The host name is not allowed"),
     "unauthenticated": (401, "No valid key or token"),
     "forbidden": (403, "Not allowed"),

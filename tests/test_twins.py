@@ -30,7 +30,10 @@ WITHOUT_TWIN: dict[str, str] = {
     "serving/processes/worker.py": (
         "tests/serving/processes/test_supervisor.py: workers as processes, their end and their restart"
     ),
-    "serving/model/invalid.py": "tests/serving/model/test_rows.py: the field and the pointer of each refusal",
+    "serving/model/flatbuffer.py": (
+        "tests/serving/model/test_arrow.py: what pyarrow writes is read, and pyarrow validates what is written"
+    ),
+    "serving/model/invalid.py": ("tests/serving/model/test_rows.py: the field and the pointer of each refusal"),
     "store/migrations/": (
         "Alembic runs the scripts; tests/store/test_database.py compares the tables they make with those of the code."
     ),

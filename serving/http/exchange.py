@@ -11,6 +11,7 @@ from serving.access.budget import Place
 from serving.access.callers import ANYONE, Caller
 from serving.http.service import Loaded
 from serving.ids import new_request_id
+from serving.model.arrow import MEDIA_TYPE as ARROW
 from serving.problems import Problem
 from serving.routes import PREDICT, PREDICTIONS, PROTOCOL_PREFIX, route_of, version_of
 from serving.telemetry.logs import ECS_VERSION, AccessLine, now_text
@@ -91,9 +92,11 @@ class Exchange:
 
     def _form(self) -> str:
         """Return the form of a prediction's body, see :func:`serving.model.forms.forms_of`; empty: there is none."""
-        if self.route not in PREDICTIONS or not self.is_json:
+        if self.route not in PREDICTIONS:
             return ""
-        return "json" if self.route == PREDICT.name else "tensors"
+        if self.is_json:
+            return "json" if self.route == PREDICT.name else "tensors"
+        return "arrow" if self.route == PREDICT.name and self.content_type.lower() == ARROW else ""
 
     def name(self) -> None:
         """Give the request an id, if it has none: the client's, the prediction's or a new one."""

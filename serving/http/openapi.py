@@ -10,6 +10,7 @@ from config.settings import ServingSettings
 from core.notations import Notation
 from core.text import number
 from serving import routes
+from serving.model.arrow import MEDIA_TYPE as ARROW
 from serving.model.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER, MAX_TEXT
 from serving.model.served import ServedModel
 from serving.model.tensors import DATATYPES, MAX_ID, example, outputs
@@ -22,6 +23,9 @@ _DATE = (
     r"^(?:1[7-9]|20|21)\d{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])"
     r"(?:T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)?$"
 )
+_STREAM = {
+    ARROW.decode(): {"schema": {"type": "string", "format": "binary", "description": "An Arrow IPC stream of columns"}}
+}
 _EXAMPLE_ID = "019b76da-a800-7000-8000-000000000000"
 
 
@@ -90,11 +94,11 @@ def _predict(model: ServedModel) -> dict[str, Any]:
         "description": f"Answered by version {model.version} ({model.variant}), trained on data version "
         f"{model.manifest.data_version}.",
         "operationId": f"predict_{model.name}",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}, **_STREAM}},
         "responses": {
             "200": {
-                "description": "One prediction per row, in the order of the rows",
-                "content": {"application/json": {"schema": _ref(model, "Predictions")}},
+                "description": "One prediction per row, in the order of the rows, in the form of the request",
+                "content": {"application/json": {"schema": _ref(model, "Predictions")}, **_STREAM},
             }
         },
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from serving.model.answers import AnswerWriter
+from serving.model.arrow import ArrowForm
 from serving.model.rows import Rows
 from serving.model.served import ServedModel
 from serving.model.tensors import TensorForm
@@ -35,14 +36,17 @@ class RowForm:
     content_type = b"application/json"
 
     def __init__(self, model: ServedModel) -> None:
-        self.read = model.reader.read
-        self._write = AnswerWriter(model).write
+        self._reader, self._writer = model.reader, AnswerWriter(model)
+
+    def read(self, body: bytes | bytearray) -> Rows:
+        """Parse a request's body."""
+        return self._reader.read(body)
 
     def write(self, rows: Rows, request_id: str, numbers: bytes, _answers: Sequence[Any]) -> bytes:
         """Return the document of an answer."""
-        return self._write(request_id, rows.n, numbers)
+        return self._writer.write(request_id, rows.n, numbers)
 
 
 def forms_of(model: ServedModel) -> Mapping[str, Form]:
     """Return the forms of a version by their names, see :attr:`serving.http.exchange.Exchange.form`."""
-    return {"json": RowForm(model), "tensors": TensorForm(model)}
+    return {"json": RowForm(model), "tensors": TensorForm(model), "arrow": ArrowForm(model)}

@@ -117,8 +117,9 @@ class RowReader:
 
     Attributes
     ----------
-    names, key
-        Names of the columns in the order of the values, with the key last; name of the key, None if there is none.
+    names, key, types
+        Names of the columns in the order of the values, with the key last; name of the key, None if there is none;
+        types of the values by column.
     """
 
     def __init__(self, contract: FeatureContract, max_rows: int) -> None:
@@ -126,9 +127,11 @@ class RowReader:
         self.key = contract.key
         kinds: tuple[Kind, ...] = ("numeric", "boolean", "dates", "categorical")
         columns = [(name, _type(contract, name, kind)) for kind in kinds for name in getattr(contract, kind)]
+        self.types: dict[str, Any] = dict(columns)
         fields: list[Any] = [(f"c{place}", kind, _named(name)) for place, (name, kind) in enumerate(columns)]
         if contract.key is not None:
-            fields.append(("key", Key | KeyNumber | KeyFloat | None, _named(contract.key, default=None)))
+            self.types[contract.key] = Key | KeyNumber | KeyFloat | None
+            fields.append(("key", self.types[contract.key], _named(contract.key, default=None)))
         body = _body_type(fields, max_rows)
         decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
         self._decode: Callable[[bytes | bytearray], Any] = decoder.decode

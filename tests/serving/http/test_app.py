@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import socket
@@ -15,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import pyarrow as pa
 import pytest
 
 from serving import routes
@@ -27,7 +29,7 @@ from tests.serving.obstacles import locked
 from tests.serving.running import CARD_TEXT, Example, Row, Running, await_that, changed, make_key, revoked, running
 
 JSON = {"content-type": "application/json"}
-ROUTES = [(route.name, route.path.format(model="credit")) for route in routes.ROUTES]
+ROUTES = [(route.name, route.path.format(model="credit", version=1)) for route in routes.ROUTES]
 """Every route with a path that leads to it."""
 
 
@@ -116,6 +118,31 @@ def test_a_connection_serves_many_requests(service: Running, examples: dict[str,
             _problem(refused, 415, "unsupported-media-type")
             body = {"rows": examples["credit"].rows()}
             assert client.post("/v1/models/credit/predict", json=body).status_code == 200
+
+
+def test_an_arrow_stream_is_answered_by_one(service: Running, examples: dict[str, Example]) -> None:
+    """With the numbers of JSON, and in the log with the same features; guards and refusals are those of JSON."""
+    rows = examples["credit"].rows(60)
+    out, table = io.BytesIO(), pa.Table.from_pylist(rows)
+    with pa.ipc.new_stream(out, table.schema) as writer:
+        writer.write_table(table)
+    sent = {"content": out.getvalue(), "headers": {"content-type": "application/vnd.apache.arrow.stream"}}
+    answer = service.request("POST", "/v1/models/credit/predict", **sent)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/vnd.apache.arrow.stream")
+    found = pa.ipc.open_stream(answer.content).read_all()
+    expected = service.predict("credit", rows).json()["predictions"]
+    for name in ("0", "1"):
+        assert found[f"probabilities.{name}"].to_pylist() == [one["probabilities"][name] for one in expected]
+    ids = [*found["id"].to_pylist(), *(one["id"] for one in expected)]
+    await_that(lambda: set(ids) <= {one["id"] for one in service.query("SELECT id FROM predictions")})
+    logged = {one["id"]: one["features"] for one in service.query("SELECT id, features FROM predictions")}
+    assert [logged[one] for one in ids[:60]] == [logged[one] for one in ids[60:]]
+    wrong = service.request("POST", "/v1/models/credit/predict", **{**sent, "content": b"PAR1"})
+    _problem(wrong, 400, "invalid-arrow")
+    huge = service.request("POST", "/v1/models/credit/predict", **{**sent, "content": b"x" * 1_100_000})
+    _problem(huge, 413, "body-too-large")
+    for path in ("/v2/models/credit/infer", "/v1/models/credit/labels"):
+        _problem(service.request("POST", path, **sent), 415, "unsupported-media-type")
 
 
 # Refusals
@@ -711,14 +738,16 @@ def test_the_application_answers_the_routes_of_the_table(service: Running) -> No
     """
     answered: Any = service.server.config.app._app.routes  # type: ignore[union-attr] # ours
     found = {(route.path, method) for route in answered for method in route.methods - {"HEAD"}}
-    assert found == {(route.path, route.method) for route in routes.ROUTES} - {(routes.PREDICT.path, "POST")}
+    assert found == {(route.path, route.method) for route in routes.ROUTES if route.name not in routes.PREDICTIONS}
 
 
 def test_the_document_describes_the_routes_of_the_table(service: Running) -> None:
-    """OpenAPI has each route but the page, itself, and what nothing is configured for."""
+    """OpenAPI has each route but the page, itself, second paths, and what nothing is configured for."""
     paths = httpx.get(f"{service.url}/openapi.json").json()["paths"]
     described = {re.sub("/(?:credit|price|grade)(?=/|$)", "/{model}", path) for path in paths}
-    assert described == {route.path for route in routes.ROUTES} - {"/", "/openapi.json", routes.HOOK.path}
+    assert described == {route.path for route in routes.ROUTES} - {
+        *("/", "/openapi.json", routes.HOOK.path, routes.V2_SERVER_SLASH.path, routes.INFER_VERSION.path)
+    }
 
 
 def _credentials() -> tuple[list[ApiKey], dict[str, tuple[str | None, int]]]:

@@ -36,12 +36,12 @@ def document(service: Running) -> dict[str, Any]:
     return found
 
 
-# A schema cannot say that columns have the same number of values, nor which tensors there must be: such bodies are
-# refused.
+# A schema cannot say that columns have the same number of values, nor which tensors there must be, nor describe an
+# Arrow stream: such bodies are refused.
 CONFIG = """
 [[operations]]
 include-path-regex = "/(predict|infer)$"
-checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "422"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "400", "422"]
 """
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 
 from core.train.trust import trusted_types
 from serving.ids import new_request_id
@@ -23,7 +25,16 @@ def _bodies(model: ServedModel, rows: list[dict[str, Any]]) -> list[tuple[str, b
         {"name": name, "shape": [len(rows)], "datatype": kinds[name], "data": cells} for name, cells in columns.items()
     ]
     contents = (("json", {"rows": rows}), ("json", {"columns": columns}), ("tensors", {"inputs": tensors}))
-    return [(form, json.dumps(content).encode()) for form, content in contents]
+    return [*((form, json.dumps(content).encode()) for form, content in contents), ("arrow", _stream(columns, kinds))]
+
+
+def _stream(columns: dict[str, Any], kinds: dict[str, str]) -> bytes:
+    types = {"FP64": pa.float64(), "BOOL": pa.bool_(), "BYTES": pa.string()}
+    table = pa.table({name: pa.array(cells, types[kinds[name]]) for name, cells in columns.items()})
+    out = io.BytesIO()
+    with pa.ipc.new_stream(out, table.schema) as writer:
+        writer.write_table(table)
+    return out.getvalue()
 
 
 def _answered(model: ServedModel, form: str, body: bytes) -> tuple[Rows, bytes, list[Any]]:
@@ -47,3 +58,7 @@ def test_all_forms_answer_to_the_bit_alike(graph_bundle: Bundle) -> None:
             assert (others.content, others.names, numbers) == (expected.content, expected.names, answers)
         tensor = json.loads(found[2][1])["outputs"][0]["data"]
         assert tensor == [one for row in answers for one in row]
+        table = pa.ipc.open_stream(found[3][1]).read_all()
+        assert [list(row) for row in zip(*table.to_pydict().values(), strict=True)] == [
+            [one["id"], *row] for one, row in zip(table.select(["id"]).to_pylist(), answers, strict=True)
+        ]
