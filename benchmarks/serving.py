@@ -12,7 +12,6 @@ others took much of the processor time, measure again on a quiet machine.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import signal
@@ -148,26 +147,28 @@ class _Bodies:
     contents: Sequence[bytes]
     places: Sequence[slice]
     file: Path
+    content_type: str
 
     @classmethod
     def of(cls, server: Server, project: Project, case: Case) -> _Bodies:
         places = project.slices(case.n_rows)
         questions = [server.question(project.rows[place]) for place in places]
-        contents = [json.dumps(content, separators=(",", ":")).encode() for _, content in questions]
+        contents = [server.body(content) for _, content in questions]
         file = project.pipeline.with_name(f"{server.name}-{case.n_rows}.txt")
-        file.write_bytes(b"\n".join(contents) + b"\n")
-        return cls(questions[0][0], contents, places, file)
+        # In hexadecimal digits, because a body may have ends of lines.
+        file.write_bytes(b"\n".join(content.hex().encode() for content in contents) + b"\n")
+        return cls(questions[0][0], contents, places, file, server.content_type)
 
 
 def _check(live: Running, server: Server, project: Project, bodies: _Bodies) -> None:
     """End the benchmark where a server does not give the pipeline's probabilities."""
     for content, place in zip(bodies.contents[:CHECKED], bodies.places, strict=False):
-        status, answer = live.ask(bodies.path, content)
+        status, answer = live.ask(bodies.path, content, server.content_type)
         if status >= 300:
             sys.exit(f"{server.name} answers {status}: {answer[:1000].decode(errors='replace')}")
         if server.probabilities is None:
             continue
-        given, wanted = server.probabilities(json.loads(answer)), project.probabilities[place]
+        given, wanted = server.probabilities(server.answer(answer)), project.probabilities[place]
         worst = max(abs(one - other) for one, other in zip(given, wanted, strict=True))
         if not worst <= TOLERANCE:
             sys.exit(f"{server.name} is {worst:.2g} off the pipeline's probabilities")
@@ -181,10 +182,11 @@ def _check_log(project: Project, figures: Collection[Figures]) -> None:
 
 
 def _figures(live: Running, bodies: _Bodies, rate: int, seconds: int) -> Figures:
-    full_load(live.port, bodies.path, bodies.file, max(CONNECTIONS), min(seconds, 2))  # to warm it up
+    place = (live.port, bodies.path, bodies.file, bodies.content_type)
+    full_load(*place, max(CONNECTIONS), min(seconds, 2))  # to warm it up
     began = _processor_seconds(live)
-    full = {number: full_load(live.port, bodies.path, bodies.file, number, seconds) for number in CONNECTIONS}
-    steady = steady_load(live.port, bodies.path, bodies.contents, rate, STEADY * seconds)
+    full = {number: full_load(*place, number, seconds) for number in CONNECTIONS}
+    steady = steady_load(live.port, bodies.path, bodies.contents, bodies.content_type, rate, STEADY * seconds)
     everybody, ours = (after - before for after, before in zip(_processor_seconds(live), began, strict=True))
     return Figures(full, steady, live.memory_mib(), max(0.0, 1 - ours / everybody))
 

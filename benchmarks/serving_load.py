@@ -63,24 +63,27 @@ def wrk_version() -> str:
     return " ".join(told.stdout.split()[:2])
 
 
-def full_load(port: int, path: str, bodies: Path, connections: int, seconds: int) -> Load:
-    """Post the bodies of a file in turn, on each connection the next as soon as the last is answered."""
+def full_load(port: int, path: str, bodies: Path, content_type: str, connections: int, seconds: int) -> Load:
+    """Post the bodies of a file in turn, on each connection the next as soon as the last is answered.
+
+    The file has a body per line, in hexadecimal digits.
+    """
     options = ["--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"]
     options += ["--timeout", f"{TIMEOUT_SECONDS}s", "--script", str(SCRIPT)]
-    command = ["wrk", *options, f"http://{HOST}:{port}{path}", "--", str(bodies)]
+    command = ["wrk", *options, f"http://{HOST}:{port}{path}", "--", str(bodies), content_type]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     found = json.loads(done.stdout.splitlines()[-1])
     n_answers = found["answers"]
     return Load(n_answers / found["seconds"], found["p50_ms"], found["p99_ms"], n_answers, found["errors"])
 
 
-def steady_load(port: int, path: str, bodies: Sequence[bytes], rate: int, seconds: int) -> Load:
+def steady_load(port: int, path: str, bodies: Sequence[bytes], content_type: str, rate: int, seconds: int) -> Load:
     """Post the bodies in turn at planned times, whether or not the last is answered.
 
     Latency counts from the planned time, so a server that stalls pays for all who would have waited. It includes this
     client's own time, about half a millisecond.
     """
-    return asyncio.run(_steady_load(_Client(port, path), bodies, rate, seconds))
+    return asyncio.run(_steady_load(_Client(port, path, content_type), bodies, rate, seconds))
 
 
 async def _steady_load(client: _Client, bodies: Sequence[bytes], rate: int, seconds: int) -> Load:
@@ -109,6 +112,7 @@ class _Client:
 
     port: int
     path: str
+    content_type: str
     _free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
 
     async def latency(self, body: bytes, planned: float) -> float | None:
@@ -122,7 +126,7 @@ class _Client:
 
     async def _post(self, body: bytes) -> int:
         reader, writer = await self._connection()
-        head = f"POST {self.path} HTTP/1.1\r\nHost: {HOST}:{self.port}\r\nContent-Type: application/json\r\n"
+        head = f"POST {self.path} HTTP/1.1\r\nHost: {HOST}:{self.port}\r\nContent-Type: {self.content_type}\r\n"
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         answer = (await reader.readuntil(b"\r\n\r\n")).lower()
         # Every server here says how long its answer is.

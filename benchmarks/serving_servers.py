@@ -6,6 +6,7 @@ Each as its documentation starts it; FastAPI without its access log, which weigh
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import os
 import shutil
@@ -15,12 +16,13 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
 from filelock import FileLock
 
 from benchmarks.serving_load import HOST, TIMEOUT_SECONDS
@@ -30,6 +32,10 @@ BENTOML = "1.4.40"
 SAME = ("httptools", "joblib", "numpy", "pandas", "pydantic", "scikit-learn", "scipy", "uvicorn", "uvloop")
 """What BentoML's environment has in the versions of this one. BentoML does without httptools and uvloop; it is faster
 with them, and all others have them."""
+
+JSON = "application/json"
+ARROW = "application/vnd.apache.arrow.stream"
+PREDICT = f"/v1/models/{MODEL}/predict"
 
 PORT = "PORT"
 """Stands for the port in a command."""
@@ -63,6 +69,15 @@ class Server:
     question: Callable[[Sequence[Row]], Question]
     probabilities: Callable[[Any], list[float]] | None
     variables: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = JSON
+
+    def body(self, content: Any) -> bytes:
+        """Write a request's content; bytes are one already."""
+        return content if isinstance(content, bytes) else json.dumps(content, separators=(",", ":")).encode()
+
+    def answer(self, body: bytes) -> Any:
+        """Read an answer's content."""
+        return json.loads(body) if self.content_type == JSON else pa.ipc.open_stream(body).read_all()
 
 
 @dataclass(frozen=True)
@@ -72,11 +87,11 @@ class Running:
     port: int
     process: psutil.Process
 
-    def ask(self, path: str, body: bytes) -> tuple[int, bytes]:
+    def ask(self, path: str, body: bytes, content_type: str = JSON) -> tuple[int, bytes]:
         """Post a body; status and content of the answer."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=TIMEOUT_SECONDS)
         try:
-            connection.request("POST", path, body, {"Content-Type": "application/json"})
+            connection.request("POST", path, body, {"Content-Type": content_type})
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
@@ -103,6 +118,20 @@ def servers(project: Project, workers: int) -> tuple[Server, ...]:
     return (
         _perennial("async", workers),
         _perennial("commit", workers),
+        replace(
+            _perennial("async", workers),
+            name="perennial-columns",
+            title="**Perennial**, log `async`, columns",
+            question=lambda rows: (PREDICT, {"columns": {name: [row[name] for row in rows] for name in rows[0]}}),
+        ),
+        replace(
+            _perennial("async", workers),
+            name="perennial-arrow",
+            title="**Perennial**, log `async`, Arrow",
+            question=lambda rows: (PREDICT, _stream(rows)),
+            probabilities=lambda answer: answer["probabilities.1"].to_pylist(),
+            content_type=ARROW,
+        ),
         Server(
             "textbook",
             "FastAPI, joblib, pandas: the textbook's",
@@ -137,9 +166,17 @@ def _perennial(log: str, workers: int) -> Server:
         f"perennial-{log}",
         f"**Perennial**, log `{log}`",
         (*PERENNIAL, "serve", "--port", PORT, "--workers", str(workers), "--log", log),
-        lambda rows: (f"/v1/models/{MODEL}/predict", {"rows": rows}),
+        lambda rows: (PREDICT, {"rows": rows}),
         lambda answer: [one["probabilities"]["1"] for one in answer["predictions"]],
     )
+
+
+def _stream(rows: Sequence[Row]) -> bytes:
+    table, out = pa.Table.from_pylist(list(rows)), io.BytesIO()
+    # A column without values in these rows has no type of its own, which is taken too.
+    with pa.ipc.new_stream(out, table.schema) as writer:
+        writer.write_table(table)
+    return out.getvalue()
 
 
 def _uvicorn(app: str, workers: int) -> tuple[str, ...]:
@@ -240,7 +277,7 @@ def _wait(found: Running, server: Server, project: Project, log: Path) -> None:
     last = "no answer"
     while time.monotonic() < deadline and found.process.is_running() and found.process.status() != "zombie":
         try:
-            status, answer = found.ask(path, json.dumps(content).encode())
+            status, answer = found.ask(path, server.body(content), server.content_type)
         except OSError:
             time.sleep(0.2)
             continue

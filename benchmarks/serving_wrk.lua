@@ -1,11 +1,13 @@
--- Posts the bodies of a file (its first argument, one per line) in turn, and prints the result as one line of JSON.
+-- Posts the bodies of a file (its first argument, one per line in hexadecimal digits) in turn, with a content type (its
+-- second), and prints the result as one line of JSON.
 
 local requests, sent = {}, 0
 
 function init(arguments)
-  local headers = {["Content-Type"] = "application/json"}
+  local headers = {["Content-Type"] = arguments[2]}
   for body in io.lines(arguments[1]) do
-    requests[#requests + 1] = wrk.format("POST", nil, headers, body)
+    local content = body:gsub("%x%x", function(digits) return string.char(tonumber(digits, 16)) end)
+    requests[#requests + 1] = wrk.format("POST", nil, headers, content)
   end
 end
 

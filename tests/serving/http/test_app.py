@@ -126,7 +126,10 @@ def test_an_arrow_stream_is_answered_by_one(service: Running, examples: dict[str
     out, table = io.BytesIO(), pa.Table.from_pylist(rows)
     with pa.ipc.new_stream(out, table.schema) as writer:
         writer.write_table(table)
-    sent = {"content": out.getvalue(), "headers": {"content-type": "application/vnd.apache.arrow.stream"}}
+    sent: dict[str, Any] = {
+        "content": out.getvalue(),
+        "headers": {"content-type": "application/vnd.apache.arrow.stream"},
+    }
     answer = service.request("POST", "/v1/models/credit/predict", **sent)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/vnd.apache.arrow.stream")
     found = pa.ipc.open_stream(answer.content).read_all()
