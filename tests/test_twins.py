@@ -40,6 +40,7 @@ WITHOUT_TWIN: dict[str, str] = {
     "store/log/server.py": (
         "tests/serving/telemetry/test_prediction_log.py: the log on a PostgreSQL server, and its failures"
     ),
+    "tasks/platform/worker/server.py": "tests/tasks/platform/worker/test_run.py: runs in its forks",
     "tasks/runs/preload.py": "cli/warm/server.py and its test start the process that imports all of this.",
     "tasks/warm/client.py": "tests/tasks/warm/test_server.py: commands in forks, and without a process that answers",
     "tasks/warm/fork.py": "tests/tasks/warm/test_server.py: what a fork has of its command",

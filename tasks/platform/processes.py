@@ -191,7 +191,7 @@ def worker_name() -> str:
 def command(name: str, state: PlatformState) -> list[str]:
     """Return the command line of a process."""
     server = "-m prefect server start --host 127.0.0.1 --port"
-    worker = "-m prefect worker start --type process"
+    worker = "-m tasks.platform.worker.start worker start --type process"
     arguments = {
         "prefect": [*server.split(), str(state.prefect_port)],
         "mlflow": ["-m", "tasks.registry.server"],

@@ -9,7 +9,7 @@ from importlib import import_module
 
 from config.home import give_home
 from config.settings import load_settings
-from tasks.runs.session import set_environment
+from tasks.runs.session import NUMERICS, set_environment
 from tasks.warm.server import blas_threads
 
 # Not onnxruntime: its import starts a thread. Not great_expectations and evidently: 120 MiB that few runs need.
@@ -50,18 +50,23 @@ ROOMS = (
 """Packages of which every module is imported."""
 
 
-def preload(*rooms: str) -> set[str]:
+def preload(*rooms: str, in_terminal: bool = True) -> set[str]:
     """Import the libraries and our modules; return the threads that end before a fork.
 
     Parameters
     ----------
     rooms
         Further packages of which every module is imported.
+    in_terminal
+        Whether forks print as commands do; the runs of a worker have Prefect's own log.
     """
     from tasks.registry.client import import_mlflow
 
     give_home(os.environ)
-    set_environment(load_settings())
+    if in_terminal:
+        set_environment(load_settings())
+    for name, value in NUMERICS.items():
+        os.environ.setdefault(name, value)
     safe = blas_threads()
     import_mlflow()
     for name in (*LIBRARIES, *FLOWS, *_modules(*ROOMS, *rooms)):

@@ -125,7 +125,10 @@ def read_prefect_settings() -> None:
     """Let Prefect read its settings again in a fork of a process that has imported it, as a new process does."""
     from prefect.context import refresh_global_settings_context
     from prefect.logging.configuration import setup_logging
+    from prefect.settings import PREFECT_LOGGING_EXTRA_LOGGERS
 
+    for name in PREFECT_LOGGING_EXTRA_LOGGERS.value():
+        logging.getLogger(name).handlers.clear()  # they would be added a second time
     refresh_global_settings_context()
     setup_logging(incremental=False)
 

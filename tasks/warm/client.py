@@ -136,7 +136,9 @@ def run_warm(path: Path, work: Work) -> int | None:
     return report[1] if len(report) == 2 else KILLED
 
 
-def start_warm(path: Path, module: str, environment: Mapping[str, str], after: int = 0) -> None:
+def start_warm(
+    path: Path, module: str, environment: Mapping[str, str], after: int = 0, folder: Path | None = None
+) -> None:
     """Start a warm process in the background, unless there is one or memory is short; do not wait for it.
 
     Parameters
@@ -149,6 +151,8 @@ def start_warm(path: Path, module: str, environment: Mapping[str, str], after: i
         Its environment variables.
     after
         Process whose end it waits for before its imports; 0 if it begins at once.
+    folder
+        Its working directory; None for that of this process.
     """
     if path.exists() or _available_mib() < ENOUGH_MIB:
         return
@@ -158,7 +162,7 @@ def start_warm(path: Path, module: str, environment: Mapping[str, str], after: i
 
     command = [sys.executable, "-c", _BOOT, json.dumps(sys.path), module, str(path), str(after)]
     with suppress(OSError):  # the next one tries again
-        start_in_background(command, environment, subprocess.DEVNULL)
+        start_in_background(command, environment, subprocess.DEVNULL, folder)
 
 
 def _available_mib() -> int:

@@ -54,7 +54,9 @@ def is_asked_for(environment: Mapping[str, str]) -> bool:
     return environment.get("PERENNIAL_WARM", "").lower() in ("1", "on", "t", "true", "y", "yes")
 
 
-def socket_path(kind: str, environment: Mapping[str, str], ignored: Iterable[str] = OF_A_TERMINAL) -> Path | None:
+def socket_path(
+    kind: str, environment: Mapping[str, str], ignored: Iterable[str] = OF_A_TERMINAL, *, anywhere: bool = False
+) -> Path | None:
     """Return the socket of the warm process that fits this one; None if it is not safe to use one.
 
     Parameters
@@ -65,26 +67,28 @@ def socket_path(kind: str, environment: Mapping[str, str], ignored: Iterable[str
         Environment variables of this process.
     ignored
         Variables that may differ, because a fork is given those of its caller.
+    anywhere
+        Whether the working directory may differ, because a fork reads again what libraries read there.
     """
     try:
         folder = private_folder(environment)
         if folder is None or len(os.fsencode(folder)) > MAX_FOLDER:
             return None
-        return folder / f"{kind}-{_fingerprint(environment, frozenset(ignored))}.sock"
+        return folder / f"{kind}-{_fingerprint(environment, frozenset(ignored), anywhere)}.sock"
     except OSError:  # no working directory, no /proc, or files that cannot be read
         return None
 
 
-def _fingerprint(environment: Mapping[str, str], ignored: frozenset[str]) -> str:
+def _fingerprint(environment: Mapping[str, str], ignored: frozenset[str], anywhere: bool) -> str:
     digest = hashlib.sha256()
-    for part in _parts(environment, ignored):
+    folder = () if anywhere else (str(Path.cwd()), *(f"{name} {_stamp(Path(name))}" for name in _SETTINGS_HERE))
+    for part in (*folder, *_parts(environment, ignored)):
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
     return digest.hexdigest()[:24]
 
 
 def _parts(environment: Mapping[str, str], ignored: frozenset[str]) -> Iterator[str]:
     yield from (sys.executable, sys.version, repr(sys.flags), repr(sys.warnoptions), repr(sys._xoptions))
-    yield str(Path.cwd())
     yield from (f"{name}={value}" for name, value in sorted(environment.items()) if name not in ignored)
     yield from inherited_state()
     yield from _libraries()
@@ -131,7 +135,6 @@ def _files(folder: Path) -> Iterator[str]:
 
 
 def _settings_files(environment: Mapping[str, str]) -> Iterator[Path]:
-    yield from (Path(name) for name in _SETTINGS_HERE)
     home = environment.get("HOME")
     if home:
         yield from (Path(home) / name for name in _SETTINGS_AT_HOME)

@@ -35,7 +35,7 @@ VICTIMS = {
     "receiver's supervisor": ("cli serve", False),
     "relay": ("cli relay", False),
     "flow run": ("prefect.engine", False),
-    "worker and its runs": ("prefect worker start", True),
+    "worker and its runs": ("worker start", True),
     "Prefect server": ("prefect server start", True),
     "MLflow server": ("tasks.registry.server", True),
 }

@@ -1,0 +1,1 @@
+"""Tests of the worker, whose runs are forks of a warm process."""
