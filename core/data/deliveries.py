@@ -44,7 +44,7 @@ class ReadBefore:
 
 
 def files_to_read(
-    files: Sequence[str], reading: str, before: Sequence[ReadBefore], *, append: bool
+    files: Sequence[str], reading: str, before: Sequence[ReadBefore], *, append: bool, replaces: bool = False
 ) -> tuple[list[int], list[ReadBefore]]:
     """Return the positions of the files to read, and the batches that hold the rows of the others.
 
@@ -63,6 +63,9 @@ def files_to_read(
         The model's batches in order.
     append
         Whether the source delivers new rows only.
+    replaces
+        Whether a row replaces the older row of its key. Then the files are read unless the newest batch was written
+        from exactly these: a file that was read earlier may revert rows that another one changed.
 
     Examples
     --------
@@ -71,6 +74,9 @@ def files_to_read(
     [1]
     """
     first = {file: files.index(file) for file in files}
+    if replaces:
+        newest = list(before[-1:])
+        return ([], newest) if is_repeated(files, reading, newest) else ([*first.values()], [])
     if append:
         known = {file for batch in before for file in batch.files}
         holding = [batch for batch in before if set(batch.files) & set(files)]

@@ -121,18 +121,20 @@ def is_known_delivery(config: ModelConfig, settings: Settings, work: Path, befor
     SourceError
         A file cannot be read, or there is none.
     """
-    # With a unique key, only the newest batch counts: an earlier one may have rows that were replaced since.
-    counted = before[-1:] if config.replaces_rows else before
     if not isinstance(config.source, CsvSource | ParquetSource):
+        # With a unique key, only the newest batch counts: an earlier one may have rows that were replaced since.
+        counted = before[-1:] if config.replaces_rows else before
         return remembered_rows(config, settings) in {batch.fingerprint for batch in counted}
     if is_remote(config.source.uri):
         return False
     with _work_folder(work):
         files = unopened_files(config.source, settings, work)
-        delivered, unread, held = _delivered(config, files, [] if config.replaces_rows else before)
+        delivered, unread, held = _delivered(config, files, before)
     if sum(batch.n_read or 0 for batch in before if set(batch.files) & set(delivered.all)) > settings.max_rows:
         return False  # the limit is lower now, which a run refuses
-    return is_repeated(delivered.read, delivered.reading, counted) if unread else bool(held)
+    if unread:
+        return not config.replaces_rows and is_repeated(delivered.read, delivered.reading, before)
+    return bool(held)
 
 
 def _delivered(
@@ -145,14 +147,14 @@ def _delivered(
     described = config.source.model_dump(mode="json", exclude={"uri", "append"}), column_types(config)
     how = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
     append = delivers_new_rows_only(config.source)
-    places, held = files_to_read(hashes, how, before, append=append)
+    places, held = files_to_read(hashes, how, before, append=append, replaces=config.replaces_rows)
     covered = [] if append else held
     delivered = DeliveredFiles(
         tuple(hashes),
         tuple(hashes[place] for place in places),
         how,
         tuple(batch.batch for batch in covered),
-        sum(batch.n_rows for batch in covered),
+        sum(batch.n_read or batch.n_rows for batch in covered),
     )
     return delivered, [files[place] for place in places], held
 

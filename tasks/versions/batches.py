@@ -41,12 +41,7 @@ _log = logging.getLogger("perennial.data")
 
 
 def read_before(config: ModelConfig, settings: Settings) -> list[ReadBefore]:
-    """Return what a model's batches record of the files they were read from; nothing if a row replaces its older one.
-
-    In that case a file that was read before may revert rows that another one changed.
-    """
-    if config.replaces_rows:
-        return []
+    """Return what a model's batches record of the files they were read from, in order."""
     bring_back_missing(config.model, settings)
     return deliveries(config.model, settings)
 

@@ -167,6 +167,21 @@ def test_each_file_of_an_appending_source_is_read_once(settings: Settings) -> No
     assert not ingest_folder(config, settings)[1].is_new
 
 
+def test_with_a_key_only_the_files_of_the_newest_batch_are_left_out(settings: Settings) -> None:
+    """Older files may revert rows that a newer one changed, so they are read; their rows are compared by key."""
+    config = credit_config(source={"uri": "raw"})
+    ingest_folder(config, settings, rows=credit_rows(0, 30))
+    staged, batch = ingest_folder(config, settings)
+    assert (staged.has_rows, staged.n_rows, batch.is_new) == (False, 30, False)
+    ingest_folder(config, settings, rows=[*credit_rows(0, 5, income=1.0), *credit_rows(5, 35)])
+    staged, batch = ingest_folder(config, settings)
+    assert (staged.has_rows, staged.n_rows, batch.n_rows, batch.is_new) == (False, 35, 10, False)
+    staged, batch = ingest_folder(config, settings, rows=credit_rows(0, 30))
+    assert (staged.has_rows, batch.is_new, batch.counts.n_replaced) == (True, True, 5)
+    staged, batch = ingest_folder(config, settings, more=credit_rows(30, 31))
+    assert (staged.has_rows, staged.files.n_skipped) == (True, 0)
+
+
 def test_files_whose_rows_were_set_aside_are_read_again(settings: Settings) -> None:
     """The batch does not hold all rows of its file, so the file is compared row by row."""
     config = folder_config()
