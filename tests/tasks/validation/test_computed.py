@@ -170,7 +170,7 @@ EDGES: tuple[Rows, Suite] = (
 
 
 @example(EDGES)
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(_suites())
 def test_each_result_is_the_librarys(folder: Path, asked: tuple[Rows, Suite]) -> None:
     """Results and failing rows are equal, for every type that init infers, over all kinds of columns and values."""
