@@ -222,16 +222,28 @@ def load_graph(folder: Path, contract: FeatureContract) -> Graph:
     BundleError
         It does not run, or takes other columns than those of the contract.
     """
-    facts = _parsed(read_document(folder, GRAPH_FACTS), GraphFacts, folder / GRAPH_FACTS)
+    facts = load_graph_facts(folder, contract)
     graph = _graph(folder / GRAPH)
     if graph.inputs != facts.inputs or graph.outputs[-1:] != (facts.output,):
         raise BundleError(f"the graph in {folder} has other inputs or outputs than {GRAPH_FACTS} lists; {REMEDY}")
-    if len(graph.inputs) != len(contract.prepared_columns):
+    return graph
+
+
+def load_graph_facts(folder: Path, contract: FeatureContract) -> GraphFacts:
+    """Load what a verified bundle says of its ONNX graph.
+
+    Raises
+    ------
+    BundleError
+        It takes other columns than those of the contract.
+    """
+    facts = _parsed(read_document(folder, GRAPH_FACTS), GraphFacts, folder / GRAPH_FACTS)
+    if len(facts.inputs) != len(contract.prepared_columns):
         raise BundleError(
             f"expected a graph with {len(contract.prepared_columns)} inputs in {folder}, one per column of {CONTRACT}, "
-            f"found {len(graph.inputs)}; {REMEDY}"
+            f"found {len(facts.inputs)}; {REMEDY}"
         )
-    return graph
+    return facts
 
 
 def _graph(path: Path) -> Graph:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from core.errors import BundleError
-from serving.bundle.reader import GRAPH, PIPELINE, REMEDY, Manifest
+from serving.bundle.reader import GRAPH, PIPELINE, Manifest
 
 STAY_FACTOR = 10
 """A loaded model stays for so many times the time that its load took: loads take a tenth of the time at most."""
@@ -16,7 +13,7 @@ STAY_FACTOR = 10
 MODEL_BYTES = 500_000
 GRAPH_FACTOR = 4.2
 PIPELINE_FACTOR = 1.1
-"""Memory of a model: a fixed part, and so many bytes per byte of the graph, or of the unpacked pipeline; measured."""
+"""Memory of a model: a fixed part, and so many bytes per byte of the graph, or of the pipeline; measured."""
 
 
 @dataclass(slots=True)
@@ -88,20 +85,10 @@ def _stays(one: Resident, now: float) -> float:
     return one.since + STAY_FACTOR * one.took - now
 
 
-def memory_of(folder: Path, manifest: Manifest) -> int:
-    """Estimate the bytes that a bundle's graph or pipeline takes in memory.
-
-    Raises
-    ------
-    BundleError
-        It has no graph, and its pipeline cannot be read.
-    """
+def memory_of(manifest: Manifest) -> int:
+    """Estimate the bytes that a bundle's graph or pipeline takes in memory."""
     files = manifest.by_path
     if GRAPH in files:
         return MODEL_BYTES + int(GRAPH_FACTOR * files[GRAPH].size)
-    try:
-        with zipfile.ZipFile(folder / PIPELINE) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise BundleError(f"{folder / PIPELINE} cannot be read: {error}; {REMEDY}") from error
-    return MODEL_BYTES + int(PIPELINE_FACTOR * unpacked)
+    # skops stores without compression.
+    return MODEL_BYTES + int(PIPELINE_FACTOR * files[PIPELINE].size)

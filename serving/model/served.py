@@ -17,7 +17,16 @@ import numpy.typing as npt
 from core.errors import BundleError
 from core.feature_contract import FeatureContract
 from core.references import Variant
-from serving.bundle.reader import GRAPH, Manifest, Runtime, load_contract, load_graph, read_document, verified
+from serving.bundle.reader import (
+    GRAPH,
+    Manifest,
+    Runtime,
+    load_contract,
+    load_graph,
+    load_graph_facts,
+    read_document,
+    verified,
+)
 from serving.model.free_memory import return_free_memory
 from serving.model.invalid import Locate, in_rows
 from serving.model.residents import memory_of
@@ -242,13 +251,13 @@ def load_model(
     BundleError
         It is not what was registered, belongs to another model, or does not answer its examples.
     """
-    described = describe_model(folder, manifest_sha256, name=name, version=version, variant=variant, max_rows=max_rows)
-    contract = described.contract
-    if described.kind == "onnx":
-        model = replace(described, _answers=load_graph(folder, contract).answer)
-    else:
-        answers = _pipeline_answers(folder, contract, trusted)
-        model = replace(described, _answers=answers, _queue=Batcher(answers))
+    manifest = _manifest_of(folder, manifest_sha256, name)
+    contract = load_contract(folder)
+    # A file that is not what its contract says is refused before anything is built for the contract's columns.
+    is_graph = GRAPH in manifest.by_path
+    answers = load_graph(folder, contract).answer if is_graph else _pipeline_answers(folder, contract, trusted)
+    described = _described(folder, manifest, contract, version=version, variant=variant, max_rows=max_rows)
+    model = replace(described, _answers=answers, _queue=None if is_graph else Batcher(answers))
     _warm_up(model)
     return_free_memory()
     return model
@@ -270,24 +279,36 @@ def describe_model(
     BundleError
         It is not what was registered, or belongs to another model.
     """
+    manifest = _manifest_of(folder, manifest_sha256, name)
+    contract = load_contract(folder)
+    if GRAPH in manifest.by_path:
+        load_graph_facts(folder, contract)
+    return _described(folder, manifest, contract, version=version, variant=variant, max_rows=max_rows)
+
+
+def _manifest_of(folder: Path, manifest_sha256: str, name: str) -> Manifest:
     manifest = verified(folder, manifest_sha256)
     if manifest.model != name:
         raise BundleError(f"expected a bundle of {name!r} in {folder}, found one of {manifest.model!r}")
-    contract = load_contract(folder)
-    kind: Runtime = "onnx" if GRAPH in manifest.by_path else "skops"
+    return manifest
+
+
+def _described(
+    folder: Path, manifest: Manifest, contract: FeatureContract, *, version: int, variant: Variant, max_rows: int
+) -> ServedModel:
     profile = _json(folder, PROFILE) if PROFILE in manifest.by_path else {}
     return ServedModel(
-        name=name,
+        name=manifest.model,
         version=version,
         variant=variant,
         manifest=manifest,
         contract=contract,
-        kind=kind,
+        kind="onnx" if GRAPH in manifest.by_path else "skops",
         reader=_reader(contract, max_rows),
         edges=_edges(profile),
         examples=_examples(folder, manifest),
         profile=profile,
-        size=memory_of(folder, manifest),
+        size=memory_of(manifest),
         _answers=_no_answers,
         _queue=None,
     )
