@@ -162,7 +162,8 @@ def await_server(settings: Settings, seconds: float = START_SECONDS) -> LocalSer
 
 
 def _check_disk(settings: Settings) -> None:
-    if shutil.disk_usage(settings.var).free < FULL_BYTES:
+    folder = settings.var if settings.var.is_dir() else settings.root
+    if shutil.disk_usage(folder).free < FULL_BYTES:
         raise StorageError(f"the disk of {settings.var} is full, so the local Prefect server cannot start. {REMEDY}")
 
 

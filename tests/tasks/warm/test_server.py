@@ -75,6 +75,18 @@ sys.exit(99 if code is None else code)
 """
 
 
+@pytest.fixture(autouse=True)
+def _signals_of_a_terminal() -> Iterator[None]:
+    """Let commands have the signals of a terminal: a job in the background of a script ignores two of them."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGQUIT)}
+    for number, handler in before.items():
+        if handler == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @dataclass
 class Warm:
     """A warm process with a socket, and the commands that are sent to it."""
