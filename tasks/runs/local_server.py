@@ -191,6 +191,8 @@ def stop_server(settings: Settings) -> bool:
         process.kill()
         with suppress(psutil.Error):
             process.wait(timeout=END_SECONDS)
+        # Otherwise the next server, which takes the same port, would answer for it before it is recorded.
+        _state_file(settings).unlink(missing_ok=True)
     except psutil.Error:
         return False
     return True
