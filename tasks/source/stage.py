@@ -86,6 +86,8 @@ def stage_rows(
         delivered, unread, held = _delivered(config, files, before)
         if held and not unread:
             n_rows = delivered.n_known or sum(batch.n_rows for batch in held)
+            if delivered.n_known > settings.max_rows:  # the limit is lower now
+                raise too_many_rows(name, f"has {delivered.n_known:,} rows", settings)
             return StagedRows(work / STAGED, n_rows, name, held[-1].fingerprint, files=delivered)
         rows = rows_of_files(connection, config.source, unread)
         prepare_for_width(connection, len(rows.columns), cells_are_cast=True)

@@ -13,6 +13,7 @@ import pytest
 from config.load import model_path
 from config.schema import ModelConfig
 from config.settings import Settings
+from core.errors import SourceTooLargeError
 from core.references import Batch, RowCounts, StagedRows
 from tasks.source.stage import stage_rows
 from tasks.versions.batches import known_batch, read_before, write_batch
@@ -180,6 +181,16 @@ def test_with_a_key_only_the_files_of_the_newest_batch_are_left_out(settings: Se
     assert (staged.has_rows, batch.is_new, batch.counts.n_replaced) == (True, True, 5)
     staged, batch = ingest_folder(config, settings, more=credit_rows(30, 31))
     assert (staged.has_rows, staged.files.n_skipped) == (True, 0)
+
+
+@pytest.mark.parametrize("keyed", [True, False], ids=["key", "no key"])
+def test_known_files_of_more_rows_than_allowed_are_refused(settings: Settings, keyed: bool) -> None:
+    """The limit is lower now; that no row would be read is no exception."""
+    config = credit_config(source={"uri": "raw"}) if keyed else folder_config()
+    ingest_folder(config, settings, rows=credit_rows(0, 30))
+    lower = settings.model_copy(update={"max_rows": 29})
+    with pytest.raises(SourceTooLargeError, match=r"has 30 rows, the limit is 29"):
+        stage_rows(config, lower, settings.var / "work", read_before(config, settings))
 
 
 def test_files_whose_rows_were_set_aside_are_read_again(settings: Settings) -> None:
