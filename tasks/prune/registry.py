@@ -10,7 +10,6 @@ operational database records for it; all others stay.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 from collections.abc import Collection, Iterator
@@ -26,11 +25,10 @@ from config.platform import read_platform
 from config.settings import RetentionSettings, Settings
 from core.retention.items import Item, Kind, Rule
 from core.retention.versions import VersionsInUse, needed
-from serving.bundle.reader import MANIFEST, MAX_DOCUMENT_BYTES
 from store.database import open_database
 from store.registry.registrations import RegisteredVersion, data_versions_of, find_version
 from tasks.prune.found import Findings, Found, tree_facts
-from tasks.registry.bundle_files import bundle_files
+from tasks.registry.bundle_files import MANIFEST, MAX_MANIFEST_BYTES, bundle_files, is_manifest
 from tasks.registry.client import (
     aliases_in_mlflow,
     artifact_root,
@@ -229,21 +227,14 @@ def _has_manifest(uri: str, sha256: str, settings: Settings) -> bool:
     """Return whether the manifest at an address has this hash; False if there is none."""
     folder = local_path(uri)
     if folder is not None:
-        return _is_manifest(Path(folder) / MANIFEST, sha256)
+        return is_manifest(Path(folder) / MANIFEST, sha256)
     store = bundle_files(uri, settings)
     listed = {item.path: item.file_size for item in store.list_artifacts()}
-    if MANIFEST not in listed or (listed[MANIFEST] or 0) > MAX_DOCUMENT_BYTES:
+    if MANIFEST not in listed or (listed[MANIFEST] or 0) > MAX_MANIFEST_BYTES:
         return False
     with TemporaryDirectory() as copies:
         store.download_artifacts(MANIFEST, copies)
-        return _is_manifest(Path(copies) / MANIFEST, sha256)
-
-
-def _is_manifest(path: Path, sha256: str) -> bool:
-    # Opening a pipe would wait for a writer.
-    if not path.is_file() or path.stat().st_size > MAX_DOCUMENT_BYTES:
-        return False
-    return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+        return is_manifest(Path(copies) / MANIFEST, sha256)
 
 
 def _size(uri: str, settings: Settings) -> int:

@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 from collections.abc import Container, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from config.settings import Settings
 from core.errors import BundleError
 from tasks.registry.client import artifact_store, local_path
 
+MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 16_000_000
 """As :data:`serving.bundle.reader.MAX_DOCUMENT_BYTES`, whose module imports more than a listing may."""
 
@@ -67,14 +69,27 @@ def looks_whole(source: str, manifest_sha256: str) -> bool:
     if folder is None:
         return True
     try:
-        manifest = Path(folder) / "manifest.json"
-        if not _is_file_of(manifest, range(MAX_MANIFEST_BYTES + 1)) or _sha256(manifest) != manifest_sha256:
+        manifest = Path(folder) / MANIFEST
+        if not is_manifest(manifest, manifest_sha256):
             return False
         files = json.loads(manifest.read_bytes())["files"]
         n_found = sum(not path.is_dir() for path in Path(folder).rglob("*"))
         return n_found == len(files) + 1 and all(_is_whole(Path(folder) / file["path"], file) for file in files)
     except OSError:
         return False
+
+
+def is_manifest(path: Path, sha256: str) -> bool:
+    """Return whether a path is a manifest with this hash: a regular file, and no larger than one may be.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return _is_file_of(path, range(MAX_MANIFEST_BYTES + 1)) and _sha256(path) == sha256
+    return False
 
 
 def _is_whole(path: Path, file: Mapping[str, Any]) -> bool:

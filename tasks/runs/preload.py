@@ -9,7 +9,7 @@ from importlib import import_module
 
 from config.home import give_home
 from config.settings import load_settings
-from tasks.runs.session import NUMERICS, set_environment
+from tasks.runs.session import NUMERICS, set_defaults, set_environment
 from tasks.warm.server import blas_threads
 
 # Not onnxruntime: its import starts a thread. Not great_expectations and evidently: 120 MiB that few runs need.
@@ -65,8 +65,8 @@ def preload(*rooms: str, in_terminal: bool = True) -> set[str]:
     give_home(os.environ)
     if in_terminal:
         set_environment(load_settings())
-    for name, value in NUMERICS.items():
-        os.environ.setdefault(name, value)
+    else:
+        set_defaults(NUMERICS)
     safe = blas_threads()
     import_mlflow()
     for name in (*LIBRARIES, *FLOWS, *_modules(*ROOMS, *rooms)):

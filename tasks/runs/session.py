@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 
 from config.settings import Settings, load_settings
@@ -117,7 +117,12 @@ def _checked_settings() -> Settings:
 
 def set_environment(settings: Settings) -> None:
     """Set the variables that Prefect and the numerical libraries read when they are imported, unless they are set."""
-    for name, value in {**prefect_environment(settings), **NUMERICS}.items():
+    set_defaults({**prefect_environment(settings), **NUMERICS})
+
+
+def set_defaults(variables: Mapping[str, str]) -> None:
+    """Set environment variables unless they are set."""
+    for name, value in variables.items():
         os.environ.setdefault(name, value)
 
 

@@ -246,14 +246,27 @@ def _umask() -> int:
 
 def _report(connection: socket.socket, handle: int) -> bytes:
     """Wait for the end of the fork and return how it ended; nothing if that is not known."""
-    waiting = select.poll()
-    waiting.register(handle, select.POLLIN)
-    waiting.poll()
+    await_end(handle)
     # All of the fork is gone: its memory, its locks and its streams.
     connection.settimeout(REPORT_SECONDS)
     with suppress(OSError):
         return connection.recv(2)
     return b""
+
+
+def await_end(handle: int, seconds: float | None = None) -> None:
+    """Wait until a process has ended, or for some time.
+
+    Parameters
+    ----------
+    handle
+        Of :func:`os.pidfd_open`.
+    seconds
+        None for as long as it takes.
+    """
+    waiting = select.poll()
+    waiting.register(handle, select.POLLIN)
+    waiting.poll(None if seconds is None else 1000 * seconds)
 
 
 def _end_by(number: int) -> None:

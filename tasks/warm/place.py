@@ -50,7 +50,7 @@ def is_on(environment: Mapping[str, str]) -> bool:
 
 
 def is_asked_for(environment: Mapping[str, str]) -> bool:
-    """Return whether ``PERENNIAL_WARM`` asks for warm processes, also where nobody waits at a terminal."""
+    """Return whether ``PERENNIAL_WARM`` asks for warm processes, also without a terminal."""
     return environment.get("PERENNIAL_WARM", "").lower() in ("1", "on", "t", "true", "y", "yes")
 
 

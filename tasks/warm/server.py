@@ -24,7 +24,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tasks.warm.client import EXITED, GO, SIGNALLED, peer
+from tasks.warm.client import EXITED, GO, SIGNALLED, await_end, peer
 from tasks.warm.fork import become
 from tasks.warm.leaving import Leaving
 
@@ -148,9 +148,7 @@ def _await_end(process: int) -> None:
     with suppress(OSError):  # it has ended
         handle = os.pidfd_open(process) if process else None
         if handle is not None:
-            waiting = select.poll()
-            waiting.register(handle, select.POLLIN)
-            waiting.poll(IDLE_SECONDS * 1000)
+            await_end(handle, IDLE_SECONDS)
             os.close(handle)
 
 

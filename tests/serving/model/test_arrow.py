@@ -39,14 +39,6 @@ TABLE = pa.table({name: pa.array([value, value, value], TYPES[name]) for name, v
 
 
 @pytest.fixture(scope="module")
-def model(graph_bundle: Bundle) -> ServedModel:
-    """Return a model with columns of all kinds; it only reads and writes here."""
-    served = load_model(graph_bundle.folder, graph_bundle.manifest_sha256, trusted_types(), name="credit", version=3)
-    contract = replace(KINDS, classes=("0", "1"))
-    return replace(served, contract=contract, reader=RowReader(contract, 50))
-
-
-@pytest.fixture(scope="module")
 def form(model: ServedModel) -> ArrowForm:
     """Return its form of Arrow streams."""
     return ArrowForm(model)
