@@ -90,8 +90,8 @@ def config_hash(config: ModelConfig) -> str:
     """Hash of everything in a model file that a model or a file of its bundle depends on (64 hex digits).
 
     Left out are the source and its validation (the data version stands for the rows that landed), and what follows a
-    training: drift, monitoring, retraining, schedule, and the rules of the gate. Of the gate only the metric counts:
-    models are searched, cross-validated and evaluated by it.
+    training: release, drift, monitoring, retraining, schedule, and the rules of the gate. Of the gate only the metric
+    counts: models are searched, cross-validated and evaluated by it.
     """
     content = _dump(config)
     content["gate"] = {"metric": config.gate.metric}
@@ -108,7 +108,8 @@ def rules_hash(config: ModelConfig) -> str:
 
 
 def _dump(config: ModelConfig) -> dict[str, Any]:
-    return config.model_dump(mode="json", exclude={"source", "validation", "drift", "monitor", "retrain", "schedule"})
+    later = {"release", "drift", "monitor", "retrain", "schedule"}
+    return config.model_dump(mode="json", exclude={"source", "validation", *later})
 
 
 def _hash(content: dict[str, Any]) -> str:

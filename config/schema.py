@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
@@ -495,6 +496,122 @@ class Gate(Section):
     )
 
 
+class Shadow(Section):
+    """How long the challenger answers copies of requests before clients get its answers."""
+
+    requests: int = Field(
+        default=200,
+        ge=0,
+        le=10_000_000,
+        description="copies that the challenger answers at least; 0: no shadow",
+        json_schema_extra=_unit("requests"),
+    )
+    hours: float = Field(
+        default=24.0,
+        gt=0,
+        le=10_000,
+        description="hours after which the shadow is overdue",
+        json_schema_extra=_unit("hours"),
+    )
+
+
+class Guardrails(Section):
+    """Harm of a challenger on live traffic that is tolerated; ``null``: not watched."""
+
+    error_rate: float | None = Field(
+        default=0.01,
+        gt=0,
+        lt=1,
+        description="rise of the share of requests that fail",
+        json_schema_extra=_unit("share of requests"),
+    )
+    latency_ratio: float | None = Field(
+        default=1.5,
+        gt=1,
+        le=1000,
+        description="ratio of the challenger's median, 95th and 99th percentile of latency to the champion's",
+        json_schema_extra=_unit("ratio"),
+    )
+    prediction_psi: float | None = Field(
+        default=0.1,
+        gt=0,
+        le=10,
+        description="population stability index between the variants' predictions",
+        json_schema_extra=_unit("PSI"),
+    )
+    performance_loss: float | None = Field(
+        default=0.02,
+        gt=0,
+        le=1,
+        description="loss of gate.metric on labelled requests, as a share of the champion's value",
+        json_schema_extra=_unit("share of the champion's value"),
+    )
+
+
+class Release(Section):
+    """How a version that passed the gate gets the traffic, and when it loses it again."""
+
+    mode: Literal["auto", "staged", "direct"] = Field(
+        default="auto",
+        description="staged: by steps; direct: at once; auto: by steps if the service answered the model in the last "
+        "day, else at once, because there is nothing to observe",
+    )
+    steps: tuple[int, ...] = Field(
+        default=(5, 25, 50, 100),
+        min_length=1,
+        max_length=20,
+        description="share of the requests that the challenger answers, step by step",
+        json_schema_extra=_unit("percent of requests"),
+    )
+    min_requests: int = Field(
+        default=200,
+        ge=1,
+        le=10_000_000,
+        description="requests that the challenger answers in each step at least",
+        json_schema_extra=_unit("requests"),
+    )
+    max_wait_hours: float = Field(
+        default=24.0, gt=0, le=10_000, description="hours after which a step without enough evidence is overdue"
+    )
+    at_deadline: Literal["roll_back", "wait"] = Field(
+        default="roll_back", description="what happens to an overdue release: it ends, or it waits for a person"
+    )
+    newer: Literal["wait", "supersede"] = Field(
+        default="wait", description="whether a newer challenger waits for the running release, or ends it"
+    )
+    shadow: Shadow = Shadow()
+    bake_hours: float = Field(
+        default=24.0,
+        ge=0,
+        le=10_000,
+        description="hours at 100 % in which the version before stays loaded, and a breach returns to it",
+    )
+    look_seconds: float = Field(default=60.0, ge=1, le=86_400, description="seconds between two looks at a release")
+    min_labels: int = Field(
+        default=0,
+        ge=0,
+        le=10_000_000,
+        description="labelled requests of each variant that a step needs",
+        json_schema_extra=_unit("rows"),
+    )
+    confidence: float = Field(
+        default=0.95,
+        gt=0.5,
+        lt=1,
+        description="share of harmless releases that are not rolled back, at least, however often one looks",
+        json_schema_extra=_unit("probability"),
+    )
+    guardrails: Guardrails = Guardrails()
+
+    @field_validator("steps")
+    @classmethod
+    def _steps_rise_to_all(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
+        rise = all(low < high for low, high in pairwise((0, *steps)))
+        if not rise or steps[-1] != 100:
+            raise ValueError(f"expected rising shares from 1 to 100 that end at 100, found {[*steps]}")
+        return steps
+
+
 class Drift(Section):
     """When the rows of a window differ from the champion's training rows, and what happens then."""
 
@@ -637,6 +754,7 @@ class ModelConfig(Section):
     training: Training
     evaluation: Evaluation = Evaluation()
     gate: Gate
+    release: Release = Release()
     drift: Drift = Drift()
     monitor: Monitor = Monitor()
     retrain: Retrain = Retrain()

@@ -14,6 +14,8 @@
         ├── BundleError             a bundle cannot be read or is not what was registered
         ├── PromotionError          a version cannot be approved, rejected or rolled back as asked
         │   └── StaleChampionError  the champion changed meanwhile
+        ├── ReleaseError            a release cannot be started or moved as asked
+        │   └── StaleReleaseError   the release moved meanwhile
         ├── RunInProgressError      another run holds the model
         └── StorageError            a disk, a database or a remote failed: repair it, run again
 
@@ -72,6 +74,14 @@ class PromotionError(UserError):
 
 class StaleChampionError(PromotionError):
     """The champion changed meanwhile: decide again, against the current champion."""
+
+
+class ReleaseError(UserError):
+    """A release cannot be started or moved as asked."""
+
+
+class StaleReleaseError(ReleaseError):
+    """The release moved meanwhile: look at it again."""
 
 
 class RunInProgressError(UserError):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-Variant = Literal["champion"]
-"""Role of a served version."""
+Variant = Literal["champion", "challenger", "shadow"]
+"""Role of a version that answers: ``challenger`` in a step of a release, ``shadow`` if no client gets its answer."""
 
 
 @dataclass(frozen=True)

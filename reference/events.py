@@ -39,6 +39,13 @@ def documented() -> tuple[Documented, ...]:
         Documented(_registered(), "A version is complete in the registry and not judged yet."),
         Documented(_moved("gate"), "A version became champion by the gate or by a person (`approval`)."),
         Documented(_moved("rollback"), "A rollback made the champion before the present one champion again."),
+        Documented(_released("started"), "A release began."),
+        Documented(_released("advanced"), "A release went on to its next stage; `promoted`: its version is champion."),
+        Documented(
+            _released("rolled_back"),
+            "A release ended without its version: it was `rolled_back`, `aborted` by a person, or `superseded`.",
+        ),
+        Documented(_released("completed"), "A release is over, and its version keeps all of the traffic."),
         Documented(_refused(), f"A trigger was answered without a new champion. Codes: {_codes()}."),
         Documented(_failed(), "A trigger came to no answer after all attempts."),
         Documented(_pruned(), "Retention is about to remove what is named; the resource may be `perennial.project`."),
@@ -84,6 +91,29 @@ def _moved(kind: str) -> Event:
     reason, version, previous = ("better by the gate", 4, 3) if kind == "gate" else ("complaints", 3, 4)
     return events.champion_changed(
         "credit", sequence=5, version=version, previous=previous, kind=kind, reason=reason, actor="gate", at=AT
+    )
+
+
+def _released(told: str) -> Event:
+    reason, action, stage, share = {
+        "started": ("better by the gate", "started", "shadow", 0),
+        "advanced": ("every guardrail holds after 412 requests", "advanced", "step", 25),
+        "rolled_back": ("9.8 % of its requests failed, 0.1 % of the champion's", "rolled_back", "over", 0),
+        "completed": ("no breach in 24 hours at 100 %", "completed", "over", 100),
+    }[told]
+    return events.release_changed(
+        "credit",
+        told,
+        number=2,
+        sequence=3,
+        version=4,
+        champion=3,
+        action=action,
+        stage=stage,
+        share=share,
+        reason=reason,
+        actor="release",
+        at=AT,
     )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from config.schema import GateMode
     from core.gate.decision import Decision
 
-Kind = Literal["gate", "approval", "rollback", "adopted"]
+Kind = Literal["gate", "approval", "release", "rollback", "adopted"]
 Action = Literal["approved", "rejected"]
 
 
@@ -43,7 +43,8 @@ class Champion:
     below
         Sequence of the entry that a rollback returns to; None if there is none.
     kind
-        Cause: ``gate``, ``approval`` by a person, ``rollback``, or ``adopted`` from a registry older than the gate.
+        Cause: ``gate``, ``approval`` by a person, ``release`` by steps, ``rollback``, or ``adopted`` from a registry
+        older than the gate.
     reason, actor
         Why the champion changed, and who changed it.
     at
@@ -207,17 +208,55 @@ def start_tenure(
         Another version became champion in the meantime.
     """
     with writing(engine) as connection:
-        present = _newest(connection, model)
-        seen = present.sequence if present else 0
-        if present and seen == expected_sequence and present.version == version:
-            return present
-        if seen == expected_sequence:
-            below = present.sequence if present else None
-            entry = Champion(model, seen + 1, version, below, kind, reason, actor, _not_before(present, at))
-            present = _inserted(connection, entry, present)
-        if present is None or not _is_repeat(present, version, expected_sequence, kind):
-            raise StaleChampionError(_changed(model, expected_sequence, present))
+        return start_tenure_in(
+            connection,
+            model,
+            version,
+            expected_sequence=expected_sequence,
+            kind=kind,
+            reason=reason,
+            actor=actor,
+            at=at,
+        )
+
+
+def start_tenure_in(
+    connection: Connection,
+    model: str,
+    version: int,
+    *,
+    expected_sequence: int,
+    kind: Kind,
+    reason: str,
+    actor: str,
+    at: datetime,
+) -> Champion:
+    """Make a version champion within a transaction, see :func:`start_tenure`."""
+    present = _newest(connection, model)
+    seen = present.sequence if present else 0
+    if present and seen == expected_sequence and present.version == version:
         return present
+    if seen == expected_sequence:
+        below = present.sequence if present else None
+        entry = Champion(model, seen + 1, version, below, kind, reason, actor, _not_before(present, at))
+        present = _inserted(connection, entry, present)
+    if present is None or not _is_repeat(present, version, expected_sequence, kind):
+        raise StaleChampionError(_changed(model, expected_sequence, present))
+    return present
+
+
+def check_current(connection: Connection, model: str, expected_sequence: int) -> Champion:
+    """Return the champion's entry if it is the expected one.
+
+    Raises
+    ------
+    StaleChampionError
+        It is another one, or there is none.
+    """
+    present = _newest(connection, model)
+    if present is None or present.sequence != expected_sequence:
+        raise StaleChampionError(_changed(model, expected_sequence, present))
+    return present
 
 
 def roll_back(
@@ -243,25 +282,32 @@ def roll_back(
         The current entry is not the expected one.
     """
     with writing(engine) as connection:
-        present = _newest(connection, model)
-        if present is None or present.below is None:
-            raise PromotionError(_no_predecessor(model, present))
-        if expected_sequence not in (None, present.sequence):
-            raise StaleChampionError(_changed(model, expected_sequence or 0, present))
-        target = _entry(connection, model, present.below)
-        entry = Champion(
-            model,
-            present.sequence + 1,
-            target.version,
-            target.below,
-            "rollback",
-            reason,
-            actor,
-            _not_before(present, at),
-        )
-        if (found := _inserted(connection, entry, present)) != entry:
-            raise StaleChampionError(_changed(model, present.sequence, found))
-        return found
+        return roll_back_in(connection, model, reason=reason, actor=actor, at=at, expected_sequence=expected_sequence)
+
+
+def roll_back_in(
+    connection: Connection, model: str, *, reason: str, actor: str, at: datetime, expected_sequence: int | None = None
+) -> Champion:
+    """Return to the champion before within a transaction, see :func:`roll_back`."""
+    present = _newest(connection, model)
+    if present is None or present.below is None:
+        raise PromotionError(_no_predecessor(model, present))
+    if expected_sequence not in (None, present.sequence):
+        raise StaleChampionError(_changed(model, expected_sequence or 0, present))
+    target = _entry(connection, model, present.below)
+    entry = Champion(
+        model,
+        present.sequence + 1,
+        target.version,
+        target.below,
+        "rollback",
+        reason,
+        actor,
+        _not_before(present, at),
+    )
+    if (found := _inserted(connection, entry, present)) != entry:
+        raise StaleChampionError(_changed(model, present.sequence, found))
+    return found
 
 
 def predecessor(engine: Engine, model: str) -> Champion | None:

@@ -174,6 +174,82 @@ class VerdictRow(Base):
     rules: Mapped[str] = mapped_column(String(64))
 
 
+class ReleaseRow(Base):
+    """A release of a version: what was decided when it was started; append-only.
+
+    ``number`` counts the releases of a model from 1; the primary key lets one of two processes start the next one.
+    ``manifest`` is the hash of the version's bundle, ``champion`` and ``champion_sequence`` name the entry that it is
+    compared with, ``plan`` is the section ``release`` of the model file as JSON, ``salt`` the text that the shares are
+    drawn with.
+    """
+
+    __tablename__ = "releases"
+
+    model: Mapped[str] = mapped_column(String(63), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(Integer)
+    manifest: Mapped[str] = mapped_column(String(64))
+    champion: Mapped[int] = mapped_column(Integer)
+    champion_sequence: Mapped[int] = mapped_column(Integer)
+    plan: Mapped[str] = mapped_column(Text)
+    salt: Mapped[str] = mapped_column(String(64))
+    kind: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    actor: Mapped[str] = mapped_column(String(255))
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ReleaseStepRow(Base):
+    """A change of a release's state; append-only. The newest row is the state.
+
+    The primary key is the compare-and-set. ``stage`` is ``shadow``, ``step``, ``bake`` or ``over``, ``share`` the
+    percentage of requests that the version answers from then on, ``action`` what was done, ``document`` the look that
+    it follows from as JSON, empty for what a person did.
+    """
+
+    __tablename__ = "release_steps"
+
+    model: Mapped[str] = mapped_column(String(63), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    sequence: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    stage: Mapped[str] = mapped_column(String(8))
+    share: Mapped[int] = mapped_column(Integer)
+    action: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    actor: Mapped[str] = mapped_column(String(255))
+    document: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ReleaseLookRow(Base):
+    """The newest look in a state of a release, which changed nothing: figures and what it waits for, as JSON."""
+
+    __tablename__ = "release_looks"
+
+    model: Mapped[str] = mapped_column(String(63), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    sequence: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    looks: Mapped[int] = mapped_column(Integer)
+    document: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ReleaseTripRow(Base):
+    """A service stopped asking a version on its own: its breaker opened, or it cannot load the bundle; append-only.
+
+    ``instance`` identifies the service, ``kind`` is ``breaker`` or ``load``.
+    """
+
+    __tablename__ = "release_trips"
+
+    model: Mapped[str] = mapped_column(String(63), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    instance: Mapped[str] = mapped_column(String(255), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    reason: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class ReviewRow(Base):
     """A person's approval or rejection of a version; append-only."""
 
@@ -238,10 +314,14 @@ class PredictionRequestRow(Base):
     Prediction i has the same id with i in the last four hex digits. ``rows`` is a JSON list of features by name; or,
     where ``columns`` is a JSON list of names, of lists of values in their order. ``outputs`` is one of predictions,
     ``entity_keys`` one of texts or null; the column is null if no row had a key.
+
+    While a release runs there are rows that no client has an answer from: of the variant ``shadow``, and of a version
+    that failed, where ``failure`` says why and ``outputs`` is an empty list. Their ``served_id`` is the id of the
+    request that the client has an answer to, null if it has none. The view leaves failures out.
     """
 
     __tablename__ = "prediction_requests"
-    __table_args__ = (Index("ix_prediction_requests_model_at", "model", "at"),)
+    __table_args__ = (Index("ix_prediction_requests_model_at", "model", "at", "variant"),)
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     model: Mapped[str] = mapped_column(String(63))
@@ -254,6 +334,8 @@ class PredictionRequestRow(Base):
     outputs: Mapped[str] = mapped_column(Text)
     entity_keys: Mapped[str | None] = mapped_column(Text)
     columns: Mapped[str | None] = mapped_column(Text)
+    failure: Mapped[str | None] = mapped_column(Text)
+    served_id: Mapped[str | None] = mapped_column(String(36))
 
 
 class LabelRow(Base):

@@ -18,6 +18,10 @@ DATA_VERSIONED = "perennial.data.versioned"
 MODEL_REGISTERED = "perennial.model.registered"
 MODEL_PROMOTED = "perennial.model.promoted"
 MODEL_ROLLED_BACK = "perennial.model.rolled_back"
+RELEASE_STARTED = "perennial.release.started"
+RELEASE_ADVANCED = "perennial.release.advanced"
+RELEASE_ROLLED_BACK = "perennial.release.rolled_back"
+RELEASE_COMPLETED = "perennial.release.completed"
 RETRAIN_REFUSED = "perennial.retrain.refused"
 RETRAIN_FAILED = "perennial.retrain.failed"
 RETENTION_PRUNED = "perennial.retention.pruned"
@@ -28,6 +32,10 @@ NAMES = (
     MODEL_REGISTERED,
     MODEL_PROMOTED,
     MODEL_ROLLED_BACK,
+    RELEASE_STARTED,
+    RELEASE_ADVANCED,
+    RELEASE_ROLLED_BACK,
+    RELEASE_COMPLETED,
     RETRAIN_REFUSED,
     RETRAIN_FAILED,
     RETENTION_PRUNED,
@@ -221,7 +229,7 @@ def champion_changed(
     previous
         Version that was champion before; None if there was none.
     kind
-        ``gate``, ``approval`` or ``rollback``; also the label ``perennial.kind``.
+        ``gate``, ``approval``, ``release`` or ``rollback``; also the label ``perennial.kind``.
     reason, actor
         Why the champion changed, and who changed it.
     at
@@ -246,6 +254,63 @@ def champion_changed(
         },
         labels={"perennial.kind": kind},
         related=related,
+    )
+
+
+def release_changed(
+    model: str,
+    told: str,
+    *,
+    number: int,
+    sequence: int,
+    version: int,
+    champion: int,
+    action: str,
+    stage: str,
+    share: int,
+    reason: str,
+    actor: str,
+    at: datetime,
+) -> Event:
+    """Return the event of a release that was started, went on, was completed, or ended without its version.
+
+    Parameters
+    ----------
+    model, number, sequence
+        The release, and the number of the change among its changes; parts of the event's id.
+    told
+        Last part of the event's name: ``started``, ``advanced``, ``completed`` or ``rolled_back``.
+    version, champion
+        The version that is released, and the version that it was compared with.
+    action
+        What was done; also the label ``perennial.action``.
+    stage, share
+        Stage from then on, and the percentage of requests that the version answers.
+    reason, actor
+        Why, and by whom.
+    at
+        Time of the change, with time zone.
+    """
+    name = f"perennial.release.{told}"
+    facts = {
+        "release": number,
+        "sequence": sequence,
+        "version": version,
+        "champion": champion,
+        "action": action,
+        "stage": stage,
+        "share": share,
+        "reason": reason,
+        "actor": actor,
+    }
+    return _event(
+        name,
+        model,
+        event_id(name, model, number, sequence, at.isoformat()),  # a new history counts from 1 again
+        at,
+        facts,
+        labels={"perennial.action": action},
+        related={"version": version_resource(model, version), "champion": version_resource(model, champion)},
     )
 
 

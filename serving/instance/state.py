@@ -46,6 +46,42 @@ class PerformanceSummary(msgspec.Struct, frozen=True):
     reference: float | None
 
 
+class ReleasedState(msgspec.Struct, frozen=True):
+    """A running release, and the version that is loaded beside the champion.
+
+    Parameters
+    ----------
+    number, stage, share
+        The release, its stage, and the percentage of requests that the released version answers: 0 in the shadow.
+    salt
+        Text that the requests of the share are drawn with.
+    version, manifest, folder, data_version, trusted
+        The other version, as in :class:`ModelState`: the challenger, or the champion before while the release bakes.
+    since
+        When the stage began, in ISO 8601.
+    paused
+        Whether a person stopped it from moving on.
+    look
+        JSON text of the newest look; empty if there was none.
+    trouble
+        Why the other version is not loaded; None if it is.
+    """
+
+    number: int
+    stage: Literal["shadow", "step", "bake"]
+    share: int
+    salt: str
+    version: int
+    manifest: str
+    folder: str
+    data_version: str
+    since: str
+    trusted: tuple[str, ...] = ()
+    paused: bool = False
+    look: str = ""
+    trouble: str | None = None
+
+
 class ModelState(msgspec.Struct, frozen=True):
     """A version to serve.
 
@@ -65,6 +101,8 @@ class ModelState(msgspec.Struct, frozen=True):
         Drift of the newest window; None if none was measured.
     trouble
         Why a newer champion is not served; None if there is none.
+    release
+        The running release; None if none runs.
     """
 
     name: str
@@ -80,6 +118,7 @@ class ModelState(msgspec.Struct, frozen=True):
     trusted: tuple[str, ...] = ()
     drift: DriftSummary | None = None
     trouble: str | None = None
+    release: ReleasedState | None = None
 
 
 class ServiceState(msgspec.Struct, frozen=True):

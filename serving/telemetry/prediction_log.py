@@ -60,6 +60,8 @@ class Answered:
     outputs: bytes
     entity_keys: bytes | None
     columns: bytes | None = None
+    failure: str | None = None
+    served_id: str | None = None
 
     @property
     def size(self) -> int:
@@ -80,6 +82,8 @@ class Answered:
             "columns": None if self.columns is None else self.columns.decode(),
             "outputs": self.outputs.decode(),
             "entity_keys": None if self.entity_keys is None else self.entity_keys.decode(),
+            "failure": self.failure,
+            "served_id": self.served_id,
         }
 
 

@@ -35,6 +35,8 @@ _PROBE = {
     "columns": None,
     "outputs": "[]",
     "entity_keys": None,
+    "failure": None,
+    "served_id": None,
 }
 
 

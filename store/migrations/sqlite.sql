@@ -1,4 +1,4 @@
--- revision 0009
+-- revision 0010
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -144,13 +144,9 @@ CREATE TABLE prediction_requests (
 	latency_ms FLOAT NOT NULL, 
 	rows TEXT NOT NULL, 
 	outputs TEXT NOT NULL, 
-	entity_keys TEXT, columns TEXT, 
+	entity_keys TEXT, columns TEXT, failure TEXT, served_id VARCHAR(36), 
 	PRIMARY KEY (id)
 );
-
---
-
-CREATE INDEX ix_prediction_requests_model_at ON prediction_requests (model, at);
 
 --
 
@@ -346,6 +342,92 @@ CREATE TRIGGER registered_versions_refuse_delete BEFORE delete ON registered_ver
 
 --
 
+CREATE TABLE releases (
+	model VARCHAR(63) NOT NULL, 
+	number INTEGER NOT NULL, 
+	version INTEGER NOT NULL, 
+	manifest VARCHAR(64) NOT NULL, 
+	champion INTEGER NOT NULL, 
+	champion_sequence INTEGER NOT NULL, 
+	"plan" TEXT NOT NULL, 
+	salt VARCHAR(64) NOT NULL, 
+	kind VARCHAR(16) NOT NULL, 
+	reason TEXT NOT NULL, 
+	actor VARCHAR(255) NOT NULL, 
+	started_at DATETIME NOT NULL, 
+	PRIMARY KEY (model, number)
+);
+
+--
+
+CREATE TABLE release_steps (
+	model VARCHAR(63) NOT NULL, 
+	number INTEGER NOT NULL, 
+	sequence INTEGER NOT NULL, 
+	stage VARCHAR(8) NOT NULL, 
+	share INTEGER NOT NULL, 
+	action VARCHAR(16) NOT NULL, 
+	reason TEXT NOT NULL, 
+	actor VARCHAR(255) NOT NULL, 
+	document TEXT NOT NULL, 
+	at DATETIME NOT NULL, 
+	PRIMARY KEY (model, number, sequence)
+);
+
+--
+
+CREATE TABLE release_looks (
+	model VARCHAR(63) NOT NULL, 
+	number INTEGER NOT NULL, 
+	sequence INTEGER NOT NULL, 
+	looks INTEGER NOT NULL, 
+	document TEXT NOT NULL, 
+	at DATETIME NOT NULL, 
+	PRIMARY KEY (model, number, sequence)
+);
+
+--
+
+CREATE TABLE release_trips (
+	model VARCHAR(63) NOT NULL, 
+	number INTEGER NOT NULL, 
+	instance VARCHAR(255) NOT NULL, 
+	kind VARCHAR(16) NOT NULL, 
+	reason TEXT NOT NULL, 
+	at DATETIME NOT NULL, 
+	PRIMARY KEY (model, number, instance, kind)
+);
+
+--
+
+CREATE TRIGGER releases_refuse_update BEFORE update ON releases BEGIN SELECT RAISE(ABORT, 'releases is append-only'); END;
+
+--
+
+CREATE TRIGGER releases_refuse_delete BEFORE delete ON releases BEGIN SELECT RAISE(ABORT, 'releases is append-only'); END;
+
+--
+
+CREATE TRIGGER release_steps_refuse_update BEFORE update ON release_steps BEGIN SELECT RAISE(ABORT, 'release_steps is append-only'); END;
+
+--
+
+CREATE TRIGGER release_steps_refuse_delete BEFORE delete ON release_steps BEGIN SELECT RAISE(ABORT, 'release_steps is append-only'); END;
+
+--
+
+CREATE TRIGGER release_trips_refuse_update BEFORE update ON release_trips BEGIN SELECT RAISE(ABORT, 'release_trips is append-only'); END;
+
+--
+
+CREATE TRIGGER release_trips_refuse_delete BEFORE delete ON release_trips BEGIN SELECT RAISE(ABORT, 'release_trips is append-only'); END;
+
+--
+
+CREATE INDEX ix_prediction_requests_model_at ON prediction_requests (model, at, variant);
+
+--
+
 CREATE VIEW predictions AS
 SELECT substr(r.id, 1, 32) || printf('%04x', e.key) AS id, r.model, r.version, r.variant, r.at, r.latency_ms,
        json_extract(r.entity_keys, '$[' || e.key || ']') AS entity_key,
@@ -353,8 +435,9 @@ SELECT substr(r.id, 1, 32) || printf('%04x', e.key) AS id, r.model, r.version, r
             ELSE (SELECT json_group_object(n.value, e.value -> n.key) FROM json_each(r.columns) AS n)
        END AS features,
        json_extract(r.outputs, '$[' || e.key || ']') AS output
-FROM prediction_requests AS r, json_each(r.rows) AS e;
+FROM prediction_requests AS r, json_each(r.rows) AS e
+WHERE r.failure IS NULL;
 
 --
 
-INSERT INTO alembic_version (version_num) VALUES ('0009')
+INSERT INTO alembic_version (version_num) VALUES ('0010')

@@ -44,6 +44,8 @@ def _request(
         "outputs": json.dumps(outputs),
         "entity_keys": None if keys is None else json.dumps(keys),
         "columns": None,
+        "failure": None,
+        "served_id": None,
         **more,
     }
 

@@ -54,6 +54,8 @@ def _request(place: int, **more: Any) -> dict[str, Any]:
         "latency_ms": 1.0,
         "rows": "[{}]",
         "columns": None,
+        "failure": None,
+        "served_id": None,
         "outputs": "[0.5]",
         "entity_keys": None,
         **more,
