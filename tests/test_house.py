@@ -45,7 +45,7 @@ SUB_ROOMS: dict[str, list[set[str]]] = {
         {"init", "metrics"},
         {"train", "performance"},
         {"gate", "drift"},
-        {"operate", "retention"},
+        {"operate", "release", "retention"},
     ],
     "tasks": [
         {"warm"},

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.release.decision import decide
+from core.release.observed import Observed
+from core.release.plan import Guardrails, Plan, Stage
+from tests.core.release.samples import observed
+
+PLAN = Plan()
+STEP = Stage("step", 5)
+BAKE = Stage("bake", 100)
+
+
+def test_a_good_challenger_goes_through_all_stages() -> None:
+    """Shadow, steps and bake: each look with enough requests advances, and the last one promotes."""
+    asked = {0: (4_000, 4_000), 5: (76_000, 4_000), 25: (12_000, 4_000), 50: (4_000, 4_000), 100: (4_000, 8_000)}
+    outcomes = []
+    for stage in PLAN.stages:
+        before, after = asked[stage.share]
+        hours = 24.0 if stage.kind == "bake" else 1.0
+        outcomes.append(decide(PLAN, stage, observed(before), observed(after, seed=1), hours).outcome)
+    assert outcomes == ["advance", "advance", "advance", "advance", "promote"]
+
+
+@pytest.mark.parametrize(
+    ("harm", "named"), [({"errors": 0.08}, "error rate"), ({"slower": 3.0}, "latency"), ({"shift": 1.5}, "PSI")]
+)
+def test_each_harm_rolls_back(harm: dict[str, float], named: str) -> None:
+    """The reasons name the guardrail and its numbers."""
+    look = decide(PLAN, STEP, observed(38_000, seed=1), observed(2_000, seed=2, **harm), waited_hours=1.0)
+    assert look.outcome == "roll_back"
+    assert named in " ".join(look.reasons)
+    assert [check.state for check in look.checks].count("breached") == 1
+
+
+def test_a_breach_counts_before_the_fewest_requests() -> None:
+    """A challenger that fails half of its requests is out after thirty of them."""
+    look = decide(PLAN, STEP, observed(570, seed=1), observed(30, seed=2, errors=0.5), waited_hours=0.1)
+    assert look.outcome == "roll_back"
+
+
+@pytest.mark.parametrize("stage", PLAN.stages, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("waited_hours", [0.0, 10.0])
+def test_no_data_holds(stage: Stage, waited_hours: float) -> None:
+    """Without a request of the challenger nothing moves, and the look says what is missing."""
+    look = decide(PLAN, stage, observed(10_000), Observed(), waited_hours)
+    assert look.outcome == "hold"
+    assert "500 more requests" in " ".join(look.reasons)
+
+
+def test_the_deadline_does_what_the_plan_says() -> None:
+    """Past it a release without evidence goes back, or waits where the plan says so; both give the reason."""
+    back = decide(PLAN, STEP, observed(100), observed(5), waited_hours=72.0)
+    waits = decide(Plan(at_deadline="wait"), STEP, observed(100), observed(5), waited_hours=72.0)
+    assert (back.outcome, waits.outcome) == ("roll_back", "hold")
+    for look in (back, waits):
+        assert "met its deadline of 72 h" in look.reasons[0]
+        assert "5 of 500" in " ".join(look.reasons)
+
+
+def test_enough_evidence_at_the_deadline_advances() -> None:
+    """The deadline ends waiting, not a stage that is done."""
+    assert decide(PLAN, STEP, observed(76_000), observed(4_000, seed=1), waited_hours=100.0).outcome == "advance"
+
+
+def test_the_bake_lasts_its_hours() -> None:
+    """Before them it holds, with every guardrail kept; a breach still rolls back."""
+    early = decide(PLAN, BAKE, observed(8_000), observed(8_000, seed=1), waited_hours=23.0)
+    assert early.outcome == "hold"
+    assert early.reasons[0] == "waits for the bake's end: 23 h of 24 h"
+    assert decide(PLAN, BAKE, observed(8_000), observed(800, errors=0.1), waited_hours=23.0).outcome == "roll_back"
+
+
+def test_a_tripped_breaker_rolls_back_at_once() -> None:
+    """Whatever was observed, even nothing."""
+    look = decide(PLAN, STEP, Observed(), Observed(), 0.0, tripped="5 of 5 requests timed out")
+    assert look.outcome == "roll_back"
+    assert "5 of 5 requests timed out" in look.reasons[0]
+
+
+def test_nan_holds() -> None:
+    """One missing latency among thousands is not taken for a good one."""
+    latencies = observed(4_000).latencies_ms.copy()
+    latencies[7] = math.nan
+    one = observed(4_000, seed=1)
+    challenger = Observed(n_requests=4_000, n_failures=40, latencies_ms=latencies, predictions=one.predictions)
+    look = decide(PLAN, STEP, observed(76_000), challenger, 1.0)
+    assert look.outcome == "hold"
+    assert "1 of the challenger are missing" in " ".join(look.reasons)
+
+
+def test_nothing_watched_needs_the_requests_only() -> None:
+    """A plan without guardrails counts requests."""
+    bare = Plan(guardrails=Guardrails(error_rate=None, latency_ratio=None, prediction_psi=None, performance_loss=None))
+    assert decide(bare, STEP, Observed(), Observed(n_requests=499), 1.0).outcome == "hold"
+    assert decide(bare, STEP, Observed(), Observed(n_requests=500), 1.0).outcome == "advance"
+
+
+def test_what_is_no_stage_or_no_time_is_refused() -> None:
+    """A stage of another plan, and hours that are negative or NaN."""
+    with pytest.raises(ValueError, match="one of the plan's stages"):
+        decide(PLAN, Stage("step", 7), Observed(), Observed(), 0.0)
+    for hours in (-1.0, math.nan):
+        with pytest.raises(ValueError, match="hours since the start"):
+            decide(PLAN, STEP, Observed(), Observed(), hours)
+
+
+@given(
+    n=st.integers(0, 3_000),
+    base=st.integers(0, 3_000),
+    failed=st.floats(0, 1),
+    hours=st.floats(0, 1e4),
+    place=st.integers(0, len(PLAN.stages) - 1),
+    n_latencies=st.integers(0, 3_000),
+)
+def test_too_little_never_advances(
+    n: int, base: int, failed: float, hours: float, place: int, n_latencies: int
+) -> None:
+    """With fewer requests than the plan asks for, or without latencies, no stage is left forwards."""
+    latencies = np.full(n_latencies, 20.0)
+    challenger = Observed(n_requests=n, n_failures=int(failed * n), latencies_ms=latencies)
+    look = decide(PLAN, PLAN.stages[place], observed(base), challenger, hours)
+    assert look.outcome in {"hold", "roll_back"}  # no predictions were counted
+    assert look.reasons
