@@ -110,9 +110,9 @@ def error_rate_check(plan: Plan, stage: Stage, champion: Observed, challenger: O
     if before is None or after is None:
         return _unknown("error_rate", limit, f"error rate: {_silent(champion)}", before, after)
     counts = (*_independent(challenger), *_independent(champion))
-    ratio = _planned_ratio(plan, stage, champion)
-    lower = least_rise(*counts, alpha=plan.alpha, ratio=ratio)
-    upper = greatest_rise(*counts, alpha=1 - plan.confidence, ratio=ratio)
+    ratios = _planned_ratios(plan, stage, champion)
+    lower = least_rise(*counts, alpha=plan.alpha, ratios=ratios)
+    upper = greatest_rise(*counts, alpha=1 - plan.confidence, ratios=ratios)
     rise = after - before
     check = _judged("error_rate", before, after, rise, Bounds(lower, upper), limit)
     said = f"error rate {percent(after)} of {challenger.n_requests:,} requests, champion {percent(before)}"
@@ -372,14 +372,15 @@ def _error(influence: Floats, effect: float) -> float:
     return float(np.sqrt(effect * (influence**2).sum()) / len(influence))
 
 
-def _planned_ratio(plan: Plan, stage: Stage, champion: Observed) -> float:
+def _planned_ratios(plan: Plan, stage: Stage, champion: Observed) -> tuple[float, ...]:
     """Return the champion's requests per request of the challenger, as far as they are known before the stage.
 
-    In the bake the predecessor's number is, and the challenger's will be at least ``min_requests``.
+    In the bake the predecessor's number is known, and the challenger's will be ``min_requests`` or many times that.
     """
     if stage.kind == "step":
-        return (100 - stage.share) / stage.share
-    return max(champion.n_requests / plan.min_requests, 1.0) if stage.kind == "bake" else 1.0
+        return ((100 - stage.share) / stage.share,)
+    most = max(champion.n_requests, 1) / plan.min_requests
+    return (most, most / 6, most / 36, most / 216) if stage.kind == "bake" else (1.0,)
 
 
 def _judged(

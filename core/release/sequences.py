@@ -20,7 +20,7 @@ sequences, Annals of Statistics 52(6), 2613-2640.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -111,7 +111,9 @@ def _mixture(n_events: float, mean: float, shape: float) -> float:
     return float(mean + shape * math.log(shape) - gammaln(shape) + gammaln(total) - total * math.log(mean + shape))
 
 
-def least_rise(n_events: float, n: float, base_events: float, base_n: float, *, alpha: float, ratio: float) -> float:
+def least_rise(
+    n_events: float, n: float, base_events: float, base_n: float, *, alpha: float, ratios: Sequence[float]
+) -> float:
     """Return the lower bound of the rise of a rate over a base rate, in shares, -1 to 1.
 
     Both are means of conditional probabilities so far, as in :func:`rate_bounds`. For a slope e, with S events and
@@ -131,9 +133,9 @@ def least_rise(n_events: float, n: float, base_events: float, base_n: float, *, 
         The same of the base.
     alpha
         Probability that the bound is wrong at any look, above 0 and below 1/2.
-    ratio
-        Planned number of base outcomes per outcome, above 0. It must not depend on the outcomes; any value is valid,
-        and the true one gives the best bound.
+    ratios
+        Planned numbers of base outcomes per outcome, above 0, over which the evidence is averaged too. They must not
+        depend on the outcomes; any are valid, and the bound is best where one of them is near the true one.
 
     References
     ----------
@@ -142,9 +144,11 @@ def least_rise(n_events: float, n: float, base_events: float, base_n: float, *, 
     if n <= 0 or base_n <= 0:
         return -1.0
     most = rate_bounds(base_events, base_n, NUISANCE * alpha).upper
-    level = math.log(len(SLOPES)) - math.log((1 - NUISANCE) * alpha)
-    constant = SLOPES * n_events - SLOPES / ratio * base_events
-    per_rate, per_base = np.expm1(SLOPES) * n, -np.expm1(-SLOPES / ratio) * base_n
+    slopes = np.tile(SLOPES, len(ratios))
+    base_slopes = slopes / np.repeat(np.asarray(ratios, dtype=np.float64), len(SLOPES))
+    level = math.log(len(slopes)) - math.log((1 - NUISANCE) * alpha)
+    constant = slopes * n_events - base_slopes * base_events
+    per_rate, per_base = np.expm1(slopes) * n, -np.expm1(-base_slopes) * base_n
 
     def evidence(base: float, rise: float) -> float:
         return _log_sum(constant - per_rate * max(base + rise, 0.0) + per_base * base)
@@ -155,15 +159,17 @@ def least_rise(n_events: float, n: float, base_events: float, base_n: float, *, 
     return _root_between(missing, -most, 1.0)
 
 
-def greatest_rise(n_events: float, n: float, base_events: float, base_n: float, *, alpha: float, ratio: float) -> float:
+def greatest_rise(
+    n_events: float, n: float, base_events: float, base_n: float, *, alpha: float, ratios: Sequence[float]
+) -> float:
     """Return the upper bound of the rise of a rate over a base rate: the least fall, with the two exchanged.
 
     Parameters
     ----------
-    n_events, n, base_events, base_n, alpha, ratio
+    n_events, n, base_events, base_n, alpha, ratios
         As in :func:`least_rise`.
     """
-    return -least_rise(base_events, base_n, n_events, n, alpha=alpha, ratio=1 / ratio)
+    return -least_rise(base_events, base_n, n_events, n, alpha=alpha, ratios=[1 / ratio for ratio in ratios])
 
 
 def _log_sum(logarithms: Floats) -> float:
