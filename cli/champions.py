@@ -14,21 +14,30 @@ from cli.output import finish
 @click.option(
     "--override", is_flag=True, help="Promote against the gate; the gate's objection is recorded with the reason."
 )
+@click.option("--direct", is_flag=True, help="Make it champion at once, whatever the model file says of releases.")
 @json_option
-def approve(selector: str, reason: str, override: bool, as_json: bool) -> None:
-    """Make a waiting version champion.
+def approve(selector: str, reason: str, override: bool, direct: bool, as_json: bool) -> None:
+    """Make a waiting version champion, or start its release.
 
     \b
     Example:
       perennial approve credit@4 --reason "the new income bands were agreed"
     """
     from cli.lines.champions import move_lines
+    from cli.lines.releases import release_lines
     from config.settings import load_settings
-    from tasks.champions.approvals import approve as approve_version
+    from tasks.champions.approvals import Move
+    from tasks.release.approval import approve_version
+    from tasks.release.people import status
 
     model, _, which = selector.partition("@")
-    move = approve_version(model, which, reason, load_settings(), override=override)
-    finish(move.to_dict(), move_lines(move), as_json)
+    settings = load_settings()
+    move = approve_version(model, which, reason, settings, override=override, direct=direct)
+    if isinstance(move, Move):
+        finish(move.to_dict(), move_lines(move), as_json)
+    else:
+        found = status(model, settings)
+        finish(found, release_lines(found), as_json)
 
 
 @click.command()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from cli import champions, data, models, monitoring, operating, platform, retention, retraining, serving
+from cli import champions, data, models, monitoring, operating, platform, releasing, retention, retraining, serving
 from cli.group import Group
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
@@ -28,6 +28,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         champions.approve,
         champions.reject,
         champions.rollback,
+        releasing.release,
         champions.history,
         models.ui,
     ),

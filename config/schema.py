@@ -542,9 +542,8 @@ class Guardrails(Section):
     performance_loss: float | None = Field(
         default=0.02,
         gt=0,
-        le=1,
-        description="loss of gate.metric on labelled requests, as a share of the champion's value",
-        json_schema_extra=_unit("share of the champion's value"),
+        description="loss of gate.metric on labelled requests",
+        json_schema_extra=_unit("metric"),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-TrainStatus = Literal["promoted", "waiting", "recorded", "refused", "undecided", "unchanged", "registered"]
+TrainStatus = Literal["promoted", "releasing", "waiting", "recorded", "refused", "undecided", "unchanged", "registered"]
 TrainStage = Literal["validation", "leakage", "registry", "gate"]
 
 
@@ -69,6 +69,7 @@ class TrainOutcome:
         Result of the training::
 
             promoted    the version is the champion now
+            releasing   the gate decided to promote; a release gives the version its traffic step by step
             waiting     the gate decided to promote; its mode is manual: a person approves or rejects
             recorded    the gate decided to promote; its mode is dry_run: the champion does not change
             refused     the validation, a leakage check or the gate refused

@@ -18,7 +18,7 @@ from core.errors import PromotionError, StaleChampionError
 from core.operate.events import champion_changed
 from store.database import reading, upsert, writing
 from store.events import record_event
-from store.tables import ChampionRow, ProjectionRow, ReviewRow, VerdictRow
+from store.tables import ChampionRow, ProjectionRow, ReleaseRow, ReleaseStepRow, ReviewRow, VerdictRow
 
 if TYPE_CHECKING:
     from config.schema import GateMode
@@ -134,7 +134,8 @@ class Standing:
     sequence
         Sequence of the current champion's entry; 0 if there is none.
     champion, previous, challenger
-        The champion, the version a rollback returns to, the version that waits for a review; each may be None.
+        The champion, the version a rollback returns to, the version that is being released or waits for a review; each
+        may be None.
     """
 
     sequence: int
@@ -385,7 +386,7 @@ def standing(engine: Engine, model: str) -> Standing:
     """Return the versions that MLflow's aliases should name."""
     with reading(engine) as connection:
         present = _newest(connection, model)
-        challenger = _waiting(connection, model, present)
+        challenger = _released(connection, model) or _waiting(connection, model, present)
         if present is None:
             return Standing(0, None, None, challenger)
         previous = None if present.below is None else _entry(connection, model, present.below).version
@@ -480,6 +481,21 @@ def _waiting(connection: Connection, model: str, present: Champion | None) -> in
         VerdictRow.version != (present.version if present else 0),
     )
     return connection.scalar(chosen.order_by(VerdictRow.version.desc()).limit(1))
+
+
+def _released(connection: Connection, model: str) -> int | None:
+    """Return the version whose release runs and that is not champion yet."""
+    newest = (
+        select(ReleaseStepRow.number, ReleaseStepRow.stage)
+        .where(ReleaseStepRow.model == model)
+        .order_by(ReleaseStepRow.number.desc(), ReleaseStepRow.sequence.desc())
+        .limit(1)
+    )
+    state = connection.execute(newest).first()
+    if state is None or state.stage in ("bake", "over"):
+        return None
+    place = (ReleaseRow.model == model, ReleaseRow.number == state.number)
+    return connection.scalar(select(ReleaseRow.version).where(*place))
 
 
 def _changed(model: str, expected_sequence: int, present: Champion | None) -> str:

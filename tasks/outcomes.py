@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from core.drift.verdict import DriftVerdict
     from core.gate.decision import GateVerdict
     from core.operate.retraining import RetrainOutcome
+    from core.release.outcome import ReleaseOutcome
 
 _log = logging.getLogger("perennial.publish")
 
@@ -116,9 +117,9 @@ def trained(run: TrainingRun, version: TrainOutcome, verdict: GateVerdict) -> Tr
     version
         Outcome of the registration; a version that an earlier run registered has no metrics and links.
     """
-    from tasks.gate.judge import judged
+    from tasks.gate.judge import judged, release_note
 
-    outcome = judged(version, verdict, run.folder)
+    outcome = judged(version, verdict, run.folder, release_note(verdict, load_settings()))
     rows = [{"metric": name, **estimate} for name, estimate in outcome.metrics.items()]
     create_table_artifact(rows, key=_key(outcome.model, "metrics"), description=" ".join(outcome.reasons))
     links = "\n".join(f"- {title}: `{place}`" for title, place in outcome.links.items())
@@ -150,6 +151,21 @@ def tell(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  #
         send_events(load_settings(), seconds=TELL_SECONDS)
     except StorageError as error:
         _log.warning("%s; 'perennial relay' sends them", error)
+
+
+def released(outcome: ReleaseOutcome) -> ReleaseOutcome:
+    """Show a look at a release on the run page."""
+    shown = ("name", "state", "champion", "challenger", "estimate", "lower", "upper", "limit")
+    rows = [{name: check[name] for name in shown} for check in outcome.checks]
+    if rows:
+        create_table_artifact(rows, key=_key(outcome.model, "release"), description=" ".join(outcome.reasons))
+    where = f"{outcome.stage}, {outcome.share} %" if outcome.stage else "no release"
+    create_markdown_artifact(
+        f"**{outcome.status}** ({where})\n\n{_listed(outcome.reasons)}",
+        key=_key(outcome.model, "release-look"),
+        description="Look at the release",
+    )
+    return outcome
 
 
 def watched(window: MonitoredWindow, verdict: DriftVerdict) -> DriftVerdict:

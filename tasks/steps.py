@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from core.drift.verdict import DriftEvidence, DriftVerdict
     from core.gate.decision import GateVerdict
     from core.operate.retraining import Refusal, RetrainOutcome
+    from core.release.outcome import ReleaseOutcome
     from core.retention.outcome import PruneOutcome
     from tasks.operate.retraining import Claim
     from tasks.prune.prune import Pruning
@@ -203,6 +204,31 @@ def promote(run: TrainingRun, verdict: GateVerdict) -> bool:
 
     with step("Promoting"):
         return promote_version(run, verdict, load_settings())
+
+
+@io_step
+def look_at_release(model: str) -> ReleaseOutcome:
+    """Look once at a model's release and take the step that follows; a repeat looks again."""
+    from tasks.release.look import look
+
+    with step("Looking at the release"):
+        return look(model, load_settings())
+
+
+@io_step
+def project_aliases(model: str) -> None:
+    """Set MLflow's aliases to the present champion; a repeat writes nothing that is right."""
+    from tasks.champions.aliases import project
+
+    project(model, load_settings())
+
+
+@io_step
+def start_waiting(outcome: ReleaseOutcome) -> ReleaseOutcome:
+    """Start the release of a version that waited for the end of another one, if there is one."""
+    from tasks.gate.waiting import start_waiting as start
+
+    return start(outcome, load_settings())
 
 
 @io_step

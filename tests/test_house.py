@@ -53,7 +53,7 @@ SUB_ROOMS: dict[str, list[set[str]]] = {
         {"versions"},
         {"reports", "registry"},
         {"validation", "runs", "serving"},
-        {"train", "champions", "operate", "platform"},
+        {"train", "champions", "release", "operate", "platform"},
         {"gate", "monitor", "prune"},
         {"outcomes"},
         {"steps"},

@@ -51,6 +51,7 @@ def _training_headline(outcome: TrainOutcome) -> str:
         return f"nothing to do: {name} is champion already; this is its last verdict"
     return {
         "promoted": f"promoted {name}: it is now champion",
+        "releasing": f"{name} passed the gate and is released step by step{stays} until then",
         "waiting": f"{name} waits for approval: {ask} (or reject)",
         "recorded": f"{name} would be promoted, but the mode is dry_run{stays}",
         "refused": f"refused ({outcome.stage}): {name} {what}{stays}",

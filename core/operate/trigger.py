@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 Kind = Literal["webhook", "drift", "schedule", "manual"]
-Outcome = Literal["promoted", "waiting", "recorded", "refused", "undecided", "unchanged", "failed"]
+Outcome = Literal["promoted", "releasing", "waiting", "recorded", "refused", "undecided", "unchanged", "failed"]
 Status = Literal["waiting", "submitted", "running", "merged", "answered", "failed"]
 
 

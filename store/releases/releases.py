@@ -77,6 +77,13 @@ def release_history(engine: Engine, model: str) -> list[ReleaseState]:
         return [_state(connection, model, number) for number in connection.scalars(chosen).all()]
 
 
+def was_released(engine: Engine, model: str, version: int, champion_sequence: int) -> bool:
+    """Return whether a version was released against a champion's entry, whatever came of it, or is being released."""
+    chosen = select(ReleaseRow.number).filter_by(model=model, version=version, champion_sequence=champion_sequence)
+    with reading(engine) as connection:
+        return connection.execute(chosen.limit(1)).first() is not None
+
+
 def start_release(engine: Engine, release: Release, stage: StageKind, share: int) -> ReleaseState:
     """Start a release in its first stage; one that runs for the same version already is returned.
 

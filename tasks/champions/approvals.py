@@ -82,28 +82,43 @@ def approve(model: str, selector: str, reason: str, settings: Settings, *, overr
         This project did not register the version, or its verdict and its registration name different bundles;
         ``override`` does not change that.
     """
-    said, version = _said(reason), _version(model, selector, settings)
+    version = version_of(model, selector, settings)
     engine = open_database(settings.database_url)
     repair(model, settings)
     present = current_champion(engine, model)
     if present and present.version == version:
+        said_reason(reason)
         return Move(present, None, moved=False)
-    _check_loadable(model, version, settings)
-    objection = _objection(engine, present, model, version)
-    if objection and not override:
-        raise PromotionError(_refusal(model, version, objection))
     entry = start_tenure(
         engine,
         model,
         version,
         expected_sequence=present.sequence if present else 0,
         kind="approval",
-        reason=f"{said} [override: {objection}]" if objection else said,
+        reason=checked_reason(model, version, reason, settings, override=override),
         actor=actor(),
         at=datetime.now(UTC),
     )
     project(model, settings)
     return Move(entry, present.version if present else None, moved=True)
+
+
+def checked_reason(model: str, version: int, reason: str, settings: Settings, *, override: bool) -> str:
+    """Return the reason of an approval for the history, with the gate's objection if it is overridden.
+
+    Raises
+    ------
+    ConfigError
+        The reason is empty.
+    PromotionError
+        The version cannot be loaded, or the gate objects and is not overridden.
+    """
+    said, engine = said_reason(reason), open_database(settings.database_url)
+    check_loadable(model, version, settings)
+    objection = _objection(engine, current_champion(engine, model), model, version)
+    if objection and not override:
+        raise PromotionError(_refusal(model, version, objection))
+    return f"{said} [override: {objection}]" if objection else said
 
 
 def reject(model: str, selector: str, reason: str, settings: Settings) -> Review:
@@ -116,7 +131,7 @@ def reject(model: str, selector: str, reason: str, settings: Settings) -> Review
     ModelNotFoundError
         No such model or version.
     """
-    said, version = _said(reason), _version(model, selector, settings)
+    said, version = said_reason(reason), version_of(model, selector, settings)
     engine = open_database(settings.database_url)
     repair(model, settings)
     present = current_champion(engine, model)
@@ -144,7 +159,7 @@ def rollback(model: str, reason: str, settings: Settings) -> Move:
     StaleChampionError
         The champion changed in the meantime.
     """
-    said, engine = _said(reason), known_engine(model, settings)
+    said, engine = said_reason(reason), known_engine(model, settings)
     repair(model, settings)
     present, target = current_champion(engine, model), predecessor(engine, model)
     if target is not None:
@@ -161,7 +176,16 @@ def rollback(model: str, reason: str, settings: Settings) -> Move:
     return Move(entry, present.version if present else None, moved=True)
 
 
-def _version(model: str, selector: str, settings: Settings) -> int:
+def version_of(model: str, selector: str, settings: Settings) -> int:
+    """Return the version that a person names by its number or an alias.
+
+    Raises
+    ------
+    ConfigError
+        None is named.
+    ModelNotFoundError
+        There is no such model or version.
+    """
     if not selector:
         raise ConfigError(f"name the version: {readable(model)}@VERSION")
     return version_number(model, selector, settings)
@@ -178,7 +202,7 @@ def _check_returnable(model: str, version: int, settings: Settings) -> None:
     except ModelNotFoundError as error:
         raise ModelNotFoundError(f"the previous champion no longer exists in MLflow: {error}. {other}") from error
     try:
-        _check_loadable(model, version, settings)
+        check_loadable(model, version, settings)
     except PromotionError as error:
         raise PromotionError(f"{error}. {other}") from error
 
@@ -205,7 +229,7 @@ def _objection(engine: Engine, present: Champion | None, model: str, version: in
     return ""
 
 
-def _check_loadable(model: str, version: int, settings: Settings) -> None:
+def check_loadable(model: str, version: int, settings: Settings) -> None:
     """Refuse a version that this project did not register, or whose files retention removed, also by an override."""
     contents = registry_contents(settings)
     found = registered_in_mlflow(contents, model, version)
@@ -224,7 +248,14 @@ def _refusal(model: str, version: int, objection: str) -> str:
     )
 
 
-def _said(reason: str) -> str:
+def said_reason(reason: str) -> str:
+    """Return a person's reason as it is kept in the history.
+
+    Raises
+    ------
+    ConfigError
+        It is empty.
+    """
     said = readable(reason.strip(), MAX_REASON)
     if not said:
         raise ConfigError("--reason is empty; give the reason in a sentence: it is kept in the history")

@@ -32,9 +32,11 @@ from store.champions import (
     verdicts_against,
 )
 from store.database import open_database
+from store.releases.releases import running_release, was_released
 from tasks.champions.aliases import project, repair
 from tasks.gate.publish import publish_verdict
 from tasks.gate.settled import awaits_rehearsal
+from tasks.release.begin import begin, way_of
 from tasks.runs.actor import actor
 from tasks.train.bench import close_bench
 
@@ -66,26 +68,18 @@ def judge(run: TrainingRun, version: int, settings: Settings) -> GateVerdict:
 
 
 def promote(run: TrainingRun, verdict: GateVerdict, settings: Settings, command: str = "train") -> bool:
-    """Promote a version if its verdict says so; return False if the champion changed, so that it must be judged again.
+    """Promote a version if its verdict says so, or start its release; return False if the champion changed meanwhile.
+
+    Then it must be judged again.
 
     Parameters
     ----------
     command
         Command that the champion's history names beside the actor.
     """
-    engine = open_database(settings.database_url)
     if verdict.passed and verdict.mode == "enabled":
         try:
-            start_tenure(
-                engine,
-                verdict.model,
-                verdict.version,
-                expected_sequence=verdict.champion_sequence,
-                kind="gate",
-                reason=verdict.reasons[0],
-                actor=readable(f"{actor()} ({command}, {run.lineage.trigger})", 255),
-                at=datetime.now(UTC),
-            )
+            _hand_over(run, verdict, settings, readable(f"{actor()} ({command}, {run.lineage.trigger})", 255))
         except StaleChampionError as error:
             _logger.info("%s; judging again", error)
             return False
@@ -94,7 +88,28 @@ def promote(run: TrainingRun, verdict: GateVerdict, settings: Settings, command:
     return True
 
 
-def judged(version: TrainOutcome, verdict: GateVerdict, folder: Path | None) -> TrainOutcome:
+def _hand_over(run: TrainingRun, verdict: GateVerdict, settings: Settings, by: str) -> None:
+    """Give a version the traffic, or start its release."""
+    engine = open_database(settings.database_url)
+    way = way_of(run.config, verdict.version, engine)
+    if way.kind == "wait" or was_released(engine, verdict.model, verdict.version, verdict.champion_sequence):
+        _logger.info("version %d of %s: %s", verdict.version, verdict.model, way.reason or "it was released before")
+    elif way.kind == "staged":
+        begin(run.config, verdict.version, verdict.champion_sequence, "gate", verdict.reasons[0], settings, by)
+    else:
+        start_tenure(
+            engine,
+            verdict.model,
+            verdict.version,
+            expected_sequence=verdict.champion_sequence,
+            kind="gate",
+            reason=f"{verdict.reasons[0]} [{way.reason}]" if way.reason else verdict.reasons[0],
+            actor=by,
+            at=datetime.now(UTC),
+        )
+
+
+def judged(version: TrainOutcome, verdict: GateVerdict, folder: Path | None, released: str = "") -> TrainOutcome:
     """Return the outcome of a judged version from the outcome of its registration and its verdict.
 
     Parameters
@@ -103,22 +118,41 @@ def judged(version: TrainOutcome, verdict: GateVerdict, folder: Path | None) -> 
         Outcome of the registration; a version that an earlier run registered has no metrics and links.
     folder
         Folder of the completed model card; None if it is not on this machine.
+    released
+        How a version that passed the gate gets its traffic, see :func:`release_note`; empty if it is champion.
     """
-    status = verdict.status
-    alias = {"promoted": "champion", "waiting": "challenger"}.get(status)
+    status, reasons = verdict.status, verdict.reasons
+    if status == "promoted" and released:
+        status, reasons = "releasing", (*reasons, released)
+    alias = {"promoted": "champion", "releasing": "challenger", "waiting": "challenger"}.get(status)
     metric = {"value": verdict.value, "low": verdict.low, "high": verdict.high}
     card = {"model card": str(folder / "card.html")} if folder else {}
     return replace(
         version,
         status=status,
         stage="gate",
-        reasons=verdict.reasons,
+        reasons=reasons,
         alias=alias,
         metrics=version.metrics or {verdict.metric: metric},
         links=version.links or card,
         decision=verdict.decision,
         champion=verdict.version if status == "promoted" else verdict.champion,
     )
+
+
+def release_note(verdict: GateVerdict, settings: Settings) -> str:
+    """Return how a version that passed the gate gets its traffic; empty if it is champion."""
+    engine = open_database(settings.database_url)
+    present = current_champion(engine, verdict.model)
+    if present is None or present.version == verdict.version:
+        return ""
+    running = running_release(engine, verdict.model)
+    if running is None:
+        return ""
+    number, stage = running.release.number, running.newest
+    if running.release.version == verdict.version:
+        return f"release {number} has begun ({stage.stage}, {stage.share} %); see 'perennial release {verdict.model}'"
+    return f"it waits for the end of release {number}, of version {running.release.version}"
 
 
 def _recorded(engine: Engine, made: Judgement, rules: str, number: int) -> RecordedVerdict:

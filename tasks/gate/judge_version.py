@@ -16,7 +16,7 @@ from core.outcome import TrainOutcome
 from store.champions import champion_history, current_champion, find_verdict, reviews
 from store.database import open_database
 from tasks.champions.aliases import repair
-from tasks.gate.judge import judge, judged, promote
+from tasks.gate.judge import judge, judged, promote, release_note
 from tasks.gate.settled import alias_and_champion, check_bundle
 from tasks.registry.versions import data_version_of, registered_version, version_number
 from tasks.runs.lock import hold_model
@@ -85,7 +85,8 @@ def _judged_now(engine: Engine, config: ModelConfig, found: Registered, settings
         verdict = judge(run, found.version, settings)
         while not promote(run, verdict, settings, command="judge"):  # the champion changed in the meantime
             verdict = judge(run, found.version, settings)
-    return judged(_registered(found, run.snapshot.version), verdict, run.folder)
+    released = release_note(verdict, settings)
+    return judged(_registered(found, run.snapshot.version), verdict, run.folder, released)
 
 
 def _check_reviews(engine: Engine, found: Registered) -> None:

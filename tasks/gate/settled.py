@@ -24,6 +24,7 @@ from store.champions import (
     standing,
 )
 from store.database import open_database
+from store.releases.releases import was_released
 
 if TYPE_CHECKING:
     from core.gate.decision import Decision
@@ -41,9 +42,9 @@ def is_settled(config: ModelConfig, version: int, manifest: str, settings: Setti
     """Return whether nothing is left to do for a version that was registered before.
 
     A settled version was champion, or was reviewed by a person, or was judged by the present rules and its verdict was
-    carried out. A version is not settled if its run was killed before that, if it was judged by other rules, if the
-    machine was too busy to rehearse its serving, or if it waits for approval and the champion has changed since its
-    verdict.
+    carried out: it is or was being released, or there was nothing to do. A version is not settled if its run was killed
+    before that, if it was judged by other rules, if the machine was too busy to rehearse its serving, if it waits for
+    the end of another release, or if it waits for approval and the champion has changed since its verdict.
 
     Parameters
     ----------
@@ -114,5 +115,7 @@ def awaits_rehearsal(verdict: RecordedVerdict) -> bool:
 def _is_carried_out(engine: Engine, verdict: RecordedVerdict) -> bool:
     if verdict.decision != "promote" or verdict.mode == "dry_run":
         return not awaits_rehearsal(verdict)
+    if was_released(engine, verdict.model, verdict.version, verdict.champion_sequence):
+        return True
     champion = current_champion(engine, verdict.model)
     return verdict.mode == "manual" and verdict.champion_sequence == (champion.sequence if champion else 0)

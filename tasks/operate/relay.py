@@ -78,6 +78,7 @@ class Relay:
         from tasks.champions.aliases import AliasWatch
         from tasks.operate.alerts import alert
         from tasks.operate.automation_failures import FailureWatch
+        from tasks.operate.release_looks import ReleaseWatch
         from tasks.runs.events import send_events
 
         self._settings = settings
@@ -91,6 +92,7 @@ class Relay:
             Duty("events", lambda: send_events(settings)),
             Duty("alerts", lambda: alert(settings)),
             Duty("automation failures", FailureWatch(settings).look),
+            Duty("releases", ReleaseWatch(settings).look),
             Duty("aliases", AliasWatch(settings).look),
         )
 

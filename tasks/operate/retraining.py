@@ -204,7 +204,8 @@ def _judged_before(trained: TrainOutcome, settings: Settings) -> TrainOutcome:
     if recorded is None:
         return trained
     verdict = GateVerdict.from_json(recorded.document)
-    status = "promoted" if trained.champion == trained.version else verdict.status
+    is_champion = trained.champion == trained.version
+    status = "promoted" if is_champion else "releasing" if verdict.status == "promoted" else verdict.status
     return replace(trained, status=status, stage="gate", reasons=verdict.reasons)
 
 

@@ -1,0 +1,92 @@
+"""Ask for looks at running releases, one after the other."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from config.settings import Settings
+from core.operate.deployments import TAG
+from core.release.recorded import RecordedPlan
+from store.database import open_database
+from store.releases.releases import running_releases
+from tasks.runs.api import prefect_client
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+    from store.releases.records import ReleaseState
+
+_log = logging.getLogger("perennial.relay")
+
+NO_DEPLOYMENT_SECONDS = 30.0
+"""Pause after a model had no deployment of the flow."""
+
+
+class ReleaseWatch:
+    """Asks for a look at each running release at the interval of its plan.
+
+    A look is a flow run of the deployment ``release/<model>``. Its idempotency key is the release and the interval that
+    the time lies in, so several relays, or one that was killed, ask once. Nothing is asked while no release runs.
+
+    Parameters
+    ----------
+    settings
+        Names the database and the Prefect API.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._asked: dict[str, str] = {}
+        self._not_before: dict[str, float] = {}
+
+    def look(self) -> int:
+        """Ask for the looks that are due; return how many.
+
+        Raises
+        ------
+        StorageError
+            The database or Prefect failed.
+        """
+        states = running_releases(open_database(self._settings.database_url))
+        due = [(state, key) for state in states if (key := self._due(state)) is not None]
+        if not due:
+            return 0
+        with prefect_client(self._settings) as client:
+            return sum(self._ask(client, state, key) for state, key in due)
+
+    def _due(self, state: ReleaseState) -> str | None:
+        model = state.release.model
+        seconds = RecordedPlan.from_json(state.release.plan).look_seconds
+        slot = int(datetime.now(UTC).timestamp() // seconds)
+        key = f"release/{model}/{state.release.number}/{slot}"
+        waits = time.monotonic() < self._not_before.get(model, 0.0)
+        return None if waits or self._asked.get(model) == key else key
+
+    def _ask(self, client: SyncPrefectClient, state: ReleaseState, key: str) -> bool:
+        from prefect.exceptions import ObjectNotFound
+
+        model = state.release.model
+        try:
+            deployment = client.read_deployment_by_name(f"release/{model}")
+        except ObjectNotFound:
+            _log.warning("no deployment release/%s: create it with 'perennial deploy --model %s'", model, model)
+            self._not_before[model] = time.monotonic() + NO_DEPLOYMENT_SECONDS
+            return False
+        if not self._is_under_way(client, str(deployment.id)):
+            client.create_flow_run_from_deployment(
+                deployment.id,
+                parameters={"model": model, "trigger": "relay"},
+                idempotency_key=key,
+                tags=[TAG, f"model:{model}", "trigger:relay"],
+            )
+        self._asked[model] = key
+        return True
+
+    def _is_under_way(self, client: SyncPrefectClient, deployment: str) -> bool:
+        """Return whether a look that was asked for has not ended: on a busy machine looks must not pile up."""
+        states = {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING"]}}
+        asked = {"deployments": {"id": {"any_": [deployment]}}, "flow_runs": {"state": states}}
+        return int(client.request("POST", "/flow_runs/count", json=asked).json()) > 0

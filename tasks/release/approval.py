@@ -1,0 +1,67 @@
+"""A person's approval: it starts a release where the model file stages, and else makes the version champion."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from config.load import load_model_config
+from config.settings import Settings
+from core.errors import ReleaseError
+from store.champions import Review, current_champion, record_review
+from store.database import open_database
+from store.releases.records import ReleaseState
+from tasks.champions.aliases import project, repair
+from tasks.champions.approvals import Move, approve, checked_reason, version_of
+from tasks.release.begin import begin, way_of
+from tasks.runs.actor import actor
+
+
+def approve_version(
+    model: str, selector: str, reason: str, settings: Settings, *, override: bool = False, direct: bool = False
+) -> Move | ReleaseState:
+    """Approve a version; a repeat changes nothing.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    selector
+        A version number or an alias.
+    reason
+        Reason, kept in the history.
+    settings
+        Names the database and the registry.
+    override
+        Approve against the gate; its objection is added to the reason.
+    direct
+        Make it champion at once, whatever the model file says of releases.
+
+    Returns
+    -------
+    Move or ReleaseState
+        The change of the champion, or the release that was started.
+
+    Raises
+    ------
+    PromotionError, ModelNotFoundError, BundleError
+        As for :func:`tasks.champions.approvals.approve`.
+    ReleaseError
+        A release of another version runs.
+    """
+    version = version_of(model, selector, settings)
+    engine = open_database(settings.database_url)
+    repair(model, settings)
+    present = current_champion(engine, model)
+    if direct or present is None or present.version == version:
+        return approve(model, str(version), reason, settings, override=override)
+    config = load_model_config(settings.root, model)
+    way = way_of(config, version, engine)
+    if way.kind == "wait":
+        raise ReleaseError(f"version {version} of {model!r} is not released yet: {way.reason}; abort that one first")
+    if way.kind == "direct":
+        return approve(model, str(version), reason, settings, override=override)
+    said = checked_reason(model, version, reason, settings, override=override)
+    state = begin(config, version, present.sequence, "approval", said, settings)
+    record_review(engine, Review(model, version, "approved", said, actor(), datetime.now(UTC)))
+    project(model, settings)
+    return state

@@ -1,0 +1,174 @@
+"""One look at a running release: observe, decide, and record what follows.
+
+A look may be repeated and may be killed at any moment: it changes the release's state once or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine
+
+from config.settings import Settings
+from core.errors import StaleChampionError
+from core.jsonable import jsonable
+from core.release.decision import Look, decide
+from core.release.observed import Observed
+from core.release.outcome import ReleaseOutcome, ReleaseStatus
+from core.release.plan import Plan, Stage
+from core.release.recorded import RecordedPlan
+from store.champions import current_champion
+from store.database import open_database
+from store.releases.records import Action, ReleaseState
+from store.releases.releases import Move, move_release, running_release
+from store.releases.reports import record_look, trips
+from tasks.release.observe import observe
+from tasks.runs.actor import actor
+
+_logger = logging.getLogger("perennial.release")
+
+_STATUS: dict[Action, ReleaseStatus] = {
+    "advanced": "advanced",
+    "promoted": "promoted",
+    "completed": "completed",
+    "rolled_back": "rolled_back",
+    "superseded": "superseded",
+}
+
+
+def look(model: str, settings: Settings, now: datetime | None = None) -> ReleaseOutcome:
+    """Look once at a model's running release, and take the step that follows.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    settings
+        Names the database.
+    now
+        Time of the look, with time zone; by default the present.
+
+    Raises
+    ------
+    StaleReleaseError
+        A person or another look moved the release in the meantime; look again.
+    StorageError
+        The database failed.
+    """
+    engine, now = open_database(settings.database_url), now or datetime.now(UTC)
+    state = running_release(engine, model)
+    if state is None:
+        return ReleaseOutcome(model, "none", (f"no release of {model!r} is running",))
+    if not _is_expected_champion(engine, state):
+        return _superseded(engine, state, now)
+    recorded = RecordedPlan.from_json(state.release.plan)
+    found, document = _looked(engine, state, recorded, now)
+    try:
+        return _carried_out(engine, state, recorded.plan, found, document, now)
+    except StaleChampionError:
+        return _superseded(engine, state, now)
+
+
+def _looked(engine: Engine, state: ReleaseState, recorded: RecordedPlan, now: datetime) -> tuple[Look, str]:
+    entered = state.entered
+    champion, challenger = observe(engine, state, recorded)
+    waited = max(0.0, (now - entered.at).total_seconds() / 3600)
+    tripped = trips(engine, state.release.model, state.release.number)
+    reason = tripped[0].reason if tripped else None
+    found = decide(recorded.plan, _stage(state), champion, challenger, waited, reason)
+    return found, _document(found, champion, challenger, waited, recorded.plan.deadline_hours(_stage(state)), now)
+
+
+def _carried_out(
+    engine: Engine, state: ReleaseState, plan: Plan, found: Look, document: str, now: datetime
+) -> ReleaseOutcome:
+    checks = tuple(jsonable(asdict(check)) for check in found.checks)
+    wanted = _wanted(state, plan, found)
+    if wanted is None:
+        record_look(engine, state, document, now)
+        status: ReleaseStatus = "paused" if state.is_paused else "held"
+        return _outcome(state, status, found.reasons, checks)
+    action, stage, share = wanted
+    move = Move(action, stage, share, " ".join(found.reasons), actor(), document, now)
+    moved = move_release(engine, state, move)
+    _logger.info("release %d of %s: %s (%s)", state.release.number, state.release.model, action, found.reasons[0])
+    return _outcome(moved, _STATUS[action], found.reasons, checks)
+
+
+def _wanted(state: ReleaseState, plan: Plan, found: Look) -> tuple[Action, Any, int] | None:
+    """Return the change that a look asks for; None for none. A paused release can only be rolled back by a breach."""
+    if found.outcome == "roll_back" and (not state.is_paused or _is_harm(found)):
+        return "rolled_back", "over", 0
+    if found.outcome == "hold" or state.is_paused:
+        return None
+    if found.outcome == "promote":
+        return "completed", "over", 100
+    following = plan.stages[plan.stages.index(_stage(state)) + 1]
+    return ("promoted" if following.kind == "bake" else "advanced"), following.kind, following.share
+
+
+def _is_harm(found: Look) -> bool:
+    return not found.checks or any(check.state == "breached" for check in found.checks)
+
+
+def _stage(state: ReleaseState) -> Stage:
+    stage = state.newest.stage
+    if stage == "over":
+        raise ValueError("expected a release that runs, found one that is over")
+    return Stage(stage, state.newest.share)
+
+
+def _is_expected_champion(engine: Engine, state: ReleaseState) -> bool:
+    present = current_champion(engine, state.release.model)
+    return present is not None and present.sequence == state.champion_sequence
+
+
+def _superseded(engine: Engine, state: ReleaseState, now: datetime) -> ReleaseOutcome:
+    reason = "the champion changed during the release, so what was observed says nothing about the present one"
+    moved = move_release(engine, state, Move("superseded", "over", 0, reason, actor(), "", now))
+    return _outcome(moved, "superseded", (reason,), ())
+
+
+def _outcome(
+    state: ReleaseState, status: ReleaseStatus, reasons: tuple[str, ...], checks: tuple[dict[str, Any], ...]
+) -> ReleaseOutcome:
+    newest, release = state.newest, state.release
+    return ReleaseOutcome(
+        release.model, status, reasons, release.number, release.version, newest.stage, newest.share, checks
+    )
+
+
+def _document(
+    found: Look, champion: Observed, challenger: Observed, waited: float, deadline: float, now: datetime
+) -> str:
+    content = {
+        "outcome": found.outcome,
+        "reasons": list(found.reasons),
+        "checks": [jsonable(asdict(check)) for check in found.checks],
+        "champion": _figures(champion),
+        "challenger": _figures(challenger),
+        "waited_hours": waited,
+        "deadline_hours": deadline,
+        "at": now.isoformat(),
+    }
+    return json.dumps(content, ensure_ascii=False)
+
+
+def _figures(one: Observed) -> dict[str, Any]:
+    import numpy as np
+
+    latencies = one.latencies_ms
+    quantiles = {
+        f"p{share:g}": float(np.percentile(latencies, share)) if len(latencies) else None for share in (50, 99)
+    }
+    return {
+        "requests": one.n_requests,
+        "failures": one.n_failures,
+        "labels": len(one.labels),
+        "predictions": one.predictions.tolist(),
+        **quantiles,
+    }

@@ -1,0 +1,167 @@
+"""What a person does with a release: start, pause, resume, advance, abort. Only starting needs MLflow."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine
+
+from config.load import load_model_config
+from config.settings import Settings
+from core.errors import PromotionError, ReleaseError
+from core.release.recorded import RecordedPlan
+from store.champions import current_champion, find_verdict
+from store.releases.answers import was_served
+from store.releases.records import Action, ReleaseState, StageKind
+from store.releases.releases import Move, move_release, newest_release, running_release
+from store.releases.reports import newest_look, trips
+from tasks.champions.aliases import project
+from tasks.champions.approvals import check_loadable, said_reason, version_of
+from tasks.champions.history import known_engine
+from tasks.release.begin import RECENT, begin
+from tasks.runs.actor import actor
+
+
+def start(model: str, selector: str, reason: str, settings: Settings) -> ReleaseState:
+    """Start the release of a version that the gate let pass, or that a person chooses.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    selector
+        A version number or an alias.
+    reason
+        Reason, kept in the history.
+    settings
+        Names the database and the registry.
+
+    Raises
+    ------
+    ReleaseError
+        Another release runs, the version is champion, or the service has no traffic to observe.
+    PromotionError
+        The gate refused the version, or judged it against another champion.
+    """
+    said, engine = said_reason(reason), known_engine(model, settings)
+    config = load_model_config(settings.root, model)
+    version = version_of(model, selector, settings)
+    champion = current_champion(engine, model)
+    if champion is None:
+        raise ReleaseError(f"{model!r} has no champion to release against; the first version is promoted directly")
+    if champion.version == version:
+        raise ReleaseError(f"version {version} of {model!r} is the champion already")
+    if not was_served(engine, model, datetime.now(UTC) - RECENT):
+        raise ReleaseError(
+            f"the service did not answer {model!r} in the last day, so there is nothing to observe. Start it "
+            f"(perennial serve) and send requests, or promote directly: perennial approve {model}@{version} --direct "
+            "--reason …"
+        )
+    check_loadable(model, version, settings)
+    _check_verdict(engine, model, version, champion.sequence)
+    return begin(config, version, champion.sequence, "manual", said, settings)
+
+
+def pause(model: str, reason: str, settings: Settings) -> ReleaseState:
+    """Stop a release from moving on; its share stays, and a breach still ends it. A repeat changes nothing."""
+    engine, state = _running(model, settings)
+    return state if state.is_paused else _same_stage(engine, state, "paused", said_reason(reason))
+
+
+def resume(model: str, reason: str, settings: Settings) -> ReleaseState:
+    """Let a paused release move on. A repeat changes nothing."""
+    engine, state = _running(model, settings)
+    return _same_stage(engine, state, "resumed", said_reason(reason)) if state.is_paused else state
+
+
+def advance(model: str, reason: str, settings: Settings) -> ReleaseState:
+    """Move a release to its next stage without waiting for evidence; from the last one to its end."""
+    engine, state = _running(model, settings)
+    stages = RecordedPlan.from_json(state.release.plan).plan.stages
+    places = [(stage.kind, stage.share) for stage in stages]
+    following = stages[places.index((state.newest.stage, state.newest.share)) + 1 :]  # type: ignore[arg-type]
+    if not following:
+        return _moved(engine, state, "completed", "over", 100, said_reason(reason))
+    action: Action = "promoted" if following[0].kind == "bake" else "advanced"
+    moved = _moved(engine, state, action, following[0].kind, following[0].share, said_reason(reason))
+    if action == "promoted":
+        project(model, settings)
+    return moved
+
+
+def abort(model: str, reason: str, settings: Settings) -> ReleaseState:
+    """End a release; the champion before it answers everything again. It needs the operational database alone."""
+    engine, state = _running(model, settings)
+    return _moved(engine, state, "aborted", "over", 0, said_reason(reason))
+
+
+def status(model: str, settings: Settings) -> dict[str, Any]:
+    """Return the newest release of a model with its newest look, as values that JSON can hold.
+
+    Raises
+    ------
+    ModelNotFoundError
+        No such model.
+    """
+    engine = known_engine(model, settings)
+    state = newest_release(engine, model)
+    if state is None:
+        return {"model": model, "release": None}
+    looked = newest_look(engine, state)
+    last = json.loads(looked.document) if looked else None
+    release = state.release
+    return {
+        "model": model,
+        "release": release.number,
+        "version": release.version,
+        "champion": release.champion,
+        "running": not state.is_over,
+        "paused": state.is_paused,
+        "stage": state.newest.stage,
+        "share": state.newest.share,
+        "since": state.entered.at.isoformat(),
+        "steps": [step.to_dict() for step in state.steps],
+        "look": last,
+        "looks": looked.looks if looked else 0,
+        "trips": [
+            {"instance": trip.instance, "kind": trip.kind, "reason": trip.reason}
+            for trip in trips(engine, model, release.number)
+        ],
+    }
+
+
+def _running(model: str, settings: Settings) -> tuple[Engine, ReleaseState]:
+    engine = known_engine(model, settings)
+    state = running_release(engine, model)
+    if state is None:
+        raise ReleaseError(f"no release of {model!r} is running; start one: perennial release {model} start VERSION")
+    return engine, state
+
+
+def _same_stage(engine: Engine, state: ReleaseState, action: Action, reason: str) -> ReleaseState:
+    return _moved(engine, state, action, state.newest.stage, state.newest.share, reason)
+
+
+def _moved(
+    engine: Engine, state: ReleaseState, action: Action, stage: StageKind, share: int, reason: str
+) -> ReleaseState:
+    return move_release(engine, state, Move(action, stage, share, reason, actor(), "", datetime.now(UTC)))
+
+
+def _check_verdict(engine: Engine, model: str, version: int, champion_sequence: int) -> None:
+    found = find_verdict(engine, model, version, champion_sequence)
+    if found is None:
+        raise PromotionError(
+            f"the gate has not judged version {version} of {model!r} against the present champion: "
+            f"perennial judge {model}@{version}"
+        )
+    if found.decision == "keep":
+        raise PromotionError(f"the gate refused version {version} of {model!r}; see 'perennial show {model}@{version}'")
+
+
+def _project(model: str, settings: Settings) -> None:
+    from tasks.champions.aliases import project
+
+    project(model, settings)

@@ -1,0 +1,32 @@
+"""A recorded plan is the same after it was read again, and bins outputs as the service does."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.release.plan import Guardrails, Plan
+from core.release.recorded import RecordedPlan
+
+
+def test_it_survives_the_database() -> None:
+    """Also what is not watched."""
+    plan = Plan(steps=(1, 100), guardrails=Guardrails(latency_ratio=None), metric="roc_auc")
+    recorded = RecordedPlan(plan, "supersede", 5.0, ("no", "yes"), (0.1, 0.5))
+    assert RecordedPlan.from_json(recorded.to_json()) == recorded
+
+
+@pytest.mark.parametrize(
+    ("classes", "output", "expected", "n_bins"),
+    [
+        (("no", "yes"), [0.95, 0.05], 0, 3),
+        (("no", "yes"), [0.5, 0.5], 2, 3),
+        (("no", "yes"), [0.500002, 0.499998], 2, 3),
+        ((), 0.3, 1, 3),
+        (("a", "b", "c"), [0.2, 0.5, 0.3], 1, 3),
+    ],
+)
+def test_bins(classes: tuple[str, ...], output: list[float] | float, expected: int, n_bins: int) -> None:
+    """By the positive class, the number, or the most likely class."""
+    recorded = RecordedPlan(Plan(), "wait", 60.0, classes, (0.1, 0.5) if len(classes) < 3 else ())
+    assert recorded.bin_of(output) == expected
+    assert recorded.n_bins == n_bins

@@ -1,0 +1,90 @@
+"""What a person does with a release, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from config.settings import Settings
+from core.errors import ConfigError, PromotionError, ReleaseError
+from store.champions import champion_history, current_champion, standing
+from store.releases.releases import newest_release
+from tasks.release.people import abort, advance, pause, resume, start, status
+from tests.tasks.registration import register
+from tests.tasks.release.traffic import database, log, two_versions
+
+pytestmark = pytest.mark.usefixtures("warm_steps")
+
+
+def test_start_pause_resume_advance(served: Settings) -> None:
+    """Each is one change with reason and actor; a repeat changes nothing."""
+    state = start("credit", "2", "it is better", served)
+    assert (state.newest.stage, state.release.kind, state.release.champion) == ("shadow", "manual", 1)
+    assert start("credit", "2", "again", served) == state
+    assert standing(database(served), "credit").challenger == 2
+    paused = pause("credit", "a holiday", served)
+    assert pause("credit", "again", served) == paused
+    resumed = resume("credit", "back", served)
+    assert resume("credit", "again", served) == resumed
+    assert advance("credit", "I looked", served).newest.share == 10
+    advance("credit", "I looked", served)
+    promoted = advance("credit", "I looked", served)
+    assert (promoted.newest.stage, promoted.newest.action) == ("bake", "promoted")
+    assert current_champion(database(served), "credit").version == 2  # type: ignore[union-attr]
+    over = advance("credit", "enough", served)
+    assert (over.is_over, over.newest.action) == (True, "completed")
+    found = status("credit", served)
+    actions = [step["action"] for step in found["steps"]]
+    assert actions == ["started", "paused", "resumed", "advanced", "advanced", "promoted", "completed"]
+
+
+def test_abort_needs_the_database_alone(served: Settings) -> None:
+    """MLflow's server is away; the champion is the one before."""
+    start("credit", "2", "it is better", served)
+    advance("credit", "I looked", served)
+    away = served.model_copy(update={"mlflow_uri": "http://127.0.0.1:9", "prefect_api_url": "http://127.0.0.1:9/api"})
+    state = abort("credit", "complaints", away)
+    assert (state.is_over, state.newest.action, state.newest.share) == (True, "aborted", 0)
+    assert current_champion(database(served), "credit").version == 1  # type: ignore[union-attr]
+
+
+def test_abort_while_it_bakes_returns(served: Settings) -> None:
+    """The predecessor is champion again in the same transaction."""
+    start("credit", "2", "it is better", served)
+    for _ in range(3):
+        advance("credit", "I looked", served)
+    abort("credit", "complaints", served.model_copy(update={"mlflow_uri": "http://127.0.0.1:9"}))
+    assert [entry.version for entry in champion_history(database(served), "credit")] == [1, 2, 1]
+
+
+def test_what_is_refused(served: Settings) -> None:
+    """With the reason, and nothing moves."""
+    for move in (pause, resume, advance, abort):
+        with pytest.raises(ReleaseError, match="no release of 'credit' is running"):
+            move("credit", "why", served)
+    with pytest.raises(ReleaseError, match="version 1 of 'credit' is the champion already"):
+        start("credit", "1", "why", served)
+    with pytest.raises(ConfigError, match="--reason is empty"):
+        start("credit", "2", " ", served)
+    assert newest_release(database(served), "credit") is None
+
+
+def test_a_release_without_service_is_refused(registry: Settings) -> None:
+    """The message names the way without a release."""
+    two_versions(registry)
+    with pytest.raises(ReleaseError, match=r"nothing to observe.*perennial approve credit@2 --direct"):
+        start("credit", "2", "why", registry)
+
+
+def test_a_plan_without_anything_to_observe_is_refused(registry: Settings) -> None:
+    """All at once is the mode direct."""
+    two_versions(registry, steps=[100], shadow={"requests": 0, "hours": 1})
+    log(registry, 1, "champion", 1)
+    with pytest.raises(ReleaseError, match=r"release\.mode: direct"):
+        start("credit", "2", "why", registry)
+
+
+def test_a_version_that_the_gate_did_not_judge_is_refused(served: Settings) -> None:
+    """It has to be judged against the present champion."""
+    register(served, "c")
+    with pytest.raises(PromotionError, match="perennial judge credit@3"):
+        start("credit", "3", "why", served)
