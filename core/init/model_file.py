@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from config.schema import AUTO, ModelConfig
+from config.schema import AUTO, ModelConfig, Release
 from core.init.columns import MAX_SLICES, SLICE_LEVELS, ColumnStatistics, Decision, TargetDecision, Why, may_be_value
 from core.text import number, percent, short
 
@@ -128,6 +128,7 @@ def model_content(found: Findings) -> tuple[dict[str, Any], Why]:
             "metrics per level of these columns; the gate refuses a version that is worse on one of them"
         )
     content["gate"] = _gate(found, content["training"]["holdout"], why)
+    content["release"] = _release(why)
     content["drift"] = _drift(found, why)
     content["retrain"] = _retrain(why)
     content["schedule"] = _schedule(why)
@@ -159,7 +160,7 @@ def model_text(content: Mapping[str, Any], why: Why, headline: Sequence[str]) ->
     yaml.dump(tree, stream)
     top = "".join(f"# {line}\n" for line in headline)
     return top + re.sub(
-        r"\n(?=(source|target|features|validation|training|evaluation|gate|drift|retrain|schedule):)",
+        r"\n(?=(source|target|features|validation|training|evaluation|gate|release|drift|retrain|schedule):)",
         "\n\n",
         stream.getvalue(),
     )
@@ -372,6 +373,35 @@ def _gate(found: Findings, holdout: float, why: Why) -> dict[str, Any]:
         "promotes a better version; 'manual' waits for 'perennial approve', 'dry_run' only records the verdict"
     )
     return {"metric": metric, "floor": floor, **_min_rows(found, holdout, why), "mode": "enabled"}
+
+
+def _release(why: Why) -> dict[str, Any]:
+    """Return the section with the defaults of the schema, each with what it is for."""
+    section = Release()
+    reasons: dict[str | tuple[str, str], str] = {
+        "mode": "by steps if the service answered the model in the last day, else at once; or staged, direct",
+        "steps": "percent of the requests that a challenger answers, step by step",
+        "min_requests": "requests that it answers in each step at least",
+        "max_wait_hours": "a step that shows no evidence for so long is overdue",
+        "at_deadline": "an overdue release ends; 'wait': for a person",
+        ("shadow", "requests"): "copies of requests that it answers first, unseen by clients; 0: none",
+        ("shadow", "hours"): "a shadow without evidence for so long is overdue",
+        "bake_hours": "the version before stays loaded for so long, and a breach returns to it",
+        ("guardrails", "error_rate"): "tolerated rise of the share of requests that fail",
+        ("guardrails", "latency_ratio"): "tolerated ratio of latencies, at the median and the slowest requests",
+        ("guardrails", "prediction_psi"): "tolerated PSI between the predictions of both",
+        ("guardrails", "performance_loss"): "tolerated loss of gate.metric on requests whose labels have arrived",
+    }
+    why |= {("release", *([name] if isinstance(name, str) else name)): reason for name, reason in reasons.items()}
+    content: dict[str, Any] = {}
+    for name in reasons:
+        if isinstance(name, str):
+            value = getattr(section, name)
+            content[name] = list(value) if isinstance(value, tuple) else value
+        else:
+            group, field = name
+            content.setdefault(group, {})[field] = getattr(getattr(section, group), field)
+    return content
 
 
 def _drift(found: Findings, why: Why) -> dict[str, Any]:
