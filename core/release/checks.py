@@ -19,7 +19,15 @@ from core.drift.divergence import psi
 from core.metrics.metrics import METRICS, Floats, measures
 from core.release.observed import Counts, Observed
 from core.release.plan import Plan, Stage
-from core.release.sequences import Bounds, asymptotic_radius, greatest_rise, least_rise, norm_radius, quantile_bounds
+from core.release.sequences import (
+    Bounds,
+    asymptotic_radius,
+    greatest_rise,
+    least_rise,
+    norm_radius,
+    quantile_bounds,
+    samples_for_upper,
+)
 from core.text import number, percent, significant
 
 State = Literal["ok", "unknown", "doubtful", "breached"]
@@ -173,7 +181,7 @@ def _quantile_check(
     alpha: float,
     ok_alpha: float,
 ) -> Check:
-    before, after = (float(np.quantile(side, share, method="inverted_cdf")) for side in sides)
+    before, after = (float(side[math.ceil(share * len(side)) - 1]) for side in sides)
     lower, upper = (_ratio_bounds(share, sides, effects, level) for level in (alpha, ok_alpha))
     ratio = after / before if before else math.inf
     bounds = Bounds(lower.lower, upper.upper)
@@ -199,12 +207,7 @@ def _missing_of_quantile(check: Check, share: float, n: int, effect: float, alph
             check, estimate=math.log(check.estimate), upper=math.log(check.upper), limit=math.log(check.limit)
         )
         return _missing(on_scale, n)
-    ever = next((size for size in 100 * 2 ** np.arange(16) if _has_upper(int(size), share, effect, alpha)), None)
-    return max(int(ever) - n, 1) if ever is not None else None
-
-
-def _has_upper(n: int, share: float, effect: float, alpha: float) -> bool:
-    return math.isfinite(quantile_bounds(np.zeros(n), share, alpha / 2, effect).upper)
+    return max(samples_for_upper(share, alpha / 2, effect) - n, 1)
 
 
 def predictions_check(plan: Plan, champion: Observed, challenger: Observed) -> Check | None:

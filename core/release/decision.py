@@ -7,12 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from core.release.checks import Check, error_rate_check, latency_check, performance_check, predictions_check
+from core.release.checks import Check, State, error_rate_check, latency_check, performance_check, predictions_check
 from core.release.observed import Observed
-from core.release.plan import Plan, Stage
+from core.release.plan import Plan, Stage, StageKind
 from core.text import counted, number, significant
 
 Outcome = Literal["advance", "hold", "roll_back", "promote"]
+
+_KEPT: dict[StageKind, tuple[State, ...]] = {"shadow": ("ok",), "step": ("ok",), "bake": ("ok", "doubtful")}
+"""States with which a stage is left. In the bake the predecessor answers no more, so that a doubt about its numbers
+would never end; every guardrail was shown to be kept in the steps before."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,9 @@ def decide(
     """Decide about a release from what both variants did in the present stage.
 
     A tripped breaker and any breach roll back. A stage is left when the challenger had enough requests, every required
-    check is ok, and, in the bake, its hours are over. Anything else holds until the deadline: no data, missing numbers
-    or a doubtful check never advance or promote. A look changes nothing, so it may be repeated.
+    check is ok, and, in the bake, its hours are over. Anything else holds until the deadline: no data or missing numbers
+    never advance or promote, and a doubtful check does not advance. In the bake a doubtful check does not keep from
+    promoting, because the predecessor answers no more. A look changes nothing, so it may be repeated.
 
     Parameters
     ----------
@@ -102,7 +107,7 @@ def _waits(
     if stage.kind == "bake" and waited_hours < plan.bake_hours:
         yield f"the bake's end: {_hours(waited_hours)} of {_hours(plan.bake_hours)}"
     for check in checks:
-        if check.required and check.state != "ok":
+        if check.required and check.state not in _KEPT[stage.kind]:
             yield _wait(check)
 
 
@@ -124,7 +129,7 @@ def _rounded(needs: int) -> float:
 
 
 def _left(plan: Plan, stage: Stage, checks: tuple[Check, ...], challenger: Observed) -> Look:
-    done = f"{counted(challenger.n_requests, 'request')} of the challenger in {stage.name}, every guardrail is kept"
+    done = f"{counted(challenger.n_requests, 'request')} of the challenger in {stage.name}, no guardrail is breached"
     outcome: Outcome = "promote" if stage == plan.stages[-1] else "advance"
     return Look(outcome, checks, (done, *(check.sentence for check in checks)))
 

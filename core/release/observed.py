@@ -73,6 +73,8 @@ class Observed:
         _check_array("scores", self.scores, "f", 2 if self.scores.ndim == 2 else 1)
         if len(self.labels) != len(self.scores):
             raise ValueError(f"expected a score per label, found {len(self.labels)} and {len(self.scores)}")
+        if self.scores.ndim == 2 and not _are_codes(self.labels, self.scores.shape[1]):
+            raise ValueError(f"expected class codes from 0 to {self.scores.shape[1] - 1}, int64, as labels of scores")
         if self.n_effective is not None and not 0 <= self.n_effective <= max(self.n_requests, 1) * (1 + 1e-9):
             raise ValueError(f"expected 0 to {self.n_requests} effective requests, found {self.n_effective}")
 
@@ -87,6 +89,10 @@ class Observed:
     def failure_rate(self) -> float | None:
         """Share of the requests that failed; None without requests."""
         return self.n_failures / self.n_requests if self.n_requests else None
+
+
+def _are_codes(labels: npt.NDArray[Any], n_classes: int) -> bool:
+    return labels.dtype.kind == "i" and bool(((labels >= 0) & (labels < n_classes)).all())
 
 
 def _check_array(name: str, values: npt.NDArray[Any], kinds: str, dimensions: int) -> None:

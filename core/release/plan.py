@@ -36,7 +36,7 @@ class Guardrails:
     error_rate: float | None = 0.01
     latency_ratio: float | None = 1.5
     prediction_psi: float | None = 0.1
-    performance_loss: float | None = 0.02
+    performance_loss: float | None = 0.01
 
     def __post_init__(self) -> None:
         _require(_is_in(self.error_rate, 0.0, 1.0), "guardrails.error_rate", "0 to below 1", self.error_rate)
@@ -117,7 +117,7 @@ class Plan:
     min_requests: int = 500
     max_wait_hours: float = 72.0
     shadow_requests: int = 500
-    shadow_hours: float = 24.0
+    shadow_hours: float = 72.0
     bake_hours: float = 24.0
     at_deadline: AtDeadline = "roll_back"
     min_labels: int = 0

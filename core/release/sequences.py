@@ -217,6 +217,21 @@ def quantile_bounds(ascending: Floats, share: float, alpha: float, effect: float
     )
 
 
+@lru_cache(maxsize=256)
+def samples_for_upper(share: float, alpha: float, effect: float = 1.0) -> int:
+    """Return the number of samples, within 5 %, from which a quantile has an upper bound.
+
+    Parameters
+    ----------
+    share, alpha, effect
+        As in :func:`quantile_bounds`.
+    """
+    n = 1
+    while _fewest_events(n, share, alpha, effect) is None:
+        n = math.ceil(1.05 * n)
+    return n
+
+
 @lru_cache(maxsize=4096)
 def _fewest_events(n: int, probability: float, alpha: float, effect: float) -> int | None:
     """Smallest number of events among n that excludes a rate of at most ``probability``; None if no number does."""

@@ -128,3 +128,13 @@ def test_too_little_never_advances(
     look = decide(PLAN, PLAN.stages[place], observed(base), challenger, hours)
     assert look.outcome in {"hold", "roll_back"}  # no predictions were counted
     assert look.reasons
+
+
+def test_a_doubt_ends_with_the_bake() -> None:
+    """The predecessor had few requests and gets no more: no breach promotes, missing numbers do not."""
+    few = observed(600, seed=3)
+    look = decide(PLAN, BAKE, few, observed(8_000, seed=1), waited_hours=24.0)
+    assert [check.state for check in look.checks][0] == "doubtful"
+    assert look.outcome == "promote"
+    blind = Observed(n_requests=8_000, n_failures=80)
+    assert decide(PLAN, BAKE, few, blind, waited_hours=24.0).outcome == "hold"
