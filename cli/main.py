@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from cli import champions, data, models, monitoring, operating, platform, releasing, retention, retraining, serving
+from cli import champions, data, models, monitoring, operating, platform, releasing, retraining, serving
 from cli.group import Group
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
@@ -47,7 +47,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         platform.deploy,
         operating.relay,
         operating.alerts,
-        retention.prune,
+        operating.prune,
         platform.server,
     ),
 }

@@ -1,4 +1,4 @@
-"""Commands of the relay, webhooks and alerts."""
+"""Commands of the relay, webhooks, alerts and retention."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from cli.options import json_option
-from cli.output import finish
+from cli.options import json_option, wait_option
+from cli.output import finish, flow_run
 
 
 @click.command()
@@ -131,3 +131,27 @@ def alerts_list(limit: int, as_json: bool) -> None:
 
     found = list_alerts(load_settings(), limit)
     finish([one.to_dict() for one in found], alert_lines(found), as_json)
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
+@wait_option
+@json_option
+def prune(dry_run: bool, wait_seconds: float, as_json: bool) -> None:
+    """Remove what is older or more than retention keeps.
+
+    Numbers and ages are set by PERENNIAL_RETENTION_… . Champions, their predecessors, versions that wait for approval
+    and everything a run reads or a trigger in progress needs stay. With 'perennial up' it runs each night.
+
+    \b
+    Examples:
+      perennial prune --dry-run
+      perennial prune --wait 600
+    """
+    from cli.lines.retention import prune_lines
+
+    with flow_run(as_json):
+        from flows.prune import prune as flow
+
+        outcome = flow(dry_run, wait_seconds=wait_seconds)
+    finish(outcome.to_dict(), prune_lines(outcome), as_json)

@@ -500,14 +500,14 @@ class Shadow(Section):
     """How long the challenger answers copies of requests before clients get its answers."""
 
     requests: int = Field(
-        default=200,
+        default=500,
         ge=0,
         le=10_000_000,
         description="copies that the challenger answers at least; 0: no shadow",
         json_schema_extra=_unit("requests"),
     )
     hours: float = Field(
-        default=24.0,
+        default=72.0,
         gt=0,
         le=10_000,
         description="hours after which the shadow is overdue",
@@ -540,7 +540,7 @@ class Guardrails(Section):
         json_schema_extra=_unit("PSI"),
     )
     performance_loss: float | None = Field(
-        default=0.02,
+        default=0.01,
         gt=0,
         description="loss of gate.metric on labelled requests",
         json_schema_extra=_unit("metric"),
@@ -563,14 +563,14 @@ class Release(Section):
         json_schema_extra=_unit("percent of requests"),
     )
     min_requests: int = Field(
-        default=200,
+        default=500,
         ge=1,
         le=10_000_000,
         description="requests that the challenger answers in each step at least",
         json_schema_extra=_unit("requests"),
     )
     max_wait_hours: float = Field(
-        default=24.0, gt=0, le=10_000, description="hours after which a step without enough evidence is overdue"
+        default=72.0, gt=0, le=10_000, description="hours after which a step without enough evidence is overdue"
     )
     at_deadline: Literal["roll_back", "wait"] = Field(
         default="roll_back", description="what happens to an overdue release: it ends, or it waits for a person"

@@ -9,6 +9,7 @@ from cli.output import section, table, utc_text
 
 if TYPE_CHECKING:
     from store.champions import Review
+    from store.releases.records import Step
     from tasks.champions.approvals import Move
     from tasks.champions.history import Tenure, TenureHistory
 
@@ -17,13 +18,15 @@ def tenure_lines(history: TenureHistory) -> list[str]:
     """List tenures, newest last, then reviews and the waiting version; or the champion at one moment."""
     if history.moment is not None:
         return _moment_lines(history, history.moment)
-    if not (history.tenures or history.reviews or history.waiting):
+    if not (history.tenures or history.reviews or history.waiting or history.releases):
         return [f"{history.model} has no champion yet; train one with: perennial train {history.model}"]
     tenures = [_tenure_row(tenure) for tenure in history.tenures]
     reviews = [(utc_text(one.at), str(one.version), one.action, one.actor, one.reason) for one in history.reviews]
+    steps = [_step_row(step) for state in history.releases for step in state.steps]
     return [
         *table(("", "champion", "since (UTC)", "until", "kind", "actor", "reason"), tenures),
         *section(table(("when (UTC)", "version", "review", "actor", "reason"), reviews)),
+        *section(table(("when (UTC)", "release", "stage", "share", "what", "actor", "reason"), steps)),
         *section(_waiting_lines(history)),
     ]
 
@@ -65,6 +68,11 @@ def _tenure_row(tenure: Tenure) -> tuple[str, ...]:
     now = "" if tenure.until else "*"
     until = utc_text(tenure.until) if tenure.until else "now"
     return (now, str(entry.version), utc_text(entry.at), until, entry.kind, entry.actor, entry.reason)
+
+
+def _step_row(step: Step) -> tuple[str, ...]:
+    what = step.action.replace("_", " ")
+    return (utc_text(step.at), str(step.number), step.stage, f"{step.share} %", what, step.actor, step.reason)
 
 
 def _waiting_lines(history: TenureHistory) -> list[str]:

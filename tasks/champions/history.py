@@ -22,6 +22,8 @@ from store.champions import (
     waiting_version,
 )
 from store.database import open_database
+from store.releases.records import ReleaseState
+from store.releases.releases import release_history
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class TenureHistory:
         Approvals and rejections, oldest first; empty for a moment.
     waiting
         Version that waits for approval; None for a moment.
+    releases
+        Releases, oldest first; empty for a moment.
     """
 
     model: str
@@ -59,6 +63,7 @@ class TenureHistory:
     tenures: tuple[Tenure, ...]
     reviews: tuple[Review, ...] = ()
     waiting: int | None = None
+    releases: tuple[ReleaseState, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Content that JSON can hold."""
@@ -68,6 +73,7 @@ class TenureHistory:
             "champions": [tenure.to_dict() for tenure in self.tenures],
             "reviews": [review.to_dict() for review in self.reviews],
             "waiting": self.waiting,
+            "releases": [_release(state) for state in self.releases],
         }
 
 
@@ -92,9 +98,15 @@ def history(model: str, settings: Settings, at: str | None = None) -> TenureHist
     ends = [entry.at for entry in entries[1:]] + [None]
     tenures = tuple(Tenure(entry, until) for entry, until in zip(entries, ends, strict=False))
     if moment is None:
-        return TenureHistory(model, None, tenures, tuple(reviews(engine, model)), waiting_version(engine, model))
+        said, waiting = tuple(reviews(engine, model)), waiting_version(engine, model)
+        return TenureHistory(model, None, tenures, said, waiting, tuple(release_history(engine, model)))
     held = champion_at(engine, model, moment)
     return TenureHistory(model, moment, tuple(tenure for tenure in tenures if tenure.entry == held))
+
+
+def _release(state: ReleaseState) -> dict[str, Any]:
+    about = {"release": state.release.number, "version": state.release.version, "champion": state.release.champion}
+    return {**about, "running": not state.is_over, "steps": [step.to_dict() for step in state.steps]}
 
 
 def _moment(text: str) -> datetime:

@@ -1,4 +1,4 @@
 """Staged releases: start one, look at it, and move it.
 
-May import `tasks.runs`, `tasks.registry` and `tasks.champions`.
+May import `tasks.champions`, `tasks.registry`, `tasks.runs`, `store`, `core` and `config`.
 """

@@ -49,7 +49,7 @@ def copied(settings: Settings, n: int, failing: float = 0.0) -> list[str]:
 def go_on(settings: Settings) -> list[str]:
     """Pass shadow and steps; return what the looks did."""
     copied(settings, 4000)
-    done = [look("credit", settings).status]
+    done: list[str] = [look("credit", settings).status]
     for share in (10, 50):
         log(settings, 1, "champion", 40 * (100 - share), seed=2)
         log(settings, 2, "challenger", 4000, seed=3)

@@ -1,0 +1,62 @@
+"""The command ``release``: its subcommands, exit codes and documents."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.main import main
+from config.settings import Settings
+from store.database import open_database
+from tests.factories import add_credit_model
+from tests.store.releases.samples import started
+
+
+def _invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["release", *arguments])
+
+
+@pytest.fixture
+def released(project: Settings) -> Settings:
+    """Return a project of a model whose version 2 is being released."""
+    add_credit_model(project)
+    started(open_database(project.database_url), "credit")
+    return project
+
+
+def test_the_status_is_the_default(released: Settings) -> None:
+    """With and without its name, and as a document."""
+    assert released
+    assert "version 2, shadow, 0 %" in _invoke("credit").stdout
+    assert _invoke("credit").stdout == _invoke("credit", "status").stdout
+    document = json.loads(_invoke("credit", "--json").stdout)
+    assert (document["release"], document["stage"], document["running"]) == (1, "shadow", True)
+
+
+def test_pause_resume_abort(released: Settings) -> None:
+    """Each shows the state after it."""
+    assert released
+    assert "paused" in _invoke("credit", "pause", "--reason", "a holiday").stdout
+    assert "paused" not in _invoke("credit", "resume", "--reason", "back").stdout.splitlines()[0]
+    assert "is over: aborted" in _invoke("credit", "abort", "--reason", "complaints").stdout
+    again = _invoke("credit", "abort", "--reason", "complaints")
+    assert again.exit_code == 2
+    assert "no release of 'credit' is running" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("nobody",), "there is no model 'nobody'"),
+        (("credit", "pause"), "--reason"),
+        (("credit", "abort", "--reason", " "), "--reason is empty"),
+    ],
+)
+def test_what_is_refused(released: Settings, arguments: tuple[str, ...], says: str) -> None:
+    """With exit code 2 and a sentence."""
+    assert released
+    result = _invoke(*arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr

@@ -1,0 +1,80 @@
+"""Looks at running releases are asked for on a real Prefect server, one after the other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from config.settings import Settings
+from core.release.plan import Plan
+from core.release.recorded import RecordedPlan
+from store.database import open_database
+from store.releases.releases import start_release
+from tasks.operate.release_looks import ReleaseWatch
+from tasks.runs.api import prefect_client
+from tests.store.releases.samples import crowned, moved, release_of
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun
+
+
+@pytest.fixture
+def settings(prefect_api: str, project: Settings) -> Settings:
+    """Return a project that uses the test's server."""
+    return project.model_copy(update={"prefect_api_url": prefect_api})
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[SyncPrefectClient]:
+    """Return a client of the same server."""
+    with prefect_client(settings) as client:
+        yield client
+
+
+def _deployed(client: SyncPrefectClient) -> str:
+    """Return a model that has a deployment of the flow ``release``; no worker looks after it."""
+    name = f"m{uuid4().hex[:8]}"
+    client.create_deployment(client.create_flow_from_name("release"), name, parameters={"model": name})
+    return name
+
+
+def _runs(client: SyncPrefectClient, model: str) -> list[FlowRun]:
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+
+    chosen = DeploymentFilter(name=DeploymentFilterName(any_=[model]))
+    return client.read_flow_runs(deployment_filter=chosen)
+
+
+def test_one_look_at_a_time(settings: Settings, client: SyncPrefectClient) -> None:
+    """None without a release; then one, which several relays ask for once, until it has ended; none afterwards."""
+    engine, model = open_database(settings.database_url), _deployed(client)
+    sequence = crowned(engine, model)
+    assert ReleaseWatch(settings).look() == 0
+    plan = RecordedPlan(Plan(), "wait", look_seconds=86_400.0).to_json()
+    state = start_release(engine, replace(release_of(model, champion_sequence=sequence), plan=plan), "shadow", 0)
+    watch = ReleaseWatch(settings)
+    assert [watch.look(), watch.look(), ReleaseWatch(settings).look()] == [1, 0, 1]
+    [run] = _runs(client, model)
+    assert run.parameters == {"model": model, "trigger": "relay"}
+    moved(engine, state, "aborted")
+    assert ReleaseWatch(settings).look() == 0
+
+
+def test_a_model_without_deployment_is_told_of(
+    settings: Settings, client: SyncPrefectClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log names the command; it is not asked for again at once."""
+    engine, model = open_database(settings.database_url), f"m{uuid4().hex[:8]}"
+    sequence = crowned(engine, model)
+    plan = RecordedPlan(Plan(), "wait", look_seconds=1.0).to_json()
+    start_release(engine, replace(release_of(model, champion_sequence=sequence), plan=plan), "shadow", 0)
+    watch = ReleaseWatch(settings)
+    assert [watch.look(), watch.look()] == [0, 0]
+    assert json.dumps(caplog.text).count(f"perennial deploy --model {model}") == 1
+    assert _runs(client, model) == []

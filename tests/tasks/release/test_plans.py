@@ -1,0 +1,35 @@
+"""The plan of a model file is the core's, and the champion's bundle gives the bins."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from config.schema import Guardrails, Release
+from core.release import plan as core
+from tasks.release.plans import plan_of, recorded_plan
+from tests.factories import credit_config
+
+
+def test_the_defaults_are_the_same() -> None:
+    """A model file without the section gets the core's defaults."""
+    config = credit_config()
+    assert plan_of(config) == core.Plan(metric="roc_auc", shadow_hours=Release().shadow.hours)
+    assert Release().shadow.hours == Release().max_wait_hours
+    assert Guardrails().model_dump() == vars(core.Guardrails())
+
+
+def test_the_bins_are_those_of_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Edges of a number or a probability; with more than two classes, the classes."""
+    texts = {"contract.json": {"classes": ["no", "yes"]}, "profile.json": {"prediction": {"edges": [0.1, 0.5]}}}
+    monkeypatch.setattr(
+        "tasks.release.plans.fetched_texts",
+        lambda *_given: {name: json.dumps(content) for name, content in texts.items()},
+    )
+    settings = None  # only passed on
+    found = recorded_plan(credit_config(), 1, settings)  # type: ignore[arg-type]
+    assert (found.classes, found.edges, found.n_bins) == (("no", "yes"), (0.1, 0.5), 3)
+    texts["contract.json"] = {"classes": ["a", "b", "c"]}
+    found = recorded_plan(credit_config(), 1, settings)  # type: ignore[arg-type]
+    assert (found.edges, found.n_bins) == ((), 3)
