@@ -233,8 +233,8 @@ def quiet(per_hour: float, plan: Plan, seed: int) -> tuple[str, float]:
     drawn = shadow_stream(World("quiet"), max(int(per_hour * 100), 1), rng)
     for hour in range(1, 97):
         until = 2 * int(per_hour * hour)
-        sides = [drawn.observed(until, challenger=own, effective=False) for own in (False, True)]
-        look = decide(plan, plan.stages[0], *sides, waited_hours=float(hour))
+        champion, challenger = (drawn.observed(until, challenger=own, effective=False) for own in (False, True))
+        look = decide(plan, plan.stages[0], champion, challenger, waited_hours=float(hour))
         if look.outcome != "hold":
             return look.outcome, float(hour)
     return "hold", 96.0
@@ -294,7 +294,7 @@ def _radius(error: float, n_labels: int, alpha: float) -> float:
 
 def _quiet() -> Iterator[Row]:
     for name, per_hour in (("one request a minute in the shadow", 60.0), ("none for a day", 0.0)):
-        back, waits = (quiet(per_hour, Plan(at_deadline=what), 1) for what in ("roll_back", "wait"))  # type: ignore[arg-type] # a literal
+        back, waits = (quiet(per_hour, Plan(at_deadline=what), 1) for what in ("roll_back", "wait"))
         said = f"{back[0]} after {back[1]:.0f} h; with wait: {waits[0]} after {waits[1]:.0f} h"
         yield name, "no abort before the deadline, no promotion without evidence", said
 

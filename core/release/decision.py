@@ -49,9 +49,9 @@ def decide(
     """Decide about a release from what both variants did in the present stage.
 
     A tripped breaker and any breach roll back. A stage is left when the challenger had enough requests, every required
-    check is ok, and, in the bake, its hours are over. Anything else holds until the deadline: no data or missing numbers
-    never advance or promote, and a doubtful check does not advance. In the bake a doubtful check does not keep from
-    promoting, because the predecessor answers no more. A look changes nothing, so it may be repeated.
+    check is ok, and, in the bake, its hours are over. Anything else holds until the deadline: no data or missing
+    numbers never advance or promote, and a doubtful check does not advance. In the bake a doubtful check does not keep
+    from promoting, because the predecessor answers no more. A look changes nothing, so it may be repeated.
 
     Parameters
     ----------

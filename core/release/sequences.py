@@ -144,8 +144,10 @@ def least_rise(
     if n <= 0 or base_n <= 0:
         return -1.0
     most = rate_bounds(base_events, base_n, NUISANCE * alpha).upper
-    slopes = np.tile(SLOPES, len(ratios))
-    base_slopes = slopes / np.repeat(np.asarray(ratios, dtype=np.float64), len(SLOPES))
+    # The steeper of the two slopes has the whole range.
+    slopes, base_slopes = (
+        np.concatenate([SLOPES * min(1.0, part) for part in parts]) for parts in (ratios, [1 / one for one in ratios])
+    )
     level = math.log(len(slopes)) - math.log((1 - NUISANCE) * alpha)
     constant = slopes * n_events - base_slopes * base_events
     per_rate, per_base = np.expm1(slopes) * n, -np.expm1(-base_slopes) * base_n

@@ -29,11 +29,13 @@ def test_a_good_challenger_goes_through_all_stages() -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "named"), [({"errors": 0.08}, "error rate"), ({"slower": 3.0}, "latency"), ({"shift": 1.5}, "PSI")]
+    ("errors", "slower", "shift", "named"),
+    [(0.08, 1.0, 0.0, "error rate"), (0.01, 3.0, 0.0, "latency"), (0.01, 1.0, 1.5, "PSI")],
 )
-def test_each_harm_rolls_back(harm: dict[str, float], named: str) -> None:
+def test_each_harm_rolls_back(errors: float, slower: float, shift: float, named: str) -> None:
     """The reasons name the guardrail and its numbers."""
-    look = decide(PLAN, STEP, observed(38_000, seed=1), observed(2_000, seed=2, **harm), waited_hours=1.0)
+    challenger = observed(2_000, seed=2, errors=errors, slower=slower, shift=shift)
+    look = decide(PLAN, STEP, observed(38_000, seed=1), challenger, waited_hours=1.0)
     assert look.outcome == "roll_back"
     assert named in " ".join(look.reasons)
     assert [check.state for check in look.checks].count("breached") == 1
@@ -134,7 +136,7 @@ def test_a_doubt_ends_with_the_bake() -> None:
     """The predecessor had few requests and gets no more: no breach promotes, missing numbers do not."""
     few = observed(600, seed=3)
     look = decide(PLAN, BAKE, few, observed(8_000, seed=1), waited_hours=24.0)
-    assert [check.state for check in look.checks][0] == "doubtful"
+    assert look.checks[0].state == "doubtful"
     assert look.outcome == "promote"
     blind = Observed(n_requests=8_000, n_failures=80)
     assert decide(PLAN, BAKE, few, blind, waited_hours=24.0).outcome == "hold"
