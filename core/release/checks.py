@@ -317,6 +317,8 @@ def performance_check(plan: Plan, stage: Stage, champion: Observed, challenger: 
     limit = plan.guardrails.performance_loss
     if limit is None or plan.metric is None:
         return None
+    _check_fit(plan.metric, champion)
+    _check_fit(plan.metric, challenger)
     few = _few_labels(plan, plan.metric, champion, challenger)
     if few is not None:
         check = _unknown("performance", limit, f"performance: {few}")
@@ -324,6 +326,11 @@ def performance_check(plan: Plan, stage: Stage, champion: Observed, challenger: 
         return replace(check, needs=missing if missing > 0 else None) if plan.min_labels else None
     check = _loss_check(plan, plan.metric, limit, stage, champion, challenger)
     return replace(check, required=plan.min_labels > 0)
+
+
+def _check_fit(metric: str, one: Observed) -> None:
+    if len(one.labels) and ("regression" in METRICS[metric].tasks) != (one.scores.ndim == 1):
+        raise ValueError(f"expected scores that fit {metric}, found shape {one.scores.shape}")
 
 
 def _few_labels(plan: Plan, metric: str, champion: Observed, challenger: Observed) -> str | None:
@@ -364,8 +371,6 @@ def _loss_check(plan: Plan, metric: str, limit: float, stage: Stage, champion: O
 
 
 def _influence(one: Observed, metric: str) -> tuple[float, Floats]:
-    if ("regression" in METRICS[metric].tasks) != (one.scores.ndim == 1):
-        raise ValueError(f"expected scores that fit {metric}, found shape {one.scores.shape}")
     (measure,) = measures(one.labels, one.scores, (metric,))
     value = float(measure.scores(np.ones((1, len(one.labels))))[metric][0])
     return value, measure.influences()[metric]
