@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import sys
 
-from tasks.warm.leaving import Leaving
+from tasks.warm.leaving import Leaving, end_by_interrupt, raise_interrupt
 
 
 def run() -> None:
     """Run the command, in a warm process if there is one, and end with its exit code."""
+    end_by_interrupt()
     leaving = Leaving()
     given, is_warm = dict(os.environ), _is_warm()
     if is_warm:
@@ -42,6 +43,7 @@ def run_here(leaving: Leaving) -> None:
     reach_loopback_directly(os.environ)
     give_home(os.environ)
     try:
+        raise_interrupt()
         main()
         leaving.code = 0
     except SystemExit as ended:

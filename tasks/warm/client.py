@@ -288,11 +288,15 @@ def _passing_on(handle: int, to_group: tuple[signal.Signals, ...]) -> Iterator[N
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(handle, number)
 
-    def to_all(number: int, _frame: FrameType | None) -> None:
-        with suppress(ProcessLookupError, PermissionError):
-            group = _process_of(handle)
+    def to_all(number: int, frame: FrameType | None) -> None:
+        group = _process_of(handle)
+        try:
             if group:
                 os.killpg(group, number)
+        except ProcessLookupError:  # the fork has no group yet
+            to_one(number, frame)
+        except PermissionError:
+            pass
 
     def pause(_number: int, frame: FrameType | None) -> None:
         to_all(signal.SIGSTOP, frame)

@@ -49,8 +49,7 @@ def _set_signals(ignored: Sequence[int], blocked: Sequence[int]) -> None:
         if number not in _UNCHANGEABLE:
             with suppress(OSError, ValueError):  # those of the C library
                 signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
-    if signal.SIGINT not in ignored:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # SIGINT too ends the fork by the signal, until its work begins.
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 

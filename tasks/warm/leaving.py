@@ -1,9 +1,10 @@
-"""The end of a process: exit functions run, and the interpreter's teardown does not."""
+"""The end of a process: exit functions run, the interpreter's teardown does not, and Ctrl-C ends what has not begun."""
 
 from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -33,3 +34,19 @@ class Leaving:
     def take(self, ended: SystemExit) -> None:
         """Note the exit code of a ``sys.exit``."""
         self.code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+
+
+def end_by_interrupt() -> None:
+    """Let Ctrl-C end this process at once, by the signal: it has begun nothing that would have to be cleaned up.
+
+    An exception in the middle of an import would print the trace of a library, and one before the exit code is known
+    would leave that to chance. A process that ignores Ctrl-C goes on to do so.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def raise_interrupt() -> None:
+    """Let Ctrl-C raise ``KeyboardInterrupt``, as Python does: work begins that cleans up after itself."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -99,7 +99,8 @@ def serve(
     place
         Returns the socket that a process of this code, environment and folder has.
     work
-        Does the work of a request in a fork.
+        Does the work of a request in a fork; Ctrl-C ends it at once until it calls
+        :func:`tasks.warm.leaving.raise_interrupt`.
     """
     leaving, path, environment = Leaving(), Path(sys.argv[1]), dict(os.environ)
     leaving.code = UNFIT
@@ -346,9 +347,10 @@ def _do(
     streams = _streams(connection)
     if streams is None:  # the caller did not wait, and does the work by itself
         os._exit(0)
+    # Before a signal can arrive: whatever ends this fork from here on is no success.
+    leaving.code, leaving.last = 1, partial(_tell, connection)
     become(task.request, streams, environment)
     connection.settimeout(None)
-    leaving.code, leaving.last = 1, partial(_tell, connection)
     ends = partial(os.killpg, os.getpid()) if task.request["group_dies"] else partial(os.kill, os.getpid())
     threading.Thread(target=_end_with, args=(connection, ends), daemon=True).start()
     work(leaving, task.request)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -290,3 +291,20 @@ def test_a_variable_that_a_model_file_names_is_not_reported(
     model: Path = misspelt.root / "config" / "models" / "credit.yaml"
     model.write_text("source: {kind: sql, uri_env: PERENNIAL_CREDIT_DB, query: SELECT 1}\n")
     assert "PERENNIAL_CREDIT_DB" not in _invoke("models").stderr
+
+
+def test_ctrl_c_during_the_imports_ends_a_command_at_once(tmp_path: Path) -> None:
+    """By the signal, as a shell expects it, and without the trace of a library that was being imported."""
+    (tmp_path / "click.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(5)\n")
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from cli.__main__ import run; run()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "models"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.platform.worker.run import place
-from tasks.warm.leaving import Leaving
+from tasks.warm.leaving import Leaving, raise_interrupt
 from tasks.warm.place import PACKAGES
 from tasks.warm.server import serve
 
@@ -34,6 +34,7 @@ def _import_libraries() -> set[str]:
 
 def _run(leaving: Leaving, request: dict[str, Any]) -> None:
     """Prepare the workspace of a run and run its flow, as Prefect's two processes would."""
+    raise_interrupt()
     _become(request["environment"])
     prepared = _Prepared()
     leaving.code = prepared.prepare(request["arguments"][1])

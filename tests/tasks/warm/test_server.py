@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tasks.warm.client import GO, SIGNALLED
 from tasks.warm.server import UNFIT
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -27,8 +28,10 @@ SERVER = """
 import atexit, os, sys, threading, time
 from pathlib import Path
 from tasks.warm import server
+from tasks.warm.leaving import raise_interrupt
 
 def work(leaving, request):
+    raise_interrupt()
     what = sys.argv[1]
     if what == "about":
         about = [sys.argv, dict(os.environ), os.getcwd(), os.getppid(), oct(os.umask(0o22)), os.isatty(1)]
@@ -214,6 +217,43 @@ def test_a_signal_ends_a_command_as_it_ends_a_process(warm: Warm, number: signal
     process.communicate(timeout=SECONDS)
     assert process.returncode == -number
     fork.wait(SECONDS)
+
+
+def test_ctrl_c_before_the_work_begins_is_no_success(warm: Warm) -> None:
+    """The fork ends by the signal, and not with the exit code of work that was done."""
+    request = {"arguments": ["perennial", "exit"], "environment": {}, "package": None, "group_dies": False}
+    content = json.dumps({**request, "umask": 0o22, "ignored": [], "blocked": []}).encode()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(warm.path))
+        connection.settimeout(SECONDS)
+        connection.sendall(len(content).to_bytes(8, "big") + content)
+        os.kill(int.from_bytes(connection.recv(8), "big"), signal.SIGINT)
+        streams = [os.open(os.devnull, os.O_RDWR), os.open(".", os.O_RDONLY)]
+        socket.send_fds(connection, [GO], [streams[0], streams[0], streams[0], streams[1]])
+        for stream in streams:
+            os.close(stream)
+        assert connection.recv(2) == SIGNALLED + bytes([signal.SIGINT])
+
+
+def test_ctrl_c_reaches_a_fork_that_has_no_group_yet(tmp_path: Path) -> None:
+    """A fork becomes the leader of its group a moment after its command lets it begin."""
+    with socket.socket(socket.AF_UNIX) as listening, subprocess.Popen(["sleep", str(SECONDS)]) as fork:
+        listening.bind(str(tmp_path / "test-1.sock"))
+        listening.listen(1)
+        process = Warm(tmp_path / "test-1.sock", fork).start("wait")
+        connection, _ = listening.accept()
+        with connection:
+            length = int.from_bytes(connection.recv(8, socket.MSG_WAITALL), "big")
+            connection.recv(length, socket.MSG_WAITALL)
+            connection.sendall(fork.pid.to_bytes(8, "big"))
+            word, streams, _, _ = socket.recv_fds(connection, 1, 4)
+            process.send_signal(signal.SIGINT)
+            assert (word, fork.wait(SECONDS)) == (GO, -signal.SIGINT)
+            connection.sendall(SIGNALLED + bytes([signal.SIGINT]))
+            for stream in streams:
+                os.close(stream)
+        process.communicate(timeout=SECONDS)
+        assert process.returncode == -signal.SIGINT
 
 
 @pytest.mark.parametrize("kind", [signal.SIGTSTP, signal.SIGSTOP])
