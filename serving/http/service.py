@@ -47,9 +47,12 @@ RETRY_SECONDS = 15.0
 
 
 class Loaded:
-    """A served model with its tenure, its metrics, the forms of its requests and answers, and its place in memory."""
+    """A served model with its tenure, its metrics, the forms of its requests and answers, and its place in memory.
 
-    __slots__ = ("forms", "metrics", "model", "resident", "retry_at", "state")
+    One that lies outside the memory also knows the version before it, which is served if its own does not load.
+    """
+
+    __slots__ = ("before", "forms", "metrics", "model", "resident", "retry_at", "state")
 
     def __init__(self, model: ServedModel, state: ModelState, metrics: ModelMetrics, seconds: float = 0.0) -> None:
         self.model = model
@@ -59,6 +62,7 @@ class Loaded:
         now = time.perf_counter()
         self.resident = Resident(model.size, since=now, took=seconds, used=now)
         self.retry_at = 0.0
+        self.before: ModelState | None = None
 
 
 class Service:
@@ -197,9 +201,20 @@ class Service:
         try:
             return await self._load(found.state)
         except BundleError as error:
-            found.retry_at = time.perf_counter() + RETRY_SECONDS
             self._refused(found.state, error)
+            if found.before is not None:
+                return await self._load_before(found, found.before)
+            found.retry_at = time.perf_counter() + RETRY_SECONDS
             raise _not_loaded(name) from error
+
+    async def _load_before(self, found: Loaded, before: ModelState) -> Loaded:
+        """Load the version before one that does not load, as it would have stayed if it had been in memory."""
+        try:
+            return await self._load(before)
+        except BundleError as error:
+            found.retry_at = time.perf_counter() + RETRY_SECONDS
+            self._refused(before, error)
+            raise _not_loaded(before.name) from error
 
     async def _make_room(self, size: int, *, replaced: str = "", at_once: bool = False) -> float:
         """Unload what must leave for a model; return the seconds to wait if none may leave yet."""
@@ -293,7 +308,11 @@ class Service:
             await self._make_room(loaded.model.size, replaced=name, at_once=True)
         else:
             model = await asyncio.to_thread(_described, wanted, self.settings.max_rows)
-            self.unloaded[name] = Loaded(model, wanted, ModelMetrics(self.metrics, model))
+            present = self.unloaded.get(name)
+            described = self.unloaded[name] = Loaded(model, wanted, ModelMetrics(self.metrics, model))
+            if present is not None:
+                # Not one that was described and never loaded, if it knows one before itself.
+                described.before = present.before or present.state
 
     async def load_ahead(self) -> bool:
         """Load one model for which there is memory, before it is asked; return whether there was one."""

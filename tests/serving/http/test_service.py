@@ -260,6 +260,7 @@ def test_an_unloaded_bundle_that_was_changed_is_refused(
 ) -> None:
     """Its requests are, at once until the next attempt; those of the others are answered."""
     folder = shutil.copytree(examples["price"].state.folder, tmp_path / "price")
+    _follow(crowded, tmp_path, [examples["credit"].state])
     _follow(
         crowded, tmp_path, [examples["credit"].state, changed(examples["price"].state, folder=str(folder), version=2)]
     )
@@ -270,3 +271,18 @@ def test_an_unloaded_bundle_that_was_changed_is_refused(
         assert found.detail == "no version of 'price' could be loaded; see the log"
     assert _counted(crowded, "price")["refused"] == 1
     assert asyncio.run(_asked(crowded, "credit")) == ["credit"]
+
+
+def test_an_unloaded_version_that_does_not_load_leaves_the_one_before(
+    crowded: Service, tmp_path: Path, examples: dict[str, Example]
+) -> None:
+    """As for a model in memory: no request is refused because of a new champion."""
+    states = [examples[name].state for name in ("credit", "price")]
+    for version in (2, 3):
+        folder = shutil.copytree(states[1].folder, tmp_path / f"price-{version}")
+        _follow(crowded, tmp_path, [states[0], changed(states[1], folder=str(folder), version=version)])
+        (folder / "model.onnx").write_bytes(b"another")
+    assert asyncio.run(crowded.in_memory("price")).model.version == states[1].version
+    assert _counted(crowded, "price") == {"loaded": 1, "unloaded": 0, "refused": 1}
+    _follow(crowded, tmp_path, [states[0], changed(states[1], version=4)])
+    assert asyncio.run(crowded.in_memory("price")).model.version == 4
