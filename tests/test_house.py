@@ -61,7 +61,7 @@ SUB_ROOMS: dict[str, list[set[str]]] = {
     "serving": [
         {"problems", "ids", "routes", "bundle", "instance"},
         {"model", "access", "rehearsal"},
-        {"telemetry", "webhooks"},
+        {"telemetry", "webhooks", "release"},
         {"http"},
         {"processes"},
     ],

@@ -27,10 +27,11 @@ from serving.access.callers import ANYONE, Caller
 from serving.bundle.reader import Runtime, read_document
 from serving.http.health import health
 from serving.http.hooks import add_hooks
+from serving.http.loaded import Loaded
 from serving.http.openapi import document
 from serving.http.page import add_page
 from serving.http.protocol_routes import add_protocol
-from serving.http.service import Loaded, Service
+from serving.http.service import Service
 from serving.ids import ID_PATTERN, is_prediction_id, request_of
 from serving.model.invalid import MAX_SHOWN
 from serving.model.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from asyncio.events import TimerHandle
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -18,9 +19,11 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from serving.http.attempt import Attempt, attempt_of
 from serving.http.entry import ADMITTED, CLOSE, PROBLEM, Entry, Header, check_version, too_slow, written
 from serving.http.exchange import Exchange, Scope
-from serving.http.service import Loaded, Service
+from serving.http.loaded import Loaded, Routing
+from serving.http.service import Service
 from serving.model.rows import Rows
 from serving.problems import Problem, of_status
 from serving.routes import PREDICTIONS
@@ -37,12 +40,13 @@ CHECK_SECONDS = 0.5
 
 @dataclass(slots=True)
 class _Request:
-    """A prediction that was read: its connection's state, model and rows."""
+    """A prediction that was read: its connection's state, model and rows; while a release runs, who else is asked."""
 
     cycle: RequestResponseCycle
     exchange: Exchange
     loaded: Loaded
     rows: Rows
+    attempt: Attempt | None = None
 
 
 class DirectPredictions:
@@ -108,11 +112,15 @@ class DirectPredictions:
             return False
         exchange.loaded = loaded
         check_version(loaded, exchange.version)
-        rows = loaded.forms[exchange.form].read(cycle.body)
-        if rows.n > loaded.model.max_inline_rows:
+        if loaded.routing is not None and not exchange.version:
+            request = _routed(cycle, exchange, loaded, loaded.routing)
+        else:
+            rows = loaded.forms[exchange.form].read(cycle.body)
+            request = None if rows.n > loaded.model.max_inline_rows else _Request(cycle, exchange, loaded, rows)
+        if request is None:
             cast("Scope", cycle.scope)[ADMITTED] = exchange
             return False
-        self._read.append(_Request(cycle, exchange, loaded, rows))
+        self._read.append(request)
         if len(self._read) == 1:
             asyncio.get_running_loop().call_soon(self._answer_all)
         return True
@@ -123,7 +131,7 @@ class DirectPredictions:
             self._answer(together)
 
     def _answer(self, requests: Sequence[_Request]) -> None:
-        model = requests[0].loaded.model
+        model, began = requests[0].loaded.model, time.perf_counter()
         try:
             values = [row for request in requests for row in request.rows.values]
             # Together, a problem only shows that one of them has it.
@@ -136,25 +144,43 @@ class DirectPredictions:
             _logger.exception("%d requests failed together", len(requests))
             self._answer_apart(requests, of_status(500))
             return
-        start = 0
+        start, seconds = 0, time.perf_counter() - began
         for request in requests:
-            self._log(request, answers[start : start + request.rows.n])
+            self._log(request, answers[start : start + request.rows.n], seconds)
             start += request.rows.n
 
     def _answer_apart(self, requests: Sequence[_Request], problem: Problem) -> None:
         """Find out whose problem it is."""
         if len(requests) == 1:
-            self._refuse(requests[0].cycle, requests[0].exchange, problem)
+            self._fail(requests[0], problem)
             return
         for request in requests:
             self._answer([request])
 
-    def _log(self, request: _Request, answers: list[Any]) -> None:
+    def _fail(self, request: _Request, problem: Problem) -> None:
+        """Ask another version while a release runs, or refuse the request."""
+        attempt, exchange = request.attempt, request.exchange
+        if attempt is None:
+            self._refuse(request.cycle, exchange, problem)
+        elif not attempt.fail(problem, request.rows):
+            self._refuse(request.cycle, exchange, attempt.refused(self._service))
+        else:
+            request.loaded = exchange.loaded = attempt.asked
+            try:
+                request.rows = attempt.rows or request.loaded.forms[exchange.form].read(request.cycle.body)
+            except Problem as other:
+                self._fail(request, other)
+            else:
+                self._answer([request])
+
+    def _log(self, request: _Request, answers: list[Any], seconds: float) -> None:
         exchange = request.exchange
         exchange.name_prediction()
         exchange.n_rows = request.rows.n
         with self._refusing(request.cycle, exchange):
             answered = self._entry.answered(exchange, request.loaded.model, request.rows, answers)
+            if request.attempt is not None:
+                request.attempt.answered(self._service, answered, seconds)
             durable = self._service.log.queue(answered)
             if durable is None:
                 self._send_answers(request, answered, answers)
@@ -219,6 +245,21 @@ class DirectPredictions:
         if not cycle.keep_alive:
             cycle.transport.close()
         cycle.on_response()
+
+
+def _routed(cycle: RequestResponseCycle, exchange: Exchange, champion: Loaded, routing: Routing) -> _Request | None:
+    """Return a request while a release runs; None: it goes the usual way, which is for everything out of the order."""
+    body, form = cycle.body, exchange.form
+    try:
+        read = champion.forms[form].read(body)
+        attempt = attempt_of(exchange, champion, routing, read)
+        rows = read if attempt.asked is champion else attempt.asked.forms[form].read(body)
+    except Problem:
+        return None
+    versions = (attempt.asked,) if attempt.then is None else (attempt.asked, attempt.then)
+    if rows.n > min(version.model.max_inline_rows for version in versions):
+        return None
+    return _Request(cycle, exchange, attempt.asked, rows, attempt)
 
 
 def _parts(requests: Sequence[_Request]) -> Iterator[list[_Request]]:

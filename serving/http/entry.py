@@ -19,9 +19,11 @@ from serving.access.access import check_scope, origin
 from serving.access.budget import MIN_BYTES, Budget, Place
 from serving.access.callers import ANYONE, Caller
 from serving.access.forwarded import Proxies
+from serving.http.attempt import Attempt, attempt_of
 from serving.http.exchange import Exchange, Scope, access_line
 from serving.http.health import HEALTH, health_document
-from serving.http.service import Loaded, Service
+from serving.http.loaded import Loaded, Routing
+from serving.http.service import Service
 from serving.model.arrow import MEDIA_TYPE as ARROW
 from serving.model.forms import Form
 from serving.model.rows import Rows
@@ -36,6 +38,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header = tuple[bytes, bytes]
+_Answer = tuple[Loaded, Rows, list[Any], Answered]
 
 _logger = logging.getLogger("perennial.entry")
 
@@ -227,19 +230,74 @@ class Entry:
                 body = await self._body(exchange, receive, self._max_body)
                 exchange.name_prediction()
                 doing = "timeout"
-                rows = await _read(known.forms[exchange.form], body)
-                loaded = exchange.loaded = await self._service.in_memory(exchange.model_name)
-                if loaded is not known:  # it was loaded for this request, and may be another version
-                    check_version(loaded, exchange.version)
-                    rows = await _read(loaded.forms[exchange.form], body)
-                answers = await loaded.model.answer(rows.values, rows.locate)
-                exchange.n_rows = rows.n
+                if known.routing is not None and not exchange.version:
+                    loaded, rows, answers, answered = await self._released(exchange, known, known.routing, body)
+                else:
+                    loaded, rows, answers, answered = await self._asked(exchange, known, body)
                 doing = "log-unavailable"
-                answered = self.answered(exchange, loaded.model, rows, answers)
                 await self._service.log.put(answered)
         except TimeoutError:
             raise too_slow(doing) from None
         return written(exchange, loaded, rows, answered, answers)
+
+    async def _asked(self, exchange: Exchange, known: Loaded, body: bytes | bytearray) -> _Answer:
+        rows = await _read(known.forms[exchange.form], body)
+        loaded = exchange.loaded = await self._service.in_memory(exchange.model_name)
+        if loaded is not known:  # it was loaded for this request, and may be another version
+            check_version(loaded, exchange.version)
+            rows = await _read(loaded.forms[exchange.form], body)
+        answers = await loaded.model.answer(rows.values, rows.locate)
+        exchange.n_rows = rows.n
+        return loaded, rows, answers, self.answered(exchange, loaded.model, rows, answers)
+
+    async def _released(
+        self, exchange: Exchange, champion: Loaded, routing: Routing, body: bytes | bytearray
+    ) -> _Answer:
+        """Ask one version, or two, while a release runs."""
+        # What the champion refuses is refused: a request in the share must be able to return to it.
+        read = await _read(champion.forms[exchange.form], body) if routing.draws_share else None
+        attempt = attempt_of(exchange, champion, routing, read)
+        rows, answers, seconds = await self._attempted(attempt, body)
+        loaded = exchange.loaded = attempt.asked
+        exchange.n_rows = rows.n
+        answered = self.answered(exchange, loaded.model, rows, answers)
+        attempt.answered(self._service, answered, seconds)
+        return loaded, rows, answers, answered
+
+    async def _attempted(self, attempt: Attempt, body: bytes | bytearray) -> tuple[Rows, list[Any], float]:
+        """Ask one version after the other; return the rows, the answers, and the seconds of the model.
+
+        Raises
+        ------
+        Problem
+            No version answered.
+        """
+        while True:
+            rows = attempt.rows
+            try:
+                async with asyncio.timeout(self._seconds_for(attempt)):
+                    rows = rows or await _read(attempt.asked.forms[attempt.exchange.form], body)
+                    began = time.perf_counter()
+                    answers = await attempt.asked.model.answer(rows.values, rows.locate)
+                return rows, answers, time.perf_counter() - began
+            except Problem as error:
+                problem = error
+            except TimeoutError:
+                problem = too_slow("timeout")
+            except Exception:
+                # The other version answers, whatever happens in this one.
+                _logger.exception("request %s failed", attempt.exchange.request_id or attempt.exchange.prediction)
+                problem = of_status(500)
+            if not attempt.fail(problem, rows):
+                raise attempt.refused(self._service)
+
+    def _seconds_for(self, attempt: Attempt) -> float | None:
+        """Return the time that the asked version has."""
+        exchange = attempt.exchange
+        left = max(0.0, exchange.began + self._settings.timeout_seconds - time.perf_counter())
+        if attempt.then is None:
+            return left
+        return attempt.routing.breaker.limit(left / 2)
 
     def answered(self, exchange: Exchange, model: ServedModel, rows: Rows, answers: list[Any]) -> Answered:
         """Return an answered request as the prediction log stores it.

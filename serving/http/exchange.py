@@ -9,7 +9,7 @@ from typing import Any
 
 from serving.access.budget import Place
 from serving.access.callers import ANYONE, Caller
-from serving.http.service import Loaded
+from serving.http.loaded import Loaded
 from serving.ids import new_request_id
 from serving.model.arrow import MEDIA_TYPE as ARROW
 from serving.problems import Problem
@@ -103,8 +103,8 @@ class Exchange:
         self.request_id = self.request_id or self.prediction or new_request_id()
 
     def name_prediction(self) -> None:
-        """Give the request the id of its first prediction."""
-        self.prediction = new_request_id()
+        """Give the request the id of its first prediction; a repeat changes nothing."""
+        self.prediction = self.prediction or new_request_id()
 
     def fail(self, problem: Problem) -> None:
         """Note why the request is refused."""

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from serving import routes
 from serving.http.entry import check_version
-from serving.http.service import Loaded, Service
+from serving.http.loaded import Loaded
+from serving.http.service import Service
 from serving.model.tensors import metadata
 
 

@@ -8,18 +8,22 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from config.settings import ServingSettings
 from core.errors import BundleError, StorageError
 from core.train.trust import trusted_types
 from serving.access.access import Access
-from serving.instance.state import ModelState, ServiceState, read_state, state_stamp
-from serving.model.forms import forms_of
+from serving.http.loaded import Loaded, Routing
+from serving.instance.state import ModelState, ReleasedState, ServiceState, read_state, state_stamp
 from serving.model.free_memory import return_free_memory
-from serving.model.residents import Resident, room_for
+from serving.model.residents import room_for
 from serving.model.served import ServedModel, describe_model, load_model
 from serving.problems import Problem
+from serving.release.breaker import Breaker, breaker_file
 from serving.telemetry.metrics import Metrics, ModelMetrics
 from serving.telemetry.prediction_log import PredictionLog
 from serving.telemetry.recent import Live
@@ -28,6 +32,9 @@ _logger = logging.getLogger("perennial.service")
 
 LOOK_SECONDS = 0.2
 """Interval of the checks for a new state file."""
+
+BREAKER_SECONDS = 0.1
+"""Interval of the checks for breakers that other workers opened."""
 
 DRAINING = "the service is shutting down"
 """Reason of "not ready" while the worker drains."""
@@ -44,25 +51,6 @@ MAX_WAIT_SECONDS = 2.0
 
 RETRY_SECONDS = 15.0
 """Pause between two attempts to load a model for requests, after one failed."""
-
-
-class Loaded:
-    """A served model with its tenure, its metrics, the forms of its requests and answers, and its place in memory.
-
-    One that lies outside the memory also knows the version before it, which is served if its own does not load.
-    """
-
-    __slots__ = ("before", "forms", "metrics", "model", "resident", "retry_at", "state")
-
-    def __init__(self, model: ServedModel, state: ModelState, metrics: ModelMetrics, seconds: float = 0.0) -> None:
-        self.model = model
-        self.state = state
-        self.metrics = metrics
-        self.forms = forms_of(model)
-        now = time.perf_counter()
-        self.resident = Resident(model.size, since=now, took=seconds, used=now)
-        self.retry_at = 0.0
-        self.before: ModelState | None = None
 
 
 class Service:
@@ -91,6 +79,8 @@ class Service:
         self.unloaded: dict[str, Loaded] = {}
         """Served models that the next request loads."""
         self._loading: dict[str, asyncio.Task[Loaded]] = {}
+        self._bringing: dict[str, asyncio.Task[None]] = {}
+        self._unloadable: set[str] = set()
         # One load at a time bounds the memory; the follower waits for one load for requests at most.
         self._turn, self._queue = asyncio.Lock(), asyncio.Lock()
         self.state: ServiceState | None = None
@@ -218,14 +208,26 @@ class Service:
 
     async def _make_room(self, size: int, *, replaced: str = "", at_once: bool = False) -> float:
         """Unload what must leave for a model; return the seconds to wait if none may leave yet."""
-        residents = {name: one.resident for name, one in self.models.items() if name != replaced}
+        residents = {
+            name: one.resident for name, one in self.models.items() if name != replaced and one.routing is None
+        }
         now = math.inf if at_once else time.perf_counter()
-        room = room_for(size, residents, self.settings.models_memory_mb * 2**20, now)
+        pinned = sum(one.resident.size for name, one in self.models.items() if name != replaced and one.routing)
+        most = self.settings.models_memory_mb * 2**20 - pinned - self._memory_of_others()
+        room = room_for(size, residents, most, now)
         for name in room.leaving:
             self._unload(name)
         if room.leaving:
             await asyncio.to_thread(return_free_memory)
         return room.wait
+
+    def _memory_of_others(self) -> int:
+        """Bytes of the versions beside the champions: they stay while their releases run."""
+        return sum(one.resident.size for one in self._others())
+
+    def _others(self) -> list[Loaded]:
+        routings = [one.routing for one in self.models.values()]
+        return [routing.other for routing in routings if routing is not None and routing.other is not None]
 
     def _unload(self, name: str) -> None:
         gone = self.models.pop(name)
@@ -253,6 +255,7 @@ class Service:
             is_more = False
             try:
                 await self.look()
+                self._bring_others()
                 is_more = await self.load_ahead()
                 self.measure()
             except Exception:
@@ -260,11 +263,18 @@ class Service:
                 _logger.exception("the state could not be followed; retrying")
             await asyncio.sleep(0 if is_more else LOOK_SECONDS)
 
+    async def follow_breakers(self) -> None:
+        """Look at the breakers until cancelled; apart from :meth:`follow`, which waits for loads."""
+        while True:
+            self.look_at_breakers()
+            await asyncio.sleep(BREAKER_SECONDS)
+
     def measure(self) -> None:
         """Set the gauges to their current values."""
         self.metrics.in_flight.set(self.in_flight)
-        self.metrics.models_loaded.set(len(self.models))
-        self.metrics.models_memory.set(sum(one.resident.size for one in self.models.values()))
+        others = self._others()
+        self.metrics.models_loaded.set(len(self.models) + len(others))
+        self.metrics.models_memory.set(sum(one.resident.size for one in (*self.models.values(), *others)))
         self.metrics.log_queue.set(self.log.waiting)
         self.metrics.log_up.set(self.log.trouble is None)
 
@@ -279,15 +289,26 @@ class Service:
             _logger.warning("%s", error)
             return
         self._stamp = stamp
-        if state is None:
-            return
+        if state is not None:
+            await self._follow_state(state)
+
+    async def _follow_state(self, state: ServiceState) -> None:
         self.access.replace_keys(state.keys)
+        for wanted in state.models:
+            # Before all loads, which take time: a share that falls to nothing must be in force at once.
+            self._route(wanted)
         for wanted in state.models:
             await self._swap(wanted)
         for gone in self.served.keys() - {model.name for model in state.models}:
             self.models.pop(gone, None)
             self.unloaded.pop(gone, None)
-        self.state = state
+        is_first, self.state = self.state is None, state
+        self._bring_others()
+        if is_first:
+            # A worker that is restarted answers none of the share by the champion; it may have to load both.
+            for _ in ("champion", "other"):
+                await asyncio.gather(*self._bringing.values(), return_exceptions=True)
+                self._bring_others()
 
     async def _swap(self, wanted: ModelState) -> None:
         async with self._turn:
@@ -314,10 +335,102 @@ class Service:
                 # Not one that was described and never loaded, if it knows one before itself.
                 described.before = present.before or present.state
 
+    def look_at_breakers(self) -> None:
+        """Stop asking the versions that another worker has stopped asking."""
+        for one in self.models.values():
+            if one.routing is not None:
+                one.routing.breaker.look()
+
+    def _route(self, wanted: ModelState) -> None:
+        """Bring a release into force as far as nothing has to be loaded for it; a promotion and a return need not."""
+        present, release = self.models.get(wanted.name), wanted.release
+        if present is None or present.routing is None:
+            return
+        before = present.routing
+        other = before.other
+        if not _is_same(present.state, wanted):
+            if other is None or not _is_version(other.state, wanted):
+                present.routing = None
+                return
+            present, other = self._in_role(other, wanted), present
+            self.models[wanted.name] = present
+            _logger.info("version %d of %r is now served", wanted.version, wanted.name)
+        present.routing = None
+        if release is None:
+            return
+        is_there = other is not None and release.trouble is None and _is_version(other.state, release)
+        if other is not None and is_there and other.state.variant != "challenger":
+            other = self._in_role(other, _beside(wanted, release))
+        breaker = before.breaker if _is_same_stage(before.state, release) else self._breaker(wanted.name, release)
+        present.routing = Routing(release, other if is_there else None, breaker)
+
+    def _in_role(self, found: Loaded, state: ModelState) -> Loaded:
+        """Return a loaded version as the champion, or as the version beside it."""
+        model = replace(found.model, variant=state.variant)
+        return Loaded(model, state, ModelMetrics(self.metrics, model), found.resident.took)
+
+    def _bring_others(self) -> None:
+        """Begin to load the versions beside the champions; each is asked once it is loaded and warm."""
+        for wanted in self.state.models if self.state else ():
+            present = self.models.get(wanted.name)
+            is_served = present is None or _is_same(present.state, wanted)
+            if wanted.release is None or not is_served or wanted.name in self._bringing:
+                continue
+            if present is not None and present.routing is None:
+                present.routing = Routing(wanted.release, None, self._breaker(wanted.name, wanted.release))
+            if present is None or self._lacks_other(present):
+                task = self._bringing[wanted.name] = asyncio.create_task(self._bring_other(wanted, wanted.release))
+                task.add_done_callback(lambda _, name=wanted.name: self._bringing.pop(name))  # type: ignore[misc] # a default
+
+    def _lacks_other(self, champion: Loaded) -> bool:
+        routing = champion.routing
+        if routing is None or routing.other is not None or routing.state.trouble is not None:
+            return False
+        return not routing.breaker.is_open and routing.state.manifest not in self._unloadable
+
+    async def _bring_other(self, wanted: ModelState, release: ReleasedState) -> None:
+        try:
+            if wanted.name not in self.models:
+                await self.in_memory(wanted.name)
+                return  # the next look goes on
+            async with self._turn:
+                self._unloadable.add(release.manifest)  # until it is loaded, whatever happens
+                other = await self._load_other(wanted, release)
+                self._unloadable.discard(release.manifest)
+        except Problem:
+            return  # logged and counted
+        except BundleError as error:
+            self._refused(_beside(wanted, release), error)
+            if release.stage != "bake":
+                breaker = self._breaker(wanted.name, release)
+                breaker.open("load", f"version {release.version} cannot be loaded: {error}")
+            return
+        present = self.models.get(wanted.name)
+        now = present.routing if present is not None else None
+        if present is not None and now is not None and _is_version(other.state, now.state):
+            present.routing = Routing(now.state, other, now.breaker)
+
+    async def _load_other(self, wanted: ModelState, release: ReleasedState) -> Loaded:
+        state = _beside(wanted, release)
+        began = time.perf_counter()
+        model = await asyncio.to_thread(_load, state, self.settings.max_rows)
+        await self._make_room(model.size, at_once=True)
+        seconds = time.perf_counter() - began
+        self.metrics.swaps.labels(state.name, "loaded").inc()
+        _logger.info(
+            "version %d of %r is loaded for release %d (%s, loaded in %.2f s)",
+            *(state.version, state.name, release.number, model.kind, seconds),
+        )
+        return Loaded(model, state, ModelMetrics(self.metrics, model), seconds)
+
+    def _breaker(self, name: str, release: ReleasedState) -> Breaker:
+        return Breaker(breaker_file(self._instance, name, release.number, release.since))
+
     async def load_ahead(self) -> bool:
         """Load one model for which there is memory, before it is asked; return whether there was one."""
         async with self._turn:
-            free = self.settings.models_memory_mb * 2**20 - sum(one.resident.size for one in self.models.values())
+            taken = sum(one.resident.size for one in self.models.values()) + self._memory_of_others()
+            free = self.settings.models_memory_mb * 2**20 - taken
             now = time.perf_counter()
             fitting = (one for one in self.unloaded.values() if one.model.size <= free and one.retry_at <= now)
             found = next(fitting, None)
@@ -346,6 +459,29 @@ class Service:
 
 def _is_same(one: ModelState, other: ModelState) -> bool:
     return (one.version, one.variant, one.manifest) == (other.version, other.variant, other.manifest)
+
+
+def _is_same_stage(one: ReleasedState, other: ReleasedState) -> bool:
+    return (one.number, one.since) == (other.number, other.since)
+
+
+def _is_version(one: ModelState, other: ModelState | ReleasedState) -> bool:
+    return (one.version, one.manifest) == (other.version, other.manifest)
+
+
+def _beside(champion: ModelState, release: ReleasedState) -> ModelState:
+    """Return the state of the version beside the champion."""
+    return msgspec.structs.replace(
+        champion,
+        version=release.version,
+        variant="challenger",
+        manifest=release.manifest,
+        folder=release.folder,
+        data_version=release.data_version,
+        trusted=release.trusted,
+        drift=None,
+        release=None,
+    )
 
 
 def _not_loaded(name: str) -> Problem:
@@ -381,7 +517,8 @@ async def following(service: Service, close_seconds: float) -> AsyncIterator[Non
     service.log.start()
     await service.look()
     service.measure()
-    tasks = [asyncio.create_task(service.follow()), asyncio.create_task(service.live.follow())]
+    following = (service.follow(), service.follow_breakers(), service.live.follow())
+    tasks = [asyncio.create_task(one) for one in following]
     try:
         yield
     finally:

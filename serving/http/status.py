@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field
 from core.references import Variant
 from serving import routes
 from serving.bundle.reader import Runtime
-from serving.http.service import Loaded, Service
+from serving.http.loaded import Loaded
+from serving.http.service import Service
 from serving.instance.state import DriftSummary, ModelState
 from serving.telemetry.recent import NO_MODEL, Rates, Window
 

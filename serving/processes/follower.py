@@ -33,6 +33,7 @@ from serving.instance.state import (
     read_state,
     write_state,
 )
+from serving.processes.releases import Fetched, Releases
 from store.api_keys import api_keys
 from store.champions import Champion, current_champions
 from store.database import open_database
@@ -51,6 +52,9 @@ MAX_FETCH_SECONDS = 4800.0
 
 RETRY_SECONDS = 15.0
 """Pause between two attempts to fetch a bundle."""
+
+RELEASE_SECONDS = 0.5
+"""Longest time between two looks while a release runs: with the workers' looks, a share is in force within 2 s."""
 
 PRUNE_SECONDS = 3600.0
 
@@ -167,6 +171,7 @@ class Follower:
         self._prune_at = 0.0
         self._failing = False
         self._missing: Set[str] = set()
+        self._releases = Releases(instance, self)
 
     def run(self, stop: threading.Event) -> None:
         """Poll until stopped; failures are logged and retried."""
@@ -181,7 +186,8 @@ class Follower:
                 if self._failing:
                     _logger.info("the champions can be read again")
                 self._failing = False
-            stop.wait(self._serving.follow_seconds)
+            seconds = self._serving.follow_seconds
+            stop.wait(min(seconds, RELEASE_SECONDS) if self._releases.is_any else seconds)
 
     def look(self) -> None:
         """Poll once: fetch new champions' bundles and publish changes.
@@ -203,6 +209,7 @@ class Follower:
                 models.append(model)
         self._log_missing(names - {champion.model for champion in wanted} - before.keys())
         models += _orphans(before, {champion.model for champion in wanted}, names)
+        models = self._releases.look(engine, models)
         models.sort(key=lambda model: model.name)
         keys = tuple(key for key in api_keys(engine) if key.revoked_at is None)
         self._publish(ServiceState(tuple(models), keys, trouble))
@@ -246,17 +253,9 @@ class Follower:
 
     def _fetched(self, engine: Engine, champion: Champion, drift: DriftSummary | None) -> ModelState:
         judged = trusted_manifest(engine, champion.model, champion.version)
-        home = self._bundles / champion.model
-        trusted = self._trusted(champion.model)
-        if judged is None or not _is_intact(home / judged, judged):
-            wanted = Wanted(champion.model, champion.version, judged, str(home), trusted)
-            judged = self._fetch(wanted)
-        folder = home / judged
-        folder.touch()
-        manifest = verified(folder, judged)
-        if manifest.model != champion.model:
-            raise BundleError(f"expected a bundle of {champion.model!r}, found one of {manifest.model!r}")
-        _remove_old(home)
+        bundle = None if judged is None else self.local(champion.model, champion.version, judged)
+        bundle = bundle or self.fetched(champion.model, champion.version, judged)
+        _remove_old(self._bundles / champion.model, self._releases.kept(champion.model))
         _logger.info("version %d of %r is ready to be served", champion.version, champion.model)
         return ModelState(
             name=champion.model,
@@ -266,12 +265,38 @@ class Follower:
             since=champion.at.isoformat(),
             by=champion.kind,
             reason=champion.reason,
-            manifest=judged,
-            folder=str(folder),
-            data_version=manifest.data_version,
-            trusted=trusted,
+            manifest=bundle.manifest,
+            folder=str(bundle.folder),
+            data_version=bundle.data_version,
+            trusted=bundle.trusted,
             drift=drift,
         )
+
+    def local(self, model: str, _version: int, manifest: str) -> Fetched | None:
+        """Return a bundle that is here and intact, see :class:`serving.processes.releases.Bundles`."""
+        folder = self._bundles / model / manifest
+        return self._verified(model, folder, manifest) if _is_intact(folder, manifest) else None
+
+    def fetched(self, model: str, version: int, manifest: str | None) -> Fetched:
+        """Fetch and verify a bundle.
+
+        Raises
+        ------
+        BundleError
+            It is not what was registered, or of another model.
+        StorageError
+            MLflow or the artifact store is unavailable.
+        """
+        home = self._bundles / model
+        judged = self._fetch(Wanted(model, version, manifest, str(home), self._trusted(model)))
+        return self._verified(model, home / judged, judged)
+
+    def _verified(self, model: str, folder: Path, judged: str) -> Fetched:
+        folder.touch()
+        manifest = verified(folder, judged)
+        if manifest.model != model:
+            raise BundleError(f"expected a bundle of {model!r}, found one of {manifest.model!r}")
+        return Fetched(folder, judged, manifest.data_version, self._trusted(model))
 
     def _trusted(self, model: str) -> tuple[str, ...]:
         try:
@@ -316,8 +341,9 @@ def _is_intact(folder: Path, manifest: str) -> bool:
     return True
 
 
-def _remove_old(home: Path) -> None:
-    newest = sorted((path for path in home.iterdir() if path.is_dir()), key=lambda path: -path.stat().st_mtime)
+def _remove_old(home: Path, kept: Set[str]) -> None:
+    found = (path for path in home.iterdir() if path.is_dir() and path.name not in kept)
+    newest = sorted(found, key=lambda path: -path.stat().st_mtime)
     for path in newest[KEPT_BUNDLES:]:
         shutil.rmtree(path, ignore_errors=True)
 

@@ -111,6 +111,12 @@ class Metrics:
             ["model", "kind"],
             registry=own,
         )
+        self.release_failures = Counter(
+            "perennial_release_failures",
+            "Requests that a version failed while a release ran, by the kind of problem; another one answered most",
+            [*VERSION, "kind"],
+            registry=own,
+        )
         self.labels = Counter("perennial_labels", "Received labels", ["model", "result"], registry=own)
         self.hooks = Counter(
             "perennial_hook_deliveries",

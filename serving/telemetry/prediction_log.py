@@ -195,6 +195,11 @@ class PredictionLog:
             raise _unavailable("the queue is full")
         return future
 
+    def add(self, answered: Answered) -> None:
+        """Queue a row that no client waits for; where it cannot be written, it is dropped and counted."""
+        if not self._append(answered, None):
+            self._dropped(answered.n_rows)
+
     def _append(self, answered: Answered, future: asyncio.Future[None] | None) -> bool:
         size = answered.size
         with self._lock:
@@ -290,8 +295,8 @@ class PredictionLog:
     def _refuse(self, taken: Sequence[tuple[Answered, asyncio.Future[None] | None]], why: str) -> None:
         if not taken:
             return
-        if self._mode == "async":
-            self._dropped(sum(answered.n_rows for answered, _ in taken))
+        if lost := sum(answered.n_rows for answered, future in taken if future is None):
+            self._dropped(lost)
         self._settle([future for _, future in taken if future is not None], why)
 
     def _settle(self, futures: list[asyncio.Future[None]], why: str | None) -> None:

@@ -14,7 +14,8 @@ import pytest
 from config.settings import ServingSettings
 from serving.access.access import Access
 from serving.access.rates import SharedRates
-from serving.http.service import Loaded, Service
+from serving.http.loaded import Loaded
+from serving.http.service import Service
 from serving.instance.state import STATE, ModelState, ServiceState, write_state
 from serving.model import residents
 from serving.problems import Problem
