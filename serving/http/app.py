@@ -269,8 +269,8 @@ def _add_health(app: FastAPI, service: Service) -> None:
     @app.get(routes.METRICS.path, response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def metrics() -> Any:
         """Metrics for Prometheus, of all workers."""
-        loaded = [found.model for found in service.served.values()]
-        text = await asyncio.to_thread(service.metrics.expose, service.state, loaded)
+        loaded = [found.model for found in (*service.served.values(), *service.beside)]
+        text = await asyncio.to_thread(service.metrics.expose, service.state, loaded, service.stopped)
         return Response(text, media_type=CONTENT_TYPE)
 
 

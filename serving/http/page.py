@@ -16,7 +16,7 @@ from fastapi import FastAPI, Response
 from core.text import readable, significant
 from serving import routes
 from serving.http.service import DRAINING, Service
-from serving.http.status import StatusAnswer, UnansweredAnswer, service_status
+from serving.http.status import ReleaseAnswer, StatusAnswer, UnansweredAnswer, service_status
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -30,6 +30,7 @@ BY = {
     "approval": "approved by a person",
     "rollback": "restored by a rollback",
     "adopted": "adopted from the registry",
+    "release": "promoted by a release",
 }
 DRIFTS = {
     "ok": ("good", "✓ ok"),
@@ -87,7 +88,7 @@ def page_writer() -> tuple[Render, str]:
     )
     environment.filters |= {"readable": readable, "day": _day, "age": _age, "number": _number, "width": _width}
     environment.globals |= {"rate": rate, "milliseconds": milliseconds, "share": share, "refused": refused}
-    environment.globals |= {"by": BY, "drifts": DRIFTS}
+    environment.globals |= {"by": BY, "drifts": DRIFTS, "release_label": release_label}
     css, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     template = environment.get_template("page.html.j2")
 
@@ -128,6 +129,15 @@ def _number(value: float | None) -> str:
 
 def _width(psi: float, largest: float) -> str:
     return f"{100 * max(0.0, psi) / max(largest, LARGE_PSI):.1f}"
+
+
+def release_label(release: ReleaseAnswer) -> tuple[str, str]:
+    """Return tone and text of a release's badge."""
+    words = {"shadow": "shadow: no client has its answers", "bake": "bake: it answers all requests"}
+    text = words.get(release.stage) or f"{release.share} % of the requests"
+    if release.trouble is not None:
+        return "bad", f"▲ {text}"
+    return ("warn", f"… paused, {text}") if release.paused else ("good", f"✓ {text}")
 
 
 def rate(per_second: float | None) -> str:

@@ -223,9 +223,16 @@ class Service:
 
     def _memory_of_others(self) -> int:
         """Bytes of the versions beside the champions: they stay while their releases run."""
-        return sum(one.resident.size for one in self._others())
+        return sum(one.resident.size for one in self.beside)
 
-    def _others(self) -> list[Loaded]:
+    @property
+    def stopped(self) -> list[str]:
+        """Models with a release whose breaker is open."""
+        return [name for name, one in self.models.items() if one.routing is not None and one.routing.breaker.is_open]
+
+    @property
+    def beside(self) -> list[Loaded]:
+        """Versions in memory beside the champions whose releases run."""
         routings = [one.routing for one in self.models.values()]
         return [routing.other for routing in routings if routing is not None and routing.other is not None]
 
@@ -272,7 +279,7 @@ class Service:
     def measure(self) -> None:
         """Set the gauges to their current values."""
         self.metrics.in_flight.set(self.in_flight)
-        others = self._others()
+        others = self.beside
         self.metrics.models_loaded.set(len(self.models) + len(others))
         self.metrics.models_memory.set(sum(one.resident.size for one in (*self.models.values(), *others)))
         self.metrics.log_queue.set(self.log.waiting)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from msgspec import structs
 from pydantic import BaseModel, Field
 
 from core.references import Variant
@@ -15,7 +16,8 @@ from serving import routes
 from serving.bundle.reader import Runtime
 from serving.http.loaded import Loaded
 from serving.http.service import Service
-from serving.instance.state import DriftSummary, ModelState
+from serving.instance.state import DriftSummary, ModelState, ReleasedState
+from serving.release.look import release_look
 from serving.telemetry.recent import NO_MODEL, Rates, Window
 
 CARD = "card.html"
@@ -83,6 +85,36 @@ class LinksAnswer(BaseModel):
     mlflow_after: str | None = Field(description="Command that must run for this page to exist; null if none is needed")
 
 
+class CheckAnswer(BaseModel):
+    """A guardrail at the newest look: what was measured of both versions, and bounds of the harm."""
+
+    name: str
+    state: str = Field(description="ok, unknown, doubtful or breached")
+    champion: float | None = None
+    challenger: float | None = None
+    lower: float | None = Field(default=None, description="Lower bound of the harm, over all looks together")
+    upper: float | None = Field(default=None, description="Upper bound of the harm, over all looks together")
+    limit: float | None = None
+    sentence: str = ""
+
+
+class ReleaseAnswer(BaseModel):
+    """A running release as this service follows it."""
+
+    number: int
+    stage: Literal["shadow", "step", "bake"]
+    share: int = Field(description="Percent of the requests that the released version answers; 0 in the shadow")
+    version: int = Field(description="Version that is released")
+    other: int = Field(description="Version that it is compared with, and that answers where it fails")
+    since: str = Field(description="Start of the stage, ISO 8601")
+    paused: bool = Field(description="Whether a person stopped it from moving on")
+    is_asked: bool = Field(description="Whether this worker asks the version: it is loaded and its breaker is closed")
+    trouble: str | None = Field(description="Why the version is not asked; null if it is")
+    checks: list[CheckAnswer] = Field(description="Guardrails at the newest look; empty before the first one")
+    reasons: list[str] = Field(description="What the newest look found, and what the release waits for")
+    deadline: str | None = Field(description="When the stage ends without enough evidence; null before the first look")
+
+
 class ServedAnswer(BaseModel):
     """A served model with its tenure, live rates and drift."""
 
@@ -99,6 +131,7 @@ class ServedAnswer(BaseModel):
     links: LinksAnswer
     live: LiveAnswer | None = Field(description="null in the first seconds of a worker")
     drift: DriftAnswer | None = Field(description="null if no window has been measured yet")
+    release: ReleaseAnswer | None = Field(description="The running release; null if none runs")
 
 
 class UnservedAnswer(BaseModel):
@@ -143,7 +176,7 @@ def service_status(service: Service, window: Window | None, mlflow_uri: str) -> 
     """
     models = [_served(service, name, window, mlflow_uri) for name in sorted(service.served)]
     log, unserved, reason = _log(service, window), list(_unserved(service)), service.not_ready_because()
-    well = log.writable and not unserved and not any(model.trouble for model in models)
+    well = log.writable and not unserved and not any(map(_has_trouble, models))
     found = StatusAnswer(
         at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         status="not ready" if reason else "ok" if well else "trouble",
@@ -155,6 +188,10 @@ def service_status(service: Service, window: Window | None, mlflow_uri: str) -> 
         unanswered=_unanswered(window),
     )
     return found.model_copy(update={"revision": _revision(found)})
+
+
+def _has_trouble(model: ServedAnswer) -> bool:
+    return model.trouble is not None or (model.release is not None and model.release.trouble is not None)
 
 
 def _revision(status: StatusAnswer) -> str:
@@ -198,6 +235,33 @@ def _served(service: Service, name: str, window: Window | None, mlflow_uri: str)
         links=_links(found, mlflow_uri),
         live=None if window is None else _live(window.of(name), window.seconds),
         drift=None if wanted.drift is None else _drift(wanted.drift),
+        release=None if wanted.release is None else _release(found, wanted.release),
+    )
+
+
+def _release(champion: Loaded, release: ReleasedState) -> ReleaseAnswer:
+    routing, is_baking = champion.routing, release.stage == "bake"
+    trouble = release.trouble
+    if trouble is None and routing is not None:
+        trouble = routing.breaker.reason
+        if trouble is None and routing.other is None:
+            trouble = "this worker has not loaded its bundle; see the service's log"
+    elif trouble is None:
+        trouble = "this worker has not loaded its champion"
+    look = release_look(release.look)
+    return ReleaseAnswer(
+        number=release.number,
+        stage=release.stage,
+        share=release.share,
+        version=champion.model.version if is_baking else release.version,
+        other=release.version if is_baking else champion.model.version,
+        since=release.since,
+        paused=release.paused,
+        is_asked=trouble is None and release.stage != "shadow",
+        trouble=trouble,
+        checks=[CheckAnswer(**structs.asdict(check)) for check in look.checks],
+        reasons=list(look.reasons),
+        deadline=look.deadline,
     )
 
 

@@ -255,7 +255,7 @@ class Follower:
         judged = trusted_manifest(engine, champion.model, champion.version)
         bundle = None if judged is None else self.local(champion.model, champion.version, judged)
         bundle = bundle or self.fetched(champion.model, champion.version, judged)
-        _remove_old(self._bundles / champion.model, self._releases.kept(champion.model))
+        _remove_old(self._bundles / champion.model, self._kept(champion.model))
         _logger.info("version %d of %r is ready to be served", champion.version, champion.model)
         return ModelState(
             name=champion.model,
@@ -271,6 +271,12 @@ class Follower:
             trusted=bundle.trusted,
             drift=drift,
         )
+
+    def _kept(self, model: str) -> Set[str]:
+        """Return the bundles that are in use: of the champion before too, which a release that bakes returns to."""
+        served = [one for one in self._published.models if one.name == model]
+        released = [one.release.manifest for one in served if one.release is not None]
+        return self._releases.kept(model).union(released, (one.manifest for one in served))
 
     def local(self, model: str, _version: int, manifest: str) -> Fetched | None:
         """Return a bundle that is here and intact, see :class:`serving.processes.releases.Bundles`."""

@@ -20,7 +20,7 @@ from typing import Protocol
 from msgspec.structs import replace
 from sqlalchemy import Engine
 
-from core.errors import BundleError, PerennialError, StorageError
+from core.errors import BundleError, PerennialError
 from serving.instance.state import ModelState, ReleasedState
 from serving.release.breaker import FOLDER, Kind, breaker_file, read_report
 from store.registry.registrations import trusted_manifest
@@ -32,8 +32,8 @@ _logger = logging.getLogger("perennial.follower")
 
 FETCHING = "its bundle is being fetched"
 RETRY_SECONDS = 15.0
-PATIENCE_SECONDS = 120.0
-"""So long the registry may be away until it is reported that the bundle cannot be fetched."""
+PATIENCE_SECONDS = 60.0
+"""So long a bundle may be missing until it is reported: a registry whose disk is away looks like a changed bundle."""
 
 MOST_INSTANCE = 255
 """Characters of an instance's name in the database."""
@@ -191,8 +191,6 @@ class Releases:
     def _note_failure(self, place: Place, error: Exception) -> None:
         now = self._clock()
         first = self._failed[place][1] if place in self._failed else now
-        if not isinstance(error, StorageError | OSError):
-            first = now - PATIENCE_SECONDS  # another attempt finds the same bundle
         if place not in self._failed:
             _logger.error("version %d of %r is not released here: %s", place.version, place.model, error)
         self._failed[place] = (str(error), first, now + RETRY_SECONDS)

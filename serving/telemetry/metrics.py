@@ -142,8 +142,16 @@ class Metrics:
         merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call] # not typed
         return merged
 
-    def expose(self, state: ServiceState | None, loaded: Iterable[ServedModel]) -> bytes:
-        """Metrics of all processes as text, with the served versions and drift and performance of their windows."""
+    def expose(self, state: ServiceState | None, loaded: Iterable[ServedModel], stopped: Iterable[str] = ()) -> bytes:
+        """Metrics of all processes as text, with the served versions and drift and performance of their windows.
+
+        Parameters
+        ----------
+        state, loaded
+            What this worker follows, and the versions that it answers with.
+        stopped
+            Models with a release whose breaker is open.
+        """
         if METRICS_VARIABLE in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # not typed
@@ -151,14 +159,16 @@ class Metrics:
             registry = self._registry
         text = generate_latest(registry)
         extra = CollectorRegistry()
-        for collector in served_collectors(state, loaded):
+        for collector in served_collectors(state, loaded, stopped):
             extra.register(collector)
         return text + generate_latest(extra)
 
 
-def served_collectors(state: ServiceState | None, loaded: Iterable[ServedModel]) -> tuple[Collector, ...]:
-    """Collectors of metrics that are computed at each scrape: the service's processes, and the served versions."""
-    return _Processes(), _Served(state, loaded)
+def served_collectors(
+    state: ServiceState | None, loaded: Iterable[ServedModel], stopped: Iterable[str] = ()
+) -> tuple[Collector, ...]:
+    """Collectors of metrics that are computed at each scrape: processes, served versions, and running releases."""
+    return _Processes(), _Served(state, loaded), _Releases(state, frozenset(stopped))
 
 
 def _live_files(folder: Path) -> list[str]:
@@ -212,6 +222,29 @@ def _family() -> list[psutil.Process]:
     if METRICS_VARIABLE not in os.environ or parent is None:
         return [own]
     return [parent, *parent.children(recursive=True)]
+
+
+class _Releases(Collector):
+    """The running releases."""
+
+    def __init__(self, state: ServiceState | None, stopped: frozenset[str]) -> None:
+        self._state = state
+        self._stopped = stopped
+
+    def collect(self) -> Iterable[Metric]:
+        labels = ["model", "version"]
+        share = GaugeMetricFamily(
+            "perennial_release_share", "Share of requests that a released version answers, 0 to 1", labels=labels
+        )
+        is_open = GaugeMetricFamily(
+            "perennial_release_breaker_open", "Whether a released version is not asked any more, 0 or 1", labels=labels
+        )
+        for model in self._state.models if self._state else ():
+            if (release := model.release) is not None:
+                version = str(model.version if release.stage == "bake" else release.version)
+                share.add_metric([model.name, version], release.share / 100)
+                is_open.add_metric([model.name, version], float(model.name in self._stopped))
+        yield from (share, is_open)
 
 
 class _Served(Collector):

@@ -267,6 +267,37 @@ def test_a_version_that_cannot_be_loaded_leaves_the_champion(
     assert '"kind": "load"' in reports[0]
 
 
+def test_the_page_and_the_metrics_tell_the_release(
+    tmp_path: Path, examples: dict[str, Example], second: Example
+) -> None:
+    """Stage, share, both versions, the guardrails, what it waits for; and a version that is not asked."""
+    check = {"name": "latency", "state": "doubtful", "champion": 1.5, "challenger": 1.8, "limit": 1.5}
+    look = {"checks": [check], "reasons": ["waits for 10 more <requests>"], "deadline": "2026-01-05T00:00:00+00:00"}
+    state = releasing(examples["credit"].state, second.state, share=25, look=json.dumps(look))
+    with running(tmp_path, [state]) as service:
+        other_of(service)
+        found = service.request("GET", "/v1/status").json()["models"][0]["release"]
+        page = service.request("GET", "/").text
+        samples = service.samples()
+        service.service.models["credit"].routing.breaker.open("breaker", "too slow")  # type: ignore[union-attr] # set
+        broken = service.request("GET", "/v1/status").json()
+        after = service.samples()
+    assert (found["stage"], found["share"], found["version"], found["other"]) == ("step", 25, 2, 1)
+    assert (found["is_asked"], found["trouble"], found["checks"][0]["challenger"]) == (True, None, 1.8)
+    assert "Release 1 of version 2" in page
+    assert "✓ 25 % of the requests" in page
+    assert "waits for 10 more &lt;requests&gt;" in page
+    assert "Deadline of the stage: 5 Jan 2026" in page
+    labels = (("model", "credit"), ("version", "2"))
+    assert samples["perennial_release_share", labels] == 0.25
+    assert (samples["perennial_release_breaker_open", labels], after["perennial_release_breaker_open", labels]) == (
+        0,
+        1,
+    )
+    assert broken["models"][0]["release"]["trouble"] == "too slow"
+    assert broken["status"] == "trouble"
+
+
 def test_the_memory_of_both_versions_is_counted(service: Running) -> None:
     """Neither leaves while the release runs."""
     held: list[Loaded] = [service.service.models["credit"], other_of(service)]

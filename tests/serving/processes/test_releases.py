@@ -94,7 +94,7 @@ def test_while_it_bakes_the_version_before_stays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The promoted version is the champion; both bundles stay here, and a return fetches nothing."""
-    monkeypatch.setattr(follower, "KEPT_BUNDLES", 0)
+    monkeypatch.setattr(follower, "KEPT_BUNDLES", 1)
     settings, versions = installation
     watch = Watch(settings)
     state = _started(settings, versions[1])
