@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import Connection, Engine, bindparam, create_engine, event, exists, inspect, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -99,23 +99,37 @@ def upsert(
 ) -> None:
     """Insert rows; if a primary key exists already, replace the columns named in ``replace`` and keep the others."""
     values = [dict(row) for row in rows]
+    replaced = list(replace)
     if not values:
         return
+    if not replaced:
+        connection.execute(_insert_absent(connection, table, list(values[0])), values)
+        return
     statement = _insert(connection, table).values(values)
-    changes = {column: statement.excluded[column] for column in replace}
+    changes = {column: statement.excluded[column] for column in replaced}
     keys = list(inspect(table).primary_key)
-    if changes:
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes))
-    else:
-        connection.execute(statement.on_conflict_do_nothing(index_elements=keys))
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes))
 
 
 def insert_new(connection: Connection, table: type[DeclarativeBase], row: Mapping[str, Any]) -> bool:
     """Insert a row; return False if its primary key exists already. Of two concurrent calls only one inserts."""
-    keys = list(inspect(table).primary_key)
-    statement = _insert(connection, table).values(dict(row)).on_conflict_do_nothing(index_elements=keys)
+    statement = _insert_absent(connection, table, list(row))
     # RETURNING, because drivers count inserted rows differently and a SELECT before the INSERT would be a race.
-    return connection.execute(statement.returning(keys[0])).first() is not None
+    return connection.execute(statement.returning(inspect(table).primary_key[0]), dict(row)).first() is not None
+
+
+def _insert_absent(connection: Connection, table: type[DeclarativeBase], names: Sequence[str]) -> Any:
+    """Return a statement that inserts a row, given as parameters, unless its primary key exists."""
+    keys = list(inspect(table).primary_key)
+    statement = _insert(connection, table)
+    if connection.dialect.name == "sqlite":
+        # The triggers of append-only tables run before SQLite notices a conflict, and refuse a key that exists. No
+        # other process writes in between: a transaction that writes holds the lock from its start.
+        columns = table.__table__.columns
+        taken = exists().where(*(key == bindparam(key.key, type_=key.type) for key in keys))
+        row = select(*(bindparam(name, type_=columns[name].type) for name in names)).where(~taken)
+        statement = statement.from_select(list(names), row)
+    return statement.on_conflict_do_nothing(index_elements=keys)
 
 
 def _insert(connection: Connection, table: type[DeclarativeBase]) -> Any:
@@ -203,7 +217,7 @@ def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001 - 
     # The driver sends no BEGIN before DDL, so a killed migration would leave half its tables; we send BEGIN ourselves.
     connection.isolation_level = None
     cursor = connection.cursor()
-    # Without recursive triggers, INSERT OR REPLACE would delete rows of append-only tables without an error.
+    # With recursive triggers INSERT OR REPLACE meets the triggers for deletions; revision 0011 is for other writers.
     pragmas = ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "recursive_triggers = ON")
     for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")

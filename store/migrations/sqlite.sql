@@ -1,4 +1,4 @@
--- revision 0010
+-- revision 0011
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -440,4 +440,40 @@ WHERE r.failure IS NULL;
 
 --
 
-INSERT INTO alembic_version (version_num) VALUES ('0010')
+CREATE TRIGGER built_bundles_refuse_replacement BEFORE INSERT ON built_bundles WHEN EXISTS (SELECT 1 FROM built_bundles WHERE rowid = NEW.rowid OR (model = NEW.model AND run_key = NEW.run_key AND manifest = NEW.manifest)) BEGIN SELECT RAISE(ABORT, 'built_bundles is append-only'); END;
+
+--
+
+CREATE TRIGGER champions_refuse_replacement BEFORE INSERT ON champions WHEN EXISTS (SELECT 1 FROM champions WHERE rowid = NEW.rowid OR (model = NEW.model AND sequence = NEW.sequence)) BEGIN SELECT RAISE(ABORT, 'champions is append-only'); END;
+
+--
+
+CREATE TRIGGER drift_windows_refuse_replacement BEFORE INSERT ON drift_windows WHEN EXISTS (SELECT 1 FROM drift_windows WHERE rowid = NEW.rowid OR (id = NEW.id)) BEGIN SELECT RAISE(ABORT, 'drift_windows is append-only'); END;
+
+--
+
+CREATE TRIGGER registered_versions_refuse_replacement BEFORE INSERT ON registered_versions WHEN EXISTS (SELECT 1 FROM registered_versions WHERE rowid = NEW.rowid OR (model = NEW.model AND version = NEW.version)) BEGIN SELECT RAISE(ABORT, 'registered_versions is append-only'); END;
+
+--
+
+CREATE TRIGGER release_steps_refuse_replacement BEFORE INSERT ON release_steps WHEN EXISTS (SELECT 1 FROM release_steps WHERE rowid = NEW.rowid OR (model = NEW.model AND number = NEW.number AND sequence = NEW.sequence)) BEGIN SELECT RAISE(ABORT, 'release_steps is append-only'); END;
+
+--
+
+CREATE TRIGGER release_trips_refuse_replacement BEFORE INSERT ON release_trips WHEN EXISTS (SELECT 1 FROM release_trips WHERE rowid = NEW.rowid OR (model = NEW.model AND number = NEW.number AND instance = NEW.instance AND kind = NEW.kind)) BEGIN SELECT RAISE(ABORT, 'release_trips is append-only'); END;
+
+--
+
+CREATE TRIGGER releases_refuse_replacement BEFORE INSERT ON releases WHEN EXISTS (SELECT 1 FROM releases WHERE rowid = NEW.rowid OR (model = NEW.model AND number = NEW.number)) BEGIN SELECT RAISE(ABORT, 'releases is append-only'); END;
+
+--
+
+CREATE TRIGGER reviews_refuse_replacement BEFORE INSERT ON reviews WHEN EXISTS (SELECT 1 FROM reviews WHERE rowid = NEW.rowid OR (id = NEW.id)) BEGIN SELECT RAISE(ABORT, 'reviews is append-only'); END;
+
+--
+
+CREATE TRIGGER verdicts_refuse_replacement BEFORE INSERT ON verdicts WHEN EXISTS (SELECT 1 FROM verdicts WHERE rowid = NEW.rowid OR (model = NEW.model AND version = NEW.version AND champion_sequence = NEW.champion_sequence AND number = NEW.number)) BEGIN SELECT RAISE(ABORT, 'verdicts is append-only'); END;
+
+--
+
+INSERT INTO alembic_version (version_num) VALUES ('0011')

@@ -192,6 +192,37 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
         open_database(f"sqlite:///{path}")
 
 
+def test_no_program_replaces_rows_of_append_only_tables(tmp_path: Path) -> None:
+    """A connection without our pragmas adds rows; INSERT OR REPLACE of a key or a rowid that exists is refused."""
+    open_database(address(tmp_path))
+    with closing(sqlite3.connect(tmp_path / "var" / "perennial.db")) as other:
+        triggers = other.execute("SELECT tbl_name FROM sqlite_master WHERE name LIKE '%_refuse_delete'").fetchall()
+        assert len(triggers) == 9
+        for (table,) in triggers:
+            about = other.execute(f"PRAGMA table_info({table})").fetchall()
+            key = {name: 1 if "INT" in kind else "a" for _, name, kind, _, _, is_key in about if is_key}
+            rest = {name: 1 if "INT" in kind else "x" for _, name, kind, _, _, is_key in about if not is_key}
+            changed = dict.fromkeys(rest, 2)
+            _put(other, table, key | rest)
+            before = _rows(other, table)
+            for row in (key | changed, {"rowid": 1} | dict.fromkeys(key, 1) | changed):
+                with pytest.raises(sqlite3.IntegrityError, match=f"{table} is append-only"):
+                    _put(other, table, row)
+            assert _rows(other, table) == before
+            _put(other, table, dict.fromkeys(key, 3) | changed)
+            assert len(_rows(other, table)) == 2
+
+
+def _rows(connection: sqlite3.Connection, table: str) -> list[tuple[object, ...]]:
+    return connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - a name from the schema
+
+
+def _put(connection: sqlite3.Connection, table: str, row: dict[str, object]) -> None:
+    marks = ", ".join("?" * len(row))
+    names = ", ".join(row)
+    connection.execute(f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({marks})", [*row.values()])  # noqa: S608 - names from the schema
+
+
 def test_naive_moments_are_refused(tmp_path: Path) -> None:
     """A moment without a zone is a bug of ours, found when it is written."""
     from sqlalchemy.exc import StatementError
