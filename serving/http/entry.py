@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from core.operate.browser_requests import is_loopback_host
 from serving.access.access import check_scope, origin
 from serving.access.budget import MIN_BYTES, Budget, Place
 from serving.access.callers import ANYONE, Caller
@@ -43,7 +44,6 @@ _Answer = tuple[Loaded, Rows, list[Any], Answered]
 _logger = logging.getLogger("perennial.entry")
 
 _HOST = re.compile(rb"([A-Za-z0-9._~%!$&'()*+;=-]*|\[[0-9A-Fa-f:.]+\])(:\d*)?")
-_LOOPBACK_HOST = re.compile(rb"(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 
 HOLD_SECONDS = 1.0
 """Delay before an overloaded worker refuses a request, so that clients that retry at once do not add to the load."""
@@ -191,7 +191,7 @@ class Entry:
             return False
         exchange.caller = ANYONE
         # DNS rebinding guard: a web page in a local browser must not reach this port under its own host name.
-        if not _LOOPBACK_HOST.fullmatch(exchange.host or b""):
+        if not is_loopback_host(exchange.host):
             raise Problem(
                 "invalid-host",
                 "without access control, the header Host must be localhost or a loopback address; turn on access "

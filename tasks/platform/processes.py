@@ -190,10 +190,9 @@ def worker_name() -> str:
 
 def command(name: str, state: PlatformState) -> list[str]:
     """Return the command line of a process."""
-    server = "-m prefect server start --host 127.0.0.1 --port"
     worker = "-m tasks.platform.worker.start worker start --type process"
     arguments = {
-        "prefect": [*server.split(), str(state.prefect_port)],
+        "prefect": ["-m", "tasks.platform.prefect_server", str(state.prefect_port)],
         "mlflow": ["-m", "tasks.registry.server"],
         "worker": [*worker.split(), "--pool", state.pool, "--name", worker_name(), "--limit", str(state.runs_at_once)],
         "serve": ["-m", "cli", "serve", "--host", "127.0.0.1", "--port", str(state.serving_port)],

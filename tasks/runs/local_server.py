@@ -17,7 +17,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from config.settings import PACKAGES, Settings, load_settings
 from config.var_folder import make_var
 from core.errors import StorageError
 from core.storage_failure import REMEDY
+from tasks.runs.local_requests import Application, LocalRequests, Message, Receive, Send
 from tasks.runs.prefect_database import prepare_database
 
 if TYPE_CHECKING:
@@ -54,11 +54,6 @@ FULL_BYTES = 2**20
 MODULE = "tasks.runs.local_server"
 STARTER = "PERENNIAL_SERVER_STARTER"
 """Environment variable of the server with the command that starts it: process id and start time."""
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -225,7 +220,7 @@ def serve(settings: Settings) -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
-    app = _ActivityRecorder(create_app(final=True))
+    app = _ActivityRecorder(LocalRequests(create_app(final=True)))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
     listener = _bind()
     # Prefect's page calls the API at this address, which is known only now.

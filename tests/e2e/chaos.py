@@ -36,7 +36,7 @@ VICTIMS = {
     "relay": ("cli relay", False),
     "flow run": ("prefect.engine", False),
     "worker and its runs": ("worker start", True),
-    "Prefect server": ("prefect server start", True),
+    "Prefect server": ("tasks.platform.prefect_server", True),
     "MLflow server": ("tasks.registry.server", True),
 }
 """What is killed, what its command line holds, and whether all below it dies with it."""

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -52,6 +53,9 @@ def test_one_server_serves_every_command_until_it_is_stopped(settings: Settings)
     assert running_server(settings) == server
     with urllib.request.urlopen(f"{server.api_url}/health") as answer:  # noqa: S310 - our own loopback address
         assert answer.status == 200
+    foreign = urllib.request.Request(f"{server.api_url}/health", headers={"Host": "evil.example"})  # noqa: S310 - our own
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(foreign)  # noqa: S310 - our own loopback address
     listening = [c.laddr.ip for c in psutil.Process(server.pid).net_connections() if c.status == psutil.CONN_LISTEN]
     assert set(listening) == {"127.0.0.1"}
     assert stop_server(settings)
