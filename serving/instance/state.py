@@ -7,6 +7,7 @@ with the versions that it served last.
 from __future__ import annotations
 
 import os
+import threading
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -147,7 +148,8 @@ def write_state(folder: Path, state: ServiceState) -> None:
     StorageError
         The disk is full or not writable.
     """
-    part = folder / f"{STATE}.{os.getpid()}.part"
+    # A thread that hangs may go on with its own file when another one has taken over.
+    part = folder / f"{STATE}.{os.getpid()}.{threading.get_ident()}.part"
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(msgspec.json.encode(state))

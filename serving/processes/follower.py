@@ -9,7 +9,6 @@ import json
 import logging
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -31,8 +30,10 @@ from serving.instance.state import (
     PerformanceSummary,
     ServiceState,
     read_state,
+    state_stamp,
     write_state,
 )
+from serving.processes.following import STEP_SECONDS, Pulse
 from serving.processes.releases import Fetched, Releases
 from store.api_keys import api_keys
 from store.champions import Champion, current_champions
@@ -57,6 +58,9 @@ RELEASE_SECONDS = 0.5
 """Longest time between two looks while a release runs: with the workers' looks, a share is in force within 2 s."""
 
 PRUNE_SECONDS = 3600.0
+
+LONG_PRUNE_SECONDS = 1800.0
+"""Time for deleting old requests; the first time after a change of the setting there may be millions."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,13 @@ class Fetch:
     command
         Command that reads a :class:`Wanted` as a line of JSON and prints ``{"manifest": …}``, or
         ``{"error": …, "kind": …}``.
+    beat
+        Told how many seconds a fetch may take, before it begins.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], beat: Callable[[float], None] = lambda _seconds: None) -> None:
         self._command = command
+        self._beat = beat
         self._seconds = FETCH_SECONDS
 
     def __call__(self, wanted: Wanted) -> str:
@@ -108,6 +115,7 @@ class Fetch:
             MLflow or the artifact store is unavailable, or the process crashed.
         """
         question = json.dumps(vars(wanted))
+        self._beat(self._seconds + STEP_SECONDS)
         try:
             done = subprocess.run(  # noqa: S603 - our own interpreter and module
                 self._command, input=question, capture_output=True, text=True, timeout=self._seconds, check=False
@@ -148,6 +156,8 @@ class Follower:
         Fetches a bundle; raises the same errors as :class:`Fetch`.
     failed
         Called with the model and the kind of failure, ``bundle`` or ``storage``, when a champion cannot be fetched.
+    pulse
+        Shows that this thread goes on, and tells it to end.
     """
 
     def __init__(
@@ -158,6 +168,7 @@ class Follower:
         bundles: Path,
         fetch: Callable[[Wanted], str],
         failed: Callable[[str, str], None] = lambda _model, _kind: None,
+        pulse: Pulse | None = None,
     ) -> None:
         self._settings = settings
         self._serving = serving
@@ -166,6 +177,8 @@ class Follower:
         self._fetch = fetch
         self._failed = failed
         self._engine: Engine | None = None
+        self._pulse = pulse or Pulse()
+        self._stamp = state_stamp(instance)
         self._published = read_state(instance) or ServiceState()
         self._retry_at: dict[str, float] = {}
         self._prune_at = 0.0
@@ -173,9 +186,11 @@ class Follower:
         self._missing: Set[str] = set()
         self._releases = Releases(instance, self)
 
-    def run(self, stop: threading.Event) -> None:
-        """Poll until stopped; failures are logged and retried."""
+    def run(self) -> None:
+        """Poll until the pulse says stop; failures are logged and retried."""
+        stop = self._pulse.stop
         while not stop.is_set():
+            self._pulse.beat()
             try:
                 self.look()
             except Exception as error:  # noqa: BLE001 - the edge of a thread that must not end: logged and retried
@@ -187,6 +202,7 @@ class Follower:
                     _logger.info("the champions can be read again")
                 self._failing = False
             seconds = self._serving.follow_seconds
+            self._pulse.beat(seconds + STEP_SECONDS)
             stop.wait(min(seconds, RELEASE_SECONDS) if self._releases.is_any else seconds)
 
     def look(self) -> None:
@@ -204,6 +220,7 @@ class Follower:
         models: list[ModelState] = []
         trouble: dict[str, str] = {}
         for champion in wanted:
+            self._pulse.beat()
             model = self._served(engine, champion, before.get(champion.model), trouble)
             if model is not None:
                 models.append(model)
@@ -295,6 +312,7 @@ class Follower:
         """
         home = self._bundles / model
         judged = self._fetch(Wanted(model, version, manifest, str(home), self._trusted(model)))
+        self._pulse.beat()
         return self._verified(model, home / judged, judged)
 
     def _verified(self, model: str, folder: Path, judged: str) -> Fetched:
@@ -312,14 +330,19 @@ class Follower:
             return ()
 
     def _publish(self, state: ServiceState) -> None:
-        if state != self._published or read_state(self._instance) is None:
-            write_state(self._instance, state)
-            self._published = state
+        # A thread that was left behind in the middle of a write may have completed it since.
+        if state == self._published and state_stamp(self._instance) == self._stamp is not None:
+            return
+        if self._pulse.stop.is_set():
+            return  # another thread has taken over, and what is known here may be old
+        write_state(self._instance, state)
+        self._stamp, self._published = state_stamp(self._instance), state
 
     def _prune(self, engine: Engine) -> None:
         if time.monotonic() < self._prune_at:
             return
         self._prune_at = time.monotonic() + PRUNE_SECONDS
+        self._pulse.beat(LONG_PRUNE_SECONDS)
         kept = datetime.now(UTC) - timedelta(days=self._serving.retention_days)
         if deleted := delete_before(engine, first_id_at(kept)):
             _logger.info("deleted %d logged requests older than %g days", deleted, self._serving.retention_days)

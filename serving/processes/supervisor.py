@@ -9,12 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from config.var_folder import make_var
 from core.errors import ConfigError, StorageError
 from core.operate.patience import PatientClock
 from serving.instance.folder import METRICS_VARIABLE, make_instance
+from serving.processes.following import Following, Pulse
 from serving.processes.liveness import Vigil
 
 if TYPE_CHECKING:
@@ -92,7 +93,6 @@ class Supervisor:
         self._serving = serving
         self._hooks = hooks
         self._fetch = fetch
-        self._stop = threading.Event()
         self._stop_requested = False
         self._metrics: Metrics | None = None
         self._beat_at = 0.0
@@ -141,8 +141,7 @@ class Supervisor:
         self._metrics = Metrics()
         for sort in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sort, self._end)
-        follower = threading.Thread(target=self._follow, args=(instance, bundles), daemon=True)
-        follower.start()
+        following = Following(partial(self._follow, instance, bundles))
         workers = [Worker() for _ in range(self._serving.workers)]
         beat = service_beat(self._settings.var, listening.getsockname()[1])
         environment = _environment() | {METRICS_VARIABLE: os.environ[METRICS_VARIABLE]}
@@ -151,11 +150,12 @@ class Supervisor:
             while not self._stop_requested:
                 now = self._clock.read()
                 self._beat(beat, now)
+                following.keep(now)
                 for worker in workers:
                     self._keep_alive(worker, now, listening, instance, environment)
                 time.sleep(POLL_SECONDS)
         finally:
-            self._stop.set()
+            following.end()
             self._end_all(workers)
         _logger.info("the service has stopped")
 
@@ -175,7 +175,7 @@ class Supervisor:
         about = f"log: {self._serving.log}; access: {access}; webhook senders: {', '.join(senders) or 'none'}"
         return f"listening on http://{shown}:{port} with {count}; {about}"
 
-    def _follow(self, instance: Path, bundles: Path) -> None:
+    def _follow(self, instance: Path, bundles: Path, pulse: Pulse) -> None:
         from serving.processes.follower import Fetch, Follower
 
         metrics = self._metrics
@@ -185,9 +185,10 @@ class Supervisor:
             self._serving,
             instance,
             bundles,
-            Fetch(self._fetch),
+            Fetch(self._fetch, pulse.beat),
             failed=lambda model, kind: metrics.bundle_failures.labels(model, kind).inc(),
-        ).run(self._stop)
+            pulse=pulse,
+        ).run()
 
     def _keep_alive(
         self, worker: Worker, now: float, listening: socket.socket, instance: Path, environment: dict[str, str]

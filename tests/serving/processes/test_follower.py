@@ -13,9 +13,10 @@ import pytest
 from config.settings import ServingSettings, Settings, load_section
 from core.errors import BundleError, StorageError
 from serving.ids import first_id_at
-from serving.instance.state import ModelState, read_state
+from serving.instance.state import ModelState, ServiceState, read_state, write_state
 from serving.processes import follower as module
 from serving.processes.follower import Fetch, Follower, Wanted
+from serving.processes.following import STEP_SECONDS, Pulse
 from store.champions import roll_back
 from store.database import open_database
 from store.log.connection import LogConnection
@@ -45,6 +46,7 @@ class Watch:
         self.instance.mkdir(parents=True, exist_ok=True)
         self.fetched: list[int] = []
         self.failures: list[tuple[str, str]] = []
+        self.pulse = Pulse()
         self.follower = Follower(
             settings,
             load_section(ServingSettings, **serving),
@@ -52,6 +54,7 @@ class Watch:
             self.bundles,
             self._fetch,
             failed=lambda model, kind: self.failures.append((model, kind)),
+            pulse=self.pulse,
         )
 
     def _fetch(self, wanted: Wanted) -> str:
@@ -92,6 +95,27 @@ def test_a_champion_is_brought_once(installation: Installation) -> None:
     assert Path(first.folder).stat().st_mode & 0o077 == 0
     assert (watch.instance / "state.json").stat().st_mode & 0o077 == 0
     assert watch.fetched == [1]
+
+
+def test_a_follower_that_was_replaced_publishes_nothing(installation: Installation) -> None:
+    """What it found before it hung may be old; what it wrote while it was replaced is written again."""
+    settings, _ = installation
+    watch, other = Watch(settings), Watch(settings)
+    watch.pulse.stop.set()
+    watch.follower.look()
+    assert read_state(watch.instance) is None
+    current = other.look()
+    assert current is not None
+    write_state(other.instance, ServiceState(keys=()))
+    assert other.look() == current
+    assert (watch.fetched, other.fetched) == ([1], [])
+
+
+def test_a_fetch_says_how_long_it_may_take() -> None:
+    """The thread that waits for it is not one that hangs."""
+    beats: list[float] = []
+    assert Fetch((sys.executable, "-c", 'print(\'{"manifest": "m"}\')'), beats.append)(WANTED) == "m"
+    assert beats == [module.FETCH_SECONDS + STEP_SECONDS]
 
 
 def test_a_rollback_fetches_nothing(installation: Installation) -> None:
@@ -185,8 +209,9 @@ def test_a_database_that_is_away_is_waited_for(installation: Installation) -> No
     """The thread goes on, whatever happens, and ends when it is told to."""
     settings, _ = installation
     away = settings.model_copy(update={"database_url": "postgresql://nobody@127.0.0.1:1/none"})
-    watch, stop = Watch(away, follow_seconds=0.01), threading.Event()
-    thread = threading.Thread(target=watch.follower.run, args=(stop,))
+    watch = Watch(away, follow_seconds=0.01)
+    stop = watch.pulse.stop
+    thread = threading.Thread(target=watch.follower.run)
     thread.start()
     stop.wait(0.3)
     assert thread.is_alive()
