@@ -1,10 +1,10 @@
 """Bar P5: a disk that fails at every write of every command: full, over its quota, read-only, or broken.
 
-``python -m benchmarks.storage_faults [SCENARIO …] [--errors ENOSPC EIO] [--every N] [--most N]``. A shared library
-counts the calls that create, fill, rename, link or remove a file of the project, and lets the n-th fail, alone or with
-all that follow. Each trial is a fork: the command with the fault, what it left, and the same command again. A trial
-fails if the command ends otherwise than with a storage error (exit code 2) or as it does undisturbed, if it leaves a
-broken file under a final name, or if the second command ends otherwise than an undisturbed one.
+``python -m benchmarks.storage_faults [SCENARIO …] [--errors ENOSPC EIO] [--every N] [--most N] [--minutes N]``. A
+shared library counts the calls that create, fill, rename, link or remove a file of the project, and lets the n-th fail,
+alone or with all that follow. Each trial is a fork: the command with the fault, what it left, and the same command
+again. A trial fails if the command ends otherwise than with a storage error (exit code 2) or as it does undisturbed, if
+it leaves a broken file under a final name, or if the second command ends otherwise than an undisturbed one.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import ctypes
 import errno
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -102,11 +104,13 @@ def main() -> None:
     parser.add_argument("--errors", nargs="*", default=list(ERRORS))
     parser.add_argument("--every", type=int, default=1, help="Try each n-th kind of write only.")
     parser.add_argument("--most", type=int, default=10_000, help="Kinds of writes to try per scenario, evenly spread.")
+    parser.add_argument("--minutes", type=float, default=1e6, help="begin no trial of a scenario after so long")
     given = parser.parse_args()
     if LIBRARY not in os.environ:
         sys.exit(with_library([sys.executable, "-m", "benchmarks.storage_faults", *sys.argv[1:]]))
     serves = not SERVERLESS.issuperset(given.scenarios)
     with tempfile.TemporaryDirectory() as folder, Bench(Path(folder).resolve(), serves=serves) as bench:
+        bench.seconds = 60 * given.minutes
         failed = [one for name in given.scenarios for one in bench.tried(name, given.errors, given.every, given.most)]
     print(f"\n{len(failed)} trials failed")
     sys.exit(bool(failed))
@@ -131,6 +135,7 @@ class Bench:
         self._library = ctypes.CDLL(os.environ[LIBRARY])
         self._library.fault_arm.argtypes = [ctypes.c_char_p, ctypes.c_long, ctypes.c_long, ctypes.c_int, ctypes.c_int]
         self._serves = serves
+        self.seconds = float("inf")
         os.environ["TMPDIR"] = str(self.place / "tmp")
         os.environ["PERENNIAL_ROOT"] = str(self.place / "project")
         self._open = ExitStack()
@@ -160,15 +165,19 @@ class Bench:
         points = kinds_of_writes((self.folder / "trace").read_text().splitlines())
         chosen = points[:: max(every, -(-len(points) // most))]
         print(f"## {name}: ends with {undisturbed.code}, {len(points)} kinds of writes", flush=True)
-        failed = []
-        for place, (number, what) in enumerate(chosen):
-            for lasting in (1, -1):
-                error = errors[(place + (lasting < 0)) % len(errors)]
-                said = self._trial(scenario, Fault(number, lasting, error), expected)
-                if said:
-                    failed.append(f"{name} {number} {what} {error} {'once' if lasting == 1 else 'on'}: {said}")
-                    print(failed[-1], flush=True)
-        print(f"{name}: {len(failed)} of {2 * len(chosen)} trials failed", flush=True)
+        # A run that is ended by time has tried writes of every part of the command.
+        trials = [(place, lasting) for place in range(len(chosen)) for lasting in (1, -1)]
+        random.Random(0).shuffle(trials)  # noqa: S311 - the order of trials is no secret
+        failed, n_tried, began = [], 0, time.monotonic()
+        for place, lasting in trials:
+            if time.monotonic() - began > self.seconds:
+                break
+            (number, what), error = chosen[place], errors[(place + (lasting < 0)) % len(errors)]
+            said, n_tried = self._trial(scenario, Fault(number, lasting, error), expected), n_tried + 1
+            if said:
+                failed.append(f"{name} {number} {what} {error} {'once' if lasting == 1 else 'on'}: {said}")
+                print(failed[-1], flush=True)
+        print(f"{name}: {len(failed)} of {n_tried} trials failed, of {len(trials)} planned", flush=True)
         return failed
 
     def _trial(self, scenario: Scenario, fault: Fault, expected: tuple[int, Any]) -> str:

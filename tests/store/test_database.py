@@ -4,6 +4,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
@@ -217,7 +218,7 @@ def _rows(connection: sqlite3.Connection, table: str) -> list[tuple[object, ...]
     return connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - a name from the schema
 
 
-def _put(connection: sqlite3.Connection, table: str, row: dict[str, object]) -> None:
+def _put(connection: sqlite3.Connection, table: str, row: Mapping[str, object]) -> None:
     marks = ", ".join("?" * len(row))
     names = ", ".join(row)
     connection.execute(f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({marks})", [*row.values()])  # noqa: S608 - names from the schema

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, delete, update
+from sqlalchemy import Engine, Update, delete, update
 
 from core.errors import BundleError, StorageError
 from store.champions import RecordedVerdict, record_verdict
@@ -26,7 +26,7 @@ from store.registry.registrations import (
     versions_of_run,
     versions_of_trigger,
 )
-from store.tables import BundleRow, RegisteredVersionRow
+from store.tables import BundleRow, RegisteredVersionRow, VerdictRow
 from tests.store.stories import Story
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -105,3 +105,32 @@ def test_the_trusted_hash_is_that_of_the_registration(tmp_path: Path) -> None:
     for reader in (trusted_manifest, find_version):
         with pytest.raises(BundleError, match="contradicts itself about version 3 of 'credit'"):
             reader(engine, "credit", 3)
+
+
+def test_a_row_that_was_changed_is_refused(tell: Callable[[Story], None]) -> None:
+    """Who drops the triggers and changes a hash in one table is noticed by the other, whichever the database."""
+
+    def story(engine: Engine, model: str) -> None:
+        record_versions(engine, [version(model, number) for number in (1, 2, 3)])
+        for number in (1, 2, 3):
+            record_verdict(engine, verdict(model, number, f"{number:064d}"))
+        for table, number in ((RegisteredVersionRow, 1), (VerdictRow, 2)):
+            _change(engine, update(table).where(table.model == model, table.version == number))
+            with pytest.raises(BundleError, match=f"contradicts itself about version {number} of '{model}'"):
+                trusted_manifest(engine, model, number)
+        assert trusted_manifest(engine, model, 3) == f"{3:064d}"
+
+    tell(story)
+
+
+def _change(engine: Engine, statement: Update) -> None:
+    """Change a hash as who owns the database can."""
+    table = statement.table.name  # type: ignore[attr-defined] # a table of ours
+    with writing(engine) as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"DROP TRIGGER {table}_refuse_update")
+            connection.execute(statement.values(manifest="f" * 64))
+            return
+        connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        connection.execute(statement.values(manifest="f" * 64))
+        connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE TRIGGER USER")
