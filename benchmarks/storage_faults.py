@@ -17,6 +17,7 @@ import os
 import random
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -250,7 +251,9 @@ def kinds_of_writes(trace: Sequence[str]) -> list[tuple[int, str]]:
 
 def broken_files(root: Path) -> list[str]:
     """Return the files under final names that cannot be read to their end."""
-    return [str(path.relative_to(root)) for path in sorted(root.rglob("*")) if _is_final(path, root) and _broken(path)]
+    versions = _versions(root)
+    final = [path for path in sorted(root.rglob("*")) if _is_final(path, root) and _is_used(path, versions)]
+    return [str(path.relative_to(root)) for path in final if _broken(path)]
 
 
 def _is_final(path: Path, root: Path) -> bool:
@@ -258,6 +261,16 @@ def _is_final(path: Path, root: Path) -> bool:
     inside = parts[:2] in {("var", "work"), (".dvc", "tmp"), ("var", "dvc")} or "log" in parts
     temporary = any(re.search(r"^\..*\.tmp|\.part|\.tmp$", part) for part in parts)
     return path.is_file() and not inside and not temporary
+
+
+def _is_used(path: Path, versions: set[str]) -> bool:
+    """Return False for files of a model that MLflow did not register, because the write of another file failed.
+
+    MLflow copies a model's files to their place one by one. Its folder has a new name in each attempt, and nothing
+    reads it before a version names it.
+    """
+    folders = [part for part in path.parts if re.fullmatch("m-[0-9a-f]{32}", part)]
+    return all(folder in versions for folder in folders)
 
 
 def _broken(path: Path) -> str:
@@ -277,6 +290,19 @@ def _broken(path: Path) -> str:
     return ""
 
 
+def _versions(project: Path) -> set[str]:
+    """Return the ids of the models that registered versions consist of."""
+    with suppress(sqlite3.OperationalError), closing(_read_only(project / "var" / "mlflow.db")) as found:
+        sources = [str(source) for (source,) in found.execute("SELECT source FROM model_versions")]
+        ids = [str(one) for (one,) in found.execute("SELECT storage_location FROM model_versions") if one]
+        return {one for text in (*sources, *ids) for one in re.findall("m-[0-9a-f]{32}", text)}
+    return set()
+
+
+def _read_only(database: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+
+
 def _registered(project: Path) -> int:
     return _count(project / "var" / "mlflow.db", "model_versions")
 
@@ -288,9 +314,7 @@ def _rows(project: Path) -> dict[str, int]:
 
 
 def _count(database: Path, table: str) -> int:
-    import sqlite3
-
-    with suppress(sqlite3.OperationalError), closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as found:
+    with suppress(sqlite3.OperationalError), closing(_read_only(database)) as found:
         return int(found.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 - names of our own
     return 0
 
