@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from config.settings import Settings
@@ -17,6 +17,7 @@ from tests.serving.faults import Kills, Overload, Swaps, end_with_requests_in_fl
 from tests.serving.service_processes import Load, Served, Version, crown, loading, register_version, serving
 
 LIMIT = 16
+FAULTS = ("swaps", "end", "kills", "overload", "growth")
 
 
 def main() -> None:
@@ -26,17 +27,22 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--overload-seconds", type=float, default=60)
     parser.add_argument("--requests", type=int, default=100_000, help="for the growth of the memory")
+    parser.add_argument("--only", nargs="+", choices=FAULTS, default=FAULTS)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         settings = make_project(Path(folder))
         versions = [register_version(settings, "a", 1.0), register_version(settings, "b", 0.01)]
         crown(settings, versions[0])
         print("| fault | must hold | found |\n|---|---|---|")
-        _swaps(settings, versions, given.swaps)
-        _end(settings)
-        _kills(settings, given.kills)
-        _overload(settings, given.overload_seconds)
-        _growth(settings, given.requests)
+        rows: dict[str, Callable[[], None]] = {
+            "swaps": lambda: _swaps(settings, versions, given.swaps),
+            "end": lambda: _end(settings),
+            "kills": lambda: _kills(settings, given.kills),
+            "overload": lambda: _overload(settings, given.overload_seconds),
+            "growth": lambda: _growth(settings, given.requests),
+        }
+        for name in given.only:
+            rows[name]()
 
 
 def _row(*cells: str) -> None:
