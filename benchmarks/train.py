@@ -91,10 +91,10 @@ def _compare(rows: int, repeats: int, folder: Path) -> None:
     _print(rows, "perennial train", _best(first), base)
     _print(rows, "perennial train, against the bare script with reports", _best(first), whole)
     _print(rows, "perennial train, unchanged key", _best(repeat), base)
-    for name, script in (("bare script", base), ("bare script with reports", whole)):
+    for name, other in (("bare script", base), ("bare script with reports", whole)):
         seconds = _best(warm).seconds
         print(f"| {rows:,} | perennial train, warm, against the {name} | {seconds:.1f} | – | ", end="")
-        print(f"{seconds / script.seconds:.2f} | – |")
+        print(f"{seconds / other.seconds:.2f} | – |")
 
 
 def _forget(project: Path) -> None:

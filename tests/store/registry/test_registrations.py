@@ -114,8 +114,9 @@ def test_a_row_that_was_changed_is_refused(tell: Callable[[Story], None]) -> Non
         record_versions(engine, [version(model, number) for number in (1, 2, 3)])
         for number in (1, 2, 3):
             record_verdict(engine, verdict(model, number, f"{number:064d}"))
-        for table, number in ((RegisteredVersionRow, 1), (VerdictRow, 2)):
-            _change(engine, update(table).where(table.model == model, table.version == number))
+        tables: list[tuple[type[RegisteredVersionRow | VerdictRow], int]] = [(RegisteredVersionRow, 1), (VerdictRow, 2)]
+        for table, number in tables:
+            _change(engine, table, update(table).where(table.model == model, table.version == number))
             with pytest.raises(BundleError, match=f"contradicts itself about version {number} of '{model}'"):
                 trusted_manifest(engine, model, number)
         assert trusted_manifest(engine, model, 3) == f"{3:064d}"
@@ -123,9 +124,9 @@ def test_a_row_that_was_changed_is_refused(tell: Callable[[Story], None]) -> Non
     tell(story)
 
 
-def _change(engine: Engine, statement: Update) -> None:
+def _change(engine: Engine, row: type[RegisteredVersionRow | VerdictRow], statement: Update) -> None:
     """Change a hash as who owns the database can."""
-    table = statement.table.name  # type: ignore[attr-defined] # a table of ours
+    table = row.__tablename__
     with writing(engine) as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql(f"DROP TRIGGER {table}_refuse_update")
