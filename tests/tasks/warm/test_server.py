@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -221,7 +222,7 @@ def test_a_signal_ends_a_command_as_it_ends_a_process(warm: Warm, number: signal
 
 def test_ctrl_c_before_the_work_begins_is_no_success(warm: Warm) -> None:
     """The fork ends by the signal, and not with the exit code of work that was done."""
-    request = {"arguments": ["perennial", "exit"], "environment": {}, "package": None, "group_dies": False}
+    request: dict[str, Any] = {"arguments": ["perennial", "exit"], "environment": {}, "package": None, "group_dies": False}
     content = json.dumps({**request, "umask": 0o22, "ignored": [], "blocked": []}).encode()
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(warm.path))
@@ -237,7 +238,7 @@ def test_ctrl_c_before_the_work_begins_is_no_success(warm: Warm) -> None:
 
 def test_ctrl_c_reaches_a_fork_that_has_no_group_yet(tmp_path: Path) -> None:
     """A fork becomes the leader of its group a moment after its command lets it begin."""
-    with socket.socket(socket.AF_UNIX) as listening, subprocess.Popen(["sleep", str(SECONDS)]) as fork:
+    with socket.socket(socket.AF_UNIX) as listening, subprocess.Popen(["sleep", str(SECONDS)], text=True) as fork:
         listening.bind(str(tmp_path / "test-1.sock"))
         listening.listen(1)
         process = Warm(tmp_path / "test-1.sock", fork).start("wait")
