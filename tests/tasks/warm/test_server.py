@@ -222,7 +222,12 @@ def test_a_signal_ends_a_command_as_it_ends_a_process(warm: Warm, number: signal
 
 def test_ctrl_c_before_the_work_begins_is_no_success(warm: Warm) -> None:
     """The fork ends by the signal, and not with the exit code of work that was done."""
-    request: dict[str, Any] = {"arguments": ["perennial", "exit"], "environment": {}, "package": None, "group_dies": False}
+    request: dict[str, Any] = {
+        "arguments": ["perennial", "exit"],
+        "environment": {},
+        "package": None,
+        "group_dies": False,
+    }
     content = json.dumps({**request, "umask": 0o22, "ignored": [], "blocked": []}).encode()
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(warm.path))
