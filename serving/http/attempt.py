@@ -99,6 +99,11 @@ class Attempt:
             if self.routing.is_released(failure.version) and not breaker.is_open:
                 breaker.failed(reason_of(failure.problem))
 
+    def copy(self, service: Service, body: bytes | bytearray) -> None:
+        """Send a copy of the answered request to the shadow, if the release is in it."""
+        exchange = self.exchange
+        service.send_copy(self.routing, self.champion.model.name, exchange.prediction, exchange.form, bytes(body))
+
     def refused(self, service: Service) -> Problem:
         """Return the problem for the client, the champion's, and log the failures if it is the service's own.
 

@@ -214,6 +214,8 @@ class DirectPredictions:
     def _send_answers(self, request: _Request, answered: Answered, answers: list[Any]) -> None:
         kind, body = written(request.exchange, request.loaded, request.rows, answered, answers)
         self._send(request.cycle, request.exchange, 200, kind, body)
+        if request.attempt is not None:
+            request.attempt.copy(self._service, request.cycle.body)
 
     def _refuse(self, cycle: RequestResponseCycle, exchange: Exchange, problem: Problem) -> None:
         exchange.fail(problem)

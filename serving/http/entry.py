@@ -11,6 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -162,6 +163,8 @@ class Entry:
             if exchange.route in PREDICTIONS:
                 kind, body = await self._placed_prediction(exchange, receive)
                 await self._send(send, exchange, 200, kind, body)
+                if exchange.after is not None:
+                    exchange.after()
             else:
                 await self._forward(exchange, scope, receive, send)
         except Problem as problem:
@@ -262,6 +265,7 @@ class Entry:
         exchange.n_rows = rows.n
         answered = self.answered(exchange, loaded.model, rows, answers)
         attempt.answered(self._service, answered, seconds)
+        exchange.after = partial(attempt.copy, self._service, body)
         return loaded, rows, answers, answered
 
     async def _attempted(self, attempt: Attempt, body: bytes | bytearray) -> tuple[Rows, list[Any], float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from serving.access.budget import Place
@@ -31,6 +31,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "after",
         "authorization",
         "began",
         "caller",
@@ -73,6 +74,7 @@ class Exchange:
         self.detail = ""
         self.loaded: Loaded | None = None
         self.n_rows = 0
+        self.after: Callable[[], None] | None = None
         for name, value in scope["headers"]:
             if name == b"authorization":
                 # Two headers are joined, as RFC 9110 does, and then are not a valid credential.

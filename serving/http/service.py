@@ -24,6 +24,7 @@ from serving.model.residents import room_for
 from serving.model.served import ServedModel, describe_model, load_model
 from serving.problems import Problem
 from serving.release.breaker import Breaker, breaker_file
+from serving.release.copies import Copy, Sender
 from serving.telemetry.metrics import Metrics, ModelMetrics
 from serving.telemetry.prediction_log import PredictionLog
 from serving.telemetry.recent import Live
@@ -87,6 +88,8 @@ class Service:
         self.draining = False
         self.held = 0
         self._n_others = 0
+        self.copies = Sender(-1)
+        """Takes copies of requests for a version in the shadow."""
         self._instance = instance
         self._stamp: tuple[int, int] | None = None
         self._tasks: Callable[[], int] = lambda: 0
@@ -255,6 +258,24 @@ class Service:
         if self.settings.log == "commit" and self.log.trouble is not None:
             return NO_LOG
         return self.access.trouble
+
+    def send_copy(self, routing: Routing, model: str, served: str, form: str, body: bytes) -> None:
+        """Send a copy of an answered request to the shadow, if the release is in it.
+
+        Parameters
+        ----------
+        routing
+            Of the release that ran when the request was answered.
+        model, served
+            The model, and the id of the request.
+        form, body
+            The body and its form.
+        """
+        release = routing.state
+        if release.stage != "shadow" or release.trouble is not None:
+            return
+        result = self.copies.send(Copy(model, release.number, served, form, body))
+        self.metrics.shadow_requests.labels(model, str(release.version), result).inc()
 
     async def follow(self) -> None:
         """Load the versions of the state, now and after each change, until cancelled."""

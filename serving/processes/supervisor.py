@@ -27,6 +27,7 @@ from core.operate.patience import PatientClock
 from serving.instance.folder import METRICS_VARIABLE, make_instance
 from serving.processes.following import Following, Pulse
 from serving.processes.liveness import Vigil
+from serving.release.copies import IN_PROGRESS, copies_pair
 
 if TYPE_CHECKING:
     from serving.telemetry.metrics import Metrics
@@ -41,6 +42,10 @@ QUICK_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 10.0
 """Maximum pause between two starts of a worker that ends within ``QUICK_SECONDS`` or before it serves."""
 
+SHADOW = "serving.processes.shadow"
+"""Module of the process that answers copies of requests for a version in the shadow."""
+
+SHADOW_END_SECONDS = 2.0
 BIND_SECONDS = 5.0
 MAX_SIGNS_BYTES = 65536
 
@@ -63,7 +68,9 @@ PASSED_ON_PREFIXES = ("PG", "SSL_CERT", "OMP_", "OPENBLAS", "MKL_")
 
 @dataclass
 class Worker:
-    """A place for a worker, its present process, and the pipe by which that shows that it lives."""
+    """A place for a worker or the shadow, its present process, and the pipe by which that shows that it lives."""
+
+    module: str = "serving.processes.worker"
 
     vigil: Vigil = field(default_factory=Vigil)
     process: subprocess.Popen[bytes] | None = None
@@ -97,6 +104,10 @@ class Supervisor:
         self._metrics: Metrics | None = None
         self._beat_at = 0.0
         self._clock = PatientClock(MAX_STEP_SECONDS)
+        self._shadow = Worker(module=SHADOW)
+        self._copies = copies_pair()
+        self._state_stamp: tuple[int, int] | None = None
+        self._has_shadow = False
 
     def run(self) -> None:
         """Serve.
@@ -143,6 +154,8 @@ class Supervisor:
             signal.signal(sort, self._end)
         following = Following(partial(self._follow, instance, bundles))
         workers = [Worker() for _ in range(self._serving.workers)]
+        # Of a service that was killed as a whole: the version is not to blame.
+        (instance / IN_PROGRESS).unlink(missing_ok=True)
         beat = service_beat(self._settings.var, listening.getsockname()[1])
         environment = _environment() | {METRICS_VARIABLE: os.environ[METRICS_VARIABLE]}
         _logger.info("%s", self._about(listening))
@@ -153,10 +166,12 @@ class Supervisor:
                 following.keep(now)
                 for worker in workers:
                     self._keep_alive(worker, now, listening, instance, environment)
+                self._keep_shadow(now, listening, instance, environment)
                 time.sleep(POLL_SECONDS)
         finally:
             following.end()
             self._end_all(workers)
+            self._end_shadow()
         _logger.info("the service has stopped")
 
     def _beat(self, path: Path, now: float) -> None:
@@ -203,14 +218,52 @@ class Supervisor:
             worker.process = self._start(worker, listening, instance, environment)
             worker.started, worker.is_killed = now, False
 
-    def _note_end(self, worker: Worker, now: float) -> None:
+    def _keep_shadow(self, now: float, listening: socket.socket, instance: Path, environment: dict[str, str]) -> None:
+        """Run the process of the shadow while a release is in it; it ends by itself."""
+        shadow = self._shadow
+        if self._wants_shadow(instance) or (shadow.process is not None and shadow.process.poll() is None):
+            self._keep_alive(shadow, now, listening, instance, environment)
+        elif shadow.process is not None:
+            self._forget(shadow)
+            shadow.pause = shadow.start_at = 0.0
+
+    def _end_shadow(self) -> None:
+        process = self._shadow.process
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(SHADOW_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _wants_shadow(self, instance: Path) -> bool:
+        from serving.instance.state import read_state, state_stamp
+
+        stamp = state_stamp(instance)
+        if stamp != self._state_stamp:
+            with suppress(StorageError):  # the follower writes another one
+                state = read_state(instance)
+                releases = [model.release for model in state.models if model.release] if state else []
+                self._has_shadow = any(release.stage == "shadow" for release in releases)
+            self._state_stamp = stamp
+        return self._has_shadow
+
+    def _forget(self, worker: Worker) -> subprocess.Popen[bytes]:
         from serving.telemetry.metrics import forget_process
 
         process, worker.process = worker.process, None
         os.close(worker.signs)
-        assert process is not None and self._metrics is not None  # noqa: S101, PT018 - it has just ended
+        assert process is not None  # noqa: S101 - it has just ended
         forget_process(process.pid)
-        self._metrics.restarts.inc()
+        return process
+
+    def _note_end(self, worker: Worker, now: float) -> None:
+        process = self._forget(worker)
+        assert self._metrics is not None  # noqa: S101 - created before the first worker starts
+        if worker.module != SHADOW:
+            self._metrics.restarts.inc()
         quick = now - worker.started < QUICK_SECONDS or not worker.vigil.is_serving
         worker.pause = min(MAX_PAUSE_SECONDS, max(0.1, 2 * worker.pause)) if quick else 0.0
         worker.start_at = now + worker.pause
@@ -223,10 +276,12 @@ class Supervisor:
         # Heartbeats come by a pipe, which works also where no file can be written.
         worker.signs, signs = os.pipe()
         os.set_blocking(worker.signs, False)
+        copies = self._copies[worker.module == SHADOW].fileno()
+        inherited = (copies,) if worker.module == SHADOW else (copies, listening.fileno())
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            (sys.executable, "-m", "serving.processes.start", "serving.processes.worker", str(signs)),
+            (sys.executable, "-m", "serving.processes.start", worker.module, str(signs)),
             stdin=subprocess.PIPE,
-            pass_fds=(listening.fileno(), signs),
+            pass_fds=(*inherited, signs),
             cwd=PACKAGES,
             env=environment,
         )
@@ -239,7 +294,8 @@ class Supervisor:
             "signs": signs,
             "mlflow_uri": self._settings.mlflow_uri,
             "root": str(self._settings.root),
-            "hooks": self._hooks.to_dict(),
+            "hooks": {} if worker.module == SHADOW else self._hooks.to_dict(),
+            "copies": copies,
         }
         assert process.stdin is not None  # noqa: S101 - stdin is a pipe
         try:

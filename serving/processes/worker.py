@@ -33,6 +33,7 @@ from serving.http.protocol import Limits, bounded_protocol
 from serving.http.service import Service, following
 from serving.processes.open_files import connections_within
 from serving.processes.start import BEAT, signal_life
+from serving.release.copies import Sender
 from serving.telemetry.logs import AccessLog, configure_logging
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.prediction_log import PredictionLog
@@ -72,6 +73,8 @@ class Assignment:
         Folder of the project.
     hooks
         Content of :class:`~config.settings.HookSettings`, with the secrets.
+    copies
+        File descriptor of the socket for copies of requests, see :mod:`serving.release.copies`; -1: there is none.
     """
 
     settings: dict[str, Any]
@@ -82,6 +85,7 @@ class Assignment:
     mlflow_uri: str
     root: str
     hooks: dict[str, Any]
+    copies: int = -1
 
 
 class Server(uvicorn.Server):
@@ -196,7 +200,7 @@ async def _beat(signs: int) -> None:
         await asyncio.sleep(BEAT_SECONDS)
 
 
-def _end_with(descriptor: int) -> None:
+def end_with(descriptor: int) -> None:
     """End this process gracefully when the descriptor is closed."""
     # Not with sys.stdin: a thread that waits in it holds its lock, and the interpreter could not exit.
     while os.read(descriptor, 1024):
@@ -211,7 +215,7 @@ def main() -> None:
         signal.signal(sort, lambda *_: sys.exit(0))
     sys.setswitchinterval(SWITCH_SECONDS)
     assignment = msgspec.json.decode(sys.stdin.buffer.readline(), type=Assignment)
-    threading.Thread(target=_end_with, args=(sys.stdin.fileno(),), daemon=True).start()
+    threading.Thread(target=end_with, args=(sys.stdin.fileno(),), daemon=True).start()
     settings, hooks = ServingSettings.model_validate(assignment.settings), HookSettings.model_validate(assignment.hooks)
     style = settings.log_format or "json"
     configure_logging(style)
@@ -220,6 +224,7 @@ def main() -> None:
     jwks = JwksFollower(settings.jwks_url, cache=instance / "jwks.json") if settings.jwks_url else None
     access = Access(settings, rates, refresh=jwks.refresh if jwks else None)
     service = build_service(settings, instance, assignment.database_url, Metrics(), access)
+    service.copies = Sender(assignment.copies)
     lifespan = partial(_lifespan, service, jwks, assignment.signs)
     inbox = build_inbox(hooks, settings, assignment.database_url, Path(assignment.root), rates)
     app = LaterApp(partial(_application, service, assignment, inbox), lifespan)

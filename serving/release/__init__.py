@@ -1,4 +1,4 @@
-"""What a service does with a release: the breaker of a version, and what it reports.
+"""What the processes of a service share about a release: breakers, copies for the shadow, and the look that is shown.
 
 May import `core`.
 """

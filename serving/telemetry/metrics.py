@@ -117,6 +117,19 @@ class Metrics:
             [*VERSION, "kind"],
             registry=own,
         )
+        self.shadow_requests = Counter(
+            "perennial_shadow_requests",
+            "Copies of requests for a version in the shadow: sent, dropped or too_large; then answered or failed",
+            ["model", "version", "result"],
+            registry=own,
+        )
+        self.shadow_seconds = Histogram(
+            "perennial_shadow_duration_seconds",
+            "Time of a copy's answer in the shadow; no client waits for it",
+            ["model", "version"],
+            buckets=SECONDS,
+            registry=own,
+        )
         self.labels = Counter("perennial_labels", "Received labels", ["model", "result"], registry=own)
         self.hooks = Counter(
             "perennial_hook_deliveries",
