@@ -131,7 +131,7 @@ class ServedAnswer(BaseModel):
     links: LinksAnswer
     live: LiveAnswer | None = Field(description="null in the first seconds of a worker")
     drift: DriftAnswer | None = Field(description="null if no window has been measured yet")
-    release: ReleaseAnswer | None = Field(description="The running release; null if none runs")
+    release: ReleaseAnswer | None = Field(default=None, description="The running release; null if none runs")
 
 
 class UnservedAnswer(BaseModel):
