@@ -16,7 +16,7 @@ import pytest
 
 from core.errors import BundleError
 from serving.http.loaded import Loaded
-from serving.release.breaker import FIRST_FAILURES
+from serving.release.breaker import FIRST_FAILURES, WINDOW
 from tests.serving.releasing import SINCE, other_of, releasing, second_version, spoil
 from tests.serving.running import Example, Row, Running, await_that, running
 
@@ -210,6 +210,42 @@ def test_requests_that_arrive_together(
             found = list(threads.map(lambda row: _in_one_piece(service, [row]), asked))
         versions = Counter(one["version"] for one in found)
     assert versions == {2: 40} if stage == "bake" else set(versions) == {1, 2}
+
+
+def test_the_breaker_stops_a_version_that_is_far_slower(
+    tmp_path: Path, examples: dict[str, Example], second: Example
+) -> None:
+    """Its answers are good, but every other request of the worker waits for them."""
+    row = examples["credit"].rows()[0]
+
+    def slow(answers: Any) -> Any:
+        time.sleep(0.3)
+        return answers
+
+    with running(tmp_path, [releasing(examples["credit"].state, second.state, share=50)]) as service:
+        spoil(other_of(service), slow)
+        with service.client() as client:
+            found = [_predict(client, row, f"customer-{number}")["version"] for number in range(80)]
+        failed = [one for one in service.query(LOG) if one["failure"]]
+    assert found.count(2) == WINDOW
+    assert set(found[-20:]) == {1}
+    assert failed == []
+
+
+@pytest.mark.parametrize("stage", ["shadow", "step"])
+def test_failures_of_the_champion_are_logged_while_a_release_runs(
+    tmp_path: Path, examples: dict[str, Example], second: Example, stage: Any
+) -> None:
+    """So that the error rates of both versions can be compared; its clients get what they would have got."""
+    state = releasing(examples["credit"].state, second.state, stage=stage, share=0)
+    with running(tmp_path, [state]) as service:
+        other_of(service)
+        spoil(service.service.models["credit"], _fail)
+        assert _in_one_piece(service, examples["credit"].rows())["type"].endswith("model-failed")
+        assert service.predict("credit", examples["credit"].rows()).status_code == 500
+        await_that(lambda: len(service.query(LOG)) == 2)
+        logged = [(one["version"], one["failure"], one["served_id"]) for one in service.query(LOG)]
+    assert logged == [(1, "model-failed: out of order", None)] * 2
 
 
 def test_a_key_stays_with_its_version_when_the_share_grows(
