@@ -317,7 +317,7 @@ class PredictionRequestRow(Base):
 
     While a release runs there are rows that no client has an answer from: of the variant ``shadow``, and of a version
     that failed, where ``failure`` says why and ``outputs`` is an empty list. Their ``served_id`` is the id of the
-    request that the client has an answer to, null if it has none. The view leaves failures out.
+    request that the client has an answer to, null if it has none. The view leaves both out.
     """
 
     __tablename__ = "prediction_requests"

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from core.operate.events import DRIFT_DETECTED, MODEL_PROMOTED, MODEL_ROLLED_BACK, RETRAIN_FAILED, RETRAIN_REFUSED
+from core.operate.events import (
+    DRIFT_DETECTED,
+    MODEL_PROMOTED,
+    MODEL_ROLLED_BACK,
+    RELEASE_COMPLETED,
+    RELEASE_ROLLED_BACK,
+    RELEASE_STARTED,
+    RETRAIN_FAILED,
+    RETRAIN_REFUSED,
+)
 from core.text import readable
 
 Level = Literal["info", "success", "warning", "failure"]
@@ -68,6 +77,8 @@ def alert_of(event: Mapping[str, Any]) -> Alert | None:
         return _drift(model, payload)
     if name in (MODEL_PROMOTED, MODEL_ROLLED_BACK):
         return _champion(model, payload, back=name == MODEL_ROLLED_BACK)
+    if name in _RELEASES:
+        return _released(model, payload, name)
     if name == RETRAIN_FAILED:
         return _failed(model, payload)
     if name == RETRAIN_REFUSED and payload["code"] in ALARMING_REFUSALS:
@@ -148,6 +159,26 @@ def _champion(model: str, payload: Mapping[str, Any], *, back: bool) -> Alert:
         f"{model}: version {version} {what}",
         f"Version {version} {what}{instead}, by {payload['kind']} ({payload['actor']}).\n"
         f"- {payload['reason']}\n\nperennial history {model}",
+    )
+
+
+_RELEASES: dict[str, tuple[Level, str]] = {
+    RELEASE_STARTED: ("info", "is released step by step"),
+    RELEASE_ROLLED_BACK: ("warning", "is not released"),
+    RELEASE_COMPLETED: ("success", "has passed its release"),
+}
+"""Steps between them cause no alert: the release goes on by itself."""
+
+
+def _released(model: str, payload: Mapping[str, Any], name: str) -> Alert:
+    level, what = _RELEASES[name]
+    version, number = payload["version"], payload["release"]
+    how = payload["action"].replace("_", " ")
+    return alert(
+        f"release:{model}:{number}:{payload['sequence']}",  # each is sent
+        level,
+        f"{model}: version {version} {what}",
+        f"Release {number}: {how} ({payload['actor']}).\n- {payload['reason']}\n\nperennial release {model}",
     )
 
 

@@ -436,7 +436,7 @@ SELECT substr(r.id, 1, 32) || printf('%04x', e.key) AS id, r.model, r.version, r
        END AS features,
        json_extract(r.outputs, '$[' || e.key || ']') AS output
 FROM prediction_requests AS r, json_each(r.rows) AS e
-WHERE r.failure IS NULL;
+WHERE r.failure IS NULL AND r.variant <> 'shadow';
 
 --
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine
@@ -80,7 +80,8 @@ def _looked(engine: Engine, state: ReleaseState, recorded: RecordedPlan, now: da
     tripped = trips(engine, state.release.model, state.release.number)
     reason = tripped[0].reason if tripped else None
     found = decide(recorded.plan, _stage(state), champion, challenger, waited, reason)
-    return found, _document(found, champion, challenger, waited, recorded.plan.deadline_hours(_stage(state)), now)
+    deadline = entered.at + timedelta(hours=recorded.plan.deadline_hours(_stage(state)))
+    return found, _document(found, champion, challenger, now, deadline)
 
 
 def _carried_out(
@@ -142,17 +143,14 @@ def _outcome(
     )
 
 
-def _document(
-    found: Look, champion: Observed, challenger: Observed, waited: float, deadline: float, now: datetime
-) -> str:
+def _document(found: Look, champion: Observed, challenger: Observed, now: datetime, deadline: datetime) -> str:
     content = {
         "outcome": found.outcome,
         "reasons": list(found.reasons),
         "checks": [jsonable(asdict(check)) for check in found.checks],
         "champion": _figures(champion),
         "challenger": _figures(challenger),
-        "waited_hours": waited,
-        "deadline_hours": deadline,
+        "deadline": deadline.isoformat(),
         "at": now.isoformat(),
     }
     return json.dumps(content, ensure_ascii=False)

@@ -10,7 +10,7 @@ down_revision = "0009"
 
 APPEND_ONLY = ("releases", "release_steps", "release_trips")
 
-# As in revision 0009, without failures.
+# As in revision 0009, without failures and without the shadow's answers, which no client has.
 SQLITE_VIEW = """
 CREATE VIEW predictions AS
 SELECT substr(r.id, 1, 32) || printf('%04x', e.key) AS id, r.model, r.version, r.variant, r.at, r.latency_ms,
@@ -20,7 +20,7 @@ SELECT substr(r.id, 1, 32) || printf('%04x', e.key) AS id, r.model, r.version, r
        END AS features,
        json_extract(r.outputs, '$[' || e.key || ']') AS output
 FROM prediction_requests AS r, json_each(r.rows) AS e
-WHERE r.failure IS NULL
+WHERE r.failure IS NULL AND r.variant <> 'shadow'
 """
 POSTGRES_VIEW = """
 CREATE VIEW predictions AS
@@ -32,7 +32,7 @@ SELECT substr(r.id, 1, 32) || lpad(to_hex(e.place - 1), 4, '0') AS id, r.model, 
        END AS features,
        r.outputs::json ->> (e.place - 1)::int AS output
 FROM prediction_requests AS r, json_array_elements(r.rows::json) WITH ORDINALITY AS e(value, place)
-WHERE r.failure IS NULL
+WHERE r.failure IS NULL AND r.variant <> 'shadow'
 """
 
 

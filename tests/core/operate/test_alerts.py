@@ -15,6 +15,7 @@ from core.operate.events import (
     data_versioned,
     event_id,
     model_registered,
+    release_changed,
     retrain_failed,
     retrain_refused,
 )
@@ -40,6 +41,27 @@ def told(event: Event) -> Alert:
     found = alert_of(event.to_prefect())
     assert found is not None
     return found
+
+
+@pytest.mark.parametrize(
+    ("told", "action", "level", "says"),
+    [
+        ("started", "started", "info", "is released step by step"),
+        ("rolled_back", "rolled_back", "warning", "is not released"),
+        ("rolled_back", "aborted", "warning", "is not released"),
+        ("completed", "completed", "success", "has passed its release"),
+        ("advanced", "advanced", None, ""),
+    ],
+)
+def test_releases_are_told_at_both_ends(told: str, action: str, level: str | None, says: str) -> None:
+    """Each with its reason; the steps between are no news."""
+    facts: dict[str, Any] = {"number": 2, "sequence": 3, "version": 4, "champion": 3, "stage": "over", "share": 0}
+    event = release_changed("credit", told, action=action, reason="9.8 % failed", actor="ann", at=AT, **facts)
+    found = alert_of(event.to_prefect())
+    assert (found.level if found else None) == level
+    if found is not None:
+        assert found.title == f"credit: version 4 {says}"
+        assert "9.8 % failed" in found.body
 
 
 def test_drift_is_told_with_its_reasons_and_what_follows() -> None:
