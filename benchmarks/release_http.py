@@ -1,9 +1,9 @@
-"""Releases over real HTTP with two workers: a better version, a worse one, and one that fails.
+"""Releases over real HTTP with two workers: a better version, and a worse one.
 
-``python -m benchmarks.release_http DATA TARGET KEY`` with a Parquet file, such as one of credit cards. Version 1 has few
-boosted trees, version 2 more of them, version 3 hardly any: a person approves it against the gate. Rows are replayed,
-and their labels arrive some seconds later. Prints the timeline of each release and a table; ``--out`` writes the looks
-as JSON. A worse version's predictions differ a lot, so the PSI is not watched: the labels have to show it.
+``python -m benchmarks.release_http DATA TARGET KEY`` with a Parquet file, such as one of credit cards. Version 1 has
+few boosted trees, version 2 more of them, version 3 hardly any: a person approves it against the gate. Rows are
+replayed, and their labels arrive some seconds later. Prints the timeline of each release and a table; ``--out`` writes
+the looks as JSON. Predictions of the versions differ a lot, so the PSI is not watched: the labels have to show it.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ BOOSTED = "sklearn.ensemble.HistGradientBoostingClassifier"
 BATCH = 400
 """Requests between two looks."""
 
+MOST_LOOKS = 150
+
 DELAY = 3
 """Batches after which the labels of one arrive."""
 
@@ -68,6 +70,13 @@ class Trial:
     looks: list[tuple[float, ReleaseOutcome]] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     stages: list[tuple[str, int, list[Answer]]] = field(default_factory=list)
+
+    def add(self, stage: tuple[str, int], answers: list[Answer]) -> None:
+        """Add what clients saw in a stage."""
+        self.answers += answers
+        if not self.stages or self.stages[-1][:2] != stage:
+            self.stages.append((*stage, []))
+        self.stages[-1][2].extend(answers)
 
     @property
     def last(self) -> ReleaseOutcome:
@@ -136,38 +145,34 @@ def _trials(town: Town) -> Iterator[Trial]:
 def _released(town: Town, name: str) -> Trial:
     """Replay rows and look, until the release is over."""
     trial, began, rng = Trial(name), time.monotonic(), np.random.default_rng(2)
-    state = newest_release(open_database(town.settings.database_url), town.model)
-    if state is None or state.is_over:
-        raise SystemExit(f"{name}: no release runs")
-    _await_loaded(town)
+    _stage(town, name)
+    time.sleep(4)  # both versions are loaded before the first request is routed
     waiting: list[list[Answer]] = []
-    while True:
-        stage = newest_release(open_database(town.settings.database_url), town.model)
-        assert stage is not None
+    for _ in range(MOST_LOOKS):
+        stage = _stage(town, name)
         answers = send(town, rng.integers(0, len(town.rows), BATCH).tolist())
-        trial.answers += answers
-        if not trial.stages or trial.stages[-1][:2] != (stage.newest.stage, stage.newest.share):
-            trial.stages.append((stage.newest.stage, stage.newest.share, []))
-        trial.stages[-1][2].extend(answers)
+        trial.add(stage, answers)
         waiting.append(answers)
         if len(waiting) > DELAY:
             label(town, waiting.pop(0))
         time.sleep(0.6)  # the log is written in groups
         outcome = look(town.model, town.settings)
         trial.looks.append((time.monotonic() - began, outcome))
-        if outcome.status not in ("held", "advanced", "promoted"):
+        if outcome.is_over:
             break
-        if outcome.status in ("advanced", "promoted"):
+        if outcome.status != "held":
             time.sleep(2)  # a share is in force within 2 s
-        if len(trial.looks) > 400:
-            abort(town.model, "the trial took too long", town.settings)
-            break
+    else:
+        abort(town.model, "the trial took too long", town.settings)
     _print(trial)
     return trial
 
 
-def _await_loaded(town: Town) -> None:
-    time.sleep(4)
+def _stage(town: Town, name: str) -> tuple[str, int]:
+    state = newest_release(open_database(town.settings.database_url), town.model)
+    if state is None or state.is_over:
+        raise SystemExit(f"{name}: no release runs")
+    return state.newest.stage, state.newest.share
 
 
 def _print(trial: Trial) -> None:

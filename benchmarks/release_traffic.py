@@ -104,7 +104,7 @@ def project(root: Path, model: str, frame: pd.DataFrame, target: str, key: str) 
     (root / "config" / "models").mkdir(parents=True)
     (root / "config" / "expectations").mkdir()
     (root / ".gitignore").write_text("/data\n/var/\n")
-    subprocess.run(["git", "init", "--quiet"], check=True, cwd=root)
+    subprocess.run(["git", "init", "--quiet"], check=True, cwd=root)  # noqa: S607 - git of the path, as everywhere
     Town(root, model, 0, (), (), ()).run("init", "--data", f"{model}.parquet", "--target", target, "--key", key)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -12,6 +15,8 @@ from config.settings import Settings
 from store.database import open_database
 from tests.factories import add_credit_model
 from tests.store.releases.samples import started
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _invoke(*arguments: str) -> Result:
@@ -60,3 +65,21 @@ def test_what_is_refused(released: Settings, arguments: tuple[str, ...], says: s
     result = _invoke(*arguments)
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+def test_the_commands_of_the_page(project: Settings, warm_steps: None) -> None:
+    """Each is run as it is written, with version 2 for 4; the last one starts what the others are about."""
+    from tests.tasks.release.traffic import log, two_versions
+
+    assert warm_steps is None
+    two_versions(project)
+    log(project, 1, "champion", 20)
+    block = re.search(r"```sh\n(.*?)```", (ROOT / "docs" / "release.md").read_text(), re.DOTALL)
+    assert block is not None
+    commands = [shlex.split(line, comments=True) for line in block[1].splitlines()]
+    assert commands[-1][3:5] == ["start", "4"]
+    for command in [commands[-1], *commands[:-1]]:
+        arguments = ["2" if text == "4" else text for text in command[1:]]
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, (command, result.output)
+    assert "is over: aborted" in _invoke("credit").stdout
