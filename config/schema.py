@@ -27,6 +27,18 @@ def _cron(expression: str) -> str:
     return expression
 
 
+def _selector(text: str) -> str:
+    """Check that a selector is one: the query around it adds the range."""
+    if not re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*(\{[^{}]*\})?", text):
+        raise ValueError('expected a metric with matchers, such as requests_total{version="$version"}')
+    unknown = set(re.findall(r"\$(\w*)", text)) - {"version", "variant", "backend"}
+    if unknown:
+        raise ValueError(f"expected $version, $variant or $backend, found ${sorted(unknown)[0]}")
+    if "$" not in text:
+        raise ValueError("expected $version, $variant or $backend in a matcher, or both versions are the same")
+    return text
+
+
 def _date_format(given: str) -> str:
     if problem := format_problem(given):
         raise ValueError(problem)
@@ -70,6 +82,8 @@ _VARIABLE = r"^[A-Z][A-Z0-9_]*$"
 _IMPORT = r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$"
 _ESTIMATOR = rf"^auto$|{_IMPORT}"
 _CANDIDATE = r"^[a-z][a-z0-9_]{0,30}$"
+_LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
+_KUBERNETES = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
 _DOTTED = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
 PATTERNS = {
     _MODEL: "a small letter, then at most 62 small letters, digits, '_' or '-'",
@@ -77,13 +91,17 @@ PATTERNS = {
     _IMPORT: "an import path, such as sklearn.linear_model.LogisticRegression",
     _ESTIMATOR: "auto or an import path, such as sklearn.linear_model.LogisticRegression",
     _CANDIDATE: "a small letter, then at most 30 small letters, digits or '_'",
+    _LABEL: "the name of a label: letters, digits and '_'",
+    _KUBERNETES: "the name of a Kubernetes object: small letters, digits, '-' and '.'",
     _DOTTED: "a type with its module, such as package.module.Class",
 }
 """What a text must be, by the pattern it is checked with."""
 
 Name = Annotated[str, Field(pattern=_MODEL)]
+KubernetesName = Annotated[str, Field(pattern=_KUBERNETES)]
 Column = Annotated[str, Field(min_length=1, max_length=1024)]
 Cron = Annotated[str, Field(max_length=100), AfterValidator(_cron)]
+Selector = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_selector)]
 DateFormat = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_date_format)]
 Unit = Annotated[str, Field(min_length=1, max_length=16), AfterValidator(_unit_text)]
 ImportPath = Annotated[str, Field(pattern=_IMPORT)]
@@ -547,6 +565,64 @@ class Guardrails(Section):
     )
 
 
+class MeshBackends(Section):
+    """The Services among which an HTTPRoute divides the requests."""
+
+    champion: KubernetesName = Field(description="name of the Service that answers with the champion")
+    challenger: KubernetesName = Field(description="name of the Service that answers with the challenger")
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        _refuse(self.champion == self.challenger, f"expected two Services, found {self.champion!r} twice")
+        return self
+
+
+class MeshMetrics(Section):
+    """What Prometheus knows of both versions: selectors, in which $version, $variant and $backend are replaced."""
+
+    requests: Selector = Field(description="selector of a counter of requests with a label for the status code")
+    code_label: str = Field(
+        default="code",
+        pattern=_LABEL,
+        description="label with the HTTP status code; a code other than 1xx to 4xx is a failure",
+    )
+    latency: Selector | None = Field(
+        default=None, description="selector of the buckets (name_bucket) of a histogram of latencies"
+    )
+    latency_unit: Literal["seconds", "milliseconds"] = Field(
+        default="seconds", description="unit of the histogram's edges"
+    )
+    predictions: Selector | None = Field(
+        default=None,
+        description="selector of a counter of predictions by bin of the champion's reference, or by class, in the "
+        "label le, not cumulative",
+    )
+
+
+class Mesh(Section):
+    """A mesh that divides the requests instead of the service."""
+
+    kind: Literal["gateway", "rollouts"] = Field(
+        description="gateway: weights of a Gateway API HTTPRoute; rollouts: setWeight of an Argo Rollout"
+    )
+    namespace: KubernetesName = Field(description="namespace of the object")
+    name: KubernetesName = Field(description="name of the HTTPRoute or the Rollout")
+    rule: int = Field(
+        default=0,
+        ge=0,
+        le=15,
+        description="gateway: the rule with both backends, counted from 0",
+    )
+    backends: MeshBackends | None = Field(default=None, description="gateway: the two Services; rollouts: none")
+    prometheus: MeshMetrics = Field(description="where the figures of both versions come from")
+
+    @model_validator(mode="after")
+    def _kind_has_its_fields(self) -> Self:
+        if (self.kind == "gateway") != (self.backends is not None):
+            raise ValueError("backends: kind gateway needs champion and challenger, kind rollouts has none")
+        return self
+
+
 class Release(Section):
     """How a version that passed the gate gets the traffic, and when it loses it again."""
 
@@ -601,6 +677,7 @@ class Release(Section):
         json_schema_extra=_unit("probability"),
     )
     guardrails: Guardrails = Guardrails()
+    mesh: Mesh | None = Field(default=None, description="a mesh that divides the requests instead of the service")
 
     @field_validator("steps")
     @classmethod
@@ -609,6 +686,24 @@ class Release(Section):
         if not rise or steps[-1] != 100:
             raise ValueError(f"expected rising shares from 1 to 100 that end at 100, found {[*steps]}")
         return steps
+
+    @model_validator(mode="after")
+    def _mesh_can_be_judged(self) -> Self:
+        """Refuse a plan that waits for what its mesh cannot give."""
+        if self.mesh is None:
+            return self
+        given, limits = self.mesh.prometheus, self.guardrails
+        _refuse(self.shadow.requests > 0, "shadow.requests: expected 0 with a mesh, which gets weights and no copies")
+        _refuse(self.min_labels > 0, "min_labels: expected 0 with a mesh, whose metrics have no labelled requests")
+        _refuse(
+            given.latency is None and limits.latency_ratio is not None,
+            "mesh.prometheus.latency: expected a histogram, or guardrails.latency_ratio: null",
+        )
+        _refuse(
+            given.predictions is None and limits.prediction_psi is not None,
+            "mesh.prometheus.predictions: expected a counter by bin, or guardrails.prediction_psi: null",
+        )
+        return self
 
 
 class Drift(Section):

@@ -24,6 +24,10 @@ PACKAGES = Path(__file__).resolve().parents[1]
 """Folder of Perennial's own packages; it need not be the user's project."""
 
 
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where Kubernetes puts a pod's credentials."""
+
+
 class Settings(BaseSettings):
     """Paths, addresses and limits. Every field is an environment variable ``PERENNIAL_<FIELD>``."""
 
@@ -418,6 +422,39 @@ class RetentionSettings(BaseSettings):
     log_mb: float = Field(
         default=10, gt=0, le=10_000, description="size at which a log that no process rotates is cut, MiB"
     )
+
+
+class MeshSettings(BaseSettings):
+    """How the mesh of a release is reached. Every field is an environment variable ``PERENNIAL_MESH_<FIELD>``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PERENNIAL_MESH_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    api_url: str = Field(
+        default="https://kubernetes.default.svc",
+        pattern=r"^https?://[^\s@]+$",
+        description="address of the Kubernetes API; default: that of the cluster of a pod",
+    )
+    token: SecretStr | None = Field(
+        default=None, description="bearer token of the Kubernetes API; default: the content of token_file"
+    )
+    token_file: Path = Field(
+        default=_SERVICE_ACCOUNT / "token",
+        description="file with the token, read for each request because Kubernetes replaces it",
+    )
+    ca_file: Path = Field(
+        default=_SERVICE_ACCOUNT / "ca.crt",
+        description="certificate authorities of the Kubernetes API; without this file, the usual ones",
+    )
+    prometheus_url: str | None = Field(
+        default=None, pattern=r"^https?://[^\s@]+$", description="address of the Prometheus API"
+    )
+    prometheus_token: SecretStr | None = Field(default=None, description="bearer token of the Prometheus API")
+    prometheus_ca_file: Path | None = Field(
+        default=None, description="certificate authorities of the Prometheus API; default: the usual ones"
+    )
+    timeout_seconds: float = Field(default=5, gt=0, le=60, description="time limit of a request to either")
 
 
 def is_loopback_host(host: str) -> bool:

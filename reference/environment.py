@@ -35,6 +35,7 @@ HEADINGS = {
     "HookSettings": "Webhooks",
     "AlertSettings": "Alerts",
     "RetentionSettings": "Retention",
+    "MeshSettings": "A mesh instead of the service's routing",
 }
 """Heading of each class of settings."""
 

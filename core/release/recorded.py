@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from core.release.plan import Guardrails, Plan
+
+if TYPE_CHECKING:
+    from config.schema import Mesh
 
 EDGE_TOLERANCE = 1e-5
 """Relative tolerance by which a score below an edge counts as on the edge: a graph computes in single precision."""
@@ -31,6 +34,8 @@ class RecordedPlan:
     edges
         Upper edges of the bins of the champion's reference predictions, ascending; empty with more than two classes,
         which are their own bins.
+    mesh
+        The mesh that divides the requests; None if the service does.
     """
 
     plan: Plan
@@ -38,6 +43,7 @@ class RecordedPlan:
     look_seconds: float
     classes: tuple[str, ...] = ()
     edges: tuple[float, ...] = ()
+    mesh: Mesh | None = None
 
     @property
     def n_bins(self) -> int:
@@ -62,7 +68,8 @@ class RecordedPlan:
 
     def to_json(self) -> str:
         """Return the JSON text of :meth:`from_json`."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        mesh = self.mesh.model_dump() if self.mesh is not None else None
+        return json.dumps({**asdict(replace(self, mesh=None)), "mesh": mesh}, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -83,4 +90,14 @@ class RecordedPlan:
             content["look_seconds"],
             tuple(content["classes"]),
             tuple(content["edges"]),
+            _mesh(content.get("mesh")),
         )
+
+
+def _mesh(content: dict[str, Any] | None) -> Mesh | None:
+    """Return the mesh of a plan; plans of earlier versions have none."""
+    if content is None:
+        return None
+    from config.schema import Mesh
+
+    return Mesh.model_validate(content)

@@ -54,7 +54,7 @@ def recorded_plan(config: ModelConfig, champion: int, settings: Settings) -> Rec
     section = config.release
     classes = tuple(contract.get("classes") or ())
     edges = tuple(_edges(profile)) if len(classes) <= 2 else ()
-    return RecordedPlan(plan_of(config), section.newer, section.look_seconds, classes, edges)
+    return RecordedPlan(plan_of(config), section.newer, section.look_seconds, classes, edges, section.mesh)
 
 
 def _edges(profile: dict[str, Any]) -> list[float]:

@@ -78,6 +78,17 @@ FIELDS: dict[str, tuple[Decides, Any]] = {
     "release.guardrails.latency_ratio": ("neither", 3.0),
     "release.guardrails.prediction_psi": ("neither", None),
     "release.guardrails.performance_loss": ("neither", 0.1),
+    "release.mesh.kind": ("neither", "rollouts"),
+    "release.mesh.namespace": ("neither", "other"),
+    "release.mesh.name": ("neither", "other"),
+    "release.mesh.rule": ("neither", 1),
+    "release.mesh.backends.champion": ("neither", "other"),
+    "release.mesh.backends.challenger": ("neither", "other"),
+    "release.mesh.prometheus.requests": ("neither", 'other{version="$version"}'),
+    "release.mesh.prometheus.code_label": ("neither", "status"),
+    "release.mesh.prometheus.latency": ("neither", None),
+    "release.mesh.prometheus.latency_unit": ("neither", "milliseconds"),
+    "release.mesh.prometheus.predictions": ("neither", None),
     "drift.psi": ("neither", 0.2),
     "drift.class_psi": ("neither", 0.2),
     "drift.class_ratio": ("neither", 2.0),
@@ -100,7 +111,21 @@ FIELDS: dict[str, tuple[Decides, Any]] = {
     "schedule.timezone": ("neither", "Europe/Berlin"),
 }
 
-BASE = credit_config(training={"search": {"space": {"max_iter": [10, 100]}, "trials": 3}})
+MESH = {
+    "kind": "gateway",
+    "namespace": "serving",
+    "name": "credit",
+    "backends": {"champion": "one", "challenger": "two"},
+    "prometheus": {
+        "requests": 'requests_total{version="$version"}',
+        "latency": 'seconds_bucket{version="$version"}',
+        "predictions": 'predictions_total{version="$version"}',
+    },
+}
+BASE = credit_config(
+    training={"search": {"space": {"max_iter": [10, 100]}, "trials": 3}},
+    release={"shadow": {"requests": 0}, "mesh": MESH},
+)
 
 
 def _section(annotation: Any) -> type[Section] | None:

@@ -156,3 +156,52 @@ def test_a_source_is_refused_by_the_rules_of_its_kind(content: dict[str, Any], s
     """Only the fields of that kind are looked at, and an address with a password has no place in the file."""
     with pytest.raises(ValidationError, match=says):
         TypeAdapter(Source).validate_python(content)
+
+
+MESH: dict[str, Any] = {
+    "kind": "gateway",
+    "namespace": "serving",
+    "name": "credit",
+    "backends": {"champion": "one", "challenger": "two"},
+    "prometheus": {
+        "requests": 'requests_total{version="$version"}',
+        "latency": 'seconds_bucket{version="$version"}',
+        "predictions": 'predictions_total{version="$version"}',
+    },
+}
+
+
+def _released(release: dict[str, Any] | None = None, metrics: dict[str, Any] | None = None, **mesh: Any) -> ModelConfig:
+    prometheus = {**MESH["prometheus"], **(metrics or {})}
+    given = {**MESH, "prometheus": prometheus, **mesh}
+    return credit_config(release={"shadow": {"requests": 0}, "mesh": given, **(release or {})})
+
+
+def test_a_mesh_is_valid_with_what_it_can_give() -> None:
+    """Without guardrails that need them, latencies and predictions may be left out."""
+    assert _released().release.mesh is not None
+    unwatched = {"guardrails": {"latency_ratio": None, "prediction_psi": None}}
+    assert _released(unwatched, {"latency": None, "predictions": None}).release.mesh is not None
+    assert _released(kind="rollouts", backends=None).release.mesh is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"release": {"shadow": {"requests": 5}}}, "shadow.requests: expected 0 with a mesh"),
+        ({"release": {"min_labels": 5}}, "min_labels: expected 0 with a mesh"),
+        ({"metrics": {"latency": None}}, "guardrails.latency_ratio: null"),
+        ({"metrics": {"predictions": None}}, "guardrails.prediction_psi: null"),
+        ({"metrics": {"requests": "sum(requests_total)"}}, "expected a metric with matchers"),
+        ({"metrics": {"requests": 'requests_total{version="$vers"}'}}, r"found \$vers"),
+        ({"metrics": {"requests": 'requests_total{version="2"}'}}, "both versions are the same"),
+        ({"kind": "rollouts"}, "kind rollouts has none"),
+        ({"backends": None}, "kind gateway needs champion and challenger"),
+        ({"backends": {"champion": "one", "challenger": "one"}}, "expected two Services"),
+        ({"name": "../secrets"}, "pattern"),
+    ],
+)
+def test_a_mesh_that_cannot_be_judged_is_refused(changes: dict[str, Any], said: str) -> None:
+    """A release must not wait for its deadline for what is missing in the file."""
+    with pytest.raises(ValueError, match=said):
+        _released(**changes)
