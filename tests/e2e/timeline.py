@@ -33,7 +33,9 @@ class Moment:
 def run_loop(stage: Stage) -> list[Moment]:
     """Let a champion answer, let drifted rows land, and watch what follows by itself."""
     drift, retrain = {"persistence": [1, 1]}, {"cooldown_hours": 0}
-    path = add_model(stage, MODEL, loans(12), drift=drift, retrain=retrain, schedule={"ingest": "* * * * *"})
+    at_once = {"mode": "direct"}  # requests are sent while the loop waits; a release has a test of its own
+    schedule = {"ingest": "* * * * *"}
+    path = add_model(stage, MODEL, loans(12), drift=drift, retrain=retrain, release=at_once, schedule=schedule)
     with platform(stage):
         stage.run("train", MODEL, "--wait", "120")  # the schedule may be reading rows just then
         await_value(lambda: stage.ask("/v1/models")["models"], 60, "version 1 answers")
