@@ -58,11 +58,20 @@ def newest_release(engine: Engine, model: str) -> ReleaseState | None:
 
 def running_releases(engine: Engine) -> list[ReleaseState]:
     """Return the running releases of all models, sorted by model."""
+    return _chosen(engine, ReleaseStepRow.stage != "over")
+
+
+def newest_releases(engine: Engine) -> list[ReleaseState]:
+    """Return the newest release of each model, running or not, sorted by model."""
+    return _chosen(engine)
+
+
+def _chosen(engine: Engine, *conditions: Any) -> list[ReleaseState]:
     last = _last_steps().subquery()
     chosen = (
         select(ReleaseStepRow.model, ReleaseStepRow.number)
         .join(last, _is_step(last.c))
-        .where(ReleaseStepRow.stage != "over")
+        .where(*conditions)
         .order_by(ReleaseStepRow.model)
     )
     with reading(engine) as connection:

@@ -79,6 +79,7 @@ class Relay:
         from tasks.operate.alerts import alert
         from tasks.operate.automation_failures import FailureWatch
         from tasks.operate.release_looks import ReleaseWatch
+        from tasks.release.mesh import MeshWatch
         from tasks.runs.events import send_events
 
         self._settings = settings
@@ -93,6 +94,7 @@ class Relay:
             Duty("alerts", lambda: alert(settings)),
             Duty("automation failures", FailureWatch(settings).look),
             Duty("releases", ReleaseWatch(settings).look),
+            Duty("mesh", MeshWatch(settings).look),
             Duty("aliases", AliasWatch(settings).look),
         )
 

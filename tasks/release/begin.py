@@ -22,6 +22,7 @@ from store.registry.registrations import trusted_manifest
 from store.releases.answers import was_served
 from store.releases.records import Release, ReleaseState, StartKind
 from store.releases.releases import Move, move_release, running_release, start_release
+from tasks.release.mesh import follow, prepare
 from tasks.release.plans import recorded_plan
 from tasks.runs.actor import actor
 
@@ -120,6 +121,7 @@ def begin(
     _refuse_nothing_to_observe(config, first)
     if running is not None:
         _supersede(engine, running, version, who)
+    prepare(engine, model, recorded.mesh)
     release = Release(
         model=model,
         number=0,
@@ -136,6 +138,7 @@ def begin(
     )
     state = start_release(engine, release, first.kind, first.share)
     _logger.info("release %d of %s: version %d starts in %s", state.release.number, model, version, first.name)
+    follow(engine, model)
     return state
 
 

@@ -26,6 +26,7 @@ from store.database import open_database
 from store.releases.records import Action, ReleaseState
 from store.releases.releases import Move, move_release, running_release
 from store.releases.reports import record_look, trips
+from tasks.release.mesh import followed
 from tasks.release.observe import observe
 from tasks.runs.actor import actor
 
@@ -59,7 +60,11 @@ def look(model: str, settings: Settings, now: datetime | None = None) -> Release
     StorageError
         The database failed.
     """
-    engine, now = open_database(settings.database_url), now or datetime.now(UTC)
+    return followed(_look(model, settings, now or datetime.now(UTC)), settings)
+
+
+def _look(model: str, settings: Settings, now: datetime) -> ReleaseOutcome:
+    engine = open_database(settings.database_url)
     state = running_release(engine, model)
     if state is None:
         return ReleaseOutcome(model, "none", (f"no release of {model!r} is running",))

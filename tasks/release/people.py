@@ -21,6 +21,7 @@ from tasks.champions.aliases import project
 from tasks.champions.approvals import check_loadable, said_reason, version_of
 from tasks.champions.history import known_engine
 from tasks.release.begin import RECENT, begin
+from tasks.release.mesh import follow
 from tasks.runs.actor import actor
 
 
@@ -92,7 +93,11 @@ def advance(model: str, reason: str, settings: Settings) -> ReleaseState:
 
 
 def abort(model: str, reason: str, settings: Settings) -> ReleaseState:
-    """End a release; the champion before it answers everything again. It needs the operational database alone."""
+    """End a release; the champion before it answers everything again. It needs the operational database alone.
+
+    With a mesh, the weights are set at once. If the cluster is away, the release is over all the same, a warning says
+    so, and the next look or the relay sets the weights.
+    """
     engine, state = _running(model, settings)
     return _moved(engine, state, "aborted", "over", 0, said_reason(reason))
 
@@ -147,7 +152,9 @@ def _same_stage(engine: Engine, state: ReleaseState, action: Action, reason: str
 def _moved(
     engine: Engine, state: ReleaseState, action: Action, stage: StageKind, share: int, reason: str
 ) -> ReleaseState:
-    return move_release(engine, state, Move(action, stage, share, reason, actor(), "", datetime.now(UTC)))
+    moved = move_release(engine, state, Move(action, stage, share, reason, actor(), "", datetime.now(UTC)))
+    follow(engine, state.release.model)
+    return moved
 
 
 def _check_verdict(engine: Engine, model: str, version: int, champion_sequence: int) -> None:
