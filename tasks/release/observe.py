@@ -1,4 +1,4 @@
-"""Read what both versions of a release did in a stage from the prediction log and the labels."""
+"""Read what both versions of a release did in a stage from the prediction log and the labels, or from Prometheus."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from core.release.observed import Observed
 from core.release.recorded import RecordedPlan
 from store.releases.answers import Answer, Asked, answers, labels_since, prediction_ids
 from store.releases.records import ReleaseState
+from tasks.release.monitoring import monitored_both
 
 Labels = Mapping[str, Mapping[str, str]]
 
@@ -44,6 +45,8 @@ def observe(engine: Engine, state: ReleaseState, recorded: RecordedPlan) -> tupl
         Its plan.
     """
     of_champion, of_challenger = _asked(state)
+    if recorded.mesh is not None:
+        return monitored_both(of_champion, of_challenger, recorded, recorded.mesh)
     labels = labels_since(engine, state.release.model, min(of_champion.since, of_challenger.since))
     sides = [answers(engine, asked) for asked in (of_champion, of_challenger)]
     labelled = [_labelled(side, labels) for side in sides]

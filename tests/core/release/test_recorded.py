@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from config.schema import Mesh
 from core.release.plan import Guardrails, Plan
 from core.release.recorded import RecordedPlan
+from tests.core.release.objects import GATEWAY, ROLLOUTS
 
 
 def test_it_survives_the_database() -> None:
@@ -13,6 +17,16 @@ def test_it_survives_the_database() -> None:
     plan = Plan(steps=(1, 100), guardrails=Guardrails(latency_ratio=None), metric="roc_auc")
     recorded = RecordedPlan(plan, "supersede", 5.0, ("no", "yes"), (0.1, 0.5))
     assert RecordedPlan.from_json(recorded.to_json()) == recorded
+
+
+@pytest.mark.parametrize("mesh", [GATEWAY, ROLLOUTS])
+def test_its_mesh_survives_the_database(mesh: Mesh) -> None:
+    """A plan that was recorded before there were meshes has none."""
+    recorded = RecordedPlan(Plan(), "wait", 5.0, mesh=mesh)
+    assert RecordedPlan.from_json(recorded.to_json()) == recorded
+    content = json.loads(recorded.to_json())
+    del content["mesh"]
+    assert RecordedPlan.from_json(json.dumps(content)).mesh is None
 
 
 @pytest.mark.parametrize(

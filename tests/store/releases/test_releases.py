@@ -16,6 +16,7 @@ from store.database import writing
 from store.events import unsent_events
 from store.releases.releases import (
     newest_release,
+    newest_releases,
     release_history,
     running_release,
     running_releases,
@@ -97,6 +98,10 @@ def test_one_release_at_a_time(tell: Tell) -> None:
         second = start_release(engine, release_of(model, 3), "step", 5)
         assert (second.release.number, second.release.version) == (2, 3)
         assert [found.release.model for found in running_releases(engine) if found.release.model == model] == [model]
+        moved(engine, second, "aborted")
+        assert model not in [found.release.model for found in running_releases(engine)]
+        newest = [found for found in newest_releases(engine) if found.release.model == model]
+        assert [(found.release.number, found.is_over) for found in newest] == [(2, True)]
 
     tell(story)
 
