@@ -5,6 +5,7 @@ Fetching is done on a thread of its own: the share of one release is followed wh
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import threading
@@ -104,7 +105,7 @@ class Releases:
         StorageError
             The database is unavailable.
         """
-        self._running = {state.release.model: state for state in running_releases(engine)}
+        self._running = {state.release.model: state for state in running_releases(engine) if not _has_mesh(state)}
         found = [self._with_release(engine, model) for model in models]
         self._forget()
         return found
@@ -225,6 +226,11 @@ class Releases:
             if not number.isdigit() or (model, int(number)) not in running:
                 with suppress(OSError):
                     file.unlink()
+
+
+def _has_mesh(state: ReleaseState) -> bool:
+    """Return whether a mesh divides the requests, so that the service must not."""
+    return json.loads(state.release.plan).get("mesh") is not None
 
 
 def _manifest(engine: Engine, state: ReleaseState, version: int) -> str | None:

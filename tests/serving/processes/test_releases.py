@@ -34,12 +34,12 @@ def _engine(settings: Settings) -> Engine:
     return open_database(settings.database_url)
 
 
-def _started(settings: Settings, version: Version, share: int = 5) -> ReleaseState:
+def _started(settings: Settings, version: Version, share: int = 5, plan: str = "{}") -> ReleaseState:
     engine = _engine(settings)
     champion = current_champion(engine, "credit")
     assert champion is not None
     release = release_of("credit", version.number, champion.version, champion.sequence)
-    release = replace(release, manifest=version.manifest)
+    release = replace(release, manifest=version.manifest, plan=plan)
     return start_release(engine, release, "step" if share else "shadow", share)
 
 
@@ -87,6 +87,16 @@ def test_a_release_is_published_with_its_bundle(installation: Installation) -> N
     _move(settings, state, "aborted", "over", 0)
     assert _none(watch.look())
     assert watch.fetched == [1, 2]
+
+
+def test_a_mesh_divides_the_requests_instead(installation: Installation) -> None:  # noqa: F811
+    """Nothing is fetched and nothing routed; a second division would change the shares."""
+    settings, versions = installation
+    watch = Watch(settings)
+    watch.look()
+    _started(settings, versions[1], plan='{"mesh": {"kind": "gateway"}}')
+    assert _none(watch.look())
+    assert watch.fetched == [1]
 
 
 def test_while_it_bakes_the_version_before_stays(
