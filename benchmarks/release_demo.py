@@ -33,13 +33,13 @@ MONTH = 15
 
 WORLD = "[{kind: covariate, month: 14, size: 0.7}, {kind: concept, month: 14, size: 0.9}]"
 PLAN = (
-    "{mode: staged, steps: [5, 25, 50, 100], min_requests: 250, shadow: {requests: 500}, bake_hours: 0, "
+    "{mode: staged, steps: [20, 50, 100], min_requests: 250, shadow: {requests: 500}, bake_hours: 0, "
     "look_seconds: 1, guardrails: {error_rate: 0.05, latency_ratio: 4, prediction_psi: 2, performance_loss: 0.05}}"
 )
 """Seconds instead of days: few requests are enough, and guardrails are wide for a laptop. The world has changed, so the
 new version's predictions differ from those of the old one by much more than the usual PSI."""
 
-BATCH = 400
+BATCH = 800
 MOST_LOOKS = 120
 
 

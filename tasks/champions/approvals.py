@@ -82,12 +82,12 @@ def approve(model: str, selector: str, reason: str, settings: Settings, *, overr
         This project did not register the version, or its verdict and its registration name different bundles;
         ``override`` does not change that.
     """
+    said_reason(reason)  # before anything is looked up: an empty one is the first thing to correct
     version = version_of(model, selector, settings)
     engine = open_database(settings.database_url)
     repair(model, settings)
     present = current_champion(engine, model)
     if present and present.version == version:
-        said_reason(reason)
         return Move(present, None, moved=False)
     entry = start_tenure(
         engine,

@@ -11,7 +11,7 @@ from store.champions import Review, current_champion, record_review
 from store.database import open_database
 from store.releases.records import ReleaseState
 from tasks.champions.aliases import project, repair
-from tasks.champions.approvals import Move, approve, checked_reason, version_of
+from tasks.champions.approvals import Move, approve, checked_reason, said_reason, version_of
 from tasks.release.begin import begin, way_of
 from tasks.runs.actor import actor
 
@@ -48,6 +48,7 @@ def approve_version(
     ReleaseError
         A release of another version runs.
     """
+    said_reason(reason)  # before anything is looked up: an empty one is the first thing to correct
     version = version_of(model, selector, settings)
     engine = open_database(settings.database_url)
     repair(model, settings)
