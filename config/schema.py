@@ -612,6 +612,7 @@ class Mesh(Section):
         ge=0,
         le=15,
         description="gateway: the rule with both backends, counted from 0",
+        json_schema_extra=_unit("index"),
     )
     backends: MeshBackends | None = Field(default=None, description="gateway: the two Services; rollouts: none")
     prometheus: MeshMetrics = Field(description="where the figures of both versions come from")

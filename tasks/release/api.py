@@ -79,7 +79,7 @@ class Api:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise StorageError(
                 f"{self.name} at {self.url} does not answer within {self.seconds:g} s "
-                f"({error or type(error).__name__}); check the address ({self.variables}_URL) and the certificates"
+                f"({error or type(error).__name__}); check the address ({self.variables}URL) and the certificates"
             ) from error
         return reply.status_code, self._document(reply.status_code, reply.content)
 
@@ -88,7 +88,7 @@ class Api:
             return {}
         address = urlsplit(self.url)
         if address.scheme != "https" and not is_loopback_host(address.hostname or ""):
-            raise ConfigError(f"{self.variables}_URL: expected https, because a token is sent; found {self.url}")
+            raise ConfigError(f"{self.variables}URL: expected https, because a token is sent; found {self.url}")
         if not self.token.isascii() or not self.token.isprintable():
             raise ConfigError(f"the token of {self.name} has characters that no token has")
         return {"Authorization": f"Bearer {self.token}"}

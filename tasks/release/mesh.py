@@ -184,7 +184,9 @@ def _api() -> Api:
     given = load_section(MeshSettings)
     token = given.token.get_secret_value() if given.token else _text(given.token_file)
     ca_file = given.ca_file if given.ca_file.exists() or "ca_file" in given.model_fields_set else None
-    return Api("the Kubernetes API", given.api_url, token or None, ca_file, given.timeout_seconds, "PERENNIAL_MESH_API")
+    return Api(
+        "the Kubernetes API", given.api_url, token or None, ca_file, given.timeout_seconds, "PERENNIAL_MESH_API_"
+    )
 
 
 def _text(file: Path) -> str | None:

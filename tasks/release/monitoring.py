@@ -141,5 +141,5 @@ def _api() -> Api:
         token,
         given.prometheus_ca_file,
         given.timeout_seconds,
-        "PERENNIAL_MESH_PROMETHEUS",
+        "PERENNIAL_MESH_PROMETHEUS_",
     )

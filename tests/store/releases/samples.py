@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from core.release.plan import Plan
+from core.release.recorded import RecordedPlan
 from store.champions import current_champion, start_tenure
 from store.releases.records import Action, Release, ReleaseState, StageKind
 from store.releases.releases import Move, move_release, start_release
@@ -31,7 +33,7 @@ def release_of(model: str, version: int = 2, champion: int = 1, champion_sequenc
         manifest="a" * 64,
         champion=champion,
         champion_sequence=champion_sequence,
-        plan="{}",
+        plan=RecordedPlan(Plan(), "wait", 60.0).to_json(),
         salt="salt",
         kind="gate",
         reason="better by the gate",
