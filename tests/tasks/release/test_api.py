@@ -16,7 +16,7 @@ HERE = "/apis/x"
 
 def api(cluster: Cluster, token: str | None = TOKEN, ca_file: Path | None = None, seconds: float = 5) -> Api:
     """Return the double as an API."""
-    return Api("the API", cluster.url, token, ca_file, seconds, "PERENNIAL_MESH_API")
+    return Api("the API", cluster.url, token, ca_file, seconds, "PERENNIAL_MESH_API_")
 
 
 def test_an_answer_is_status_and_document() -> None:
