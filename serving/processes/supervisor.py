@@ -105,7 +105,7 @@ class Supervisor:
         self._beat_at = 0.0
         self._clock = PatientClock(MAX_STEP_SECONDS)
         self._shadow = Worker(module=SHADOW)
-        self._copies = copies_pair()
+        self._copies: tuple[socket.socket, ...] = ()
         self._state_stamp: tuple[int, int] | None = None
         self._has_shadow = False
 
@@ -122,7 +122,9 @@ class Supervisor:
         home = self._settings.var / "serving"
         make_var(self._settings)
         self._check_access(home)
-        with bound(self._serving) as listening:
+        sender, reader = copies_pair()
+        with sender, reader, bound(self._serving) as listening:
+            self._copies = sender, reader
             port = listening.getsockname()[1]
             instance = make_instance(home, port)
             self._serve(listening, instance, home / "bundles")
