@@ -33,6 +33,7 @@ demo: setup
 	$(call month,15)
 	$(call month,16)
 	$(BIN)/perennial drift credit --no-open
+	$(BIN)/python -m benchmarks.release_demo
 	@echo 'Let the champion answer, at http://127.0.0.1:8470: $(BIN)/perennial serve'
 
 check: setup

@@ -110,8 +110,8 @@ def _released(town: Town) -> None:
     for outcome in _looks(town, places, answers):
         if outcome.status == "held":
             continue
-        seen = Counter(answer.variant for answer in answers)
-        share = f"{100 * seen['challenger'] / max(len(answers), 1):.0f} % by the new version"
+        seen = Counter(answer.version for answer in answers)
+        share = f"{100 * seen[outcome.version or 0] / max(len(answers), 1):.0f} % by the new version"
         click.echo(f"  {datetime.now(UTC):%H:%M:%S}  {outcome.status.replace('_', ' '):12} {outcome.reasons[0]}")
         click.echo(f"            {len(answers):,} requests, {share}, {_errors(answers)} errors seen by clients")
         answers.clear()
