@@ -83,7 +83,7 @@ _IMPORT = r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$"
 _ESTIMATOR = rf"^auto$|{_IMPORT}"
 _CANDIDATE = r"^[a-z][a-z0-9_]{0,30}$"
 _LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
-_KUBERNETES = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
+_KUBERNETES = r"^([a-z0-9]|[a-z0-9][-a-z0-9.]{0,251}[a-z0-9])$"
 _DOTTED = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
 PATTERNS = {
     _MODEL: "a small letter, then at most 62 small letters, digits, '_' or '-'",
