@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from core.release.bins import bin_names, class_bin, score_bin
 from core.release.plan import Guardrails, Plan
 
 if TYPE_CHECKING:
     from config.schema import Mesh
-
-EDGE_TOLERANCE = 1e-5
-"""Relative tolerance by which a score below an edge counts as on the edge: a graph computes in single precision."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +43,9 @@ class RecordedPlan:
     mesh: Mesh | None = None
 
     @property
-    def n_bins(self) -> int:
-        """Number of bins of predictions."""
-        return len(self.classes) if len(self.classes) > 2 else len(self.edges) + 1
+    def bins(self) -> tuple[str, ...]:
+        """Names of the bins of predictions, in order."""
+        return bin_names(self.classes, self.edges)
 
     def bin_of(self, output: Sequence[float] | float) -> int:
         """Return the bin of an output: of its most likely class, of the positive class's probability, or of the number.
@@ -59,12 +56,8 @@ class RecordedPlan:
             Probabilities in the order of the classes, or a number.
         """
         if isinstance(output, int | float):
-            score = float(output)
-        elif len(self.classes) > 2:
-            return max(range(len(output)), key=output.__getitem__)
-        else:
-            score = output[1]
-        return bisect_right(self.edges, score + EDGE_TOLERANCE * abs(score))
+            return score_bin(output, self.edges)
+        return class_bin(output) if len(self.classes) > 2 else score_bin(output[1], self.edges)
 
     def to_json(self) -> str:
         """Return the JSON text of :meth:`from_json`."""

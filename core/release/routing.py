@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 MOST_SALT = 64
@@ -10,11 +11,24 @@ MOST_SALT = 64
 _BUCKETS = 1 << 64
 
 
+def entity_of(keys: Sequence[str | None] | None) -> str | None:
+    """Return the entity that a request is about: the key that all its rows have; None if there is no such key.
+
+    Examples
+    --------
+    >>> entity_of(["a", "a"]), entity_of(["a", "b"]), entity_of(["a", None]), entity_of([None]), entity_of(None)
+    ('a', None, None, None, None)
+    """
+    if not keys or keys[0] is None or any(key != keys[0] for key in keys):
+        return None
+    return keys[0]
+
+
 def goes_to_challenger(salt: str, subject: str, share: int) -> bool:
     """Return whether the challenger answers a subject: the same answer in every process and at every time.
 
     The hash of the subject is a point between 0 and 1, and the challenger has the points below the share. So a subject
-    that the challenger answers at 5 % is answered by it at 25 % too. Another salt orders the subjects anew. It takes
+    that the challenger answers at 5 % is answered by it at 25 % too. Another salt gives another order. It takes
     about a microsecond.
 
     Parameters

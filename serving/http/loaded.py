@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from core.release.routing import goes_to_challenger
+from core.release.routing import entity_of, goes_to_challenger
 from serving.instance.state import ModelState, ReleasedState
 from serving.model.forms import forms_of
 from serving.model.residents import Resident
@@ -106,7 +106,5 @@ def subject_of(rows: Rows, request_id: str, prediction: str) -> str:
 
     A request of several entities has no key: its rows are answered by one version.
     """
-    keys = rows.keys
-    if keys and keys[0] is not None and all(key == keys[0] for key in keys):
-        return keys[0]
-    return request_id or prediction
+    entity = entity_of(rows.keys)
+    return entity if entity is not None else request_id or prediction

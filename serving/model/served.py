@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from core.errors import BundleError
 from core.feature_contract import FeatureContract
 from core.references import Variant
+from core.release.bins import bin_names, class_bin, score_bin
 from serving.bundle.reader import (
     GRAPH,
     Manifest,
@@ -41,9 +41,6 @@ MAX_INLINE_ROWS = 200
 MAX_CLASSES = 10_000
 MAX_EDGES = 1_000
 """Bounds, because each class and each edge is a time series in every worker's metrics."""
-
-EDGE_TOLERANCE = 1e-5
-"""Relative tolerance by which a score below an edge still counts as on the edge."""
 
 Answers = Callable[[list[Column]], npt.NDArray[Any]]
 
@@ -150,17 +147,13 @@ class ServedModel:
     def bin_of(self, answer: Any) -> int:
         """Bin of an answer's score: the positive class's probability, the number, or the most likely class's index."""
         if len(self.contract.classes) > 2:
-            return int(max(range(len(answer)), key=answer.__getitem__))
-        score = answer[1] if self.contract.classes else answer
-        # Edges are predictions in double precision; the graph's answer to the same row may be slightly smaller.
-        return bisect_right(self.edges, score + EDGE_TOLERANCE * abs(score))
+            return class_bin(answer)
+        return score_bin(answer[1] if self.contract.classes else answer, self.edges)
 
     @property
     def bins(self) -> tuple[str, ...]:
         """Names of the bins, in order: their upper edges, or the classes."""
-        if len(self.contract.classes) > 2:
-            return self.contract.classes
-        return (*(f"{edge:.6g}" for edge in self.edges), "+Inf")
+        return bin_names(self.contract.classes, self.edges)
 
 
 class Batcher:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from config.settings import MeshSettings, load_section
 from core.errors import ConfigError, StorageError
@@ -82,7 +82,7 @@ def monitored(asked: Asked, recorded: RecordedPlan, mesh: Mesh, *, is_challenger
         by(metrics.code_label, metrics.requests),
         by("le", metrics.latency),
         by("le", metrics.predictions),
-        _bins(recorded),
+        recorded.bins,
         to_ms=1000.0 if metrics.latency_unit == "seconds" else 1.0,
         beyond=BEYOND if is_challenger else 1.0,
     )
@@ -116,12 +116,6 @@ def _increases(api: Api, selector: str, label: str, start: datetime, end: dateti
         return {one["metric"].get(label, ""): float(one["value"][1]) for one in document["data"]["result"]}
     except (KeyError, TypeError, ValueError) as error:
         raise StorageError(f"Prometheus at {api.url}: expected a vector, found {str(document)[:300]}") from error
-
-
-def _bins(recorded: RecordedPlan) -> list[Any]:
-    if len(recorded.classes) > 2:
-        return list(recorded.classes)
-    return [*(f"{edge:.6g}" for edge in recorded.edges), "+Inf"]
 
 
 def _backend(mesh: Mesh, is_challenger: bool) -> str:

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from core.references import Variant
 from core.release.observed import Observed
 from core.release.recorded import RecordedPlan
+from core.release.routing import entity_of
 from store.releases.answers import Answer, Asked, answers, labels_since, prediction_ids
 from store.releases.records import ReleaseState
 from tasks.release.monitoring import monitored_both
@@ -71,7 +72,7 @@ def _asked(state: ReleaseState) -> tuple[Asked, Asked]:
 
 def _observed(side: Sequence[Answer], labelled: Sequence[Labelled], recorded: RecordedPlan) -> Observed:
     answered = [one for one in side if one.failure is None]
-    counts = np.zeros(recorded.n_bins, dtype=np.int64)
+    counts = np.zeros(len(recorded.bins), dtype=np.int64)
     for one in answered:
         for output in json.loads(one.outputs):
             counts[recorded.bin_of(output)] += 1
@@ -83,14 +84,12 @@ def _observed(side: Sequence[Answer], labelled: Sequence[Labelled], recorded: Re
         predictions=counts,
         labels=labels,
         scores=scores,
-        n_effective=_effective(_subject(one) for one in side) if side else None,
+        n_effective=_effective(_entity(one) for one in side) if side else None,
     )
 
 
-def _subject(one: Answer) -> str | None:
-    """Return the entity of a request: the key that all its rows have; None if there is none."""
-    keys = set(json.loads(one.entity_keys)) if one.entity_keys else set()
-    return str(keys.pop()) if len(keys) == 1 and None not in keys else None
+def _entity(one: Answer) -> str | None:
+    return entity_of(json.loads(one.entity_keys)) if one.entity_keys else None
 
 
 def _effective(subjects: Iterable[str | None]) -> float:

@@ -43,4 +43,4 @@ def test_bins(classes: tuple[str, ...], output: list[float] | float, expected: i
     """By the positive class, the number, or the most likely class."""
     recorded = RecordedPlan(Plan(), "wait", 60.0, classes, (0.1, 0.5) if len(classes) < 3 else ())
     assert recorded.bin_of(output) == expected
-    assert recorded.n_bins == n_bins
+    assert len(recorded.bins) == n_bins

@@ -29,7 +29,7 @@ def test_the_bins_are_those_of_the_reference(monkeypatch: pytest.MonkeyPatch) ->
     )
     settings = None  # only passed on
     found = recorded_plan(credit_config(), 1, settings)  # type: ignore[arg-type]
-    assert (found.classes, found.edges, found.n_bins) == (("no", "yes"), (0.1, 0.5), 3)
+    assert (found.classes, found.edges, len(found.bins)) == (("no", "yes"), (0.1, 0.5), 3)
     texts["contract.json"] = {"classes": ["a", "b", "c"]}
     found = recorded_plan(credit_config(), 1, settings)  # type: ignore[arg-type]
-    assert (found.edges, found.n_bins) == ((), 3)
+    assert (found.edges, len(found.bins)) == ((), 3)
