@@ -246,6 +246,12 @@ def start_tenure_in(
     return present
 
 
+def expected_champion(engine: Engine, model: str, sequence: int) -> Champion:
+    """Return the champion's entry if it is the expected one, see :func:`check_current`."""
+    with reading(engine) as connection:
+        return check_current(connection, model, sequence)
+
+
 def check_current(connection: Connection, model: str, expected_sequence: int) -> Champion:
     """Return the champion's entry if it is the expected one.
 

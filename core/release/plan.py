@@ -142,6 +142,11 @@ class Plan:
         shadow = (Stage("shadow", 0),) if self.shadow_requests else ()
         return (*shadow, *(Stage("step", share) for share in self.steps[:-1]), Stage("bake", 100))
 
+    def after(self, stage: Stage) -> Stage | None:
+        """Return the stage after one of the plan's; None after the last one."""
+        later = self.stages[self.stages.index(stage) + 1 :]
+        return later[0] if later else None
+
     @property
     def alpha(self) -> float:
         """Probability of a false breach of one guardrail in one stage: an equal share of the release's."""

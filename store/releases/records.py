@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-StageKind = Literal["shadow", "step", "bake", "over"]
+from core.release import plan
+
+StageKind = Literal[plan.StageKind, "over"]
+"""A stage of the plan, or ``over``."""
 Action = Literal[
     "started",
     "advanced",

@@ -82,15 +82,34 @@ def approve(model: str, selector: str, reason: str, settings: Settings, *, overr
         This project did not register the version, or its verdict and its registration name different bundles;
         ``override`` does not change that.
     """
+    version, present = asked(model, selector, reason, settings)
+    return make_champion(model, version, present, reason, settings, override=override)
+
+
+def asked(model: str, selector: str, reason: str, settings: Settings) -> tuple[int, Champion | None]:
+    """Return the version that an approval is about, and the present champion.
+
+    Raises
+    ------
+    ConfigError
+        The reason is empty, or no version is named.
+    ModelNotFoundError
+        No such model or version.
+    """
     said_reason(reason)  # before anything is looked up: an empty one is the first thing to correct
     version = version_of(model, selector, settings)
-    engine = open_database(settings.database_url)
     repair(model, settings)
-    present = current_champion(engine, model)
+    return version, current_champion(open_database(settings.database_url), model)
+
+
+def make_champion(
+    model: str, version: int, present: Champion | None, reason: str, settings: Settings, *, override: bool
+) -> Move:
+    """Make a version champion over the present one, see :func:`approve`."""
     if present and present.version == version:
         return Move(present, None, moved=False)
     entry = start_tenure(
-        engine,
+        open_database(settings.database_url),
         model,
         version,
         expected_sequence=present.sequence if present else 0,

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from config.load import load_model_config
 from config.settings import Settings
 from core.errors import ReleaseError
-from store.champions import Review, current_champion, record_review
+from store.champions import Review, record_review
 from store.database import open_database
 from store.releases.records import ReleaseState
-from tasks.champions.aliases import project, repair
-from tasks.champions.approvals import Move, approve, checked_reason, said_reason, version_of
+from tasks.champions.aliases import project
+from tasks.champions.approvals import Move, asked, checked_reason, make_champion
 from tasks.release.begin import begin, way_of
 from tasks.runs.actor import actor
 
@@ -48,19 +48,15 @@ def approve_version(
     ReleaseError
         A release of another version runs.
     """
-    said_reason(reason)  # before anything is looked up: an empty one is the first thing to correct
-    version = version_of(model, selector, settings)
-    engine = open_database(settings.database_url)
-    repair(model, settings)
-    present = current_champion(engine, model)
+    version, present = asked(model, selector, reason, settings)
     if direct or present is None or present.version == version:
-        return approve(model, str(version), reason, settings, override=override)
-    config = load_model_config(settings.root, model)
+        return make_champion(model, version, present, reason, settings, override=override)
+    engine, config = open_database(settings.database_url), load_model_config(settings.root, model)
     way = way_of(config, version, engine)
     if way.kind == "wait":
         raise ReleaseError(f"version {version} of {model!r} is not released yet: {way.reason}; abort that one first")
     if way.kind == "direct":
-        return approve(model, str(version), reason, settings, override=override)
+        return make_champion(model, version, present, reason, settings, override=override)
     said = checked_reason(model, version, reason, settings, override=override)
     state = begin(config, version, present.sequence, "approval", said, settings)
     record_review(engine, Review(model, version, "approved", said, actor(), datetime.now(UTC)))

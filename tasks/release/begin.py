@@ -17,7 +17,8 @@ from config.schema import ModelConfig
 from config.settings import Settings
 from core.errors import ReleaseError
 from core.release.plan import Stage
-from store.champions import Champion, current_champion
+from store.champions import current_champion, expected_champion
+from store.database import open_database
 from store.registry.registrations import trusted_manifest
 from store.releases.answers import was_served
 from store.releases.records import Release, ReleaseState, StartKind
@@ -68,9 +69,14 @@ def way_of(config: ModelConfig, version: int, engine: Engine) -> Way:
         return Way("wait", f"it waits for the end of release {running.release.number}")
     if mode == "direct":
         return Way("direct")
-    if mode == "auto" and not was_served(engine, model, datetime.now(UTC) - RECENT):
+    if mode == "auto" and not has_traffic(engine, model):
         return Way("direct", "promoted directly: the service did not answer the model in the last day")
     return Way("staged")
+
+
+def has_traffic(engine: Engine, model: str) -> bool:
+    """Return whether the service answered a model so recently that there is traffic to observe."""
+    return was_served(engine, model, datetime.now(UTC) - RECENT)
 
 
 def begin(
@@ -106,13 +112,11 @@ def begin(
     ModelNotFoundError, BundleError, StorageError
         The champion's bundle cannot be read.
     """
-    from store.database import open_database
-
     engine, model, who = open_database(settings.database_url), config.model, by or actor()
     running = running_release(engine, model)
     if running is not None and running.release.version == version:
         return running
-    champion = _champion(engine, model, champion_sequence)
+    champion = expected_champion(engine, model, champion_sequence)
     manifest = trusted_manifest(engine, model, version)
     if manifest is None:
         raise ReleaseError(f"version {version} of {model!r} was not registered by this project, so it is not released")
@@ -140,15 +144,6 @@ def begin(
     _logger.info("release %d of %s: version %d starts in %s", state.release.number, model, version, first.name)
     follow(engine, model)
     return state
-
-
-def _champion(engine: Engine, model: str, sequence: int) -> Champion:
-    present = current_champion(engine, model)
-    if present is None or present.sequence != sequence:
-        from core.errors import StaleChampionError
-
-        raise StaleChampionError(f"the champion of {model!r} changed meanwhile; judge the version again")
-    return present
 
 
 def _refuse_nothing_to_observe(config: ModelConfig, first: Stage) -> None:

@@ -9,7 +9,7 @@ import json
 import logging
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Engine
 
@@ -19,26 +19,19 @@ from core.jsonable import jsonable
 from core.release.decision import Look, decide
 from core.release.observed import Observed
 from core.release.outcome import ReleaseOutcome, ReleaseStatus
-from core.release.plan import Plan, Stage
+from core.release.plan import Plan
 from core.release.recorded import RecordedPlan
 from store.champions import current_champion
 from store.database import open_database
-from store.releases.records import Action, ReleaseState
+from store.releases.records import ReleaseState
 from store.releases.releases import Move, move_release, running_release
 from store.releases.reports import record_look, trips
 from tasks.release.mesh import followed
 from tasks.release.observe import observe
+from tasks.release.stages import Following, following, stage_of
 from tasks.runs.actor import actor
 
 _logger = logging.getLogger("perennial.release")
-
-_STATUS: dict[Action, ReleaseStatus] = {
-    "advanced": "advanced",
-    "promoted": "promoted",
-    "completed": "completed",
-    "rolled_back": "rolled_back",
-    "superseded": "superseded",
-}
 
 
 def look(model: str, settings: Settings, now: datetime | None = None) -> ReleaseOutcome:
@@ -84,8 +77,8 @@ def _looked(engine: Engine, state: ReleaseState, recorded: RecordedPlan, now: da
     waited = max(0.0, (now - entered.at).total_seconds() / 3600)
     tripped = trips(engine, state.release.model, state.release.number)
     reason = tripped[0].reason if tripped else None
-    found = decide(recorded.plan, _stage(state), champion, challenger, waited, reason)
-    deadline = entered.at + timedelta(hours=recorded.plan.deadline_hours(_stage(state)))
+    found = decide(recorded.plan, stage_of(state), champion, challenger, waited, reason)
+    deadline = entered.at + timedelta(hours=recorded.plan.deadline_hours(stage_of(state)))
     return found, _document(found, champion, challenger, now, deadline)
 
 
@@ -98,34 +91,24 @@ def _carried_out(
         record_look(engine, state, document, now)
         status: ReleaseStatus = "paused" if state.is_paused else "held"
         return _outcome(state, status, found.reasons, checks)
-    action, stage, share = wanted
-    move = Move(action, stage, share, " ".join(found.reasons), actor(), document, now)
-    moved = move_release(engine, state, move)
-    _logger.info("release %d of %s: %s (%s)", state.release.number, state.release.model, action, found.reasons[0])
-    return _outcome(moved, _STATUS[action], found.reasons, checks)
+    reason = " ".join(found.reasons)
+    moved = move_release(engine, state, Move(wanted.action, wanted.stage, wanted.share, reason, actor(), document, now))
+    number, model = state.release.number, state.release.model
+    _logger.info("release %d of %s: %s (%s)", number, model, wanted.action, found.reasons[0])
+    return _outcome(moved, cast("ReleaseStatus", wanted.action), found.reasons, checks)
 
 
-def _wanted(state: ReleaseState, plan: Plan, found: Look) -> tuple[Action, Any, int] | None:
+def _wanted(state: ReleaseState, plan: Plan, found: Look) -> Following | None:
     """Return the change that a look asks for; None for none. A paused release can only be rolled back by a breach."""
     if found.outcome == "roll_back" and (not state.is_paused or _is_harm(found)):
-        return "rolled_back", "over", 0
-    if found.outcome == "hold" or state.is_paused:
+        return Following("rolled_back", "over", 0)
+    if found.outcome in ("hold", "roll_back") or state.is_paused:
         return None
-    if found.outcome == "promote":
-        return "completed", "over", 100
-    following = plan.stages[plan.stages.index(_stage(state)) + 1]
-    return ("promoted" if following.kind == "bake" else "advanced"), following.kind, following.share
+    return following(plan, state)
 
 
 def _is_harm(found: Look) -> bool:
     return not found.checks or any(check.state == "breached" for check in found.checks)
-
-
-def _stage(state: ReleaseState) -> Stage:
-    stage = state.newest.stage
-    if stage == "over":
-        raise ValueError("expected a release that runs, found one that is over")
-    return Stage(stage, state.newest.share)
 
 
 def _is_expected_champion(engine: Engine, state: ReleaseState) -> bool:

@@ -13,15 +13,15 @@ from config.settings import Settings
 from core.errors import PromotionError, ReleaseError
 from core.release.recorded import RecordedPlan
 from store.champions import current_champion, find_verdict
-from store.releases.answers import was_served
 from store.releases.records import Action, ReleaseState, StageKind
 from store.releases.releases import Move, move_release, newest_release, running_release
 from store.releases.reports import newest_look, trips
 from tasks.champions.aliases import project
 from tasks.champions.approvals import check_loadable, said_reason, version_of
 from tasks.champions.history import known_engine
-from tasks.release.begin import RECENT, begin
+from tasks.release.begin import begin, has_traffic
 from tasks.release.mesh import follow
+from tasks.release.stages import following
 from tasks.runs.actor import actor
 
 
@@ -54,7 +54,7 @@ def start(model: str, selector: str, reason: str, settings: Settings) -> Release
         raise ReleaseError(f"{model!r} has no champion to release against; the first version is promoted directly")
     if champion.version == version:
         raise ReleaseError(f"version {version} of {model!r} is the champion already")
-    if not was_served(engine, model, datetime.now(UTC) - RECENT):
+    if not has_traffic(engine, model):
         raise ReleaseError(
             f"the service did not answer {model!r} in the last day, so there is nothing to observe. Start it "
             f"(perennial serve) and send requests, or promote directly: perennial approve {model}@{version} --direct "
@@ -80,14 +80,9 @@ def resume(model: str, reason: str, settings: Settings) -> ReleaseState:
 def advance(model: str, reason: str, settings: Settings) -> ReleaseState:
     """Move a release to its next stage without waiting for evidence; from the last one to its end."""
     engine, state = _running(model, settings)
-    stages = RecordedPlan.from_json(state.release.plan).plan.stages
-    places = [(stage.kind, stage.share) for stage in stages]
-    following = stages[places.index((state.newest.stage, state.newest.share)) + 1 :]  # type: ignore[arg-type]
-    if not following:
-        return _moved(engine, state, "completed", "over", 100, said_reason(reason))
-    action: Action = "promoted" if following[0].kind == "bake" else "advanced"
-    moved = _moved(engine, state, action, following[0].kind, following[0].share, said_reason(reason))
-    if action == "promoted":
+    wanted = following(RecordedPlan.from_json(state.release.plan).plan, state)
+    moved = _moved(engine, state, wanted.action, wanted.stage, wanted.share, said_reason(reason))
+    if wanted.action == "promoted":
         project(model, settings)
     return moved
 
@@ -166,9 +161,3 @@ def _check_verdict(engine: Engine, model: str, version: int, champion_sequence: 
         )
     if found.decision == "keep":
         raise PromotionError(f"the gate refused version {version} of {model!r}; see 'perennial show {model}@{version}'")
-
-
-def _project(model: str, settings: Settings) -> None:
-    from tasks.champions.aliases import project
-
-    project(model, settings)
