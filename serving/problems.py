@@ -9,6 +9,9 @@ import msgspec
 
 MEDIA_TYPE = "application/problem+json"
 
+MOST_REASON = 200
+"""Characters of a problem's reason in a log."""
+
 KINDS = {
     "invalid-http": (400, "The request is not valid HTTP"),
     "invalid-json": (400, "The body is not JSON"),
@@ -102,6 +105,11 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
         self.headers = headers
         if retry_after is not None:
             self.headers = (*headers, (b"retry-after", str(retry_after).encode()))
+
+    @property
+    def reason(self) -> str:
+        """Kind and detail on one short line, for logs."""
+        return f"{self.kind}: {self.detail}"[:MOST_REASON]
 
     def document(self, request_id: str = "", *, names_error: bool = False) -> bytes:
         """JSON text of the problem document; ``names_error``: with ``error``, as the Open Inference Protocol has it."""

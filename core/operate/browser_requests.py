@@ -11,12 +11,12 @@ import re
 _HOST = re.compile(rb"(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])(?::(\d+))?", re.IGNORECASE)
 
 
-def is_loopback_host(host: bytes | None) -> bool:
+def names_this_machine(host: bytes | None) -> bool:
     """Return whether a header ``Host`` names this machine by a loopback address or as ``localhost``.
 
     Examples
     --------
-    >>> [is_loopback_host(host) for host in (b"127.0.0.1:4200", b"LOCALHOST", b"[::1]:80", b"evil.example", b"", None)]
+    >>> [names_this_machine(host) for host in (b"127.0.0.1:80", b"LOCALHOST", b"[::1]:80", b"evil.example", b"", None)]
     [True, True, True, False, False, False]
     """
     return _HOST.fullmatch(host or b"") is not None
@@ -38,7 +38,7 @@ def is_of_this_machine(hosts: list[bytes], origins: list[bytes]) -> bool:
     >>> is_of_this_machine([b"127.0.0.1:4200"], [b"null"]), is_of_this_machine([b"evil.example:4200"], [])
     (False, False)
     """
-    if len(hosts) != 1 or len(origins) > 1 or not is_loopback_host(hosts[0]):
+    if len(hosts) != 1 or len(origins) > 1 or not names_this_machine(hosts[0]):
         return False
     return all(_port(origin.partition(b"://")[2]) == _port(hosts[0]) for origin in origins)
 

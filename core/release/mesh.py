@@ -147,7 +147,7 @@ def _rollout_patch(mesh: Mesh, found: Object, wanted: Wanted, is_marked: bool) -
 def _steps(found: Object, wanted: Wanted) -> tuple[list[dict[str, Any]], bool]:
     """Return the steps of a Rollout, and whether they are the last of this change of the release.
 
-    A pause keeps the canary at its weight until the next patch; changed steps begin anew, with their first weight. A
+    A pause keeps the canary at its weight until the next patch; changed steps begin again, with their first weight. A
     completed release leaves the pause out, so that the canary becomes stable. Then the weight is 0 again: the next
     canary must not begin with all requests.
     """

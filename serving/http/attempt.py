@@ -15,9 +15,6 @@ from serving.model.rows import Rows
 from serving.problems import Problem
 from serving.telemetry.prediction_log import Answered
 
-MOST_REASON = 200
-"""Characters of a failure's reason in the log."""
-
 SERVER_ERROR = 500
 
 
@@ -97,7 +94,7 @@ class Attempt:
             breaker.answered(seconds)
         for failure in self._failures:
             if self.routing.is_released(failure.version) and not breaker.is_open:
-                breaker.failed(reason_of(failure.problem))
+                breaker.failed(failure.problem.reason)
 
     def copy(self, service: Service, body: bytes | bytearray) -> None:
         """Send a copy of the answered request to the shadow, if the release is in it."""
@@ -138,7 +135,7 @@ class Attempt:
                     columns=names,
                     outputs=b"[]",
                     entity_keys=keys,
-                    failure=reason_of(failure.problem),
+                    failure=failure.problem.reason,
                     served_id=answered.id if answered is not None else None,
                 )
             )
@@ -171,8 +168,3 @@ def attempt_of(exchange: Exchange, champion: Loaded, routing: Routing, rows: Row
         first, second = routing.versions(champion, rows, exchange.request_id, exchange.prediction)
     exchange.loaded = first
     return Attempt(exchange, routing, champion, first, second, rows)
-
-
-def reason_of(problem: Problem) -> str:
-    """Return the short reason of a failure, as the log stores it."""
-    return f"{problem.kind}: {problem.detail}"[:MOST_REASON]

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from core.operate.browser_requests import is_loopback_host
+from core.operate.browser_requests import names_this_machine
 from serving.access.access import check_scope, origin
 from serving.access.budget import MIN_BYTES, Budget, Place
 from serving.access.callers import ANYONE, Caller
@@ -194,7 +194,7 @@ class Entry:
             return False
         exchange.caller = ANYONE
         # DNS rebinding guard: a web page in a local browser must not reach this port under its own host name.
-        if not is_loopback_host(exchange.host):
+        if not names_this_machine(exchange.host):
             raise Problem(
                 "invalid-host",
                 "without access control, the header Host must be localhost or a loopback address; turn on access "

@@ -82,6 +82,7 @@ class Shadow:
         self._stamp: tuple[int, int] | None = None
         self._shadows: dict[str, _Shadow] = {}
         self._encode = msgspec.json.Encoder().encode
+        self._is_any = True
         self.is_ending = False
 
     def follow(self) -> bool:
@@ -103,8 +104,6 @@ class Shadow:
             if release is not None and release.trouble is None:
                 self._load(model.name, release)
         return self._is_any
-
-    _is_any = True
 
     def _load(self, name: str, release: ReleasedState) -> None:
         present = self._shadows.get(name)
@@ -161,13 +160,13 @@ class Shadow:
             async with asyncio.timeout(self._settings.timeout_seconds):
                 outputs = self._encode(await shadow.model.answer(rows.values, rows.locate))
         except Problem as problem:
-            failure = _reason(problem)
+            failure = problem.reason
         except TimeoutError:
             failure = "timeout: the model did not answer in time"
         except Exception:
             # The next copy is answered all the same.
             _logger.exception("the shadow of request %s failed", copy.served)
-            failure = _reason(of_status(500))
+            failure = of_status(500).reason
         self._record(copy, shadow, rows, outputs, time.perf_counter() - began, failure)
 
     def _record(
@@ -199,10 +198,6 @@ class Shadow:
 def in_shadow(model: ModelState) -> bool:
     """Whether a release of a model is in the shadow."""
     return model.release is not None and model.release.stage == "shadow"
-
-
-def _reason(problem: Problem) -> str:
-    return f"{problem.kind}: {problem.detail}"[:200]
 
 
 async def _run(shadow: Shadow, log: PredictionLog, inflow: Inflow, signs: int) -> None:
