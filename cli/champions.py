@@ -6,6 +6,7 @@ import click
 
 from cli.options import json_option, reason_option
 from cli.output import finish
+from cli.releasing import show_release
 
 
 @click.command()
@@ -24,11 +25,9 @@ def approve(selector: str, reason: str, override: bool, direct: bool, as_json: b
       perennial approve credit@4 --reason "the new income bands were agreed"
     """
     from cli.lines.champions import move_lines
-    from cli.lines.releases import release_lines
     from config.settings import load_settings
     from tasks.champions.approvals import Move
     from tasks.release.approval import approve_version
-    from tasks.release.people import status
 
     model, _, which = selector.partition("@")
     settings = load_settings()
@@ -36,8 +35,7 @@ def approve(selector: str, reason: str, override: bool, direct: bool, as_json: b
     if isinstance(move, Move):
         finish(move.to_dict(), move_lines(move), as_json)
     else:
-        found = status(model, settings)
-        finish(found, release_lines(found), as_json)
+        show_release(model, settings, as_json)
 
 
 @click.command()

@@ -47,12 +47,9 @@ def release(ctx: click.Context, model: str) -> None:
 @click.pass_obj
 def status(model: str, as_json: bool) -> None:
     """Show the newest release: its stage, what it waits for, and what happened."""
-    from cli.lines.releases import release_lines
     from config.settings import load_settings
-    from tasks.release.people import status as release_status
 
-    found = release_status(model, load_settings())
-    finish(found, release_lines(found), as_json)
+    show_release(model, load_settings(), as_json)
 
 
 @release.command()
@@ -124,12 +121,18 @@ def look(model: str, as_json: bool) -> None:
     finish(outcome.to_dict(), look_lines(outcome), as_json)
 
 
-def _finish(model: str, move: Callable[[Settings], ReleaseState], as_json: bool) -> None:
+def show_release(model: str, settings: Settings, as_json: bool) -> None:
+    """Print a model's newest release."""
     from cli.lines.releases import release_lines
-    from config.settings import load_settings
     from tasks.release.people import status as release_status
+
+    found = release_status(model, settings)
+    finish(found, release_lines(found), as_json)
+
+
+def _finish(model: str, move: Callable[[Settings], ReleaseState], as_json: bool) -> None:
+    from config.settings import load_settings
 
     settings = load_settings()
     move(settings)
-    found = release_status(model, settings)
-    finish(found, release_lines(found), as_json)
+    show_release(model, settings, as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from cli.lines.releases import step_row
 from cli.output import section, table, utc_text
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ def _tenure_row(tenure: Tenure) -> tuple[str, ...]:
 
 
 def _step_row(step: Step) -> tuple[str, ...]:
-    what = step.action.replace("_", " ")
-    return (utc_text(step.at), str(step.number), step.stage, f"{step.share} %", what, step.actor, step.reason)
+    at, *rest = step_row(step.to_dict())
+    return (at, str(step.number), *rest)
 
 
 def _waiting_lines(history: TenureHistory) -> list[str]:

@@ -25,7 +25,9 @@ def release_lines(found: Mapping[str, Any]) -> list[str]:
         *section(_variants(found, look)),
         *section(_checks(look["checks"]) if look else []),
         *section(
-            table(("when (UTC)", "stage", "share", "what", "actor", "reason"), [_step(step) for step in found["steps"]])
+            table(
+                ("when (UTC)", "stage", "share", "what", "actor", "reason"), [step_row(step) for step in found["steps"]]
+            )
         ),
     ]
 
@@ -70,7 +72,8 @@ def _checks(checks: Sequence[Mapping[str, Any]]) -> list[str]:
     return table(("guardrail", "state", ""), rows)
 
 
-def _step(step: Mapping[str, Any]) -> tuple[str, ...]:
+def step_row(step: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a change of a release's state: time, stage, share, what was done, actor, reason."""
     what = step["action"].replace("_", " ")
     return (_utc(step["at"]), step["stage"], f"{step['share']} %", what, step["actor"], step["reason"])
 
