@@ -18,13 +18,15 @@ from pathlib import Path
 
 import click
 
-from benchmarks.release_traffic import Answer, Town, free_port, quiet_environment, rows_of, send, serving
+from benchmarks.release_traffic import Answer, Town, quiet_environment, rows_of, send, serving
 from config.load import load_model_config
 from config.schema import SimulatedDrift, SimulatedSource
 from core.data.simulate import simulate_month
 from core.release.outcome import ReleaseOutcome
 from store.database import open_database
+from store.registry.registrations import versions_of
 from store.releases.releases import newest_release
+from tasks.platform.ports import free_port
 from tasks.release.look import look
 
 MODEL = "credit"
@@ -97,8 +99,6 @@ def _is_running(town: Town) -> bool:
 
 
 def _newest_version(town: Town) -> int:
-    from store.registry.registrations import versions_of
-
     return max(versions_of(open_database(town.settings.database_url), MODEL))
 
 

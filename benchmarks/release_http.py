@@ -25,7 +25,6 @@ import pandas as pd
 from benchmarks.release_traffic import (
     Answer,
     Town,
-    free_port,
     label,
     project,
     quiet_environment,
@@ -36,6 +35,7 @@ from benchmarks.release_traffic import (
 from core.release.outcome import ReleaseOutcome
 from store.database import open_database
 from store.releases.releases import newest_release
+from tasks.platform.ports import free_port
 from tasks.release.look import look
 from tasks.release.people import abort
 
@@ -94,15 +94,15 @@ def main() -> None:
     given = parser.parse_args()
     quiet_environment()
     with tempfile.TemporaryDirectory(prefix="release-") as folder:
-        town = _town(Path(folder) / "project", pd.read_parquet(given.data), given.target, given.key)
+        town = _town(Path(folder), pd.read_parquet(given.data), given.target, given.key)
         trials = list(_trials(town))
     print(_table(trials))
     if given.out:
         given.out.write_text(json.dumps([_document(trial) for trial in trials], indent=1))
 
 
-def _town(root: Path, frame: pd.DataFrame, target: str, key: str) -> Town:
-    project(root, "cards", frame, target, key)
+def _town(folder: Path, frame: pd.DataFrame, target: str, key: str) -> Town:
+    root = project(folder, "cards", frame, target, key)
     town = Town(root, "cards", free_port(), (), (), ())
     features: dict[str, list[str]] = {}
 

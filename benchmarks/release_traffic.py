@@ -20,7 +20,8 @@ from ruamel.yaml import YAML
 from benchmarks.serving_project import PERENNIAL, environment
 from config.settings import Settings
 from serving.ids import request_of
-from tests.serving.service_processes import Client
+from tests.factories import make_project
+from tests.serving.service_processes import Client, ask
 
 READY_SECONDS = 120.0
 CLIENTS = 4
@@ -93,19 +94,12 @@ class Answer:
     place: int
 
 
-def project(root: Path, model: str, frame: pd.DataFrame, target: str, key: str) -> None:
-    """Make a project with rows, and let ``init`` write its model file."""
-    root.mkdir(parents=True)
+def project(folder: Path, model: str, frame: pd.DataFrame, target: str, key: str) -> Path:
+    """Make a project with rows in a folder, let ``init`` write its model file, and return its root."""
+    root = make_project(folder).root
     frame.to_parquet(root / f"{model}.parquet")
-    (root / ".dvc").mkdir()
-    (root / ".dvc" / "config").write_text(
-        "[core]\n    analytics = false\n    remote = local\n['remote \"local\"']\n    url = ../var/dvc-remote\n"
-    )
-    (root / "config" / "models").mkdir(parents=True)
-    (root / "config" / "expectations").mkdir()
-    (root / ".gitignore").write_text("/data\n/var/\n")
-    subprocess.run(["git", "init", "--quiet"], check=True, cwd=root)  # noqa: S607 - git of the path, as everywhere
     Town(root, model, 0, (), (), ()).run("init", "--data", f"{model}.parquet", "--target", target, "--key", key)
+    return root
 
 
 def rows_of(frame: pd.DataFrame, columns: Mapping[str, Sequence[str]], key: str) -> list[Row]:
@@ -142,21 +136,13 @@ def _await_ready(town: Town) -> None:
     until = time.monotonic() + READY_SECONDS
     while time.monotonic() < until:
         try:
-            status, _, _ = asyncio.run(_once(town.port, "GET", "/health/ready"))
+            status, _, _ = asyncio.run(ask(town.port, "GET", "/health/ready"))
         except OSError:
             status = 0
         if status == 200:
             return
         time.sleep(0.2)
     sys.exit((town.root / "serve.log").read_text())
-
-
-async def _once(port: int, method: str, path: str, body: bytes = b"") -> Any:
-    client = Client(port)
-    try:
-        return await client.ask(method, path, body)
-    finally:
-        await client.close()
 
 
 def send(town: Town, places: Sequence[int], *, clients: int = CLIENTS, pause: float = 0.0) -> list[Answer]:
@@ -194,16 +180,9 @@ def label(town: Town, answers: Sequence[Answer]) -> None:
     ]
     for start in range(0, len(items), 1000):
         body = json.dumps({"labels": items[start : start + 1000]}).encode()
-        status, _, content = asyncio.run(_once(town.port, "POST", f"/v1/models/{town.model}/labels", body))
+        status, _, content = asyncio.run(ask(town.port, "POST", f"/v1/models/{town.model}/labels", body))
         if status >= 300:
             sys.exit(f"the labels were refused: {status} {content!r}")
-
-
-def free_port() -> int:
-    """Return a port that nothing listens at."""
-    from tasks.platform.ports import free_port as found
-
-    return found()
 
 
 def quiet_environment() -> None:
