@@ -67,7 +67,7 @@ def _none(model: ModelState | None) -> bool:
     return model is not None and model.release is None
 
 
-def test_a_release_is_published_with_its_bundle(installation: Installation) -> None:  # noqa: F811
+def test_a_release_is_published_with_its_bundle(installation: Installation) -> None:  # noqa: F811 - a fixture
     """Share, stage and the newest look follow the database; an ended one is gone, and fetches nothing more."""
     settings, versions = installation
     watch = Watch(settings)
@@ -89,7 +89,7 @@ def test_a_release_is_published_with_its_bundle(installation: Installation) -> N
     assert watch.fetched == [1, 2]
 
 
-def test_a_mesh_divides_the_requests_instead(installation: Installation) -> None:  # noqa: F811
+def test_a_mesh_divides_the_requests_instead(installation: Installation) -> None:  # noqa: F811 - a fixture
     """Nothing is fetched and nothing routed; a second division would change the shares."""
     settings, versions = installation
     watch = Watch(settings)
@@ -100,7 +100,7 @@ def test_a_mesh_divides_the_requests_instead(installation: Installation) -> None
 
 
 def test_while_it_bakes_the_version_before_stays(
-    installation: Installation,  # noqa: F811
+    installation: Installation,  # noqa: F811 - a fixture
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The promoted version is the champion; both bundles stay here, and a return fetches nothing."""
@@ -122,7 +122,7 @@ def test_while_it_bakes_the_version_before_stays(
     assert watch.fetched == [1, 2]
 
 
-def test_a_champion_that_moved_ends_the_routing(installation: Installation) -> None:  # noqa: F811
+def test_a_champion_that_moved_ends_the_routing(installation: Installation) -> None:  # noqa: F811 - a fixture
     """The release was about another champion; the flow ends it."""
     settings, versions = installation
     watch = Watch(settings)
@@ -135,7 +135,7 @@ def test_a_champion_that_moved_ends_the_routing(installation: Installation) -> N
     assert model.version == 2
 
 
-def test_a_bundle_that_is_not_the_recorded_one_is_never_routed(installation: Installation) -> None:  # noqa: F811
+def test_a_bundle_that_is_not_the_recorded_one_is_never_routed(installation: Installation) -> None:  # noqa: F811 - a fixture
     """It is said to people, and recorded once for the flow."""
     settings, versions = installation
     watch = Watch(settings)
@@ -148,7 +148,7 @@ def test_a_bundle_that_is_not_the_recorded_one_is_never_routed(installation: Ins
 
 
 def test_a_registry_that_is_away_is_not_reported_at_once(
-    installation: Installation,  # noqa: F811
+    installation: Installation,  # noqa: F811 - a fixture
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is tried again; only one that stays away ends the release."""
@@ -170,7 +170,7 @@ def test_a_registry_that_is_away_is_not_reported_at_once(
     await_that(lambda: _released(watch).trouble is None)
 
 
-def test_an_open_breaker_is_reported(installation: Installation) -> None:  # noqa: F811
+def test_an_open_breaker_is_reported(installation: Installation) -> None:  # noqa: F811 - a fixture
     """Once; its file goes with the release."""
     settings, versions = installation
     watch = Watch(settings)

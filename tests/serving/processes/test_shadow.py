@@ -168,7 +168,7 @@ def test_a_release_that_left_the_shadow_ends_the_process(apart: Apart, examples:
 
 
 @pytest.mark.slow
-def test_a_share_is_in_force_in_every_worker(installation: Installation) -> None:  # noqa: F811
+def test_a_share_is_in_force_in_every_worker(installation: Installation) -> None:  # noqa: F811 - a fixture
     """Within two seconds of the database, on a machine that is not loaded; and back."""
     settings, versions = installation
     state = _started(settings, versions[1], 100)
@@ -185,7 +185,7 @@ def test_a_share_is_in_force_in_every_worker(installation: Installation) -> None
 
 
 @pytest.mark.slow
-def test_the_shadow_touches_no_client(installation: Installation) -> None:  # noqa: F811
+def test_the_shadow_touches_no_client(installation: Installation) -> None:  # noqa: F811 - a fixture
     """Its answers are logged beside those of the champion; it may hang or crash, and ends with its stage."""
     settings, versions = installation
     state = _started(settings, versions[1], 0)

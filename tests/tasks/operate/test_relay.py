@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,28 +19,14 @@ from store.alerts import newest_alerts
 from store.database import open_database
 from store.triggers import claim, postpone, receive, submitted
 from tasks.operate.relay import Relay, relay
-from tasks.runs.api import prefect_client
 from tasks.runs.heartbeat import beat_path
 from tests.store.trigger_samples import find_trigger, webhook
+from tests.tasks.operate.runs import runs_of
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.objects import FlowRun
 
 Deploy = Callable[[], str]
-
-
-@pytest.fixture
-def settings(prefect_api: str, project: Settings) -> Settings:
-    """Return a project that uses the test's server."""
-    return project.model_copy(update={"prefect_api_url": prefect_api})
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[SyncPrefectClient]:
-    """Return a client of the same server."""
-    with prefect_client(settings) as client:
-        yield client
 
 
 @pytest.fixture
@@ -64,13 +50,6 @@ def _stands(settings: Settings, trigger: Trigger) -> Trigger:
     return found
 
 
-def _runs(client: SyncPrefectClient, model: str) -> list[FlowRun]:
-    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
-
-    chosen = DeploymentFilter(name=DeploymentFilterName(any_=[model]))
-    return client.read_flow_runs(deployment_filter=chosen)
-
-
 def _set_state(client: SyncPrefectClient, run_id: str | None, name: str) -> None:
     from prefect import states
 
@@ -88,7 +67,7 @@ def test_a_trigger_becomes_one_run_however_often_it_is_carried(
     assert first.status == "submitted"
     run_id = relay._run_for(client, open_database(settings.database_url), trigger)
     assert run_id == first.flow_run
-    [run] = _runs(client, model)
+    [run] = runs_of(client, model)
     assert str(run.id) == run_id
     assert run.parameters["trigger_id"] == trigger.id
     assert relay.carry_triggers() == 0
@@ -100,14 +79,14 @@ def test_a_burst_is_one_run_until_it_is_answered(settings: Settings, client: Syn
     relay = Relay(settings)
     for _ in range(3):
         relay.carry_triggers()
-    assert len(_runs(client, model)) == 1
+    assert len(runs_of(client, model)) == 1
     engine = open_database(settings.database_url)
     leader = next(one for one in (_stands(settings, one) for one in burst) if one.status == "submitted")
     claim(engine, leader, str(leader.flow_run), deployed=True, at=datetime.now(UTC))
     assert {_stands(settings, one).status for one in burst} == {"running", "merged"}
     _received(settings, model, "standard:ci:late")
     relay.carry_triggers()
-    assert len(_runs(client, model)) == 1
+    assert len(runs_of(client, model)) == 1
 
 
 @pytest.mark.parametrize("state", ["Crashed", "Failed"])
@@ -125,7 +104,7 @@ def test_a_run_that_died_is_started_again_as_the_same_run(
     assert paused.attempts == 1
     postpone(open_database(settings.database_url), paused, datetime.now(UTC), attempts=paused.attempts)
     assert relay.carry_triggers() == 1
-    [run] = _runs(client, model)
+    [run] = runs_of(client, model)
     assert run.state is not None
     assert run.state.name == "AwaitingRetry"
     assert relay.carry_triggers() == 0
@@ -143,7 +122,7 @@ def test_a_run_that_no_automation_knows_of_is_started_again(
     _set_state(client, _stands(settings, trigger).flow_run, state)
     for _ in range(40):
         relay.carry_triggers()
-        [run] = _runs(client, model)
+        [run] = runs_of(client, model)
         if run.state is not None and run.state.name == "CrashedSilently":
             break
         time.sleep(0.1)
@@ -188,7 +167,7 @@ def test_the_automations_run_is_taken_where_there_is_one(
     relay = Relay(settings)
     relay.carry_triggers()
     assert _stands(settings, made).flow_run == str(run.id)
-    assert len(_runs(client, model)) == 1
+    assert len(runs_of(client, model)) == 1
 
 
 def test_drift_whose_automation_was_lost_gets_its_run(
@@ -202,7 +181,7 @@ def test_drift_whose_automation_was_lost_gets_its_run(
     late = _drift(settings, model, "drift:late", datetime.now(UTC) - timedelta(minutes=2))
     relay.carry_triggers()
     assert _stands(settings, late).status == "submitted"
-    assert [run.parameters["trigger"] for run in _runs(client, model)] == ["drift"]
+    assert [run.parameters["trigger"] for run in runs_of(client, model)] == ["drift"]
 
 
 def test_without_a_deployment_the_trigger_waits(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
@@ -275,7 +254,7 @@ def test_two_relays_at_once_make_one_run(settings: Settings, client: SyncPrefect
         # Prefect's server answers 503 where two write to its SQLite at once; the next round asks again.
         while _stands(settings, trigger).status == "waiting":
             list(pool.map(lambda one: one.round(), relays))
-    assert len(_runs(client, model)) == 1
+    assert len(runs_of(client, model)) == 1
     assert not submitted(open_database(settings.database_url), trigger, str(os.getpid()))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -16,25 +15,11 @@ from core.release.recorded import RecordedPlan
 from store.database import open_database
 from store.releases.releases import start_release
 from tasks.operate.release_looks import ReleaseWatch
-from tasks.runs.api import prefect_client
 from tests.store.releases.samples import crowned, moved, release_of
+from tests.tasks.operate.runs import runs_of
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.objects import FlowRun
-
-
-@pytest.fixture
-def settings(prefect_api: str, project: Settings) -> Settings:
-    """Return a project that uses the test's server."""
-    return project.model_copy(update={"prefect_api_url": prefect_api})
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[SyncPrefectClient]:
-    """Return a client of the same server."""
-    with prefect_client(settings) as client:
-        yield client
 
 
 def _deployed(client: SyncPrefectClient) -> str:
@@ -42,13 +27,6 @@ def _deployed(client: SyncPrefectClient) -> str:
     name = f"m{uuid4().hex[:8]}"
     client.create_deployment(client.create_flow_from_name("release"), name, parameters={"model": name})
     return name
-
-
-def _runs(client: SyncPrefectClient, model: str) -> list[FlowRun]:
-    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
-
-    chosen = DeploymentFilter(name=DeploymentFilterName(any_=[model]))
-    return client.read_flow_runs(deployment_filter=chosen)
 
 
 def test_one_look_at_a_time(settings: Settings, client: SyncPrefectClient) -> None:
@@ -60,7 +38,7 @@ def test_one_look_at_a_time(settings: Settings, client: SyncPrefectClient) -> No
     state = start_release(engine, replace(release_of(model, champion_sequence=sequence), plan=plan), "shadow", 0)
     watch = ReleaseWatch(settings)
     assert [watch.look(), watch.look(), ReleaseWatch(settings).look()] == [1, 0, 1]
-    [run] = _runs(client, model)
+    [run] = runs_of(client, model)
     assert run.parameters == {"model": model, "trigger": "relay"}
     moved(engine, state, "aborted")
     assert ReleaseWatch(settings).look() == 0
@@ -77,4 +55,4 @@ def test_a_model_without_deployment_is_told_of(
     watch = ReleaseWatch(settings)
     assert [watch.look(), watch.look()] == [0, 0]
     assert json.dumps(caplog.text).count(f"perennial deploy --model {model}") == 1
-    assert _runs(client, model) == []
+    assert runs_of(client, model) == []
