@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
-from itertools import product
 from pathlib import Path
 
 from config.schema import ModelConfig
@@ -17,7 +17,7 @@ INSTALLED = PACKAGES
 DECIDING = ("config", "core", "serving", "tasks")
 
 # Sources, and the templates that a bundle's card is rendered from.
-PATTERNS = ("*.py", "*.j2", "*.css")
+SUFFIXES = (".py", ".j2", ".css")
 
 # Folders and files of those packages on which neither a model nor a file of its bundle depends, grouped by the reason.
 # Everything else counts: a new folder makes every model train again until it is listed here.
@@ -39,6 +39,7 @@ LEFT_OUT = {
     ),
     "after a version is registered: the gate, the champion, the prediction service": (
         "core/gate",
+        "core/release",
         "serving/access",
         "serving/http",
         "serving/ids.py",
@@ -47,6 +48,7 @@ LEFT_OUT = {
         "serving/problems.py",
         "serving/processes",
         "serving/rehearsal",
+        "serving/release",
         "serving/telemetry",
         "serving/webhooks",
         "tasks/champions",
@@ -57,6 +59,7 @@ LEFT_OUT = {
         "tasks/registry/mlflow_database.py",
         "tasks/registry/tables.py",
         "tasks/registry/versions.py",
+        "tasks/release",
         "tasks/serving/bring_bundle.py",
         "tasks/serving/keys.py",
         "tasks/serving/test_delivery.py",
@@ -107,7 +110,7 @@ LEFT_OUT = {
         "tasks/runs",
     ),
 }
-_LEFT_OUT = tuple(name for names in LEFT_OUT.values() for name in names)
+_LEFT_OUT = frozenset(name for names in LEFT_OUT.values() for name in names)
 
 
 def code_version(root: Path, config: ModelConfig) -> str:
@@ -137,15 +140,22 @@ def decides(name: str) -> bool:
     >>> decides("core/train/fitting.py"), decides("core/gate/decision.py"), decides("config/platform.py")
     (True, False, False)
     """
-    return not any(name == left_out or name.startswith(f"{left_out}/") for left_out in _LEFT_OUT)
+    ends = [place for place, letter in enumerate(name) if letter == "/"]
+    return not any(name[:end] in _LEFT_OUT for end in (*ends, None))
 
 
 def _own_sources() -> Iterator[tuple[str, Path]]:
-    for package, pattern in product(DECIDING, PATTERNS):
-        for path in (INSTALLED / package).rglob(pattern):
-            name = path.relative_to(INSTALLED).as_posix()
-            if decides(name):
-                yield f"perennial/{name}", path
+    folders = list(DECIDING)
+    while folders:
+        folder = folders.pop()
+        for entry in os.scandir(INSTALLED / folder) if (INSTALLED / folder).is_dir() else ():
+            name = f"{folder}/{entry.name}"
+            if not decides(name):
+                continue  # a folder that is left out is not listed either
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(name)
+            elif entry.name.endswith(SUFFIXES):
+                yield f"perennial/{name}", Path(entry.path)
 
 
 def _estimator_sources(root: Path, estimators: Iterable[str]) -> Iterator[tuple[str, Path]]:
