@@ -103,6 +103,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "tests/tasks/gate/test_registry_attack.py": "a registry that others write, through every task that reads it",
     "tests/tasks/test_storage_faults.py": "data versions on a disk that fails at writes drawn from all",
     "tests/tasks/test_gate_kills.py": "registration and judgement, killed at every point",
+    "tests/tasks/test_release_kills.py": "every step of a release, killed at every point",
     "tests/tasks/versions/test_s3.py": "versions and doctor against the protocol of S3",
 }
 """Test module: why it stands beside the modules' twins."""
