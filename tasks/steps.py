@@ -226,7 +226,7 @@ def project_aliases(model: str) -> None:
 @io_step
 def start_waiting(outcome: ReleaseOutcome) -> ReleaseOutcome:
     """Start the release of a version that waited for the end of another one, if there is one."""
-    from tasks.gate.waiting import start_waiting as start
+    from tasks.release.waiting import start_waiting as start
 
     return start(outcome, load_settings())
 

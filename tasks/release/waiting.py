@@ -31,30 +31,52 @@ def start_waiting(outcome: ReleaseOutcome, settings: Settings) -> ReleaseOutcome
     settings
         Names the database and the registry.
     """
-    engine, model = open_database(settings.database_url), outcome.model
-    champion = current_champion(engine, model)
-    if champion is None or running_release(engine, model) is not None:
+    model = outcome.model
+    found = waiting(model, settings)
+    if found is None:
         return outcome
     config = load_model_config(settings.root, model)
-    rules = rules_hash(config)
-    waiting = [
-        verdict
-        for verdict in verdicts_against(engine, model, champion.sequence)
-        if _passed(verdict)
-        and verdict.rules == rules
-        and not was_released(engine, model, verdict.version, champion.sequence)
-        and not reviews(engine, model, verdict.version)
-    ]
-    if not waiting or way_of(config, waiting[-1].version, engine).kind != "staged":
-        return outcome
-    verdict = waiting[-1]
-    reason = json.loads(verdict.document)["reasons"][0]
+    reason = json.loads(found.document)["reasons"][0]
     try:
-        begin(config, verdict.version, champion.sequence, "gate", reason, settings)
+        begin(config, found.version, found.champion_sequence, "gate", reason, settings)
     except StaleChampionError as error:
         _logger.info("%s", error)
         return outcome
-    return replace(outcome, next_version=verdict.version)
+    return replace(outcome, next_version=found.version)
+
+
+def waiting(model: str, settings: Settings) -> RecordedVerdict | None:
+    """Return the verdict of the newest version whose release may start now; None if there is none.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    settings
+        Names the database and the model file.
+
+    Raises
+    ------
+    ConfigError
+        The model file is gone or not valid.
+    """
+    engine = open_database(settings.database_url)
+    champion = current_champion(engine, model)
+    if champion is None or running_release(engine, model) is not None:
+        return None
+    verdicts = [
+        verdict
+        for verdict in verdicts_against(engine, model, champion.sequence)
+        if _passed(verdict)
+        and not was_released(engine, model, verdict.version, champion.sequence)
+        and not reviews(engine, model, verdict.version)
+    ]
+    if not verdicts:
+        return None
+    config = load_model_config(settings.root, model)
+    rules = rules_hash(config)
+    current = [verdict for verdict in verdicts if verdict.rules == rules]
+    return current[-1] if current and way_of(config, current[-1].version, engine).kind == "staged" else None
 
 
 def _passed(verdict: RecordedVerdict) -> bool:

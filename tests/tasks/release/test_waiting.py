@@ -11,8 +11,8 @@ from config.settings import Settings
 from core.release.outcome import ReleaseOutcome
 from store.champions import champion_history
 from store.releases.releases import running_release
-from tasks.gate.waiting import start_waiting
 from tasks.release.people import abort
+from tasks.release.waiting import start_waiting
 from tests.tasks.judging import add_data, config_of, register_version, settle, train
 from tests.tasks.release.traffic import QUICK, database, log
 
