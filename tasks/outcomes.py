@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from prefect import Flow, State
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import FlowRun
 
 from config.schema import ModelConfig
@@ -20,6 +20,7 @@ from core.errors import StorageError
 from core.outcome import IngestOutcome, TrainOutcome
 from core.references import Batch, DataVersion, StagedRows, ValidationResult
 from core.train.training_run import TrainingRun
+from tasks.reports.release_figure import look_image
 from tasks.runs.events import send_events
 
 if TYPE_CHECKING:
@@ -154,11 +155,16 @@ def tell(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  #
 
 
 def released(outcome: ReleaseOutcome) -> ReleaseOutcome:
-    """Show a look at a release on the run page."""
+    """Show a look at a release on the run page: its numbers, their figure, and what follows."""
     shown = ("name", "state", "champion", "challenger", "estimate", "lower", "upper", "limit")
     rows = [{name: check[name] for name in shown} for check in outcome.checks]
     if rows:
         create_table_artifact(rows, key=_key(outcome.model, "release"), description=" ".join(outcome.reasons))
+        create_image_artifact(
+            look_image(outcome),
+            key=_key(outcome.model, "release-figure"),
+            description="Bounds of the harm against its limits",
+        )
     where = f"{outcome.stage}, {outcome.share} %" if outcome.stage else "no release"
     create_markdown_artifact(
         f"**{outcome.status}** ({where})\n\n{_listed(outcome.reasons)}",

@@ -89,6 +89,7 @@ LEFT_OUT = {
         "tasks/reports/evidently.py",
         "tasks/reports/gate.py",
         "tasks/reports/gate_figure.py",
+        "tasks/reports/release_figure.py",
         "tasks/reports/templates/drift.html.j2",
         "tasks/reports/templates/gate.html.j2",
         "tasks/reports/templates/gate.md.j2",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from config.settings import Settings
@@ -28,3 +29,6 @@ def test_a_look_is_a_run_that_ends(project: Settings, prefect_api: str, monkeypa
     state = newest_release(database(project), "credit")
     assert state is not None
     assert [(step.stage, step.share) for step in state.steps] == [("shadow", 0), ("step", 10)]
+    shown = httpx.post(f"{prefect_api}/artifacts/filter", json={}).raise_for_status().json()
+    kinds = {artifact["key"]: artifact["type"] for artifact in shown}
+    assert kinds == kinds | {"credit-release": "table", "credit-release-figure": "image"}
