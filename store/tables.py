@@ -50,6 +50,7 @@ class Base(DeclarativeBase):
 class BatchRow(Base):
     """Facts about one batch besides the bytes of its file; none of them is needed to restore the data.
 
+    Append-only, but for ``md5`` and ``file_state``: triggers refuse every other change.
     ``file_state`` is size, modification time, inode and change time when ``md5`` was computed; while they are
     unchanged, the hash is valid. ``ingested_at`` and ``n_quarantined`` are null for a batch that another clone
     ingested.
@@ -70,7 +71,7 @@ class BatchRow(Base):
 
 
 class DataVersionRow(Base):
-    """A data version of a model and the commit at which it was first created."""
+    """A data version of a model and the commit at which it was first created; append-only."""
 
     __tablename__ = "data_versions"
     __table_args__ = (Index("ix_data_versions_version", "version"),)

@@ -1,4 +1,4 @@
--- revision 0011
+-- revision 0012
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -476,4 +476,28 @@ CREATE TRIGGER verdicts_refuse_replacement BEFORE INSERT ON verdicts WHEN EXISTS
 
 --
 
-INSERT INTO alembic_version (version_num) VALUES ('0011')
+CREATE TRIGGER batches_refuse_update BEFORE update ON batches WHEN NOT (NEW.model IS OLD.model AND NEW.name IS OLD.name AND NEW.fingerprint IS OLD.fingerprint AND NEW.source IS OLD.source AND NEW.n_rows IS OLD.n_rows AND NEW.size_bytes IS OLD.size_bytes AND NEW.n_quarantined IS OLD.n_quarantined AND NEW.ingested_at IS OLD.ingested_at) BEGIN SELECT RAISE(ABORT, 'batches is append-only'); END;
+
+--
+
+CREATE TRIGGER batches_refuse_delete BEFORE delete ON batches BEGIN SELECT RAISE(ABORT, 'batches is append-only'); END;
+
+--
+
+CREATE TRIGGER batches_refuse_replacement BEFORE INSERT ON batches WHEN EXISTS (SELECT 1 FROM batches WHERE rowid = NEW.rowid OR (model = NEW.model AND name = NEW.name)) BEGIN SELECT RAISE(ABORT, 'batches is append-only'); END;
+
+--
+
+CREATE TRIGGER data_versions_refuse_update BEFORE update ON data_versions BEGIN SELECT RAISE(ABORT, 'data_versions is append-only'); END;
+
+--
+
+CREATE TRIGGER data_versions_refuse_delete BEFORE delete ON data_versions BEGIN SELECT RAISE(ABORT, 'data_versions is append-only'); END;
+
+--
+
+CREATE TRIGGER data_versions_refuse_replacement BEFORE INSERT ON data_versions WHEN EXISTS (SELECT 1 FROM data_versions WHERE rowid = NEW.rowid OR (model = NEW.model AND version = NEW.version)) BEGIN SELECT RAISE(ABORT, 'data_versions is append-only'); END;
+
+--
+
+INSERT INTO alembic_version (version_num) VALUES ('0012')

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, delete, select, text, update
 
+from core.errors import StorageError
 from core.operate.events import DATA_VERSIONED
 from store.champions import start_tenure
 from store.data import batches, owners, pushed_trees, record_batches, record_hashes, record_version, versions
-from store.database import open_database, reading
-from store.tables import DataPushRow, EventRow
+from store.database import open_database, reading, writing
+from store.tables import BatchRow, DataPushRow, DataVersionRow, EventRow
+from tests.store.stories import Story
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = AT + timedelta(hours=1)
@@ -60,6 +63,64 @@ def test_a_hash_belongs_to_one_batch_that_is_known(engine: Engine) -> None:
     record_hashes(engine, "credit", [("1", "f" * 32, "1:2:3"), ("gone", "e" * 32, "4:5:6")])
     assert [(one.md5, one.file_state) for one in batches(engine, "credit").values()] == [("f" * 32, "1:2:3")]
     assert [one.md5 for one in batches(engine, "other").values()] == [None]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fingerprint": "b" * 64},
+        {"n_rows": 9, "md5": "f" * 32},
+        {"n_quarantined": None},
+        {"ingested_at": LATER},
+        {"name": "2"},
+    ],
+    ids=lambda change: "-".join(change),
+)
+def test_a_batch_keeps_its_facts(tell: Callable[[Story], None], change: dict[str, object]) -> None:
+    """The database refuses to change what was recorded, beside a new hash too; the hash itself follows the file."""
+
+    def story(engine: Engine, model: str) -> None:
+        record_batches(engine, [_batch(model, "1")])
+        record_hashes(engine, model, [("1", "e" * 32, "1:2:3")])
+        record_hashes(engine, model, [("1", "f" * 32, "4:5:6")])
+        with pytest.raises(StorageError, match="batches is append-only"), writing(engine) as connection:
+            connection.execute(update(BatchRow).where(BatchRow.model == model).values(**change))
+        (found,) = batches(engine, model).values()
+        assert found.__dict__.items() >= {**_batch(model, "1"), "md5": "f" * 32, "file_state": "4:5:6"}.items()
+
+    tell(story)
+
+
+@pytest.mark.parametrize("row", [BatchRow, DataVersionRow], ids=lambda row: str(row.__tablename__))
+def test_batches_and_versions_are_not_removed(tell: Callable[[Story], None], row: type[BatchRow]) -> None:
+    """Neither one by one nor all at once."""
+
+    def story(engine: Engine, model: str) -> None:
+        record_batches(engine, [_batch(model, "1")])
+        record_version(engine, _version(model, "0"), [], "/remote", AT)
+        table = row.__tablename__
+        is_sqlite = engine.dialect.name == "sqlite"
+        emptied = f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}" if is_sqlite else f"TRUNCATE {table}"  # noqa: S608 - our own names
+        for change in (delete(row).where(row.model == model), text(emptied)):
+            with pytest.raises(StorageError, match=f"{table} is append-only"), writing(engine) as connection:
+                connection.execute(change)
+        assert [*batches(engine, model)] == ["1"]
+        assert [one.version[0] for one in versions(engine, model)] == ["0"]
+
+    tell(story)
+
+
+def test_a_version_keeps_its_facts(tell: Callable[[Story], None]) -> None:
+    """Neither its commit nor its time is written again."""
+
+    def story(engine: Engine, model: str) -> None:
+        record_version(engine, _version(model, "0"), [], "/remote", AT)
+        for change in ({"git_commit": "d" * 40}, {"created_at": LATER}):
+            with pytest.raises(StorageError, match="data_versions is append-only"), writing(engine) as connection:
+                connection.execute(update(DataVersionRow).where(DataVersionRow.model == model).values(**change))
+        assert [(one.git_commit, one.created_at) for one in versions(engine, model)] == [("c" * 40, AT)]
+
+    tell(story)
 
 
 def test_versions_are_listed_oldest_first_with_their_owners(engine: Engine) -> None:
