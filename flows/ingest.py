@@ -8,11 +8,13 @@ from config.settings import load_settings
 from core.outcome import IngestOutcome
 from tasks.outcomes import accepted, refused, tell
 from tasks.runs.lock import hold_model
+from tasks.runs.retries import unless_definite
 from tasks.runs.slots import skipped, superseded
 from tasks.steps import find_batch, read_config, stage, validate, version, write
 
 
 @flow(name="ingest", flow_run_name="{model}-{trigger}", on_completion=[tell], on_failure=[tell])
+@unless_definite
 def ingest(
     model: str,
     overrides: dict[str, str] | None = None,

@@ -6,11 +6,13 @@ from prefect import flow
 
 from core.drift.verdict import DriftVerdict
 from tasks.outcomes import tell, watched
+from tasks.runs.retries import unless_definite
 from tasks.runs.slots import skipped, superseded
 from tasks.steps import choose_window, decide_drift, find_drift, keep_drift, measure_drift, read_config
 
 
 @flow(name="monitor", flow_run_name="{model}-{trigger}", on_completion=[tell], on_failure=[tell])
+@unless_definite
 def monitor(
     model: str,
     batches: list[str] | None = None,

@@ -9,6 +9,7 @@ from core.outcome import TrainOutcome
 from flows.ingest import ingest
 from tasks.outcomes import refused_by_leakage, refused_by_validation, tell, trained
 from tasks.runs.lock import hold_model
+from tasks.runs.retries import unless_definite
 from tasks.runs.slots import skipped, superseded
 from tasks.steps import (
     check_estimators,
@@ -25,6 +26,7 @@ from tasks.steps import (
 
 
 @flow(name="train", flow_run_name="{model}-{trigger}", on_completion=[tell], on_failure=[tell])
+@unless_definite
 def train(
     model: str,
     data_version: str | None = None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from core.errors import RunInProgressError, StorageError
+from core.errors import RunInProgressError, SchemaError, SourceError, SourceTooLargeError, StorageError, UserError
 from core.operate.deployments import CLONED_PENDING_SECONDS, RECALL_SECONDS, SILENT
 from core.operate.trigger import Trigger
 from core.wrong_clock import newest_possible, pauses
@@ -21,6 +21,9 @@ MAX_CRASHES = 5
 
 PASSING = (StorageError, RunInProgressError)
 """Transient failures, by the names that Prefect shows in the state of a run."""
+
+DEFINITE_OF_SOURCES = (SchemaError, SourceTooLargeError)
+"""Failures of a source that are about its rows; the others may be about the network to it."""
 
 FAILURES_FOR = timedelta(hours=24)
 """How long a run with transient failures is restarted; covers a night without a database."""
@@ -139,6 +142,22 @@ def after_run(trigger: Trigger, run: RunState | None, now: datetime, to_begin: t
     if gone := _gone(run, now, to_begin):
         return Step("crash", reason=gone)
     return _after_end(trigger, run, now) if run.type in ("CRASHED", "FAILED", "COMPLETED") else NOTHING
+
+
+def is_definite(error: BaseException) -> bool:
+    """Whether a run that failed so would fail again after a minute: Prefect does not retry it then.
+
+    Errors that nobody expected are not definite: a library's failure of the network may be among them.
+
+    Examples
+    --------
+    >>> from core.errors import BundleError
+    >>> is_definite(BundleError("not what was registered")), is_definite(StorageError("the remote is away"))
+    (True, False)
+    """
+    if isinstance(error, SourceError):
+        return isinstance(error, DEFINITE_OF_SOURCES)
+    return isinstance(error, UserError) and not isinstance(error, PASSING)
 
 
 def _gone(run: RunState, now: datetime, to_begin: timedelta) -> str:

@@ -6,8 +6,26 @@ from typing import Any
 
 import pytest
 
+from core.errors import (
+    BundleError,
+    ConfigError,
+    RunInProgressError,
+    SchemaError,
+    SourceError,
+    SourceTooLargeError,
+    StorageError,
+)
 from core.operate.deployments import SILENT
-from core.operate.relay import DRIFT_PATIENCE, FAILURES_FOR, MAX_CRASHES, SILENCE, RunState, after_run, to_submit
+from core.operate.relay import (
+    DRIFT_PATIENCE,
+    FAILURES_FOR,
+    MAX_CRASHES,
+    SILENCE,
+    RunState,
+    after_run,
+    is_definite,
+    to_submit,
+)
 from core.operate.trigger import Trigger
 from tests.store.trigger_samples import AT, webhook
 
@@ -122,3 +140,15 @@ def _under_way(**given: Any) -> Trigger:
 
 def _drift() -> Trigger:
     return replace(webhook("credit", "drift:1"), kind="drift", sender="monitor")
+
+
+@pytest.mark.parametrize("kind", [BundleError, ConfigError, SchemaError, SourceTooLargeError])
+def test_what_the_caller_must_mend_is_definite(kind: type[Exception]) -> None:
+    """A minute changes nothing about it."""
+    assert is_definite(kind("it is wrong"))
+
+
+@pytest.mark.parametrize("kind", [StorageError, RunInProgressError, SourceError, ValueError, OSError])
+def test_what_may_be_the_network_is_not(kind: type[Exception]) -> None:
+    """Nor what nobody expected."""
+    assert not is_definite(kind("it is away"))
