@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from tasks.warm.leaving import Leaving, end_by_interrupt, raise_interrupt
+from tasks.warm.leaving import Leaving, end_by_interrupt
 
 
 def run() -> None:
@@ -43,7 +43,6 @@ def run_here(leaving: Leaving) -> None:
     reach_loopback_directly(os.environ)
     give_home(os.environ)
     try:
-        raise_interrupt()
         main()
         leaving.code = 0
     except SystemExit as ended:

@@ -15,6 +15,9 @@ from cli.output import print_json
 _GIVEN = "perennial.given"
 """Key of a command line's arguments in click's context."""
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
+
 NOT_WRITABLE = (errno.EACCES, errno.ENOTDIR, errno.EPERM)
 """Errors about a named file that a person repairs; those of the disk itself are known by ``storage_failure``."""
 
@@ -59,11 +62,12 @@ class Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; an error becomes a message and an exit code."""
-        from core.errors import PerennialError, StorageError
-        from core.storage_failure import storage_failure
+        from core.errors import PerennialError
 
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _fail_interrupted()
         except PerennialError as error:
             _fail(error, error.exit_code)
         except click.UsageError as error:
@@ -74,12 +78,7 @@ class Group(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:  # noqa: BLE001 - the edge of the process: log it, report it, exit code 1
-            if failure := storage_failure(error):
-                _fail(failure, failure.exit_code)
-            if not isinstance(error, OSError) or error.errno not in NOT_WRITABLE or error.filename is None:
-                _fail_unexpectedly(error)
-            says = f"{error.filename}: {error.strerror}; correct owner and permissions, then run again"
-            _fail(StorageError(says), StorageError.exit_code)
+            _fail_otherwise(error)
 
 
 class WithDefault(Group):
@@ -112,6 +111,30 @@ def _fail(error: Exception, exit_code: int) -> NoReturn:
         print_json({"error": {"kind": type(error).__name__, "message": str(error), "exit_code": exit_code}})
     click.echo(f"error: {error}", err=True)
     sys.exit(exit_code)
+
+
+def _fail_interrupted() -> NoReturn:
+    from tasks.warm.leaving import end_by_interrupt
+
+    end_by_interrupt()  # a second Ctrl-C while exit functions run: their trace would say nothing
+    says = "interrupted by Ctrl-C; the same command replaces what was left incomplete"
+    if _wants_json():
+        print_json({"error": {"kind": "KeyboardInterrupt", "message": says, "exit_code": INTERRUPTED}})
+    click.echo(says, err=True)
+    sys.exit(INTERRUPTED)
+
+
+def _fail_otherwise(error: Exception) -> NoReturn:
+    """Tell an error that is not one of ours: of the disk, of a file's permissions, or one that nobody expected."""
+    from core.errors import StorageError
+    from core.storage_failure import storage_failure
+
+    if failure := storage_failure(error):
+        _fail(failure, failure.exit_code)
+    if not isinstance(error, OSError) or error.errno not in NOT_WRITABLE or error.filename is None:
+        _fail_unexpectedly(error)
+    says = f"{error.filename}: {error.strerror}; correct owner and permissions, then run again"
+    _fail(StorageError(says), StorageError.exit_code)
 
 
 def _fail_unexpectedly(error: Exception) -> NoReturn:

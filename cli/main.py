@@ -16,6 +16,7 @@ import click
 
 from cli import champions, data, models, monitoring, operating, platform, releasing, retraining, serving
 from cli.group import Group
+from tasks.warm.leaving import raise_interrupt
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Data": (models.init, data.ingest, data.data),
@@ -71,6 +72,7 @@ def main() -> None:
       perennial init --data rows.csv --target churned
       perennial train rows
     """
+    raise_interrupt()  # from here on the group answers it; before, click would say "Aborted!" and end with code 1
     warn_of_unknown_variables(os.environ)
 
 

@@ -21,6 +21,7 @@ EXIT_CODES = {
     2: "an error that the caller can fix: an input, a setting, an option, a service that is away",
     3: "a decision said no, with reasons: a batch or a training refused, a version not promoted, drift; or "
     "`perennial doctor` found a problem",
+    130: "interrupted by Ctrl-C; the same command replaces what was left incomplete",
 }
 """What each exit code of the command means."""
 

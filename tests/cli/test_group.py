@@ -16,13 +16,14 @@ from config.settings import Settings
 from core.errors import ConfigError, PerennialError, StorageError
 from tests.other_user import mounted
 
-RAISES: dict[str, type[Exception]] = {
+RAISES: dict[str, type[BaseException]] = {
     "config": ConfigError,
     "storage": StorageError,
     "ours": PerennialError,
     "bug": ZeroDivisionError,
     "usage": click.UsageError,
     "abort": click.Abort,
+    "interrupt": KeyboardInterrupt,
 }
 
 
@@ -84,6 +85,7 @@ def test_the_help_has_headings_in_their_order() -> None:
         ("ours", 1, "error: it is broken\n"),
         ("usage", 2, "Error: it is broken"),
         ("abort", 1, "Aborted!"),
+        ("interrupt", 130, "interrupted by Ctrl-C; the same command replaces what was left incomplete\n"),
     ],
 )
 def test_an_error_is_a_message_and_an_exit_code(kind: str, code: int, says: str) -> None:
@@ -122,6 +124,17 @@ def test_with_json_an_error_is_a_document_too(monkeypatch: pytest.MonkeyPatch) -
     result = _invoke(main, "fail", "config", "--json")
     assert json.loads(result.stdout) == {"error": {"kind": "ConfigError", "message": "it is broken", "exit_code": 2}}
     assert result.stderr == "error: it is broken\n"
+
+
+def test_with_json_ctrl_c_is_a_document_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its exit code is in it; the group of commands around the command's own adds nothing."""
+    monkeypatch.setattr(sys, "argv", ["perennial", "fail", "interrupt", "--json"])
+    outer = click.Group("outer", {"inner": main})
+    for group, arguments in ((main, ()), (outer, ("inner",))):
+        result = _invoke(group, *arguments, "fail", "interrupt", "--json")
+        error = json.loads(result.stdout)["error"]
+        assert (error["kind"], error["exit_code"], result.exit_code) == ("KeyboardInterrupt", 130, 130)
+        assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

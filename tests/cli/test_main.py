@@ -308,3 +308,15 @@ def test_ctrl_c_during_the_imports_ends_a_command_at_once(tmp_path: Path) -> Non
         text=True,
     )
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_ctrl_c_during_the_work_ends_a_command_with_one_line() -> None:
+    """With the exit code that shells give for the signal, and without a trace."""
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import cli.main;"
+        "cli.main.warn_of_unknown_variables = lambda _: signal.raise_signal(signal.SIGINT);"
+        "from cli.__main__ import run; run()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "models"], cwd=ROOT, check=False, capture_output=True, text=True)
+    says = "interrupted by Ctrl-C; the same command replaces what was left incomplete\n"
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", says)

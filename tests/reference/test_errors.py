@@ -1,5 +1,6 @@
 """The reference of exit codes and errors."""
 
+from cli.group import INTERRUPTED
 from cli.output import DECISION_SAYS_NO
 from core import errors
 from core.errors import PerennialError
@@ -16,8 +17,8 @@ def test_every_kind_of_error_is_on_the_page() -> None:
 
 
 def test_every_exit_code_is_explained() -> None:
-    """Success, the codes of the tree, and that of a decision that says no."""
-    assert set(EXIT_CODES) == {0, DECISION_SAYS_NO, *(kind.exit_code for kind, _ in kinds())}
+    """Success, the codes of the tree, and those of a decision that says no and of Ctrl-C."""
+    assert set(EXIT_CODES) == {0, DECISION_SAYS_NO, INTERRUPTED, *(kind.exit_code for kind, _ in kinds())}
 
 
 def test_every_problem_over_http_is_on_the_page() -> None:
