@@ -117,7 +117,7 @@ def start_release(engine: Engine, release: Release, stage: StageKind, share: int
         if newest is not None and not newest.is_over:
             if newest.release.version == release.version:
                 return newest
-            raise ReleaseError(_other_runs(newest))
+            raise ReleaseError(other_runs(newest))
         present = check_current(connection, release.model, release.champion_sequence)
         if present.version == release.version:
             raise ReleaseError(f"version {release.version} of {release.model!r} is the champion already")
@@ -240,7 +240,8 @@ def _is_step(place: Any) -> Any:
     )
 
 
-def _other_runs(state: ReleaseState) -> str:
+def other_runs(state: ReleaseState) -> str:
+    """Return why another version cannot be released while a release runs, and what to do."""
     release = state.release
     return (
         f"version {release.version} of {release.model!r} is being released (release {release.number}); wait for its "

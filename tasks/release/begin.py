@@ -22,7 +22,7 @@ from store.database import open_database
 from store.registry.registrations import trusted_manifest
 from store.releases.answers import was_served
 from store.releases.records import Release, ReleaseState, StartKind
-from store.releases.releases import Move, move_release, running_release, start_release
+from store.releases.releases import Move, move_release, other_runs, running_release, start_release
 from tasks.release.mesh import follow, prepare
 from tasks.release.plans import recorded_plan
 from tasks.runs.actor import actor
@@ -88,7 +88,9 @@ def begin(
     settings: Settings,
     by: str | None = None,
 ) -> ReleaseState:
-    """Start the release of a version against the present champion; a running one of another version is superseded.
+    """Start the release of a version against the present champion.
+
+    A running release of another version is superseded if the model file says so.
 
     Parameters
     ----------
@@ -108,7 +110,7 @@ def begin(
     StaleChampionError
         The champion changed in the meantime.
     ReleaseError
-        The version is champion, or it is not known to this project.
+        The version is champion, or it is not known to this project, or it has to wait for the end of another release.
     ModelNotFoundError, BundleError, StorageError
         The champion's bundle cannot be read.
     """
@@ -116,6 +118,8 @@ def begin(
     running = running_release(engine, model)
     if running is not None and running.release.version == version:
         return running
+    if running is not None and config.release.newer == "wait":
+        raise ReleaseError(other_runs(running))
     champion = expected_champion(engine, model, champion_sequence)
     manifest = trusted_manifest(engine, model, version)
     if manifest is None:

@@ -9,7 +9,7 @@ from core.errors import ConfigError, PromotionError, ReleaseError
 from store.champions import champion_history, current_champion, standing
 from store.releases.releases import newest_release
 from tasks.release.people import abort, advance, pause, resume, start, status
-from tests.tasks.registration import register
+from tests.tasks.registration import judged, register
 from tests.tasks.release.traffic import database, log, two_versions
 
 pytestmark = pytest.mark.usefixtures("warm_steps")
@@ -66,6 +66,15 @@ def test_what_is_refused(served: Settings) -> None:
     with pytest.raises(ConfigError, match="--reason is empty"):
         start("credit", "2", " ", served)
     assert newest_release(database(served), "credit") is None
+
+
+def test_another_version_waits_for_the_end_of_a_release(served: Settings) -> None:
+    """A person's command does not end a release that the model file lets others wait for."""
+    running = start("credit", "2", "it is better", served)
+    judged(served, "c")
+    with pytest.raises(ReleaseError, match=r"version 2 of 'credit' is being released.*perennial release credit abort"):
+        start("credit", "3", "why", served)
+    assert newest_release(database(served), "credit") == running
 
 
 def test_a_release_without_service_is_refused(registry: Settings) -> None:
