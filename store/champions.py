@@ -252,6 +252,11 @@ def expected_champion(engine: Engine, model: str, sequence: int) -> Champion:
         return check_current(connection, model, sequence)
 
 
+def newest_entry(connection: Connection, model: str) -> Champion | None:
+    """Return the current champion's entry within a transaction; None if there is none."""
+    return _newest(connection, model)
+
+
 def check_current(connection: Connection, model: str, expected_sequence: int) -> Champion:
     """Return the champion's entry if it is the expected one.
 

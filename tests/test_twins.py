@@ -34,6 +34,7 @@ WITHOUT_TWIN: dict[str, str] = {
         "tests/serving/model/test_arrow.py: what pyarrow writes is read, and pyarrow validates what is written"
     ),
     "serving/model/invalid.py": ("tests/serving/model/test_rows.py: the field and the pointer of each refusal"),
+    "tasks/release/ended.py": "tests/tasks/release/test_people.py: rollbacks by a person, seen and unseen",
     "tasks/release/observe.py": "tests/tasks/release/test_look.py: requests, failures, labels by id and by key",
     "store/releases/records.py": "tests/store/releases/test_releases.py: states of releases that are moved",
     "store/migrations/": (

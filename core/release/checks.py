@@ -196,9 +196,10 @@ def _ratio_bounds(share: float, sides: tuple[Floats, Floats], effects: tuple[flo
     before, after = (
         quantile_bounds(side, share, alpha / 2, effect) for side, effect in zip(sides, effects, strict=True)
     )
-    lower = after.lower / before.upper if before.upper > 0 else 0.0
+    # Few requests have a lower bound of minus infinity.
+    lower = max(after.lower, 0.0) / before.upper if before.upper > 0 else 0.0
     upper = after.upper / before.lower if before.lower > 0 else math.inf
-    return Bounds(max(lower, 0.0), upper)
+    return Bounds(lower, upper)
 
 
 def _missing_of_quantile(check: Check, share: float, n: int, effect: float, alpha: float) -> int | None:

@@ -14,6 +14,9 @@ from core.text import counted, number, significant
 
 Outcome = Literal["advance", "hold", "roll_back", "promote"]
 
+TOLD_EFFECT = 3.0
+"""Design effect of repeated subjects from which a hold says so: it needs three times as many requests."""
+
 _KEPT: dict[StageKind, tuple[State, ...]] = {"shadow": ("ok",), "step": ("ok",), "bake": ("ok", "doubtful")}
 """States with which a stage is left. In the bake the predecessor answers no more, so that a doubt about its numbers
 would never end; every guardrail was shown to be kept in the steps before."""
@@ -31,11 +34,14 @@ class Look:
         The guardrails that are watched; empty if the breaker tripped.
     reasons
         Sentences for people: why, and what a hold waits for.
+    is_harm
+        Whether harm was shown: a guardrail is breached, or the breaker tripped. Otherwise a rollback is for a deadline.
     """
 
     outcome: Outcome
     checks: tuple[Check, ...]
     reasons: tuple[str, ...]
+    is_harm: bool = False
 
 
 def decide(
@@ -63,7 +69,7 @@ def decide(
         What the two did from the start of the stage on; in the bake, ``champion`` is what the predecessor did in the
         last stage in which it answered.
     waited_hours
-        Hours since the start of the stage, at least 0.
+        Hours since the start of the stage without those in which it was paused, at least 0.
     tripped
         Why the service's breaker stopped asking the challenger; None if it did not.
 
@@ -77,15 +83,16 @@ def decide(
     if not waited_hours >= 0:
         raise ValueError(f"expected hours since the start of the stage, at least 0, found {waited_hours}")
     if tripped is not None:
-        return Look("roll_back", (), (f"the breaker stopped asking the challenger in {stage.name}: {tripped}",))
+        return Look("roll_back", (), (f"the breaker stopped asking the challenger in {stage.name}: {tripped}",), True)
     checks = _checks(plan, stage, champion, challenger)
     breaches = tuple(check.sentence for check in checks if check.state == "breached")
     if breaches:
-        return Look("roll_back", checks, (f"a guardrail is breached in {stage.name}", *breaches))
+        return Look("roll_back", checks, (f"a guardrail is breached in {stage.name}", *breaches), is_harm=True)
     waits = tuple(_waits(plan, stage, challenger, checks, waited_hours))
     if not waits:
         return _left(plan, stage, checks, challenger)
-    return _held(plan, stage, checks, waits, waited_hours)
+    repeated = tuple(_repeated(("challenger", challenger), ("champion", champion)))
+    return _held(plan, stage, checks, (waits, repeated), waited_hours)
 
 
 def _checks(plan: Plan, stage: Stage, champion: Observed, challenger: Observed) -> tuple[Check, ...]:
@@ -134,13 +141,30 @@ def _left(plan: Plan, stage: Stage, checks: tuple[Check, ...], challenger: Obser
     return Look(outcome, checks, (done, *(check.sentence for check in checks)))
 
 
-def _held(plan: Plan, stage: Stage, checks: tuple[Check, ...], waits: tuple[str, ...], waited_hours: float) -> Look:
-    deadline = plan.deadline_hours(stage)
+def _repeated(*sides: tuple[str, Observed]) -> Iterator[str]:
+    """Say it where repeated subjects make requests count for little: more of the same would not help."""
+    for who, one in sides:
+        if one.effect >= TOLD_EFFECT:
+            independent = significant(one.n_requests / one.effect, 2)
+            yield (
+                f"the {one.n_requests:,} requests of the {who} count as {independent}, because they are of few "
+                "subjects, again and again: requests with other keys are needed"
+            )
+
+
+def _held(
+    plan: Plan,
+    stage: Stage,
+    checks: tuple[Check, ...],
+    missing: tuple[tuple[str, ...], tuple[str, ...]],
+    waited_hours: float,
+) -> Look:
+    (waits, repeated), deadline = missing, plan.deadline_hours(stage)
     if waited_hours < deadline:
         left = f"deadline of {stage.name} in {_hours(deadline - waited_hours)}"
-        return Look("hold", checks, (*(f"waits for {wait}" for wait in waits), left))
+        return Look("hold", checks, (*(f"waits for {wait}" for wait in waits), *repeated, left))
     met = f"{stage.name} met its deadline of {_hours(deadline)} without enough evidence"
-    missed = tuple(f"missing: {wait}" for wait in waits)
+    missed = (*(f"missing: {wait}" for wait in waits), *repeated)
     if plan.at_deadline == "roll_back":
         return Look("roll_back", checks, (met, *missed))
     return Look("hold", checks, (f"{met}; the plan says wait", *missed))

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from core.release import plan
+from store.champions import Champion
 
 StageKind = Literal[plan.StageKind, "over"]
 """A stage of the plan, or ``over``."""
@@ -29,6 +30,10 @@ ENTERING: frozenset[Action] = frozenset({"started", "advanced", "promoted"})
 
 RETURNING: frozenset[Action] = frozenset({"rolled_back", "aborted"})
 """Actions that end a release without the version; while it bakes, they return to the version before."""
+
+
+EXPECTING: frozenset[Action] = frozenset({"advanced", "completed"})
+"""Actions that are only right while the champion is the one that the release expects."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +130,22 @@ class ReleaseState:
 
     @property
     def is_paused(self) -> bool:
-        """Whether a person stopped it from moving on."""
-        return self.newest.action == "paused"
+        """Whether a person stopped it from moving on, and did not resume it yet."""
+        return not self.is_over and _is_paused(self.steps)
+
+    def hours_in_stage(self, now: datetime) -> float:
+        """Return the hours from the beginning of the present stage to a time, without those in which it was paused."""
+        entered = self.entered
+        within = [step for step in self.steps if step.sequence > entered.sequence]
+        paused = _is_paused(self.steps[: entered.sequence])
+        seconds, since = 0.0, entered.at
+        for step in within:
+            if step.action not in ("paused", "resumed"):
+                continue
+            seconds += 0.0 if paused else (step.at - since).total_seconds()
+            paused, since = step.action == "paused", step.at
+        seconds += 0.0 if paused else (now - since).total_seconds()
+        return max(0.0, seconds / 3600)
 
     @property
     def entered(self) -> Step:
@@ -143,8 +162,21 @@ class ReleaseState:
     @property
     def champion_sequence(self) -> int:
         """Entry of the champion that the release expects: its own version's from the promotion on."""
-        is_promoted = any(step.action == "promoted" for step in self.steps)
-        return self.release.champion_sequence + is_promoted
+        return self.release.champion_sequence + self.is_promoted
+
+    @property
+    def is_promoted(self) -> bool:
+        """Whether the release made its version champion."""
+        return any(step.action == "promoted" for step in self.steps)
+
+    def expects(self, champion: Champion | None) -> bool:
+        """Return whether the champion is the one that the release expects."""
+        return champion is not None and champion.sequence == self.champion_sequence
+
+
+def _is_paused(steps: tuple[Step, ...]) -> bool:
+    said = [step.action for step in steps if step.action in ("paused", "resumed")]
+    return said[-1:] == ["paused"]
 
 
 @dataclass(frozen=True)
@@ -175,7 +207,7 @@ class Trip:
 
 @dataclass(frozen=True)
 class RecordedLook:
-    """The newest look in a state: how many there were, its document as JSON text, and its time."""
+    """The newest look in a stage: how many there were, its document as JSON text, and its time."""
 
     looks: int
     document: str

@@ -13,10 +13,10 @@ from sqlalchemy import Connection, Engine, and_, func, select
 
 from core.errors import ReleaseError, StaleReleaseError
 from core.operate.events import release_changed
-from store.champions import check_current, roll_back_in, start_tenure_in
+from store.champions import Champion, check_current, current_champion, newest_entry, roll_back_in, start_tenure_in
 from store.database import insert_new, reading, writing
 from store.events import record_event
-from store.releases.records import RETURNING, Action, Release, ReleaseState, StageKind, Step
+from store.releases.records import EXPECTING, RETURNING, Action, Release, ReleaseState, StageKind, Step
 from store.tables import ReleaseRow, ReleaseStepRow
 
 _TOLD: dict[Action, str] = {
@@ -132,7 +132,8 @@ def move_release(engine: Engine, state: ReleaseState, move: Move) -> ReleaseStat
     """Change a release's state if it is still the one that the caller read. A repeat is harmless.
 
     The action ``promoted`` makes the version champion, and ``rolled_back`` and ``aborted`` return to the champion
-    before, if the version was promoted; each in the same transaction.
+    before, if the version was promoted; each in the same transaction. Nothing moves on if the champion changed in
+    another way; ``aborted`` ends the release then, and leaves the champion.
 
     Parameters
     ----------
@@ -175,15 +176,10 @@ def _moved_on(connection: Connection, state: ReleaseState, move: Move) -> Releas
             actor=move.actor,
             at=move.at,
         )
-    elif move.action in RETURNING and state.steps and state.champion_sequence > release.champion_sequence:
-        roll_back_in(
-            connection,
-            release.model,
-            reason=move.reason,
-            actor=move.actor,
-            at=move.at,
-            expected_sequence=state.champion_sequence,
-        )
+    elif move.action in EXPECTING:
+        check_current(connection, release.model, state.champion_sequence)
+    elif move.action in RETURNING and state.is_promoted:
+        _return(connection, state, move)
     last = state.newest if state.steps else None
     # Clocks of two machines differ; the history is ordered by its sequence, and its times must not contradict it.
     at = max(move.at, last.at) if last else move.at
@@ -195,6 +191,31 @@ def _moved_on(connection: Connection, state: ReleaseState, move: Move) -> Releas
     if told := _TOLD.get(move.action):
         record_event(connection, _event(release, step, told))
     return ReleaseState(release, (*state.steps, step))
+
+
+def _return(connection: Connection, state: ReleaseState, move: Move) -> None:
+    """Return to the champion before; an abort finds nothing to return if a person changed the champion already."""
+    model, expected = state.release.model, state.champion_sequence
+    if move.action == "aborted" and not state.expects(newest_entry(connection, model)):
+        return
+    check_current(connection, model, expected)
+    roll_back_in(connection, model, reason=move.reason, actor=move.actor, at=move.at, expected_sequence=expected)
+
+
+def end_stale(engine: Engine, model: str, actor: str, at: datetime) -> ReleaseState | None:
+    """End a model's running release if the champion changed in another way; return the ended one, None if it goes on.
+
+    What was observed was compared with the champion before, so it says nothing about the present one.
+    """
+    state, present = running_release(engine, model), current_champion(engine, model)
+    if state is None or state.expects(present):
+        return None
+    return move_release(engine, state, Move("superseded", "over", 0, _stale(present), actor, "", at))
+
+
+def _stale(present: Champion | None) -> str:
+    now = "there is none now" if present is None else f"it is version {present.version} now, by {present.actor}"
+    return f"the champion changed during the release ({now}), so what was observed says nothing about the present one"
 
 
 def _event(release: Release, step: Step, told: str) -> Any:

@@ -22,13 +22,20 @@ def record_look(engine: Engine, state: ReleaseState, document: str, at: datetime
 
 
 def newest_look(engine: Engine, state: ReleaseState) -> RecordedLook | None:
-    """Return the newest look in the present state of a release; None if there was none."""
-    chosen = select(ReleaseLookRow.looks, ReleaseLookRow.document, ReleaseLookRow.at).filter_by(
-        model=state.release.model, number=state.release.number, sequence=state.newest.sequence
+    """Return the newest look in the present stage of a release; None if there was none.
+
+    A pause does not hide what was seen before it.
+    """
+    place = {"model": state.release.model, "number": state.release.number}
+    chosen = (
+        select(ReleaseLookRow.looks, ReleaseLookRow.document, ReleaseLookRow.at)
+        .filter_by(**place)
+        .where(ReleaseLookRow.sequence >= state.entered.sequence)
+        .order_by(ReleaseLookRow.sequence.desc())
     )
     with reading(engine) as connection:
-        row = connection.execute(chosen).mappings().first()
-        return None if row is None else RecordedLook(**row)
+        rows = connection.execute(chosen).mappings().all()
+        return RecordedLook(**{**rows[0], "looks": sum(row["looks"] for row in rows)}) if rows else None
 
 
 def record_trip(engine: Engine, trip: Trip) -> bool:

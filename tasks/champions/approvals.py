@@ -22,12 +22,14 @@ from store.champions import (
     start_tenure,
 )
 from store.database import open_database
+from store.releases.releases import running_release
 from tasks.champions.aliases import project, repair
 from tasks.champions.history import known_engine
 from tasks.registry.contents import registry_contents
 from tasks.registry.fetch import pruned_reason
 from tasks.registry.records import recorded_version
 from tasks.registry.versions import registered_in_mlflow, version_number
+from tasks.release.ended import ended_by_another_champion
 from tasks.runs.actor import actor
 
 MAX_REASON = 2_000
@@ -108,8 +110,9 @@ def make_champion(
     """Make a version champion over the present one, see :func:`approve`."""
     if present and present.version == version:
         return Move(present, None, moved=False)
+    engine = open_database(settings.database_url)
     entry = start_tenure(
-        open_database(settings.database_url),
+        engine,
         model,
         version,
         expected_sequence=present.sequence if present else 0,
@@ -118,6 +121,7 @@ def make_champion(
         actor=actor(),
         at=datetime.now(UTC),
     )
+    ended_by_another_champion(engine, model)
     project(model, settings)
     return Move(entry, present.version if present else None, moved=True)
 
@@ -146,7 +150,7 @@ def reject(model: str, selector: str, reason: str, settings: Settings) -> Review
     Raises
     ------
     PromotionError
-        The version is champion.
+        The version is champion, or it is being released.
     ModelNotFoundError
         No such model or version.
     """
@@ -157,6 +161,12 @@ def reject(model: str, selector: str, reason: str, settings: Settings) -> Review
     if present and present.version == version:
         raise PromotionError(
             f"version {version} is the champion of {model!r}; to replace it: perennial rollback {model} --reason …"
+        )
+    running = running_release(engine, model)
+    if running is not None and running.release.version == version:
+        raise PromotionError(
+            f"version {version} of {model!r} is being released (release {running.release.number}); end that first: "
+            f"perennial release {model} abort --reason …"
         )
     review = Review(model, version, "rejected", said, actor(), datetime.now(UTC))
     record_review(engine, review)
@@ -191,6 +201,7 @@ def rollback(model: str, reason: str, settings: Settings) -> Move:
         at=datetime.now(UTC),
         expected_sequence=present.sequence if present else None,
     )
+    ended_by_another_champion(engine, model)
     project(model, settings)
     return Move(entry, present.version if present else None, moved=True)
 

@@ -37,6 +37,7 @@ from tasks.champions.aliases import project, repair
 from tasks.gate.publish import publish_verdict
 from tasks.gate.settled import awaits_rehearsal
 from tasks.release.begin import begin, way_of
+from tasks.release.ended import ended_by_another_champion
 from tasks.runs.actor import actor
 from tasks.train.bench import close_bench
 
@@ -107,6 +108,7 @@ def _hand_over(run: TrainingRun, verdict: GateVerdict, settings: Settings, by: s
             actor=by,
             at=datetime.now(UTC),
         )
+        ended_by_another_champion(engine, verdict.model)
 
 
 def judged(version: TrainOutcome, verdict: GateVerdict, folder: Path | None, released: str = "") -> TrainOutcome:

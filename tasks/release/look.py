@@ -21,10 +21,9 @@ from core.release.observed import Observed
 from core.release.outcome import ReleaseOutcome, ReleaseStatus
 from core.release.plan import Plan
 from core.release.recorded import RecordedPlan
-from store.champions import current_champion
 from store.database import open_database
 from store.releases.records import ReleaseState
-from store.releases.releases import Move, move_release, running_release
+from store.releases.releases import Move, end_stale, move_release, running_release
 from store.releases.reports import record_look, trips
 from tasks.release.mesh import followed
 from tasks.release.observe import observe
@@ -61,25 +60,27 @@ def _look(model: str, settings: Settings, now: datetime) -> ReleaseOutcome:
     state = running_release(engine, model)
     if state is None:
         return ReleaseOutcome(model, "none", (f"no release of {model!r} is running",))
-    if not _is_expected_champion(engine, state):
-        return _superseded(engine, state, now)
+    if (ended := end_stale(engine, model, actor(), now)) is not None:
+        return _superseded(ended)
     recorded = RecordedPlan.from_json(state.release.plan)
     found, document = _looked(engine, state, recorded, now)
     try:
         return _carried_out(engine, state, recorded.plan, found, document, now)
     except StaleChampionError:
-        return _superseded(engine, state, now)
+        ended = end_stale(engine, model, actor(), now)
+        if ended is None:
+            raise
+        return _superseded(ended)
 
 
 def _looked(engine: Engine, state: ReleaseState, recorded: RecordedPlan, now: datetime) -> tuple[Look, str]:
-    entered = state.entered
     champion, challenger = observe(engine, state, recorded)
-    waited = max(0.0, (now - entered.at).total_seconds() / 3600)
+    stage, waited = stage_of(state), state.hours_in_stage(now)
     tripped = trips(engine, state.release.model, state.release.number)
     reason = tripped[0].reason if tripped else None
-    found = decide(recorded.plan, stage_of(state), champion, challenger, waited, reason)
-    deadline = entered.at + timedelta(hours=recorded.plan.deadline_hours(stage_of(state)))
-    return found, _document(found, champion, challenger, now, deadline)
+    found = decide(recorded.plan, stage, champion, challenger, waited, reason)
+    left = timedelta(hours=recorded.plan.deadline_hours(stage) - waited)
+    return found, _document(found, champion, challenger, now, None if state.is_paused else now + left)
 
 
 def _carried_out(
@@ -100,26 +101,15 @@ def _carried_out(
 
 def _wanted(state: ReleaseState, plan: Plan, found: Look) -> Following | None:
     """Return the change that a look asks for; None for none. A paused release can only be rolled back by a breach."""
-    if found.outcome == "roll_back" and (not state.is_paused or _is_harm(found)):
+    if found.outcome == "roll_back" and (not state.is_paused or found.is_harm):
         return Following("rolled_back", "over", 0)
     if found.outcome in ("hold", "roll_back") or state.is_paused:
         return None
     return following(plan, state)
 
 
-def _is_harm(found: Look) -> bool:
-    return not found.checks or any(check.state == "breached" for check in found.checks)
-
-
-def _is_expected_champion(engine: Engine, state: ReleaseState) -> bool:
-    present = current_champion(engine, state.release.model)
-    return present is not None and present.sequence == state.champion_sequence
-
-
-def _superseded(engine: Engine, state: ReleaseState, now: datetime) -> ReleaseOutcome:
-    reason = "the champion changed during the release, so what was observed says nothing about the present one"
-    moved = move_release(engine, state, Move("superseded", "over", 0, reason, actor(), "", now))
-    return _outcome(moved, "superseded", (reason,), ())
+def _superseded(ended: ReleaseState) -> ReleaseOutcome:
+    return _outcome(ended, "superseded", (ended.newest.reason,), ())
 
 
 def _outcome(
@@ -131,14 +121,14 @@ def _outcome(
     )
 
 
-def _document(found: Look, champion: Observed, challenger: Observed, now: datetime, deadline: datetime) -> str:
+def _document(found: Look, champion: Observed, challenger: Observed, now: datetime, deadline: datetime | None) -> str:
     content = {
         "outcome": found.outcome,
         "reasons": list(found.reasons),
         "checks": [jsonable(asdict(check)) for check in found.checks],
         "champion": _figures(champion),
         "challenger": _figures(challenger),
-        "deadline": deadline.isoformat(),
+        "deadline": deadline and deadline.isoformat(),
         "at": now.isoformat(),
     }
     return json.dumps(content, ensure_ascii=False)

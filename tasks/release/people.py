@@ -14,12 +14,13 @@ from core.errors import PromotionError, ReleaseError
 from core.release.recorded import RecordedPlan
 from store.champions import current_champion, find_verdict
 from store.releases.records import Action, ReleaseState, StageKind
-from store.releases.releases import Move, move_release, newest_release, running_release
+from store.releases.releases import Move, move_release, newest_release
 from store.releases.reports import newest_look, trips
 from tasks.champions.aliases import project
 from tasks.champions.approvals import check_loadable, said_reason, version_of
 from tasks.champions.history import known_engine
 from tasks.release.begin import begin, has_traffic
+from tasks.release.ended import ended_by_another_champion
 from tasks.release.mesh import follow
 from tasks.release.stages import following
 from tasks.runs.actor import actor
@@ -78,7 +79,10 @@ def resume(model: str, reason: str, settings: Settings) -> ReleaseState:
 
 
 def advance(model: str, reason: str, settings: Settings) -> ReleaseState:
-    """Move a release to its next stage without waiting for evidence; from the last one to its end."""
+    """Move a release to its next stage without waiting for evidence; from the last one to its end.
+
+    A paused release stays paused.
+    """
     engine, state = _running(model, settings)
     wanted = following(RecordedPlan.from_json(state.release.plan).plan, state)
     moved = _moved(engine, state, wanted.action, wanted.stage, wanted.share, said_reason(reason))
@@ -93,8 +97,10 @@ def abort(model: str, reason: str, settings: Settings) -> ReleaseState:
     With a mesh, the weights are set at once. If the cluster is away, the release is over all the same, a warning says
     so, and the next look or the relay sets the weights.
     """
-    engine, state = _running(model, settings)
-    return _moved(engine, state, "aborted", "over", 0, said_reason(reason))
+    said, engine = said_reason(reason), known_engine(model, settings)
+    if (ended := ended_by_another_champion(engine, model)) is not None:
+        return ended
+    return _moved(engine, _present(engine, model), "aborted", "over", 0, said)
 
 
 def status(model: str, settings: Settings) -> dict[str, Any]:
@@ -109,8 +115,8 @@ def status(model: str, settings: Settings) -> dict[str, Any]:
     state = newest_release(engine, model)
     if state is None:
         return {"model": model, "release": None}
-    looked = newest_look(engine, state)
-    last = json.loads(looked.document) if looked else None
+    looked = None if state.is_over else newest_look(engine, state)
+    document = state.newest.document if state.is_over else looked and looked.document
     release = state.release
     return {
         "model": model,
@@ -123,7 +129,7 @@ def status(model: str, settings: Settings) -> dict[str, Any]:
         "share": state.newest.share,
         "since": state.entered.at.isoformat(),
         "steps": [step.to_dict() for step in state.steps],
-        "look": last,
+        "look": json.loads(document) if document else None,
         "looks": looked.looks if looked else 0,
         "trips": [
             {"instance": trip.instance, "kind": trip.kind, "reason": trip.reason}
@@ -134,10 +140,27 @@ def status(model: str, settings: Settings) -> dict[str, Any]:
 
 def _running(model: str, settings: Settings) -> tuple[Engine, ReleaseState]:
     engine = known_engine(model, settings)
-    state = running_release(engine, model)
-    if state is None:
-        raise ReleaseError(f"no release of {model!r} is running; start one: perennial release {model} start VERSION")
-    return engine, state
+    if (ended := ended_by_another_champion(engine, model)) is not None:
+        raise ReleaseError(f"release {ended.release.number} of {model!r} is over: {ended.newest.reason}")
+    return engine, _present(engine, model)
+
+
+def _present(engine: Engine, model: str) -> ReleaseState:
+    newest = newest_release(engine, model)
+    if newest is not None and not newest.is_over:
+        return newest
+    raise ReleaseError(
+        f"no release of {model!r} is running{_ended(newest)}; to start one: "
+        f"perennial release {model} start VERSION --reason …"
+    )
+
+
+def _ended(newest: ReleaseState | None) -> str:
+    if newest is None:
+        return ""
+    last, release = newest.newest, newest.release
+    what = f"was {last.action.replace('_', ' ')} by {last.actor} at {last.at.astimezone(UTC):%F %H:%M} UTC"
+    return f": release {release.number}, of version {release.version}, {what}"
 
 
 def _same_stage(engine: Engine, state: ReleaseState, action: Action, reason: str) -> ReleaseState:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,6 +103,24 @@ def test_nothing_watched_needs_the_requests_only() -> None:
     bare = Plan(guardrails=Guardrails(error_rate=None, latency_ratio=None, prediction_psi=None, performance_loss=None))
     assert decide(bare, STEP, Observed(), Observed(n_requests=499), 1.0).outcome == "hold"
     assert decide(bare, STEP, Observed(), Observed(n_requests=500), 1.0).outcome == "advance"
+
+
+def test_a_deadline_is_no_harm() -> None:
+    """Also where nothing is watched, so that it does not end a paused release; a tripped breaker is harm."""
+    bare = Plan(guardrails=Guardrails(error_rate=None, latency_ratio=None, prediction_psi=None, performance_loss=None))
+    overdue = decide(bare, STEP, Observed(), Observed(), 1000.0)
+    assert (overdue.outcome, overdue.checks, overdue.is_harm) == ("roll_back", (), False)
+    assert decide(bare, STEP, Observed(), Observed(), 0.0, "it failed").is_harm
+
+
+def test_repeated_subjects_are_told() -> None:
+    """Requests of one entity never suffice, so their number is no reason to wait for more of them; no bound is NaN."""
+    one = observed(5_000)
+    alone = replace(one, n_effective=1.0)
+    said = " ".join(decide(PLAN, PLAN.stages[0], alone, alone, 1.0).reasons)
+    assert "the 5,000 requests of the challenger count as 1, because" in said
+    assert "nan" not in said
+    assert "count as" not in " ".join(decide(PLAN, STEP, one, replace(one, n_effective=4_000.0), 1.0).reasons)
 
 
 def test_what_is_no_stage_or_no_time_is_refused() -> None:

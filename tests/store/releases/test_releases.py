@@ -15,6 +15,7 @@ from store.champions import champion_history, current_champion, roll_back
 from store.database import writing
 from store.events import unsent_events
 from store.releases.releases import (
+    end_stale,
     newest_release,
     newest_releases,
     release_history,
@@ -186,6 +187,41 @@ def test_a_champion_that_moved_is_not_replaced(tell: Tell) -> None:
     tell(story)
 
 
+def test_a_rollback_by_a_person_while_it_bakes(tell: Tell) -> None:
+    """The release is not completed as if its version were champion; it can be ended, and the champion stays."""
+
+    def story(engine: Engine, model: str) -> None:
+        state = moved(engine, started(engine, model), "promoted", "bake", 100)
+        roll_back(engine, model, reason="complaints", actor="ann", at=AT + timedelta(minutes=2))
+        for action in ("completed", "rolled_back"):
+            with pytest.raises(StaleChampionError):
+                moved(engine, state, action, minutes=3)  # type: ignore[arg-type]
+        assert newest_release(engine, model) == state
+        assert moved(engine, state, "aborted", minutes=3).is_over
+        assert [entry.version for entry in champion_history(engine, model)] == [1, 2, 1]
+
+    tell(story)
+
+
+def test_another_champion_ends_a_release(tell: Tell) -> None:
+    """One that expects the champion goes on; the reason names the new champion and who made it."""
+
+    def story(engine: Engine, model: str) -> None:
+        assert end_stale(engine, model, "ann", AT) is None
+        state = started(engine, model)
+        assert end_stale(engine, model, "ann", AT) is None
+        state = moved(engine, state, "promoted", "bake", 100)
+        assert end_stale(engine, model, "ann", AT) is None
+        roll_back(engine, model, reason="complaints", actor="ann", at=AT + timedelta(minutes=2))
+        ended = end_stale(engine, model, "ann", AT + timedelta(minutes=2))
+        assert ended is not None
+        assert (ended.newest.action, ended.is_over) == ("superseded", True)
+        assert "version 1 now, by ann" in ended.newest.reason
+        assert end_stale(engine, model, "ann", AT) is None
+
+    tell(story)
+
+
 def test_people_pause_and_resume(tell: Tell) -> None:
     """The stage and its beginning stay."""
 
@@ -194,7 +230,11 @@ def test_people_pause_and_resume(tell: Tell) -> None:
         state = moved(engine, entered, "paused", "step", 5, minutes=2)
         assert state.is_paused
         assert state.entered == entered.newest
-        assert not moved(engine, state, "resumed", "step", 5, minutes=3).is_paused
+        state = moved(engine, state, "resumed", "step", 5, minutes=3)
+        assert not state.is_paused
+        state = moved(engine, moved(engine, state, "paused", "step", 5, minutes=4), "advanced", "step", 25, minutes=5)
+        assert state.is_paused  # until it is resumed, whatever else a person does
+        assert not moved(engine, state, "aborted", minutes=6).is_paused
 
     tell(story)
 

@@ -15,8 +15,8 @@ from tests.store.stories import Story
 Tell = Callable[[Story], None]
 
 
-def test_the_newest_look_of_a_state_stays(tell: Tell) -> None:
-    """They are counted; a new state has none yet."""
+def test_the_newest_look_of_a_stage_stays(tell: Tell) -> None:
+    """They are counted; a pause does not hide them, and a new stage has none yet."""
 
     def story(engine: Engine, model: str) -> None:
         state = started(engine, model)
@@ -25,7 +25,11 @@ def test_the_newest_look_of_a_state_stays(tell: Tell) -> None:
         later = AT + timedelta(minutes=1)
         record_look(engine, state, '{"n": 2}', later)
         assert newest_look(engine, state) == RecordedLook(2, '{"n": 2}', later)
-        assert newest_look(engine, moved(engine, state, "advanced", "step", 5)) is None
+        paused = moved(engine, state, "paused", "shadow", 0)
+        assert newest_look(engine, paused) == RecordedLook(2, '{"n": 2}', later)
+        record_look(engine, paused, '{"n": 3}', later)
+        assert newest_look(engine, paused) == RecordedLook(3, '{"n": 3}', later)
+        assert newest_look(engine, moved(engine, paused, "advanced", "step", 5)) is None
 
     tell(story)
 

@@ -12,7 +12,7 @@ from core.release.outcome import ReleaseOutcome
 from store.champions import champion_history, current_champion, roll_back
 from store.predictions import Label, record_labels
 from store.releases.records import ReleaseState, Trip
-from store.releases.releases import newest_release, running_release
+from store.releases.releases import Move, move_release, newest_release, running_release
 from store.releases.reports import newest_look, record_trip
 from tasks.release.look import look
 from tasks.release.people import pause, start
@@ -116,6 +116,22 @@ def test_a_paused_release_waits_but_does_no_harm(served: Settings) -> None:
     assert later(served, 100).status == "paused"
     copied(served, 4000, failing=0.9)
     assert look("credit", served).status == "rolled_back"
+
+
+def test_a_pause_stops_the_clock(served: Settings) -> None:
+    """A release that is resumed after a long pause is not overdue at once."""
+    begin(served)
+    now = datetime.now(UTC)
+    state = pause("credit", "the branches are closed", served)
+    away = Move("resumed", "shadow", 0, "open again", "ann", "", now + timedelta(hours=50))
+    state = move_release(database(served), state, away)
+    held = look("credit", served, now + timedelta(hours=50.5))
+    assert (held.status, held.reasons[-1]) == ("held", "deadline of the shadow in 0.5 h")
+    recorded = newest_look(database(served), state)
+    assert recorded is not None
+    deadline = datetime.fromisoformat(json.loads(recorded.document)["deadline"])
+    assert abs(deadline - now - timedelta(hours=51)) < timedelta(minutes=1)
+    assert look("credit", served, now + timedelta(hours=51.5)).status == "rolled_back"
 
 
 def test_a_trip_of_a_service_ends_it(served: Settings) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from config.settings import Settings
 from core.errors import ConfigError, PromotionError, ReleaseError
-from store.champions import champion_history, current_champion, standing
+from store.champions import champion_history, current_champion, roll_back, standing
 from store.releases.releases import newest_release
+from tasks.champions.approvals import reject, rollback
+from tasks.release.look import look
 from tasks.release.people import abort, advance, pause, resume, start, status
 from tests.tasks.registration import judged, register
 from tests.tasks.release.traffic import database, log, two_versions
@@ -68,6 +72,48 @@ def test_what_is_refused(served: Settings) -> None:
     assert newest_release(database(served), "credit") is None
 
 
+def test_a_pause_lasts_until_it_is_resumed(served: Settings) -> None:
+    """What was seen before it stays to be seen, and a person who advances it does not resume it."""
+    start("credit", "2", "it is better", served)
+    look("credit", served)
+    pause("credit", "a holiday", served)
+    assert status("credit", served)["look"]["outcome"] == "hold"
+    assert advance("credit", "I looked", served).is_paused
+    assert not resume("credit", "back", served).is_paused
+
+
+def test_a_rollback_by_a_person_ends_the_release(served: Settings) -> None:
+    """At once, and it is not completed as if its version were champion still."""
+    start("credit", "2", "it is better", served)
+    for _ in range(3):
+        advance("credit", "I looked", served)
+    rollback("credit", "complaints", served)
+    state = newest_release(database(served), "credit")
+    assert state is not None
+    assert (state.newest.action, state.newest.share) == ("superseded", 0)
+    with pytest.raises(ReleaseError, match="running: release 1, of version 2, was superseded"):
+        advance("credit", "enough", served)
+
+
+def test_a_champion_that_changed_unseen_ends_it_too(served: Settings) -> None:
+    """The command that changed it was killed before it ended the release: an abort succeeds."""
+    start("credit", "2", "it is better", served)
+    for _ in range(3):
+        advance("credit", "I looked", served)
+    roll_back(database(served), "credit", reason="complaints", actor="ann", at=datetime.now(UTC))
+    assert abort("credit", "complaints", served).newest.action == "superseded"
+    assert [entry.version for entry in champion_history(database(served), "credit")] == [1, 2, 1]
+
+
+def test_a_version_that_is_released_is_not_rejected(served: Settings) -> None:
+    """It could become champion as a rejected one; the message names what to do."""
+    start("credit", "2", "it is better", served)
+    with pytest.raises(PromotionError, match=r"being released \(release 1\).*perennial release credit abort"):
+        reject("credit", "2", "no", served)
+    abort("credit", "complaints", served)
+    assert reject("credit", "2", "no", served).action == "rejected"
+
+
 def test_another_version_waits_for_the_end_of_a_release(served: Settings) -> None:
     """A person's command does not end a release that the model file lets others wait for."""
     running = start("credit", "2", "it is better", served)
@@ -86,7 +132,7 @@ def test_a_release_without_service_is_refused(registry: Settings) -> None:
 
 def test_a_plan_without_anything_to_observe_is_refused(registry: Settings) -> None:
     """All at once is the mode direct."""
-    two_versions(registry, steps=[100], shadow={"requests": 0, "hours": 1})
+    two_versions(registry, mode="direct", steps=[100], shadow={"requests": 0, "hours": 1})
     log(registry, 1, "champion", 1)
     with pytest.raises(ReleaseError, match=r"release\.mode: direct"):
         start("credit", "2", "why", registry)
