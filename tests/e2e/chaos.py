@@ -96,6 +96,7 @@ class Sender:
             with urllib.request.urlopen(request, timeout=15) as answer:  # noqa: S310 - our own service
                 status = int(answer.status)
         except urllib.error.HTTPError as error:
+            error.close()  # it holds the answer's connection
             status = error.code
         except OSError:
             status = 0

@@ -121,8 +121,12 @@ def ask(url: str, body: Any = None, seconds: float = 10) -> Any:
     """Ask for a JSON document; with a body by POST."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"content-type": "application/json"})  # noqa: S310 - our own server
-    with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310
-        return json.loads(answer.read() or b"null")
+    try:
+        with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310
+            return json.loads(answer.read() or b"null")
+    except urllib.error.HTTPError as error:
+        error.close()  # it holds the answer's connection
+        raise
 
 
 def await_value(look: Callable[[], Found | None], seconds: float, what: str, pause: float = 0.2) -> Found:
