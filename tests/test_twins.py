@@ -76,9 +76,6 @@ WITHOUT_TWIN: dict[str, str] = {
         "tests/tasks/validation/test_validate.py: the page of a validation, also of hostile data"
     ),
     "tasks/runs/heartbeat.py": "It only names a file; tests/tasks/platform/test_processes.py makes it young and old.",
-    "tasks/runs/session.py": (
-        "Commands that start flows use it; tests/cli/test_main.py runs them with the local server that it starts."
-    ),
     "tasks/steps.py": "tests/flows/test_train.py: the steps run in their flows, which needs Prefect's server",
     "tasks/train/bench.py": "tests/tasks/train/test_step_files.py: steps in processes of their own find what they need",
     "tasks/train/fit_run.py": "tests/tasks/train/test_step_files.py: the step, in a process of its own",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 
 from config.settings import Settings, load_settings
+from core.errors import ConfigError
 from tasks.runs.api import check_answers
 from tasks.runs.local_server import await_platform, await_server, prefect_environment, running_server, start_server
 from tasks.runs.lock import hold_model
@@ -29,10 +31,21 @@ NUMERICS = {
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 
+GIB = 1024**3
+ADDRESS_SPACE = 3 * GIB
+"""Address space, in bytes, without which no run starts: a small training reserves 2.9 GiB and touches little of it."""
+
 
 @contextmanager
 def computation(show_progress: bool = True) -> Iterator[None]:
-    """Prepare the process for a computation without a flow."""
+    """Prepare the process for a computation without a flow.
+
+    Raises
+    ------
+    ConfigError
+        The process may have too little address space.
+    """
+    check_address_space()
     for name, value in NUMERICS.items():
         os.environ.setdefault(name, value)
     with shown() if show_progress else nullcontext():
@@ -107,8 +120,32 @@ def flow_session(show_progress: bool = True, meanwhile: Callable[[], object] | N
             yield
 
 
+def check_address_space() -> None:
+    """Check the bound of this process's address space (``ulimit -v``).
+
+    Below what the libraries map, each fails in its own way: one aborts the process, one crashes it, and Prefect waits
+    for ever for a thread that cannot start.
+
+    Raises
+    ------
+    ConfigError
+        It is too low for any run.
+    """
+    if sys.platform == "win32":
+        return
+    import resource
+
+    bound, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if bound != resource.RLIM_INFINITY and bound < ADDRESS_SPACE:
+        raise ConfigError(
+            f"expected at least {ADDRESS_SPACE / GIB:.0f} GiB of address space, found a limit of "
+            f"{bound / GIB:.2f} GiB; raise it (ulimit -v unlimited), and bound memory by a control group instead"
+        )
+
+
 def _checked_settings() -> Settings:
-    """Return the settings, once a platform that is starting or stopping has done so, and check the folders of runs."""
+    """Return the settings, once a platform that is starting or stopping has done so; check limits and folders."""
+    check_address_space()
     await_platform(load_settings())
     settings = load_settings()
     check_folders(settings)
