@@ -1,17 +1,20 @@
 """``perennial deploy`` on a real Prefect server."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from config.prefect_file import load_prefect_file
 from config.settings import Settings
 from core.operate.deployments import ZOMBIE_SECONDS
+from tasks.runs.deployments import deploy_models
 from tests.factories import add_credit_model
 from tests.prefect_server import ROOT, PrefectServer, await_that, prefect_server
 
@@ -55,10 +58,11 @@ def _command(server: PrefectServer, settings: Settings, *arguments: str, **chang
     )
 
 
-def _deploy(server: PrefectServer, settings: Settings, *arguments: str) -> dict[str, str]:
-    done = _command(server, settings, *arguments)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return {deployed["name"]: deployed["change"] for deployed in json.loads(done.stdout)}
+def _deploy(server: PrefectServer, settings: Settings, *, prune: bool = False) -> dict[str, str]:
+    """Deploy in this process: each start of the command would import Prefect for seconds."""
+    ours = settings.model_copy(update={"prefect_api_url": server.api_url})
+    with patch.dict(os.environ, server.environment | {"PERENNIAL_ROOT": str(settings.root)}, clear=True):
+        return {deployed.name: deployed.change for deployed in deploy_models([], ours, prune=prune)}
 
 
 def _deployed(server: PrefectServer, name: str) -> dict[str, Any]:
@@ -79,7 +83,9 @@ def test_a_repeat_changes_nothing(clean: PrefectServer, project: Settings) -> No
     """The same deployments and automations stay, under the same ids; the server has what the file says."""
     _add_model(project, monitor="0 6 * * *", timezone="Europe/Berlin")
     names = [*(f"{flow}/credit" for flow in FLOWS), "prune/perennial"]
-    assert _deploy(clean, project) == dict.fromkeys(names, "created")
+    done = _command(clean, project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {found["name"]: found["change"] for found in json.loads(done.stdout)} == dict.fromkeys(names, "created")
     first, automations = {flow: _deployed(clean, f"{flow}/credit") for flow in FLOWS}, _automations(clean)
     assert _deploy(clean, project) == dict.fromkeys(names, "unchanged")
     assert {flow: _deployed(clean, f"{flow}/credit")["id"] for flow in FLOWS} == {
@@ -135,7 +141,7 @@ def test_models_that_are_gone_leave_when_told(clean: PrefectServer, project: Set
     (project.root / "config" / "models" / "loans.yaml").unlink()
     assert _deploy(clean, project)["retrain/loans"] == "left over"
     assert "perennial: drift retrains loans" in _automations(clean)
-    changes = _deploy(clean, project, "--prune")
+    changes = _deploy(clean, project, prune=True)
     removed = [name for name, change in changes.items() if change == "removed"]
     assert removed == ["ingest/loans", "release/loans", "retrain/loans"]
     assert "perennial: drift retrains loans" not in _automations(clean)
