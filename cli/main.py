@@ -40,7 +40,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         retraining.retrain,
         retraining.triggers,
     ),
-    "Serving": (serving.serve, serving.keys, operating.hooks),
+    "Serving": (serving.serve, serving.score, serving.keys, operating.hooks),
     "Operating": (
         platform.up,
         platform.down,

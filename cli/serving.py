@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
-from cli.options import json_option
-from cli.output import finish
+from cli.options import checked_overrides, json_option, set_option
+from cli.output import finish, flow_run
 
 
 @click.command()
@@ -48,6 +49,65 @@ def serve(
     given = {"models": models or None, "workers": workers, "host": host, "port": port, "log": log, "access": access}
     fetch = (sys.executable, "-m", "tasks.serving.bring_bundle")
     run_service(load_settings(), load_section(ServingSettings, **given), fetch, load_section(HookSettings))
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "--input",
+    "rows",
+    required=True,
+    metavar="ADDRESS",
+    help="CSV or Parquet: a file, a folder, a glob or an fsspec address; or sql:VARIABLE/table.",
+)
+@click.option(
+    "--output",
+    required=True,
+    metavar="ADDRESS",
+    help="A .parquet or .csv file, a folder of Parquet files, or sql:VARIABLE/table.",
+)
+@click.option("--version", type=click.IntRange(min=1), help="Version to score with.  [default: the champion]")
+@click.option("--at", metavar="TIME", help="Time of the predictions.  [default: when input and version both existed]")
+@click.option("--features", is_flag=True, help="Repeat the features in the output, as the model read them.")
+@set_option
+@json_option
+def score(
+    model: str,
+    rows: str,
+    output: str,
+    version: int | None,
+    at: str | None,
+    features: bool,
+    settings_: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Score all rows of a file, folder or table.
+
+    The answers are those of the service. Rows that the feature contract refuses are set aside in a file beside the
+    output, with the reason. The output appears when it is whole; after a kill, the same command goes on. VARIABLE is
+    the environment variable that holds the database's address.
+
+    \b
+    Examples:
+      perennial score credit --input applications.parquet --output scores.parquet
+      perennial score credit --input "new/*.csv" --output scores.csv --version 3
+      perennial score credit --input sql:WAREHOUSE/applications --output sql:WAREHOUSE/scores
+    """
+    from cli.lines.scoring import score_lines
+
+    overrides = checked_overrides(model, settings_)
+    with flow_run(as_json):
+        from flows.score import score as flow
+
+        outcome = flow(model, _from_here(rows), _from_here(output), version, at, features, overrides)
+    finish(outcome.to_dict(), score_lines(outcome), as_json)
+
+
+def _from_here(address: str) -> str:
+    """Return the address with a relative path taken from the working directory."""
+    if address.startswith("sql:") or "://" in address or "::" in address:
+        return address
+    return str(Path(address).expanduser().absolute()) + "/" * address.endswith("/")
 
 
 @click.group()

@@ -339,6 +339,35 @@ class PredictionRequestRow(Base):
     served_id: Mapped[str | None] = mapped_column(String(36))
 
 
+class ScoredBatchRow(Base):
+    """A scoring of an input: which version, where the rows are, and their numbers; append-only.
+
+    ``id`` is a hash of ``run`` and of the output, so that the same scoring is recorded once. ``run`` is a hash of
+    model, version, bundle and input; the ids of the predictions follow from it. ``set_aside`` is the file of the rows
+    that the contract refused, null if there are none. ``features`` tells whether the output repeats the features.
+    """
+
+    __tablename__ = "scored_batches"
+    __table_args__ = (Index("ix_scored_batches_model_recorded_at", "model", "recorded_at"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model: Mapped[str] = mapped_column(String(63))
+    version: Mapped[int] = mapped_column(Integer)
+    manifest: Mapped[str] = mapped_column(String(64))
+    run: Mapped[str] = mapped_column(String(64))
+    input: Mapped[str] = mapped_column(Text)
+    input_sha256: Mapped[str] = mapped_column(String(64))
+    output: Mapped[str] = mapped_column(Text)
+    output_sha256: Mapped[str] = mapped_column(String(64))
+    set_aside: Mapped[str | None] = mapped_column(Text)
+    features: Mapped[bool] = mapped_column(Boolean)
+    n_rows: Mapped[int] = mapped_column(BigInteger)
+    n_scored: Mapped[int] = mapped_column(BigInteger)
+    n_set_aside: Mapped[int] = mapped_column(BigInteger)
+    predicted_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    recorded_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class LabelRow(Base):
     """The true outcome of a prediction (``kind`` is ``id``) or of an entity (``kind`` is ``key``)."""
 

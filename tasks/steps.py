@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
-from prefect import task
+from prefect import task, unmapped
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import wait
 from prefect.runtime import deployment, flow_run
 from prefect.tasks import Task
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from core.operate.retraining import Refusal, RetrainOutcome
     from core.release.outcome import ReleaseOutcome
     from core.retention.outcome import PruneOutcome
+    from core.score.outcome import PartResult, ScoreOutcome
+    from core.score.plan import ScoringPlan, ScoringRequest
     from tasks.operate.retraining import Claim
     from tasks.prune.prune import Pruning
 
@@ -328,6 +332,43 @@ def conclude(claim: Claim, outcome: TrainOutcome) -> RetrainOutcome:
     from tasks.operate.retraining import conclude as record
 
     return record(claim, outcome, load_settings())
+
+
+@io_step
+def plan_scores(config: ModelConfig, request: ScoringRequest) -> ScoringPlan | ScoreOutcome:
+    """Plan a scoring, or return what the output holds already; a repeat goes on from the plan of a killed run."""
+    from tasks.score.plan import plan_scoring
+
+    with step("Looking at the input"):
+        return plan_scoring(config, request, load_settings())
+
+
+@io_step
+def score_part(folder: Path, number: int) -> PartResult | None:
+    """Score one part; a repeat writes the same bytes."""
+    from tasks.score.part import score_part as score
+
+    return score(folder, number, load_settings())
+
+
+def score_parts(plan: ScoringPlan) -> list[PartResult]:
+    """Score all parts of a plan in parallel, by the flow's task runner; the first error ends them all."""
+    from tasks.score.staging import staging_folder
+
+    folder = staging_folder(plan.request, load_settings())
+    with step(f"Scoring {plan.n_rows:,} rows"):
+        futures = score_part.map(unmapped(folder), range(len(plan.parts)))
+        wait(list(futures))
+        return [result for future in futures if (result := future.result()) is not None]
+
+
+@io_step
+def publish_scores(plan: ScoringPlan, results: list[PartResult]) -> ScoreOutcome:
+    """Give the output its name and record it; a repeat ends with the same output."""
+    from tasks.score.publish import publish
+
+    with step("Publishing the output"):
+        return publish(plan, results, load_settings())
 
 
 @plain_step

@@ -45,7 +45,7 @@ SUB_ROOMS: dict[str, list[set[str]]] = {
         {"init", "metrics"},
         {"train", "performance"},
         {"gate", "drift"},
-        {"operate", "release", "retention"},
+        {"operate", "release", "retention", "score"},
     ],
     "tasks": [
         {"warm"},
@@ -54,7 +54,7 @@ SUB_ROOMS: dict[str, list[set[str]]] = {
         {"reports", "registry"},
         {"validation", "runs", "serving"},
         {"train", "champions", "release", "operate", "platform"},
-        {"gate", "monitor", "prune"},
+        {"gate", "monitor", "prune", "score"},
         {"outcomes"},
         {"steps"},
     ],

@@ -13,7 +13,7 @@ from tasks.warm.place import is_asked_for, is_on, socket_path
 KIND = "command"
 SERVER = "cli.warm.server"
 
-HEAVY = frozenset({"train", "retrain", "ingest", "monitor", "judge", "compare", "approve", "rollback", "init"})
+HEAVY = frozenset({"train", "retrain", "ingest", "monitor", "judge", "compare", "approve", "rollback", "init", "score"})
 """Commands that import much: after one, a warm process is started."""
 
 LIGHT = frozenset({"models", "show", "history", "data", "drift", "triggers", "reject"})

@@ -133,6 +133,26 @@ class ServedModel:
             raise Problem("model-failed", str(error)) from error
         return self._checked(n, found, locate)
 
+    def compute(self, columns: list[Column]) -> npt.NDArray[Any]:
+        """Compute the answers to prepared columns on this thread; they are not checked.
+
+        Parameters
+        ----------
+        columns
+            Each of shape (n, 1), float32 or object (str), in the order of the contract's prepared columns.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n, k) for k classes; (n, 1) or (n,) for regression.
+
+        Raises
+        ------
+        BundleError
+            The model fails.
+        """
+        return self._answers(columns)
+
     def unloaded(self) -> ServedModel:
         """Return the model without its graph or pipeline: it can be described, but gives no answers."""
         return replace(self, _answers=_no_answers, _queue=None)

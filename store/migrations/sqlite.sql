@@ -1,4 +1,4 @@
--- revision 0012
+-- revision 0013
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -500,4 +500,42 @@ CREATE TRIGGER data_versions_refuse_replacement BEFORE INSERT ON data_versions W
 
 --
 
-INSERT INTO alembic_version (version_num) VALUES ('0012')
+CREATE TABLE scored_batches (
+	id VARCHAR(64) NOT NULL, 
+	model VARCHAR(63) NOT NULL, 
+	version INTEGER NOT NULL, 
+	manifest VARCHAR(64) NOT NULL, 
+	run VARCHAR(64) NOT NULL, 
+	input TEXT NOT NULL, 
+	input_sha256 VARCHAR(64) NOT NULL, 
+	output TEXT NOT NULL, 
+	output_sha256 VARCHAR(64) NOT NULL, 
+	set_aside TEXT, 
+	features BOOLEAN NOT NULL, 
+	n_rows BIGINT NOT NULL, 
+	n_scored BIGINT NOT NULL, 
+	n_set_aside BIGINT NOT NULL, 
+	predicted_at DATETIME NOT NULL, 
+	recorded_at DATETIME NOT NULL, 
+	PRIMARY KEY (id)
+);
+
+--
+
+CREATE INDEX ix_scored_batches_model_recorded_at ON scored_batches (model, recorded_at);
+
+--
+
+CREATE TRIGGER scored_batches_refuse_update BEFORE update ON scored_batches BEGIN SELECT RAISE(ABORT, 'scored_batches is append-only'); END;
+
+--
+
+CREATE TRIGGER scored_batches_refuse_delete BEFORE delete ON scored_batches BEGIN SELECT RAISE(ABORT, 'scored_batches is append-only'); END;
+
+--
+
+CREATE TRIGGER scored_batches_refuse_replacement BEFORE INSERT ON scored_batches WHEN EXISTS (SELECT 1 FROM scored_batches WHERE rowid = NEW.rowid OR id = NEW.id) BEGIN SELECT RAISE(ABORT, 'scored_batches is append-only'); END;
+
+--
+
+INSERT INTO alembic_version (version_num) VALUES ('0013')

@@ -161,7 +161,7 @@ def _parquet_rows(
     rows = _joined(connection, [file.path for file in files])
     texts = _texts_in_bytes(rows)
     cells = (
-        _parquet_cell(name, "TEXT" if name in texts else str(kind), missing)
+        parquet_cell(name, "TEXT" if name in texts else str(kind), missing)
         for name, kind in zip(rows.columns, rows.types, strict=True)
     )
     return rows.project(", ".join(cells))
@@ -236,7 +236,18 @@ def _texts_in_bytes(rows: duckdb.DuckDBPyRelation) -> frozenset[str]:
     return frozenset(name for name, text in zip(names, found, strict=True) if text)
 
 
-def _parquet_cell(name: str, kind: str, missing: Iterable[str]) -> str:
+def parquet_cell(name: str, kind: str, missing: Iterable[str]) -> str:
+    """Build an expression: a cell of a typed source, NULL if it has no value.
+
+    Parameters
+    ----------
+    name
+        Name of the column.
+    kind
+        Its DuckDB type; ``TEXT`` for bytes that are text.
+    missing
+        Texts that mean no value.
+    """
     column = quoted(name)
     if kind == "TEXT":
         return f"{text_or_null(f'decode({column})', missing)} AS {column}"

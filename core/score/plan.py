@@ -1,0 +1,160 @@
+"""The plan of a scoring: everything that its result depends on, written down before the first row is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from core.feature_contract import FeatureContract
+from core.score.addresses import OutputKind, output_kind
+from core.score.cells import Wanted, wanted_columns
+from core.score.ids import identity
+from core.score.parts import Part
+
+
+@dataclass(frozen=True)
+class ScoringRequest:
+    """What was asked for.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    input, output
+        Addresses, see :mod:`core.score.addresses`.
+    version
+        The version to score with; None for the champion at the start of the run.
+    at
+        The predictions' time, ISO 8601; None for the moment from which input and version both existed.
+    features
+        Whether the output repeats the features.
+    """
+
+    model: str
+    input: str
+    output: str
+    version: int | None = None
+    at: str | None = None
+    features: bool = False
+
+    @property
+    def kind(self) -> OutputKind:
+        """Kind of the output."""
+        return output_kind(self.output)
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A Parquet file whose rows are scored.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shown
+        Its name in messages, without credentials.
+    state
+        Size, modification time, inode and change time when it was planned.
+    """
+
+    path: Path
+    shown: str
+    state: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class ScoringPlan:
+    """A scoring that may be started, resumed and published.
+
+    Parameters
+    ----------
+    request
+        What was asked for.
+    version, manifest
+        The version that scores, and the SHA-256 of its bundle's manifest.
+    run
+        Identity of the predictions: of model, version, bundle, the input's content and how it is read.
+    input_sha256
+        Digest of the input's content.
+    at
+        The predictions' time, with time zone.
+    files
+        The files that are read: the input's, or a copy of its rows.
+    columns
+        Names of the columns that are read.
+    missing, time, trusted
+        Texts that mean no value; the time column; types that may be loaded (see ``training.trusted_types``).
+    parts
+        Consecutive rows that are scored independently.
+    """
+
+    request: ScoringRequest
+    version: int
+    manifest: str
+    run: str
+    input_sha256: str
+    at: datetime
+    files: tuple[InputFile, ...]
+    columns: tuple[str, ...]
+    missing: tuple[str, ...]
+    time: str | None
+    trusted: tuple[str, ...]
+    parts: tuple[Part, ...]
+
+    @property
+    def id(self) -> str:
+        """Identity of the predictions in this output."""
+        return identity(self.run, self.request.output, self.request.features)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the input."""
+        return sum(part.n_rows for part in self.parts)
+
+    def wanted(self, contract: FeatureContract) -> tuple[Wanted, ...]:
+        """Return the columns that are read, in order."""
+        return wanted_columns(contract, self.time, self.columns)
+
+
+def run_identity(
+    request: ScoringRequest, version: int, manifest: str, input_sha256: str, reading: Sequence[object]
+) -> str:
+    """Return the identity of the predictions of a run: the same input scored by the same version has the same.
+
+    Parameters
+    ----------
+    request
+        What was asked for.
+    version, manifest
+        The version that scores, and the SHA-256 of its bundle's manifest.
+    input_sha256
+        Digest of the input's content.
+    reading
+        What determines how cells are read, as values that JSON can hold.
+    """
+    return identity(request.model, version, manifest, input_sha256, request.at, list(reading))
+
+
+def time_of_predictions(request: ScoringRequest, registered: datetime, changed_ns: int) -> datetime:
+    """Return the time that all predictions of a run carry: that of the request, else when input and version existed.
+
+    It does not depend on when the run started, so that a resumed run gives the same bytes.
+
+    Parameters
+    ----------
+    request
+        What was asked for; its time, if any, is a valid ISO 8601 text.
+    registered
+        When the version was registered, with time zone.
+    changed_ns
+        Newest modification of the input, nanoseconds since 1970; 0 if it is not known.
+    """
+    if request.at is not None:
+        given = datetime.fromisoformat(request.at)
+        moment = given if given.tzinfo else given.replace(tzinfo=UTC)
+    else:
+        moment = max(registered, datetime.fromtimestamp(changed_ns // 1_000_000 / 1000, UTC))
+    moment = moment.astimezone(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -1,0 +1,180 @@
+"""The hidden folder in which a scoring works: beside its output, or under ``var`` if that is on no local disk.
+
+A killed run leaves it, and the same command goes on from what it holds. Every file in it is complete: it is written
+under another name and renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from config.settings import Settings
+from config.var_folder import make_var
+from core.errors import ConfigError, RunInProgressError, StorageError, UserError
+from core.score.outcome import PartResult, ScoreOutcome
+from core.score.plan import ScoringPlan, ScoringRequest
+from core.storage_failure import storage_errors
+from tasks.source.files import is_remote
+
+Document = TypeVar("Document", ScoringPlan, PartResult, ScoreOutcome)
+
+PLAN = "plan.json"
+RESULT = "result.json"
+PARTS = "parts"
+FAILED = "failed"
+"""Empty file by which the other parts learn that one failed."""
+
+
+def output_path(request: ScoringRequest, settings: Settings) -> Path | None:
+    """Return the path of a local output, relative paths being the project's; None if it is elsewhere.
+
+    Raises
+    ------
+    ConfigError
+        Its folder does not exist.
+    """
+    if request.kind == "sql" or is_remote(request.output):
+        return None
+    path = (settings.root / Path(request.output).expanduser()).absolute()
+    if not path.parent.is_dir():
+        raise ConfigError(f"the folder {path.parent} of the output does not exist; create it, or correct --output")
+    return path
+
+
+def located(request: ScoringRequest, settings: Settings) -> ScoringRequest:
+    """Return a request with the whole path of a local output, so that the same output has the same name.
+
+    Raises
+    ------
+    ConfigError
+        The output is of no kind that can be written, or its folder does not exist.
+    """
+    path = output_path(request, settings)
+    return request if path is None else replace(request, output=f"{path}{'/' * request.output.endswith('/')}")
+
+
+def staging_folder(request: ScoringRequest, settings: Settings) -> Path:
+    """Return the folder in which an output is made.
+
+    Raises
+    ------
+    ConfigError
+        The output's folder does not exist.
+    """
+    path = output_path(request, settings)
+    if path is None:
+        return settings.var / "scoring" / hashlib.sha256(request.output.encode()).hexdigest()[:16]
+    return path.with_name(f".{path.name}.scoring")
+
+
+@contextmanager
+def held_output(request: ScoringRequest, settings: Settings) -> Iterator[None]:
+    """Lock an output for one run, and leave nothing behind if its input is wrong.
+
+    After a failure of storage, and after a kill, the folder stays: the same command goes on from it.
+
+    Raises
+    ------
+    RunInProgressError
+        Another run of this project writes the same output.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = staging_folder(request, settings)
+    path = settings.var / "locks" / f"score-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.lock"
+    lock = FileLock(path, is_singleton=True)
+    with storage_errors(path):
+        make_var(settings)
+        path.parent.mkdir(exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunInProgressError(f"another run writes {request.output}; wait for it, then run again") from error
+    try:
+        yield
+    except StorageError:
+        raise
+    except UserError:
+        remove(folder)
+        raise
+    finally:
+        lock.release()
+
+
+def remove(folder: Path) -> None:
+    """Remove a staging folder; its plan first, so that what a kill leaves is not taken for a run to go on with."""
+    with suppress(OSError):
+        (folder / PLAN).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def written(document: Document, kind: type[Document], path: Path) -> Document:
+    """Write a document under its name at once, and return it."""
+    with storage_errors(path):
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_bytes(TypeAdapter(kind).dump_json(document))
+        temporary.replace(path)
+    return document
+
+
+def read(kind: type[Document], path: Path) -> Document | None:
+    """Return a document; None if it was not written, or by another version of Perennial."""
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        return None
+
+
+@lru_cache(maxsize=4)
+def _plan(path: Path, written_ns: int) -> ScoringPlan | None:  # noqa: ARG001 - a plan that was replaced is read again
+    return read(ScoringPlan, path)
+
+
+def plan_in(folder: Path) -> ScoringPlan:
+    """Return the plan of a staging folder.
+
+    Raises
+    ------
+    StorageError
+        There is none: something else removed the folder.
+    """
+    path = folder / PLAN
+    with suppress(OSError):
+        if (found := _plan(path, path.stat().st_mtime_ns)) is not None:
+            return found
+    raise StorageError(f"{path} was removed while the scoring ran; run the same command again")
+
+
+def file_state(path: Path) -> tuple[int, int, int, int]:
+    """Return size, modification time, inode and change time of a file; while they are equal, so is its content."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def output_digest(path: Path) -> str:
+    """Return the SHA-256 of an output: of a file, or of the names and hashes of a folder's files."""
+    if not path.is_dir():
+        return file_digest(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return digest_of_files({str(file.relative_to(path)): file_digest(file) for file in files})
+
+
+def digest_of_files(hashes: dict[str, str]) -> str:
+    """Return the SHA-256 of the names and hashes of files."""
+    lines = "".join(f"{name} {found}\n" for name, found in sorted(hashes.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
