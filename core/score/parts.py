@@ -51,7 +51,7 @@ class Part:
         return cls(content["number"], content["first_row"], content["n_rows"], spans)
 
 
-def parts_of(groups: Sequence[Sequence[int]], part_rows: int = PART_ROWS) -> list[Part]:
+def parts_of(groups: Sequence[Sequence[int]], part_rows: int) -> list[Part]:
     """Divide row groups into parts of at least ``part_rows`` rows, in order; the last part may have fewer.
 
     The result depends on the row groups alone, so that a resumed run finds the same parts.

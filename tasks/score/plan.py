@@ -12,12 +12,12 @@ from core.errors import ConfigError
 from core.feature_contract import FeatureContract
 from core.score.outcome import ScoreOutcome
 from core.score.output import output_columns
-from core.score.parts import parts_of
+from core.score.parts import PART_ROWS, parts_of
 from core.score.plan import InputFile, ScoringPlan, ScoringRequest, run_identity, time_of_predictions
 from core.storage_failure import storage_errors
 from store.database import open_database
 from store.registry.registrations import RegisteredVersion
-from store.scored_batches import is_scored_output
+from store.scored.batches import is_scored_output
 from tasks.score.input import ScoringInput, input_source, scoring_input
 from tasks.score.publish import recorded_outcome
 from tasks.score.staging import (
@@ -155,5 +155,5 @@ def _plan(
         missing=missing,
         time=config.time,
         trusted=config.training.trusted_types,
-        parts=tuple(parts_of(found.groups)),
+        parts=tuple(parts_of(found.groups, PART_ROWS)),
     )

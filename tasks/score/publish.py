@@ -18,7 +18,7 @@ from core.score.plan import ScoringPlan
 from core.storage_failure import storage_errors
 from core.text import counted
 from store.database import open_database
-from store.scored_batches import ScoredBatch, find_scored_batch, record_scored_batch
+from store.scored.batches import ScoredBatch, find_scored_batch, record_scored_batch
 from tasks.score.staging import (
     PARTS,
     RESULT,

@@ -10,19 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from serving.ids import is_prediction_id, request_of
-from tests.tasks.score.scoring import Scored, champion_project, rows_to_score
+from tests.tasks.score.scoring import Scored, rows_to_score
 
 pytestmark = [
     # skl2onnx 1.20 and MLflow 3.17 use names that NumPy 2 and pandas 3 deprecate: their warnings, not ours.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def champion(tmp_path_factory: pytest.TempPathFactory) -> Scored:
-    """Return a project with a champion that is an ONNX graph."""
-    return champion_project(tmp_path_factory.mktemp("champion"))
 
 
 def test_the_answers_are_those_of_the_service(champion: Scored, tmp_path: Path) -> None:
