@@ -73,6 +73,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.serving_faults
 	$(BIN)/python -m benchmarks.serving_session
+	$(BIN)/python -m benchmarks.score
 	$(BIN)/python -m benchmarks.loop
 	$(BIN)/python -m benchmarks.zombies
 	$(BIN)/python -m benchmarks.exactly_once

@@ -172,9 +172,10 @@ def test_the_commands_of_the_other_documents_run(shell: Shell) -> None:
     """The demo model and a user's own file work as written."""
     names = {"application_id": "loan_id", "application_date": "applied_on", "default_next_month": "defaulted"}
     _loans(names).to_csv(shell.root / "loans.csv", index=False)
+    _loans({}).to_parquet(shell.root / "applications.parquet", index=False)
     shell.run("perennial train credit --set source.rows_per_month=200")
     version = re.findall(r"\b([0-9a-f]{32})\b", shell.run("perennial data credit"))[0]
-    for document in ("README.md", "docs/commands.md", "docs/how-to.md", "docs/serving.md"):
+    for document in ("README.md", "docs/commands.md", "docs/how-to.md", "docs/serving.md", "docs/score.md"):
         for command in _commands(document):
             if command not in ELSEWHERE:
                 answers = (0, 3) if command.startswith(DECIDES) else (0,)

@@ -22,6 +22,7 @@ WITHOUT_TWIN: dict[str, str] = {
     ),
     "core/model_inputs.py": "tests/core/test_contract.py: prepared columns and encoded targets",
     "core/references.py": "Data classes without code of their own; mypy checks their uses.",
+    "core/score/outcome.py": "Data classes without code of their own; mypy checks their uses.",
     "core/train/training_run.py": "A data class without code of its own; mypy checks its uses.",
     "reference/__main__.py": (
         "It writes the pages that tests/reference/test_files.py compares with those that are committed."
@@ -76,6 +77,13 @@ WITHOUT_TWIN: dict[str, str] = {
         "tests/tasks/validation/test_validate.py: the page of a validation, also of hostile data"
     ),
     "tasks/runs/heartbeat.py": "It only names a file; tests/tasks/platform/test_processes.py makes it young and old.",
+    "tasks/score/cells.py": (
+        "tests/tasks/score/test_input.py: types that the engine casts, and types that it cannot"
+    ),
+    "tasks/score/publish.py": "tests/tasks/score/test_plan.py: outputs of each kind, and what is recorded of them",
+    "tasks/score/sql_input.py": "tests/tasks/score/test_input.py: a table in the order of its key",
+    "tasks/score/staging.py": "tests/tasks/score/test_kills.py: what a kill leaves, and what goes on from it",
+    "tasks/score/version.py": "tests/tasks/score/test_plan.py: the champion of the start, and versions that are asked for",
     "tasks/steps.py": "tests/flows/test_train.py: the steps run in their flows, which needs Prefect's server",
     "tasks/train/bench.py": "tests/tasks/train/test_step_files.py: steps in processes of their own find what they need",
     "tasks/train/fit_run.py": "tests/tasks/train/test_step_files.py: the step, in a process of its own",
@@ -97,6 +105,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "tests/serving/test_registry_hooks.py": "an MLflow server and the whole service",
     "tests/tasks/source/test_source_bad_input.py": "wrong rows, through every module that reads a source",
     "tests/tasks/source/test_damaged_files.py": "damaged files, through every module that reads a source",
+    "tests/tasks/score/test_kills.py": "a scoring, killed at its points",
     "tests/tasks/test_crash.py": "an ingestion, killed at every point",
     "tests/tasks/gate/test_registry_attack.py": "a registry that others write, through every task that reads it",
     "tests/tasks/test_storage_faults.py": "data versions on a disk that fails at writes drawn from all",

@@ -23,6 +23,7 @@ from core.score.cells import Wanted, wanted_columns
 from core.score.plan import InputFile, ScoringRequest
 from core.storage_failure import storage_errors
 from tasks.score.cells import casts_of, engine_casts
+from tasks.score.sql_input import rows_query
 from tasks.score.staging import file_state
 from tasks.source.engine import COPIES, SPILL, ingestion_engine, reading
 from tasks.source.files import SourceFile, is_remote, read_footer, too_many_rows
@@ -69,8 +70,7 @@ def input_source(request: ScoringRequest, config: ModelConfig, contract: Feature
     missing = config.source.missing if contract.missing is None else contract.missing
     table = sql_table(request.input)
     if table is not None:
-        name = ".".join(part for part in (table.schema, table.name) if part)
-        return SqlSource(kind="sql", uri_env=table.variable, query=f"SELECT * FROM {name}", missing=missing)  # noqa: S608 - checked by sql_table
+        return SqlSource(kind="sql", uri_env=table.variable, query=rows_query(table, contract.key), missing=missing)
     if input_kind(request.input) == "parquet":
         return ParquetSource(kind="parquet", uri=request.input, missing=missing)
     given = config.source

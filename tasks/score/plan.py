@@ -76,7 +76,7 @@ def plan_scoring(config: ModelConfig, request: ScoringRequest, settings: Setting
         (folder / PARTS).mkdir(parents=True)
     found = scoring_input(input_source(request, config, model.contract), config, model.contract, settings, folder)
     plan = _plan(config, request, record, model.contract, found)
-    output_columns(model.contract, plan.wanted(model.contract), features=request.features)
+    target.check(output_columns(model.contract, plan.wanted(model.contract), features=request.features).names)
     if (outcome := recorded_outcome(plan, target, settings)) is not None:
         remove(folder)
         return outcome
@@ -104,8 +104,8 @@ def check_time(request: ScoringRequest) -> None:
 def occupied(target: Target) -> ConfigError:
     """Build the error for an output that holds something else."""
     return ConfigError(
-        f"{target.shown} or {target.set_aside} exists, and is not the result of the same version, input and options; "
-        "nothing is overwritten: remove both, or choose another --output"
+        f"{target.shown}, or the file with its rows set aside, exists and is not the result of the same version, input "
+        "and options; nothing is overwritten: remove both, or choose another --output"
     )
 
 

@@ -76,9 +76,9 @@ def publish(plan: ScoringPlan, results: Sequence[PartResult], settings: Settings
     if outcome is None:
         _refuse_changed(plan)
         outcome = written(_assembled(plan, results, folder, target), ScoreOutcome, folder / RESULT)
-    if not target.holds(outcome.sha256):
+    if not target.holds(plan, outcome.sha256):
         suffix = suffix_of(plan.request.kind)
-        target.put(folder / WHOLE, folder / f"{SET_ASIDE}{suffix}" if outcome.set_aside else None)
+        target.put(plan, folder / WHOLE, folder / f"{SET_ASIDE}{suffix}" if outcome.set_aside else None)
     record_scored_batch(open_database(settings.database_url), _entry(plan, outcome))
     remove(folder)
     _log.info("scored %s rows, set %s aside", f"{outcome.n_scored:,}", f"{outcome.n_set_aside:,}")
@@ -88,7 +88,7 @@ def publish(plan: ScoringPlan, results: Sequence[PartResult], settings: Settings
 def recorded_outcome(plan: ScoringPlan, target: Target, settings: Settings) -> ScoreOutcome | None:
     """Return the recorded outcome of a plan if its output is there, unchanged; else None."""
     found = find_scored_batch(open_database(settings.database_url), plan.id)
-    if found is None or not target.holds(found.output_sha256):
+    if found is None or not target.holds(plan, found.output_sha256):
         return None
     return ScoreOutcome(
         model=found.model,
@@ -126,7 +126,7 @@ def _assembled(plan: ScoringPlan, results: Sequence[PartResult], folder: Path, t
     parts, whole = folder / PARTS, folder / WHOLE
     names = [part_name(one.number, suffix) for one in results]
     with storage_errors(folder):
-        if plan.request.kind == "folder":
+        if plan.request.kind in ("folder", "sql"):
             _gathered(parts, names, whole)
             sha256 = digest_of_files({name: one.files[name] for one, name in zip(results, names, strict=True)})
         else:
@@ -143,7 +143,7 @@ def _assembled(plan: ScoringPlan, results: Sequence[PartResult], folder: Path, t
         run=plan.run,
         input=without_credentials(plan.request.input),
         output=target.shown,
-        set_aside=target.set_aside if refused else None,
+        set_aside=target.set_aside(plan) if refused else None,
         n_rows=plan.n_rows,
         n_scored=n_scored,
         n_set_aside=n_set_aside,

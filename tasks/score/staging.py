@@ -23,7 +23,7 @@ from core.errors import ConfigError, RunInProgressError, StorageError, UserError
 from core.score.outcome import PartResult, ScoreOutcome
 from core.score.plan import ScoringPlan, ScoringRequest
 from core.storage_failure import storage_errors
-from tasks.source.files import is_remote
+from tasks.source.files import is_remote, without_credentials
 
 Document = TypeVar("Document", ScoringPlan, PartResult, ScoreOutcome)
 
@@ -40,9 +40,16 @@ def output_path(request: ScoringRequest, settings: Settings) -> Path | None:
     Raises
     ------
     ConfigError
-        Its folder does not exist.
+        Its folder does not exist, or it is a folder elsewhere.
     """
-    if request.kind == "sql" or is_remote(request.output):
+    if request.kind == "sql":
+        return None
+    if is_remote(request.output):
+        if request.kind == "folder":
+            raise ConfigError(
+                f"expected a .parquet or .csv file at a remote address, found {without_credentials(request.output)}: "
+                "a folder elsewhere cannot appear at once"
+            )
         return None
     path = (settings.root / Path(request.output).expanduser()).absolute()
     if not path.parent.is_dir():

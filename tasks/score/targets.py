@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from config.settings import Settings
-from core.score.addresses import set_aside_path
-from core.score.plan import ScoringRequest
+from core.score.addresses import output_kind, set_aside_path, sql_table
+from core.score.plan import ScoringPlan, ScoringRequest
 from core.storage_failure import storage_errors
+from tasks.score.sql_output import SqlTarget
 from tasks.score.staging import output_digest, output_path, staging_folder
+from tasks.source.files import remote_failures, without_credentials
 
 
 class Target(Protocol):
@@ -20,17 +24,19 @@ class Target(Protocol):
     def shown(self) -> str:
         """Its address without credentials."""
 
-    @property
-    def set_aside(self) -> str:
+    def set_aside(self, plan: ScoringPlan) -> str:
         """Address of the rows that are set aside."""
 
+    def check(self, names: Sequence[str]) -> None:
+        """Refuse a place that cannot take these columns."""
+
     def exists(self) -> bool:
-        """Whether something is there."""
+        """Whether something is there that is not to be overwritten."""
 
-    def holds(self, sha256: str) -> bool:
-        """Whether it is an output with this digest."""
+    def holds(self, plan: ScoringPlan, sha256: str) -> bool:
+        """Whether it holds the result of a plan, whose digest is given."""
 
-    def put(self, whole: Path, set_aside: Path | None) -> None:
+    def put(self, plan: ScoringPlan, whole: Path, set_aside: Path | None) -> None:
         """Move a whole output there, after the rows that were set aside; a repeat goes on from what a kill left."""
 
 
@@ -44,7 +50,8 @@ def target_of(request: ScoringRequest, settings: Settings) -> Target:
     """
     path = output_path(request, settings)
     if path is None:
-        raise NotImplementedError
+        table = sql_table(request.output)
+        return RemoteTarget(request.output) if table is None else SqlTarget(table, settings.var)
     return LocalTarget(path, set_aside_path(path, request.kind), staging_folder(request, settings))
 
 
@@ -61,10 +68,12 @@ class LocalTarget:
         """Its path."""
         return str(self.path)
 
-    @property
-    def set_aside(self) -> str:
+    def set_aside(self, plan: ScoringPlan) -> str:  # noqa: ARG002 - the same for all plans
         """Path of the rows that are set aside."""
         return str(self.set_aside_path)
+
+    def check(self, names: Sequence[str]) -> None:
+        """Accept any columns."""
 
     def exists(self) -> bool:
         """Whether something is there, other than an empty folder, or rows that an earlier scoring set aside."""
@@ -72,14 +81,78 @@ class LocalTarget:
             return self.set_aside_path.exists()
         return self.path.exists() or self.path.is_symlink() or self.set_aside_path.exists()
 
-    def holds(self, sha256: str) -> bool:
+    def holds(self, plan: ScoringPlan, sha256: str) -> bool:  # noqa: ARG002 - the digest is of all its bytes
         """Whether it is an output with this digest."""
         with storage_errors(self.path):
             return self.path.exists() and output_digest(self.path) == sha256
 
-    def put(self, whole: Path, set_aside: Path | None) -> None:
+    def put(self, plan: ScoringPlan, whole: Path, set_aside: Path | None) -> None:  # noqa: ARG002 - renames alone
         """Rename a whole output into place; the rows that were set aside come first."""
         with storage_errors(self.path):
             if set_aside is not None and set_aside.exists():
                 set_aside.replace(self.set_aside_path)
             whole.replace(self.path)
+
+
+@dataclass(frozen=True)
+class RemoteTarget:
+    """A file at an address of fsspec: it is written under another name, then moved."""
+
+    address: str
+
+    @property
+    def shown(self) -> str:
+        """Its address without credentials."""
+        return without_credentials(self.address)
+
+    def set_aside(self, plan: ScoringPlan) -> str:  # noqa: ARG002 - the same for all plans
+        """Address of the rows that are set aside."""
+        return without_credentials(self._set_aside)
+
+    def check(self, names: Sequence[str]) -> None:
+        """Accept any columns."""
+
+    def exists(self) -> bool:
+        """Whether there is a file, or one of rows that an earlier scoring set aside."""
+        return any(self._with(address, lambda system, path: system.exists(path)) for address in self._addresses)
+
+    def holds(self, plan: ScoringPlan, sha256: str) -> bool:  # noqa: ARG002 - the digest is of all its bytes
+        """Whether it is a file with this digest; it is read once."""
+        return bool(self._with(self.address, lambda system, path: _remote_digest(system, path) == sha256))
+
+    def put(self, plan: ScoringPlan, whole: Path, set_aside: Path | None) -> None:
+        """Write the files under other names and move them; the rows that were set aside come first."""
+        for address, file in zip(self._addresses, (set_aside, whole), strict=True):
+            if file is not None:
+                self._with(address, lambda system, path, file=file: _move_in(system, path, file, plan.id[:12]))
+
+    @property
+    def _addresses(self) -> tuple[str, str]:
+        return self._set_aside, self.address
+
+    @property
+    def _set_aside(self) -> str:
+        folder, _, name = self.address.rpartition("/")
+        return f"{folder}/{set_aside_path(Path(name), output_kind(self.address)).name}"
+
+    def _with(self, address: str, work: Callable[[Any, str], Any]) -> Any:
+        import fsspec
+
+        with remote_failures(without_credentials(address)):
+            system, path = fsspec.core.url_to_fs(address)
+            system.invalidate_cache()
+            return work(system, path)
+
+
+def _remote_digest(system: Any, path: str) -> str | None:
+    if not system.exists(path):
+        return None
+    with system.open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _move_in(system: Any, path: str, file: Path, mark: str) -> None:
+    folder, _, name = path.rpartition("/")
+    temporary = f"{folder}/.{name}.{mark}.tmp"
+    system.put_file(str(file), temporary)
+    system.mv(temporary, path)

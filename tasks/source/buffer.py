@@ -97,8 +97,8 @@ def _openml_frame(source: OpenmlSource, settings: Settings) -> Any:
 def _sql_tables(source: SqlSource) -> Iterator[pa.Table]:
     import sqlalchemy as sa
 
-    with _sql_failures(source):
-        engine = sa.create_engine(_address(source), poolclass=sa.NullPool)
+    with sql_failures(source):
+        engine = sa.create_engine(sql_address(source), poolclass=sa.NullPool)
         try:
             # A server-side cursor if the database has them; yield_per has no effect on plain-text queries.
             options = {"stream_results": True, "max_row_buffer": SQL_CHUNK_ROWS}
@@ -131,7 +131,14 @@ def _arrow_column(values: Sequence[Any]) -> pa.Array:
     return array
 
 
-def _address(source: SqlSource) -> str:
+def sql_address(source: SqlSource) -> str:
+    """Return the SQLAlchemy address of a source, from the environment.
+
+    Raises
+    ------
+    ConfigError
+        The variable is not set, or holds no address.
+    """
     import sqlalchemy as sa
 
     address = secret(source.uri_env)
@@ -155,7 +162,8 @@ _READ_ONLY_HINT = "; a SQLite file in WAL mode in a folder that cannot be writte
 
 
 @contextmanager
-def _sql_failures(source: SqlSource) -> Iterator[None]:
+def sql_failures(source: SqlSource) -> Iterator[None]:
+    """Turn errors of a database into a :class:`SourceError` that names no password."""
     import sqlalchemy as sa
 
     try:

@@ -20,7 +20,7 @@ from tests.prefect_server import ROOT, PrefectServer, await_that, prefect_server
 
 pytestmark = pytest.mark.e2e
 
-FLOWS = ("ingest", "train", "monitor", "retrain", "release")
+FLOWS = ("ingest", "train", "monitor", "retrain", "release", "score")
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_models_that_are_gone_leave_when_told(clean: PrefectServer, project: Set
     assert "perennial: drift retrains loans" in _automations(clean)
     changes = _deploy(clean, project, prune=True)
     removed = [name for name, change in changes.items() if change == "removed"]
-    assert removed == ["ingest/loans", "release/loans", "retrain/loans"]
+    assert removed == ["ingest/loans", "release/loans", "retrain/loans", "score/loans"]
     assert "perennial: drift retrains loans" not in _automations(clean)
     assert "perennial: drift retrains credit" in _automations(clean)
     assert _deployed(clean, "train/loans")["id"] != _deployed(clean, "monitor/loans")["id"]

@@ -1,0 +1,136 @@
+"""A second run, a run that was stopped, an output that holds something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from core.errors import ConfigError, RunInProgressError, SourceError
+from core.score.outcome import ScoreOutcome
+from store.database import open_database
+from store.scored.batches import find_scored_batch, scored_batches
+from tasks.score import plan as planning
+from tasks.score.part import score_part
+from tasks.score.plan import plan_scoring
+from tasks.score.publish import publish
+from tasks.score.staging import held_output, staging_folder
+from tests.tasks.judging import add_data, config_of, enthrone, register_version
+from tests.tasks.score.scoring import Scored, champion_project, rows_to_score
+
+pytestmark = [
+    # skl2onnx 1.20 and MLflow 3.17 use names that NumPy 2 and pandas 3 deprecate: their warnings, not ours.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),
+]
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """Return a file of ten row groups."""
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_pandas(rows_to_score(1000), preserve_index=False), path, row_group_size=100)
+    return path
+
+
+@pytest.mark.parametrize("name", ["scores.parquet", "scores.csv", "scores"])
+def test_a_second_run_does_nothing(champion: Scored, rows: Path, tmp_path: Path, name: str) -> None:
+    """It says that the output holds these predictions already; one entry is on record, with the output's digest."""
+    first = champion.score(rows, tmp_path / name)
+    second = champion.score(rows, tmp_path / name)
+    assert (first.status, second.status) == ("scored", "unchanged")
+    assert (second.id, second.sha256, second.n_scored) == (first.id, first.sha256, 1000)
+    found = find_scored_batch(open_database(champion.settings.database_url), first.id)
+    assert found is not None
+    assert (found.model, found.version, found.output, found.n_rows) == ("credit", 1, str(tmp_path / name), 1000)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_another_output_is_never_overwritten(champion: Scored, rows: Path, tmp_path: Path) -> None:
+    """Neither a file of someone else's, nor a result of other options, nor one that was changed."""
+    (tmp_path / "other.parquet").write_text("mine")
+    with pytest.raises(ConfigError, match="nothing is overwritten"):
+        champion.score(rows, tmp_path / "other.parquet")
+    assert (tmp_path / "other.parquet").read_text() == "mine"
+    champion.score(rows, tmp_path / "scores.csv")
+    with pytest.raises(ConfigError, match="nothing is overwritten"):
+        champion.score(rows, tmp_path / "scores.csv", features=True)
+    with (tmp_path / "scores.csv").open("a") as stream:
+        stream.write("more\n")
+    with pytest.raises(ConfigError, match="nothing is overwritten"):
+        champion.score(rows, tmp_path / "scores.csv")
+
+
+def test_an_output_that_was_removed_is_made_again(champion: Scored, rows: Path, tmp_path: Path) -> None:
+    """With the same bytes; the record stays as it was."""
+    champion.score(rows, tmp_path / "scores.parquet")
+    before = (tmp_path / "scores.parquet").read_bytes()
+    (tmp_path / "scores.parquet").unlink()
+    assert champion.score(rows, tmp_path / "scores.parquet").status == "scored"
+    assert (tmp_path / "scores.parquet").read_bytes() == before
+
+
+def test_the_time_is_that_of_the_request(champion: Scored, rows: Path, tmp_path: Path) -> None:
+    """Or that of the newer of input and version, whenever the run starts."""
+    given = champion.score(rows, tmp_path / "a.parquet", at="2026-03-01T12:00:00+02:00")
+    assert given.predicted_at == "2026-03-01T10:00:00+00:00"
+    one, two = (champion.score(rows, tmp_path / f"{name}.parquet") for name in "bc")
+    assert one.predicted_at == two.predicted_at
+    assert (tmp_path / "b.parquet").read_bytes() == (tmp_path / "c.parquet").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_stopped_run_keeps_its_version(tmp_path: Path, rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The champion moves while a run is stopped: what goes on is the run of the version before."""
+    monkeypatch.setattr(planning, "PART_ROWS", 200)
+    project = champion_project(tmp_path)
+    whole = project.score(rows, tmp_path / "whole.parquet")
+    request = project.request(rows, tmp_path / "scores.parquet")
+    plan = plan_scoring(project.config, request, project.settings)
+    assert not isinstance(plan, ScoreOutcome)
+    assert len(plan.parts) == 5
+    score_part(staging_folder(request, project.settings), 3, project.settings)
+    register_version(project.settings, config_of("income"), add_data(project.settings, project.config))
+    enthrone(project.settings, 2)
+    assert project.score(rows, tmp_path / "scores.parquet").version == whole.version == 1
+    assert (tmp_path / "scores.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    assert project.score(rows, tmp_path / "new.parquet").version == 2
+    assert [one.version for one in scored_batches(open_database(project.settings.database_url), "credit", 2)] == [2, 1]
+
+
+def test_a_changed_input_is_planned_again(champion: Scored, rows: Path, tmp_path: Path) -> None:
+    """A stopped run goes on only with the rows it began with; a change during a run is an error."""
+    request = champion.request(rows, tmp_path / "scores.parquet")
+    plan = plan_scoring(champion.config, request, champion.settings)
+    assert not isinstance(plan, ScoreOutcome)
+    folder = staging_folder(request, champion.settings)
+    done = [score_part(folder, part.number, champion.settings) for part in plan.parts]
+    rows_to_score(300, seed=9).to_parquet(rows, index=False)
+    with pytest.raises(SourceError, match="was changed while it was scored"):
+        publish(plan, [one for one in done if one is not None], champion.settings)
+    assert champion.score(rows, tmp_path / "scores.parquet").n_rows == 300
+
+
+def test_one_run_at_a_time_writes_an_output(champion: Scored, rows: Path, tmp_path: Path) -> None:
+    """A second one is refused while the first holds it."""
+    import threading
+
+    request = champion.request(rows, tmp_path / "scores.parquet")
+    held, end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with held_output(request, champion.settings):
+            held.set()
+            end.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(60)
+    try:
+        with pytest.raises(RunInProgressError, match="another run writes"), held_output(request, champion.settings):
+            pass
+    finally:
+        end.set()
+        thread.join()
