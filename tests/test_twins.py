@@ -77,13 +77,11 @@ WITHOUT_TWIN: dict[str, str] = {
         "tests/tasks/validation/test_validate.py: the page of a validation, also of hostile data"
     ),
     "tasks/runs/heartbeat.py": "It only names a file; tests/tasks/platform/test_processes.py makes it young and old.",
-    "tasks/score/cells.py": (
-        "tests/tasks/score/test_input.py: types that the engine casts, and types that it cannot"
-    ),
+    "tasks/score/cells.py": ("tests/tasks/score/test_input.py: types that the engine casts, and types that it cannot"),
     "tasks/score/publish.py": "tests/tasks/score/test_plan.py: outputs of each kind, and what is recorded of them",
-    "tasks/score/sql_input.py": "tests/tasks/score/test_input.py: a table in the order of its key",
+    "tasks/score/sql_input.py": "Tables of tests/tasks/score/test_input.py are read by it, in the key's order.",
     "tasks/score/staging.py": "tests/tasks/score/test_kills.py: what a kill leaves, and what goes on from it",
-    "tasks/score/version.py": "tests/tasks/score/test_plan.py: the champion of the start, and versions that are asked for",
+    "tasks/score/version.py": "tests/tasks/score/test_plan.py: the champion of the start, and a later one",
     "tasks/steps.py": "tests/flows/test_train.py: the steps run in their flows, which needs Prefect's server",
     "tasks/train/bench.py": "tests/tasks/train/test_step_files.py: steps in processes of their own find what they need",
     "tasks/train/fit_run.py": "tests/tasks/train/test_step_files.py: the step, in a process of its own",

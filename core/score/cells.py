@@ -34,6 +34,9 @@ MAX_KEY = 255
 MAX_REMEMBERED = 65_536
 """Texts whose level is remembered."""
 
+_TO_CAST = r"^ | $|\.0|[^\x20-\x7e]"
+"""Texts that a cast may change or refuse: spaces around them, a fraction of zero, characters beyond ASCII's visible."""
+
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
 
 
@@ -155,7 +158,19 @@ class CellReader:
             return _moments(column)
         if wanted.kind == "VARCHAR" and wanted.role == "feature" and _is_level(kind):
             return self._levels_of(column)
+        if wanted.kind == "VARCHAR" and (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            texts = column.cast(pa.string())
+            return (texts, np.zeros(len(texts), dtype=bool)) if self._is_canonical(texts) else None
         return None
+
+    def _is_canonical(self, texts: pa.Array) -> bool:
+        """Whether each text is what a cast would make of it: nothing to trim or to shorten, and none means no value."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if pc.any(pc.match_substring_regex(texts, _TO_CAST)).as_py():
+            return False
+        return not pc.any(pc.is_in(texts, pa.array(sorted(self._missing), pa.string()))).as_py()
 
     def _levels_of(self, column: pa.Array) -> tuple[pa.Array, Mask]:
         import pyarrow as pa
@@ -186,6 +201,8 @@ def needs_engine(kind: pa.DataType, wanted: Wanted) -> bool:
     """Whether :class:`CellReader` cannot read columns of an Arrow type."""
     import pyarrow as pa
 
+    if wanted.role != "feature" and wanted.kind == "VARCHAR":
+        return True  # it depends on the texts
     return CellReader(()).read(pa.array([], kind), wanted) is None
 
 

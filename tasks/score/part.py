@@ -42,6 +42,7 @@ from tasks.score.publish import part_name, set_aside_name
 from tasks.score.staging import FAILED, PARTS, file_digest, plan_in, read, written
 from tasks.score.version import loaded_model
 from tasks.source.engine import SPILL, reading
+from tasks.versions.record_batches import repetitive_texts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -105,14 +106,23 @@ def score_part(folder: Path, number: int, settings: Settings) -> PartResult | No
 
 
 @contextmanager
-def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """Open a Parquet file for an output, with the encodings that suit its columns."""
+def parquet_writer(path: Path, schema: pa.Schema, levels: Sequence[str] = ()) -> Iterator[pq.ParquetWriter]:
+    """Open a Parquet file for an output, with the encodings that suit its columns.
+
+    Parameters
+    ----------
+    path, schema
+        The file and the types of its columns.
+    levels
+        Names of the columns whose texts repeat.
+    """
     import pyarrow.parquet as pq
 
-    repeated = [name for name in schema.names if name in (VERSION, AT)]
+    repeated = [name for name in schema.names if name in (VERSION, AT, *levels)]
     encodings = {name: "DELTA_BYTE_ARRAY" for name in schema.names if name == ID}
     encodings |= {name: "DELTA_BINARY_PACKED" for name in schema.names if name == ROW}
-    options = {"compression": "zstd", "compression_level": 1, "use_dictionary": repeated, "column_encoding": encodings}
+    # Not zstd, which takes longer than all other steps of writing: the ids' encoding leaves little to compress.
+    options = {"compression": "snappy", "use_dictionary": repeated, "column_encoding": encodings}
     with pq.ParquetWriter(path, schema, **options) as writer:
         yield writer
 
@@ -131,7 +141,7 @@ def _scored(plan: ScoringPlan, part: Part, folder: Path, settings: Settings) -> 
         aside.opened(set_aside_schema(plan.columns)),
     ):
         first_row = part.first_row
-        for batch in _batches(plan, part):
+        for batch in _batches(plan, part, model.contract.categorical):
             scored, refused = _tables(batch, first_row, reader, model, wanted, columns, plan)
             out.add(scored)
             aside.add(refused)
@@ -206,12 +216,16 @@ def _set_aside(
     return pa.Table.from_arrays([pa.array(rows[places]), pa.array(reasons), *texts.values()], schema=schema)
 
 
-def _batches(plan: ScoringPlan, part: Part) -> Iterator[pa.RecordBatch]:
+def _batches(plan: ScoringPlan, part: Part, levels: Sequence[str]) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
     for span in part.spans:
         file = plan.files[span.file]
-        with reading(file.shown), pq.ParquetFile(file.path, buffer_size=_BUFFER, pre_buffer=False) as parquet:
+        with reading(file.shown):
+            footer = pq.read_metadata(file.path)
+        texts = repetitive_texts(footer.row_group(span.groups[0]), levels)
+        options = {"read_dictionary": texts, "buffer_size": _BUFFER, "pre_buffer": False, "metadata": footer}
+        with reading(file.shown), pq.ParquetFile(file.path, **options) as parquet:
             batches = parquet.iter_batches(
                 BATCH_ROWS, row_groups=list(span.groups), columns=list(plan.columns), use_threads=False
             )

@@ -152,7 +152,8 @@ def group_record_batches(group: RowGroup, columns: Sequence[str]) -> Iterator[St
     """
     import pyarrow.parquet as pq
 
-    options = {"read_dictionary": _repetitive_texts(group, columns), "buffer_size": _BUFFER, "pre_buffer": False}
+    repetitive = repetitive_texts(group.footer.row_group(group.number), columns)
+    options = {"read_dictionary": repetitive, "buffer_size": _BUFFER, "pre_buffer": False}
     first_row = group.first_row
     with _reading(group.path), pq.ParquetFile(group.path, metadata=group.footer, **options) as file:
         n_rows = _rows_per_record_batch(group.footer.row_group(group.number))
@@ -190,12 +191,11 @@ def contract_record_batches(
             first_row += batch.num_rows
 
 
-def _repetitive_texts(group: RowGroup, columns: Sequence[str]) -> list[str]:
+def repetitive_texts(rows: pq.RowGroupMetaData, columns: Sequence[str]) -> list[str]:
     """Return the text columns to read dictionary-encoded, which costs half.
 
     A dictionary spans the row group, so a dictionary of text that does not repeat would be larger than the rows.
     """
-    rows = group.footer.row_group(group.number)
     chunks = (rows.column(place) for place in range(rows.num_columns))
     texts = (chunk for chunk in chunks if chunk.physical_type == "BYTE_ARRAY" and chunk.has_dictionary_page)
     small = {text.path_in_schema for text in texts if text.total_uncompressed_size <= _CODE_BYTES * text.num_values}

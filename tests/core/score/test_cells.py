@@ -58,7 +58,6 @@ def test_moments_outside_the_years_are_refused() -> None:
         (pa.string(), Wanted("c", "DOUBLE"), True),
         (pa.decimal128(9, 2), Wanted("c", "DOUBLE"), True),
         (pa.float64(), Wanted("c", "VARCHAR"), True),
-        (pa.string(), Wanted("c", "VARCHAR", "key"), True),
         (pa.int64(), Wanted("c", "BOOLEAN"), True),
         (pa.timestamp("ns"), Wanted("c", "TIMESTAMP"), True),
     ],
@@ -66,3 +65,13 @@ def test_moments_outside_the_years_are_refused() -> None:
 def test_other_types_are_left_to_the_engine(kind: pa.DataType, wanted: Wanted, engine: bool) -> None:
     """Their rules are SQL."""
     assert needs_engine(kind, wanted) is engine
+
+
+@pytest.mark.parametrize("text", [" a", "a ", "1.0", "NA", "", "ä", "a\tb", "a\x00b", "7.05"])
+def test_texts_that_a_cast_may_change_are_left_to_the_engine(text: str) -> None:
+    """A column of keys is taken as it is where each key is visible ASCII, untrimmed and canonical."""
+    key = Wanted("id", "VARCHAR", "key")
+    found = READER.read(pa.array(["A-1", None, "x y", "7.5"]), key)
+    assert found is not None
+    assert found[0].to_pylist() == ["A-1", None, "x y", "7.5"]
+    assert READER.read(pa.array(["A-1", text]), key) is None

@@ -31,9 +31,9 @@ def test_they_are_those_of_prepare() -> None:
             "age": pd.array([1, 2, None, 4, 5], dtype="Int64"),
             "region": ["north", None, "south", "(missing)", "ünï"],
             "owner": pd.array([True, None, False, True, None], dtype="boolean"),
-            "since": pd.to_datetime(["2024-02-29 23:59:59", None, "1969-12-31", "2026-01-01", "0001-01-01"], format="ISO8601").astype(
-                "datetime64[us]"
-            ),
+            "since": pd.to_datetime(
+                ["2024-02-29 23:59:59", None, "1969-12-31", "2026-01-01", "0001-01-01"], format="ISO8601"
+            ).astype("datetime64[us]"),
         }
     )
     batch = pa.RecordBatch.from_pandas(frame, preserve_index=False)
