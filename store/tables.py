@@ -368,15 +368,26 @@ class ScoredBatchRow(Base):
     recorded_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class LabelRow(Base):
-    """The true outcome of a prediction (``kind`` is ``id``) or of an entity (``kind`` is ``key``)."""
+NO_EVENT = datetime(1, 1, 1, tzinfo=UTC)
+"""``event_at`` of a label without a time: it is part of a primary key, so it cannot be null."""
 
-    __tablename__ = "labels"
-    __table_args__ = (Index("ix_labels_received_at", "received_at"),)
+
+class LabelRow(Base):
+    """A known outcome of a prediction (``kind`` is ``id``) or of an entity (``kind`` is ``key``); append-only.
+
+    ``event_at`` is the time that the outcome is about, :data:`NO_EVENT` if none was given; ``received_at`` is the time
+    from which it was known here. ``number`` counts the values that were told for the same event from 1: the highest
+    number that was known at a time is what counted then. The view ``labels`` has the newest.
+    """
+
+    __tablename__ = "label_history"
+    __table_args__ = (Index("ix_label_history_model_received_at", "model", "received_at"),)
 
     model: Mapped[str] = mapped_column(String(63), primary_key=True)
     kind: Mapped[str] = mapped_column(String(3), primary_key=True)
     reference: Mapped[str] = mapped_column(String(255), primary_key=True)
+    event_at: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     label: Mapped[str] = mapped_column(String(255))
     sender: Mapped[str] = mapped_column(String(255))
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -44,7 +44,9 @@ def _stable(document: Any) -> Any:
 def _rows(settings: Settings) -> dict[str, list[Any]]:
     """Return the rows of every table of the operational database but the one with its revision."""
     with closing(sqlite3.connect(settings.var / "perennial.db")) as connection:
-        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        names = [
+            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
+        ]
         return {
             name: connection.execute(f'SELECT * FROM "{name}"').fetchall()  # noqa: S608 - names of the schema
             for name in names

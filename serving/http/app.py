@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 
-from core.data.cells import class_label, whole_text
+from core.data.cells import class_label, moment, whole_text
 from core.errors import StorageError
 from core.feature_contract import FeatureContract
 from core.references import Variant
@@ -39,7 +39,8 @@ from serving.problems import MEDIA_TYPE, FieldError, Problem, of_status
 from serving.telemetry.metrics import CONTENT_TYPE
 from serving.webhooks.inbox import Inbox
 from store.database import open_database
-from store.predictions import Label, logged_requests, record_labels
+from store.log.labels import Label, record_labels
+from store.predictions import logged_requests
 
 _logger = logging.getLogger("perennial.app")
 
@@ -74,11 +75,16 @@ class LabelItem(BaseModel):
     )
     key: TextKey | NumberKey | None = Field(default=None, description="Key of the predicted entity")
     label: str | bool | int | float = Field(description="A class of the model, or a finite number")
+    at: Annotated[str, Field(max_length=40)] | None = Field(
+        default=None, description="With key: the time that the outcome is about, ISO 8601; UTC without an offset"
+    )
 
     @model_validator(mode="after")
     def _names_one(self) -> LabelItem:
         if (self.id is None) == (self.key is None):
             raise ValueError("expected either id or key")
+        if self.id is not None and self.at is not None:
+            raise ValueError("expected no time beside id: the outcome is about the prediction's own time")
         return self
 
 
@@ -91,7 +97,7 @@ class Labels(BaseModel):
 
 
 class LabelsAnswer(BaseModel):
-    """Numbers of labels by result; of several labels for one prediction or entity, the last one counts."""
+    """Numbers of labels by result; of several labels for one prediction or event, the last one counts."""
 
     added: int
     unchanged: int
@@ -342,7 +348,18 @@ def _label(item: LabelItem, place: int, contract: FeatureContract) -> Label:
     if item.id is not None and not is_prediction_id(item.id):
         raise _wrong_label(place, "id", "expected the id of a prediction, as in the answer to its request")
     label = _label_text(item.label, place, contract)
-    return Label("key", whole_text(str(item.key).strip()), label) if item.id is None else Label("id", item.id, label)
+    if item.id is not None:
+        return Label("id", item.id, label)
+    return Label("key", whole_text(str(item.key).strip()), label, _event_time(item.at, place))
+
+
+def _event_time(text: str | None, place: int) -> datetime | None:
+    if text is None:
+        return None
+    found = moment(text)
+    if found is None:
+        raise _wrong_label(place, "at", "expected a time such as 2026-03-01 or 2026-03-01T12:30:00+02:00")
+    return found.replace(tzinfo=UTC)
 
 
 def _label_text(label: str | bool | float, place: int, contract: FeatureContract) -> str:

@@ -1,4 +1,4 @@
--- revision 0013
+-- revision 0014
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -150,18 +150,6 @@ CREATE TABLE prediction_requests (
 
 --
 
-CREATE TABLE labels (
-	model VARCHAR(63) NOT NULL, 
-	kind VARCHAR(3) NOT NULL, 
-	reference VARCHAR(255) NOT NULL, 
-	label VARCHAR(255) NOT NULL, 
-	sender VARCHAR(255) NOT NULL, 
-	received_at DATETIME NOT NULL, 
-	PRIMARY KEY (model, kind, reference)
-);
-
---
-
 CREATE TABLE api_keys (
 	id VARCHAR(16) NOT NULL, 
 	name VARCHAR(255) NOT NULL, 
@@ -289,10 +277,6 @@ CREATE TRIGGER drift_windows_refuse_update BEFORE UPDATE ON drift_windows WHEN N
 --
 
 CREATE INDEX ix_events_occurred_at ON events (occurred_at);
-
---
-
-CREATE INDEX ix_labels_received_at ON labels (received_at);
 
 --
 
@@ -538,4 +522,32 @@ CREATE TRIGGER scored_batches_refuse_replacement BEFORE INSERT ON scored_batches
 
 --
 
-INSERT INTO alembic_version (version_num) VALUES ('0013')
+CREATE TABLE label_history (
+	model VARCHAR(63) NOT NULL, 
+	kind VARCHAR(3) NOT NULL, 
+	reference VARCHAR(255) NOT NULL, 
+	event_at DATETIME NOT NULL, 
+	number INTEGER NOT NULL, 
+	label VARCHAR(255) NOT NULL, 
+	sender VARCHAR(255) NOT NULL, 
+	received_at DATETIME NOT NULL, 
+	PRIMARY KEY (model, kind, reference, event_at, number)
+);
+
+--
+
+CREATE INDEX ix_label_history_model_received_at ON label_history (model, received_at);
+
+--
+
+CREATE VIEW labels AS
+SELECT h.model, h.kind, h.reference, h.label, h.sender, h.received_at,
+       CASE WHEN h.event_at = '0001-01-01 00:00:00.000000' THEN NULL ELSE h.event_at END AS event_at
+FROM label_history AS h
+WHERE h.number = (SELECT max(n.number) FROM label_history AS n
+                  WHERE n.model = h.model AND n.kind = h.kind AND n.reference = h.reference
+                    AND n.event_at = h.event_at);
+
+--
+
+INSERT INTO alembic_version (version_num) VALUES ('0014')

@@ -100,10 +100,13 @@ def was_served(engine: Engine, model: str, since: datetime) -> bool:
 def labels_since(engine: Engine, model: str, since: datetime) -> dict[str, dict[str, str]]:
     """Return the labels that were received from a time on: label by reference, by kind ``id`` or ``key``.
 
-    A label of a prediction arrives after it, so those of a stage's predictions arrive after its beginning.
+    A label of a prediction arrives after it, so those of a stage's predictions arrive after its beginning. Of several
+    labels the newest counts, and of several events of an entity the latest.
     """
-    chosen = select(LabelRow.kind, LabelRow.reference, LabelRow.label).where(
-        LabelRow.model == model, LabelRow.received_at >= since
+    chosen = (
+        select(LabelRow.kind, LabelRow.reference, LabelRow.label)
+        .where(LabelRow.model == model, LabelRow.received_at >= since)
+        .order_by(LabelRow.event_at, LabelRow.number)
     )
     found: dict[str, dict[str, str]] = {"id": {}, "key": {}}
     with reading(engine) as connection:

@@ -59,7 +59,7 @@ TABLES = [
     "data_versions",
     "drift_windows",
     "events",
-    "labels",
+    "label_history",
     "prediction_requests",
     "projections",
     "registered_versions",

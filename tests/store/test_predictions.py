@@ -1,4 +1,4 @@
-"""The log of predictions and the labels, on both databases."""
+"""The log of predictions, on both databases."""
 
 from __future__ import annotations
 
@@ -15,13 +15,7 @@ import store.predictions
 from serving.ids import first_id_at, new_request_id, prediction_id
 from store.database import reading
 from store.log.connection import LogConnection
-from store.predictions import (
-    Label,
-    RecordedLabels,
-    delete_before,
-    logged_requests,
-    record_labels,
-)
+from store.predictions import delete_before, logged_requests
 from tests.store.request_counts import count_requests
 from tests.store.stories import Story
 
@@ -60,12 +54,6 @@ def _predictions(engine: Engine, model: str) -> list[dict[str, Any]]:
     statement = text("SELECT * FROM predictions WHERE model = :model ORDER BY id")
     with reading(engine) as connection:
         return [dict(row) for row in connection.execute(statement, {"model": model}).mappings()]
-
-
-def _labels(engine: Engine, model: str) -> dict[tuple[str, str], tuple[str, str]]:
-    statement = text("SELECT kind, reference, label, sender FROM labels WHERE model = :model")
-    with reading(engine) as connection:
-        return {(row[0], row[1]): (row[2], row[3]) for row in connection.execute(statement, {"model": model})}
 
 
 def test_the_view_has_a_row_for_each_prediction(tell: Tell) -> None:
@@ -166,38 +154,5 @@ def test_only_a_models_own_requests_are_found(tell: Tell) -> None:
         own, other = _request(model, 3 * [{}], 3 * [0.5]), _request(f"{model}x", [{}], [0.5])
         _insert(engine, own, other)
         assert logged_requests(engine, model, [own["id"], other["id"], new_request_id()]) == {own["id"]: 3}
-
-    tell(story)
-
-
-def test_labels_are_new_the_same_or_others(tell: Tell) -> None:
-    """Sent again they change nothing; of a reference that occurs twice the last counts; kinds are apart."""
-
-    def story(engine: Engine, model: str) -> None:
-        first = [Label("id", "a", "1"), Label("key", "a", "0"), Label("key", "b", "0"), Label("key", "b", "1")]
-        assert record_labels(engine, model, first, "shop", AT) == RecordedLabels(3, 0, 0)
-        assert record_labels(engine, model, first, "else", AT) == RecordedLabels(0, 3, 0)
-        assert record_labels(engine, f"{model}x", first[:1], "shop", AT) == RecordedLabels(1, 0, 0)
-        changed = [Label("id", "a", "0"), Label("key", "b", "1"), Label("key", "c", "1")]
-        assert record_labels(engine, model, changed, "bank", AT) == RecordedLabels(1, 1, 1)
-        assert _labels(engine, model) == {
-            ("id", "a"): ("0", "bank"),
-            ("key", "a"): ("0", "shop"),
-            ("key", "b"): ("1", "shop"),
-            ("key", "c"): ("1", "bank"),
-        }
-
-    tell(story)
-
-
-def test_ten_thousand_labels_are_recorded_at_once(tell: Tell) -> None:
-    """And half of them replaced by the next ten thousand."""
-
-    def story(engine: Engine, model: str) -> None:
-        labels = [Label("key", f"{'k' * 249}{place:06d}", "0") for place in range(15_000)]
-        assert record_labels(engine, model, labels[:10_000], "shop", AT) == RecordedLabels(10_000, 0, 0)
-        others = [Label(label.kind, label.reference, "1") for label in reversed(labels[5_000:])]
-        assert record_labels(engine, model, others, "shop", AT) == RecordedLabels(5_000, 0, 5_000)
-        assert sorted(label for label, _ in _labels(engine, model).values()) == 5_000 * ["0"] + 10_000 * ["1"]
 
     tell(story)

@@ -470,6 +470,15 @@ def test_a_whole_number_is_one_key_however_it_is_written(service: Running, examp
     assert len(logged) == 3
 
 
+def test_outcomes_of_one_entity_at_two_times_are_apart(service: Running) -> None:
+    """The time is what the outcome is about, in UTC; when it became known stands beside it."""
+    key = uuid4().hex
+    times = ("2026-03-01T01:00:00+02:00", "2026-03-02")
+    assert _counts(_label(service, "credit", *({"key": key, "label": "1", "at": at} for at in times))) == (2, 0, 0)
+    found = service.query(f"SELECT event_at FROM labels WHERE reference = '{key}' ORDER BY event_at")  # noqa: S608 - our own digits
+    assert [row["event_at"][:16] for row in found] == ["2026-02-28 23:00", "2026-03-02 00:00"]
+
+
 def test_an_id_of_another_model_is_unmatched(service: Running, examples: dict[str, Example]) -> None:
     """Its label would otherwise never be missed."""
     (predicted,) = service.predict("credit", examples["credit"].rows()).json()["predictions"]
@@ -509,6 +518,8 @@ def test_labels_are_what_the_model_can_answer(service: Running) -> None:
         ({"key": "a", "label": []}, "label"),
         ({"key": "a", "id": new_request_id(), "label": "1"}, "labels"),
         ({"key": "a", "label": "1", "more": 1}, "labels"),
+        ({"key": "a", "label": "1", "at": "yesterday"}, "at"),
+        ({"id": new_request_id(), "label": "1", "at": "2026-03-01"}, "labels"),
         ({"key": "a", "label": "1", "\ud800": 1}, "labels"),
         ("a", "labels"),
     ],

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, insert
 
 from serving.ids import new_request_id
 from store.database import writing
-from store.predictions import Label, record_labels
+from store.log.labels import Label, record_labels
 from store.releases.answers import Asked, answers, labels_since, was_served
 from store.tables import PredictionRequestRow
 from tests.store.releases.samples import AT

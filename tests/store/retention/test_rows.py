@@ -19,7 +19,7 @@ from store.alerts import claim_alerts, mark_delivered, newest_alerts, postpone_a
 from store.database import writing
 from store.drift import drift_windows, record_window
 from store.events import record_event
-from store.predictions import Label, record_labels
+from store.log.labels import Label, record_labels
 from store.retention.rows import (
     count_long_documents,
     count_rows,

@@ -19,7 +19,7 @@ from config.settings import RetentionSettings, Settings
 from core.errors import BundleError, PromotionError
 from core.retention.outcome import PruneOutcome, merged
 from store.database import open_database, reading
-from store.predictions import Label, record_labels
+from store.log.labels import Label, record_labels
 from store.tables import EventRow
 from store.triggers import receive
 from tasks.champions.approvals import approve, rollback

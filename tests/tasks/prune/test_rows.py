@@ -14,7 +14,7 @@ from core.operate.events import retention_pruned
 from store.alerts import claim_alerts, mark_delivered, newest_alerts, put_alert
 from store.database import open_database, writing
 from store.events import record_event
-from store.predictions import Label, record_labels
+from store.log.labels import Label, record_labels
 from tasks.prune import rows
 from tasks.prune.found import Findings
 

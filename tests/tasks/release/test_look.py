@@ -10,7 +10,7 @@ import pytest
 from config.settings import Settings
 from core.release.outcome import ReleaseOutcome
 from store.champions import champion_history, current_champion, roll_back
-from store.predictions import Label, record_labels
+from store.log.labels import Label, record_labels
 from store.releases.records import ReleaseState, Trip
 from store.releases.releases import Move, move_release, newest_release, running_release
 from store.releases.reports import newest_look, record_trip
