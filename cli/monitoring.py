@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     metavar="NAMES",
     help="Batches to measure instead of the newest: numbers, names or beginnings of names, comma separated.",
 )
-@click.option("--since", metavar="TIME", help="Measure rows from this moment on (ISO 8601, as in the time column).")
+@click.option(
+    "--source",
+    type=click.Choice(["auto", "batches", "predictions"]),
+    help="Rows to measure: batches, or what the service answered.  [default: monitor.source of the model file]",
+)
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="Measure rows from this moment on (ISO 8601, as in the time column; of predictions: UTC).",
+)
 @click.option("--until", metavar="TIME", help="Measure rows before this moment.")
 @click.option(
     "--against",
@@ -37,6 +46,7 @@ if TYPE_CHECKING:
 def monitor(
     model: str,
     batches: str | None,
+    source: Literal["auto", "batches", "predictions"] | None,
     since: str | None,
     until: str | None,
     against: str,
@@ -47,7 +57,8 @@ def monitor(
 ) -> None:
     """Check whether the newest rows have drifted.
 
-    They are compared with the champion's training rows. Exit code 3 if they drifted or if there are too few rows.
+    They are compared with the champion's training rows. Exit code 3 if they drifted or if there are too few rows. With
+    'auto', batches are measured, and the rows that the service answered if no batch is pending.
 
     \b
     Examples:
@@ -55,6 +66,7 @@ def monitor(
       perennial monitor credit --batches 2,3
       perennial monitor credit --since 2025-01-01 --until 2025-02-01
       perennial monitor credit --against 3f2a91
+      perennial monitor credit --source predictions
     """
     from cli.lines.drift import monitor_lines
 
@@ -63,7 +75,7 @@ def monitor(
         from flows.monitor import monitor as flow
 
         names = batches.split(",") if batches else None
-        verdict = flow(model, names, since, until, against, exact, overrides, wait_seconds=wait_seconds)
+        verdict = flow(model, names, since, until, against, exact, overrides, wait_seconds=wait_seconds, source=source)
     refused, links = verdict.status in {"drift", "insufficient"}, _drift_links(verdict)
     finish({**verdict.to_dict(), "links": links}, monitor_lines(verdict, links), as_json, refused=refused)
 

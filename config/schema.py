@@ -784,8 +784,35 @@ class Drift(Section):
         return self
 
 
+class Labels(Section):
+    """How labels that arrive for predictions find them."""
+
+    match_days: float | None = Field(
+        default=None,
+        gt=0,
+        le=100_000,
+        description="days from a prediction to an outcome of its entity, above which the label does not belong to it; "
+        "null: no bound",
+    )
+
+
 class Monitor(Section):
-    """What the flow ``monitor`` does besides deciding."""
+    """Which rows the flow ``monitor`` judges, and what it does besides deciding."""
+
+    source: Literal["auto", "batches", "predictions"] = Field(
+        default="auto",
+        description=(
+            "rows that are judged where none are asked for: the newest batches, the prediction log, or (auto) the log "
+            "only if every batch is judged and the log has enough rows"
+        ),
+    )
+    window_hours: float = Field(
+        default=24.0,
+        gt=0,
+        le=10_000,
+        description="hours of the prediction log that the first window of it consists of; each later one begins where "
+        "the one before ended",
+    )
 
     report: Literal["drift", "always", "asked"] = Field(
         default="drift",
@@ -852,6 +879,7 @@ class ModelConfig(Section):
     release: Release = Release()
     drift: Drift = Drift()
     monitor: Monitor = Monitor()
+    labels: Labels = Labels()
     retrain: Retrain = Retrain()
     schedule: Schedule = Schedule()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from prefect import flow
 
 from core.drift.verdict import DriftVerdict
@@ -23,12 +25,13 @@ def monitor(
     overrides: dict[str, str] | None = None,
     trigger: str = "manual",  # noqa: ARG001 - part of the run's name
     wait_seconds: float = 0.0,
+    source: Literal["auto", "batches", "predictions"] | None = None,
 ) -> DriftVerdict:
-    """Judge whether a window of rows, by default the newest, has drifted from the champion's training rows."""
+    """Judge whether a window of batches or of served rows has drifted from the champion's training rows."""
     if reason := superseded():
         return skipped(reason, DriftVerdict)
     config = read_config(model, overrides)
-    window = choose_window(config, batches, since, until, against, exact, wait_seconds)
+    window = choose_window(config, batches, since, until, against, exact, wait_seconds, source)
     verdict = find_drift(window)
     if verdict is None:
         evidence = measure_drift(window)

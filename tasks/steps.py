@@ -10,7 +10,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from prefect import task, unmapped
 from prefect.cache_policies import NO_CACHE
@@ -244,11 +244,12 @@ def choose_window(
     against: str,
     exact: bool,
     wait_seconds: float,
+    source: Literal["auto", "batches", "predictions"] | None = None,
 ) -> MonitoredWindow:
     """Choose the rows to measure and compute the key of their decision; no rows are read yet."""
     from tasks.monitor.windows import Asked, monitored_window
 
-    asked = Asked(tuple(batches or ()), since, until, against, exact)
+    asked = Asked(tuple(batches or ()), since, until, against, exact, source)
     return monitored_window(config, asked, load_settings(), wait_seconds)
 
 

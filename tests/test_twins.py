@@ -67,6 +67,9 @@ WITHOUT_TWIN: dict[str, str] = {
     "tasks/platform/supervise.py": (
         "It is a process of the platform that tests/tasks/platform/test_up.py starts, kills and stops."
     ),
+    "tasks/monitor/window_files.py": (
+        "tests/tasks/monitor/test_logged.py: windows of the log, measured, recorded and drawn again"
+    ),
     "tasks/registry/server.py": "tests/tasks/platform/test_up.py: the platform starts it and asks for its health",
     "tasks/reports/drift_page.py": "tests/tasks/reports/test_drift.py: the page, drawn in a process of its own",
     "tasks/reports/evidently.py": (

@@ -12,6 +12,47 @@ CHAMPION = "champion"
 
 
 @dataclass(frozen=True)
+class AnsweredRows:
+    """Rows that one version answered in one role.
+
+    Parameters
+    ----------
+    version, variant
+        The version, and ``champion`` or ``challenger``.
+    n_rows
+        Number of rows.
+    """
+
+    version: int
+    variant: str
+    n_rows: int
+
+
+@dataclass(frozen=True)
+class LoggedWindow:
+    """A range of the prediction log.
+
+    Parameters
+    ----------
+    since, until
+        Range of the times of the answers, ``until`` exclusive, with time zone.
+    as_of
+        Labels that were known by this time count, with time zone.
+    answered
+        The range's rows by version and role.
+    n_shadow, n_failed
+        Rows that only a shadow answered, and rows that got no answer; neither is part of the window.
+    """
+
+    since: datetime
+    until: datetime
+    as_of: datetime
+    answered: tuple[AnsweredRows, ...]
+    n_shadow: int = 0
+    n_failed: int = 0
+
+
+@dataclass(frozen=True)
 class MonitoredWindow:
     """Rows of some batches that are compared with a champion's.
 
@@ -39,6 +80,8 @@ class MonitoredWindow:
         Folder of the report.
     before
         Files of the newest batches before the window that the champion was not trained on.
+    log
+        Range of the prediction log that the rows come from instead of batches; None for batches.
     """
 
     config: ModelConfig
@@ -54,3 +97,4 @@ class MonitoredWindow:
     id: str
     folder: Path
     before: tuple[Path, ...] = ()
+    log: LoggedWindow | None = None

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from functools import cache
 from math import nan
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
 from core.drift.columns import ColumnDrift
+from core.drift.monitored_window import AnsweredRows
 from core.drift.windows import Status
 from core.jsonable import jsonable
 from core.performance.loss import Performance
@@ -44,6 +45,15 @@ class WindowFacts:
         Earliest and latest time of the measured rows; None if they have no time.
     notes
         Further sentences for people.
+    source
+        Where the rows come from: ``batches``, or ``predictions`` for the prediction log.
+    answered
+        Rows of the log by version and role; empty for batches.
+    n_shadow, n_failed, n_incomplete
+        Rows of the log that are not part of the window: answered by a shadow only, not answered, or without a column of
+        the champion.
+    labels_as_of
+        Time by which the labels of rows of the log were known, with time zone; None for batches.
     """
 
     batches: tuple[str, ...]
@@ -60,6 +70,12 @@ class WindowFacts:
     first_time: datetime | None = None
     last_time: datetime | None = None
     notes: tuple[str, ...] = ()
+    source: Literal["batches", "predictions"] = "batches"
+    answered: tuple[AnsweredRows, ...] = ()
+    n_shadow: int = 0
+    n_failed: int = 0
+    n_incomplete: int = 0
+    labels_as_of: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

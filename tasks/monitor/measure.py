@@ -43,6 +43,7 @@ from tasks.monitor.reference import Reference, against_version, champion_referen
 from tasks.monitor.reports import wants_plots, window_report
 from tasks.monitor.scored import Scored, class_rows, scored
 from tasks.monitor.window_counts import Window, count_window
+from tasks.monitor.window_files import WindowFiles, window_files
 from tasks.registry.kept import kept_bundle
 from tasks.reports.drift_page import write_page
 from tasks.versions.working_copy import batch_facts
@@ -79,10 +80,10 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
     with kept_bundle(window.config.model, window.champion, window.manifest, settings) as folder:
         champion = champion_reference(folder, window.manifest, window.config)
         reference = champion if window.against == CHAMPION else against_version(champion, window.against, settings)
-        counted = _counted(window, reference)
-        _log.info(
-            "counted %s of %s", number_of(counted.n_rows, "row"), number_of(len(window.paths), "batch", "batches")
-        )
+        with window_files(window, champion, settings) as files:
+            reference = files.reference(reference)
+            counted = _counted(window, files, reference)
+        _log.info("counted %s of %s", number_of(counted.n_rows, "row"), files.name)
         rows = scored(counted, reference, now)
         held = _held_output(reference, counted.sample)
         _log.info("champion %d predicted %s of them", window.champion, f"{rows.n_rows:,}")
@@ -103,7 +104,7 @@ def measure(window: MonitoredWindow, settings: Settings) -> DriftEvidence:
         model=window.config.model,
         champion=window.champion,
         against=window.against,
-        window=_facts(window, counted, rows, notes),
+        window=files.facts(_facts(window, counted, rows, notes)),
         columns=columns,
         performance=tuple(performance),
         bias=_bias(reference, rows, labelled),
@@ -174,20 +175,21 @@ def _trigger(verdict: DriftVerdict) -> Trigger:
     return Trigger(verdict.model, f"drift:{verdict.id}", "drift", "monitor", document, verdict.measured_at)
 
 
-def _counted(window: MonitoredWindow, reference: Reference) -> Window:
+def _counted(window: MonitoredWindow, files: WindowFiles, reference: Reference) -> Window:
     classes = class_rows(reference.profile.target)
     return count_window(
-        window.paths,
+        files.paths,
         reference.profile,
         reference.config,
         sample_rows=EVERY_ROW if window.exact else sample_rows(classes),
         rare_classes=() if window.exact else rare_classes(classes),
         rare_rows=MAX_RARE_ROWS,
         seed=window.config.training.seed,
-        since=window.since,
-        until=window.until,
+        since=None if window.log else window.since,
+        until=None if window.log else window.until,
         seen=reference.seen if window.known and window.against == CHAMPION else None,
         extra_columns=repeating_key(window.config),
+        numbers=files.outputs,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from store.registry.registrations import find_version
 from tasks.monitor.reference import Reference, against_version, champion_reference
 from tasks.monitor.scored import class_rows
 from tasks.monitor.window_counts import count_window
+from tasks.monitor.window_files import log_files, logged_window
 from tasks.monitor.windows import report_folder
 from tasks.registry.kept import kept_bundle
 from tasks.reports.drift import DriftReport, ReportFiles, report_column
@@ -74,7 +76,7 @@ def window_report(
 def draw_report(verdict: DriftVerdict, settings: Settings) -> ReportFiles:
     """Draw the page of a recorded decision again, with Evidently's plots; a repeat replaces it.
 
-    The rows are read again: the champion's sample from its bundle, the window's from its batches.
+    The rows are read again: the champion's sample from its bundle, the window's from its batches or the log.
 
     Raises
     ------
@@ -91,16 +93,20 @@ def draw_report(verdict: DriftVerdict, settings: Settings) -> ReportFiles:
             f"{verdict.model}"
         )
     config = load_model_config(settings.root, verdict.model)
-    paths = _batches(verdict, settings)
+    log = logged_window(verdict.window)
+    paths = _batches(verdict, settings) if log is None else []
     record = find_version(open_database(settings.database_url), verdict.model, verdict.champion)
     if record is None:
         raise BundleError(f"version {verdict.champion} of {verdict.model!r} is not recorded, so nothing can be drawn")
     with kept_bundle(verdict.model, verdict.champion, record.manifest, settings) as folder:
         champion = champion_reference(folder, record.manifest, config)
     reference = champion if verdict.against == CHAMPION else against_version(champion, verdict.against, settings)
-    report = window_report(
-        verdict, reference.rows, _sample(verdict, reference, paths), reference.contract.target, config.training.seed
-    )
+    if log is None:
+        sample = _sample(verdict, reference, paths)
+    else:
+        with log_files(champion, verdict.champion, log, settings) as files:
+            sample = _sample(verdict, files.reference(reference), files.paths)
+    report = window_report(verdict, reference.rows, sample, reference.contract.target, config.training.seed)
     return draw_plots(replace(report, command=""), report_folder(verdict.model, verdict.id, settings))
 
 
@@ -116,24 +122,29 @@ def _batches(verdict: DriftVerdict, settings: Settings) -> list[Path]:
     return paths
 
 
-def _sample(verdict: DriftVerdict, reference: Reference, paths: list[Path]) -> pd.DataFrame:
+def _sample(verdict: DriftVerdict, reference: Reference, paths: Sequence[Path]) -> pd.DataFrame:
     window = verdict.window
+    is_log = window.source == "predictions"
     counted = count_window(
         paths,
         reference.profile,
         reference.config,
         sample_rows=sample_rows(class_rows(reference.profile.target)),
         seed=reference.config.training.seed,
-        since=window.since,
-        until=window.until,
+        since=None if is_log else window.since,
+        until=None if is_log else window.until,
         seen=reference.seen if window.n_seen and verdict.against == CHAMPION else None,
     )
     if counted.n_rows != window.n_rows:
         raise DataVersionError(
-            f"the page of decision {verdict.id[:12]} cannot be drawn: its batches hold {counted.n_rows:,} rows of the "
+            f"the page of decision {verdict.id[:12]} cannot be drawn: {_source(is_log)} {counted.n_rows:,} rows of the "
             f"window now, and held {window.n_rows:,} then"
         )
     return counted.sample
+
+
+def _source(is_log: bool) -> str:
+    return "the prediction log holds" if is_log else "its batches hold"
 
 
 def _reference_text(evidence: DriftEvidence | DriftVerdict) -> str:

@@ -17,6 +17,7 @@ from core.model_inputs import encode_target
 from core.performance.sampling import rare_classes
 from tasks.monitor.reference import Reference
 from tasks.monitor.window_counts import Window
+from tasks.served.staged import output_columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +57,8 @@ def class_rows(target: ColumnProfile) -> dict[str, int]:
 
 
 def scored(counted: Window, reference: Reference, now: datetime) -> Scored:
-    """Predict the rows of the sample, and all rows of rare classes beside it."""
-    sample = reference.predictor.predict(counted.sample)
+    """Predict the rows of the sample, and all rows of rare classes beside it; served predictions are not repeated."""
+    sample = predictions(counted.sample, reference)
     known, n_young = known_labels(counted.sample, reference, now)
     y = _labels(counted.sample, known, reference)
     plain = Scored(sample, known, y, len(sample), n_young, counted.sample.loc[known], y, sample[known], strata=None)
@@ -76,6 +77,27 @@ def scored(counted: Window, reference: Reference, now: datetime) -> Scored:
     )
 
 
+def predictions(frame: pd.DataFrame, reference: Reference) -> Floats:
+    """Return the champion's predictions: those that were served, if the frame has them, else its answers now.
+
+    Parameters
+    ----------
+    frame
+        n rows with the raw columns; of the prediction log also with the served predictions, which are missing
+        where another version answered.
+    reference
+        The champion.
+    """
+    names = output_columns(reference.contract)
+    if not set(names) <= set(frame.columns):
+        return reference.predictor.predict(frame)
+    found = frame[list(names)].to_numpy(dtype="float64", copy=True)
+    missing = np.isnan(found).any(axis=1)
+    if missing.any():
+        found[missing] = reference.predictor.predict(frame.loc[missing]).reshape(-1, len(names))
+    return found if reference.contract.classes else found[:, 0]
+
+
 def _labels(frame: pd.DataFrame, known: npt.NDArray[np.bool_], reference: Reference) -> npt.NDArray[Any]:
     return encode_target(frame.loc[known, reference.config.target], reference.contract)
 
@@ -85,7 +107,7 @@ def _with_rare(counted: Window, reference: Reference, sample: Floats) -> tuple[p
     classes = rare_classes(class_rows(reference.profile.target))
     others = ~counted.sample[reference.config.target].isin(classes).to_numpy(dtype=bool)
     frame = pd.concat([counted.sample[others], counted.rare], ignore_index=True)
-    output = np.concatenate([sample[others], reference.predictor.predict(counted.rare)])
+    output = np.concatenate([sample[others], predictions(counted.rare, reference)])
     codes = np.repeat([0, 1], [int(others.sum()), len(counted.rare)])
     n_rare = sum(count for name, count in class_rows(counted.target).items() if name in classes)
     return frame, output, Strata(codes, np.array([counted.n_rows - n_rare, n_rare], dtype="float64"))

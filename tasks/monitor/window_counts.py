@@ -105,6 +105,7 @@ def count_window(
     extra_columns: Sequence[str] = (),
     rare_classes: Sequence[str] = (),
     rare_rows: int = 0,
+    numbers: Sequence[str] = (),
 ) -> Window:
     """Count the rows of some batches against the reference's bins and draw a sample of them, in one pass.
 
@@ -125,6 +126,8 @@ def count_window(
         Further declared columns for the sample.
     rare_classes, rare_rows
         Classes whose rows are all wanted, whether they are in the sample or not, and the largest number of them.
+    numbers
+        Columns of numbers beside the declared ones, for the sample: served predictions.
 
     Raises
     ------
@@ -139,7 +142,8 @@ def count_window(
     if config.time is None and not times.is_open:
         raise ValueError("a range of time needs a time column, but the model file has none")
     rare = _Rare(tuple(rare_classes), BottomK(rare_rows if rare_classes else 0))
-    plan = _Plan(reference, RowRule(config, times, seen), seed, BottomK(sample_rows), rare, tuple(extra_columns))
+    rule = RowRule(config, times, seen)
+    plan = _Plan(reference, rule, seed, BottomK(sample_rows), rare, tuple(extra_columns), tuple(numbers))
     total = _Part(plan.counts())
     with ExitStack() as opened:
         streams = _streams(paths, plan, opened)
@@ -174,6 +178,7 @@ class _Plan:
     sample: BottomK[pa.RecordBatch]
     rare: _Rare
     extra_columns: tuple[str, ...]
+    numbers: tuple[str, ...] = ()
     lock: Lock = field(default_factory=Lock)
 
     @cached_property
@@ -244,12 +249,12 @@ def _streams(paths: Sequence[Path], plan: _Plan, opened: ExitStack) -> Iterator[
     config = plan.rule.config
     engine: duckdb.DuckDBPyConnection | None = None
     for source, path in enumerate(paths):
-        if not plan.rule.needs_row_ids and holds_contract_types(path, config, plan.columns):
+        if not plan.rule.needs_row_ids and holds_contract_types(path, config, plan.columns, plan.numbers):
             for group in file_groups(path):
-                yield _Stream(source, partial(group_record_batches, group, plan.columns))
+                yield _Stream(source, partial(group_record_batches, group, (*plan.columns, *plan.numbers)))
         else:
             engine = engine or _engine(opened)
-            cast = partial(contract_record_batches, engine, path, config, plan.columns)
+            cast = partial(contract_record_batches, engine, path, config, plan.columns, numbers=plan.numbers)
             yield _Stream(source, partial(cast, with_row_ids=plan.rule.needs_row_ids))
 
 
@@ -281,7 +286,8 @@ def _draw(plan: _Plan, source: int, record_batch: StoredRecordBatch, chosen: Cho
         (plan.rare.sample, plan.rare.places(target, keys)),
     ):
         if len(places):
-            rows = plain_texts(chosen.batch.select(list(plan.sample_columns)).take(_arrow(places)))
+            wanted = [*plan.sample_columns, *plan.numbers]
+            rows = plain_texts(chosen.batch.select(wanted).take(_arrow(places)))
             with plan.lock:
                 sample.keep(keys[places], rows, source, record_batch.first_row)
 
@@ -351,7 +357,7 @@ def _arrow(places: npt.NDArray[np.int64]) -> Any:
 def _window(plan: _Plan, total: _Part) -> Window:
     found, n_features = total.counts.columns(), len(plan.reference.columns)
     target = found[n_features]
-    schema = contract_schema(plan.rule.config, plan.sample_columns)
+    schema = contract_schema(plan.rule.config, plan.sample_columns, plan.numbers)
     return Window(
         columns=found[:n_features],
         target=replace(target, name=plan.reference.target.name),

@@ -1,11 +1,12 @@
-"""Choose the batches of a window, and compute the id of the decision on it."""
+"""Choose the rows of a window, batches or a range of the prediction log, and compute the id of the decision on it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -16,9 +17,14 @@ from core.drift.decision import decision_id
 from core.drift.monitored_window import CHAMPION, MonitoredWindow
 from core.drift.windows import WindowRequest, batches_before, choose_batches
 from core.errors import ConfigError, ModelNotFoundError
+from core.served.windows import Asked as Source
+from core.served.windows import LogRange, asked_range, chosen_source
 from store.champions import current_champion
 from store.database import open_database
+from store.drift import earlier_windows
+from store.log.labels import newest_label
 from store.registry.registrations import RegisteredVersion, find_version
+from tasks.monitor.logged import log_notes, logged_rows, next_log_range, pending_batches
 from tasks.registry.contents import registry_contents
 from tasks.registry.records import champion_before_history, recorded_version
 from tasks.registry.versions import registered_in_mlflow
@@ -44,6 +50,8 @@ class Asked:
         ``champion`` or a data version.
     exact
         Whether distances are also computed from the exact values.
+    source
+        ``batches``, ``predictions`` for the prediction log, or ``auto``; None as the model file says.
     """
 
     batches: tuple[str, ...] = ()
@@ -51,12 +59,13 @@ class Asked:
     until: str | None = None
     against: str = CHAMPION
     exact: bool = False
+    source: Source | None = None
 
 
 def monitored_window(
     config: ModelConfig, asked: Asked, settings: Settings, wait_seconds: float = 0.0
 ) -> MonitoredWindow:
-    """Choose the batches of a requested window, and compute the decision's id; no row is read.
+    """Choose the rows of a requested window, and compute the decision's id; no row is read.
 
     Raises
     ------
@@ -69,48 +78,126 @@ def monitored_window(
     """
     engine = open_database(settings.database_url)
     champion = _champion(config.model, settings, engine)
-    against = asked.against
-    if against != CHAMPION:
-        against = resolved_version(config.model, against, settings, engine)
-    with hold_model(config.model, settings, wait_seconds):
-        bring_back_missing(config.model, settings)
-        entries = data_history(config.model, settings).batches
-    request = WindowRequest(
-        batches=asked.batches, since=_moment("--since", asked.since), until=_moment("--until", asked.until)
-    )
-    trained = _batches_of(champion.data_version if against == CHAMPION else against, config.model, settings, engine)
-    rows = config.drift.window_rows
-    choice = choose_batches(entries, trained, request, rows, config.time, min_rows=config.drift.min_rows)
-    before = batches_before(entries, trained, choice.batches, rows) if against == CHAMPION else ()
-    decision = decision_id(
-        model=config.model,
-        champion=champion.version,
-        manifest=champion.manifest,
-        against=against,
-        batches=[batch.name for batch in choice.batches],  # a batch's name contains its fingerprint
-        since=request.since,
-        until=request.until,
-        drift=config.drift,
-        labels=" ".join(
-            [_labels(choice.batches, config, datetime.now(UTC)), config.gate.metric, *["exact"][: asked.exact]]
-        ),
-    )
-    folder = data_folder(config.model, settings)
-    return MonitoredWindow(
-        config=config,
-        champion=champion.version,
-        manifest=champion.manifest,
-        against=against,
-        paths=tuple(folder / f"{batch.name}.parquet" for batch in choice.batches),
-        since=request.since,
-        until=request.until,
-        known=any(f"{batch.name}.parquet" in trained for batch in choice.batches),
-        exact=asked.exact,
-        notes=choice.notes,
-        id=decision,
-        folder=report_folder(config.model, decision, settings),
-        before=tuple(folder / f"{batch.name}.parquet" for batch in before),
-    )
+    if asked.against != CHAMPION:
+        asked = replace(asked, against=resolved_version(config.model, asked.against, settings, engine))
+    chosen = _Chosen(config, asked, champion, settings, engine)
+    if asked.source == "predictions":
+        return chosen.logged()
+    window = chosen.batches(wait_seconds)
+    is_open = not (asked.batches or asked.since or asked.until)
+    if not is_open or asked.source == "batches":
+        return window
+    return chosen.by_source(window, asked.source or config.monitor.source)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What the choice of a window needs."""
+
+    config: ModelConfig
+    asked: Asked
+    champion: RegisteredVersion
+    settings: Settings
+    engine: Engine
+
+    def batches(self, wait_seconds: float) -> MonitoredWindow:
+        """Choose batches."""
+        config, asked, settings = self.config, self.asked, self.settings
+        with hold_model(config.model, settings, wait_seconds):
+            bring_back_missing(config.model, settings)
+            entries = data_history(config.model, settings).batches
+        since, until = _moment("--since", asked.since), _moment("--until", asked.until)
+        request = WindowRequest(batches=asked.batches, since=since, until=until)
+        is_usual, rows = asked.against == CHAMPION, config.drift.window_rows
+        version = self.champion.data_version if is_usual else asked.against
+        trained = _batches_of(version, config.model, settings, self.engine)
+        choice = choose_batches(entries, trained, request, rows, config.time, min_rows=config.drift.min_rows)
+        before = batches_before(entries, trained, choice.batches, rows) if is_usual else ()
+        names = [batch.name for batch in choice.batches]  # a batch's name contains its fingerprint
+        labels = _labels(choice.batches, config, datetime.now(UTC))
+        folder = data_folder(config.model, settings)
+        return self._window(
+            names,
+            labels,
+            since=request.since,
+            until=request.until,
+            paths=tuple(folder / f"{name}.parquet" for name in names),
+            known=any(f"{name}.parquet" in trained for name in names),
+            notes=choice.notes,
+            before=tuple(folder / f"{batch.name}.parquet" for batch in before),
+        )
+
+    def logged(self) -> MonitoredWindow:
+        """Choose a range of the prediction log."""
+        asked, now = self.asked, datetime.now(UTC)
+        if asked.batches:
+            raise ConfigError(
+                "--batches names batches, but --source predictions reads the prediction log; leave one out"
+            )
+        since, until = _utc("--since", asked.since), _utc("--until", asked.until)
+        hours = self.config.monitor.window_hours
+        if since is None and until is None:
+            return self.of_log(next_log_range(self.engine, self.config, now), now)
+        return self.of_log(asked_range(since, until, now, hours), now)
+
+    def by_source(self, window: MonitoredWindow, source: Source) -> MonitoredWindow:
+        """Return the window of batches, or one of the log if it is what to judge now."""
+        now = datetime.now(UTC)
+        span = next_log_range(self.engine, self.config, now)
+        log = logged_rows(self.engine, self.config.model, span, now)
+        earlier = earlier_windows(self.engine, self.config.model)
+        choice = chosen_source(
+            source,
+            n_pending=len(pending_batches([path.stem for path in window.paths], earlier, window)),
+            n_logged=sum(one.n_rows for one in log.answered),
+            min_rows=self.config.drift.min_rows,
+        )
+        if choice.source == "batches":
+            return replace(window, notes=(*window.notes, *choice.notes))
+        found = self.of_log(span, now)
+        return replace(found, notes=(*choice.notes, *found.notes))
+
+    def of_log(self, span: LogRange, now: datetime) -> MonitoredWindow:
+        """Return the window of a range of the log."""
+        log = logged_rows(self.engine, self.config.model, span, now)
+        content = [*(str(one) for one in log.answered), f"{log.n_shadow} {log.n_failed}"]
+        newest = newest_label(self.engine, self.config.model)
+        labels = [str(newest), str(self.config.labels.match_days), _young(log.until, self.config, now)]
+        return self._window(
+            ["predictions", *content],
+            " ".join(labels),
+            since=_plain(log.since),
+            until=_plain(log.until),
+            paths=(),
+            # Rows that were answered later than the champion was trained cannot be among its training rows.
+            known=log.since < self.champion.recorded_at,
+            notes=(*span.notes, *log_notes(log)),
+            log=log,
+        )
+
+    def _window(self, content: Sequence[str], labels: str, **rows: Any) -> MonitoredWindow:
+        config, asked, champion = self.config, self.asked, self.champion
+        decision = decision_id(
+            model=config.model,
+            champion=champion.version,
+            manifest=champion.manifest,
+            against=asked.against,
+            batches=content,
+            since=rows["since"],
+            until=rows["until"],
+            drift=config.drift,
+            labels=" ".join([labels, config.gate.metric, *["exact"][: asked.exact]]),
+        )
+        return MonitoredWindow(
+            config=config,
+            champion=champion.version,
+            manifest=champion.manifest,
+            against=asked.against,
+            exact=asked.exact,
+            id=decision,
+            folder=report_folder(config.model, decision, self.settings),
+            **rows,
+        )
 
 
 def report_folder(model: str, decision: str, settings: Settings) -> Path:
@@ -144,10 +231,24 @@ def _moment(option: str, text: str | None) -> datetime | None:
         raise ConfigError(f"{option} expects a time such as 2026-03-01 or 2026-03-01T12:30, found {text!r}") from error
 
 
+def _utc(option: str, text: str | None) -> datetime | None:
+    """Return a time of the log, which is in UTC: a text without an offset is UTC."""
+    found = _moment(option, text)
+    return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
+
+
+def _plain(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
 def _labels(entries: Sequence[BatchEntry], config: ModelConfig, now: datetime) -> str:
     """Return a text that changes daily while labels are incomplete, so that the rows are judged again later."""
     times = [entry.last_time for entry in entries if entry.last_time is not None]
     if not config.drift.label_delay_days or not times:
         return ""
-    complete = max(times) + timedelta(days=config.drift.label_delay_days)
-    return "" if complete <= now.replace(tzinfo=None) else f"{now:%Y-%m-%d}"
+    return _young(max(times).replace(tzinfo=UTC), config, now)
+
+
+def _young(newest: datetime, config: ModelConfig, now: datetime) -> str:
+    complete = newest + timedelta(days=config.drift.label_delay_days)
+    return "" if complete <= now or not config.drift.label_delay_days else f"{now:%Y-%m-%d}"

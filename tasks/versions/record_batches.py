@@ -91,8 +91,15 @@ def file_groups(path: Path) -> list[RowGroup]:
     return [RowGroup(path, *place, footer) for place in enumerate(accumulate(sizes[:-1], initial=0)) if sizes]
 
 
-def holds_contract_types(path: Path, config: ModelConfig, columns: Sequence[str]) -> bool:
+def holds_contract_types(path: Path, config: ModelConfig, columns: Sequence[str], numbers: Sequence[str] = ()) -> bool:
     """Return whether a file holds the columns in the present contract's types, so that no cell needs a cast.
+
+    Parameters
+    ----------
+    columns
+        Declared columns.
+    numbers
+        Further columns, of numbers, that the model file does not declare.
 
     Raises
     ------
@@ -103,17 +110,18 @@ def holds_contract_types(path: Path, config: ModelConfig, columns: Sequence[str]
 
     with _reading(path):
         stored = pq.read_schema(path)
-    wanted = contract_schema(config, columns)
+    wanted = contract_schema(config, columns, numbers)
     return all(stored.names.count(field.name) == 1 and stored.field(field.name).type == field.type for field in wanted)
 
 
-def contract_schema(config: ModelConfig, columns: Sequence[str]) -> pa.Schema:
-    """Arrow types of declared columns, in the given order."""
+def contract_schema(config: ModelConfig, columns: Sequence[str], numbers: Sequence[str] = ()) -> pa.Schema:
+    """Arrow types of declared columns, in the given order, and of further columns of numbers after them."""
     import pyarrow as pa
 
     arrow = {"VARCHAR": pa.string(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(), "TIMESTAMP": pa.timestamp("us")}
     types = column_types(config)
-    return pa.schema([(column, arrow[types[column]]) for column in columns])
+    declared = [(column, arrow[types[column]]) for column in columns]
+    return pa.schema([*declared, *((number, pa.float64()) for number in numbers)])
 
 
 def plain_texts(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -163,12 +171,27 @@ def group_record_batches(group: RowGroup, columns: Sequence[str]) -> Iterator[St
 
 
 def contract_record_batches(
-    engine: duckdb.DuckDBPyConnection, path: Path, config: ModelConfig, columns: Sequence[str], *, with_row_ids: bool
+    engine: duckdb.DuckDBPyConnection,
+    path: Path,
+    config: ModelConfig,
+    columns: Sequence[str],
+    *,
+    with_row_ids: bool,
+    numbers: Sequence[str] = (),
 ) -> Iterator[StoredRecordBatch]:
     """Read a batch that may be older than the contract; DuckDB casts it to the contract, in the file's order.
 
     Each stream of one engine may be read by its own thread. A stream takes 1.6 times as long as
     :func:`group_record_batches`; with row ids from a key 5 times, with row ids from the content 10 times.
+
+    Parameters
+    ----------
+    columns
+        Declared columns.
+    with_row_ids
+        Whether the record batches have row ids.
+    numbers
+        Further columns of the file, of numbers, that the model file does not declare; they follow ``columns``.
 
     Raises
     ------
@@ -177,17 +200,19 @@ def contract_record_batches(
     StorageError
         The file cannot be read.
     """
-    chosen = ", ".join(quoted(column) for column in columns)
+    wanted = [*columns, *numbers]
+    chosen = ", ".join(quoted(column) for column in wanted)
+    beside = "".join(f", {quoted(column)}" for column in numbers)
     row_id = f", {row_id_sql(config)} AS {quoted(ROW_ID)}" if with_row_ids else ""
     with _reading(path), engine.cursor() as cursor:
         # As at ingestion: a text date without offset is UTC, whatever the machine's time zone.
         cursor.execute("SET TimeZone = 'UTC'")
-        declared = f"SELECT {batch_columns(cursor, path, config)} FROM read_parquet({literal(str(path))})"  # noqa: S608 - names are quoted
+        declared = f"SELECT {batch_columns(cursor, path, config)}{beside} FROM read_parquet({literal(str(path))})"  # noqa: S608 - names are quoted
         query = f"SELECT {chosen}{row_id} FROM ({declared})"  # noqa: S608 - names are quoted
         first_row = 0
         for batch in cursor.sql(query).to_arrow_reader(RECORD_BATCH_ROWS):
-            row_ids = batch.column(len(columns)).to_numpy() if with_row_ids else None
-            yield StoredRecordBatch(batch.select(list(columns)), first_row, row_ids)
+            row_ids = batch.column(len(wanted)).to_numpy() if with_row_ids else None
+            yield StoredRecordBatch(batch.select(wanted), first_row, row_ids)
             first_row += batch.num_rows
 
 

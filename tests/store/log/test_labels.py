@@ -36,7 +36,7 @@ def _history(engine: Engine, model: str) -> list[tuple[str, int, str, datetime]]
     columns = (LabelRow.reference, LabelRow.number, LabelRow.label, LabelRow.received_at)
     chosen = select(*columns).where(LabelRow.model == model).order_by(LabelRow.reference, LabelRow.number)
     with reading(engine) as connection:
-        return [tuple(row) for row in connection.execute(chosen)]  # type: ignore[misc] # four columns
+        return [tuple(row) for row in connection.execute(chosen)]
 
 
 def test_labels_are_new_the_same_or_others(tell: Tell) -> None:

@@ -1,0 +1,130 @@
+"""Which rows are monitored if none are asked for: batches or the prediction log, and which range of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from core.errors import ConfigError
+
+Source = Literal["batches", "predictions"]
+Asked = Literal["auto", "batches", "predictions"]
+
+SETTLED = timedelta(minutes=1)
+"""Age from which an answer is in the log: with ``log=async`` it is written after it was sent."""
+
+MOST_WINDOWS = 7
+"""Longest range without a request for it, in lengths of a window: a week of daily ones."""
+
+
+@dataclass(frozen=True)
+class LogRange:
+    """A range of the prediction log, ``until`` exclusive, both with time zone; and sentences about the choice."""
+
+    since: datetime
+    until: datetime
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SourceChoice:
+    """Where the rows of a window come from, and sentences about the choice."""
+
+    source: Source
+    notes: tuple[str, ...] = ()
+
+
+def next_range(judged: Sequence[tuple[datetime, datetime]], now: datetime, window_hours: float) -> LogRange:
+    """Return the range of the log that no window has judged yet, in whole minutes.
+
+    It begins where the latest judged window of the log ended, so that no row is left out and none is judged twice; the
+    first begins ``window_hours`` before its end. After a longer pause it has :data:`MOST_WINDOWS` times these hours,
+    and a sentence tells what no window has judged. It ends a minute ago, because an answer may be written a little
+    later than it was sent.
+
+    Parameters
+    ----------
+    judged
+        Ranges of judged windows of the log, the latest first, with time zone.
+    now
+        The present time, with time zone.
+    window_hours
+        ``monitor.window_hours`` of the model file.
+    """
+    until = (now - SETTLED).replace(second=0, microsecond=0)
+    if not judged:
+        return LogRange(until - timedelta(hours=window_hours), until)
+    since = max(judged[0][1], until - MOST_WINDOWS * timedelta(hours=window_hours))
+    notes: tuple[str, ...] = ()
+    if since > judged[0][1]:
+        notes = (_left_out(judged[0][1], since),)
+    elif len(judged) > 1 and judged[0][0] > judged[1][1]:
+        notes = (_left_out(judged[1][1], judged[0][0]),)
+    if since >= until:
+        notes = (*notes, f"the predictions up to {_text(since)} are judged already")
+    return LogRange(since, max(since, until), notes)
+
+
+def asked_range(since: datetime | None, until: datetime | None, now: datetime, window_hours: float) -> LogRange:
+    """Return a range of the log that was asked for; without a beginning it has ``window_hours``.
+
+    Parameters
+    ----------
+    since, until
+        Times with time zone; None for no bound.
+    now
+        The present time, with time zone.
+    window_hours
+        ``monitor.window_hours`` of the model file.
+
+    Raises
+    ------
+    ConfigError
+        The range is empty.
+    """
+    end = until or now
+    start = since or end - timedelta(hours=window_hours)
+    if start >= end:
+        raise ConfigError(
+            f"expected --since before --until, found {start.isoformat()} and {end.isoformat()}: the range is empty"
+        )
+    return LogRange(start, end)
+
+
+def chosen_source(asked: Asked, *, n_pending: int, n_logged: int, min_rows: int) -> SourceChoice:
+    """Return where the rows of a window come from if neither batches nor a range were asked for.
+
+    Parameters
+    ----------
+    asked
+        ``auto``: the log only if no batch is pending and the log has enough rows for a decision; otherwise batches, as
+        without a log.
+    n_pending
+        Batches that are new to the champion and in no window of it.
+    n_logged
+        Rows of the log that no window has judged.
+    min_rows
+        ``drift.min_rows`` of the model file.
+    """
+    if asked != "auto":
+        return SourceChoice(asked)
+    if n_pending:
+        return SourceChoice("batches")
+    if n_logged >= min_rows:
+        why = "the service answered this model since the last window, and no batch is pending"
+        return SourceChoice("predictions", (f"the rows are those of the prediction log: {why} (monitor.source: auto)",))
+    few = (
+        f"the prediction log has {n_logged:,} rows that no window has judged, fewer than drift.min_rows ({min_rows:,})"
+    )
+    return SourceChoice("batches", (few,) if n_logged else ())
+
+
+def _left_out(since: datetime, until: datetime) -> str:
+    span = f"{_text(since)} to {_text(until)}"
+    return f"no window has judged the predictions from {span}: --source predictions --since and --until do"
+
+
+def _text(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
