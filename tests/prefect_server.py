@@ -195,4 +195,4 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     """Kill a process and all that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait(30)
+    process.wait(120)

@@ -129,7 +129,7 @@ def test_every_data_version_is_brought_back(before: Before) -> None:  # noqa: F8
         assert tree_version(hashes) == version["version"]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2700)
 def test_the_service_gives_the_same_predictions(before: Before) -> None:  # noqa: F811 - the fixture
     """By graph and by pipeline, to a client with its old key; after a rollback by the predecessor.
 
@@ -164,7 +164,7 @@ def _numbers(answer: dict[str, Any]) -> list[Any]:
     return [answer["version"], rows]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2700)
 @pytest.mark.usefixtures("before")
 def test_a_new_version_is_judged_against_the_old_champion(prefect_api: str) -> None:
     """A training on the data and the model file of then meets champion 2 on the same rows, and may follow it."""

@@ -122,7 +122,7 @@ def _loans(columns: dict[str, str]) -> pd.DataFrame:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2700)
 def test_the_tutorial_can_be_followed(shell: Shell) -> None:
     """Its commands run one after the other, and the results are those it tells."""
     printed: dict[str, str] = {}
@@ -167,7 +167,7 @@ def test_the_tutorial_can_be_followed(shell: Shell) -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_the_commands_of_the_other_documents_run(shell: Shell) -> None:
     """The demo model and a user's own file work as written."""
     names = {"application_id": "loan_id", "application_date": "applied_on", "default_next_month": "defaulted"}
@@ -183,7 +183,7 @@ def test_the_commands_of_the_other_documents_run(shell: Shell) -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_project_outside_the_clone_is_made_as_described(tmp_path: Path, warm: Path) -> None:
     """One block, run in an empty folder, makes a project with a data version that its own remote has."""
     _loans({}).to_csv(tmp_path / "rows.csv", index=False)
@@ -208,7 +208,7 @@ def test_a_project_outside_the_clone_is_made_as_described(tmp_path: Path, warm: 
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(4500)
 def test_the_demo_finds_the_month_in_which_the_world_changed(shell: Shell) -> None:
     """Its recipe, without the set-up: finds drift where it was put, releases a version and rolls a faulty one back."""
     recipe = subprocess.run(

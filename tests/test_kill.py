@@ -13,7 +13,7 @@ POINTS = Path(__file__).with_name("train_points.py")
 pytestmark = pytest.mark.e2e
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2700)
 def test_a_killed_training_is_finished_by_the_same_command(prefect_api: str, warm: Path, tmp_path: Path) -> None:
     """After a kill before the first and after every stage: one batch, one version, one champion, no run left open."""
     assert prefect_api

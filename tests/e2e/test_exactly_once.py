@@ -11,7 +11,7 @@ from tests.e2e.stage import Stage, platform
 from tests.factories import make_project
 from tests.postgres import PostgresServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2700)]
 
 
 def test_each_trigger_has_one_run_and_one_version_whatever_is_killed(tmp_path: Path, postgres: PostgresServer) -> None:

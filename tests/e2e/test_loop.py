@@ -11,7 +11,7 @@ from tests.e2e.timeline import run_loop, timeline_lines
 from tests.factories import make_project
 from tests.postgres import PostgresServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2700)]
 
 
 def test_drifted_rows_lead_to_a_better_version_that_answers(

@@ -19,7 +19,7 @@ from tests.e2e.stage import Stage, add_model, await_value, loans, platform
 from tests.factories import make_project
 from tests.postgres import PostgresServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2700)]
 
 MODEL = "loans"
 PLAN = {

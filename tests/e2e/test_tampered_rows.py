@@ -19,7 +19,7 @@ TO = {"manifest": "f" * 64, "model": MODEL}
 
 @pytest.mark.e2e
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2700)
 def test_a_changed_hash_of_the_champion_is_refused(project: Settings, postgres: PostgresServer) -> None:
     """No task loads the champion and no run replaces it; the service answers with the copy that it verified."""
     stage = Stage(project, postgres.address, hook_secrets())

@@ -188,7 +188,7 @@ def running_command(settings: Settings, *options: str, **environment: str) -> It
             for process in family:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
-            served.process.wait(30)
+            served.process.wait(120)
 
 
 Reply = tuple[int, dict[str, str], bytes]

@@ -27,7 +27,7 @@ from tests.serving.service_processes import (
     serving,
 )
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 PREDICT = "/v1/models/credit/predict"
 

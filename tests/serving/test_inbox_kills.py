@@ -23,7 +23,7 @@ from tests.factories import make_project
 from tests.serving.deliveries import PATH, STANDARD_SECRET, standard
 from tests.serving.service_processes import Served, ask
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(720)]
 
 SENDERS = 50
 KILLS = 8
@@ -96,7 +96,7 @@ def test_a_delivery_outlives_the_one_who_took_it(installation: Settings) -> None
             for process in [psutil.Process(served.process.pid), *family]:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
-            served.process.wait(30)
+            served.process.wait(120)
         assert sorted(_ids(installation)) == [f"msg_{before}" for before in range(round_ + 1)]
 
 

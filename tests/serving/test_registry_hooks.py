@@ -24,7 +24,7 @@ from store.triggers import triggers
 from tests.serving.deliveries import MLFLOW_SECRET, PATH, hook_settings, project
 from tests.serving.running import Running, await_that, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(720)]
 
 EVENTS: list[Any] = ["model_version_alias.created", "model_version.created", "model_version_tag.set"]
 
@@ -54,7 +54,7 @@ def registry(folder: Path) -> Iterator[str]:
         server.kill()
         for process in family:
             process.kill()
-        server.wait(30)
+        server.wait(120)
 
 
 def _is_up(port: int) -> bool:

@@ -12,7 +12,7 @@ import pytest
 POINTS = Path(__file__).with_name("gate_points.py")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.slow
 def test_a_killed_promotion_is_whole_after_the_next_command(tmp_path: Path) -> None:
     """One champion, aliases that equal the database, no version lost or doubled, wherever it was killed."""

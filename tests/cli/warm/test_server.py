@@ -70,7 +70,7 @@ def _shown(environment: dict[str, str], *words: str) -> tuple[int, bytes]:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_command_in_a_fork_is_one_in_a_process(
     project: Settings, environment: dict[str, str], short_path: Path
 ) -> None:

@@ -43,7 +43,7 @@ async def _first_replacement(follower: JwksFollower) -> dict[str, Any]:
     arrived: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     following = asyncio.create_task(follower.follow(arrived.put_nowait))
     try:
-        return await asyncio.wait_for(arrived.get(), timeout=10)
+        return await asyncio.wait_for(arrived.get(), timeout=120)
     finally:
         following.cancel()
 
@@ -79,7 +79,7 @@ def test_following_hands_over_what_is_new(issuer: Publisher, monkeypatch: pytest
         following = asyncio.create_task(JwksFollower(issuer.url).follow(arrived.put_nowait))
         first = await arrived.get()
         issuer.publish(signing_key(kid="two"))
-        while (newest := await asyncio.wait_for(arrived.get(), timeout=10)) == first:
+        while (newest := await asyncio.wait_for(arrived.get(), timeout=120)) == first:
             pass
         following.cancel()
         return [key["kid"] for key in newest["keys"]]

@@ -18,8 +18,8 @@ import pytest
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
-START_SECONDS = 30.0
-ANSWER_SECONDS = 20.0
+START_SECONDS = 120.0
+ANSWER_SECONDS = 120.0
 TROUBLE = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
 
 needs_browser = pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
@@ -95,7 +95,7 @@ def browser(folder: Path) -> Iterator[Page]:
             yield Page(connection)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)
 
 
 def _address(folder: Path) -> str:

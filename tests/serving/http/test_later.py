@@ -29,7 +29,7 @@ class Builder:
 
     def __call__(self) -> App:
         """Build it."""
-        self.may.wait(10)
+        self.may.wait(120)
         self.n_built += 1
         if self.n_built <= self.failures:
             raise MemoryError("no memory for the imports")

@@ -163,7 +163,7 @@ class Adder:
     def __call__(self, columns: list[Column]) -> Any:
         """Answer columns."""
         self.calls.append(len(columns[0]))
-        assert self.may.wait(10)
+        assert self.may.wait(120)
         if self.error is not None:
             raise self.error
         return np.sum(columns, axis=0)

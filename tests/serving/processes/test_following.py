@@ -39,7 +39,7 @@ def test_a_thread_that_beats_is_kept(threads: Threads) -> None:
     for now in range(0, 2000, 100):
         following.keep(float(now))
         if now == 0:
-            assert threads.begun.acquire(timeout=10)
+            assert threads.begun.acquire(timeout=120)
         threads.pulses[0].beat()
     threads.pulses[0].beat(4800.0)
     following.keep(2000.0)
@@ -55,7 +55,7 @@ def test_a_thread_that_hangs_is_replaced_more_and_more_seldom(
     following, now = Following(threads.follow), 0.0
     following.keep(now)
     for n_left in range(MAX_DOUBLINGS + 3):
-        assert threads.begun.acquire(timeout=10)
+        assert threads.begun.acquire(timeout=120)
         deadline = STEP_SECONDS * 2 ** min(n_left, MAX_DOUBLINGS)
         following.keep(now + deadline)
         assert len(threads.pulses) == n_left + 1
@@ -75,7 +75,7 @@ def test_a_thread_that_ended_is_replaced(caplog: pytest.LogCaptureFixture) -> No
     begun = threading.Semaphore(0)
     following = Following(lambda _pulse: begun.release())
     following.keep(0.0)
-    assert begun.acquire(timeout=10)
+    assert begun.acquire(timeout=120)
     for number in range(1, 100):
         following.keep(float(number))
         if begun.acquire(timeout=0.05):
@@ -87,6 +87,6 @@ def test_the_end_tells_the_thread(threads: Threads) -> None:
     """The service stops without waiting for it."""
     following = Following(threads.follow)
     following.keep(0.0)
-    assert threads.begun.acquire(timeout=10)
+    assert threads.begun.acquire(timeout=120)
     following.end()
     assert threads.pulses[0].stop.is_set()

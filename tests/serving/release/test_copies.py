@@ -55,7 +55,7 @@ def test_nothing_waits_for_a_reader_that_hangs(pair: tuple[Sender, socket]) -> N
     large, began = Copy("credit", 1, "id", "json", b"x" * 10_000), time.perf_counter()
     results = [sender.send(large) for _ in range(5_000)]
     assert results[-1] == "dropped"
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 60, "a wait for each copy would take longer"
 
 
 def test_the_queue_of_the_process_is_bounded(pair: tuple[Sender, socket], monkeypatch: pytest.MonkeyPatch) -> None:

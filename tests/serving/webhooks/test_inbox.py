@@ -436,7 +436,7 @@ def forgeries(draw: st.DrawFn) -> tuple[Sent, str | bytes | None]:
     return found, "application/json"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(360)
 @pytest.mark.slow
 def test_forgeries_are_refused(service: Running) -> None:
     """Two thousand forged, stale, unsigned, too large and wrongly encoded ones: all 4xx, none 5xx, none is kept."""

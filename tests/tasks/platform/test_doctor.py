@@ -47,7 +47,7 @@ def test_checks_that_hang_or_fail_are_findings() -> None:
     never = threading.Event()
 
     def hangs() -> list[Finding]:
-        never.wait(30)
+        never.wait(120)
         return []
 
     def fails() -> list[Finding]:

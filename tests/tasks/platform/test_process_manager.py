@@ -96,4 +96,4 @@ def test_what_a_platform_left_is_found_without_its_state_file(tmp_path: Path) ->
     finally:
         for process in started:
             process.kill()
-            process.wait(10)
+            process.wait(120)

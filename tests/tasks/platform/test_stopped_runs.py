@@ -37,7 +37,7 @@ def test_runs_are_known_by_the_environment_of_their_processes() -> None:
 @pytest.mark.e2e
 def test_a_run_and_its_subflows_crash_and_what_has_ended_stays(prefect_api: str) -> None:
     """The whole family of a run is told; a run that came to its end is not."""
-    with httpx.Client(base_url=prefect_api, trust_env=False, timeout=20) as client:
+    with httpx.Client(base_url=prefect_api, trust_env=False, timeout=120) as client:
 
         def made(path: str, **body: Any) -> str:
             # 503 while another request writes to the server's SQLite database

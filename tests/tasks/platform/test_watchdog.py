@@ -90,7 +90,7 @@ def watched(project: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watc
         yield found
         for process in sleeping.values():
             process.kill()
-            process.wait(10)
+            process.wait(120)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -130,7 +130,7 @@ def test_while_prefect_is_away_its_clients_are_left(watched: Watched) -> None:
     watchdog = watched.watchdog()
     watchdog.round()
     watched.processes["prefect"].kill()
-    watched.processes["prefect"].wait(10)
+    watched.processes["prefect"].wait(120)
     watched.suspend("worker")
     watched.seconds[0] = HANG_SECONDS - 1
     watchdog.round()
@@ -161,7 +161,7 @@ def test_children_that_finish_their_work_survive(name: str, survives: bool) -> N
         assert parent.stdout is not None
         child = psutil.Process(int(parent.stdout.readline()))
         end_process(name, parent.pid)
-        assert parent.wait(10) == -signal.SIGKILL
+        assert parent.wait(120) == -signal.SIGKILL
         time.sleep(0.3)
         alive = child.is_running() and child.status() != psutil.STATUS_ZOMBIE
         assert alive == survives

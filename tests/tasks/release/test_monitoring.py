@@ -44,7 +44,7 @@ class Exporter:
         """Set the metrics, and wait until they were read three times."""
         self.text = text
         goal = self.scrapes + 3
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while self.scrapes < goal:
             assert time.monotonic() < until, "Prometheus does not scrape"
             time.sleep(0.05)
@@ -109,7 +109,7 @@ def exporter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Export
                 yield exporter
             finally:
                 process.terminate()
-                process.wait(30)
+                process.wait(120)
 
 
 def asked(version: int, variant: str, since: datetime) -> Asked:

@@ -80,10 +80,13 @@ def test_a_process_that_breaks_off_has_failed(code: str, says: str) -> None:
     assert says in verdict.reasons[0]
 
 
-def test_a_process_that_computes_too_long_has_failed() -> None:
+def test_a_process_that_computes_too_long_has_failed(tmp_path: Path) -> None:
     """It is ended, and the gate goes on."""
-    with python("import time\nwhile time.process_time() < 1.5: pass\ntime.sleep(600)", 2.5) as rehearsal:
-        time.sleep(4)  # also beside other processes it has computed by now
+    done = tmp_path / "done"
+    code = "import pathlib, time\nwhile time.process_time() < 1.5: pass\n"
+    with python(f"{code}pathlib.Path({str(done)!r}).touch(); time.sleep(600)", 2.5) as rehearsal:
+        while not done.exists():  # as long as other processes let it wait
+            time.sleep(0.05)
         verdict = rehearsal.finish()
     assert verdict.passed is False
     assert "took longer than 2.5 s and was stopped" in verdict.reasons[0]
