@@ -16,6 +16,7 @@ from store.database import open_database, reading
 from store.tables import EventRow
 from store.triggers import receive, triggers
 from tests.factories import add_credit_model, credit_rows
+from tests.flows.conftest import SOON
 from tests.store.trigger_samples import find_trigger, webhook
 
 pytestmark = [
@@ -26,7 +27,6 @@ pytestmark = [
 ]
 
 Retrain = Callable[..., RetrainOutcome]
-SOON = {"cooldown_hours": 0}
 
 
 @pytest.fixture
@@ -49,11 +49,11 @@ def _refusals(settings: Settings) -> list[str]:
         return [json.loads(text)["payload"]["code"] for text in connection.scalars(chosen)]
 
 
-def test_new_rows_are_trained_on_and_unchanged_ones_are_not(retrain: Retrain, project: Settings) -> None:
+def test_new_rows_are_trained_on_and_unchanged_ones_are_not(
+    retrained: RetrainOutcome, retrain: Retrain, project: Settings
+) -> None:
     """The first trigger trains, one on the same data is refused and stored, one after new rows trains again."""
-    add_credit_model(project, retrain=SOON)
-    first = retrain("credit", "webhook", "standard:ci:1")
-    assert (first.status, first.version, first.repeated) == ("promoted", 1, False)
+    assert (retrained.status, retrained.version, retrained.repeated) == ("promoted", 1, False)
     same = retrain("credit", "schedule", "schedule:1")
     assert (same.status, same.code, same.version) == ("refused", "unchanged", None)
     assert "this data version already" in same.reasons[0]
@@ -69,23 +69,19 @@ def test_new_rows_are_trained_on_and_unchanged_ones_are_not(retrain: Retrain, pr
     assert _refusals(project)[0] == "unchanged"
 
 
-def test_a_trigger_is_answered_once(retrain: Retrain, project: Settings) -> None:
+def test_a_trigger_is_answered_once(retrained: RetrainOutcome, retrain: Retrain, project: Settings) -> None:
     """A second run for the same trigger gives the recorded answer, and trains nothing even where rows are new."""
-    add_credit_model(project, retrain=SOON)
-    first = retrain("credit", "webhook", "standard:ci:1")
     _grow(project)
     again = retrain("credit", "webhook", "standard:ci:1")
-    assert (again.status, again.version, again.repeated) == ("promoted", first.version, True)
+    assert (again.status, again.version, again.repeated) == ("promoted", retrained.version, True)
     assert len(triggers(open_database(project.database_url), "credit")) == 1
 
 
+@pytest.mark.usefixtures("retrained")
 def test_a_retraining_that_comes_too_soon_is_refused_unless_a_person_insists(
     retrain: Retrain, project: Settings
 ) -> None:
     """Cool-down and budget are looked at before anything is read; --force passes them, and is on record."""
-    add_credit_model(project, retrain={"cooldown_hours": 5})
-    retrain("credit", "webhook", "standard:ci:1")
-    _grow(project)
     add_credit_model(project, pd.concat([credit_rows(), credit_rows(400, seed=2)]), retrain={"cooldown_hours": 5})
     soon = retrain("credit", "webhook", "standard:ci:2")
     assert (soon.status, soon.code) == ("refused", "cooldown")
@@ -98,20 +94,18 @@ def test_a_retraining_that_comes_too_soon_is_refused_unless_a_person_insists(
     assert retrain("credit", "webhook", "standard:ci:3").code == "budget"
 
 
+@pytest.mark.usefixtures("retrained")
 def test_rows_without_labels_are_no_reason_to_train(retrain: Retrain, project: Settings) -> None:
     """New rows whose target is not known yet are versioned, and the retraining refused."""
-    add_credit_model(project, retrain=SOON)
-    retrain("credit", "webhook", "standard:ci:1")
     _grow(project, n=20, default=None)
     outcome = retrain("credit", "webhook", "standard:ci:2")
     assert (outcome.status, outcome.code) == ("refused", "unlabelled")
     assert outcome.data_version is not None
 
 
+@pytest.mark.usefixtures("retrained")
 def test_rows_that_the_validation_refuses_are_no_reason_to_train(retrain: Retrain, project: Settings) -> None:
     """The refusal is the answer, with what the suite found."""
-    add_credit_model(project, retrain=SOON)
-    retrain("credit", "webhook", "standard:ci:1")
     _grow(project, age=7)
     outcome = retrain("credit", "webhook", "standard:ci:2")
     assert (outcome.status, outcome.code) == ("refused", "validation")

@@ -49,10 +49,9 @@ def _raw_rows() -> pd.DataFrame:
     return rows.astype({"income": "float64", "age": "float64"}).assign(owner=rows["owner"] == "true")
 
 
-def test_a_file_of_rows_becomes_a_champion_that_can_prove_its_origin(train: Train, project: Settings) -> None:
+def test_a_file_of_rows_becomes_a_champion_that_can_prove_its_origin(trained: TrainOutcome, project: Settings) -> None:
     """Version 1 is champion, predicts raw rows, and its run names data version, commit, configuration and code."""
-    add_credit_model(project)
-    outcome = train("credit")
+    outcome = trained
     assert (outcome.status, outcome.version, outcome.alias) == ("promoted", 1, "champion")
     assert outcome.metrics["roc_auc"]["value"] == pytest.approx(0.8, abs=0.12)
     for title in ("model card", "drift report", "validation report"):
@@ -76,10 +75,9 @@ def test_a_file_of_rows_becomes_a_champion_that_can_prove_its_origin(train: Trai
     assert outcome.reasons[0] in html.unescape((reports / "card.html").read_text())
 
 
-def test_the_bundle_holds_everything_a_version_needs(train: Train, project: Settings) -> None:
+@pytest.mark.usefixtures("trained")
+def test_the_bundle_holds_everything_a_version_needs(project: Settings) -> None:
     """Pipeline without pickle, ONNX graph, contract, profile, evaluation, training rows, card and lineage."""
-    add_credit_model(project)
-    train("credit")
     manifest = next((project.var / "mlruns").rglob("manifest.json"))
     files = {path.name for path in manifest.parent.rglob("*") if path.is_file()}
     assert {"model.skops", "model.onnx", "contract.json", "profile.json", "evaluation.json"} <= files
@@ -91,10 +89,9 @@ def test_the_bundle_holds_everything_a_version_needs(train: Train, project: Sett
     assert json.loads((manifest.parent / "lineage.json").read_text())["data_pointer"].startswith("outs:")
 
 
-def test_the_same_key_gives_the_same_version(train: Train, project: Settings) -> None:
+def test_the_same_key_gives_the_same_version(trained: TrainOutcome, train: Train, project: Settings) -> None:
     """A repeat registers nothing; a changed parameter registers a version that must beat the champion."""
-    add_credit_model(project)
-    first, again = train("credit"), train("credit")
+    first, again = trained, train("credit")
     other = train("credit", overrides={"training.params.max_iter": "2"})
     assert (again.status, again.version, again.alias) == ("unchanged", first.version, "champion")
     assert (other.status, other.version, other.alias) == ("refused", 2, None)
@@ -112,10 +109,11 @@ def test_the_same_key_gives_the_same_version(train: Train, project: Settings) ->
     assert not again.refused
 
 
-def test_an_older_data_version_can_be_trained_on_while_the_data_moves_on(train: Train, project: Settings) -> None:
+def test_an_older_data_version_can_be_trained_on_while_the_data_moves_on(
+    trained: TrainOutcome, train: Train, project: Settings
+) -> None:
     """The run works on a snapshot of the named version, and gives bit for bit what that version gave before."""
-    add_credit_model(project)
-    first = train("credit")
+    first = trained
     add_credit_model(project, pd.concat([credit_rows(), credit_rows(200, seed=2)]))
     second = train("credit")
     assert second.data_version != first.data_version
