@@ -71,7 +71,7 @@ def rollback(model: str, reason: str, as_json: bool) -> None:
     """
     from cli.lines.champions import move_lines
     from config.settings import load_settings
-    from tasks.champions.approvals import rollback as return_to_predecessor
+    from tasks.release.ended import roll_back as return_to_predecessor
 
     move = return_to_predecessor(model, reason, load_settings())
     finish(move.to_dict(), move_lines(move), as_json)

@@ -20,11 +20,18 @@ class OfModel(Group):
     """A group whose commands are about a model that is named before them; the default is ``status``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert ``status`` after the model if no command is named."""
+        """Insert ``status`` after the model if no command is named; refuse a command that does not exist."""
+        if len(args) > 1 and not args[1].startswith("-") and args[1] not in self.commands:
+            ctx.fail(self._unknown(args[0], args[1]))
         named = [place for place, text in enumerate(args) if text in self.commands and place > 0]
         if args and not args[0].startswith("-") and not named:
             args = [args[0], "status", *args[1:]]
         return super().parse_args(ctx, args)
+
+    def _unknown(self, model: str, command: str) -> str:
+        if model in self.commands:
+            return f"expected the model before the command: perennial release {command} {model} …"
+        return f"no such command {command!r}; expected one of {', '.join(self.commands)}"
 
 
 @click.group(cls=OfModel)
@@ -115,10 +122,14 @@ def look(model: str, as_json: bool) -> None:
     """Look once now, as the relay asks for while the platform runs, and take the step that follows."""
     from cli.lines.releases import look_lines
     from config.settings import load_settings
+    from tasks.champions.history import known_engine
     from tasks.release.look import look as look_once
+    from tasks.release.waiting import go_on
 
-    outcome = look_once(model, load_settings())
-    finish(outcome.to_dict(), look_lines(outcome), as_json)
+    settings = load_settings()
+    known_engine(model, settings)
+    outcome = go_on(look_once(model, settings), settings)
+    finish(outcome.to_dict(), look_lines(outcome), as_json, refused=outcome.refused)
 
 
 def show_release(model: str, settings: Settings, as_json: bool) -> None:

@@ -29,7 +29,6 @@ from tasks.registry.contents import registry_contents
 from tasks.registry.fetch import pruned_reason
 from tasks.registry.records import recorded_version
 from tasks.registry.versions import registered_in_mlflow, version_number
-from tasks.release.ended import ended_by_another_champion
 from tasks.runs.actor import actor
 
 MAX_REASON = 2_000
@@ -110,9 +109,8 @@ def make_champion(
     """Make a version champion over the present one, see :func:`approve`."""
     if present and present.version == version:
         return Move(present, None, moved=False)
-    engine = open_database(settings.database_url)
     entry = start_tenure(
-        engine,
+        open_database(settings.database_url),
         model,
         version,
         expected_sequence=present.sequence if present else 0,
@@ -121,7 +119,6 @@ def make_champion(
         actor=actor(),
         at=datetime.now(UTC),
     )
-    ended_by_another_champion(engine, model)
     project(model, settings)
     return Move(entry, present.version if present else None, moved=True)
 
@@ -201,7 +198,6 @@ def rollback(model: str, reason: str, settings: Settings) -> Move:
         at=datetime.now(UTC),
         expected_sequence=present.sequence if present else None,
     )
-    ended_by_another_champion(engine, model)
     project(model, settings)
     return Move(entry, present.version if present else None, moved=True)
 

@@ -1,12 +1,13 @@
-"""Ask for looks at running releases, one after the other, and for the start of versions that wait for their end."""
+"""Ask for looks at running releases, one after the other."""
 
 from __future__ import annotations
 
 import logging
-import math
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
 
 from config.settings import Settings
 from core.errors import ConfigError
@@ -14,12 +15,11 @@ from core.operate.deployments import TAG
 from core.release.recorded import RecordedPlan
 from store.database import open_database
 from store.releases.releases import newest_releases, running_releases
-from tasks.release.waiting import waiting
+from tasks.release.waiting import waiting_verdict
 from tasks.runs.api import prefect_client
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-    from sqlalchemy import Engine
 
     from store.releases.records import ReleaseState
 
@@ -28,15 +28,19 @@ _log = logging.getLogger("perennial.relay")
 NO_DEPLOYMENT_SECONDS = 30.0
 """Pause after a model had no deployment of the flow."""
 
-WAITING_SECONDS = 60
-"""Between two searches for versions that wait although no release runs: a person ended it, or its last look died."""
+
+WAITING_SECONDS = 10.0
+"""Pause between two searches for versions that wait for the end of a release that has ended."""
 
 
 class ReleaseWatch:
-    """Asks for a look at each running release at its plan's interval, and where a version waits for one that ended.
+    """Asks for a look at each running release at the interval of its plan.
+
+    It asks for a look at an ended one too if a version waits for its end, because the look starts its release: a person
+    may have ended the one before.
 
     A look is a flow run of the deployment ``release/<model>``. Its idempotency key is the release and the interval that
-    the time lies in, so several relays, or one that was killed, ask once.
+    the time lies in, so several relays, or one that was killed, ask once. Nothing is asked while no release runs.
 
     Parameters
     ----------
@@ -48,7 +52,7 @@ class ReleaseWatch:
         self._settings = settings
         self._asked: dict[str, str] = {}
         self._not_before: dict[str, float] = {}
-        self._searched = -math.inf
+        self._next_search = 0.0
 
     def look(self) -> int:
         """Ask for the looks that are due; return how many.
@@ -59,29 +63,31 @@ class ReleaseWatch:
             The database or Prefect failed.
         """
         engine = open_database(self._settings.database_url)
-        running = [(state, _look_seconds(state)) for state in running_releases(engine)]
-        ended = [(state, WAITING_SECONDS) for state in self._waited_for(engine)]
-        due = [(state, key) for state, seconds in (*running, *ended) if (key := self._due(state, seconds)) is not None]
+        states = [*running_releases(engine), *self._waited_for(engine)]
+        due = [(state, key) for state in states if (key := self._due(state)) is not None]
         if not due:
             return 0
         with prefect_client(self._settings) as client:
             return sum(self._ask(client, state, key) for state, key in due)
 
     def _waited_for(self, engine: Engine) -> list[ReleaseState]:
-        """Return the releases that are over and that a version waits for; at most once a minute."""
-        if time.monotonic() - self._searched < WAITING_SECONDS:
+        """Return the ended releases whose end a version waits for."""
+        if time.monotonic() < self._next_search:
             return []
-        self._searched = time.monotonic()
-        return [state for state in newest_releases(engine) if state.is_over and self._is_waited_for(state)]
+        self._next_search = time.monotonic() + WAITING_SECONDS
+        return [state for state in newest_releases(engine) if state.is_over and self._is_waited_for(engine, state)]
 
-    def _is_waited_for(self, state: ReleaseState) -> bool:
-        try:
-            return waiting(state.release.model, self._settings) is not None
-        except ConfigError:
-            return False  # without its model file nothing starts; `deploy` and `doctor` tell of the file
-
-    def _due(self, state: ReleaseState, seconds: float) -> str | None:
+    def _is_waited_for(self, engine: Engine, state: ReleaseState) -> bool:
         model = state.release.model
+        try:
+            return waiting_verdict(engine, model, self._settings) is not None
+        except ConfigError as error:
+            _log.warning("the next release of %s does not start: %s", model, error)
+            return False
+
+    def _due(self, state: ReleaseState) -> str | None:
+        model = state.release.model
+        seconds = RecordedPlan.from_json(state.release.plan).look_seconds
         slot = int(datetime.now(UTC).timestamp() // seconds)
         key = f"release/{model}/{state.release.number}/{slot}"
         waits = time.monotonic() < self._not_before.get(model, 0.0)
@@ -112,7 +118,3 @@ class ReleaseWatch:
         states = {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING"]}}
         asked = {"deployments": {"id": {"any_": [deployment]}}, "flow_runs": {"state": states}}
         return int(client.request("POST", "/flow_runs/count", json=asked).json()) > 0
-
-
-def _look_seconds(state: ReleaseState) -> float:
-    return RecordedPlan.from_json(state.release.plan).look_seconds

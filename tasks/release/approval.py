@@ -13,6 +13,7 @@ from store.releases.records import ReleaseState
 from tasks.champions.aliases import project
 from tasks.champions.approvals import Move, asked, checked_reason, make_champion
 from tasks.release.begin import begin, way_of
+from tasks.release.ended import ending_release
 from tasks.runs.actor import actor
 
 
@@ -50,13 +51,15 @@ def approve_version(
     """
     version, present = asked(model, selector, reason, settings)
     if direct or present is None or present.version == version:
-        return make_champion(model, version, present, reason, settings, override=override)
+        with ending_release(model, settings):
+            return make_champion(model, version, present, reason, settings, override=override)
     engine, config = open_database(settings.database_url), load_model_config(settings.root, model)
     way = way_of(config, version, engine)
     if way.kind == "wait":
         raise ReleaseError(f"version {version} of {model!r} is not released yet: {way.reason}; abort that one first")
     if way.kind == "direct":
-        return make_champion(model, version, present, reason, settings, override=override)
+        with ending_release(model, settings):
+            return make_champion(model, version, present, reason, settings, override=override)
     said = checked_reason(model, version, reason, settings, override=override)
     state = begin(config, version, present.sequence, "approval", said, settings)
     record_review(engine, Review(model, version, "approved", said, actor(), datetime.now(UTC)))

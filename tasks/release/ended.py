@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from sqlalchemy import Engine
 
+from config.settings import Settings
+from store.database import open_database
 from store.releases.records import ReleaseState
 from store.releases.releases import end_stale
+from tasks.champions.approvals import Move, rollback
 from tasks.release.mesh import follow
 from tasks.runs.actor import actor
 
@@ -26,3 +31,18 @@ def ended_by_another_champion(engine: Engine, model: str) -> ReleaseState | None
     if ended is not None:
         follow(engine, model)
     return ended
+
+
+@contextmanager
+def ending_release(model: str, settings: Settings) -> Iterator[None]:
+    """End a release that a change of the champion within makes pointless, also if MLflow failed after the change."""
+    try:
+        yield
+    finally:
+        ended_by_another_champion(open_database(settings.database_url), model)
+
+
+def roll_back(model: str, reason: str, settings: Settings) -> Move:
+    """Return to the champion before, see :func:`tasks.champions.approvals.rollback`, and end a running release."""
+    with ending_release(model, settings):
+        return rollback(model, reason, settings)

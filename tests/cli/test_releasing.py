@@ -13,8 +13,10 @@ from click.testing import CliRunner, Result
 from cli.main import main
 from config.settings import Settings
 from store.database import open_database
+from store.releases.records import Trip
+from store.releases.reports import record_trip
 from tests.factories import add_credit_model
-from tests.store.releases.samples import started
+from tests.store.releases.samples import AT, started
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,7 +57,10 @@ def test_pause_resume_abort(released: Settings) -> None:
     ("arguments", "says"),
     [
         (("nobody",), "there is no model 'nobody'"),
+        (("nobody", "look"), "there is no model 'nobody'"),
         (("credit", "pause"), "--reason"),
+        (("credit", "halt"), "no such command 'halt'; expected one of status, start, pause"),
+        (("abort", "credit"), "expected the model before the command: perennial release credit abort"),
         (("credit", "abort", "--reason", " "), "--reason is empty"),
     ],
 )
@@ -65,6 +70,25 @@ def test_what_is_refused(released: Settings, arguments: tuple[str, ...], says: s
     result = _invoke(*arguments)
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+def test_a_look_does_what_the_flow_does(project: Settings, warm_steps: None) -> None:
+    """MLflow's aliases follow the end of a release; a rollback is a decision that says no."""
+    from tasks.registry.client import aliases_in_mlflow, mlflow_client
+    from tests.tasks.release.traffic import log, two_versions
+
+    assert warm_steps is None
+    two_versions(project)
+    log(project, 1, "champion", 20)
+    assert _invoke("credit", "start", "2", "--reason", "it is better").exit_code == 0
+    assert _invoke("credit", "look").exit_code == 0
+    client = mlflow_client(project)
+    assert aliases_in_mlflow(client, "credit") == {"champion": 1, "challenger": 2}
+    reason = "12 of 20 requests failed"
+    record_trip(open_database(project.database_url), Trip("credit", 1, "host:/srv", "breaker", reason, AT))
+    ended = _invoke("credit", "look")
+    assert (ended.exit_code, reason in ended.stdout) == (3, True)
+    assert aliases_in_mlflow(client, "credit") == {"champion": 1}
 
 
 def test_the_commands_of_the_page(project: Settings, warm_steps: None) -> None:

@@ -195,7 +195,7 @@ def test_a_rollback_by_a_person_while_it_bakes(tell: Tell) -> None:
         roll_back(engine, model, reason="complaints", actor="ann", at=AT + timedelta(minutes=2))
         for action in ("completed", "rolled_back"):
             with pytest.raises(StaleChampionError):
-                moved(engine, state, action, minutes=3)  # type: ignore[arg-type]
+                moved(engine, state, action, minutes=3)
         assert newest_release(engine, model) == state
         assert moved(engine, state, "aborted", minutes=3).is_over
         assert [entry.version for entry in champion_history(engine, model)] == [1, 2, 1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -19,7 +18,7 @@ from store.database import open_database
 from store.releases.releases import start_release
 from tasks.operate.release_looks import ReleaseWatch
 from tests.factories import credit_config
-from tests.store.releases.samples import crowned, moved, release_of, started
+from tests.store.releases.samples import AT, crowned, moved, release_of
 from tests.tasks.operate.runs import runs_of
 
 if TYPE_CHECKING:
@@ -48,6 +47,25 @@ def test_one_look_at_a_time(settings: Settings, client: SyncPrefectClient) -> No
     assert ReleaseWatch(settings).look() == 0
 
 
+def test_a_version_that_waits_for_an_ended_release_is_started(settings: Settings, client: SyncPrefectClient) -> None:
+    """A person ends a release, so no look follows it: one is asked for while the version waits that the look starts."""
+    engine, model = open_database(settings.database_url), _deployed(client)
+    config = credit_config(model=model, release={"mode": "staged"})
+    file = settings.root / "config" / "models" / f"{model}.yaml"
+    file.write_text(json.dumps(config.model_dump(mode="json", exclude_none=True)))
+    sequence = crowned(engine, model)
+    state = start_release(engine, release_of(model, champion_sequence=sequence), "shadow", 0)
+    about = (0, "", "", "a" * 64, "{}", AT, 1, rules_hash(config))
+    record_verdict(engine, RecordedVerdict(model, 3, sequence, 1, "promote", "enabled", *about))
+    moved(engine, state, "aborted")
+    watch = ReleaseWatch(settings)
+    assert [watch.look(), watch.look()] == [1, 0]
+    [run] = runs_of(client, model)
+    assert run.parameters == {"model": model, "trigger": "relay"}
+    file.write_text("release: {steps: [50, 5]}")
+    assert ReleaseWatch(settings).look() == 0  # and no other model's look is lost
+
+
 def test_a_model_without_deployment_is_told_of(
     settings: Settings, client: SyncPrefectClient, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -60,31 +78,3 @@ def test_a_model_without_deployment_is_told_of(
     assert [watch.look(), watch.look()] == [0, 0]
     assert json.dumps(caplog.text).count(f"perennial deploy --model {model}") == 1
     assert runs_of(client, model) == []
-
-
-def test_a_version_that_waits_is_started_whoever_ended_the_release(
-    settings: Settings, client: SyncPrefectClient
-) -> None:
-    """A person's abort starts nothing, and a look may be killed before it does: the relay asks for another one."""
-    engine, model = open_database(settings.database_url), _deployed(client)
-    config = credit_config(model=model, release={"mode": "staged"})
-    path = settings.root / "config" / "models" / f"{model}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(config.model_dump(mode="json", exclude_none=True)))
-    state = started(engine, model)
-    record_verdict(engine, _passed(model, 3, state.champion_sequence, rules_hash(config)))
-    watch = ReleaseWatch(settings)
-    assert watch.look() == 1  # the running release
-    for run in runs_of(client, model):
-        client.delete_flow_run(run.id)
-    moved(engine, state, "aborted")
-    assert watch.look() == 0  # it searched a moment ago
-    assert [ReleaseWatch(settings).look() for _ in range(2)] == [1, 1]
-    assert len(runs_of(client, model)) == 1
-    path.unlink()
-    assert ReleaseWatch(settings).look() == 0
-
-
-def _passed(model: str, version: int, champion_sequence: int, rules: str) -> RecordedVerdict:
-    about = (0, "", "", "a" * 64, '{"reasons": ["it is better"]}', datetime.now(UTC), 1, rules)
-    return RecordedVerdict(model, version, champion_sequence, 1, "promote", "enabled", *about)

@@ -10,7 +10,9 @@ from config.settings import Settings
 from core.errors import ConfigError, PromotionError, ReleaseError
 from store.champions import champion_history, current_champion, roll_back, standing
 from store.releases.releases import newest_release
-from tasks.champions.approvals import reject, rollback
+from tasks.champions.approvals import reject
+from tasks.release.approval import approve_version
+from tasks.release.ended import roll_back as roll_back_by_command
 from tasks.release.look import look
 from tasks.release.people import abort, advance, pause, resume, start, status
 from tests.tasks.registration import judged, register
@@ -82,12 +84,22 @@ def test_a_pause_lasts_until_it_is_resumed(served: Settings) -> None:
     assert not resume("credit", "back", served).is_paused
 
 
+def test_a_direct_approval_ends_the_release(served: Settings) -> None:
+    """At once, without an abort, and the version stays champion."""
+    start("credit", "2", "it is better", served)
+    approve_version("credit", "2", "we know it", served, direct=True)
+    state = newest_release(database(served), "credit")
+    assert state is not None
+    assert state.newest.action == "superseded"
+    assert current_champion(database(served), "credit").version == 2  # type: ignore[union-attr]
+
+
 def test_a_rollback_by_a_person_ends_the_release(served: Settings) -> None:
     """At once, and it is not completed as if its version were champion still."""
     start("credit", "2", "it is better", served)
     for _ in range(3):
         advance("credit", "I looked", served)
-    rollback("credit", "complaints", served)
+    roll_back_by_command("credit", "complaints", served)
     state = newest_release(database(served), "credit")
     assert state is not None
     assert (state.newest.action, state.newest.share) == ("superseded", 0)

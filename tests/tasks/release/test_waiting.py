@@ -12,7 +12,7 @@ from core.release.outcome import ReleaseOutcome
 from store.champions import champion_history
 from store.releases.releases import running_release
 from tasks.release.people import abort
-from tasks.release.waiting import start_waiting
+from tasks.release.waiting import start_waiting, waiting_verdict
 from tests.tasks.judging import add_data, config_of, register_version, settle, train
 from tests.tasks.release.traffic import QUICK, database, log
 
@@ -48,7 +48,11 @@ def test_a_version_waits_for_the_end_of_the_release(registry: Settings) -> None:
     _write(registry, other)
     assert running_release(database(registry), "credit") == running
     assert start_waiting(OVER, registry) == OVER
+    assert waiting_verdict(database(registry), "credit", registry) is None
     abort("credit", "complaints", registry)
+    verdict = waiting_verdict(database(registry), "credit", registry)
+    assert verdict is not None
+    assert verdict.version == 3
     assert start_waiting(OVER, registry).next_version == 3
     second = running_release(database(registry), "credit")
     assert second is not None
