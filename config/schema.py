@@ -689,6 +689,18 @@ class Release(Section):
         return steps
 
     @model_validator(mode="after")
+    def _plan_can_be_followed(self) -> Self:
+        """Refuse a plan whose release could not start, or that waits for what is not judged."""
+        if self.mode != "direct" and self.steps == (100,) and not self.shadow.requests:
+            raise ValueError(
+                "steps: [100] without a shadow has nothing to observe before the champion changes; add a step below "
+                "100, set shadow.requests, or set mode: direct"
+            )
+        if self.min_labels > 0 and self.guardrails.performance_loss is None:
+            raise ValueError("min_labels: expected 0 without guardrails.performance_loss, which the labels are for")
+        return self
+
+    @model_validator(mode="after")
     def _mesh_can_be_judged(self) -> Self:
         """Refuse a plan that waits for what its mesh cannot give."""
         if self.mesh is None:

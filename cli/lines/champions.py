@@ -23,11 +23,11 @@ def tenure_lines(history: TenureHistory) -> list[str]:
         return [f"{history.model} has no champion yet; train one with: perennial train {history.model}"]
     tenures = [_tenure_row(tenure) for tenure in history.tenures]
     reviews = [(utc_text(one.at), str(one.version), one.action, one.actor, one.reason) for one in history.reviews]
-    steps = [_step_row(step) for state in history.releases for step in state.steps]
+    steps = [_step_row(step, state.release.version) for state in history.releases for step in state.steps]
     return [
         *table(("", "champion", "since (UTC)", "until", "kind", "actor", "reason"), tenures),
         *section(table(("when (UTC)", "version", "review", "actor", "reason"), reviews)),
-        *section(table(("when (UTC)", "release", "stage", "share", "what", "actor", "reason"), steps)),
+        *section(table(("when (UTC)", "release", "version", "stage", "share", "what", "actor", "reason"), steps)),
         *section(_waiting_lines(history)),
     ]
 
@@ -71,9 +71,9 @@ def _tenure_row(tenure: Tenure) -> tuple[str, ...]:
     return (now, str(entry.version), utc_text(entry.at), until, entry.kind, entry.actor, entry.reason)
 
 
-def _step_row(step: Step) -> tuple[str, ...]:
+def _step_row(step: Step, version: int) -> tuple[str, ...]:
     at, *rest = step_row(step.to_dict())
-    return (at, str(step.number), *rest)
+    return (at, str(step.number), str(version), *rest)
 
 
 def _waiting_lines(history: TenureHistory) -> list[str]:

@@ -128,7 +128,7 @@ def model_content(found: Findings) -> tuple[dict[str, Any], Why]:
             "metrics per level of these columns; the gate refuses a version that is worse on one of them"
         )
     content["gate"] = _gate(found, content["training"]["holdout"], why)
-    content["release"] = _release(why)
+    content["release"] = _release(content["gate"], why)
     content["drift"] = _drift(found, why)
     content["retrain"] = _retrain(why)
     content["schedule"] = _schedule(why)
@@ -375,8 +375,11 @@ def _gate(found: Findings, holdout: float, why: Why) -> dict[str, Any]:
     return {"metric": metric, "floor": floor, **_min_rows(found, holdout, why), "mode": "enabled"}
 
 
-def _release(why: Why) -> dict[str, Any]:
-    """Return the section with the defaults of the schema, each with what it is for."""
+def _release(gate: Mapping[str, Any], why: Why) -> dict[str, Any]:
+    """Return the section with the defaults of the schema, each with what it is for.
+
+    The default of a loss is one of a share; a metric in units of the target gets a hundredth of its floor.
+    """
     section = Release()
     reasons: dict[str | tuple[str, str], str] = {
         "mode": "by steps if the service answered the model in the last day, else at once; or staged, direct",
@@ -401,6 +404,10 @@ def _release(why: Why) -> dict[str, Any]:
         else:
             group, field = name
             content.setdefault(group, {})[field] = getattr(getattr(section, group), field)
+    if gate["metric"] == "rmse" and (loss := float(f"{0.01 * gate['floor']:.2g}")) > 0:
+        content["guardrails"]["performance_loss"] = loss
+        place = ("release", "guardrails", "performance_loss")
+        why[place] += ", in units of the target: 1 % of gate.floor"
     return content
 
 

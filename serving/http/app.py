@@ -113,7 +113,7 @@ class ModelAnswer(BaseModel):
     variant: Variant
     data_version: str
     since: str = Field(description="When the version became champion, ISO 8601")
-    by: str = Field(description="How it became champion: gate, approval, rollback or adopted")
+    by: str = Field(description="How it became champion: gate, approval, release, rollback or adopted")
     reason: str
     task: str
     runtime: Runtime = Field(description="Runtime that computes the answers")

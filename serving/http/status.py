@@ -125,7 +125,7 @@ class ServedAnswer(BaseModel):
     runtime: Runtime = Field(description="Runtime that computes the answers")
     in_memory: bool = Field(description="Whether this worker has loaded it; if not, its next request does")
     since: str = Field(description="When the version became champion, ISO 8601")
-    by: str = Field(description="How it became champion: gate, approval, rollback or adopted")
+    by: str = Field(description="How it became champion: gate, approval, release, rollback or adopted")
     reason: str
     trouble: str | None = Field(description="Why a newer champion is not served; null if there is none")
     links: LinksAnswer

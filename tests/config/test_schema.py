@@ -205,3 +205,17 @@ def test_a_mesh_that_cannot_be_judged_is_refused(changes: dict[str, Any], said: 
     """A release must not wait for its deadline for what is missing in the file."""
     with pytest.raises(ValueError, match=said):
         _released(**changes)
+
+
+@pytest.mark.parametrize(
+    ("release", "said"),
+    [
+        ({"steps": [100], "shadow": {"requests": 0}}, "nothing to observe before the champion changes"),
+        ({"min_labels": 5, "guardrails": {"performance_loss": None}}, "expected 0 without guardrails.performance_loss"),
+    ],
+)
+def test_a_plan_that_cannot_be_followed_is_refused(release: dict[str, Any], said: str) -> None:
+    """When the file is read, and not after a training; the mode direct follows no plan."""
+    with pytest.raises(ValueError, match=said):
+        credit_config(release=release)
+    assert credit_config(release={"steps": [100], "shadow": {"requests": 0}, "mode": "direct"})

@@ -103,12 +103,15 @@ def test_the_floor_of_each_task_is_what_knowing_nothing_reaches() -> None:
     even = (("a", 1000), ("b", 1000), ("c", 1000))
     regression = findings(goal=TargetDecision("regression", "numbers"), baseline=12.3456)
     multiclass = findings(goal=TargetDecision("multiclass", "classes", classes=even))
-    gates = [model_content(found)[0]["gate"] for found in (findings(), multiclass, regression)]
-    assert gates == [
+    contents = [model_content(found)[0] for found in (findings(), multiclass, regression)]
+    assert [content["gate"] for content in contents] == [
         {"metric": "roc_auc", "floor": 0.62, "mode": "enabled"},
         {"metric": "log_loss", "floor": 1.1, "mode": "enabled"},
         {"metric": "rmse", "floor": 12.3, "mode": "enabled"},
     ]
+    # A hundredth of a share is no tolerance for errors of a dozen.
+    losses = [content["release"]["guardrails"]["performance_loss"] for content in contents]
+    assert losses == [0.01, 0.01, 0.12]
 
 
 @pytest.mark.parametrize(("n_rows", "asked"), [(500, None), (490, 49), (200, 30), (20, 30)])
