@@ -12,6 +12,7 @@ from config.settings import Settings
 from store.database import open_database
 from store.releases.records import ReleaseState
 from store.releases.releases import end_stale
+from tasks.champions.aliases import project
 from tasks.champions.approvals import Move, rollback
 from tasks.release.mesh import follow
 from tasks.runs.actor import actor
@@ -36,10 +37,13 @@ def ended_by_another_champion(engine: Engine, model: str) -> ReleaseState | None
 @contextmanager
 def ending_release(model: str, settings: Settings) -> Iterator[None]:
     """End a release that a change of the champion within makes pointless, also if MLflow failed after the change."""
+    engine = open_database(settings.database_url)
     try:
         yield
     finally:
-        ended_by_another_champion(open_database(settings.database_url), model)
+        ended = ended_by_another_champion(engine, model)
+    if ended is not None:
+        project(model, settings)  # the alias of the released version
 
 
 def roll_back(model: str, reason: str, settings: Settings) -> Move:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict
+import math
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -31,6 +32,9 @@ from tasks.release.stages import Following, following, stage_of
 from tasks.runs.actor import actor
 
 _logger = logging.getLogger("perennial.release")
+
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""By so much the beginning of a stage may be in the future without a word: clocks of machines differ."""
 
 
 def look(model: str, settings: Settings, now: datetime | None = None) -> ReleaseOutcome:
@@ -79,8 +83,15 @@ def _looked(engine: Engine, state: ReleaseState, recorded: RecordedPlan, now: da
     tripped = trips(engine, state.release.model, state.release.number)
     reason = tripped[0].reason if tripped else None
     found = decide(recorded.plan, stage, champion, challenger, waited, reason)
+    if (ahead := state.entered.at - now) > CLOCKS_DIFFER:
+        found = replace(found, reasons=(*found.reasons, _clock(ahead)))
     left = timedelta(hours=recorded.plan.deadline_hours(stage) - waited)
     return found, _document(found, champion, challenger, now, None if state.is_paused else now + left)
+
+
+def _clock(ahead: timedelta) -> str:
+    minutes = math.ceil(ahead / timedelta(minutes=1))
+    return f"by this clock the stage begins in {minutes:,} minutes, and no request counts before: check the clocks"
 
 
 def _carried_out(

@@ -80,7 +80,8 @@ def test_a_look_does_what_the_flow_does(project: Settings, warm_steps: None) -> 
     assert warm_steps is None
     two_versions(project)
     log(project, 1, "champion", 20)
-    assert _invoke("credit", "start", "2", "--reason", "it is better").exit_code == 0
+    approve = ["approve", "credit@2", "--reason", "it is better", "--override"]
+    assert CliRunner().invoke(main, approve).exit_code == 0
     assert _invoke("credit", "look").exit_code == 0
     client = mlflow_client(project)
     assert aliases_in_mlflow(client, "credit") == {"champion": 1, "challenger": 2}

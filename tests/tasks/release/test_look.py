@@ -134,6 +134,15 @@ def test_a_pause_stops_the_clock(served: Settings) -> None:
     assert look("credit", served, now + timedelta(hours=51.5)).status == "rolled_back"
 
 
+def test_a_clock_that_was_wrong_is_told(served: Settings) -> None:
+    """A release that was started by a clock hours ahead waits until then; the reason says why nothing counts."""
+    begin(served)
+    held = later(served, -5)
+    assert held.status == "held"
+    assert "by this clock the stage begins in 300 minutes" in held.reasons[-1]
+    assert "clock" not in " ".join(later(served, 0.1).reasons)
+
+
 def test_a_trip_of_a_service_ends_it(served: Settings) -> None:
     """Its breaker saw it before any look."""
     number = begin(served).release.number

@@ -11,6 +11,7 @@ from core.errors import ConfigError, PromotionError, ReleaseError
 from store.champions import champion_history, current_champion, roll_back, standing
 from store.releases.releases import newest_release
 from tasks.champions.approvals import reject
+from tasks.registry.client import aliases_in_mlflow, mlflow_client
 from tasks.release.approval import approve_version
 from tasks.release.ended import roll_back as roll_back_by_command
 from tasks.release.look import look
@@ -87,11 +88,13 @@ def test_a_pause_lasts_until_it_is_resumed(served: Settings) -> None:
 def test_a_direct_approval_ends_the_release(served: Settings) -> None:
     """At once, without an abort, and the version stays champion."""
     start("credit", "2", "it is better", served)
-    approve_version("credit", "2", "we know it", served, direct=True)
+    register(served, "c")
+    approve_version("credit", "3", "we know it", served, direct=True, override=True)
     state = newest_release(database(served), "credit")
     assert state is not None
     assert state.newest.action == "superseded"
-    assert current_champion(database(served), "credit").version == 2  # type: ignore[union-attr]
+    assert current_champion(database(served), "credit").version == 3  # type: ignore[union-attr]
+    assert aliases_in_mlflow(mlflow_client(served), "credit") == {"champion": 3, "previous": 1}
 
 
 def test_a_rollback_by_a_person_ends_the_release(served: Settings) -> None:
