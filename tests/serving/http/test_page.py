@@ -18,12 +18,14 @@ import serving.http.status
 from serving.http.page import page_writer
 from serving.http.service import DRAINING
 from serving.http.status import (
+    CheckAnswer,
     ColumnAnswer,
     DriftAnswer,
     LinksAnswer,
     LiveAnswer,
     LogAnswer,
     PerformanceAnswer,
+    ReleaseAnswer,
     ServedAnswer,
     StatusAnswer,
     UnansweredAnswer,
@@ -91,6 +93,24 @@ def _model(**changes: Any) -> ServedAnswer:
     return ServedAnswer(**(given | changes))
 
 
+def _release(**changes: Any) -> ReleaseAnswer:
+    given: dict[str, Any] = {
+        "number": 2,
+        "stage": "step",
+        "share": 25,
+        "version": 4,
+        "other": 3,
+        "since": (NOW - timedelta(hours=3)).isoformat(),
+        "paused": False,
+        "is_asked": True,
+        "trouble": None,
+        "checks": [],
+        "reasons": [],
+        "deadline": None,
+    }
+    return ReleaseAnswer(**(given | changes))
+
+
 def _status(**changes: Any) -> StatusAnswer:
     given: dict[str, Any] = {
         "at": NOW.isoformat(timespec="milliseconds"),
@@ -121,15 +141,32 @@ def _hostile_status(word: str) -> StatusAnswer:
         columns=[ColumnAnswer(column=word, psi=1e9), ColumnAnswer(column=word, psi=-1.0)],
         performance=performance,
     )
+    checks = [CheckAnswer(name=word, state=word, sentence=word)]
+    release = _release(trouble=word, reasons=[word], checks=checks)
     texts = dict.fromkeys(("model", "data_version", "by", "reason", "trouble"), word)
     links = LinksAnswer(card=f"/v1/models/{word}/card", mlflow=f"https://mlflow/{word}", mlflow_after=word)
     return _status(
         status="not ready",
         reason=word,
         log=LogAnswer(writable=False, mode="async", reason=word),
-        models=[_model(**texts, links=links, drift=drift)],
+        models=[_model(**texts, links=links, drift=drift, release=release)],
         unserved=[UnservedAnswer(model=word, reason=word)],
     )
+
+
+def test_a_release_is_shown() -> None:
+    """Share, what it waits for and until when; before the first look the page says who looks."""
+    new = _rendered(_status(models=[_model(release=_release())]))
+    assert "25 % of the requests" in new
+    assert "No look at this stage yet" in new
+    assert "perennial release credit look" in new
+    looked = _release(
+        reasons=["waits for 7 more requests"], paused=True, deadline=(NOW + timedelta(days=3)).isoformat()
+    )
+    page = _rendered(_status(models=[_model(release=looked)]))
+    assert "No look at this stage yet" not in page
+    for said in ("paused, 25 % of the requests", "waits for 7 more requests", "Deadline of the stage: 7 May 2026"):
+        assert said in page
 
 
 def test_examples() -> None:
