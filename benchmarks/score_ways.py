@@ -1,8 +1,8 @@
 """Ways to score a Parquet file without Perennial, each a process of its own.
 
-``python -m benchmarks.score_ways WAY BUNDLE ROWS OUTPUT``: reads ``ROWS``, predicts with the bundle of a version, writes
-all columns and the probabilities. ``pandas`` is what most scripts do; ``arrow`` is a program written by hand for speed:
-row groups in threads, ONNX Runtime on NumPy arrays, one writer; ``duckdb`` copies the rows and predicts nothing.
+``python -m benchmarks.score_ways WAY BUNDLE ROWS OUTPUT``: reads ``ROWS``, predicts with the bundle of a version, and
+writes all columns and the probabilities. ``pandas`` is what most scripts do; ``arrow`` is a program written by hand for
+speed: row groups in threads, ONNX Runtime on NumPy arrays, one writer; ``duckdb`` copies the rows and predicts nothing.
 """
 
 from __future__ import annotations

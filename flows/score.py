@@ -18,7 +18,8 @@ from tasks.steps import plan_scores, publish_scores, read_config, score_parts
 @flow(
     name="score",
     flow_run_name="{model}-{trigger}",
-    task_runner=ThreadPoolTaskRunner[Any](max_workers=os.cpu_count() or 2),
+    # Prefect's type of a runner is invariant in its futures.
+    task_runner=ThreadPoolTaskRunner[Any](max_workers=os.cpu_count() or 2),  # type: ignore[arg-type]
 )
 def score(
     model: str,

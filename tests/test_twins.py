@@ -85,6 +85,9 @@ WITHOUT_TWIN: dict[str, str] = {
     "tasks/score/sql_input.py": "Tables of tests/tasks/score/test_input.py are read by it, in the key's order.",
     "tasks/score/staging.py": "tests/tasks/score/test_kills.py: what a kill leaves, and what goes on from it",
     "tasks/score/version.py": "tests/tasks/score/test_plan.py: the champion of the start, and a later one",
+    "tasks/source/repetitive_texts.py": (
+        "tests/tasks/versions/test_record_batches.py: columns that are read with a dictionary, and columns that are not"
+    ),
     "tasks/steps.py": "tests/flows/test_train.py: the steps run in their flows, which needs Prefect's server",
     "tasks/train/bench.py": "tests/tasks/train/test_step_files.py: steps in processes of their own find what they need",
     "tasks/train/fit_run.py": "tests/tasks/train/test_step_files.py: the step, in a process of its own",

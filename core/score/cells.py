@@ -17,6 +17,7 @@ import numpy.typing as npt
 from core.data.cells import EARLIEST, LATEST, category, missing_texts
 from core.feature_contract import FeatureContract
 from core.notations import Notation
+from core.score.arrays import arrow_mask, arrow_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -118,9 +119,7 @@ class Cells:
         kept
             Which rows, shape (n,).
         """
-        import pyarrow as pa
-
-        mask = pa.array(kept)
+        mask = arrow_mask(kept)
         return Cells(int(kept.sum()), {name: column.filter(mask) for name, column in self.values.items()})
 
     @property
@@ -165,12 +164,11 @@ class CellReader:
 
     def _is_canonical(self, texts: pa.Array) -> bool:
         """Whether each text is what a cast would make of it: nothing to trim or to shorten, and none means no value."""
-        import pyarrow as pa
         import pyarrow.compute as pc
 
         if pc.any(pc.match_substring_regex(texts, _TO_CAST)).as_py():
             return False
-        return not pc.any(pc.is_in(texts, pa.array(sorted(self._missing), pa.string()))).as_py()
+        return not any(pc.any(pc.equal(texts, text)).as_py() for text in self._missing)
 
     def _levels_of(self, column: pa.Array) -> tuple[pa.Array, Mask]:
         import pyarrow as pa
@@ -183,7 +181,8 @@ class CellReader:
         unfit = np.array([level is not None and not _is_text(level) for level in levels], dtype=bool)
         codes = coded.indices.cast(pa.int32())
         # A text that means no value becomes a null of the codes: readers of the output need no null in a dictionary.
-        values = pa.DictionaryArray.from_arrays(codes, pa.array(levels, pa.string()))
+        named = coded.dictionary.cast(pa.string()) if levels == texts else pa.array(levels, pa.string())
+        values = pa.DictionaryArray.from_arrays(codes, named)
         if not unfit.any():
             return values, np.zeros(len(column), dtype=bool)
         filled = codes.fill_null(0).to_numpy(zero_copy_only=False)
@@ -203,7 +202,7 @@ def needs_engine(kind: pa.DataType, wanted: Wanted) -> bool:
 
     if wanted.role != "feature" and wanted.kind == "VARCHAR":
         return True  # it depends on the texts
-    return CellReader(()).read(pa.array([], kind), wanted) is None
+    return CellReader(()).read(pa.nulls(0, kind), wanted) is None
 
 
 def bounded(values: pa.Array, refused: Mask, wanted: Wanted) -> Mask:
@@ -251,10 +250,9 @@ def _numbers(column: pa.Array) -> tuple[pa.Array, Mask]:
         # Through NumPy, because Arrow refuses integers that a double cannot hold, which ingestion rounds.
         null = column.is_null().to_numpy(zero_copy_only=False)
         found = column.fill_null(0).to_numpy(zero_copy_only=False).astype(np.float64)
-        return pa.array(found, mask=null), np.zeros(len(column), dtype=bool)
+        return arrow_numbers(found, null), np.zeros(len(column), dtype=bool)
     found = column.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
-    values = pa.array(found, from_pandas=True) if column.null_count or np.isnan(found).any() else pa.array(found)
-    return values, np.isinf(found)
+    return arrow_numbers(found, np.isnan(found)), np.isinf(found)
 
 
 def _moments(column: pa.Array) -> tuple[pa.Array, Mask]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from core.errors import ConfigError
 from core.feature_contract import FeatureContract
+from core.score.arrays import arrow_numbers
 from core.score.cells import Cells, Wanted
 from core.score.ids import prediction_ids
 
@@ -128,12 +129,12 @@ def output_table(
     n = len(rows)
     kept = [plain_text(cells.values[column.name]) for column in columns.kept]
     facts = [
-        pa.array(rows),
+        arrow_numbers(rows),
         prediction_ids(run, rows, at),
         pa.repeat(pa.scalar(version, pa.int64()), n),
         pa.repeat(pa.scalar(at, schema.field(AT).type), n),
     ]
-    given = [pa.array(np.ascontiguousarray(answers[:, place], dtype=np.float64)) for place in range(answers.shape[1])]
+    given = [arrow_numbers(answers[:, place].astype(np.float64)) for place in range(answers.shape[1])]
     return pa.Table.from_arrays([*kept, *facts, *given], schema=schema)
 
 

@@ -42,7 +42,7 @@ from tasks.score.publish import part_name, set_aside_name
 from tasks.score.staging import FAILED, PARTS, file_digest, plan_in, read, written
 from tasks.score.version import loaded_model
 from tasks.source.engine import SPILL, reading
-from tasks.versions.record_batches import repetitive_texts
+from tasks.source.repetitive_texts import repetitive_texts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -285,7 +285,7 @@ class _File:
         while n_waiting >= least:
             table = pa.concat_tables(self._waiting)
             group = table.slice(0, GROUP_ROWS)
-            self._writer.write_table(group.combine_chunks(), row_group_size=GROUP_ROWS)
+            self._writer.write_table(group, row_group_size=GROUP_ROWS)
             self._waiting = [table.slice(GROUP_ROWS)] if n_waiting > GROUP_ROWS else []
             n_waiting -= group.num_rows
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -124,7 +125,7 @@ class RemoteTarget:
         """Write the files under other names and move them; the rows that were set aside come first."""
         for address, file in zip(self._addresses, (set_aside, whole), strict=True):
             if file is not None:
-                self._with(address, lambda system, path, file=file: _move_in(system, path, file, plan.id[:12]))
+                self._with(address, partial(_move_in, file, plan.id[:12]))
 
     @property
     def _addresses(self) -> tuple[str, str]:
@@ -151,7 +152,7 @@ def _remote_digest(system: Any, path: str) -> str | None:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _move_in(system: Any, path: str, file: Path, mark: str) -> None:
+def _move_in(file: Path, mark: str, system: Any, path: str) -> None:
     folder, _, name = path.rpartition("/")
     temporary = f"{folder}/.{name}.{mark}.tmp"
     system.put_file(str(file), temporary)

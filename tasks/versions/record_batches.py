@@ -16,6 +16,7 @@ from core.data.columns import column_types
 from core.data.split import Hashes
 from core.data.sql import literal, quoted
 from core.errors import StorageError
+from tasks.source.repetitive_texts import repetitive_texts
 from tasks.versions.batch_columns import batch_columns
 from tasks.versions.rows import ROW_ID, row_id_sql, table_frame
 
@@ -30,7 +31,6 @@ RECORD_BATCH_ROWS = 65_536
 RECORD_BATCH_BYTES = 64 * 2**20
 """Maximum size of a record batch in bytes, estimated from the row sizes in the file's footer."""
 
-_CODE_BYTES = 4  # maximum size of a dictionary code, per row; text that does not repeat takes its own length
 _BUFFER = 2**20  # per column; without it, a whole column of a row group is read at once, and a group can be the file
 
 
@@ -214,17 +214,6 @@ def contract_record_batches(
             row_ids = batch.column(len(wanted)).to_numpy() if with_row_ids else None
             yield StoredRecordBatch(batch.select(wanted), first_row, row_ids)
             first_row += batch.num_rows
-
-
-def repetitive_texts(rows: pq.RowGroupMetaData, columns: Sequence[str]) -> list[str]:
-    """Return the text columns to read dictionary-encoded, which costs half.
-
-    A dictionary spans the row group, so a dictionary of text that does not repeat would be larger than the rows.
-    """
-    chunks = (rows.column(place) for place in range(rows.num_columns))
-    texts = (chunk for chunk in chunks if chunk.physical_type == "BYTE_ARRAY" and chunk.has_dictionary_page)
-    small = {text.path_in_schema for text in texts if text.total_uncompressed_size <= _CODE_BYTES * text.num_values}
-    return [column for column in columns if column in small]
 
 
 def _rows_per_record_batch(group: pq.RowGroupMetaData) -> int:

@@ -19,9 +19,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[3]
 sys.path[0] = str(ROOT)  # not the folder of this script: its rooms have the names of standard modules
 
-import tasks.score.plan
 from core.score.outcome import ScoreOutcome
 from core.score.plan import ScoringRequest
+from tasks.score import plan as planning
 from tasks.score.staging import located
 from tests.factories import credit_config
 from tests.tasks.crash_points import import_what, in_fork, kill_after, kill_before, settings_of
@@ -33,7 +33,7 @@ CONFIG = credit_config(training=LINEAR)
 
 def main(project: Path, rows: Path, folder: Path, n_random: int, stride: int) -> None:
     """Kill before every ``stride``-th point until a run gets through, then at random moments."""
-    tasks.score.plan.PART_ROWS = 200
+    vars(planning)["PART_ROWS"] = 200
 
     def score(output: Path) -> ScoreOutcome:
         settings = settings_of(project).model_copy(update={"mlflow_uri": f"sqlite:///{project / 'var' / 'mlflow.db'}"})

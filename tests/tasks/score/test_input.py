@@ -111,7 +111,8 @@ def _damaged(folder: Path) -> None:
 
 
 def _lists(folder: Path) -> None:
-    FRAME.assign(income=[[1.0]] * 90).to_parquet(folder / "rows.parquet")
+    table = pa.Table.from_pandas(FRAME.drop(columns="income"), preserve_index=False)
+    pq.write_table(table.append_column("income", pa.array([[1.0]] * 90)), folder / "rows.parquet")
 
 
 @pytest.mark.parametrize(
