@@ -37,6 +37,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         monitoring.monitor,
         monitoring.drift,
         monitoring.report,
+        monitoring.labels,
         retraining.retrain,
         retraining.triggers,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -138,6 +139,74 @@ def report(model: str, decision: str | None, open_report: bool | None, as_json: 
         document = _drawn_training(name, version, settings) if version else _drawn_decision(name, decision, settings)
     finish(document, report_lines(document), as_json)
     _launch(document["links"]["drift report"], open_report, as_json)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--from", "place", metavar="FILE|SQL", help="Record the labels of a CSV or Parquet file, or of a query.")
+@click.option("--key", metavar="COLUMN", help="Column with keys of entities.  [default: the model's key]")
+@click.option("--id", "id_", metavar="COLUMN", help="Column with ids of predictions, instead of keys.")
+@click.option("--label", metavar="COLUMN", help="Column with the outcomes.  [default: the model's target]")
+@click.option("--at", metavar="COLUMN", help="With keys: column with the time that the outcome is about.")
+@click.option("--uri-env", metavar="NAME", help="Environment variable with the address of the query's database.")
+@click.option(
+    "--weeks",
+    type=click.IntRange(1, 520),
+    default=12,
+    show_default=True,
+    help="Without --from: weeks of predictions to show.",
+)
+@json_option
+def labels(
+    model: str,
+    place: str | None,
+    key: str | None,
+    id_: str | None,
+    label: str | None,
+    at: str | None,
+    uri_env: str | None,
+    weeks: int,
+    as_json: bool,
+) -> None:
+    """Record true outcomes of predictions from a file or a query; without one, show how many predictions have a label.
+
+    Values are read as 'ingest' reads them. If one is wrong, nothing is recorded. A repeat changes nothing.
+
+    \b
+    Examples:
+      perennial labels credit
+      perennial labels credit --from outcomes.csv --key application_id --label defaulted --at due_date
+      perennial labels credit --from outcomes.parquet --id prediction_id
+    """
+    from cli.lines.labels import coverage_lines, recorded_lines
+    from config.load import load_model_config
+    from config.settings import load_settings
+
+    settings = load_settings()
+    config = load_model_config(settings.root, model)
+    if place is None:
+        from tasks.served.coverage import label_coverage
+
+        if given := [
+            name for name, value in (("--key", key), ("--id", id_), ("--label", label), ("--at", at)) if value
+        ]:
+            raise click.UsageError(f"{given[0]} belongs to --from, which names the file or the query")
+        found = label_coverage(config, weeks, datetime.now(UTC), settings)
+        finish(found.to_dict(), coverage_lines(found), as_json)
+        return
+    if key and id_:
+        raise click.UsageError("--key and --id exclude each other: a label belongs to an entity or to a prediction")
+    if id_ and at:
+        raise click.UsageError("--at belongs to --key: the outcome of a prediction is about the prediction's own time")
+    reference = id_ or key or config.key
+    if reference is None:
+        raise click.UsageError(f"expected --key or --id: {model!r} has no key")
+    from tasks.monitor.contract import champion_contract
+    from tasks.served.bulk import LabelColumns, record_labels_of
+
+    asked = LabelColumns(place, "id" if id_ else "key", reference, label or config.target, at, uri_env)
+    recorded = record_labels_of(config, champion_contract(model, settings), asked, settings)
+    finish({"model": model, **recorded.to_dict()}, recorded_lines(model, recorded), as_json)
 
 
 def _drawn_decision(model: str, decision: str | None, settings: Settings) -> dict[str, Any]:

@@ -67,6 +67,9 @@ WITHOUT_TWIN: dict[str, str] = {
     "tasks/platform/supervise.py": (
         "It is a process of the platform that tests/tasks/platform/test_up.py starts, kills and stops."
     ),
+    "tasks/monitor/contract.py": (
+        "tests/tasks/monitor/test_logged.py: the contract of a registered champion, by which labels are read"
+    ),
     "tasks/monitor/window_files.py": (
         "tests/tasks/monitor/test_logged.py: windows of the log, measured, recorded and drawn again"
     ),

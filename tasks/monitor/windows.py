@@ -77,7 +77,7 @@ def monitored_window(
         ``against`` is no data version, the champion's data version is lost, or a remote or a database is unavailable.
     """
     engine = open_database(settings.database_url)
-    champion = _champion(config.model, settings, engine)
+    champion = champion_record(config.model, settings, engine)
     if asked.against != CHAMPION:
         asked = replace(asked, against=resolved_version(config.model, asked.against, settings, engine))
     chosen = _Chosen(config, asked, champion, settings, engine)
@@ -205,7 +205,14 @@ def report_folder(model: str, decision: str, settings: Settings) -> Path:
     return settings.var / "reports" / model / "drift" / decision[:12]
 
 
-def _champion(model: str, settings: Settings, engine: Engine) -> RegisteredVersion:
+def champion_record(model: str, settings: Settings, engine: Engine) -> RegisteredVersion:
+    """Return the champion with the hash of its bundle.
+
+    Raises
+    ------
+    ModelNotFoundError
+        There is none.
+    """
     entry = current_champion(engine, model)
     number = entry.version if entry else champion_before_history(model, settings)
     if number is None:

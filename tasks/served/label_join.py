@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,17 @@ def write_keys(parts: Iterable[Sequence[tuple[str, datetime]]], path: Path) -> i
 
     schema = pa.schema([("entity", pa.string()), ("answered", pa.timestamp("us"))])
     return _written(([[key, _naive(at)] for key, at in part] for part in parts), schema, path)
+
+
+def write_predictions(parts: Iterable[Sequence[tuple[str, str | None, datetime]]], path: Path) -> int:
+    """Write id, key and time of predictions as the table of :func:`labels_sql` to a file; return how many."""
+    import pyarrow as pa
+
+    schema = pa.schema(
+        [("place", pa.int64()), ("id", pa.string()), ("entity", pa.string()), ("answered", pa.timestamp("us"))]
+    )
+    places = count()
+    return _written(([[next(places), id_, key, _naive(at)] for id_, key, at in part] for part in parts), schema, path)
 
 
 def labels_sql(rows: str, folder: Path, match_days: float | None) -> str:

@@ -82,3 +82,20 @@ def test_what_cannot_be_meant_exits_with_2(project: Settings, arguments: tuple[s
     result = _invoke(*arguments)
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+def test_labels_are_shown_without_a_file_and_need_a_champion_with_one(project: Settings) -> None:
+    """Options of a file without one are refused; so are a key and an id at once, and a time of an id."""
+    add_credit_model(project)
+    found = json.loads(_invoke("labels", "credit", "--json").stdout)
+    assert (found["weeks"], found["delay"], found["label_delay_days"]) == ([], None, 0)
+    assert "no predictions in the log" in _invoke("labels", "credit").stdout
+    for words in (
+        ("--key", "id"),
+        ("--from", "a.csv", "--key", "id", "--id", "x"),
+        ("--from", "a.csv", "--id", "x", "--at", "t"),
+    ):
+        assert _invoke("labels", "credit", *words).exit_code == 2
+    answer = _invoke("labels", "credit", "--from", "rows.csv")
+    assert answer.exit_code == 2
+    assert "has no champion" in answer.output

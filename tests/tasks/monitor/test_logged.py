@@ -15,11 +15,12 @@ from config.schema import ModelConfig
 from config.settings import Settings
 from core.drift.monitored_window import MonitoredWindow
 from core.drift.verdict import DriftEvidence
-from core.errors import ConfigError
+from core.errors import ConfigError, ModelNotFoundError
 from core.metrics.metrics import Floats
 from store.database import open_database
 from store.log.labels import Label, record_labels
 from tasks.monitor import measure as monitor
+from tasks.monitor.contract import champion_contract
 from tasks.monitor.measure import decided, keep, measure
 from tasks.monitor.recorded import recorded_verdict
 from tasks.monitor.reference import Reference, champion_reference
@@ -231,6 +232,14 @@ def test_labels_that_were_told_later_do_not_change_what_is_drawn(served: Served)
     assert then.bias is not None
     assert now.bias is not None
     assert (then.bias.observed, now.bias.observed) == (1.0, 0.0)
+
+
+def test_labels_are_read_by_the_champions_contract(served: Served) -> None:
+    """Its classes are the labels that a file may have."""
+    assert champion_contract("credit", served.settings) == served.reference.contract
+    empty = served.settings.model_copy(update={"var": served.settings.var / "other"})
+    with pytest.raises(ModelNotFoundError, match="has no champion"):
+        champion_contract("credit", empty)
 
 
 def test_batches_and_the_log_are_not_mixed(served: Served) -> None:

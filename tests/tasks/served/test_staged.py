@@ -47,7 +47,8 @@ def window(settings: Settings, day: int, config: ModelConfig = CONFIG, version: 
     assert list((settings.var / "work").iterdir()) == []
     expected = contract_schema(config, config.columns, output_columns(contract))
     assert [(field.name, field.type) for field in file.schema] == [(field.name, field.type) for field in expected]
-    return file.to_pylist()
+    rows: list[dict[str, Any]] = file.to_pylist()
+    return rows
 
 
 def test_the_file_has_the_contracts_columns_and_the_served_predictions(

@@ -1,0 +1,25 @@
+"""The champion's feature contract, by which labels are read."""
+
+from __future__ import annotations
+
+from config.settings import Settings
+from core.feature_contract import FeatureContract
+from serving.bundle.reader import load_contract
+from store.database import open_database
+from tasks.monitor.windows import champion_record
+from tasks.registry.kept import kept_bundle
+
+
+def champion_contract(model: str, settings: Settings) -> FeatureContract:
+    """Return the feature contract of a model's champion.
+
+    Raises
+    ------
+    ModelNotFoundError
+        The model has no champion.
+    BundleError, StorageError
+        Its bundle cannot be read.
+    """
+    champion = champion_record(model, settings, open_database(settings.database_url))
+    with kept_bundle(model, champion.version, champion.manifest, settings) as folder:
+        return load_contract(folder)
