@@ -138,6 +138,8 @@ def _headline(verdict: DriftVerdict) -> str:
 def _window_sentence(verdict: DriftVerdict) -> str:
     window = verdict.window
     batches = f" of {counted(len(window.batches), 'batch', 'batches')}" if window.batches else ""
+    if window.source == "predictions":
+        batches = " of the prediction log"
     span = " to ".join(dict.fromkeys(_times([window.first_time, window.last_time])))
     when = "" if NONE in span else f", {span}"
     return f"{counted(window.n_rows, 'row')}{batches}{when}, against {_rival(verdict)}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects import postgresql
 
 from store.database import reading, writing
@@ -164,13 +164,24 @@ def _known(connection: Connection, model: str, wanted: Mapping[_Place, str]) -> 
     return known
 
 
+def _stored(value: Any) -> Any:
+    """Return a value as SQLite stores it; ``strftime`` would not pad the year 1."""
+    if not isinstance(value, datetime):
+        return value
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+
+
 def _inserted(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set[_Place]:
     """Insert rows whose numbers are free, and return their events."""
     if not rows:
         return set()
     if connection.dialect.name == "sqlite":
-        # The transaction has the write lock, so the numbers are still free.
-        connection.execute(insert(LabelRow), rows)
+        # The transaction has the write lock, so the numbers are still free. Without SQLAlchemy's conversion of each
+        # value it takes half of the time.
+        names = [*rows[0]]
+        marks = ", ".join("?" * len(names))
+        insert = f"INSERT INTO label_history ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - our own names
+        connection.exec_driver_sql(insert, [tuple(map(_stored, row.values())) for row in rows])
         return {_key_of(row) for row in rows}
     statement = postgresql.insert(LabelRow).on_conflict_do_nothing()
     returned = statement.returning(LabelRow.kind, LabelRow.reference, LabelRow.event_at)

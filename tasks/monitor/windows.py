@@ -216,7 +216,7 @@ def champion_record(model: str, settings: Settings, engine: Engine) -> Registere
     entry = current_champion(engine, model)
     number = entry.version if entry else champion_before_history(model, settings)
     if number is None:
-        raise ModelNotFoundError(f"{model!r} has no champion to monitor; train one with: perennial train {model}")
+        raise ModelNotFoundError(f"{model!r} has no champion yet; train one with: perennial train {model}")
     record = find_version(engine, model, number)
     if record is None:
         contents = registry_contents(settings)

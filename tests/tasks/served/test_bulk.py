@@ -23,6 +23,7 @@ from core.feature_contract import FeatureContract
 from serving.ids import ID_PATTERN as SERVED_PATTERN
 from serving.ids import new_request_id
 from store.database import open_database, reading
+from store.log.labels import record_labels
 from store.predictions import delete_before
 from store.tables import NO_EVENT, LabelRow
 from tasks.served import bulk
@@ -195,7 +196,7 @@ def test_parts_are_of_bounded_size(settings: Settings, tmp_path: Path, monkeypat
     monkeypatch.setattr(bulk, "ROWS_PER_WRITE", 100)
     pd.DataFrame({"id": [f"k{place}" for place in range(1_050)], "default": 1}).to_csv(tmp_path / "a.csv", index=False)
     sizes = []
-    record_part = bulk.record_labels
+    record_part = record_labels
 
     def watched(engine: Any, model: str, labels: Any, *more: Any) -> Any:
         sizes.append(len(labels))
