@@ -30,6 +30,7 @@ from tasks.registry.versions import find_registered
 from tasks.train.bench import close_bench, open_bench
 from tasks.train.training_run import training_run
 from tests.factories import add_credit_model, credit_rows, make_project
+from tests.project_copies import copy_project
 from tests.tasks.judging import add_data, config_of, enthrone, register_version, settle, train
 from tests.tasks.registration import use_database
 
@@ -71,6 +72,22 @@ def arena(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Are
     return Arena(settings, data, *configs)
 
 
+@pytest.fixture(scope="module")
+def weak_champion(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> tuple[Settings, str]:
+    """Train a version of the age alone and make it champion, once; return the project and its data version."""
+    settings = use_database(make_project(tmp_path_factory.mktemp("weak")), empty_database)
+    data = add_data(settings, config_of())
+    assert train(settings, config_of("age", gate={"floor": 0.4}), data)
+    return settings, data
+
+
+@pytest.fixture
+def data(registry: Settings, weak_champion: tuple[Settings, str]) -> str:
+    """Put a copy of the weak champion's project in the place of this one; return its data version."""
+    copy_project(weak_champion[0], registry)
+    return weak_champion[1]
+
+
 def bundle_of(client: MlflowClient, version: int) -> Path:
     """Folder of a version's bundle in the artifact store."""
     return Path(str(client.get_model_version("credit", str(version)).source).removeprefix("file://"))
@@ -91,10 +108,10 @@ def versions(settings: Settings) -> list[int]:
 
 
 @pytest.mark.slow
-def test_a_better_version_takes_office_and_a_worse_one_does_not(registry: Settings, client: MlflowClient) -> None:
+def test_a_better_version_takes_office_and_a_worse_one_does_not(
+    registry: Settings, data: str, client: MlflowClient
+) -> None:
     """Verdict, history, aliases, tags and card say the same; a repeat finds nothing left to do."""
-    data = add_data(registry, config_of())
-    assert train(registry, config_of("age", gate={"floor": 0.4}), data)
     verdict = train(registry, config_of(), data)
     assert verdict is not None
     assert verdict.comparison is not None
@@ -191,11 +208,9 @@ def test_looks_at_the_same_rows_are_counted(registry: Settings) -> None:
 @pytest.mark.parametrize("spoiled", ["model.skops", "manifest.json"])
 @pytest.mark.slow
 def test_a_champion_that_cannot_be_read_is_never_replaced_unseen(
-    registry: Settings, client: MlflowClient, spoiled: str
+    registry: Settings, data: str, client: MlflowClient, spoiled: str
 ) -> None:
     """A damaged bundle of the champion leaves the gate undecided, with the reason."""
-    data = add_data(registry, config_of())
-    train(registry, config_of("age", gate={"floor": 0.4}), data)
     path = bundle_of(client, 1) / spoiled
     path.write_bytes(path.read_bytes()[:-7] + b"spoiled")
     verdict = train(registry, config_of(), data)
@@ -287,10 +302,8 @@ def test_a_metric_that_does_not_fit_the_task_is_refused_with_the_model_file() ->
 
 
 @pytest.mark.slow
-def test_a_champion_that_moved_while_a_version_was_judged(registry: Settings, client: MlflowClient) -> None:
+def test_a_champion_that_moved_while_a_version_was_judged(registry: Settings, data: str, client: MlflowClient) -> None:
     """The compare-and-set fails, the version is judged again, against whoever is champion now."""
-    data = add_data(registry, config_of())
-    train(registry, config_of("age", gate={"floor": 0.4}), data)
     other = register_version(registry, config_of(training={"seed": 0, "params": {"C": 0.5}}), data)
     run = register_version(registry, config_of(), data)
     verdict = judge(run, 3, registry)
@@ -306,10 +319,8 @@ def test_a_champion_that_moved_while_a_version_was_judged(registry: Settings, cl
 
 
 @pytest.mark.slow
-def test_manual_mode_waits_and_dry_run_only_records(registry: Settings, client: MlflowClient) -> None:
+def test_manual_mode_waits_and_dry_run_only_records(registry: Settings, data: str, client: MlflowClient) -> None:
     """Neither moves the champion; the one that waits is the challenger."""
-    data = add_data(registry, config_of())
-    train(registry, config_of("age", gate={"floor": 0.4}), data)
     dry = train(registry, config_of(gate={"mode": "dry_run"}), data)
     assert dry is not None
     assert dry.passed
@@ -340,11 +351,9 @@ def test_a_registry_that_was_made_anew_is_noticed(registry: Settings) -> None:
 
 
 @pytest.mark.slow
-def test_compare_by_hand_changes_nothing(registry: Settings, client: MlflowClient) -> None:
+def test_compare_by_hand_changes_nothing(registry: Settings, data: str, client: MlflowClient) -> None:
     """It answers as the gate would, on the newest data, and leaves no verdict."""
     add_credit_model(registry, training={"estimator": "sklearn.linear_model.LogisticRegression", "cv": 0})
-    data = add_data(registry, config_of())
-    train(registry, config_of("age", gate={"floor": 0.4}), data)
     register_version(registry, config_of(), data)
     before = client.get_registered_model("credit").aliases
     verdict = compare_versions("credit@champion", "credit@2", None, registry)
