@@ -387,7 +387,8 @@ def reviews(engine: Engine, model: str, version: int | None = None) -> list[Revi
 def waiting_version(engine: Engine, model: str) -> int | None:
     """Return the newest version that waits for a review; None if none does.
 
-    The gate decided ``promote`` against the current champion in mode ``manual``, and the version has no review.
+    The gate decided ``promote`` against the current champion in mode ``manual``, and the version has no review and was
+    not released.
     """
     with reading(engine) as connection:
         return _waiting(connection, model, _newest(connection, model))
@@ -481,7 +482,9 @@ def _reviews(connection: Connection, model: str, version: int | None) -> list[Re
 
 def _waiting(connection: Connection, model: str, present: Champion | None) -> int | None:
     reviewed = select(ReviewRow.version).where(ReviewRow.model == model)
-    against = (VerdictRow.model == model, VerdictRow.champion_sequence == (present.sequence if present else 0))
+    sequence = present.sequence if present else 0
+    released = select(ReleaseRow.version).filter_by(model=model, champion_sequence=sequence)
+    against = (VerdictRow.model == model, VerdictRow.champion_sequence == sequence)
     newest = select(VerdictRow.version, func.max(VerdictRow.number)).where(*against).group_by(VerdictRow.version)
     chosen = select(VerdictRow.version).where(
         *against,
@@ -489,6 +492,7 @@ def _waiting(connection: Connection, model: str, present: Champion | None) -> in
         VerdictRow.decision == "promote",
         VerdictRow.mode == "manual",
         VerdictRow.version.not_in(reviewed),
+        VerdictRow.version.not_in(released),
         VerdictRow.version != (present.version if present else 0),
     )
     return connection.scalar(chosen.order_by(VerdictRow.version.desc()).limit(1))

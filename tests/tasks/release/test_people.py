@@ -8,7 +8,7 @@ import pytest
 
 from config.settings import Settings
 from core.errors import ConfigError, PromotionError, ReleaseError
-from store.champions import champion_history, current_champion, roll_back, standing
+from store.champions import champion_history, current_champion, roll_back, standing, waiting_version
 from store.releases.releases import newest_release
 from tasks.champions.approvals import reject
 from tasks.registry.client import aliases_in_mlflow, mlflow_client
@@ -127,6 +127,16 @@ def test_a_version_that_is_released_is_not_rejected(served: Settings) -> None:
         reject("credit", "2", "no", served)
     abort("credit", "complaints", served)
     assert reject("credit", "2", "no", served).action == "rejected"
+
+
+def test_a_version_that_was_released_waits_for_no_approval(served: Settings) -> None:
+    """Neither while its release runs nor after it ended: a person began it."""
+    assert waiting_version(database(served), "credit") == 2
+    start("credit", "2", "the gate is manual", served)
+    assert waiting_version(database(served), "credit") is None
+    abort("credit", "complaints", served)
+    assert waiting_version(database(served), "credit") is None
+    assert standing(database(served), "credit").challenger is None
 
 
 def test_another_version_waits_for_the_end_of_a_release(served: Settings) -> None:
