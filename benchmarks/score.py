@@ -16,19 +16,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from benchmarks.train import PERENNIAL, REPOSITORY, Cost, new_project, run
-from config.schema import SimulatedSource
 from config.settings import Settings
-from core.data.simulate import simulate
 from tasks.registry.fetch import fetched
 from tasks.score.version import scoring_version
 
-GROUP_ROWS = 250_000
-MONTH_ROWS = 500_000
 HIST = "sklearn.ensemble.HistGradientBoostingClassifier"
 
 
@@ -70,7 +62,7 @@ def _trained(project: Path, estimator: str) -> Path:
 
 def _measure(n_rows: int, project: Path, folder: Path, environment: dict[str, str]) -> None:
     rows = folder / "rows.parquet"
-    _write(n_rows, rows)
+    _own(folder, environment, "write", str(n_rows), str(rows))
     var = project / "var"
     settings = Settings(
         root=project,
@@ -96,7 +88,8 @@ def _measure(n_rows: int, project: Path, folder: Path, environment: dict[str, st
             print(
                 f"| {n_rows:,} | {name} | {cells} | {cost.processor_seconds / base.processor_seconds:.2f} |", flush=True
             )
-    _compare(folder)
+    _own(folder, environment, "compare", str(folder))
+    _remove(folder)
 
 
 def _way(way: str, bundle: Path, rows: Path, output: Path) -> list[str]:
@@ -107,23 +100,11 @@ def _score(rows: Path, output: Path) -> list[str]:
     return [*PERENNIAL, "score", "credit", "--input", str(rows), "--output", str(output), "--features"]
 
 
-def _write(n_rows: int, path: Path) -> None:
-    writer = None
-    for seed in range(-(-n_rows // MONTH_ROWS)):
-        source = SimulatedSource(kind="simulated", months=1, rows_per_month=min(MONTH_ROWS, n_rows), seed=seed)
-        table = pa.Table.from_pandas(pd.concat(simulate(source)), preserve_index=False).replace_schema_metadata()
-        writer = writer or pq.ParquetWriter(path, table.schema)
-        writer.write_table(table, row_group_size=GROUP_ROWS)
-    if writer is not None:
-        writer.close()
+def _own(folder: Path, environment: dict[str, str], *arguments: str) -> None:
+    run([sys.executable, "-m", "benchmarks.score_rows", *arguments], folder, environment)
 
 
-def _compare(folder: Path) -> None:
-    """End the benchmark if the ways give other answers; remove the outputs."""
-    ours = pq.read_table(folder / "scores", columns=["probability_1"])["probability_1"].to_numpy()
-    hand = pq.read_table(folder / "arrow.parquet", columns=["probability_1"])["probability_1"].to_numpy()
-    if not (ours == hand).all():
-        raise SystemExit("Perennial and the program written by hand give other answers")
+def _remove(folder: Path) -> None:
     for path in folder.glob("*"):
         if path.is_dir() and path.name != "project":
             shutil.rmtree(path)

@@ -18,6 +18,7 @@ from tasks.score import plan as planning
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.timeout(900),
     # Evidently 0.7.23, Great Expectations 1.24 and MLflow 3.17 use names that pandas 3, NumPy 2 and their own web
     # frameworks deprecate: their warnings, not ours.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
