@@ -108,7 +108,7 @@ def rules_hash(config: ModelConfig) -> str:
 
 
 def _dump(config: ModelConfig) -> dict[str, Any]:
-    later = {"release", "drift", "monitor", "retrain", "schedule"}
+    later = {"release", "drift", "monitor", "labels", "retrain", "schedule"}
     return config.model_dump(mode="json", exclude={"source", "validation", *later})
 
 

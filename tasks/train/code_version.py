@@ -78,8 +78,10 @@ LEFT_OUT = {
         "core/drift/windows.py",
         "core/performance/loss.py",
         "core/performance/prediction_bias.py",
+        "core/served",
         "tasks/monitor",
         "tasks/registry/kept.py",
+        "tasks/served",
         "tasks/versions/record_batches.py",
     ),
     "pages that are not in the bundle (the model card is in it and counts)": (
