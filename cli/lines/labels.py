@@ -31,7 +31,7 @@ def recorded_lines(model: str, found: BulkLabels) -> list[str]:
         else []
     )
     return [
-        f"{model}: {found.added:,} labels added, {found.unchanged:,} unchanged, {found.replaced:,} with another value",
+        f"{model}: {counted(found.added, 'label')} added, {found.unchanged:,} unchanged, {found.replaced:,} with another value",
         *left_out,
         *unmatched,
         f"  {found.seconds:.1f} s, {found.per_second:,.0f} labels per second",
