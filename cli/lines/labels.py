@@ -30,8 +30,9 @@ def recorded_lines(model: str, found: BulkLabels) -> list[str]:
         if found.unmatched
         else []
     )
+    added = counted(found.added, "label")
     return [
-        f"{model}: {counted(found.added, 'label')} added, {found.unchanged:,} unchanged, {found.replaced:,} with another value",
+        f"{model}: {added} added, {found.unchanged:,} unchanged, {found.replaced:,} with another value",
         *left_out,
         *unmatched,
         f"  {found.seconds:.1f} s, {found.per_second:,.0f} labels per second",
