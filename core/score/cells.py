@@ -106,7 +106,17 @@ class Cells:
     refused: dict[str, Mask] = field(default_factory=dict)
 
     def add(self, name: str, values: pa.Array, refused: Mask) -> None:
-        """Add a column that has been read."""
+        """Add a column that has been read.
+
+        Parameters
+        ----------
+        name
+            Name of the column.
+        values
+            Its n values.
+        refused
+            Which of its cells are refused, shape (n,).
+        """
         self.values[name] = values
         if refused.any():
             self.refused[name] = refused

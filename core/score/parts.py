@@ -12,7 +12,17 @@ PART_ROWS = 524_288
 
 @dataclass(frozen=True)
 class Span:
-    """Consecutive row groups of one file: the file's place in the list of files, and the groups' numbers."""
+    """Consecutive row groups of one file.
+
+    Parameters
+    ----------
+    file
+        The file's place in the list of files.
+    groups
+        Numbers of the row groups.
+    n_rows
+        Their rows.
+    """
 
     file: int
     groups: tuple[int, ...]

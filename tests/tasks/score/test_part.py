@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from serving.ids import is_prediction_id, request_of
-from tests.tasks.score.scoring import Scored, rows_to_score
+from tests.tasks.score.scoring import Scored, champion_project, rows_to_score, service_model
 
 pytestmark = [
     # skl2onnx 1.20 and MLflow 3.17 use names that NumPy 2 and pandas 3 deprecate: their warnings, not ours.
@@ -59,3 +59,16 @@ def test_rows_that_the_contract_refuses_are_set_aside(champion: Scored, tmp_path
     assert found["region"].fillna("").tolist() == kept["region"].fillna("").tolist()
     numbers = kept.assign(age=pd.to_numeric(kept["age"]))
     assert found[["probability_0", "probability_1"]].to_numpy().tolist() == champion.served(numbers)
+
+
+@pytest.mark.slow
+def test_a_pipeline_without_a_graph_scores_as_the_service_does(tmp_path: Path) -> None:
+    """To the last bits: scikit-learn's own sums may depend on how many rows come together."""
+    project = champion_project(tmp_path, estimator="sklearn.neighbors.NearestCentroid")
+    assert service_model(project.settings).kind == "skops"
+    frame = rows_to_score()
+    frame.to_parquet(tmp_path / "rows.parquet")
+    assert project.score(tmp_path / "rows.parquet", tmp_path / "scores.parquet").n_scored == 500
+    found = pq.read_table(tmp_path / "scores.parquet").to_pandas()
+    answers = found[["probability_0", "probability_1"]].to_numpy()
+    np.testing.assert_allclose(answers, project.served(frame), rtol=1e-12)
