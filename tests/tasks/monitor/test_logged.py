@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -234,12 +235,11 @@ def test_labels_that_were_told_later_do_not_change_what_is_drawn(served: Served)
     assert (then.bias.observed, now.bias.observed) == (1.0, 0.0)
 
 
-def test_labels_are_read_by_the_champions_contract(served: Served) -> None:
+def test_labels_are_read_by_the_champions_contract(served: Served, tmp_path: Path) -> None:
     """Its classes are the labels that a file may have."""
     assert champion_contract("credit", served.settings) == served.reference.contract
-    empty = served.settings.model_copy(update={"var": served.settings.var / "other"})
     with pytest.raises(ModelNotFoundError, match="has no champion"):
-        champion_contract("credit", empty)
+        champion_contract("credit", make_project(tmp_path))
 
 
 def test_batches_and_the_log_are_not_mixed(served: Served) -> None:
