@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable
 from functools import wraps
@@ -35,6 +36,8 @@ def unless_definite(function: Callable[P, R]) -> Callable[P, R]:
                 _give_up_retries()
             raise
 
+    # Prefect reads the types of the parameters where the outermost function was written, which is here.
+    run.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
     return run
 
 

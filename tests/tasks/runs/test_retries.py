@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
@@ -68,3 +69,18 @@ def test_outside_a_run_the_error_is_raised_as_it_is() -> None:
     with pytest.raises(BundleError, match="not what was registered"):
         wrapped()
     assert wrapped.__name__ == "_definite"
+
+
+def test_the_parameters_keep_their_types() -> None:
+    """Prefect validates them by the names of the flow's own module, not of the one that wraps it."""
+    from prefect import flow
+    from prefect.exceptions import ParameterTypeError
+
+    @flow
+    @unless_definite
+    def chosen(source: Literal["log", "files"] = "files") -> None:
+        assert source
+
+    assert chosen.validate_parameters({"source": "log"}) == {"source": "log"}
+    with pytest.raises(ParameterTypeError, match="'log' or 'files'"):
+        chosen.validate_parameters({"source": "elsewhere"})
