@@ -93,7 +93,7 @@ def score(
       perennial score credit --input "new/*.csv" --output scores.csv --version 3
       perennial score credit --input sql:WAREHOUSE/applications --output sql:WAREHOUSE/scores
     """
-    from cli.lines.scoring import score_lines
+    from cli.lines.outcomes import score_lines
 
     overrides = checked_overrides(model, settings_)
     with flow_run(as_json):

@@ -9,6 +9,7 @@ from cli.output import section, short_path, table
 
 if TYPE_CHECKING:
     from core.outcome import IngestOutcome, TrainOutcome
+    from core.score.outcome import ScoreOutcome
 
 
 def training_lines(outcome: TrainOutcome) -> list[str]:
@@ -30,6 +31,14 @@ def ingestion_lines(outcome: IngestOutcome) -> list[str]:
     version = [f"  data version {outcome.data_version}"] if outcome.data_version else []
     links = [f"{title:18} {short_path(place)}" for title, place in outcome.links.items()]
     return ["", headline, *_said(outcome.reasons), *version, *section(links)]
+
+
+def score_lines(outcome: ScoreOutcome) -> list[str]:
+    """Report what was scored by which version, and where it is."""
+    places = {"output": outcome.output, "rows set aside": outcome.set_aside}
+    links = [f"{title:18} {short_path(place)}" for title, place in places.items() if place]
+    head = f"{outcome.model} version {outcome.version}: {'; '.join(outcome.reasons)}"
+    return [head, *section([f"{'predicted at':18} {outcome.predicted_at}", *links])]
 
 
 def _said(reasons: Iterable[str]) -> list[str]:

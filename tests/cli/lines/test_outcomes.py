@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.lines.outcomes import training_lines
+from cli.lines.outcomes import score_lines, training_lines
 from core.gate.decision import GateVerdict
 from core.outcome import TrainOutcome
+from core.score.outcome import ScoreOutcome
 from tasks.gate.judge import judged
 from tests.tasks.verdicts import first, promoted, refused, undecided
 
@@ -81,3 +82,26 @@ def test_rows_that_were_refused_were_not_trained_on() -> None:
     """Without a version nobody can stay or be promoted."""
     outcome = TrainOutcome("credit", "refused", "validation", ("refused: too many rows fail",))
     assert training_lines(outcome)[1:3] == ["refused (validation): credit was not trained", "  too many rows fail"]
+
+
+def test_places_and_numbers_are_told() -> None:
+    """A file of rows that were set aside is named where there is one."""
+    outcome = ScoreOutcome(
+        model="credit",
+        status="scored",
+        version=3,
+        output="/out/scores.parquet",
+        set_aside="/out/scores.set-aside.parquet",
+        n_rows=1000,
+        n_scored=999,
+        n_set_aside=1,
+        predicted_at="2026-03-01T10:00:00+00:00",
+        reasons=("scored 999 rows", "set 1 row aside that the feature contract refuses"),
+    )
+    assert score_lines(outcome) == [
+        "credit version 3: scored 999 rows; set 1 row aside that the feature contract refuses",
+        "",
+        "  predicted at       2026-03-01T10:00:00+00:00",
+        "  output             /out/scores.parquet",
+        "  rows set aside     /out/scores.set-aside.parquet",
+    ]
