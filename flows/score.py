@@ -11,6 +11,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from config.settings import load_settings
 from core.score.outcome import ScoreOutcome
 from core.score.plan import ScoringRequest
+from tasks.runs.retries import unless_definite
 from tasks.score.staging import held_output, located
 from tasks.steps import plan_scores, publish_scores, read_config, score_parts
 
@@ -21,6 +22,7 @@ from tasks.steps import plan_scores, publish_scores, read_config, score_parts
     # Prefect's type of a runner is invariant in its futures.
     task_runner=ThreadPoolTaskRunner[Any](max_workers=os.cpu_count() or 2),  # type: ignore[arg-type]
 )
+@unless_definite
 def score(
     model: str,
     rows: str,

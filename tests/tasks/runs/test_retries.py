@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from importlib import import_module
+from typing import Any, Literal
 
 import pytest
+from ruamel.yaml import YAML
 
 from core.errors import BundleError, SchemaError, SourceError, StorageError
 from tasks.runs.retries import unless_definite
+from tests.prefect_server import ROOT
 
 
 def _definite() -> None:
@@ -84,3 +87,17 @@ def test_the_parameters_keep_their_types() -> None:
     assert chosen.validate_parameters({"source": "log"}) == {"source": "log"}
     with pytest.raises(ParameterTypeError, match="'log' or 'files'"):
         chosen.validate_parameters({"source": "elsewhere"})
+
+
+def test_every_flow_that_prefect_retries_gives_up_after_a_definite_error() -> None:
+    """A flow whose deployment has retries is wrapped; the others are not."""
+    deployments = YAML(typ="safe").load((ROOT / "prefect.yaml").read_text())["deployments"]
+    variables = {one["entrypoint"]: one["work_pool"]["job_variables"]["env"] for one in deployments}
+    wrapped = {place: hasattr(_flow(place).fn, "__wrapped__") for place in variables}
+    assert wrapped == {place: "PREFECT_FLOWS_DEFAULT_RETRIES" in env for place, env in variables.items()}
+    assert sum(wrapped.values()) >= 4
+
+
+def _flow(entrypoint: str) -> Any:
+    path, _, name = entrypoint.partition(":")
+    return getattr(import_module(path.removesuffix(".py").replace("/", ".")), name)
