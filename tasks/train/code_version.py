@@ -40,6 +40,7 @@ LEFT_OUT = {
     "after a version is registered: the gate, the champion, the prediction service": (
         "core/gate",
         "core/release",
+        "core/score",
         "serving/access",
         "serving/http",
         "serving/ids.py",
@@ -60,6 +61,7 @@ LEFT_OUT = {
         "tasks/registry/tables.py",
         "tasks/registry/versions.py",
         "tasks/release",
+        "tasks/score",
         "tasks/serving/bring_bundle.py",
         "tasks/serving/keys.py",
         "tasks/serving/test_delivery.py",
@@ -106,11 +108,14 @@ LEFT_OUT = {
         "config/prefect_file.py",
         "config/proxies.py",
         "core/operate",
+        "core/retention",
         "tasks/operate",
         "tasks/outcomes.py",
         "tasks/platform",
+        "tasks/prune",
         "tasks/registry/server.py",
         "tasks/runs",
+        "tasks/warm",
     ),
 }
 _LEFT_OUT = frozenset(name for names in LEFT_OUT.values() for name in names)

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,21 @@ TRAINING = tuple(f"tasks.train.{name}" for name in ("training_run", "fit_run", "
 
 def test_what_a_training_reaches_counts_or_is_listed_with_a_reason() -> None:
     """Follow the imports of the training's steps: each module counts, or its importer stands above with a reason."""
+    reached, crossings = _followed()
+    assert crossings == set(CROSSINGS)
+    assert {"core.contract", "config.schema", "tasks.train.search"} <= reached
+
+
+def test_a_room_that_no_training_reaches_is_left_out() -> None:
+    """A change of it would train every model again."""
+    modules = [path.relative_to(INSTALLED).with_suffix("").parts for path in _counted() if path.name != "__init__.py"]
+    rooms = {tuple(parts[:2]) for parts in modules if len(parts) > 2}
+    assert rooms - {tuple(name.split(".")[:2]) for name in _followed()[0]} == set()
+
+
+@cache
+def _followed() -> tuple[set[str], set[tuple[str, str]]]:
+    """Return the modules that count and that a training reaches, and the imports that lead to others."""
     crossings, reached, ahead = set(), set(), [*TRAINING]
     while ahead:
         name = ahead.pop()
@@ -112,8 +128,7 @@ def test_what_a_training_reaches_counts_or_is_listed_with_a_reason() -> None:
                 ahead.append(imported)
             elif not imported.startswith("store."):  # the store records what came out
                 crossings.add((name, imported))
-    assert crossings == set(CROSSINGS)
-    assert {"core.contract", "config.schema", "tasks.train.search"} <= reached
+    return reached, crossings
 
 
 def _imports(name: str) -> Iterator[str]:
