@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.train import PERENNIAL, REPOSITORY, Cost, new_project, run
 from config.settings import Settings
 from tasks.registry.fetch import fetched
-from tasks.score.version import scoring_version
+from tasks.registry.versions import champion_record
 
 HIST = "sklearn.ensemble.HistGradientBoostingClassifier"
 
@@ -70,7 +70,7 @@ def _measure(n_rows: int, project: Path, folder: Path, environment: dict[str, st
         database_url=f"sqlite:///{var / 'perennial.db'}",
         mlflow_uri=f"sqlite:///{var / 'mlflow.db'}",
     )
-    champion = scoring_version("credit", None, settings)
+    champion = champion_record("credit", settings)
     with fetched("credit", champion.version, settings) as bundle:
         ways = {
             "by hand: PyArrow and ONNX Runtime": _way("arrow", bundle.folder, rows, folder / "arrow.parquet"),

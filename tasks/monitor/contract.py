@@ -5,9 +5,8 @@ from __future__ import annotations
 from config.settings import Settings
 from core.feature_contract import FeatureContract
 from serving.bundle.reader import load_contract
-from store.database import open_database
-from tasks.monitor.windows import champion_record
 from tasks.registry.kept import kept_bundle
+from tasks.registry.versions import champion_record
 
 
 def champion_contract(model: str, settings: Settings) -> FeatureContract:
@@ -20,6 +19,6 @@ def champion_contract(model: str, settings: Settings) -> FeatureContract:
     BundleError, StorageError
         Its bundle cannot be read.
     """
-    champion = champion_record(model, settings, open_database(settings.database_url))
+    champion = champion_record(model, settings)
     with kept_bundle(model, champion.version, champion.manifest, settings) as folder:
         return load_contract(folder)

@@ -16,18 +16,15 @@ from core.data.history import BatchEntry
 from core.drift.decision import decision_id
 from core.drift.monitored_window import CHAMPION, MonitoredWindow
 from core.drift.windows import WindowRequest, batches_before, choose_batches
-from core.errors import ConfigError, ModelNotFoundError
+from core.errors import ConfigError
 from core.served.windows import Asked as Source
 from core.served.windows import LogRange, asked_range, chosen_source
-from store.champions import current_champion
 from store.database import open_database
 from store.drift import earlier_windows
 from store.log.labels import newest_label
-from store.registry.registrations import RegisteredVersion, find_version
+from store.registry.registrations import RegisteredVersion
 from tasks.monitor.logged import log_notes, logged_rows, next_log_range, pending_batches
-from tasks.registry.contents import registry_contents
-from tasks.registry.records import champion_before_history, recorded_version
-from tasks.registry.versions import registered_in_mlflow
+from tasks.registry.versions import champion_record
 from tasks.runs.lock import hold_model
 from tasks.versions.bring_back import bring_back_missing
 from tasks.versions.known_versions import resolved_version, version_files
@@ -77,7 +74,7 @@ def monitored_window(
         ``against`` is no data version, the champion's data version is lost, or a remote or a database is unavailable.
     """
     engine = open_database(settings.database_url)
-    champion = champion_record(config.model, settings, engine)
+    champion = champion_record(config.model, settings)
     if asked.against != CHAMPION:
         asked = replace(asked, against=resolved_version(config.model, asked.against, settings, engine))
     chosen = _Chosen(config, asked, champion, settings, engine)
@@ -203,25 +200,6 @@ class _Chosen:
 def report_folder(model: str, decision: str, settings: Settings) -> Path:
     """Return the folder of a decision's report."""
     return settings.var / "reports" / model / "drift" / decision[:12]
-
-
-def champion_record(model: str, settings: Settings, engine: Engine) -> RegisteredVersion:
-    """Return the champion with the hash of its bundle.
-
-    Raises
-    ------
-    ModelNotFoundError
-        There is none.
-    """
-    entry = current_champion(engine, model)
-    number = entry.version if entry else champion_before_history(model, settings)
-    if number is None:
-        raise ModelNotFoundError(f"{model!r} has no champion yet; train one with: perennial train {model}")
-    record = find_version(engine, model, number)
-    if record is None:
-        contents = registry_contents(settings)
-        record = recorded_version(contents, registered_in_mlflow(contents, model, number), settings)
-    return record
 
 
 def _batches_of(version: str, model: str, settings: Settings, engine: Engine) -> dict[str, str]:

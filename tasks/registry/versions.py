@@ -16,9 +16,15 @@ from config.names import is_model_name
 from config.settings import Settings
 from config.similar_names import closest_text
 from core.errors import ConfigError, ModelNotFoundError
-from store.champions import find_verdict, standing
+from store.champions import current_champion, find_verdict, standing
 from store.database import open_database
-from store.registry.registrations import adopted_champion, find_version, knows_model, versions_of_trigger
+from store.registry.registrations import (
+    RegisteredVersion,
+    adopted_champion,
+    find_version,
+    knows_model,
+    versions_of_trigger,
+)
 from tasks.registry.client import address, artifact_root, is_empty, local_path, mlflow_client
 from tasks.registry.contents import Contents, registered_files, registry_contents
 from tasks.registry.records import (
@@ -29,6 +35,7 @@ from tasks.registry.records import (
     RUN_KEY,
     TRIGGER,
     adopt_versions,
+    champion_before_history,
     recorded_version,
 )
 from tasks.registry.register import (
@@ -221,7 +228,12 @@ def registered_version(model: str, version: int, settings: Settings) -> Register
 
 
 def data_version_of(model: str, version: int, settings: Settings) -> str:
-    """Return the data version that a version was trained on, from the operational database.
+    """Return the data version that a version was trained on, see :func:`version_record`."""
+    return version_record(model, version, settings).data_version
+
+
+def version_record(model: str, version: int, settings: Settings) -> RegisteredVersion:
+    """Return what the operational database records about a version; MLflow is asked only if it has no record.
 
     Raises
     ------
@@ -229,12 +241,29 @@ def data_version_of(model: str, version: int, settings: Settings) -> str:
         The version is not recorded, and MLflow no longer has it.
     BundleError
         This project did not register it.
+    StorageError
+        MLflow or the database is unavailable.
     """
     known = find_version(open_database(settings.database_url), model, version)
     if known is not None:
-        return known.data_version
+        return known
     contents = _contents_for(model, settings)
-    return recorded_version(contents, registered_in_mlflow(contents, model, version), settings).data_version
+    return recorded_version(contents, registered_in_mlflow(contents, model, version), settings)
+
+
+def champion_record(model: str, settings: Settings) -> RegisteredVersion:
+    """Return what is recorded about a model's champion, see :func:`version_record`.
+
+    Raises
+    ------
+    ModelNotFoundError
+        There is no champion.
+    """
+    entry = current_champion(open_database(settings.database_url), model)
+    version = entry.version if entry else champion_before_history(model, settings)
+    if version is None:
+        raise ModelNotFoundError(f"{model!r} has no champion yet; train one with: perennial train {model}")
+    return version_record(model, version, settings)
 
 
 def registered_in_mlflow(contents: Contents, model: str, version: int) -> StoredVersion:

@@ -18,6 +18,7 @@ from core.storage_failure import storage_errors
 from store.database import open_database
 from store.registry.registrations import RegisteredVersion
 from store.scored.batches import is_scored_output
+from tasks.registry.versions import champion_record, version_record
 from tasks.score.input import ScoringInput, input_source, scoring_input
 from tasks.score.publish import recorded_outcome
 from tasks.score.staging import (
@@ -32,7 +33,7 @@ from tasks.score.staging import (
     written,
 )
 from tasks.score.targets import Target, target_of
-from tasks.score.version import loaded_model, scoring_version
+from tasks.score.version import loaded_model
 
 _log = logging.getLogger("perennial.score")
 
@@ -69,7 +70,7 @@ def plan_scoring(config: ModelConfig, request: ScoringRequest, settings: Setting
     target = target_of(request, settings)
     if target.exists() and not is_scored_output(open_database(settings.database_url), target.shown):
         raise occupied(target)
-    record = scoring_version(request.model, request.version, settings)
+    record = _record(request, settings)
     model = loaded_model(request.model, record.version, record.manifest, config.training.trusted_types, settings)
     with storage_errors(folder):
         remove(folder)
@@ -83,6 +84,12 @@ def plan_scoring(config: ModelConfig, request: ScoringRequest, settings: Setting
     if target.exists():
         raise occupied(target)
     return written(plan, ScoringPlan, folder / PLAN)
+
+
+def _record(request: ScoringRequest, settings: Settings) -> RegisteredVersion:
+    if request.version is None:
+        return champion_record(request.model, settings)
+    return version_record(request.model, request.version, settings)
 
 
 def check_time(request: ScoringRequest) -> None:
