@@ -14,7 +14,7 @@ from config.schema import ModelConfig
 from config.settings import Settings
 from core.data.history import BatchEntry
 from core.drift.decision import decision_id
-from core.drift.monitored_window import CHAMPION, MonitoredWindow
+from core.drift.monitored_window import CHAMPION, LoggedWindow, MonitoredWindow
 from core.drift.windows import WindowRequest, batches_before, choose_batches
 from core.errors import ConfigError
 from core.served.windows import Asked as Source
@@ -78,13 +78,12 @@ def monitored_window(
     if asked.against != CHAMPION:
         asked = replace(asked, against=resolved_version(config.model, asked.against, settings, engine))
     chosen = _Chosen(config, asked, champion, settings, engine)
-    if asked.source == "predictions":
+    is_open = not (asked.batches or asked.since or asked.until)
+    source = asked.source or (config.monitor.source if is_open else "batches")
+    if source == "predictions":
         return chosen.logged()
     window = chosen.batches(wait_seconds)
-    is_open = not (asked.batches or asked.since or asked.until)
-    if not is_open or asked.source == "batches":
-        return window
-    return chosen.by_source(window, asked.source or config.monitor.source)
+    return chosen.unless_pending(window) if source == "auto" and is_open else window
 
 
 @dataclass(frozen=True)
@@ -133,30 +132,32 @@ class _Chosen:
             )
         since, until = _utc("--since", asked.since), _utc("--until", asked.until)
         hours = self.config.monitor.window_hours
-        if since is None and until is None:
-            return self.of_log(next_log_range(self.engine, self.config, now), now)
-        return self.of_log(asked_range(since, until, now, hours), now)
+        is_open = since is None and until is None
+        span = next_log_range(self.engine, self.config, now) if is_open else asked_range(since, until, now, hours)
+        return self.of_log(span, logged_rows(self.engine, self.config.model, span, now), now)
 
-    def by_source(self, window: MonitoredWindow, source: Source) -> MonitoredWindow:
-        """Return the window of batches, or one of the log if it is what to judge now."""
+    def unless_pending(self, window: MonitoredWindow) -> MonitoredWindow:
+        """Return the window of batches if one of them is pending, or one of the log if it has enough new rows."""
+        names = [path.stem for path in window.paths]
+        n_pending = len(pending_batches(names, earlier_windows(self.engine, self.config.model), window))
+        if n_pending:
+            return window  # what the log has does not matter, so it is not counted
         now = datetime.now(UTC)
         span = next_log_range(self.engine, self.config, now)
         log = logged_rows(self.engine, self.config.model, span, now)
-        earlier = earlier_windows(self.engine, self.config.model)
         choice = chosen_source(
-            source,
-            n_pending=len(pending_batches([path.stem for path in window.paths], earlier, window)),
+            "auto",
+            n_pending=n_pending,
             n_logged=sum(one.n_rows for one in log.answered),
             min_rows=self.config.drift.min_rows,
         )
         if choice.source == "batches":
             return replace(window, notes=(*window.notes, *choice.notes))
-        found = self.of_log(span, now)
+        found = self.of_log(span, log, now)
         return replace(found, notes=(*choice.notes, *found.notes))
 
-    def of_log(self, span: LogRange, now: datetime) -> MonitoredWindow:
-        """Return the window of a range of the log."""
-        log = logged_rows(self.engine, self.config.model, span, now)
+    def of_log(self, span: LogRange, log: LoggedWindow, now: datetime) -> MonitoredWindow:
+        """Return the window of a range of the log, whose rows were counted."""
         content = [*(str(one) for one in log.answered), f"{log.n_shadow} {log.n_failed}"]
         newest = newest_label(self.engine, self.config.model)
         labels = [str(newest), str(self.config.labels.match_days), _young(log.until, self.config, now)]
