@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 from benchmarks.serving_project import PERENNIAL, environment
 from config.settings import Settings
-from serving.ids import request_of
+from core.prediction_ids import request_of
 from tests.factories import make_project
 from tests.serving.service_processes import Client, ask
 

@@ -1,52 +1,10 @@
-"""Ids of predictions: a UUID version 7 per request, with the row's index in the last four hexadecimal digits."""
+"""Ids of requests: a UUID version 7 each, see :mod:`core.prediction_ids`."""
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
-
 import uuid_utils
-
-MAX_ROWS = 0x10000
-"""Most rows of a request: each needs an id of its own."""
-
-ID_PATTERN = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-_PATTERN = re.compile(ID_PATTERN)
 
 
 def new_request_id() -> str:
     """Return the id of a request's first prediction; ids of the same millisecond differ in 58 random bits."""
     return f"{uuid_utils.uuid7()!s:.32}0000"
-
-
-def prediction_id(request_id: str, place: int) -> str:
-    """Id of the prediction of a request's row; ``place`` is the row's index, 0 to 65,535.
-
-    Examples
-    --------
-    >>> prediction_id("01936c1e-8f00-7abc-8def-012345670000", 10)[-4:]
-    '000a'
-    """
-    return f"{request_id[:32]}{place:04x}"
-
-
-def request_of(prediction: str) -> tuple[str, int]:
-    """Return the id of a prediction's request, and the row's index in it."""
-    return f"{prediction[:32]}0000", int(prediction[32:], 16)
-
-
-def is_prediction_id(text: str) -> bool:
-    """Whether a text has the form of a prediction's id."""
-    return _PATTERN.fullmatch(text) is not None
-
-
-def first_id_at(moment: datetime) -> str:
-    """Return the smallest id that a request of this time or later can have.
-
-    Examples
-    --------
-    >>> first_id_at(datetime(2026, 1, 1, tzinfo=UTC))
-    '019b76da-a800-7000-8000-000000000000'
-    """
-    ms = f"{int(moment.astimezone(UTC).timestamp() * 1000):012x}"
-    return f"{ms[:8]}-{ms[8:]}-7000-8000-000000000000"

@@ -37,6 +37,8 @@ SUB_ROOMS: dict[str, list[set[str]]] = {
             "references",
             "outcome",
             "notations",
+            "prediction_ids",
+            "row_limits",
             "feature_contract",
             "model_inputs",
             "contract",

@@ -22,6 +22,7 @@ WITHOUT_TWIN: dict[str, str] = {
     ),
     "core/model_inputs.py": "tests/core/test_contract.py: prepared columns and encoded targets",
     "core/references.py": "Data classes without code of their own; mypy checks their uses.",
+    "core/row_limits.py": "Constants; tests/serving/model/test_rows.py and tests/core/score/test_cells.py use them.",
     "core/score/outcome.py": "Data classes without code of their own; mypy checks their uses.",
     "core/train/training_run.py": "A data class without code of its own; mypy checks its uses.",
     "reference/__main__.py": (

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from core.data.cells import EARLIEST, LATEST, category, missing_texts
 from core.feature_contract import FeatureContract
 from core.notations import Notation
+from core.row_limits import MAX_KEY, MAX_NUMBER, MAX_TEXT
 from core.score.arrays import arrow_mask, arrow_numbers
 
 if TYPE_CHECKING:
@@ -24,13 +25,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["DOUBLE", "BOOLEAN", "TIMESTAMP", "VARCHAR"]
 Mask = npt.NDArray[np.bool_]
-
-MAX_NUMBER = float(np.finfo(np.float32).max)
-"""Models compute in single precision; the service refuses larger numbers too."""
-
-MAX_TEXT = 1024
-MAX_KEY = 255
-"""Most characters of a category and of a key, as in a request to the service."""
 
 MAX_REMEMBERED = 65_536
 """Texts whose level is remembered."""

@@ -1,23 +1,25 @@
 """Ids of scored rows: determined by the run, so that a repeated or resumed run gives the same ones.
 
-They have the form of the service's ids (:mod:`serving.ids`): a UUID of version 7 for 65,536 consecutive rows of the
-input, with the row's place among them in the last four hexadecimal digits.
+They have the form of :mod:`core.prediction_ids`: a UUID of version 7 for 65,536 consecutive rows of the input, with the
+row's place among them in the last four hexadecimal digits.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from core.prediction_ids import MAX_ROWS, time_digits
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS_PER_ID = 0x10000
+ROWS_PER_ID = MAX_ROWS
 """Rows whose ids differ in the last four digits only."""
 
 ID_BYTES = 36
@@ -52,10 +54,9 @@ def id_of_rows(run: str, number: int, at: datetime) -> str:
     >>> found[:14], found[-4:]
     ('019b76da-a800-', '0000')
     """
-    ms = f"{int(at.astimezone(UTC).timestamp() * 1000):012x}"
     drawn = hashlib.sha256(f"{run} {number}".encode()).hexdigest()
     variant = "89ab"[int(drawn[3], 16) % 4]
-    return f"{ms[:8]}-{ms[8:]}-7{drawn[:3]}-{variant}{drawn[4:7]}-{drawn[7:15]}0000"
+    return f"{time_digits(at)}-7{drawn[:3]}-{variant}{drawn[4:7]}-{drawn[7:15]}0000"
 
 
 def prediction_ids(run: str, rows: npt.NDArray[np.int64], at: datetime) -> pa.Array:

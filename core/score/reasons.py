@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from core.score.cells import MAX_KEY, MAX_NUMBER, MAX_TEXT, Cells, Wanted
+from core.row_limits import MAX_KEY, MAX_NUMBER, MAX_TEXT
+from core.score.cells import Cells, Wanted
 from core.text import is_number, readable
 
 if TYPE_CHECKING:

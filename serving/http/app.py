@@ -21,7 +21,9 @@ from starlette.exceptions import HTTPException
 from core.data.cells import class_label, moment, whole_text
 from core.errors import StorageError
 from core.feature_contract import FeatureContract
+from core.prediction_ids import ID_PATTERN, is_prediction_id, request_of
 from core.references import Variant
+from core.row_limits import MAX_KEY, MAX_NUMBER
 from serving import routes
 from serving.access.callers import ANYONE, Caller
 from serving.bundle.reader import Runtime, read_document
@@ -32,9 +34,8 @@ from serving.http.openapi import document
 from serving.http.page import add_page
 from serving.http.protocol_routes import add_protocol
 from serving.http.service import Service
-from serving.ids import ID_PATTERN, is_prediction_id, request_of
 from serving.model.invalid import MAX_SHOWN
-from serving.model.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER
+from serving.model.rows import KEY_NUMBERS
 from serving.problems import MEDIA_TYPE, FieldError, Problem, of_status
 from serving.telemetry.metrics import CONTENT_TYPE
 from serving.webhooks.inbox import Inbox

@@ -8,10 +8,11 @@ from typing import Any
 
 from config.settings import ServingSettings
 from core.notations import Notation
+from core.row_limits import MAX_KEY, MAX_NUMBER, MAX_TEXT
 from core.text import number
 from serving import routes
 from serving.model.arrow import MEDIA_TYPE as ARROW
-from serving.model.rows import KEY_NUMBERS, MAX_KEY, MAX_NUMBER, MAX_TEXT
+from serving.model.rows import KEY_NUMBERS
 from serving.model.served import ServedModel
 from serving.model.tensors import DATATYPES, MAX_ID, example, outputs
 from serving.problems import KINDS, MEDIA_TYPE

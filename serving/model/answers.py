@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from serving.ids import MAX_ROWS
+from core.prediction_ids import MAX_ROWS
 from serving.model.served import ServedModel
 
 _PREFIX = b"\x00"

@@ -22,10 +22,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from serving.ids import prediction_id
+from core.prediction_ids import prediction_id
+from core.row_limits import MAX_TEXT
 from serving.model.flatbuffer import REF, Table, Writer
 from serving.model.invalid import field_problem, in_columns, look_alike
-from serving.model.rows import MAX_TEXT, RowReader, Rows
+from serving.model.rows import RowReader, Rows
 from serving.model.served import ServedModel
 from serving.problems import Problem
 

@@ -17,16 +17,8 @@ from msgspec.structs import astuple
 from core.data.cells import category, missing_texts, moment, stated_moment, stated_number, text_cell
 from core.feature_contract import DATE_PARTS, MISSING, FeatureContract
 from core.notations import DateNotation, NumberNotation
+from core.row_limits import MAX_KEY, MAX_NUMBER, MAX_TEXT
 from serving.model.invalid import Locate, field_problem, in_columns, in_rows, invalid, not_json
-
-MAX_NUMBER = float(np.finfo(np.float32).max)
-"""Models compute in single precision; a larger number would become infinity."""
-
-MAX_TEXT = 1024
-"""Most characters of a categorical value."""
-
-MAX_KEY = 255
-"""Most characters of an entity's key."""
 
 KEY_NUMBERS = (-9 * 10**18, 9 * 10**18)
 """Smallest and largest numeric key: within 64 bits, and exact also as a float. Send longer keys as strings."""

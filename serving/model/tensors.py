@@ -17,9 +17,10 @@ from typing import Annotated, Any
 import msgspec
 
 from core.feature_contract import FeatureContract
-from serving.ids import prediction_id
+from core.prediction_ids import prediction_id
+from core.row_limits import MAX_NUMBER
 from serving.model.invalid import field_problem, look_alike
-from serving.model.rows import KEY_NUMBERS, MAX_NUMBER, Date, Key, Number, RowReader, Rows, Text
+from serving.model.rows import KEY_NUMBERS, Date, Key, Number, RowReader, Rows, Text
 from serving.model.served import ServedModel
 from serving.problems import Problem
 

@@ -22,8 +22,8 @@ from sqlalchemy import Engine
 from config.load import load_model_config
 from config.settings import ServingSettings, Settings
 from core.errors import BundleError, ConfigError, PerennialError, StorageError
+from core.prediction_ids import first_id_at
 from serving.bundle.reader import verified
-from serving.ids import first_id_at
 from serving.instance.state import (
     DriftSummary,
     ModelState,

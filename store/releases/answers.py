@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -113,17 +113,6 @@ def labels_since(engine: Engine, model: str, since: datetime) -> dict[str, dict[
         for row in connection.execute(chosen):
             found[row.kind][row.reference] = row.label
     return found
-
-
-def prediction_ids(request: str, n_rows: int) -> Iterator[str]:
-    """Return the ids of a request's predictions: its own, with the row's number in the last four hex digits.
-
-    Examples
-    --------
-    >>> list(prediction_ids("01a22b6e-c946-70e6-8906-0f1bb7e50000", 2))
-    ['01a22b6e-c946-70e6-8906-0f1bb7e50000', '01a22b6e-c946-70e6-8906-0f1bb7e50001']
-    """
-    return (f"{request[:-4]}{number:04x}" for number in range(n_rows))
 
 
 def _condition(asked: Asked) -> Any:

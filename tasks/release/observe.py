@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Engine
 
+from core.prediction_ids import prediction_ids
 from core.references import Variant
 from core.release.observed import Observed
 from core.release.recorded import RecordedPlan
 from core.release.routing import entity_of
-from store.releases.answers import Answer, Asked, answers, labels_since, prediction_ids
+from store.releases.answers import Answer, Asked, answers, labels_since
 from store.releases.records import ReleaseState
 from tasks.release.monitoring import monitored_both
 

@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from config.home import user_name
 from config.schema import CsvSource, ModelConfig, ParquetSource, SqlSource
 from config.settings import Settings
@@ -23,6 +21,8 @@ from core.data.sql import UNREADABLE, Cast, literal, quoted, staged_sql, value_m
 from core.errors import ConfigError, SchemaError, SourceError
 from core.feature_contract import FeatureContract
 from core.notations import column_notation
+from core.prediction_ids import ID_PATTERN, request_of
+from core.row_limits import MAX_KEY, MAX_NUMBER
 from core.storage_failure import storage_errors
 from core.text import listed
 from store.database import open_database
@@ -40,15 +40,6 @@ _log = logging.getLogger("perennial.labels")
 
 ROWS_PER_WRITE = 10_000
 """Labels of one transaction, so that the service waits for SQLite's write lock only briefly."""
-
-MAX_KEY = 255
-"""Most characters of a key, as in a request."""
-
-MAX_NUMBER = float(np.finfo(np.float32).max)
-"""Largest number, as in a request."""
-
-ID_PATTERN = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-"""Form of the id of a prediction, as :mod:`serving.ids` makes it."""
 
 SHOWN_IDS = 10
 
@@ -316,12 +307,9 @@ def _recorded(staged: _Staged, rows: int, empty: int, model: str, settings: Sett
 
 def _unmatched(engine: Engine, model: str, labels: Sequence[Label]) -> list[str]:
     """Return the ids of no prediction in the log."""
-    requests = sorted({_request(one.reference) for one in labels})
+    places = [(one.reference, *request_of(one.reference)) for one in labels]
+    requests = sorted({request for _, request, _ in places})
     known: dict[str, int] = {}
     for start in range(0, len(requests), 1_000):
         known |= logged_requests(engine, model, requests[start : start + 1_000])
-    return [one.reference for one in labels if known.get(_request(one.reference), 0) <= int(one.reference[32:], 16)]
-
-
-def _request(prediction: str) -> str:
-    return f"{prediction[:32]}0000"
+    return [reference for reference, request, place in places if place >= known.get(request, 0)]

@@ -14,12 +14,12 @@ from config.schema import ModelConfig
 from config.settings import Settings
 from core.data.sql import literal
 from core.jsonable import jsonable
+from core.prediction_ids import prediction_ids
 from core.served.delay import LabelDelay, label_delay
 from core.storage_failure import storage_errors
 from store.database import open_database
 from store.log.labels import known_labels_since
 from store.log.served import ServedRange, served_ids
-from store.releases.answers import prediction_ids
 from tasks.served.label_join import LABELS, LATER, labels_sql, write_keys, write_labels, write_predictions
 from tasks.source.engine import ingestion_engine, reading
 

@@ -19,12 +19,12 @@ from config.settings import Settings
 from core.data.columns import column_types
 from core.data.sql import literal, quoted
 from core.feature_contract import FeatureContract
+from core.prediction_ids import prediction_ids
 from core.served.values import ServedValues
 from core.storage_failure import storage_errors
 from store.database import open_database
 from store.log.labels import known_labels_since
 from store.log.served import ServedRange, served_keys, served_requests
-from store.releases.answers import prediction_ids
 from tasks.served.label_join import LABELS, LATER, has_events, labels_sql, write_keys, write_labels
 from tasks.source.engine import ingestion_engine, reading
 from tasks.versions.record_batches import contract_schema

@@ -39,7 +39,9 @@ LEFT_OUT = {
     ),
     "after a version is registered: the gate, the champion, the prediction service": (
         "core/gate",
+        "core/prediction_ids.py",
         "core/release",
+        "core/row_limits.py",
         "core/score",
         "serving/access",
         "serving/http",

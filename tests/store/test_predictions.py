@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 import store.predictions
-from serving.ids import first_id_at, new_request_id, prediction_id
+from core.prediction_ids import first_id_at, prediction_id
+from serving.ids import new_request_id
 from store.database import reading
 from store.log.connection import LogConnection
 from store.predictions import delete_before, logged_requests

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from core.score.cells import MAX_NUMBER, CellReader, Wanted, bounded, needs_engine
+from core.row_limits import MAX_NUMBER
+from core.score.cells import CellReader, Wanted, bounded, needs_engine
 
 READER = CellReader(("", "NA"))
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from core.prediction_ids import MAX_ROWS, first_id_at, is_prediction_id, prediction_id, request_of
 from core.score.ids import ROWS_PER_ID, id_of_rows, identity, prediction_ids
-from serving.ids import MAX_ROWS, first_id_at, is_prediction_id, prediction_id, request_of
 
 AT = datetime(2026, 3, 1, 12, 30, 15, 250_000, tzinfo=UTC)
 

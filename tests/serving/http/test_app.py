@@ -19,8 +19,9 @@ import httpx
 import pyarrow as pa
 import pytest
 
+from core.prediction_ids import is_prediction_id, prediction_id
 from serving import routes
-from serving.ids import is_prediction_id, new_request_id, prediction_id
+from serving.ids import new_request_id
 from serving.problems import KINDS
 from serving.routes import ACCESS, WITH_BODY
 from store.key_text import ApiKey

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from core.prediction_ids import is_prediction_id
 from serving.http.exchange import Exchange, access_line
-from serving.ids import is_prediction_id
 from serving.problems import FieldError, Problem
 
 PREDICT = "/v1/models/credit/predict"

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from core.prediction_ids import first_id_at, is_prediction_id, prediction_id, request_of
 from core.train.trust import trusted_types
-from serving.ids import first_id_at, is_prediction_id, new_request_id, prediction_id, request_of
+from serving.ids import new_request_id
 from serving.model.answers import AnswerWriter
 from serving.model.served import ServedModel, load_model
 from tasks.registry.bundle import Bundle

@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from core.prediction_ids import prediction_id
 from core.train.trust import trusted_types
-from serving.ids import new_request_id, prediction_id
+from serving.ids import new_request_id
 from serving.model.arrow import MAX_BATCHES, MAX_STRANGE, ArrowForm
 from serving.model.rows import RowReader
 from serving.model.served import ServedModel, load_model

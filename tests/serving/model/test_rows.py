@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from core.feature_contract import MISSING, FeatureContract
 from core.model_inputs import prepare
 from core.notations import DateNotation, NumberNotation, to_json
+from core.row_limits import MAX_KEY, MAX_NUMBER, MAX_TEXT
 from serving.model.invalid import MAX_SHOWN
-from serving.model.rows import MAX_KEY, MAX_NUMBER, MAX_REMEMBERED, MAX_TEXT, Column, RowReader, Rows
+from serving.model.rows import MAX_REMEMBERED, Column, RowReader, Rows
 from serving.problems import Problem
 from serving.rehearsal.rows import parse_rows
 

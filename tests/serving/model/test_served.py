@@ -17,8 +17,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from core.errors import BundleError
+from core.row_limits import MAX_NUMBER, MAX_TEXT
 from serving.bundle.predictor import load_predictor
-from serving.model.rows import MAX_NUMBER, MAX_TEXT, Column
+from serving.model.rows import Column
 from serving.model.served import MAX_INLINE_ROWS, Batcher, ServedModel, load_model
 from serving.problems import Problem
 from tests.serving.bundles import TRUSTED, copied, reseal

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.notations import DateNotation, NumberNotation, to_json
+from core.prediction_ids import prediction_id
 from core.train.trust import trusted_types
-from serving.ids import new_request_id, prediction_id
+from serving.ids import new_request_id
 from serving.model.rows import Column, RowReader
 from serving.model.served import ServedModel, load_model
 from serving.model.tensors import DATATYPES, TensorForm, datatypes, example, metadata

@@ -12,7 +12,7 @@ import pytest
 
 from config.settings import ServingSettings, Settings, load_section
 from core.errors import BundleError, StorageError
-from serving.ids import first_id_at
+from core.prediction_ids import first_id_at
 from serving.instance.state import ModelState, ServiceState, read_state, write_state
 from serving.processes import follower as module
 from serving.processes.follower import Fetch, Follower, Wanted

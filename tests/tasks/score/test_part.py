@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from serving.ids import is_prediction_id, request_of
+from core.prediction_ids import is_prediction_id, request_of
 from tests.tasks.score.scoring import Scored, champion_project, rows_to_score, service_model
 
 pytestmark = [

@@ -20,14 +20,13 @@ from config.schema import ModelConfig
 from config.settings import Settings
 from core.errors import ConfigError, SchemaError, SourceError
 from core.feature_contract import FeatureContract
-from serving.ids import ID_PATTERN as SERVED_PATTERN
 from serving.ids import new_request_id
 from store.database import open_database, reading
 from store.log.labels import record_labels
 from store.predictions import delete_before
 from store.tables import NO_EVENT, LabelRow
 from tasks.served import bulk
-from tasks.served.bulk import ID_PATTERN, BulkLabels, LabelColumns, record_labels_of
+from tasks.served.bulk import BulkLabels, LabelColumns, record_labels_of
 from tests.factories import credit_config, credit_rows, make_project
 from tests.tasks.served.traffic import log_rows
 
@@ -61,11 +60,6 @@ def recorded(settings: Settings) -> dict[tuple[str, datetime], tuple[int, str]]:
 def numbers(found: BulkLabels) -> tuple[int, ...]:
     """Return rows, added, unchanged, replaced, repeated and empty."""
     return found.rows, found.added, found.unchanged, found.replaced, found.repeated, found.empty
-
-
-def test_the_form_of_an_id_is_that_of_the_service() -> None:
-    """It stands here too, because tasks do not import what serves."""
-    assert ID_PATTERN == SERVED_PATTERN
 
 
 def test_a_file_is_recorded_once_and_changes_become_new_rows(settings: Settings, tmp_path: Path) -> None:

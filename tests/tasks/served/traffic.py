@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Engine, insert
 
+from core.prediction_ids import prediction_id
 from core.references import Variant
-from serving.ids import new_request_id, prediction_id
+from serving.ids import new_request_id
 from store.database import writing
 from store.tables import PredictionRequestRow
 
