@@ -106,9 +106,20 @@ def moment(text: str) -> datetime | None:
     numbers = [int(part or 0) for part in (year, month, day, hour, minute, second)]
     try:
         stated = datetime(*numbers, int((fraction or "").ljust(6, "0")[:6]), tzinfo=_zone(offset))  # type: ignore[misc,arg-type] # seven numbers and a zone
-        return stated.astimezone(UTC).replace(tzinfo=None)
+        return in_utc(stated)
     except (ValueError, OverflowError):  # there is no such day, or it is outside the years
         return None
+
+
+def in_utc(stated: datetime) -> datetime:
+    """Return a time in UTC and without a zone; a time without a zone is returned as it is.
+
+    Examples
+    --------
+    >>> in_utc(datetime.fromisoformat("2024-03-01T12:30:00+02:00"))
+    datetime.datetime(2024, 3, 1, 10, 30)
+    """
+    return stated.astimezone(UTC).replace(tzinfo=None) if stated.tzinfo else stated
 
 
 def stated_number(text: str, notation: NumberNotation) -> float | None:
@@ -169,8 +180,7 @@ def _since_1970(number: float, units: int) -> datetime | None:
 
 def _parsed(text: str, given: str) -> datetime | None:
     try:
-        stated = datetime.strptime(text, given)
-        return stated.astimezone(UTC).replace(tzinfo=None) if stated.tzinfo else stated
+        return in_utc(datetime.strptime(text, given))
     except (ValueError, OverflowError):  # there is no such day, or it is outside the years
         return None
 

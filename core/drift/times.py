@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+
+from core.data.cells import in_utc
 
 Moments = npt.NDArray[np.int64]
 """Microseconds since 1970, UTC."""
@@ -92,5 +94,4 @@ def moment(microseconds: int) -> datetime:
 
 
 def _microsecond(when: datetime) -> int:
-    plain = when.astimezone(UTC).replace(tzinfo=None) if when.tzinfo else when
-    return int(np.datetime64(plain, "us").astype(np.int64))
+    return int(np.datetime64(in_utc(when), "us").astype(np.int64))

@@ -61,7 +61,7 @@ class InputFile:
 
     path: Path
     shown: str
-    state: tuple[int, int, int, int]
+    state: str
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 
 from config.settings import Settings
+from core.data.cells import in_utc
 from core.drift.monitored_window import LoggedWindow, MonitoredWindow
 from core.drift.verdict import WindowFacts
 from core.text import counted
@@ -64,8 +65,8 @@ class WindowFiles:
             n_incomplete=self.n_incomplete,
             labels_as_of=log.as_of,
             # Without a time column the answers' times tell which windows share rows.
-            first_time=facts.first_time if timed else _plain(log.since),
-            last_time=facts.last_time if timed else _plain(log.until),
+            first_time=facts.first_time if timed else in_utc(log.since),
+            last_time=facts.last_time if timed else in_utc(log.until),
             notes=(*facts.notes, *_incomplete(self.n_incomplete)),
         )
 
@@ -113,10 +114,6 @@ def logged_window(facts: WindowFacts) -> LoggedWindow | None:
         return None
     since, until = (moment.replace(tzinfo=UTC) for moment in (facts.since, facts.until))
     return LoggedWindow(since, until, facts.labels_as_of, facts.answered, facts.n_shadow, facts.n_failed)
-
-
-def _plain(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _incomplete(n_rows: int) -> Sequence[str]:

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from config.schema import ModelConfig
 from config.settings import Settings
+from core.data.cells import in_utc
 from core.data.history import BatchEntry
 from core.drift.decision import decision_id
 from core.drift.monitored_window import CHAMPION, LoggedWindow, MonitoredWindow
@@ -164,8 +165,8 @@ class _Chosen:
         return self._window(
             ["predictions", *content],
             " ".join(labels),
-            since=_plain(log.since),
-            until=_plain(log.until),
+            since=in_utc(log.since),
+            until=in_utc(log.until),
             paths=(),
             # Rows that were answered later than the champion was trained cannot be among its training rows.
             known=log.since < self.champion.recorded_at,
@@ -221,10 +222,6 @@ def _utc(option: str, text: str | None) -> datetime | None:
     """Return a time of the log, which is in UTC: a text without an offset is UTC."""
     found = _moment(option, text)
     return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
-
-
-def _plain(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _labels(entries: Sequence[BatchEntry], config: ModelConfig, now: datetime) -> str:

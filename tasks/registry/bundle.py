@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -21,6 +20,7 @@ from core.feature_contract import FeatureContract
 from core.jsonable import jsonable
 from core.references import Lineage
 from core.train.trust import untrusted_message
+from tasks.registry.bundle_files import file_sha256
 from tasks.registry.client import import_mlflow
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _described(folder: Path) -> Bundle:
     files = tuple(_names(folder))
     size = sum((folder / name).stat().st_size for name in files)
     logger.info("bundled %d files, %.1f MB", len(files), size / 1e6)
-    return Bundle(folder, _sha256(folder / MANIFEST), files)
+    return Bundle(folder, file_sha256(folder / MANIFEST), files)
 
 
 def _save_pipeline(
@@ -202,7 +202,7 @@ def _manifest(folder: Path, model: str, lineage: Lineage) -> dict[str, Any]:
         "run_key": lineage.run_key,
         "data_version": lineage.data_version,
         "files": [
-            {"path": name, "sha256": _sha256(folder / name), "size": (folder / name).stat().st_size}
+            {"path": name, "sha256": file_sha256(folder / name), "size": (folder / name).stat().st_size}
             for name in _names(folder)
         ],
     }
@@ -210,11 +210,6 @@ def _manifest(folder: Path, model: str, lineage: Lineage) -> dict[str, Any]:
 
 def _names(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write(folder: Path, name: str, content: Document) -> None:

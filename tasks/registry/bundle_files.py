@@ -88,12 +88,12 @@ def is_manifest(path: Path, sha256: str) -> bool:
         It cannot be read.
     """
     with suppress(FileNotFoundError, NotADirectoryError):
-        return _is_file_of(path, range(MAX_MANIFEST_BYTES + 1)) and _sha256(path) == sha256
+        return _is_file_of(path, range(MAX_MANIFEST_BYTES + 1)) and file_sha256(path) == sha256
     return False
 
 
 def _is_whole(path: Path, file: Mapping[str, Any]) -> bool:
-    return _is_file_of(path, (int(file["size"]),)) and _sha256(path) == file["sha256"]
+    return _is_file_of(path, (int(file["size"]),)) and file_sha256(path) == file["sha256"]
 
 
 def _is_file_of(path: Path, sizes: Container[int]) -> bool:
@@ -102,7 +102,8 @@ def _is_file_of(path: Path, sizes: Container[int]) -> bool:
     return stat.S_ISREG(found.st_mode) and found.st_size in sizes
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

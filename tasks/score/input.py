@@ -24,11 +24,11 @@ from core.score.plan import InputFile, ScoringRequest
 from core.storage_failure import storage_errors
 from tasks.score.cells import casts_of, engine_casts
 from tasks.score.sql_input import rows_query
-from tasks.score.staging import file_state
 from tasks.source.engine import COPIES, SPILL, ingestion_engine, reading
 from tasks.source.files import SourceFile, is_remote, read_footer, too_many_rows
 from tasks.source.read import refuse_other_columns, rows_of_files, shown_source, source_files
 from tasks.source.stage import ROW_GROUP, row_groups
+from tasks.versions.working_copy import file_state
 
 if TYPE_CHECKING:
     import duckdb

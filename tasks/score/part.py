@@ -37,9 +37,10 @@ from core.score.reasons import refusal_reasons
 from core.storage_failure import storage_errors
 from serving.bundle.graph import ROWS_PER_CALL
 from serving.model.served import ServedModel
+from tasks.registry.bundle_files import file_sha256
 from tasks.score.cells import BatchReader
 from tasks.score.publish import part_name, set_aside_name
-from tasks.score.staging import FAILED, PARTS, file_digest, plan_in, read, written
+from tasks.score.staging import FAILED, PARTS, plan_in, read, written
 from tasks.score.version import loaded_model
 from tasks.source.engine import SPILL, reading
 from tasks.source.repetitive_texts import repetitive_texts
@@ -148,7 +149,7 @@ def _scored(plan: ScoringPlan, part: Part, folder: Path, settings: Settings) -> 
             first_row += batch.num_rows
             if (folder / FAILED).exists():
                 return None
-    files = {name: file_digest(file.path) for name, file in zip(names, (out, aside), strict=True) if file.finish()}
+    files = {name: file_sha256(file.path) for name, file in zip(names, (out, aside), strict=True) if file.finish()}
     return PartResult(part.number, out.n_rows, aside.n_rows, files)
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from config.schema import ModelConfig
 from config.settings import Settings
 from core.errors import ConfigError
-from core.feature_contract import FeatureContract
 from core.score.outcome import ScoreOutcome
 from core.score.output import output_columns
 from core.score.parts import PART_ROWS, parts_of
-from core.score.plan import InputFile, ScoringPlan, ScoringRequest, run_identity, time_of_predictions
+from core.score.plan import ScoringPlan, ScoringRequest, run_identity, time_of_predictions
 from core.storage_failure import storage_errors
 from store.database import open_database
 from store.registry.registrations import RegisteredVersion
@@ -26,7 +25,7 @@ from tasks.score.staging import (
     PARTS,
     PLAN,
     RESULT,
-    file_state,
+    is_unchanged,
     read,
     remove,
     staging_folder,
@@ -75,8 +74,9 @@ def plan_scoring(config: ModelConfig, request: ScoringRequest, settings: Setting
     with storage_errors(folder):
         remove(folder)
         (folder / PARTS).mkdir(parents=True)
-    found = scoring_input(input_source(request, config, model.contract), config, model.contract, settings, folder)
-    plan = _plan(config, request, record, model.contract, found)
+    source = input_source(request, config, model.contract)
+    found = scoring_input(source, config, model.contract, settings, folder)
+    plan = _plan(config, request, record, source.missing, found)
     target.check(output_columns(model.contract, plan.wanted(model.contract), features=request.features).names)
     if (outcome := recorded_outcome(plan, target, settings)) is not None:
         remove(folder)
@@ -119,7 +119,7 @@ def occupied(target: Target) -> ConfigError:
 def _begun(request: ScoringRequest, folder: Path, settings: Settings) -> ScoringPlan | None:
     """Return the plan of a run that was killed; None if there is none, or if its input has changed."""
     plan = read(ScoringPlan, folder / PLAN)
-    if plan is None or plan.request != request or not all(map(_is_unchanged, plan.files)):
+    if plan is None or plan.request != request or not all(map(is_unchanged, plan.files)):
         return None
     if read(ScoreOutcome, folder / RESULT) is None and target_of(request, settings).exists():
         return None
@@ -135,21 +135,13 @@ def _begun(request: ScoringRequest, folder: Path, settings: Settings) -> Scoring
     return plan
 
 
-def _is_unchanged(file: InputFile) -> bool:
-    try:
-        return file_state(file.path) == file.state
-    except OSError:
-        return False
-
-
 def _plan(
     config: ModelConfig,
     request: ScoringRequest,
     record: RegisteredVersion,
-    contract: FeatureContract,
+    missing: tuple[str, ...],
     found: ScoringInput,
 ) -> ScoringPlan:
-    missing = config.source.missing if contract.missing is None else contract.missing
     return ScoringPlan(
         request=request,
         version=record.version,

@@ -19,12 +19,12 @@ from core.storage_failure import storage_errors
 from core.text import counted
 from store.database import open_database
 from store.scored.batches import ScoredBatch, find_scored_batch, record_scored_batch
+from tasks.registry.bundle_files import file_sha256
 from tasks.score.staging import (
     PARTS,
     RESULT,
     digest_of_files,
-    file_digest,
-    file_state,
+    is_unchanged,
     read,
     remove,
     staging_folder,
@@ -110,11 +110,7 @@ def recorded_outcome(plan: ScoringPlan, target: Target, settings: Settings) -> S
 
 def _refuse_changed(plan: ScoringPlan) -> None:
     for file in plan.files:
-        try:
-            changed = file_state(file.path) != file.state
-        except OSError:
-            changed = True
-        if changed:
+        if not is_unchanged(file):
             raise SourceError(f"{file.shown} was changed while it was scored; run again when it is complete")
 
 
@@ -131,7 +127,7 @@ def _assembled(plan: ScoringPlan, results: Sequence[PartResult], folder: Path, t
             sha256 = digest_of_files({name: one.files[name] for one, name in zip(results, names, strict=True)})
         else:
             _joined([parts / name for name in names], whole)
-            sha256 = results[0].files[names[0]] if len(results) == 1 else file_digest(whole)
+            sha256 = results[0].files[names[0]] if len(results) == 1 else file_sha256(whole)
         refused = [parts / name for one in results if (name := set_aside_name(one.number, suffix)) in one.files]
         if refused:
             _joined(refused, folder / f"{SET_ASIDE}{suffix}")

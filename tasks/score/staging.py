@@ -21,9 +21,11 @@ from config.settings import Settings
 from config.var_folder import make_var
 from core.errors import ConfigError, RunInProgressError, StorageError, UserError
 from core.score.outcome import PartResult, ScoreOutcome
-from core.score.plan import ScoringPlan, ScoringRequest
+from core.score.plan import InputFile, ScoringPlan, ScoringRequest
 from core.storage_failure import storage_errors
+from tasks.registry.bundle_files import file_sha256
 from tasks.source.files import is_remote, without_credentials
+from tasks.versions.working_copy import file_state
 
 Document = TypeVar("Document", ScoringPlan, PartResult, ScoreOutcome)
 
@@ -161,24 +163,20 @@ def plan_in(folder: Path) -> ScoringPlan:
     raise StorageError(f"{path} was removed while the scoring ran; run the same command again")
 
 
-def file_state(path: Path) -> tuple[int, int, int, int]:
-    """Return size, modification time, inode and change time of a file; while they are equal, so is its content."""
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def is_unchanged(file: InputFile) -> bool:
+    """Return whether a file of the input is the one that was planned."""
+    try:
+        return file_state(file.path) == file.state
+    except OSError:
+        return False
 
 
 def output_digest(path: Path) -> str:
     """Return the SHA-256 of an output: of a file, or of the names and hashes of a folder's files."""
     if not path.is_dir():
-        return file_digest(path)
+        return file_sha256(path)
     files = sorted(file for file in path.rglob("*") if file.is_file())
-    return digest_of_files({str(file.relative_to(path)): file_digest(file) for file in files})
+    return digest_of_files({str(file.relative_to(path)): file_sha256(file) for file in files})
 
 
 def digest_of_files(hashes: dict[str, str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -23,12 +22,11 @@ from core.feature_contract import FeatureContract
 from core.notations import column_notation
 from core.prediction_ids import ID_PATTERN, request_of
 from core.row_limits import MAX_KEY, MAX_NUMBER
-from core.storage_failure import storage_errors
 from core.text import listed
 from store.database import open_database
 from store.log.labels import Label, RecordedLabels, record_labels
 from store.predictions import logged_requests
-from tasks.source.engine import ingestion_engine, reading
+from tasks.source.engine import ingestion_engine, reading, scratch_folder
 from tasks.source.read import raw_rows, shown_source
 from tasks.source.rejected_cells import rejected_cells_message
 
@@ -134,15 +132,11 @@ def record_labels_of(
     StorageError
         The disk or the operational database failed.
     """
-    work = settings.var / "work"
-    with storage_errors(work):
-        work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=work, prefix=f"{config.model}.labels-") as name, storage_errors(work):
-        folder = Path(name)
-        with ingestion_engine(settings, folder) as connection:
-            rows, empty = _stage(connection, config, contract, asked, settings, folder)
-            staged = _Staged(connection, folder / _STAGED, contract, asked)
-            return _recorded(staged, rows, empty, config.model, settings)
+    scratch = scratch_folder(settings, f"{config.model}.labels-")
+    with scratch as folder, ingestion_engine(settings, folder) as connection:
+        rows, empty = _stage(connection, config, contract, asked, settings, folder)
+        staged = _Staged(connection, folder / _STAGED, contract, asked)
+        return _recorded(staged, rows, empty, config.model, settings)
 
 
 def _stage(

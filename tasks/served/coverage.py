@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from config.schema import ModelConfig
 from config.settings import Settings
+from core.data.cells import in_utc
 from core.data.sql import literal
 from core.jsonable import jsonable
 from core.prediction_ids import prediction_ids
 from core.served.delay import LabelDelay, label_delay
-from core.storage_failure import storage_errors
 from store.database import open_database
 from store.log.labels import known_labels_since
 from store.log.served import ServedRange, served_ids
 from tasks.served.label_join import LABELS, LATER, labels_sql, write_keys, write_labels, write_predictions
-from tasks.source.engine import ingestion_engine, reading
+from tasks.source.engine import ingestion_engine, reading, scratch_folder
 
 _ROWS = "predictions.parquet"
 
@@ -97,11 +95,8 @@ def label_coverage(config: ModelConfig, weeks: int, as_of: datetime, settings: S
     monday = as_of.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     since = monday - timedelta(days=monday.weekday() + 7 * (weeks - 1))
     asked = ServedRange(config.model, since, as_of)
-    engine, work = open_database(settings.database_url), settings.var / "work"
-    with storage_errors(work):
-        work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=work, prefix=f"{config.model}.labels-") as name, storage_errors(work):
-        folder = Path(name)
+    engine = open_database(settings.database_url)
+    with scratch_folder(settings, f"{config.model}.labels-") as folder:
         write_predictions(map(_predictions, served_ids(engine, asked)), folder / _ROWS)
         write_labels(known_labels_since(engine, config.model, since, as_of), folder / LABELS)
         write_keys((), folder / LATER)
@@ -113,7 +108,7 @@ def label_coverage(config: ModelConfig, weeks: int, as_of: datetime, settings: S
                        floor((epoch(coalesce(received_at, ?)) - epoch(answered)) / 86400)::INTEGER AS days, count(*)
                 FROM {rows} AS p LEFT JOIN found USING (place) GROUP BY ALL ORDER BY ALL
             """  # noqa: S608 - our own names
-            groups = connection.execute(query, [as_of.astimezone(UTC).replace(tzinfo=None)]).fetchall()
+            groups = connection.execute(query, [in_utc(as_of)]).fetchall()
     return LabelCoverage(config.model, _weeks(groups), _delay(groups), config.drift.label_delay_days, as_of)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.data.cells import in_utc
 from core.data.sql import literal
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def has_events(connection: duckdb.DuckDBPyConnection, folder: Path, since: datet
 
 
 def _naive(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None)
+    return None if moment is None else in_utc(moment)
 
 
 def _written(parts: Iterable[Sequence[Sequence[Any]]], schema: pa.Schema, path: Path) -> int:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +15,17 @@ from sqlalchemy import Engine
 
 from config.schema import ModelConfig
 from config.settings import Settings
+from core.data.cells import in_utc
 from core.data.columns import column_types
 from core.data.sql import literal, quoted
 from core.feature_contract import FeatureContract
 from core.prediction_ids import prediction_ids
 from core.served.values import ServedValues
-from core.storage_failure import storage_errors
 from store.database import open_database
 from store.log.labels import known_labels_since
 from store.log.served import ServedRange, served_keys, served_requests
 from tasks.served.label_join import LABELS, LATER, has_events, labels_sql, write_keys, write_labels
-from tasks.source.engine import ingestion_engine, reading
+from tasks.source.engine import ingestion_engine, reading, scratch_folder
 from tasks.versions.record_batches import contract_schema
 
 if TYPE_CHECKING:
@@ -101,13 +100,8 @@ def staged_window(
     StorageError
         The operational database or the disk failed.
     """
-    work = settings.var / "work"
     engine = open_database(settings.database_url)
-    with storage_errors(work):
-        work.mkdir(parents=True, exist_ok=True)
-    # Not in the model's own folder, which an ingestion empties; a killed process's folder is removed by retention.
-    with tempfile.TemporaryDirectory(dir=work, prefix=f"{config.model}.log-") as name, storage_errors(work):
-        folder = Path(name)
+    with scratch_folder(settings, f"{config.model}.log-") as folder:
         staged = _Staging(config, contract, version, asked, folder)
         staged.write_rows(engine)
         _write_labels(engine, asked, as_of, folder)
@@ -155,7 +149,7 @@ class _Staging:
         if not self._raw <= rows[0].keys():
             self.n_incomplete += len(rows)
             return []
-        at = request.at.astimezone(UTC).replace(tzinfo=None)
+        at = in_utc(request.at)
         keys = json.loads(request.entity_keys) if request.entity_keys else [None] * len(rows)
         is_own = request.version == self._version
         outputs = json.loads(request.outputs) if is_own else [None] * len(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from core.errors import SourceError, StorageError
-from core.storage_failure import storage_failure
+from core.storage_failure import storage_errors, storage_failure
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,6 +34,24 @@ SECOND_HEADER = "a row repeats the column names of "
 _CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
 _CSV_FILE = re.compile(r"^\s*file = (.*)$", re.MULTILINE)
 _CSV_WIDTH = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
+
+
+@contextmanager
+def scratch_folder(settings: Settings, prefix: str) -> Iterator[Path]:
+    """Return a folder under ``var/work`` that is removed when the block ends; after a kill, retention removes it.
+
+    It is not the model's own work folder, which an ingestion empties.
+
+    Raises
+    ------
+    StorageError
+        The disk failed, also within the block.
+    """
+    work = settings.var / "work"
+    with storage_errors(work):
+        work.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=work, prefix=prefix) as name:
+            yield Path(name)
 
 
 @contextmanager

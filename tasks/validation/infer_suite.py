@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from core.init.columns import MAX_CATEGORY_LEVELS, ColumnStatistics, TargetDecis
 from core.init.model_file import Findings
 from core.init.suite import suite_content
 from core.init.suite_update import SuiteUpdate, updated_suite
-from tasks.source.engine import ingestion_engine, reading, removed_after_error
+from tasks.source.engine import ingestion_engine, reading, removed_after_error, scratch_folder
 from tasks.source.stage import stage_rows
 from tasks.validation.expectations import Expected, parsed_expectations, present_suite, refuse_unfit
 
@@ -60,11 +59,9 @@ def infer_suite(model: str, settings: Settings) -> InferredSuite:
     path = settings.root / config.validation.suite
     old = present_suite(config, settings) if path.exists() else {"expectations": []}
     present = parsed_expectations(old, config)
-    work = settings.var / "work"
-    work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="suite-", dir=work) as folder:
-        rows = stage_rows(config, settings, Path(folder))
-        with ingestion_engine(settings, Path(folder)) as connection, reading(rows.source):
+    with scratch_folder(settings, "suite-") as folder:
+        rows = stage_rows(config, settings, folder)
+        with ingestion_engine(settings, folder) as connection, reading(rows.source):
             columns = dict(_statistics(connection, rows.path, rows.n_rows, config))
     update = updated_suite(old, suite_content(_findings(columns, config), config))
     refuse_unfit(

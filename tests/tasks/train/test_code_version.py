@@ -83,6 +83,7 @@ CROSSINGS: dict[tuple[str, str], str] = {
     ("config.settings", "config.platform"): "addresses of services that 'perennial up' started",
     ("tasks.registry.client", "config.home"): "a name for a user that has none",
     ("tasks.registry.client", "config.private_file"): "the mode of the database",
+    ("tasks.registry.bundle", "tasks.registry.bundle_files"): "the SHA-256 of a file",
     ("tasks.registry.register", "config.home"): "the user's name, a tag of the version",
     ("tasks.registry.client", "tasks.registry.mlflow_database"): "makes the database that registers versions",
     ("tasks.registry.register", "tasks.registry.contents"): "looks for a version of the same key",
