@@ -20,7 +20,6 @@ from core.errors import StorageError
 from core.outcome import IngestOutcome, TrainOutcome
 from core.references import Batch, DataVersion, StagedRows, ValidationResult
 from core.train.training_run import TrainingRun
-from tasks.reports.release_figure import look_image
 from tasks.runs.events import send_events
 
 if TYPE_CHECKING:
@@ -156,6 +155,9 @@ def tell(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  #
 
 def released(outcome: ReleaseOutcome) -> ReleaseOutcome:
     """Show a look at a release on the run page: its numbers, their figure, and what follows."""
+    # Its colors come with the metrics of a training, which an ingestion need not import.
+    from tasks.reports.release_figure import look_image
+
     shown = ("name", "state", "champion", "challenger", "estimate", "lower", "upper", "limit")
     rows = [{name: check[name] for name in shown} for check in outcome.checks]
     if rows:

@@ -21,7 +21,15 @@ MOST_WINDOWS = 7
 
 @dataclass(frozen=True)
 class LogRange:
-    """A range of the prediction log, ``until`` exclusive, both with time zone; and sentences about the choice."""
+    """A range of the prediction log.
+
+    Parameters
+    ----------
+    since, until
+        Its ends with time zone; the end is not part of it.
+    notes
+        Sentences about the choice.
+    """
 
     since: datetime
     until: datetime

@@ -30,7 +30,7 @@ from serving.bundle.reader import Runtime, read_document
 from serving.http.health import health
 from serving.http.hooks import add_hooks
 from serving.http.loaded import Loaded
-from serving.http.openapi import document
+from serving.http.openapi import DATE_PATTERN, document
 from serving.http.page import add_page
 from serving.http.protocol_routes import add_protocol
 from serving.http.service import Service
@@ -60,7 +60,10 @@ NumberKey = Annotated[
 ]
 _EITHER: dict[str, Any] = {
     "oneOf": [
-        {"required": ["id"], "properties": {"id": {"type": "string"}, "key": {"type": "null"}}},
+        {
+            "required": ["id"],
+            "properties": {"id": {"type": "string"}, "key": {"type": "null"}, "at": {"type": "null"}},
+        },
         {"required": ["key"], "properties": {"id": {"type": "null"}, "key": {"type": ["string", "integer"]}}},
     ]
 }
@@ -76,7 +79,7 @@ class LabelItem(BaseModel):
     )
     key: TextKey | NumberKey | None = Field(default=None, description="Key of the predicted entity")
     label: str | bool | int | float = Field(description="A class of the model, or a finite number")
-    at: Annotated[str, Field(max_length=40)] | None = Field(
+    at: Annotated[str, Field(max_length=40, json_schema_extra={"pattern": DATE_PATTERN})] | None = Field(
         default=None, description="With key: the time that the outcome is about, ISO 8601; UTC without an offset"
     )
 

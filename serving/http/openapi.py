@@ -20,9 +20,9 @@ from serving.problems import KINDS, MEDIA_TYPE
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
 
 # Stricter than the parser: only days that every month has, and only the common forms of ISO 8601.
-_DATE = (
+DATE_PATTERN = (
     r"^(?:1[7-9]|20|21)\d{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])"
-    r"(?:T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)?$"
+    r"(?:T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)?)?$"
 )
 _STREAM = {
     ARROW.decode(): {"schema": {"type": "string", "format": "binary", "description": "An Arrow IPC stream of columns"}}
@@ -267,7 +267,7 @@ def _date(notation: Notation | None, *, takes_empty: bool) -> dict[str, Any]:
             "maximum": MAX_NUMBER,
             "description": f"{described}; or {notation.example}",
         }
-    pattern = f"^$|{_DATE}" if takes_empty else _DATE
+    pattern = f"^$|{DATE_PATTERN}" if takes_empty else DATE_PATTERN
     return {"type": ["string", "null"], "maxLength": 40, "pattern": pattern, "description": described}
 
 
