@@ -125,7 +125,7 @@ def _fail_interrupted() -> NoReturn:
 
 
 def _fail_otherwise(error: Exception) -> NoReturn:
-    """Tell an error that is not one of ours: of the disk, of a file's permissions, or one that nobody expected."""
+    """Tell an error that is not one of ours: of the disk, of a file's permissions, or unexpected."""
     from core.errors import StorageError
     from core.storage_failure import storage_failure
 

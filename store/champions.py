@@ -147,7 +147,7 @@ class Standing:
 def current_champion(engine: Engine, model: str) -> Champion | None:
     """Return the current champion's entry; None if the model has no champion."""
     with reading(engine) as connection:
-        return _newest(connection, model)
+        return newest_entry(connection, model)
 
 
 def judged_models(engine: Engine) -> list[str]:
@@ -233,7 +233,7 @@ def start_tenure_in(
     at: datetime,
 ) -> Champion:
     """Make a version champion within a transaction, see :func:`start_tenure`."""
-    present = _newest(connection, model)
+    present = newest_entry(connection, model)
     seen = present.sequence if present else 0
     if present and seen == expected_sequence and present.version == version:
         return present
@@ -252,11 +252,6 @@ def expected_champion(engine: Engine, model: str, sequence: int) -> Champion:
         return check_current(connection, model, sequence)
 
 
-def newest_entry(connection: Connection, model: str) -> Champion | None:
-    """Return the current champion's entry within a transaction; None if there is none."""
-    return _newest(connection, model)
-
-
 def check_current(connection: Connection, model: str, expected_sequence: int) -> Champion:
     """Return the champion's entry if it is the expected one.
 
@@ -265,7 +260,7 @@ def check_current(connection: Connection, model: str, expected_sequence: int) ->
     StaleChampionError
         It is another one, or there is none.
     """
-    present = _newest(connection, model)
+    present = newest_entry(connection, model)
     if present is None or present.sequence != expected_sequence:
         raise StaleChampionError(_changed(model, expected_sequence, present))
     return present
@@ -301,7 +296,7 @@ def roll_back_in(
     connection: Connection, model: str, *, reason: str, actor: str, at: datetime, expected_sequence: int | None = None
 ) -> Champion:
     """Return to the champion before within a transaction, see :func:`roll_back`."""
-    present = _newest(connection, model)
+    present = newest_entry(connection, model)
     if present is None or present.below is None:
         raise PromotionError(_no_predecessor(model, present))
     if expected_sequence not in (None, present.sequence):
@@ -331,7 +326,7 @@ def predecessors(engine: Engine, model: str, limit: int) -> list[Champion]:
     """Return the entries that rollbacks in a row would return to, the next one first; at most ``limit``."""
     found: list[Champion] = []
     with reading(engine) as connection:
-        entry = _newest(connection, model)
+        entry = newest_entry(connection, model)
         while entry is not None and entry.below is not None and len(found) < limit:
             entry = _entry(connection, model, entry.below)
             found.append(entry)
@@ -391,13 +386,13 @@ def waiting_version(engine: Engine, model: str) -> int | None:
     not released.
     """
     with reading(engine) as connection:
-        return _waiting(connection, model, _newest(connection, model))
+        return _waiting(connection, model, newest_entry(connection, model))
 
 
 def standing(engine: Engine, model: str) -> Standing:
     """Return the versions that MLflow's aliases should name."""
     with reading(engine) as connection:
-        present = _newest(connection, model)
+        present = newest_entry(connection, model)
         challenger = _released(connection, model) or _waiting(connection, model, present)
         if present is None:
             return Standing(0, None, None, challenger)
@@ -433,7 +428,8 @@ def _verdicts(model: str) -> Select[Any]:
     return select(VerdictRow.__table__).where(VerdictRow.model == model)
 
 
-def _newest(connection: Connection, model: str) -> Champion | None:
+def newest_entry(connection: Connection, model: str) -> Champion | None:
+    """Return the current champion's entry within a transaction; None if there is none."""
     chosen = _entries(model).order_by(None).order_by(ChampionRow.sequence.desc()).limit(1)
     row = connection.execute(chosen).mappings().first()
     return None if row is None else Champion(**row)

@@ -147,7 +147,7 @@ def after_run(trigger: Trigger, run: RunState | None, now: datetime, to_begin: t
 def is_definite(error: BaseException) -> bool:
     """Whether a run that failed so would fail again after a minute: Prefect does not retry it then.
 
-    Errors that nobody expected are not definite: a library's failure of the network may be among them.
+    Unexpected errors are not definite: a library's failure of the network may be among them.
 
     Examples
     --------

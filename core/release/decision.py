@@ -92,7 +92,7 @@ def decide(
     if not waits:
         return _left(plan, stage, checks, challenger)
     repeated = tuple(_repeated(("challenger", challenger), ("champion", champion)))
-    return _held(plan, stage, checks, (waits, repeated), waited_hours)
+    return _held(plan, stage, checks, waits, repeated, waited_hours)
 
 
 def _checks(plan: Plan, stage: Stage, champion: Observed, challenger: Observed) -> tuple[Check, ...]:
@@ -156,10 +156,11 @@ def _held(
     plan: Plan,
     stage: Stage,
     checks: tuple[Check, ...],
-    missing: tuple[tuple[str, ...], tuple[str, ...]],
+    waits: tuple[str, ...],
+    repeated: tuple[str, ...],
     waited_hours: float,
 ) -> Look:
-    (waits, repeated), deadline = missing, plan.deadline_hours(stage)
+    deadline = plan.deadline_hours(stage)
     if waited_hours < deadline:
         left = f"deadline of {stage.name} in {_hours(deadline - waited_hours)}"
         return Look("hold", checks, (*(f"waits for {wait}" for wait in waits), *repeated, left))

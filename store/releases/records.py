@@ -31,7 +31,6 @@ ENTERING: frozenset[Action] = frozenset({"started", "advanced", "promoted"})
 RETURNING: frozenset[Action] = frozenset({"rolled_back", "aborted"})
 """Actions that end a release without the version; while it bakes, they return to the version before."""
 
-
 EXPECTING: frozenset[Action] = frozenset({"advanced", "completed"})
 """Actions that are only right while the champion is the one that the release expects."""
 

@@ -28,7 +28,6 @@ _log = logging.getLogger("perennial.relay")
 NO_DEPLOYMENT_SECONDS = 30.0
 """Pause after a model had no deployment of the flow."""
 
-
 WAITING_SECONDS = 10.0
 """Pause between two searches for versions that wait for the end of a release that has ended."""
 
@@ -40,7 +39,7 @@ class ReleaseWatch:
     may have ended the one before.
 
     A look is a flow run of the deployment ``release/<model>``. Its idempotency key is the release and the interval that
-    the time lies in, so several relays, or one that was killed, ask once. Nothing is asked while no release runs.
+    the time lies in, so several relays, or one that was killed, ask once.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from config.load import load_model_config
+from config.schema import ModelConfig
 from config.settings import Settings
 from core.errors import ReleaseError
 from store.champions import Review, record_review
@@ -50,18 +51,25 @@ def approve_version(
         A release of another version runs.
     """
     version, present = asked(model, selector, reason, settings)
-    if direct or present is None or present.version == version:
-        with ending_release(model, settings):
-            return make_champion(model, version, present, reason, settings, override=override)
-    engine, config = open_database(settings.database_url), load_model_config(settings.root, model)
-    way = way_of(config, version, engine)
-    if way.kind == "wait":
-        raise ReleaseError(f"version {version} of {model!r} is not released yet: {way.reason}; abort that one first")
-    if way.kind == "direct":
-        with ending_release(model, settings):
-            return make_champion(model, version, present, reason, settings, override=override)
+    if not direct and present is not None and present.version != version:
+        config = load_model_config(settings.root, model)
+        way = way_of(config, version, open_database(settings.database_url))
+        if way.kind == "wait":
+            raise ReleaseError(
+                f"version {version} of {model!r} is not released yet: {way.reason}; abort that one first"
+            )
+        if way.kind == "staged":
+            return _started(config, version, present.sequence, reason, settings, override=override)
+    with ending_release(model, settings):
+        return make_champion(model, version, present, reason, settings, override=override)
+
+
+def _started(
+    config: ModelConfig, version: int, champion_sequence: int, reason: str, settings: Settings, *, override: bool
+) -> ReleaseState:
+    model, engine = config.model, open_database(settings.database_url)
     said = checked_reason(model, version, reason, settings, override=override)
-    state = begin(config, version, present.sequence, "approval", said, settings)
+    state = begin(config, version, champion_sequence, "approval", said, settings)
     record_review(engine, Review(model, version, "approved", said, actor(), datetime.now(UTC)))
     project(model, settings)
     return state

@@ -83,7 +83,7 @@ def scoring_input(
 ) -> ScoringInput:
     """Find the rows of an input; those that are not Parquet on this machine are copied, others are read in place.
 
-    Memory is bounded, whatever the number of rows. A repeat replaces the copy.
+    Memory does not grow with the rows. A repeat replaces the copy.
 
     Parameters
     ----------

@@ -134,7 +134,7 @@ def _scored(plan: ScoringPlan, part: Part, folder: Path, settings: Settings) -> 
     columns = output_columns(model.contract, wanted, features=plan.request.features)
     suffix = suffix_of(plan.request.kind)
     names = part_name(part.number, suffix), set_aside_name(part.number, suffix)
-    out, aside = (_File(folder / PARTS / name) for name in names)
+    out, aside = _File(folder / PARTS / names[0], stays_empty=True), _File(folder / PARTS / names[1])
     work = folder / SPILL / f"{part.number}"
     with (
         BatchReader(wanted, plan.missing, settings, work, plan.request.input) as reader,
@@ -244,16 +244,18 @@ def _next(batches: Iterator[pa.RecordBatch], shown: str) -> Iterator[pa.RecordBa
 
 
 class _File:
-    """One file of a part, written under another name until it is whole; without rows, the output's has columns only.
+    """One file of a part, written under another name until it is whole.
 
     Parameters
     ----------
     path
         Its name.
+    stays_empty
+        Whether it stays if it has no rows, with its columns only.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, stays_empty: bool = False) -> None:
+        self.path, self._stays_empty = path, stays_empty
         self.n_rows = 0
         self._temporary = path.with_name(f".{path.name}.tmp")
         self._waiting: list[pa.Table] = []
@@ -272,8 +274,8 @@ class _File:
             self._write(GROUP_ROWS)
 
     def finish(self) -> bool:
-        """Give the file its name; return False and remove it if it is no output and has no rows."""
-        if not self.n_rows and "set-aside" in self.path.name:
+        """Give the file its name; return False and remove it if it has no rows and does not stay empty."""
+        if not self.n_rows and not self._stays_empty:
             self._temporary.unlink()
             return False
         self._temporary.replace(self.path)

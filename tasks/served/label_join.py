@@ -1,4 +1,4 @@
-"""Which label belongs to which prediction, joined by DuckDB: memory is bounded whatever the number of either."""
+"""Which label belongs to which prediction, joined by DuckDB: memory does not grow with either."""
 
 from __future__ import annotations
 

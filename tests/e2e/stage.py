@@ -122,7 +122,7 @@ def ask(url: str, body: Any = None, seconds: float = 10) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"content-type": "application/json"})  # noqa: S310 - our own server
     try:
-        with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310 - our own server
             return json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
         error.close()  # it holds the answer's connection

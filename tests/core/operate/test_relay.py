@@ -150,5 +150,5 @@ def test_what_the_caller_must_mend_is_definite(kind: type[Exception]) -> None:
 
 @pytest.mark.parametrize("kind", [StorageError, RunInProgressError, SourceError, ValueError, OSError])
 def test_what_may_be_the_network_is_not(kind: type[Exception]) -> None:
-    """Nor what nobody expected."""
+    """Unexpected errors are not definite."""
     assert not is_definite(kind("it is away"))
