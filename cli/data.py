@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import click
 
@@ -15,33 +16,61 @@ from cli.output import finish, flow_run, short_path
 @click.command()
 @click.argument("model")
 @click.option("--append", is_flag=True, help="Every row is new: the source holds no rows of earlier deliveries.")
+@click.option(
+    "--source",
+    type=click.Choice(["configured", "predictions"]),
+    default="configured",
+    show_default=True,
+    help="Rows of the model file's source, or served rows whose labels are known.",
+)
+@click.option("--since", metavar="TIME", help="With predictions: first time of an answer (ISO 8601).")
+@click.option("--until", metavar="TIME", help="With predictions: time before which it was given.")
 @set_option
 @wait_option
 @json_option
-def ingest(model: str, append: bool, settings_: tuple[str, ...], wait_seconds: float, as_json: bool) -> None:
+def ingest(
+    model: str,
+    append: bool,
+    source: Literal["configured", "predictions"],
+    since: str | None,
+    until: str | None,
+    settings_: tuple[str, ...],
+    wait_seconds: float,
+    as_json: bool,
+) -> None:
     """Read, validate and version a model's rows.
 
     Rows that an earlier batch of the same source holds are recognised and left out; equal rows of one delivery are all
     kept. With --append (or 'source.append: true' in the model file) every row is new, but the same file or the same
     delivery is still read once.
 
+    With --source predictions, the rows are those that the service answered and whose labels are known, with the
+    features as they were sent; with 'labels.train: true' in the model file, they are taken beside those of the source.
+    Exit code 3 if the rows are refused.
+
     \b
     Examples:
       perennial ingest credit
       perennial ingest clicks --append
+      perennial ingest credit --source predictions
     """
     from cli.lines.outcomes import ingestion_lines
     from tasks.runs.session import held_model
     from tasks.validation.staging import stage_ahead
 
+    is_log = source == "predictions"
+    if (since or until) and not is_log:
+        raise click.UsageError("--since and --until need --source predictions")
+    if append and is_log:
+        raise click.UsageError("--append is for rows of the model file's source; leave it out")
     overrides = checked_overrides(model, (*settings_, "source.append=true") if append else settings_)
     with (
         held_model(model, wait_seconds) as settings,
-        flow_run(as_json, partial(stage_ahead, model, overrides, settings)),
+        flow_run(as_json, None if is_log else partial(stage_ahead, model, overrides, settings)),
     ):
         from flows.ingest import ingest as flow
 
-        result = flow(model, overrides=overrides, wait_seconds=wait_seconds)
+        result = flow(model, overrides=overrides, wait_seconds=wait_seconds, source=source, since=since, until=until)
     finish(result.to_dict(), ingestion_lines(result), as_json, refused=not result.accepted)
 
 

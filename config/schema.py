@@ -797,7 +797,7 @@ class Drift(Section):
 
 
 class Labels(Section):
-    """How labels that arrive for predictions find them."""
+    """How labels that arrive for predictions find them, and whether served rows with labels are trained on."""
 
     match_days: float | None = Field(
         default=None,
@@ -805,6 +805,18 @@ class Labels(Section):
         le=100_000,
         description="days from a prediction to an outcome of its entity, above which the label does not belong to it; "
         "null: no bound",
+    )
+    train: bool = Field(
+        default=False,
+        description="whether ingest, and so every training, also takes the served rows whose labels are known",
+    )
+    min_band_ratio: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="labelled share of any band of scores as a ratio to that of the other served rows, below which the "
+        "rows with labels are a selected sample and are refused; 0 accepts every sample",
+        json_schema_extra=_unit("ratio"),
     )
 
 

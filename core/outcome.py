@@ -10,6 +10,56 @@ TrainStage = Literal["validation", "leakage", "registry", "gate"]
 
 
 @dataclass(frozen=True)
+class ScoreBand:
+    """Rows whose scores are alike, or whose predicted class is the same.
+
+    Parameters
+    ----------
+    name
+        The range of the scores, or the class.
+    n_rows, n_labelled
+        Served rows, at least 1, and those of them with a label.
+    """
+
+    name: str
+    n_rows: int
+    n_labelled: int
+
+    @property
+    def share(self) -> float:
+        """Labelled share of the rows, 0 to 1."""
+        return self.n_labelled / self.n_rows
+
+
+@dataclass(frozen=True)
+class LabelSelection:
+    """How evenly labels cover the scores.
+
+    Parameters
+    ----------
+    bands
+        All bands, in order of the score.
+    lowest
+        Name of the band whose lower coverage is the most certain.
+    ratio, upper
+        Its labelled share as a ratio to that of all other rows, at least 0, and the upper bound of that ratio.
+    bound
+        ``labels.min_band_ratio`` of the model file.
+    """
+
+    bands: tuple[ScoreBand, ...]
+    lowest: str
+    ratio: float
+    upper: float
+    bound: float
+
+    @property
+    def is_selected(self) -> bool:
+        """Whether the rows with labels are a selected sample beyond chance and the bound."""
+        return self.upper < self.bound
+
+
+@dataclass(frozen=True)
 class IngestOutcome:
     """Result of the flow ``ingest``.
 
@@ -36,6 +86,10 @@ class IngestOutcome:
         replace an older row of their key.
     n_gone
         Rows of earlier batches of the source that it no longer holds; they stay in the data.
+    selection
+        For served rows: how evenly labels cover the scores; None where it cannot be told.
+    served
+        Of the served rows that were ingested beside those of the source; None if there were none to ingest.
     """
 
     model: str
@@ -51,6 +105,8 @@ class IngestOutcome:
     n_known: int = 0
     n_replaced: int = 0
     n_gone: int = 0
+    selection: LabelSelection | None = None
+    served: IngestOutcome | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values that JSON can hold."""

@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import FlowRun
 
 from config.schema import ModelConfig
 from config.settings import load_settings
-from core.data.deliveries import file_notes, row_notes
+from core.data.deliveries import PREDICTION_LOG, file_notes, row_notes
 from core.drift.monitored_window import MonitoredWindow
 from core.drift.reasons import undeclared_notes
 from core.errors import StorageError
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from core.drift.verdict import DriftVerdict
     from core.gate.decision import GateVerdict
     from core.operate.retraining import RetrainOutcome
+    from core.outcome import LabelSelection
     from core.release.outcome import ReleaseOutcome
+    from tasks.served.training_rows import LabelledRows
 
 _log = logging.getLogger("perennial.publish")
 
@@ -63,7 +65,9 @@ def accepted(
         _validation_artifact(config, validation)
     n_written = batch.n_rows if batch.is_new else 0
     n_unread = rows.files.n_known if rows.has_rows else 0
-    counts = replace(batch.counts, n_known=batch.counts.n_known + n_unread)
+    # What retention removed from the prediction log is no row that a source has lost.
+    n_gone = 0 if rows.source == PREDICTION_LOG else batch.counts.n_gone
+    counts = replace(batch.counts, n_known=batch.counts.n_known + n_unread, n_gone=n_gone)
     return IngestOutcome(
         model=config.model,
         accepted=True,
@@ -84,6 +88,67 @@ def accepted(
         n_replaced=counts.n_replaced,
         n_gone=counts.n_gone,
     )
+
+
+def no_served_rows(config: ModelConfig, found: LabelledRows) -> IngestOutcome:
+    """Return the outcome of a log without a labelled row to add; the data stay as they are."""
+    return IngestOutcome(
+        model=config.model,
+        accepted=True,
+        data_version=None,
+        batch=None,
+        is_new=False,
+        n_rows=0,
+        n_quarantined=0,
+        reasons=found.notes,
+        selection=found.selection,
+    )
+
+
+def refused_selection(config: ModelConfig, found: LabelledRows) -> IngestOutcome:
+    """Return the outcome of served rows whose labels are a selected sample; show the bands on the run page."""
+    selection = found.selection
+    assert selection is not None, "the caller has seen that the rows are selected"  # noqa: S101 - tells mypy what holds
+    _selection_artifact(config.model, selection)
+    reason = (
+        f"refused: the rows with labels are a selected sample of those served: with the score {selection.lowest} they "
+        f"have a label {selection.ratio:.2f} times as often as the others (at most {selection.upper:.2f} times; "
+        f"labels.min_band_ratio is {selection.bound:g}). A model trained on them learns another population: record "
+        "labels of these rows too, or set labels.min_band_ratio to 0 if the selection is meant"
+    )
+    return IngestOutcome(
+        model=config.model,
+        accepted=False,
+        data_version=None,
+        batch=None,
+        is_new=False,
+        n_rows=found.n_labelled,
+        n_quarantined=0,
+        reasons=(reason, *found.notes),
+        selection=selection,
+    )
+
+
+def served_outcome(outcome: IngestOutcome, found: LabelledRows) -> IngestOutcome:
+    """Return the outcome of served rows with what is known of their labels; show the bands on the run page."""
+    if found.selection is not None:
+        _selection_artifact(outcome.model, found.selection)
+    return replace(outcome, reasons=(*found.notes, *outcome.reasons), selection=found.selection)
+
+
+def with_served(outcome: IngestOutcome, served: IngestOutcome) -> IngestOutcome:
+    """Return the outcome of a source's rows together with that of the served rows, which may refuse the training."""
+    if not served.accepted:
+        return replace(outcome, accepted=False, data_version=None, reasons=served.reasons, served=served)
+    return replace(outcome, data_version=served.data_version or outcome.data_version, served=served)
+
+
+def _selection_artifact(model: str, selection: LabelSelection) -> None:
+    rows = [
+        {"score": band.name, "rows": band.n_rows, "with a label": band.n_labelled, "share": f"{band.share:.1%}"}
+        for band in selection.bands
+    ]
+    create_table_artifact(rows, key=_key(model, "labels"), description="Served rows with a label, by score")
 
 
 def refused_by_validation(ingestion: IngestOutcome) -> TrainOutcome:

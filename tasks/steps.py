@@ -23,7 +23,7 @@ from config.load import load_model_config
 from config.schema import ModelConfig
 from config.settings import load_settings
 from core.drift.monitored_window import MonitoredWindow
-from core.errors import StorageError
+from core.errors import ModelNotFoundError, StorageError
 from core.outcome import IngestOutcome, TrainOutcome
 from core.references import Batch, DataVersion, StagedRows, ValidationResult
 from core.storage_failure import storage_errors
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from core.score.plan import ScoringPlan, ScoringRequest
     from tasks.operate.retraining import Claim
     from tasks.prune.prune import Pruning
+    from tasks.served.training_rows import LabelledRows
 
 _logger = logging.getLogger("perennial.steps")
 
@@ -88,6 +89,29 @@ def stage(config: ModelConfig) -> StagedRows:
 
     with step("Reading rows"):
         return stage_rows(config, load_settings())
+
+
+@io_step
+def stage_served(config: ModelConfig, since: str | None, until: str | None) -> LabelledRows:
+    """Read the served rows whose labels are known into a typed file; a repeat starts from an empty work folder."""
+    from tasks.monitor.contract import champion_contract
+    from tasks.served.training_rows import labelled_rows
+
+    settings = load_settings()
+    with step("Reading served rows"):
+        try:
+            contract = champion_contract(config.model, settings)
+        except ModelNotFoundError:
+            contract = None
+        return labelled_rows(config, contract, since, until, settings)
+
+
+@plain_step
+def remember_served(config: ModelConfig, rows: LabelledRows) -> None:
+    """Remember that the rows of these labels are in batches, so that they are not read again."""
+    from tasks.served.remembered import remember_labels
+
+    remember_labels(config, load_settings(), rows.state)
 
 
 @plain_step

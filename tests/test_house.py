@@ -33,6 +33,7 @@ SUB_ROOMS: dict[str, list[set[str]]] = {
             "storage_failure",
             "wrong_clock",
             "text",
+            "wilson",
             "jsonable",
             "references",
             "outcome",

@@ -104,6 +104,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "tests/cli/test_imports.py": "what each command imports, in processes of its own",
     "tests/config/test_config_hash.py": "one table over all fields of a model file, for both hashes of config/load.py",
     "tests/tasks/test_column_names.py": "names of columns, from the source through the data versions to the monitor",
+    "tests/flows/test_ingest_served.py": "flows over served rows: ingest, train, retrain and the choice of a window",
     "tests/core/test_docstrings.py": "one rule over the docstrings of all modules",
     "tests/serving/bundle/test_bombs.py": "bundles that would take too much, through every module that reads one",
     "tests/serving/bundle/test_hostile_bundles.py": "changed bundles, through every module that reads one",

@@ -26,11 +26,32 @@ def training_lines(outcome: TrainOutcome) -> list[str]:
 
 def ingestion_lines(outcome: IngestOutcome) -> list[str]:
     """Report whether the rows were accepted, with reasons and links."""
-    verb = "wrote" if outcome.is_new else "kept"
-    headline = f"{verb} batch {outcome.batch}" if outcome.accepted else "validation failed: the rows were refused"
     version = [f"  data version {outcome.data_version}"] if outcome.data_version else []
     links = [f"{title:18} {short_path(place)}" for title, place in outcome.links.items()]
-    return ["", headline, *_said(outcome.reasons), *version, *section(links)]
+    own = ["", _ingestion_headline(outcome), *_said(outcome.reasons), *_bands(outcome), *version, *section(links)]
+    return [*own, *(ingestion_lines(outcome.served) if outcome.served and outcome.accepted else [])]
+
+
+def _ingestion_headline(outcome: IngestOutcome) -> str:
+    if not outcome.accepted:
+        is_selected = outcome.selection is not None and outcome.selection.is_selected
+        return (
+            "refused: the rows with labels are a selected sample"
+            if is_selected
+            else "validation failed: the rows were refused"
+        )
+    if outcome.batch is None:
+        return "no served rows to add"
+    return f"{'wrote' if outcome.is_new else 'kept'} batch {outcome.batch}"
+
+
+def _bands(outcome: IngestOutcome) -> list[str]:
+    if outcome.selection is None:
+        return []
+    rows = [
+        (band.name, f"{band.n_rows:,}", f"{band.n_labelled:,}", f"{band.share:.1%}") for band in outcome.selection.bands
+    ]
+    return section(table(("score", "served", "with a label", "share"), rows))
 
 
 def score_lines(outcome: ScoreOutcome) -> list[str]:

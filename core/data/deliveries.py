@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from core.references import DeliveredFiles, RowCounts
 from core.text import counted, listed
 
+PREDICTION_LOG = "the prediction log"
+"""Source that batches of served rows record."""
+
 _SIMULATED_MONTHS = re.compile(r"^\d+ (?=simulated months )")
 
 
@@ -27,6 +30,8 @@ class ReadBefore:
     files, reading, fingerprint
         See :class:`~core.references.DeliveredFiles` (the files that were read) and
         :class:`~core.references.StagedRows`.
+    source
+        Where the rows came from.
     """
 
     batch: str
@@ -36,6 +41,7 @@ class ReadBefore:
     reading: str
     fingerprint: str
     n_offered: int | None = None
+    source: str = ""
 
     @property
     def is_whole(self) -> bool:

@@ -22,12 +22,12 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from core.metrics.bootstrap import MIN_ROWS, Estimate, estimates
-from core.metrics.calibration import wilson_interval
 from core.metrics.clusters import Clusters, DesignEffect
 from core.metrics.metrics import METRICS, Floats
 from core.metrics.strata import Strata, standardised, stratified_estimate
 from core.performance.clusters import clustered_estimate, performance_effect
 from core.text import percent_text
+from core.wilson import wilson_interval
 
 NEEDED = {"realised": MIN_ROWS, "estimated": 200}
 """Minimum rows to judge a loss. In windows of 100 rows, 1.5 % of those without loss were estimated to have one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from core.errors import ConfigError
@@ -99,6 +99,39 @@ def asked_range(since: datetime | None, until: datetime | None, now: datetime, w
             f"expected --since before --until, found {start.isoformat()} and {end.isoformat()}: the range is empty"
         )
     return LogRange(start, end)
+
+
+def asked_time(option: str, text: str | None) -> datetime | None:
+    """Return the time that an option names, with time zone: a text without an offset is UTC, as the log is.
+
+    Raises
+    ------
+    ConfigError
+        The text is no time.
+
+    Examples
+    --------
+    >>> asked_time("--since", "2026-03-01")
+    datetime.datetime(2026, 3, 1, 0, 0, tzinfo=datetime.timezone.utc)
+    """
+    found = stated_time(option, text)
+    return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
+
+
+def stated_time(option: str, text: str | None) -> datetime | None:
+    """Return the time that an option names as it is written, with or without a time zone.
+
+    Raises
+    ------
+    ConfigError
+        The text is no time.
+    """
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{option} expects a time such as 2026-03-01 or 2026-03-01T12:30, found {text!r}") from error
 
 
 def chosen_source(asked: Asked, *, n_pending: int, n_logged: int, min_rows: int) -> SourceChoice:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.dialects import postgresql
 
 from store.database import reading, writing
@@ -104,6 +104,14 @@ def newest_label(engine: Engine, model: str) -> datetime | None:
     with reading(engine) as connection:
         found: datetime | None = connection.execute(newest).scalar()
         return found
+
+
+def label_state(engine: Engine, model: str) -> tuple[int, datetime | None]:
+    """Return the number of a model's labels, earlier values included, and the time of the newest one."""
+    chosen = select(func.count(), func.max(LabelRow.received_at)).where(LabelRow.model == model)
+    with reading(engine) as connection:
+        n_labels, newest = connection.execute(chosen).one()
+    return int(n_labels), newest
 
 
 def known_labels_since(

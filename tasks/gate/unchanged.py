@@ -20,6 +20,7 @@ from tasks.gate.settled import alias_and_champion, is_settled, refusal_on_record
 from tasks.registry.bundle_files import looks_whole
 from tasks.registry.contents import registry_contents
 from tasks.registry.versions import find_registered
+from tasks.served.remembered import are_known
 from tasks.train.code_version import code_version
 from tasks.validation.expectations import read_suite
 from tasks.versions.snapshots import laid_out
@@ -120,4 +121,6 @@ def _data_version(config: ModelConfig, named: str | None, settings: Settings) ->
         snapshot = laid_out(config.model, named, settings)
         return None if snapshot is None else snapshot.version
     read_suite(config, settings)
+    if config.labels.train and not are_known(config, settings):
+        return None
     return delivered_version(config, settings)

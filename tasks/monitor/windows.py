@@ -13,13 +13,14 @@ from sqlalchemy import Engine
 from config.schema import ModelConfig
 from config.settings import Settings
 from core.data.cells import in_utc
+from core.data.deliveries import PREDICTION_LOG
 from core.data.history import BatchEntry
 from core.drift.decision import decision_id
 from core.drift.monitored_window import CHAMPION, LoggedWindow, MonitoredWindow
 from core.drift.windows import WindowRequest, batches_before, choose_batches
 from core.errors import ConfigError
 from core.served.windows import Asked as Source
-from core.served.windows import LogRange, asked_range, chosen_source
+from core.served.windows import LogRange, asked_range, asked_time, chosen_source, stated_time
 from store.database import open_database
 from store.drift import earlier_windows
 from store.log.labels import newest_label
@@ -103,7 +104,9 @@ class _Chosen:
         with hold_model(config.model, settings, wait_seconds):
             bring_back_missing(config.model, settings)
             entries = data_history(config.model, settings).batches
-        since, until = _moment("--since", asked.since), _moment("--until", asked.until)
+        if not asked.batches:  # rows of the log are judged when they were answered, not when their labels arrive
+            entries = tuple(entry for entry in entries if entry.source != PREDICTION_LOG)
+        since, until = stated_time("--since", asked.since), stated_time("--until", asked.until)
         request = WindowRequest(batches=asked.batches, since=since, until=until)
         is_usual, rows = asked.against == CHAMPION, config.drift.window_rows
         version = self.champion.data_version if is_usual else asked.against
@@ -131,7 +134,7 @@ class _Chosen:
             raise ConfigError(
                 "--batches names batches, but --source predictions reads the prediction log; leave one out"
             )
-        since, until = _utc("--since", asked.since), _utc("--until", asked.until)
+        since, until = asked_time("--since", asked.since), asked_time("--until", asked.until)
         hours = self.config.monitor.window_hours
         is_open = since is None and until is None
         span = next_log_range(self.engine, self.config, now) if is_open else asked_range(since, until, now, hours)
@@ -207,21 +210,6 @@ def report_folder(model: str, decision: str, settings: Settings) -> Path:
 def _batches_of(version: str, model: str, settings: Settings, engine: Engine) -> dict[str, str]:
     """Return the file names of a data version's batches, with their hashes."""
     return version_files(model, version, settings, engine)
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigError(f"{option} expects a time such as 2026-03-01 or 2026-03-01T12:30, found {text!r}") from error
-
-
-def _utc(option: str, text: str | None) -> datetime | None:
-    """Return a time of the log, which is in UTC: a text without an offset is UTC."""
-    found = _moment(option, text)
-    return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
 
 
 def _labels(entries: Sequence[BatchEntry], config: ModelConfig, now: datetime) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from config.schema import ModelConfig
 from config.settings import Settings
@@ -21,7 +21,13 @@ from store.log.served import ServedRange, served_ids
 from tasks.served.label_join import LABELS, LATER, labels_sql, write_keys, write_labels, write_predictions
 from tasks.source.engine import ingestion_engine, reading, scratch_folder
 
+if TYPE_CHECKING:
+    import duckdb
+
 _ROWS = "predictions.parquet"
+
+WeekGroup = tuple[date, bool, int, int]
+"""Week, whether there is a label, days and number of predictions."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +109,37 @@ def label_coverage(config: ModelConfig, weeks: int, as_of: datetime, settings: S
         with ingestion_engine(settings, folder) as connection, reading("the prediction log"):
             rows = f"read_parquet({literal(str(folder / _ROWS))})"
             connection.execute(f"CREATE TABLE found AS {labels_sql(rows, folder, config.labels.match_days)}")
-            query = f"""
-                SELECT date_trunc('week', answered)::DATE AS week, label IS NOT NULL AS is_labelled,
-                       floor((epoch(coalesce(received_at, ?)) - epoch(answered)) / 86400)::INTEGER AS days, count(*)
-                FROM {rows} AS p LEFT JOIN found USING (place) GROUP BY ALL ORDER BY ALL
-            """  # noqa: S608 - our own names
-            groups = connection.execute(query, [in_utc(as_of)]).fetchall()
-    return LabelCoverage(config.model, _weeks(groups), _delay(groups), config.drift.label_delay_days, as_of)
+            groups = label_ages(connection, rows, "found", as_of)
+    return LabelCoverage(config.model, _weeks(groups), estimated_delay(groups), config.drift.label_delay_days, as_of)
+
+
+def label_ages(connection: duckdb.DuckDBPyConnection, rows: str, labels: str, as_of: datetime) -> list[WeekGroup]:
+    """Count predictions by week, whether they have a label, and its delay or their age in whole days.
+
+    Parameters
+    ----------
+    connection
+        From :func:`tasks.source.engine.ingestion_engine`.
+    rows, labels
+        Tables of the predictions and of the labels, see :func:`tasks.served.label_join.labels_sql`.
+    as_of
+        The time at which an age is taken, with time zone.
+    """
+    query = f"""
+        SELECT date_trunc('week', answered)::DATE AS week, label IS NOT NULL AS is_labelled,
+               floor((epoch(coalesce(received_at, ?)) - epoch(answered)) / 86400)::INTEGER AS days, count(*)
+        FROM {rows} AS p LEFT JOIN {labels} AS l USING (place) GROUP BY ALL ORDER BY ALL
+    """  # noqa: S608 - our own names
+    return connection.execute(query, [in_utc(as_of)]).fetchall()
+
+
+def estimated_delay(groups: Sequence[WeekGroup]) -> LabelDelay | None:
+    """Estimate the delay of labels from :func:`label_ages`; None with too few labels."""
+    sides: dict[bool, dict[int, int]] = {True: {}, False: {}}
+    for _, is_labelled, days, n in groups:
+        side = sides[is_labelled]
+        side[max(0, days)] = side.get(max(0, days), 0) + n
+    return label_delay(sides[True], sides[False])
 
 
 def _predictions(part: Sequence[Any]) -> list[tuple[str, str | None, datetime]]:
@@ -122,7 +152,7 @@ def _of_request(request: Any) -> Iterator[tuple[str, str | None, datetime]]:
         yield id_, None if key is None else str(key), request.at
 
 
-def _weeks(groups: Sequence[tuple[date, bool, int, int]]) -> tuple[WeekCoverage, ...]:
+def _weeks(groups: Sequence[WeekGroup]) -> tuple[WeekCoverage, ...]:
     weeks = sorted({week for week, *_ in groups})
     return tuple(
         WeekCoverage(
@@ -132,11 +162,3 @@ def _weeks(groups: Sequence[tuple[date, bool, int, int]]) -> tuple[WeekCoverage,
         )
         for week in weeks
     )
-
-
-def _delay(groups: Sequence[tuple[date, bool, int, int]]) -> LabelDelay | None:
-    sides: dict[bool, dict[int, int]] = {True: {}, False: {}}
-    for _, is_labelled, days, n in groups:
-        side = sides[is_labelled]
-        side[max(0, days)] = side.get(max(0, days), 0) + n
-    return label_delay(sides[True], sides[False])

@@ -29,6 +29,7 @@ from tasks.source.engine import ingestion_engine, reading, scratch_folder
 from tasks.versions.record_batches import contract_schema
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 _log = logging.getLogger("perennial.served")
@@ -39,7 +40,10 @@ OUTPUT = "perennial output {}"
 PART_ROWS = 20_000
 """Rows that are converted at once."""
 
-_ID, _KEY, _AT, _PLACE = "perennial id", "perennial key", "perennial at", "perennial place"
+PLACE, ANSWERED = "perennial place", "perennial at"
+"""Columns of the written rows: their number in the order of the log, and the time of the answer in UTC."""
+
+_ID, _KEY = "perennial id", "perennial key"
 _ROWS, _WINDOW = "rows.parquet", "window.parquet"
 
 
@@ -102,17 +106,32 @@ def staged_window(
     """
     engine = open_database(settings.database_url)
     with scratch_folder(settings, f"{config.model}.log-") as folder:
-        staged = _Staging(config, contract, version, asked, folder)
+        staged = LogStaging(config, contract, version, asked, folder)
         staged.write_rows(engine)
-        _write_labels(engine, asked, as_of, folder)
         staged.join_labels(engine, as_of, settings)
         _log.info("read %s rows of %r from the prediction log", f"{staged.n_rows:,}", config.model)
         yield StagedWindow(folder / _WINDOW, staged.n_rows, staged.n_incomplete, staged.outputs)
 
 
-class _Staging:
+class LogStaging:
+    """Writes the answered rows of a range to files of a folder, and joins them with their labels.
+
+    Parameters
+    ----------
+    config
+        The model file, which declares the features of ``contract``.
+    contract
+        By which the service read the rows.
+    version
+        Whose predictions are written; None for those of every version.
+    asked
+        The range of the log.
+    folder
+        Is there as long as the files are needed.
+    """
+
     def __init__(
-        self, config: ModelConfig, contract: FeatureContract, version: int, asked: ServedRange, folder: Path
+        self, config: ModelConfig, contract: FeatureContract, version: int | None, asked: ServedRange, folder: Path
     ) -> None:
         import pyarrow as pa
 
@@ -121,7 +140,7 @@ class _Staging:
         self._values = ServedValues(contract)
         self._raw = frozenset(contract.raw_columns)
         self.outputs = output_columns(contract)
-        own = [(_PLACE, pa.int64()), (_ID, pa.string()), (_KEY, pa.string()), (_AT, pa.timestamp("us"))]
+        own = [(PLACE, pa.int64()), (_ID, pa.string()), (_KEY, pa.string()), (ANSWERED, pa.timestamp("us"))]
         raw = [*contract_schema(config, contract.raw_columns)]
         self._schema = pa.schema([*own, *raw, *((name, pa.float64()) for name in self.outputs)])
         self.n_rows = self.n_incomplete = 0
@@ -151,8 +170,8 @@ class _Staging:
             return []
         at = in_utc(request.at)
         keys = json.loads(request.entity_keys) if request.entity_keys else [None] * len(rows)
-        is_own = request.version == self._version
-        outputs = json.loads(request.outputs) if is_own else [None] * len(rows)
+        is_asked = self._version is None or request.version == self._version
+        outputs = json.loads(request.outputs) if is_asked else [None] * len(rows)
         ids = prediction_ids(request.id, len(rows))
         return [_Row(*cells) for cells in zip(ids, keys, [at] * len(rows), rows, outputs, strict=True)]
 
@@ -183,17 +202,40 @@ class _Staging:
 
     def join_labels(self, engine: Engine, as_of: datetime, settings: Settings) -> None:
         """Write the window's file: the rows with their labels, in order."""
-        names = ((_PLACE, "place"), (_ID, "id"), (_KEY, "entity"), (_AT, "answered"))
-        chosen = ", ".join(f"{quoted(name)} AS {short}" for name, short in names)
-        rows = f"(SELECT {chosen} FROM read_parquet({literal(str(self._folder / _ROWS))}))"  # noqa: S608 - names are quoted
         with ingestion_engine(settings, self._folder) as connection, reading("the prediction log"):
-            self._write_later(engine, as_of, has_events(connection, self._folder, self._asked.until))
-            labels = labels_sql(rows, self._folder, self._config.labels.match_days)
+            labels = self.labels(connection, engine, as_of)
             query = (
-                f"SELECT {self._select()} FROM read_parquet({literal(str(self._folder / _ROWS))}) AS r "  # noqa: S608 - names are quoted
-                f"LEFT JOIN ({labels}) AS l ON l.place = r.{quoted(_PLACE)} ORDER BY r.{quoted(_PLACE)}"
+                f"SELECT {self.select()} FROM {self.rows} AS r "  # noqa: S608 - names are quoted
+                f"LEFT JOIN ({labels}) AS l ON l.place = r.{quoted(PLACE)} ORDER BY r.{quoted(PLACE)}"
             )
             connection.execute(f"COPY ({query}) TO {literal(str(self._folder / _WINDOW))} (FORMAT parquet)")
+
+    @property
+    def rows(self) -> str:
+        """The written rows, as a table of a query."""
+        return f"read_parquet({literal(str(self._folder / _ROWS))})"
+
+    def predictions(self) -> str:
+        """Return a query of ``place``, ``id``, ``entity`` and ``answered`` of the written rows."""
+        names = ((PLACE, "place"), (_ID, "id"), (_KEY, "entity"), (ANSWERED, "answered"))
+        chosen = ", ".join(f"{quoted(name)} AS {short}" for name, short in names)
+        return f"SELECT {chosen} FROM {self.rows}"  # noqa: S608 - names are quoted
+
+    def labels(self, connection: duckdb.DuckDBPyConnection, engine: Engine, as_of: datetime) -> str:
+        """Return a query of the labels that were known, as of :func:`tasks.served.label_join.labels_sql`.
+
+        Parameters
+        ----------
+        connection
+            From :func:`tasks.source.engine.ingestion_engine`.
+        engine
+            Of the operational database.
+        as_of
+            Labels that were known by this time count, with time zone.
+        """
+        _write_labels(engine, self._asked, as_of, self._folder)
+        self._write_later(engine, as_of, has_events(connection, self._folder, self._asked.until))
+        return labels_sql(f"({self.predictions()})", self._folder, self._config.labels.match_days)
 
     def _write_later(self, engine: Engine, as_of: datetime, has_later_events: bool) -> None:
         """Write the keys of later predictions: an event after the window may belong to one of them."""
@@ -201,16 +243,23 @@ class _Staging:
         parts = served_keys(engine, asked) if has_later_events else iter(())
         write_keys(([*_keyed(part)] for part in parts), self._folder / LATER)
 
-    def _select(self) -> str:
-        """Return the declared columns in the contract's types and the predictions; what was not sent is null."""
+    def select(self, *, identified: bool = False) -> str:
+        """Return the declared columns in the contract's types and the predictions; what was not sent is null.
+
+        Parameters
+        ----------
+        identified
+            Whether a row without an entity key has the id of its prediction as its key.
+        """
         sent = self._raw
         types = column_types(self._config)
         columns = {name: f"r.{quoted(name)}" if name in sent else f"NULL::{kind}" for name, kind in types.items()}
         columns[self._config.target] = f"TRY_CAST(l.label AS {types[self._config.target]})"
         if self._config.time is not None and self._config.time not in sent:
-            columns[self._config.time] = f"r.{quoted(_AT)}"
+            columns[self._config.time] = f"r.{quoted(ANSWERED)}"
         if self._config.key is not None and self._config.key not in sent:
-            columns[self._config.key] = f"r.{quoted(_KEY)}"
+            key = f"r.{quoted(_KEY)}"
+            columns[self._config.key] = f"coalesce({key}, r.{quoted(_ID)})" if identified else key
         chosen = [f"{expression} AS {quoted(name)}" for name, expression in columns.items()]
         return ", ".join([*chosen, *(f"r.{quoted(name)}" for name in self.outputs)])
 

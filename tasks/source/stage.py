@@ -105,6 +105,37 @@ def stage_rows(
     return StagedRows(work / STAGED, n_rows, name, fingerprint, undeclared, delivered)
 
 
+def stage_typed(
+    connection: duckdb.DuckDBPyConnection, query: str, config: ModelConfig, settings: Settings, work: Path, name: str
+) -> StagedRows | None:
+    """Write the rows of a query to ``work/staged.parquet`` as :func:`stage_rows` does; None if there are none.
+
+    Parameters
+    ----------
+    connection
+        From :func:`tasks.source.engine.ingestion_engine`.
+    query
+        Has the contract's columns in their order and types.
+    name
+        Name of the source.
+
+    Raises
+    ------
+    SourceTooLargeError
+        There are more rows than ``settings.max_rows``.
+    StorageError
+        The disk is full or the memory limit too small.
+    """
+    path = work / f".{STAGED}.{os.getpid()}.tmp"
+    with removed_after_error(path):
+        with reading(name):
+            reader = connection.sql(query).to_arrow_reader(ROW_GROUP)
+        n_rows = _write_groups(row_groups(_batches(reader, name)), reader.schema, path, config, settings, name)
+        fingerprint = _fingerprint(connection, path, column_types(config)) if n_rows else ""
+        path.replace(work / STAGED)
+    return StagedRows(work / STAGED, n_rows, name, fingerprint) if n_rows else None
+
+
 def is_known_delivery(config: ModelConfig, settings: Settings, work: Path, before: Sequence[ReadBefore]) -> bool:
     """Return whether batches hold what the source delivers, by the hashes of its files; no row is read.
 
@@ -230,7 +261,7 @@ def _write(
     try:
         with reading(name):
             reader = connection.sql(staged_sql(casts, _ROWS)).to_arrow_reader(ROW_GROUP)
-        return _write_groups(row_groups(_batches(reader, name)), reader.schema, path, config, settings)
+        return _write_groups(row_groups(_batches(reader, name)), reader.schema, path, config, settings, name)
     except SourceError as error:
         if UNREADABLE not in str(error):
             raise
@@ -266,7 +297,7 @@ def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def _write_groups(
-    groups: Iterable[pa.Table], schema: pa.Schema, path: Path, config: ModelConfig, settings: Settings
+    groups: Iterable[pa.Table], schema: pa.Schema, path: Path, config: ModelConfig, settings: Settings, name: str
 ) -> int:
     import pyarrow.parquet as pq
 
@@ -277,7 +308,7 @@ def _write_groups(
         for group in groups:
             n_rows += group.num_rows
             if n_rows > settings.max_rows:
-                raise too_many_rows(shown_source(config.source), f"has {n_rows:,} rows or more", settings)
+                raise too_many_rows(name, f"has {n_rows:,} rows or more", settings)
             writer.write_table(group, row_group_size=ROW_GROUP)
     return n_rows
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.schema import ModelConfig, delivers_new_rows_only
 from config.settings import Settings
-from core.data.deliveries import ReadBefore, source_id
+from core.data.deliveries import PREDICTION_LOG, ReadBefore, source_id
 from core.data.sql import literal, quoted
 from core.data.version import batch_file_name, batch_number
 from core.errors import StorageError
@@ -49,6 +49,9 @@ def read_before(config: ModelConfig, settings: Settings) -> list[ReadBefore]:
 def deliveries(model: str, settings: Settings, hashes: Mapping[str, str] | None = None) -> list[ReadBefore]:
     """Return what the batches of the working copy record of the files they were read from, in order.
 
+    Batches of served rows are left out: they replace no row of another source, so the files of the newest other batch
+    need not be read again.
+
     Parameters
     ----------
     hashes
@@ -63,13 +66,20 @@ def deliveries(model: str, settings: Settings, hashes: Mapping[str, str] | None 
         found[key] = known.get(key) or _delivery(path)
     if hashes is not None and found != known:
         _keep_deliveries(kept, found)
-    return list(found.values())
+    return [delivery for delivery in found.values() if delivery.source != PREDICTION_LOG]
 
 
 def _delivery(path: Path) -> ReadBefore:
     facts = batch_facts(path)
     return ReadBefore(
-        path.stem, facts.n_rows, facts.n_read, facts.files, facts.reading, facts.fingerprint, facts.n_offered
+        path.stem,
+        facts.n_rows,
+        facts.n_read,
+        facts.files,
+        facts.reading,
+        facts.fingerprint,
+        facts.n_offered,
+        facts.source,
     )
 
 
@@ -98,11 +108,13 @@ def known_batch(rows: StagedRows, config: ModelConfig, settings: Settings) -> Ba
     """Return the batch that was written from exactly these rows, or None.
 
     With a unique key, only the newest batch counts: after A and then B, ingesting A again may revert changed rows, so
-    the rows have to be compared one by one.
+    the rows have to be compared one by one. Batches of served rows and of other sources are counted apart: reading one
+    again reverts no row of the other.
     """
     bring_back_missing(config.model, settings)
     paths = batch_paths(data_folder(config.model, settings))
-    for path in paths[-1:] if config.replaces_rows else paths:
+    alike = [path for path in paths if _is_served(path) == (rows.source == PREDICTION_LOG)]
+    for path in alike[-1:] if config.replaces_rows else alike:
         # The file's name is a quick check; the footer has the whole fingerprint.
         if path.name.partition("-")[2] == f"{rows.fingerprint[:12]}.parquet":
             facts = batch_facts(path)
@@ -110,6 +122,10 @@ def known_batch(rows: StagedRows, config: ModelConfig, settings: Settings) -> Ba
                 counts = RowCounts(n_gone=_n_gone(paths, rows, facts, config))
                 return Batch(config.model, path.stem, facts.n_rows, rows.fingerprint, is_new=False, counts=counts)
     return None
+
+
+def _is_served(path: Path) -> bool:
+    return batch_facts(path).source == PREDICTION_LOG
 
 
 def _n_gone(paths: Iterable[Path], rows: StagedRows, known: BatchFacts, config: ModelConfig) -> int:

@@ -2,20 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 from sklearn.metrics import brier_score_loss
 
-from core.metrics.calibration import calibration, calibration_change, wilson_interval
+from core.metrics.calibration import calibration, calibration_change
 from core.metrics.clusters import Clusters, Grouping
 from core.metrics.metrics import Floats
 from tests.core.samples import binary_sample, multiclass_sample, regression_sample
-
-
-@pytest.mark.parametrize(("hits", "n"), [(0, 10), (3, 17), (17, 17), (500, 1000)])
-def test_wilson_interval_equals_scipys(hits: int, n: int) -> None:
-    """The interval of a share is SciPy's, also at 0 and 1."""
-    expected = binomtest(hits, n).proportion_ci(0.9, method="wilson")
-    assert wilson_interval(hits / n, n, 0.9) == pytest.approx(tuple(expected))
 
 
 def test_errors_worked_by_hand() -> None:
@@ -161,10 +153,3 @@ def test_no_change_is_told_of_numbers_few_rows_or_predictions_that_are_not_finit
     assert calibration_change(y[:29], output[:29], output[:29], 0.95) is None
     numbers, predicted = regression_sample(100, 1)
     assert calibration_change(numbers, predicted, predicted, 0.95) is None
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_the_interval_of_a_share_holds_it_to_the_last_bit(share: float) -> None:
-    """Where every trial ended alike, rounding must not put the end of the interval beyond the share."""
-    intervals = [wilson_interval(share, n, 0.95) for n in range(1, 3000)]
-    assert all(low <= share <= high for low, high in intervals)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from core.errors import ConfigError
-from core.served.windows import asked_range, chosen_source, next_range
+from core.served.windows import asked_range, asked_time, chosen_source, next_range, stated_time
 
 NOW = datetime(2026, 3, 1, 12, 30, 40, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -80,3 +80,13 @@ def test_the_log_is_judged_where_no_batch_waits(
     assert found.source == source
     assert told in " ".join(found.notes)
     assert bool(found.notes) == bool(told)
+
+
+def test_a_time_is_iso_8601() -> None:
+    """Nothing asked is no bound, a time of the log without an offset is UTC, and a mistake is told with its option."""
+    assert stated_time("--since", None) is None
+    assert stated_time("--since", "2026-03-01") == datetime(2026, 3, 1)
+    assert asked_time("--since", "2026-03-01T02:00:00+02:00") == datetime(2026, 3, 1, tzinfo=UTC)
+    assert asked_time("--since", "2026-03-01") == datetime(2026, 3, 1, tzinfo=UTC)
+    with pytest.raises(ConfigError, match=r"--until expects a time such as 2026-03-01 or .*, found 'yesterday'"):
+        asked_time("--until", "yesterday")

@@ -8,8 +8,7 @@ import pytest
 
 from config.settings import Settings
 from core.data.history import BatchEntry
-from core.errors import ConfigError
-from tasks.monitor.windows import _labels, _moment, report_folder
+from tasks.monitor.windows import _labels, report_folder
 from tests.factories import credit_config
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -35,14 +34,6 @@ def test_a_window_is_judged_again_while_its_labels_come_in(delay: float, ages: l
     """Once a day, until the youngest row is as old as the delay says."""
     config = credit_config(drift={"label_delay_days": delay})
     assert _labels([_batch(age) for age in ages], config, NOW) == day
-
-
-def test_a_moment_is_iso_8601() -> None:
-    """Nothing asked is no bound; a mistake is told with its option."""
-    assert _moment("--since", None) is None
-    assert _moment("--since", "2026-03-01") == datetime(2026, 3, 1)
-    with pytest.raises(ConfigError, match=r"--until expects a time such as 2026-03-01 or .*, found 'yesterday'"):
-        _moment("--until", "yesterday")
 
 
 def test_a_decision_has_a_folder_of_its_own(project: Settings) -> None:

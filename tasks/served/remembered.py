@@ -1,0 +1,54 @@
+"""The labels whose served rows are in batches already, so that a training without new ones reads no log.
+
+What is remembered only ever says that there is nothing to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from config.schema import ModelConfig
+from config.settings import Settings
+from core.data.columns import column_types
+from core.data.deliveries import PREDICTION_LOG
+from store.database import open_database
+from store.log.labels import label_state
+from tasks.versions.working_copy import batch_facts, batch_paths, data_folder
+
+
+def are_known(config: ModelConfig, settings: Settings) -> bool:
+    """Return whether the labels are those of the last batch of served rows, so that there is nothing to read."""
+    with suppress(OSError):
+        return _remembered(config, settings).read_text(encoding="utf-8") == label_key(config, settings)
+    return False
+
+
+def remember_labels(config: ModelConfig, settings: Settings, state: str) -> None:
+    """Keep the state of the labels whose rows are in batches now."""
+    path = _remembered(config, settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(state, encoding="utf-8")
+    temporary.replace(path)
+
+
+def label_key(config: ModelConfig, settings: Settings) -> str:
+    """Return a hash of the labels of a model and of all of its model file by which rows are chosen from the log."""
+    labels = label_state(open_database(settings.database_url), config.model)
+    batches = [path.name for path in batch_paths(data_folder(config.model, settings)) if is_other(path)]
+    own = {"labels": config.labels.model_dump(mode="json"), "key": config.replaces_rows, "task": config.task}
+    parts = [*map(str, labels), column_types(config), own, batches if config.replaces_rows else []]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _remembered(config: ModelConfig, settings: Settings) -> Path:
+    return settings.var / "sources" / f"{config.model}-labels.txt"
+
+
+def is_other(path: Path) -> bool:
+    """Return whether a batch has rows of another source than the log."""
+    return batch_facts(path).source != PREDICTION_LOG
