@@ -55,6 +55,7 @@ def ingest(
       perennial ingest credit --source predictions
     """
     from cli.lines.outcomes import ingestion_lines
+    from core.served.windows import asked_time
     from tasks.runs.session import held_model
     from tasks.validation.staging import stage_ahead
 
@@ -63,6 +64,9 @@ def ingest(
         raise click.UsageError("--since and --until need --source predictions")
     if append and is_log:
         raise click.UsageError("--append is for rows of the model file's source; leave it out")
+    # A mistake is told before a server starts.
+    asked_time("--since", since)
+    asked_time("--until", until)
     overrides = checked_overrides(model, (*settings_, "source.append=true") if append else settings_)
     with (
         held_model(model, wait_seconds) as settings,

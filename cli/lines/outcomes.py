@@ -49,7 +49,8 @@ def _bands(outcome: IngestOutcome) -> list[str]:
     if outcome.selection is None:
         return []
     rows = [
-        (band.name, f"{band.n_rows:,}", f"{band.n_labelled:,}", f"{band.share:.1%}") for band in outcome.selection.bands
+        (band.name, f"{band.n_rows:,}", f"{band.n_labelled:,}", f"{100 * band.share:.1f} %".rjust(len("100.0 %")))
+        for band in outcome.selection.bands
     ]
     return section(table(("score", "served", "with a label", "share"), rows))
 

@@ -106,9 +106,17 @@ def newest_label(engine: Engine, model: str) -> datetime | None:
         return found
 
 
-def label_state(engine: Engine, model: str) -> tuple[int, datetime | None]:
-    """Return the number of a model's labels, earlier values included, and the time of the newest one."""
-    chosen = select(func.count(), func.max(LabelRow.received_at)).where(LabelRow.model == model)
+def label_state(engine: Engine, model: str, as_of: datetime) -> tuple[int, datetime | None]:
+    """Return how many labels of a model were known at a time, earlier values included, and when the newest became so.
+
+    Parameters
+    ----------
+    as_of
+        The time, with time zone: another machine's clock may be ahead.
+    """
+    chosen = select(func.count(), func.max(LabelRow.received_at)).where(
+        LabelRow.model == model, LabelRow.received_at <= as_of
+    )
     with reading(engine) as connection:
         n_labels, newest = connection.execute(chosen).one()
     return int(n_labels), newest

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from config.schema import ModelConfig
@@ -36,9 +37,15 @@ def remember_labels(config: ModelConfig, settings: Settings, state: str) -> None
     temporary.replace(path)
 
 
-def label_key(config: ModelConfig, settings: Settings) -> str:
-    """Return a hash of the labels of a model and of all of its model file by which rows are chosen from the log."""
-    labels = label_state(open_database(settings.database_url), config.model)
+def label_key(config: ModelConfig, settings: Settings, as_of: datetime | None = None) -> str:
+    """Return a hash of the labels of a model and of all of its model file by which rows are chosen from the log.
+
+    Parameters
+    ----------
+    as_of
+        Labels that were known by this time count, with time zone; None for now.
+    """
+    labels = label_state(open_database(settings.database_url), config.model, as_of or datetime.now(UTC))
     batches = [path.name for path in batch_paths(data_folder(config.model, settings)) if is_other(path)]
     own = {"labels": config.labels.model_dump(mode="json"), "key": config.replaces_rows, "task": config.task}
     parts = [*map(str, labels), column_types(config), own, batches if config.replaces_rows else []]

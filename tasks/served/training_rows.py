@@ -29,7 +29,7 @@ from tasks.served.coverage import estimated_delay, label_ages
 from tasks.served.remembered import is_other, label_key
 from tasks.served.staged import PLACE, LogStaging, output_columns
 from tasks.source.engine import ingestion_engine, reading
-from tasks.source.stage import stage_typed
+from tasks.source.stage import STAGED, stage_typed
 from tasks.versions.bring_back import bring_back_missing
 from tasks.versions.working_copy import batch_paths, data_folder
 
@@ -103,7 +103,13 @@ def labelled_rows(
     shutil.rmtree(work, ignore_errors=True)
     with storage_errors(work):
         work.mkdir(parents=True)
-        return stage_labelled(config, contract, span, datetime.now(UTC), settings, work)
+        try:
+            return stage_labelled(config, contract, span, datetime.now(UTC), settings, work)
+        finally:
+            # The log's rows are not needed any more, and may be much larger than the labelled ones.
+            for path in work.iterdir():
+                if path.is_file() and path.name != STAGED:
+                    path.unlink()
 
 
 def stage_labelled(
@@ -139,7 +145,7 @@ def stage_labelled(
         There are more rows than ``settings.max_rows``.
     """
     engine = open_database(settings.database_url)
-    state = label_key(config, settings)
+    state = label_key(config, settings, as_of)
     lacking = _lacking(config, contract)
     since = span[0] or first_served(engine, config.model)
     if lacking or since is None:

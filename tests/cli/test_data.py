@@ -37,6 +37,9 @@ def test_a_model_without_data_says_how_to_read_it(project: Settings) -> None:
         (("data", "restore", "credit", "zz"), "'zz' is no data version: expected 32 hex digits"),
         (("ingest", "credit", "--set", "gate.flor=1"), "gate.flor"),
         (("ingest", "credit", "--wait", "-1"), "--wait"),
+        (("ingest", "credit", "--since", "2026-03-01"), "--since and --until need --source predictions"),
+        (("ingest", "credit", "--source", "predictions", "--append"), "--append is for rows of the model file's"),
+        (("ingest", "credit", "--source", "predictions", "--since", "soon"), "--since expects a time such as"),
     ],
 )
 def test_what_cannot_be_done_exits_with_2(project: Settings, arguments: tuple[str, ...], says: str) -> None:

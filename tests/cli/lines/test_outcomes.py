@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.lines.outcomes import score_lines, training_lines
+from cli.lines.outcomes import ingestion_lines, score_lines, training_lines
 from core.gate.decision import GateVerdict
-from core.outcome import TrainOutcome
+from core.outcome import IngestOutcome, LabelSelection, ScoreBand, TrainOutcome
 from core.score.outcome import ScoreOutcome
 from tasks.gate.judge import judged
 from tests.tasks.verdicts import first, promoted, refused, undecided
@@ -105,3 +105,38 @@ def test_places_and_numbers_are_told() -> None:
         "  output             /out/scores.parquet",
         "  rows set aside     /out/scores.set-aside.parquet",
     ]
+
+
+SELECTION = LabelSelection(
+    (ScoreBand("0.1 to 0.5", 1200, 1080), ScoreBand("0.5 to 0.9", 1200, 0)), "0.5 to 0.9", 0, 0, 0.5
+)
+
+
+def _served(**changes: object) -> IngestOutcome:
+    facts = {"accepted": True, "data_version": "3f2a.dir", "batch": "0002-ab", "is_new": True, "selection": SELECTION}
+    return IngestOutcome(model="credit", n_rows=1080, n_quarantined=0, reasons=("so it is",), **facts | changes)  # type: ignore[arg-type] # values of tests
+
+
+def test_an_ingestion_of_served_rows_lists_the_labels_by_score() -> None:
+    """After the reasons; beside a source's rows they have a section of their own."""
+    own = ["wrote batch 0002-ab", "  so it is", "  score       served  with a label  share"]
+    own += ["  0.1 to 0.5   1,200         1,080   90.0 %", "  0.5 to 0.9   1,200             0    0.0 %"]
+    lines = [line for line in ingestion_lines(_served()) if line]
+    assert lines == [*own, "  data version 3f2a.dir"]
+    both = ingestion_lines(_served(batch="0001-aa", selection=None, served=_served()))
+    assert [line for line in both if line][-6:] == lines
+    assert "wrote batch 0001-aa" in both
+
+
+@pytest.mark.parametrize(
+    ("changes", "headline"),
+    [
+        ({"accepted": False}, "refused: the rows with labels are a selected sample"),
+        ({"accepted": False, "selection": None}, "validation failed: the rows were refused"),
+        ({"batch": None, "is_new": False}, "no served rows to add"),
+        ({"is_new": False}, "kept batch 0002-ab"),
+    ],
+)
+def test_an_ingestion_says_first_what_became_of_the_rows(changes: dict[str, object], headline: str) -> None:
+    """A refusal by the labels' selection is none of the validation."""
+    assert ingestion_lines(_served(**changes))[1] == headline

@@ -24,3 +24,7 @@ def test_labels_are_remembered_until_one_more_is_known(tmp_path: Path) -> None:
     assert not are_known(credit_config(labels={"match_days": 3}), settings)
     record_labels(engine, "credit", [Label("key", "L-1", "0")], "ci", NOW + timedelta(days=1))
     assert not are_known(config, settings)
+    record_labels(engine, "credit", [Label("key", "L-3", "0")], "ci", datetime.now(UTC) + timedelta(days=1))
+    key = label_key(config, settings)
+    assert key == label_key(config, settings), "a label of a clock that is ahead is not known yet"
+    assert key != label_key(config, settings, datetime.now(UTC) + timedelta(days=2))
