@@ -29,14 +29,19 @@ def prediction_id(request_id: str, place: int) -> str:
 
 
 def prediction_ids(request_id: str, n_rows: int) -> Iterator[str]:
-    """Return the ids of the predictions of a request's rows.
+    """Return the ids of the predictions of a logged request's rows.
+
+    A request that an erasure took rows out of is logged as several: the first row of each has its id.
 
     Examples
     --------
     >>> list(prediction_ids("01a22b6e-c946-70e6-8906-0f1bb7e50000", 2))
     ['01a22b6e-c946-70e6-8906-0f1bb7e50000', '01a22b6e-c946-70e6-8906-0f1bb7e50001']
+    >>> list(prediction_ids("01a22b6e-c946-70e6-8906-0f1bb7e50009", 2))[1][-4:]
+    '000a'
     """
-    return (prediction_id(request_id, place) for place in range(n_rows))
+    _, first = request_of(request_id)
+    return (prediction_id(request_id, first + place) for place in range(n_rows))
 
 
 def request_of(prediction: str) -> tuple[str, int]:

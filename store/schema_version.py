@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-HEAD = "0014"
+HEAD = "0015"
 """The newest migration. Kept here so that a database that is up to date is opened without importing Alembic."""
 
 

@@ -312,9 +312,10 @@ class PredictionRequestRow(Base):
     """An answered request with one or more predictions; the view ``predictions`` has a row per prediction.
 
     ``id`` is the first prediction's id, a UUID of version 7, so ids sort by time and old rows are a range of ids.
-    Prediction i has the same id with i in the last four hex digits. ``rows`` is a JSON list of features by name; or,
-    where ``columns`` is a JSON list of names, of lists of values in their order. ``outputs`` is one of predictions,
-    ``entity_keys`` one of texts or null; the column is null if no row had a key.
+    Prediction i has the same id with i added to the last four hex digits, which are zero unless an erasure took rows
+    out of the request: then it is several requests, each of rows that follow one another. ``rows`` is a JSON list of
+    features by name; or, where ``columns`` is a JSON list of names, of lists of values in their order. ``outputs`` is
+    one of predictions, ``entity_keys`` one of texts or null; the column is null if no row had a key.
 
     While a release runs there are rows that no client has an answer from: of the variant ``shadow``, and of a version
     that failed, where ``failure`` says why and ``outputs`` is an empty list. Their ``served_id`` is the id of the
@@ -341,6 +342,9 @@ class PredictionRequestRow(Base):
 
 class ScoredBatchRow(Base):
     """A scoring of an input: which version, where the rows are, and their numbers; append-only.
+
+    The digest of the output and the numbers of rows follow an erasure that took rows out of it (see
+    :class:`ErasureRow`); a row older than a week may be deleted.
 
     ``id`` is a hash of ``run`` and of the output, so that the same scoring is recorded once. ``run`` is a hash of
     model, version, bundle and input; the ids of the predictions follow from it. ``set_aside`` is the file of the rows
@@ -391,6 +395,26 @@ class LabelRow(Base):
     label: Mapped[str] = mapped_column(String(255))
     sender: Mapped[str] = mapped_column(String(255))
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ErasureRow(Base):
+    """An erasure of an entity's rows, without the entity's key: who, when, and how much; append-only, but for its end.
+
+    ``finished_at`` is null while it runs and after a kill. ``document`` is a JSON object with the numbers of rows by
+    kind. ``door`` is true only within a transaction that changes the record of a scoring whose output was rewritten.
+    """
+
+    __tablename__ = "erasures"
+    __table_args__ = (Index("ix_erasures_model_started_at", "model", "started_at"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    model: Mapped[str] = mapped_column(String(63))
+    actor: Mapped[str] = mapped_column(String(255))
+    reason: Mapped[str] = mapped_column(Text)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    document: Mapped[str] = mapped_column(Text)
+    door: Mapped[bool] = mapped_column(Boolean)
 
 
 class ApiKeyRow(Base):

@@ -1,4 +1,4 @@
--- revision 0014
+-- revision 0015
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -412,18 +412,6 @@ CREATE INDEX ix_prediction_requests_model_at ON prediction_requests (model, at, 
 
 --
 
-CREATE VIEW predictions AS
-SELECT substr(r.id, 1, 32) || printf('%04x', e.key) AS id, r.model, r.version, r.variant, r.at, r.latency_ms,
-       json_extract(r.entity_keys, '$[' || e.key || ']') AS entity_key,
-       CASE WHEN r.columns IS NULL THEN e.value
-            ELSE (SELECT json_group_object(n.value, e.value -> n.key) FROM json_each(r.columns) AS n)
-       END AS features,
-       json_extract(r.outputs, '$[' || e.key || ']') AS output
-FROM prediction_requests AS r, json_each(r.rows) AS e
-WHERE r.failure IS NULL AND r.variant <> 'shadow';
-
---
-
 CREATE TRIGGER built_bundles_refuse_replacement BEFORE INSERT ON built_bundles WHEN EXISTS (SELECT 1 FROM built_bundles WHERE rowid = NEW.rowid OR (model = NEW.model AND run_key = NEW.run_key AND manifest = NEW.manifest)) BEGIN SELECT RAISE(ABORT, 'built_bundles is append-only'); END;
 
 --
@@ -510,14 +498,6 @@ CREATE INDEX ix_scored_batches_model_recorded_at ON scored_batches (model, recor
 
 --
 
-CREATE TRIGGER scored_batches_refuse_update BEFORE update ON scored_batches BEGIN SELECT RAISE(ABORT, 'scored_batches is append-only'); END;
-
---
-
-CREATE TRIGGER scored_batches_refuse_delete BEFORE delete ON scored_batches BEGIN SELECT RAISE(ABORT, 'scored_batches is append-only'); END;
-
---
-
 CREATE TRIGGER scored_batches_refuse_replacement BEFORE INSERT ON scored_batches WHEN EXISTS (SELECT 1 FROM scored_batches WHERE rowid = NEW.rowid OR id = NEW.id) BEGIN SELECT RAISE(ABORT, 'scored_batches is append-only'); END;
 
 --
@@ -550,4 +530,55 @@ WHERE h.number = (SELECT max(n.number) FROM label_history AS n
 
 --
 
-INSERT INTO alembic_version (version_num) VALUES ('0014')
+CREATE TABLE erasures (
+	id VARCHAR(36) NOT NULL, 
+	model VARCHAR(63) NOT NULL, 
+	actor VARCHAR(255) NOT NULL, 
+	reason TEXT NOT NULL, 
+	started_at DATETIME NOT NULL, 
+	finished_at DATETIME, 
+	document TEXT NOT NULL, 
+	door BOOLEAN NOT NULL, 
+	PRIMARY KEY (id)
+);
+
+--
+
+CREATE INDEX ix_erasures_model_started_at ON erasures (model, started_at);
+
+--
+
+CREATE TRIGGER scored_batches_refuse_update BEFORE update ON scored_batches WHEN NOT (NEW.id IS OLD.id AND NEW.model IS OLD.model AND NEW.version IS OLD.version AND NEW.manifest IS OLD.manifest AND NEW.run IS OLD.run AND NEW.input IS OLD.input AND NEW.input_sha256 IS OLD.input_sha256 AND NEW.output IS OLD.output AND NEW.set_aside IS OLD.set_aside AND NEW.features IS OLD.features AND NEW.predicted_at IS OLD.predicted_at AND NEW.recorded_at IS OLD.recorded_at AND EXISTS (SELECT 1 FROM erasures AS e WHERE e.model = OLD.model AND e.door)) BEGIN SELECT RAISE(ABORT, 'scored_batches is append-only'); END;
+
+--
+
+CREATE TRIGGER scored_batches_refuse_delete BEFORE delete ON scored_batches WHEN julianday('now') - julianday(OLD.recorded_at) < 7 BEGIN SELECT RAISE(ABORT, 'scored_batches is append-only'); END;
+
+--
+
+CREATE TRIGGER erasures_refuse_update BEFORE update ON erasures WHEN NOT (NEW.id IS OLD.id AND NEW.model IS OLD.model AND NEW.actor IS OLD.actor AND NEW.reason IS OLD.reason AND NEW.started_at IS OLD.started_at AND (OLD.finished_at IS NULL OR (NEW.finished_at IS OLD.finished_at AND NEW.document IS OLD.document AND NEW.door IS OLD.door))) BEGIN SELECT RAISE(ABORT, 'erasures is append-only'); END;
+
+--
+
+CREATE TRIGGER erasures_refuse_delete BEFORE delete ON erasures WHEN true BEGIN SELECT RAISE(ABORT, 'erasures is append-only'); END;
+
+--
+
+CREATE TRIGGER erasures_refuse_replacement BEFORE INSERT ON erasures WHEN EXISTS (SELECT 1 FROM erasures WHERE rowid = NEW.rowid OR id = NEW.id) BEGIN SELECT RAISE(ABORT, 'erasures is append-only'); END;
+
+--
+
+CREATE VIEW predictions AS
+SELECT substr(r.id, 1, 32) || printf('%04x', e.key + 4096 * (instr('0123456789abcdef', substr(r.id, 33, 1)) - 1) + 256 * (instr('0123456789abcdef', substr(r.id, 34, 1)) - 1) + 16 * (instr('0123456789abcdef', substr(r.id, 35, 1)) - 1) + 1 * (instr('0123456789abcdef', substr(r.id, 36, 1)) - 1)) AS id,
+       r.model, r.version, r.variant, r.at, r.latency_ms,
+       json_extract(r.entity_keys, '$[' || e.key || ']') AS entity_key,
+       CASE WHEN r.columns IS NULL THEN e.value
+            ELSE (SELECT json_group_object(n.value, e.value -> n.key) FROM json_each(r.columns) AS n)
+       END AS features,
+       json_extract(r.outputs, '$[' || e.key || ']') AS output
+FROM prediction_requests AS r, json_each(r.rows) AS e
+WHERE r.failure IS NULL AND r.variant <> 'shadow';
+
+--
+
+INSERT INTO alembic_version (version_num) VALUES ('0015')

@@ -160,6 +160,14 @@ def versions_of(engine: Engine, model: str, *conditions: ColumnElement[bool]) ->
         return sorted(connection.execute(chosen).scalars())
 
 
+def training_data(engine: Engine, model: str) -> dict[int, str]:
+    """Return the data version that each recorded version of a model was trained on; empty where it is not on record."""
+    row = RegisteredVersionRow
+    chosen = select(row.version, row.data_version).where(row.model == model).order_by(row.version)
+    with reading(engine) as connection:
+        return {found.version: found.data_version for found in connection.execute(chosen)}
+
+
 def data_versions_of(engine: Engine, model: str, versions: Iterable[int]) -> set[str]:
     """Return the data versions that recorded versions of a model were trained on."""
     row = RegisteredVersionRow

@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 import store.predictions
-from core.prediction_ids import first_id_at, prediction_id
+from core.prediction_ids import first_id_at, prediction_id, prediction_ids
 from serving.ids import new_request_id
 from store.database import reading
+from store.erasure.records import begin_erasure
 from store.log.connection import LogConnection
 from store.predictions import delete_before, logged_requests
 from tests.store.request_counts import count_requests
@@ -155,5 +156,23 @@ def test_only_a_models_own_requests_are_found(tell: Tell) -> None:
         own, other = _request(model, 3 * [{}], 3 * [0.5]), _request(f"{model}x", [{}], [0.5])
         _insert(engine, own, other)
         assert logged_requests(engine, model, [own["id"], other["id"], new_request_id()]) == {own["id"]: 3}
+
+    tell(story)
+
+
+def test_rows_that_are_left_of_a_request_have_their_ids(tell: Tell) -> None:
+    """In the view, and where a label names one of them."""
+
+    def story(engine: Engine, model: str) -> None:
+        whole, cut = (_request(model, [{"x": place} for place in range(n)], n * [0.5], n * ["a"]) for n in (2, 300))
+        part = _request(model, [{"x": 0}, {"x": 1}], [0.5, 0.5], id=prediction_id(cut["id"], 254))
+        last = _request(model, [{"x": 0}], [0.5], id=prediction_id(cut["id"], 298))
+        _insert(engine, whole, part, last)
+        asked = [whole["id"], cut["id"], new_request_id()]
+        assert logged_requests(engine, model, asked) == {whole["id"]: 2}
+        begin_erasure(engine, model, "ada@host", "", AT)
+        assert logged_requests(engine, model, asked) == {whole["id"]: 2, cut["id"]: 299}
+        ids = [prediction_id(cut["id"], place) for place in (254, 255, 298)]
+        assert {row["id"] for row in _predictions(engine, model)} == {*ids, *prediction_ids(whole["id"], 2)}
 
     tell(story)

@@ -62,15 +62,28 @@ def test_a_scoring_comes_back_as_it_was_recorded(tell: Callable[[Story], None]) 
 
 
 def test_nothing_can_be_changed(tell: Callable[[Story], None]) -> None:
-    """The database refuses it, from every program."""
+    """The database refuses it, from every program; retention may delete an entry that is older than a week."""
 
     def story(engine: Engine, model: str) -> None:
-        record_scored_batch(engine, batch(model))
+        record_scored_batch(engine, batch(model, recorded_at=datetime.now(UTC) - timedelta(days=6.9)))
         changes = [update(ScoredBatchRow).values(n_rows=1), delete(ScoredBatchRow)]
         if engine.dialect.name == "sqlite":
             changes.append(text("INSERT OR REPLACE INTO scored_batches SELECT * FROM scored_batches"))  # type: ignore[arg-type]
         for change in changes:
             with pytest.raises(StorageError, match=r"append-only|refuse"), writing(engine) as connection:
                 connection.execute(change)
+
+    tell(story)
+
+
+def test_an_old_entry_may_be_deleted(tell: Callable[[Story], None]) -> None:
+    """After a week, which no setting of retention falls below."""
+
+    def story(engine: Engine, model: str) -> None:
+        old = batch(model, recorded_at=datetime.now(UTC) - timedelta(days=7.1))
+        record_scored_batch(engine, old)
+        with writing(engine) as connection:
+            connection.execute(delete(ScoredBatchRow).where(ScoredBatchRow.model == model))
+        assert find_scored_batch(engine, old.id) is None
 
     tell(story)
