@@ -368,6 +368,20 @@ class RetentionSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PERENNIAL_RETENTION_", frozen=True, extra="ignore")
 
     labels_days: float = Field(default=730, ge=1, le=36_500, description="age in days after which labels are deleted")
+    scored_days: float = Field(
+        default=730,
+        ge=7,
+        le=36_500,
+        description="age in days after which records of batch scorings are deleted; outputs stay, and labels no longer "
+        "reach them",
+    )
+    scoring_days: float = Field(
+        default=7,
+        ge=1,
+        le=36_500,
+        description="age in days after which the parts of a batch scoring that was killed and not run again are "
+        "deleted from var/scoring",
+    )
     triggers_days: float = Field(
         default=400,
         ge=30,
@@ -391,7 +405,10 @@ class RetentionSettings(BaseSettings):
     )
     reports: int = Field(default=10, ge=1, le=10_000, description="newest local reports of each kind that are kept")
     quarantine_days: float = Field(
-        default=90, ge=1, le=36_500, description="age in days after which rows set aside by the validation are deleted"
+        default=90,
+        ge=1,
+        le=36_500,
+        description="age in days after which rows set aside by the validation, or by scorings of tables, are deleted",
     )
     versions: int = Field(
         default=10,

@@ -10,6 +10,7 @@ from typing import Literal
 
 Kind = Literal[
     "labels",
+    "scorings",
     "triggers",
     "events",
     "alerts",
@@ -21,6 +22,7 @@ Kind = Literal[
     "drift reports",
     "validation reports",
     "quarantined rows",
+    "unfinished scorings",
     "snapshots",
     "bundle copies",
     "leftovers",

@@ -1,4 +1,4 @@
-"""Deletion of old rows: labels, answered triggers, events, alerts; and shortening of drift decisions.
+"""Deletion of old rows: labels, scorings, answered triggers, events, alerts; and shortening of drift decisions.
 
 The history of champions, verdicts, reviews, batches and data versions is never deleted.
 """
@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 from core.retention.documents import START, shortened
 from store.database import reading, writing
-from store.tables import AlertRow, DriftWindowRow, EventRow, LabelRow, TriggerRow
+from store.tables import AlertRow, DriftWindowRow, EventRow, LabelRow, ScoredBatchRow, TriggerRow
 
 ROWS_PER_WRITE = 1_000
 """Rows changed in one transaction, so that other writers wait for the lock only briefly."""
@@ -25,6 +25,11 @@ ANSWERED = ("answered", "failed")
 def old_labels(model: str, before: datetime) -> ColumnElement[bool]:
     """Return the condition of a model's labels that were received before a time."""
     return and_(LabelRow.model == model, LabelRow.received_at < before)
+
+
+def old_scorings(model: str, before: datetime) -> ColumnElement[bool]:
+    """Return the condition of the records of a model's batch scorings from before a time, at least a week ago."""
+    return and_(ScoredBatchRow.model == model, ScoredBatchRow.recorded_at < before)
 
 
 def old_triggers(model: str, before: datetime) -> ColumnElement[bool]:
@@ -98,10 +103,10 @@ def open_trigger_runs(engine: Engine) -> dict[str, set[str]]:
 
 
 def models_with_rows(engine: Engine) -> set[str]:
-    """Return the names of all models that have labels, triggers, events or drift decisions; empty: the project."""
+    """Return the names of all models that have any of these rows; the empty name is the project."""
     found: set[str] = set()
     with reading(engine) as connection:
-        for table in (LabelRow, TriggerRow, EventRow, DriftWindowRow):
+        for table in (LabelRow, ScoredBatchRow, TriggerRow, EventRow, DriftWindowRow):
             found |= set(connection.execute(select(table.model).distinct()).scalars())
     return found
 

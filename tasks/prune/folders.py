@@ -1,16 +1,18 @@
-"""Files of a model in ``var``: reports, quarantined rows, snapshots, private copies of bundles, leftovers."""
+"""Files in ``var``: reports, rows set aside, snapshots, copies of bundles, unfinished scorings, leftovers."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from config.names import is_model_name
 from config.settings import RetentionSettings, Settings
+from core.errors import RunInProgressError
 from core.retention.items import Item, Kind, Rule
 from tasks.prune.found import (
     Findings,
@@ -22,6 +24,8 @@ from tasks.prune.found import (
     remove_folder,
     tree_facts,
 )
+from tasks.score.staging import held_staging
+from tasks.score.staging import remove as remove_staging
 from tasks.validation.results import RESULT
 from tasks.validation.validate import QUARANTINE
 from tasks.versions.snapshots import snapshot_folders
@@ -71,6 +75,34 @@ def leftovers(settings: Settings, models: set[str]) -> Findings:
     return Findings(Rule(age=LEFT_AFTER), _trees("leftovers", "", free))
 
 
+def unfinished_scorings(settings: Settings, retention: RetentionSettings) -> Findings:
+    """Return what killed batch scorings left in ``var/scoring``; one that runs is needed."""
+    found = (_unfinished(folder, settings) for folder in folders(settings.var / "scoring"))
+    return Findings(Rule(age=timedelta(days=retention.scoring_days)), tuple(found))
+
+
+def _unfinished(folder: Path, settings: Settings) -> Found:
+    at, size = tree_facts(folder)
+    item = Item(
+        "unfinished scorings", "", folder.name, at, size, needed=owner_reason(folder) or _running(folder, settings)
+    )
+    return Found(item, partial(_remove_unfinished, folder, settings))
+
+
+def _running(folder: Path, settings: Settings) -> str:
+    try:
+        with held_staging(folder, settings):
+            return ""
+    except RunInProgressError:
+        return "a scoring runs"
+
+
+def _remove_unfinished(folder: Path, settings: Settings) -> None:
+    # It may have been run again since it was found.
+    with suppress(RunInProgressError), held_staging(folder, settings):
+        remove_staging(folder)
+
+
 def _named(parent: Path, pattern: re.Pattern[str]) -> list[Path]:
     return [path for path in folders(parent) if pattern.fullmatch(path.name)]
 
@@ -114,6 +146,9 @@ def _quarantined(model: str, reports: Path) -> Iterator[Found]:
         if path.is_file():
             at, size = tree_facts(path)
             yield Found(Item("quarantined rows", model, folder.name, at, size), partial(remove_files, [path]))
+    for path in sorted((reports / "scored").glob("*.set-aside.*")):
+        at, size = tree_facts(path)
+        yield Found(Item("quarantined rows", model, path.name, at, size), partial(remove_files, [path]))
 
 
 def _copies(model: str, parent: Path, settings: Settings) -> Iterator[Found]:

@@ -101,7 +101,11 @@ def prune_project(models: Sequence[str], pruning: Pruning) -> PruneOutcome:
     runs = open_trigger_runs(engine)[""]
     looks: dict[str, Look] = {
         "database": lambda: rows.of_project(engine, retention, pruning.quiet_hours, now),
-        "files": lambda: [growing_logs(settings, retention), folders.leftovers(settings, set(models))],
+        "files": lambda: [
+            growing_logs(settings, retention),
+            folders.leftovers(settings, set(models)),
+            folders.unfinished_scorings(settings, retention),
+        ],
         "prefect": lambda: [ended_runs(settings, retention, runs)],
     }
     found = _carried_out("", looks, pruning, now)

@@ -17,10 +17,11 @@ from store.retention.rows import (
     old_alerts,
     old_events,
     old_labels,
+    old_scorings,
     old_triggers,
     shorten_documents,
 )
-from store.tables import AlertRow, EventRow, LabelRow, TriggerRow
+from store.tables import AlertRow, EventRow, LabelRow, ScoredBatchRow, TriggerRow
 from tasks.prune.found import Findings, Found
 
 if TYPE_CHECKING:
@@ -41,11 +42,13 @@ class _Rows:
 
 def of_model(model: str, engine: Engine, retention: RetentionSettings, now: datetime) -> list[Findings]:
     """Return the old rows of a model; the condition that found them is applied again when they are removed."""
-    labels, triggers = (now - timedelta(days=days) for days in (retention.labels_days, retention.triggers_days))
+    ages = (retention.labels_days, retention.scored_days, retention.triggers_days)
+    labels, scored, triggers = (now - timedelta(days=days) for days in ages)
     drift = now - timedelta(days=retention.drift_days)
     documents = partial(shorten_documents, engine, model, drift)
     return [
         _findings(_deleted("labels", model, engine, LabelRow, old_labels(model, labels), labels)),
+        _findings(_deleted("scorings", model, engine, ScoredBatchRow, old_scorings(model, scored), scored)),
         _findings(_deleted("triggers", model, engine, TriggerRow, old_triggers(model, triggers), triggers)),
         _events(model, engine, retention, now),
         _findings(

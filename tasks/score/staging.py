@@ -96,9 +96,28 @@ def held_output(request: ScoringRequest, settings: Settings) -> Iterator[None]:
     RunInProgressError
         Another run of this project writes the same output.
     """
+    folder = staging_folder(request, settings)
+    with held_staging(folder, settings, request.output):
+        try:
+            yield
+        except StorageError:
+            raise
+        except UserError:
+            remove(folder)
+            raise
+
+
+@contextmanager
+def held_staging(folder: Path, settings: Settings, output: str = "the output") -> Iterator[None]:
+    """Lock a staging folder: while a scoring works in it, it cannot be removed.
+
+    Raises
+    ------
+    RunInProgressError
+        Another run of this project works in it.
+    """
     from filelock import FileLock, Timeout
 
-    folder = staging_folder(request, settings)
     path = settings.var / "locks" / f"score-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.lock"
     lock = FileLock(path, is_singleton=True)
     with storage_errors(path):
@@ -107,14 +126,9 @@ def held_output(request: ScoringRequest, settings: Settings) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
-            raise RunInProgressError(f"another run writes {request.output}; wait for it, then run again") from error
+            raise RunInProgressError(f"another run writes {output}; wait for it, then run again") from error
     try:
         yield
-    except StorageError:
-        raise
-    except UserError:
-        remove(folder)
-        raise
     finally:
         lock.release()
 

@@ -28,12 +28,15 @@ from store.retention.rows import (
     old_alerts,
     old_events,
     old_labels,
+    old_scorings,
     old_triggers,
     open_trigger_runs,
     shorten_documents,
 )
-from store.tables import AlertRow, DriftWindowRow, EventRow, LabelRow, TriggerRow
+from store.scored.batches import record_scored_batch, scored_batches
+from store.tables import AlertRow, DriftWindowRow, EventRow, LabelRow, ScoredBatchRow, TriggerRow
 from store.triggers import Answer, answer, claim, last_trained, receive, triggers
+from tests.store.scored.test_batches import batch
 from tests.store.stories import Story
 from tests.store.test_drift import window
 from tests.store.trigger_samples import webhook
@@ -48,6 +51,26 @@ LONG = json.dumps({"status": "drift", "columns": [{"name": "x" * 200}], "perform
 def few_rows_per_write(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every deletion of these tests one of several transactions."""
     monkeypatch.setattr(store.retention.rows, "ROWS_PER_WRITE", 2)
+
+
+def test_old_scorings_of_one_model_are_deleted(tell: Callable[[Story], None]) -> None:
+    """Not one of the last week, whatever is asked for: the database refuses it."""
+
+    def story(engine: Engine, model: str) -> None:
+        now = datetime.now(UTC)
+        for name in (model, f"{model}x"):
+            for days in (100, 99, 98, 10):
+                record_scored_batch(engine, batch(name, recorded_at=now - timedelta(days=days)))
+        condition = old_scorings(model, now - timedelta(days=50))
+        assert count_rows(engine, ScoredBatchRow, condition) == 3
+        assert delete_rows(engine, ScoredBatchRow, condition) == 3
+        assert (len(scored_batches(engine, model)), len(scored_batches(engine, f"{model}x"))) == (1, 4)
+        assert {model, f"{model}x"} <= models_with_rows(engine)
+        record_scored_batch(engine, batch(model, recorded_at=now - timedelta(days=3)))
+        with pytest.raises(StorageError, match="append-only"):
+            delete_rows(engine, ScoredBatchRow, old_scorings(model, now))
+
+    tell(story)
 
 
 def test_old_labels_of_one_model_are_deleted(tell: Callable[[Story], None]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 from pathlib import Path
 
@@ -113,3 +115,25 @@ def test_models_without_a_model_file_are_found(settings: Settings) -> None:
     aged(settings.var / "snapshots" / "older" / f"{0:032x}" / "rows.parquet", 1)
     aged(settings.var / "reports" / "Not a model" / "notes.txt", 1)
     assert folders.models_on_disk(settings) == {"gone", "older"}
+
+
+def test_what_a_killed_scoring_left_goes_and_one_that_runs_stays(settings: Settings) -> None:
+    """By the age of its newest file, and by its lock."""
+    names = ("old", "young", "runs")
+    left = {name: settings.var / "scoring" / name for name in names}
+    for name, days in zip(names, (8, 6, 8), strict=True):
+        aged(left[name] / "plan.json", days)
+    lock = settings.var / "locks" / f"score-{hashlib.sha256(str(left['runs']).encode()).hexdigest()[:16]}.lock"
+    lock.parent.mkdir()
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert carried_out([folders.unfinished_scorings(settings, RETENTION)]) == {"unfinished scorings/old"}
+    assert [path.exists() for path in left.values()] == [False, True, True]
+    assert carried_out([folders.unfinished_scorings(settings, RETENTION)]) == {"unfinished scorings/runs"}
+
+
+def test_rows_that_scorings_of_tables_set_aside_have_the_age_of_those_of_validations(settings: Settings) -> None:
+    """They are in the model's reports; those of other outputs are beside them, and the user's."""
+    for name, days in (("a", 91), ("b", 89)):
+        aged(settings.var / "reports" / "credit" / "scored" / f"{name}.set-aside.parquet", days)
+    assert removed(settings) == {"quarantined rows/a.set-aside.parquet"}

@@ -15,8 +15,10 @@ from store.alerts import claim_alerts, mark_delivered, newest_alerts, put_alert
 from store.database import open_database, writing
 from store.events import record_event
 from store.log.labels import Label, record_labels
+from store.scored.batches import record_scored_batch
 from tasks.prune import rows
 from tasks.prune.found import Findings
+from tests.store.scored.test_batches import batch
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 RETENTION = RetentionSettings()
@@ -46,6 +48,15 @@ def test_each_kind_has_its_own_age(engine: Engine) -> None:
     assert removed(rows.of_model("credit", engine, RETENTION, NOW)) == {"labels": 1, "events": 2}
     assert removed(rows.of_model("credit", engine, RETENTION, NOW)) == {}
     assert removed(rows.of_model("other", engine, RETENTION, NOW)) == {}
+
+
+def test_a_record_of_a_scoring_stays_as_long_as_a_label(engine: Engine) -> None:
+    """Labels reach scored rows through it."""
+    now = datetime.now(UTC)
+    for days in (10, 729, 731):
+        record_scored_batch(engine, batch("credit", recorded_at=now - timedelta(days=days)))
+    assert removed(rows.of_model("credit", engine, RETENTION, now)) == {"scorings": 1}
+    assert removed(rows.of_model("credit", engine, RETENTION, now)) == {}
 
 
 def test_an_alert_stays_as_long_as_it_silences_later_ones(engine: Engine) -> None:
