@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from cli.group import WithDefault
 from cli.options import checked_overrides, json_option, set_option, wait_option
 from cli.output import finish, flow_run, short_path
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from tasks.erasure.forget import ForgetRequest
 
 
 @click.command()
@@ -139,3 +144,66 @@ def data_restore(model: str, version: str, force: bool, missing_ok: bool, wait_s
         raise DataVersionError(f"{model!r} has no data version yet; read its rows with: perennial ingest {model}")
     lines = [f"restored {short_path(path)}" for path in paths] or ["no data version yet"]
     finish({"files": [str(path) for path in paths]}, lines, as_json)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--key", metavar="KEY", help="Key of the entity, as text or number; '-' reads it from standard input.")
+@click.option("--reason", default="", metavar="TEXT", help="Kept in the record, such as the number of the request.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
+@click.option("--yes", is_flag=True, help="Remove without a question.")
+@click.option("--list", "lists", is_flag=True, help="List the recorded erasures of the model.")
+@wait_option
+@json_option
+def forget(
+    model: str,
+    key: str | None,
+    reason: str,
+    dry_run: bool,
+    yes: bool,
+    lists: bool,
+    wait_seconds: float,
+    as_json: bool,
+) -> None:
+    """Remove every row of an entity: prediction log, labels, batches, rows set aside, outputs of scorings.
+
+    A batch that a registered version was trained on is not changed; it is named, with everything else that remains.
+    That it was done is recorded without the key.
+
+    \b
+    Examples:
+      perennial forget credit --key 4711 --dry-run
+      perennial forget credit --key 4711 --reason "request 2026-31" --yes
+      perennial forget credit --list
+    """
+    from cli.lines.retention import erasure_lines, record_lines
+    from config.load import existing_model_path
+    from config.settings import load_settings
+    from tasks.erasure.forget import ForgetRequest, erasure_records
+    from tasks.erasure.forget import forget as erase
+
+    settings = load_settings()
+    if lists:
+        existing_model_path(settings.root, model)
+        records = erasure_records(model, settings)
+        finish([record.to_dict() for record in records], record_lines(records), as_json)
+        return
+    if key is None:
+        raise click.UsageError("missing option '--key': whom to forget; --list lists what was forgotten")
+    request = ForgetRequest(model, sys.stdin.readline().rstrip("\r\n") if key == "-" else key, reason)
+    if not (dry_run or yes or _agrees(request, settings)):
+        click.echo("nothing was removed", err=True)
+        return
+    outcome = erase(request, settings, dry_run=dry_run, wait_seconds=wait_seconds)
+    finish(outcome.to_dict(), erasure_lines(outcome), as_json)
+
+
+def _agrees(request: ForgetRequest, settings: Settings) -> bool:
+    """Show what would be removed and ask; without a terminal nobody can answer."""
+    from cli.lines.retention import erasure_lines
+    from tasks.erasure.forget import forget as erase
+
+    if not sys.stdin.isatty():
+        raise click.UsageError("expected --yes or --dry-run: without a terminal there is no question before it acts")
+    click.echo("\n".join(erasure_lines(erase(request, settings, dry_run=True))), err=True)
+    return click.confirm("Remove these rows? They cannot be brought back", err=True)

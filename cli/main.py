@@ -19,7 +19,7 @@ from cli.group import Group
 from tasks.warm.leaving import raise_interrupt
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Data": (models.init, data.ingest, data.data),
+    "Data": (models.init, data.ingest, data.data, data.forget),
     "Models": (
         models.train,
         models.models,

@@ -48,7 +48,7 @@ SUB_ROOMS: dict[str, list[set[str]]] = {
         {"init", "metrics", "served"},
         {"train", "performance"},
         {"gate", "drift"},
-        {"operate", "release", "retention", "score"},
+        {"erasure", "operate", "release", "retention", "score"},
     ],
     "tasks": [
         {"warm"},
@@ -57,7 +57,7 @@ SUB_ROOMS: dict[str, list[set[str]]] = {
         {"reports", "registry", "served"},
         {"validation", "runs", "serving"},
         {"train", "champions", "release", "operate", "platform"},
-        {"gate", "monitor", "prune", "score"},
+        {"erasure", "gate", "monitor", "prune", "score"},
         {"outcomes"},
         {"steps"},
     ],

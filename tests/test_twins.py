@@ -51,6 +51,12 @@ WITHOUT_TWIN: dict[str, str] = {
     "tasks/warm/fork.py": "tests/tasks/warm/test_server.py: what a fork has of its command",
     "tasks/warm/inherited.py": "tests/tasks/warm/test_place.py: each limit and priority has another socket",
     "tasks/warm/leaving.py": "tests/tasks/warm/test_server.py: exit functions and exit codes",
+    "tasks/erasure/training.py": (
+        "Through batches.py, tests/tasks/erasure/test_forget.py finds trained versions and what they were trained on."
+    ),
+    "tasks/erasure/work.py": (
+        "Through scorings.py, tests/tasks/erasure/test_scorings.py has paths inside and outside of the project."
+    ),
     "tasks/gate/compare.py": (
         "tests/tasks/gate/test_judge.py: a comparison by hand answers as the gate does and changes nothing"
     ),
