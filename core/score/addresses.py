@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -112,6 +113,30 @@ def set_aside_path(output: Path, kind: OutputKind) -> Path:
     ('scores.set-aside.csv', 'scores.set-aside.parquet')
     """
     return output.with_name(f"{output.stem if kind in ('csv', 'parquet') else output.name}.set-aside{suffix_of(kind)}")
+
+
+def is_match(path: str, pattern: str) -> bool:
+    """Return whether a path fits a pattern, in which ``**`` stands for any number of folders.
+
+    Parameters
+    ----------
+    path, pattern
+        Whole paths, separated by slashes.
+
+    Examples
+    --------
+    >>> is_match("/in/2026/a.csv", "/in/**/*.csv"), is_match("/in/a.csv", "/in/*.parquet"), is_match("/a", "/**")
+    (True, False, True)
+    """
+    return _fits(path.split("/"), pattern.split("/"))
+
+
+def _fits(parts: list[str], patterns: list[str]) -> bool:
+    if not patterns:
+        return not parts
+    if patterns[0] == "**":
+        return any(_fits(parts[start:], patterns[1:]) for start in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], patterns[0]) and _fits(parts[1:], patterns[1:])
 
 
 def suffix_of(kind: OutputKind) -> str:

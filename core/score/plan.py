@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from core.errors import ConfigError
 from core.feature_contract import FeatureContract
 from core.score.addresses import OutputKind, output_kind
 from core.score.cells import Wanted, wanted_columns
 from core.score.ids import identity
 from core.score.parts import Part
+
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class ScoringRequest:
 
 @dataclass(frozen=True)
 class InputFile:
-    """A Parquet file whose rows are scored.
+    """A file of an input, as it was at a time.
 
     Parameters
     ----------
@@ -82,6 +85,8 @@ class ScoringPlan:
         The predictions' time, with time zone.
     files
         The files that are read: the input's, or a copy of its rows.
+    own
+        The input's own files on this machine when they were planned; a run that was stopped goes on only with these.
     columns
         Names of the columns that are read.
     missing, time, trusted
@@ -97,6 +102,7 @@ class ScoringPlan:
     input_sha256: str
     at: datetime
     files: tuple[InputFile, ...]
+    own: tuple[InputFile, ...]
     columns: tuple[str, ...]
     missing: tuple[str, ...]
     time: str | None
@@ -137,6 +143,35 @@ def run_identity(
     return identity(request.model, version, manifest, input_sha256, request.at, list(reading))
 
 
+def given_time(text: str) -> datetime:
+    """Return the time that a request gives, in UTC; without an offset it is UTC.
+
+    Raises
+    ------
+    ConfigError
+        It is not ISO 8601, or before 1970, from which the ids of predictions count.
+
+    Examples
+    --------
+    >>> given_time("2026-03-01T12:30+02:00").isoformat()
+    '2026-03-01T10:30:00+00:00'
+    """
+    try:
+        given = datetime.fromisoformat(text)
+        moment = (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # no such time, or in UTC not of the years 1 to 9999
+        raise _wrong_time(text) from error
+    if moment < _EARLIEST:
+        raise _wrong_time(text)
+    return moment
+
+
+def _wrong_time(text: str) -> ConfigError:
+    return ConfigError(
+        f"--at expects a time such as 2026-03-01 or 2026-03-01T12:30+02:00, from 1970 on, found {text!r}"
+    )
+
+
 def time_of_predictions(request: ScoringRequest, registered: datetime, changed_ns: int) -> datetime:
     """Return the time that all predictions of a run carry: that of the request, else when input and version existed.
 
@@ -152,9 +187,7 @@ def time_of_predictions(request: ScoringRequest, registered: datetime, changed_n
         Newest modification of the input, nanoseconds since 1970; 0 if it is not known.
     """
     if request.at is not None:
-        given = datetime.fromisoformat(request.at)
-        moment = given if given.tzinfo else given.replace(tzinfo=UTC)
+        moment = given_time(request.at)
     else:
-        moment = max(registered, datetime.fromtimestamp(changed_ns // 1_000_000 / 1000, UTC))
-    moment = moment.astimezone(UTC)
+        moment = max(registered, datetime.fromtimestamp(changed_ns // 1_000_000 / 1000, UTC)).astimezone(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

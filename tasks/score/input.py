@@ -25,7 +25,7 @@ from core.storage_failure import storage_errors
 from tasks.score.cells import casts_of, engine_casts
 from tasks.score.sql_input import rows_query
 from tasks.source.engine import COPIES, SPILL, ingestion_engine, reading
-from tasks.source.files import SourceFile, is_remote, read_footer, too_many_rows
+from tasks.source.files import SourceFile, is_remote, local_paths, read_footer, too_many_rows
 from tasks.source.read import refuse_other_columns, rows_of_files, shown_source, source_files
 from tasks.source.stage import ROW_GROUP, row_groups
 from tasks.versions.working_copy import file_state
@@ -48,6 +48,8 @@ class ScoringInput:
     ----------
     files
         Parquet files: the input's own, or a copy of its rows.
+    own
+        The input's own files, as they were when their content was read; see :func:`own_files`.
     groups
         Of each file, the rows of its row groups.
     columns
@@ -59,6 +61,7 @@ class ScoringInput:
     """
 
     files: tuple[InputFile, ...]
+    own: tuple[InputFile, ...]
     groups: tuple[tuple[int, ...], ...]
     columns: tuple[str, ...]
     sha256: str
@@ -76,6 +79,29 @@ def input_source(request: ScoringRequest, config: ModelConfig, contract: Feature
     given = config.source
     how = {"delimiter": given.delimiter, "encoding": given.encoding} if isinstance(given, CsvSource) else {}
     return CsvSource.model_validate({"kind": "csv", "uri": request.input, "missing": missing, **how})
+
+
+def own_files(address: str, settings: Settings) -> tuple[InputFile, ...]:
+    """Return the files on this machine that an input consists of now, in order; none of a table or a remote address.
+
+    Parameters
+    ----------
+    address
+        Address of the input.
+    settings
+        Settings of the project.
+
+    Raises
+    ------
+    SourceError
+        There is no file.
+    """
+    kind = input_kind(address)
+    if kind == "sql" or is_remote(address):
+        return ()
+    with reading(address):
+        paths = local_paths(address, settings.root, f".{kind}")
+        return tuple(InputFile(path, str(path), file_state(path)) for path in paths)
 
 
 def scoring_input(
@@ -101,7 +127,7 @@ def scoring_input(
     Raises
     ------
     SourceError
-        The rows cannot be read, or there are none.
+        The rows cannot be read, there are none, or a file was changed meanwhile.
     SchemaError
         A column is missing, or its type cannot be that of the contract.
     SourceTooLargeError
@@ -110,11 +136,11 @@ def scoring_input(
         The disk is full or the memory limit too small.
     """
     shown = shown_source(source)
+    own = _own(source, settings)
+    changed_ns = max((file.path.stat().st_mtime_ns for file in own), default=0)
     with ingestion_engine(settings, folder) as engine:
         files = source_files(source, settings, folder)
         sha256 = content_digest(files)
-        is_own = isinstance(source, CsvSource | ParquetSource) and not is_remote(source.uri)
-        changed_ns = max(file.path.stat().st_mtime_ns for file in files) if is_own else 0
         wanted = None
         if not isinstance(source, CsvSource):
             wanted = _wanted_in_place(engine, files, config, contract, shown)
@@ -124,7 +150,14 @@ def scoring_input(
     if not any(map(sum, groups)):
         raise SourceError(f"{shown} has no rows; at least one is needed")
     found = tuple(InputFile(file.path, file.shown, file_state(file.path)) for file in files)
-    return ScoringInput(found, groups, tuple(column.name for column in wanted), sha256, changed_ns)
+    if _own(source, settings) != own:
+        # The digest, and with it the ids, would be those of other rows than the ones that were read.
+        raise SourceError(f"{shown} was changed while it was read; run again when it is complete")
+    return ScoringInput(found, own, groups, tuple(column.name for column in wanted), sha256, changed_ns)
+
+
+def _own(source: Source, settings: Settings) -> tuple[InputFile, ...]:
+    return own_files(source.uri, settings) if isinstance(source, CsvSource | ParquetSource) else ()
 
 
 def content_digest(files: Sequence[SourceFile]) -> str:

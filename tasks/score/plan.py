@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 
 from config.schema import ModelConfig
@@ -12,13 +12,13 @@ from core.errors import ConfigError
 from core.score.outcome import ScoreOutcome
 from core.score.output import output_columns
 from core.score.parts import PART_ROWS, parts_of
-from core.score.plan import ScoringPlan, ScoringRequest, run_identity, time_of_predictions
+from core.score.plan import ScoringPlan, ScoringRequest, given_time, run_identity, time_of_predictions
 from core.storage_failure import storage_errors
 from store.database import open_database
 from store.registry.registrations import RegisteredVersion
-from store.scored.batches import is_scored_output
+from store.scored.batches import find_scored_batch, is_scored_output
 from tasks.registry.versions import champion_record, version_record
-from tasks.score.input import ScoringInput, input_source, scoring_input
+from tasks.score.input import ScoringInput, input_source, own_files, scoring_input
 from tasks.score.publish import recorded_outcome
 from tasks.score.staging import (
     FAILED,
@@ -27,6 +27,7 @@ from tasks.score.staging import (
     RESULT,
     is_unchanged,
     read,
+    refuse_own_output,
     remove,
     staging_folder,
     written,
@@ -62,7 +63,9 @@ def plan_scoring(config: ModelConfig, request: ScoringRequest, settings: Setting
     StorageError
         A disk, a database or the registry failed.
     """
-    check_time(request)
+    if request.at is not None:
+        given_time(request.at)  # before anything is read
+    refuse_own_output(request, settings)
     folder = staging_folder(request, settings)
     if (begun := _begun(request, folder, settings)) is not None:
         return begun
@@ -78,9 +81,16 @@ def plan_scoring(config: ModelConfig, request: ScoringRequest, settings: Setting
     found = scoring_input(source, config, model.contract, settings, folder)
     plan = _plan(config, request, record, source.missing, found)
     target.check(output_columns(model.contract, plan.wanted(model.contract), features=request.features).names)
-    if (outcome := recorded_outcome(plan, target, settings)) is not None:
-        remove(folder)
-        return outcome
+    recorded = find_scored_batch(open_database(settings.database_url), plan.id)
+    if recorded is not None:
+        # A file of the input may have been written anew, or copied, with the same content: the predictions keep their
+        # time, and with it their ids.
+        plan = replace(plan, at=recorded.predicted_at)
+        if target.holds(plan, recorded.output_sha256):
+            if recorded.set_aside is None or target.has_set_aside(plan):
+                remove(folder)
+                return recorded_outcome(recorded)
+            return written(plan, ScoringPlan, folder / PLAN)  # the rows that were set aside are gone
     if target.exists():
         raise occupied(target)
     return written(plan, ScoringPlan, folder / PLAN)
@@ -90,22 +100,6 @@ def _record(request: ScoringRequest, settings: Settings) -> RegisteredVersion:
     if request.version is None:
         return champion_record(request.model, settings)
     return version_record(request.model, request.version, settings)
-
-
-def check_time(request: ScoringRequest) -> None:
-    """Refuse a time that is none.
-
-    Raises
-    ------
-    ConfigError
-        It is not ISO 8601.
-    """
-    try:
-        datetime.fromisoformat(request.at or "2026-01-01")
-    except ValueError as error:
-        raise ConfigError(
-            f"--at expects a time such as 2026-03-01 or 2026-03-01T12:30+02:00, found {request.at!r}"
-        ) from error
 
 
 def occupied(target: Target) -> ConfigError:
@@ -120,6 +114,8 @@ def _begun(request: ScoringRequest, folder: Path, settings: Settings) -> Scoring
     """Return the plan of a run that was killed; None if there is none, or if its input has changed."""
     plan = read(ScoringPlan, folder / PLAN)
     if plan is None or plan.request != request or not all(map(is_unchanged, plan.files)):
+        return None
+    if own_files(request.input, settings) != plan.own:
         return None
     if read(ScoreOutcome, folder / RESULT) is None and target_of(request, settings).exists():
         return None
@@ -150,6 +146,7 @@ def _plan(
         input_sha256=found.sha256,
         at=time_of_predictions(request, record.recorded_at, found.changed_ns),
         files=found.files,
+        own=found.own,
         columns=found.columns,
         missing=missing,
         time=config.time,

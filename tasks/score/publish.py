@@ -18,7 +18,7 @@ from core.score.plan import ScoringPlan
 from core.storage_failure import storage_errors
 from core.text import counted
 from store.database import open_database
-from store.scored.batches import ScoredBatch, find_scored_batch, record_scored_batch
+from store.scored.batches import ScoredBatch, record_scored_batch
 from tasks.registry.bundle_files import file_sha256
 from tasks.score.staging import (
     PARTS,
@@ -76,20 +76,18 @@ def publish(plan: ScoringPlan, results: Sequence[PartResult], settings: Settings
     if outcome is None:
         _refuse_changed(plan)
         outcome = written(_assembled(plan, results, folder, target), ScoreOutcome, folder / RESULT)
+    if outcome.set_aside is not None:
+        target.put_set_aside(plan, folder / f"{SET_ASIDE}{suffix_of(plan.request.kind)}")
     if not target.holds(plan, outcome.sha256):
-        suffix = suffix_of(plan.request.kind)
-        target.put(plan, folder / WHOLE, folder / f"{SET_ASIDE}{suffix}" if outcome.set_aside else None)
+        target.put(plan, folder / WHOLE)
     record_scored_batch(open_database(settings.database_url), _entry(plan, outcome))
     remove(folder)
     _log.info("scored %s rows, set %s aside", f"{outcome.n_scored:,}", f"{outcome.n_set_aside:,}")
     return outcome
 
 
-def recorded_outcome(plan: ScoringPlan, target: Target, settings: Settings) -> ScoreOutcome | None:
-    """Return the recorded outcome of a plan if its output is there, unchanged; else None."""
-    found = find_scored_batch(open_database(settings.database_url), plan.id)
-    if found is None or not target.holds(plan, found.output_sha256):
-        return None
+def recorded_outcome(found: ScoredBatch) -> ScoreOutcome:
+    """Return the outcome of a scoring whose output is there, unchanged."""
     return ScoreOutcome(
         model=found.model,
         status="unchanged",

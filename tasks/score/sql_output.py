@@ -96,13 +96,20 @@ class SqlTarget:
                     return True
         return False
 
-    def put(self, plan: ScoringPlan, whole: Path, set_aside: Path | None) -> None:
-        """Add all rows in one transaction, after the rows that were set aside have their place."""
-        aside = Path(self.set_aside(plan))
-        with storage_errors(aside):
-            if set_aside is not None and set_aside.exists():
-                aside.parent.mkdir(parents=True, exist_ok=True)
-                set_aside.replace(aside)
+    def has_set_aside(self, plan: ScoringPlan) -> bool:
+        """Whether the file with the rows that were set aside is there."""
+        return Path(self.set_aside(plan)).exists()
+
+    def put_set_aside(self, plan: ScoringPlan, rows: Path) -> None:
+        """Rename the file with the rows that were set aside; after a kill it may have its name already."""
+        path = Path(self.set_aside(plan))
+        with storage_errors(path):
+            if rows.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                rows.replace(path)
+
+    def put(self, plan: ScoringPlan, whole: Path) -> None:  # noqa: ARG002 - the rows have their ids
+        """Add all rows in one transaction."""
         files = sorted(whole.glob("*.parquet"))
         with self._transaction() as connection:
             self._insert(connection, files)

@@ -6,7 +6,9 @@ under another name and renamed.
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,11 +22,12 @@ from pydantic import TypeAdapter, ValidationError
 from config.settings import Settings
 from config.var_folder import make_var
 from core.errors import ConfigError, RunInProgressError, StorageError, UserError
+from core.score.addresses import input_kind, is_match, set_aside_path, sql_table
 from core.score.outcome import PartResult, ScoreOutcome
 from core.score.plan import InputFile, ScoringPlan, ScoringRequest
 from core.storage_failure import storage_errors
 from tasks.registry.bundle_files import file_sha256
-from tasks.source.files import is_remote, without_credentials
+from tasks.source.files import is_data_file, is_remote, without_credentials
 from tasks.versions.working_copy import file_state
 
 Document = TypeVar("Document", ScoringPlan, PartResult, ScoreOutcome)
@@ -32,6 +35,9 @@ Document = TypeVar("Document", ScoringPlan, PartResult, ScoreOutcome)
 PLAN = "plan.json"
 RESULT = "result.json"
 PARTS = "parts"
+MAX_NAME = 220
+"""Most bytes of an output's name: file systems take 255, and the names of files beside it are longer."""
+
 FAILED = "failed"
 """Empty file by which the other parts learn that one failed."""
 
@@ -42,7 +48,7 @@ def output_path(request: ScoringRequest, settings: Settings) -> Path | None:
     Raises
     ------
     ConfigError
-        Its folder does not exist, or it is a folder elsewhere.
+        Its folder does not exist, its name is none or too long, or it is a folder elsewhere.
     """
     if request.kind == "sql":
         return None
@@ -54,9 +60,43 @@ def output_path(request: ScoringRequest, settings: Settings) -> Path | None:
             )
         return None
     path = (settings.root / Path(request.output).expanduser()).absolute()
+    if path.name in ("", "..") or len(os.fsencode(path.name)) > MAX_NAME:
+        raise ConfigError(
+            f"expected an output with a name of at most {MAX_NAME} bytes, found {request.output!r}; correct --output"
+        )
     if not path.parent.is_dir():
         raise ConfigError(f"the folder {path.parent} of the output does not exist; create it, or correct --output")
     return path
+
+
+def refuse_own_output(request: ScoringRequest, settings: Settings) -> None:
+    """Refuse an output that the next run with the same input would read as rows.
+
+    Raises
+    ------
+    ConfigError
+        It is inside the input's folder, or its name fits the input's pattern.
+    """
+    path = output_path(request, settings)
+    if path is None or sql_table(request.input) is not None or is_remote(request.input):
+        return
+    path = Path(os.path.normpath(path))
+    file = path / "part-00000.parquet" if request.kind == "folder" else path
+    if any(_is_read(one, request.input, settings) for one in (file, set_aside_path(path, request.kind))):
+        raise ConfigError(
+            f"the output {path} would be part of the input {request.input!r} of the next run; choose a folder of its "
+            "own for --output"
+        )
+
+
+def _is_read(file: Path, address: str, settings: Settings) -> bool:
+    """Whether a file would be among those of a folder or a pattern."""
+    given = Path(os.path.normpath((settings.root / Path(address).expanduser()).absolute()))
+    if given.is_dir():
+        return file.is_relative_to(given) and is_data_file(file.relative_to(given), f".{input_kind(address)}")
+    # Stars and brackets of the project's own folder are no pattern.
+    root = str(settings.root.absolute())
+    return not given.is_file() and is_match(str(file), str(given).replace(root, glob.escape(root), 1))
 
 
 def located(request: ScoringRequest, settings: Settings) -> ScoringRequest:
@@ -151,10 +191,11 @@ def written(document: Document, kind: type[Document], path: Path) -> Document:
 
 def read(kind: type[Document], path: Path) -> Document | None:
     """Return a document; None if it was not written, or by another version of Perennial."""
-    try:
-        return TypeAdapter(kind).validate_json(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValidationError):
-        return None
+    with storage_errors(path):
+        try:
+            return TypeAdapter(kind).validate_json(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError, ValidationError):
+            return None
 
 
 @lru_cache(maxsize=4)

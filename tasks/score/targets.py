@@ -37,8 +37,14 @@ class Target(Protocol):
     def holds(self, plan: ScoringPlan, sha256: str) -> bool:
         """Whether it holds the result of a plan, whose digest is given."""
 
-    def put(self, plan: ScoringPlan, whole: Path, set_aside: Path | None) -> None:
-        """Move a whole output there, after the rows that were set aside; a repeat goes on from what a kill left."""
+    def has_set_aside(self, plan: ScoringPlan) -> bool:
+        """Whether the rows that were set aside are there."""
+
+    def put_set_aside(self, plan: ScoringPlan, rows: Path) -> None:
+        """Move the rows that were set aside to their place, before the output; a repeat changes nothing."""
+
+    def put(self, plan: ScoringPlan, whole: Path) -> None:
+        """Move a whole output there; a repeat goes on from what a kill left."""
 
 
 def target_of(request: ScoringRequest, settings: Settings) -> Target:
@@ -87,11 +93,19 @@ class LocalTarget:
         with storage_errors(self.path):
             return self.path.exists() and output_digest(self.path) == sha256
 
-    def put(self, plan: ScoringPlan, whole: Path, set_aside: Path | None) -> None:  # noqa: ARG002 - renames alone
-        """Rename a whole output into place; the rows that were set aside come first."""
+    def has_set_aside(self, plan: ScoringPlan) -> bool:  # noqa: ARG002 - the same for all plans
+        """Whether the file with the rows that were set aside is there."""
+        return self.set_aside_path.exists()
+
+    def put_set_aside(self, plan: ScoringPlan, rows: Path) -> None:  # noqa: ARG002 - the same for all plans
+        """Rename the file with the rows that were set aside; after a kill it may have its name already."""
+        with storage_errors(self.set_aside_path):
+            if rows.exists():
+                rows.replace(self.set_aside_path)
+
+    def put(self, plan: ScoringPlan, whole: Path) -> None:  # noqa: ARG002 - a rename alone
+        """Rename a whole output into place."""
         with storage_errors(self.path):
-            if set_aside is not None and set_aside.exists():
-                set_aside.replace(self.set_aside_path)
             whole.replace(self.path)
 
 
@@ -115,21 +129,24 @@ class RemoteTarget:
 
     def exists(self) -> bool:
         """Whether there is a file, or one of rows that an earlier scoring set aside."""
-        return any(self._with(address, lambda system, path: system.exists(path)) for address in self._addresses)
+        addresses = (self.address, self._set_aside)
+        return any(self._with(address, lambda system, path: system.exists(path)) for address in addresses)
 
     def holds(self, plan: ScoringPlan, sha256: str) -> bool:  # noqa: ARG002 - the digest is of all its bytes
         """Whether it is a file with this digest; it is read once."""
         return bool(self._with(self.address, lambda system, path: _remote_digest(system, path) == sha256))
 
-    def put(self, plan: ScoringPlan, whole: Path, set_aside: Path | None) -> None:
-        """Write the files under other names and move them; the rows that were set aside come first."""
-        for address, file in zip(self._addresses, (set_aside, whole), strict=True):
-            if file is not None:
-                self._with(address, partial(_move_in, file, plan.id[:12]))
+    def has_set_aside(self, plan: ScoringPlan) -> bool:  # noqa: ARG002 - the same for all plans
+        """Whether the file with the rows that were set aside is there."""
+        return bool(self._with(self._set_aside, lambda system, path: system.exists(path)))
 
-    @property
-    def _addresses(self) -> tuple[str, str]:
-        return self._set_aside, self.address
+    def put_set_aside(self, plan: ScoringPlan, rows: Path) -> None:
+        """Write the rows that were set aside under another name and move them; a repeat writes them again."""
+        self._with(self._set_aside, partial(_move_in, rows, plan.id[:12]))
+
+    def put(self, plan: ScoringPlan, whole: Path) -> None:
+        """Write a whole output under another name and move it."""
+        self._with(self.address, partial(_move_in, whole, plan.id[:12]))
 
     @property
     def _set_aside(self) -> str:

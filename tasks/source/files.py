@@ -161,7 +161,7 @@ def local_paths(uri: str, root: Path, suffix: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        inside = (file for file in path.rglob(f"*{suffix}*") if _is_data(file.relative_to(path), suffix))
+        inside = (file for file in path.rglob(f"*{suffix}*") if is_data_file(file.relative_to(path), suffix))
         found = sorted(file for file in inside if file.is_file())
     else:
         # Path.glob takes no absolute pattern; stars and brackets of the project's own folder are no pattern.
@@ -269,7 +269,8 @@ def remote_failures(shown: str) -> Iterator[None]:
         ) from error
 
 
-def _is_data(path: Path, suffix: str) -> bool:
+def is_data_file(path: Path, suffix: str) -> bool:
+    """Return whether a file inside a source's folder, by its path in it, holds rows: no part of it is hidden."""
     hidden = any(part.startswith(("_", ".")) for part in path.parts)
     name = path.name.removesuffix(path.suffix) if path.suffix in _COMPRESSED else path.name
     return not hidden and name.endswith(suffix)
@@ -297,7 +298,7 @@ def _remote_paths(uri: str, suffix: str) -> tuple[Any, list[str]]:
         if glob.has_magic(path):
             paths = sorted(filesystem.glob(path))
         elif filesystem.isdir(path):
-            paths = sorted(name for name in filesystem.find(path) if _is_data(Path(name[len(path) :]), suffix))
+            paths = sorted(name for name in filesystem.find(path) if is_data_file(Path(name[len(path) :]), suffix))
         else:
             paths = [path] if filesystem.exists(path) else []
     if not paths:

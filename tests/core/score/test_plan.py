@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from core.score.plan import ScoringRequest, run_identity, time_of_predictions
+import pytest
+
+from core.errors import ConfigError
+from core.score.plan import ScoringRequest, given_time, run_identity, time_of_predictions
 
 REQUEST = ScoringRequest("credit", "rows.parquet", "scores.parquet")
 REGISTERED = datetime(2026, 1, 1, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -33,3 +36,13 @@ def test_the_time_is_that_from_which_input_and_version_existed() -> None:
     assert time_of_predictions(REQUEST, REGISTERED, changed) == datetime(2026, 2, 1, tzinfo=UTC)
     given = ScoringRequest("credit", "a", "b", at="2026-03-01T01:00:00.0009")
     assert time_of_predictions(given, REGISTERED, changed) == datetime(2026, 3, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "now", "2026-02-30", "1969-12-31", "0001-01-01T00:00+05:00", "9999-12-31T23:59-05:00"]
+)
+def test_a_time_that_no_id_can_carry_is_refused(text: str) -> None:
+    """Ids count milliseconds since 1970; a time beyond the years has none in UTC."""
+    with pytest.raises(ConfigError, match="--at expects a time such as"):
+        given_time(text)
+    assert given_time("1970-01-01") == datetime(1970, 1, 1, tzinfo=UTC)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,11 +15,13 @@ from core.errors import ConfigError, RunInProgressError, SourceError
 from core.score.outcome import ScoreOutcome
 from store.database import open_database
 from store.scored.batches import find_scored_batch, scored_batches
+from tasks.score import input as inputs
 from tasks.score import plan as planning
 from tasks.score.part import score_part
 from tasks.score.plan import plan_scoring
 from tasks.score.publish import publish
 from tasks.score.staging import held_output, staging_folder
+from tasks.source.files import SourceFile
 from tests.tasks.judging import add_data, config_of, enthrone, register_version
 from tests.tasks.score.scoring import Scored, champion_project, rows_to_score
 
@@ -111,6 +116,122 @@ def test_a_changed_input_is_planned_again(champion: Scored, rows: Path, tmp_path
     with pytest.raises(SourceError, match="was changed while it was scored"):
         publish(plan, [one for one in done if one is not None], champion.settings)
     assert champion.score(rows, tmp_path / "scores.parquet").n_rows == 300
+
+
+def _stopped(champion: Scored, rows: Path, output: Path) -> None:
+    """Leave what a run that was killed after its plan leaves."""
+    request = champion.request(rows, output)
+    with held_output(request, champion.settings):
+        assert not isinstance(plan_scoring(champion.config, request, champion.settings), ScoreOutcome)
+
+
+def test_a_stopped_run_with_a_copy_notices_that_the_input_changed(champion: Scored, tmp_path: Path) -> None:
+    """It goes on from its copy of a text file only while the file is the same."""
+    rows = tmp_path / "rows.csv"
+    rows_to_score(300).to_csv(rows, index=False)
+    _stopped(champion, rows, tmp_path / "scores.parquet")
+    rows_to_score(120).to_csv(rows, index=False)
+    assert champion.score(rows, tmp_path / "scores.parquet").n_rows == 120
+
+
+def test_a_stopped_run_notices_a_new_file(champion: Scored, tmp_path: Path) -> None:
+    """A folder that has one file more has other rows."""
+    (tmp_path / "rows").mkdir()
+    rows_to_score(100).to_parquet(tmp_path / "rows" / "a.parquet", index=False)
+    _stopped(champion, tmp_path / "rows", tmp_path / "scores.parquet")
+    rows_to_score(50).to_parquet(tmp_path / "rows" / "b.parquet", index=False)
+    assert champion.score(tmp_path / "rows", tmp_path / "scores.parquet").n_rows == 150
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
+def test_an_input_that_changes_after_its_digest_is_an_error(
+    champion: Scored, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the ids of these rows would be those of other rows."""
+    rows, digest = tmp_path / name, inputs.content_digest
+
+    def write(n: int) -> None:
+        frame = rows_to_score(n)
+        frame.to_csv(rows, index=False) if rows.suffix == ".csv" else frame.to_parquet(rows, index=False)
+
+    def changing(files: Sequence[SourceFile]) -> str:
+        found = digest(files)
+        write(70)
+        return found
+
+    write(90)
+    monkeypatch.setattr(inputs, "content_digest", changing)
+    with pytest.raises(SourceError, match="was changed while it was read"):
+        champion.score(rows, tmp_path / "scores.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_an_input_written_anew_with_the_same_content_keeps_its_predictions(
+    champion: Scored, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy has another time: the ids stay nevertheless, so that no row is added to a table twice."""
+    monkeypatch.setenv("WAREHOUSE", f"sqlite:///{tmp_path / 'w.db'}")
+    for output in (str(tmp_path / "scores.parquet"), "sql:WAREHOUSE/scores"):
+        os.utime(rows, (2_000_000_000, 2_000_000_000))
+        first = champion.score(rows, output)
+        os.utime(rows, (2_000_000_100, 2_000_000_100))
+        assert champion.score(rows, output).status == "unchanged"
+        (tmp_path / "scores.parquet").unlink(missing_ok=True)
+        again = champion.score(rows, output)
+        assert (again.id, again.sha256, again.predicted_at) == (first.id, first.sha256, first.predicted_at)
+        assert champion.score(rows, output).status == "unchanged"
+    with sqlite3.connect(tmp_path / "w.db") as connection:
+        assert connection.execute("SELECT count(*) FROM scores").fetchone() == (1000,)
+    connection.close()
+
+
+@pytest.mark.parametrize("place", ["scores.parquet", "scores", "sql:WAREHOUSE/scores", "memory://aside/scores.parquet"])
+def test_rows_set_aside_that_were_removed_are_made_again(
+    champion: Scored, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An output without them is not whole: rows in = rows out + rows set aside."""
+    import fsspec
+
+    monkeypatch.setenv("WAREHOUSE", f"sqlite:///{tmp_path / 'w.db'}")
+    rows = tmp_path / "rows.csv"
+    rows_to_score(40).astype({"age": object}).assign(age="?").to_csv(rows, index=False)
+    output = place if ":" in place else str(tmp_path / place)
+    first = champion.score(rows, output)
+    assert first.set_aside is not None
+    system, path = fsspec.core.url_to_fs(first.set_aside)
+    before = system.cat_file(path)
+    assert champion.score(rows, output).status == ("scored" if place.startswith("sql:") else "unchanged")
+    system.rm_file(path)
+    assert champion.score(rows, output).n_set_aside == 40
+    assert system.cat_file(path) == before
+
+
+@pytest.mark.parametrize(
+    ("given", "output"),
+    [
+        ("in", "in/scores.parquet"),
+        ("in", "in/2026/"),
+        ("in", "in"),
+        ("in/*.parquet", "in/scores.parquet"),
+        ("**/*.csv", "in/scores.csv"),
+    ],
+)
+def test_an_output_among_its_input_is_refused(champion: Scored, tmp_path: Path, given: str, output: str) -> None:
+    """The next run would read it as rows."""
+    (tmp_path / "in").mkdir()
+    rows_to_score(20).to_parquet(tmp_path / "in" / "rows.parquet", index=False)
+    rows_to_score(20).to_csv(tmp_path / "in" / "rows.csv", index=False)
+    with pytest.raises(ConfigError, match="would be part of the input"):
+        champion.score(f"{tmp_path}/{given}", f"{tmp_path}/{output}")
+    for elsewhere in ("in/_scores.parquet", "scores.parquet"):
+        assert champion.score(tmp_path / "in", tmp_path / elsewhere).n_rows == 20
+
+
+@pytest.mark.parametrize("output", ["/", "..", f"{'n' * 300}.parquet"])
+def test_an_output_without_a_usable_name_is_refused(champion: Scored, rows: Path, output: str) -> None:
+    """No file can have it, or no room is left for the names of the files beside it."""
+    with pytest.raises(ConfigError, match="correct --output"):
+        champion.score(rows, output)
 
 
 def test_one_run_at_a_time_writes_an_output(champion: Scored, rows: Path, tmp_path: Path) -> None:
