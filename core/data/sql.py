@@ -128,14 +128,15 @@ class Cast:
     def problem(self) -> str | None:
         """Why no cell of the column can be read; None if cells can be read."""
         readable = {
-            "VARCHAR": not self.found.startswith(("BLOB", "BIT", "STRUCT", "MAP", "UNION")) and "[" not in self.found,
+            "VARCHAR": not self.found.startswith(("BLOB", "BIT", "STRUCT", "MAP", "UNION")),
             "DOUBLE": self._is_number or self.found in ("VARCHAR", "BOOLEAN"),
             "BOOLEAN": self._is_number or self.found in ("VARCHAR", "BOOLEAN"),
             "TIMESTAMP": self.found in ("VARCHAR", "DATE")
             or self.found.startswith("TIMESTAMP")
             or (self._is_number and self.notation is not None),
         }[self.wanted] or self._is_null
-        if readable:
+        # A list's type is that of its items and brackets; the text of an ENUM may contain brackets too.
+        if readable and not self.found.endswith("]"):
             return None
         return f"column {self.column!r}: the model file declares {self.kind}, the source has {self.found} values"
 

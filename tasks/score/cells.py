@@ -119,10 +119,6 @@ def casts_of(columns: Sequence[Wanted], found: dict[str, str]) -> list[Cast]:
     mark = value_mark(found)
     casts = [Cast(one.name, found[one.name], one.kind, notation=one.notation, mark=mark) for one in columns]
     problems = [cast.problem for cast in casts if cast.problem]
-    # No cell of a list is a value; the cast would refuse each of them.
-    problems += [
-        f"column {name!r}: expected single values, found {kind}" for name, kind in found.items() if "[" in kind
-    ]
     if problems:
         raise SchemaError(
             f"{'; '.join(problems).replace('the source has', 'the input has')}. Correct the input's types, or score "

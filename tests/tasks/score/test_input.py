@@ -118,7 +118,7 @@ def _lists(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "rows", "error", "match"),
     [
-        (None, "rows.parquet", SourceError, "no file .*rows.parquet"),
+        (None, "rows.parquet", SourceError, "no file .*rows.parquet. Expected"),
         (
             lambda folder: (folder / "rows.parquet").write_bytes(b"PAR1 and no more"),
             "rows.parquet",
@@ -139,7 +139,7 @@ def _lists(folder: Path) -> None:
             SchemaError,
             "lacks columns that the model needs: 'income'",
         ),
-        (_lists, "rows.parquet", SchemaError, "column 'income': expected single values"),
+        (_lists, "rows.parquet", SchemaError, r"declares a number, the input has DOUBLE\[\] values"),
         (lambda folder: (folder / "rows.csv").write_text("id,income\n1,2,3\n"), "rows.csv", UserError, "lacks columns"),
         (None, "sql:NO_SUCH_VARIABLE/rows", ConfigError, "NO_SUCH_VARIABLE is not set"),
         (None, "sql:lower/rows", ConfigError, "expected sql:VARIABLE/table"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -132,6 +133,15 @@ def test_a_declared_encoding_that_is_wrong_is_refused(settings: Settings) -> Non
     _refused(_csv(encoding="utf-16"), settings, SourceError, "not utf-16 text")
 
 
+@pytest.mark.parametrize("names", [("a.csv", "b.csv"), ()])
+def test_an_archive_of_several_files_is_refused(settings: Settings, names: tuple[str, ...]) -> None:
+    """Only the first would be read."""
+    with zipfile.ZipFile(settings.root / "rows.csv.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, credit_rows(4).to_csv(index=False))
+    _refused(_csv(uri="rows.csv.zip"), settings, SourceError, f"rows.csv.zip holds {len(names)} files; expected one")
+
+
 def test_a_damaged_archive_is_refused(settings: Settings) -> None:
     """A compressed file that ends early or is no such archive is the caller's error."""
     for content in (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b", b"plain"):
@@ -206,6 +216,8 @@ def test_repeated_parquet_columns_are_refused(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("column", "values", "match"),
     [
+        ("income", [[1.0]] * 4, r"column 'income': the model file declares a number, the source has DOUBLE\[\] values"),
+        ("owner", [[True]] * 4, r"column 'owner': the model file declares true or false, the source has BOOLEAN\[\]"),
         ("region", [[1, 2]] * 4, r"column 'region': the model file declares text, the source has BIGINT\[\] values"),
         (
             "region",
