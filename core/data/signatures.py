@@ -10,7 +10,10 @@ import zlib
 SAVE = "save the table as CSV or Parquet"
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"PAR1\x15", "is a Parquet file: set source.kind to parquet"),
+    (
+        b"PAR1\x15",
+        "is a Parquet file: set source.kind to parquet, or let the name of an --input or --from end in .parquet",
+    ),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", f"is an Excel workbook (.xls) or another Office file: {SAVE}"),
     (b"\x28\xb5\x2f\xfd", "is compressed by Zstandard: let its name end in .zst"),
     (b"ARROW1\0\0", f"is an Arrow or Feather file: {SAVE}"),

@@ -61,14 +61,24 @@ def sql_table(address: str) -> SqlTable | None:
 def input_kind(address: str) -> InputKind:
     """Return what an input is: by its ending CSV, else Parquet (also a folder and a glob without an ending).
 
+    Raises
+    ------
+    ConfigError
+        It is empty, or begins like the address of a table and is none.
+
     Examples
     --------
+    >>> input_kind("https://host/rows.csv?key=1")
+    'csv'
     >>> input_kind("rows.csv.gz"), input_kind("s3://bucket/rows/*.parquet"), input_kind("rows/"), input_kind("sql:DB/t")
     ('csv', 'parquet', 'parquet', 'sql')
     """
+    if not address.strip():
+        raise ConfigError("expected the address of an input, found an empty text; correct --input")
     if sql_table(address) is not None:
         return "sql"
-    name = address.split("::")[0]
+    name = re.split(r"[?#]", address)[0] if "://" in address else address
+    name = name.split("::")[0]
     for suffix in _COMPRESSED:
         name = name.removesuffix(suffix)
     return "csv" if name.lower().endswith(_TEXTS) else "parquet"

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from config.settings import Settings
 from config.var_folder import make_var
 from core.errors import ConfigError, RunInProgressError, StorageError, UserError
-from core.score.addresses import input_kind, is_match, set_aside_path, sql_table
+from core.score.addresses import input_kind, is_match, set_aside_path
 from core.score.outcome import PartResult, ScoreOutcome
 from core.score.plan import InputFile, ScoringPlan, ScoringRequest
 from core.storage_failure import storage_errors
@@ -77,8 +77,8 @@ def refuse_own_output(request: ScoringRequest, settings: Settings) -> None:
     ConfigError
         It is inside the input's folder, or its name fits the input's pattern.
     """
-    path = output_path(request, settings)
-    if path is None or sql_table(request.input) is not None or is_remote(request.input):
+    path, kind = output_path(request, settings), input_kind(request.input)
+    if path is None or kind == "sql" or is_remote(request.input):
         return
     path = Path(os.path.normpath(path))
     file = path / "part-00000.parquet" if request.kind == "folder" else path

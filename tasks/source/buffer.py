@@ -101,8 +101,11 @@ def _sql_tables(source: SqlSource) -> Iterator[pa.Table]:
         engine = sa.create_engine(sql_address(source), poolclass=sa.NullPool)
         try:
             # A server-side cursor if the database has them; yield_per has no effect on plain-text queries.
-            options = {"stream_results": True, "max_row_buffer": SQL_CHUNK_ROWS}
+            options = {"stream_results": True, "max_row_buffer": SQL_CHUNK_ROWS, "postgresql_readonly": True}
             with engine.connect().execution_options(**options) as connection:
+                if engine.dialect.name == "sqlite":
+                    # Its driver commits what begins neither with INSERT, UPDATE, DELETE nor REPLACE at once.
+                    connection.exec_driver_sql("PRAGMA query_only = ON")
                 yield from _result_tables(connection.exec_driver_sql(source.query), source)
         finally:
             engine.dispose()
@@ -144,8 +147,8 @@ def sql_address(source: SqlSource) -> str:
     address = secret(source.uri_env)
     if not address:
         raise ConfigError(
-            f"the environment variable {source.uri_env} is not set; source.uri_env expects a SQLAlchemy address in it, "
-            "such as postgresql+psycopg://user:password@host/database"
+            f"the environment variable {source.uri_env} is not set; expected a SQLAlchemy address in it, such as "
+            "postgresql+psycopg://user:password@host/database"
         )
     try:
         sa.make_url(address)
@@ -173,9 +176,7 @@ def sql_failures(source: SqlSource) -> Iterator[None]:
     except sa.exc.SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0].rstrip(".")
         hint = _READ_ONLY_HINT if reason == "unable to open database file" else ""
-        raise SourceError(
-            f"{source_name(source)} failed: {reason}. Check the address and source.query{hint}"
-        ) from error
+        raise SourceError(f"{source_name(source)} failed: {reason}. Check the address and the query{hint}") from error
 
 
 def _capped(tables: Iterable[pa.Table], name: str, settings: Settings) -> Iterator[pa.Table]:

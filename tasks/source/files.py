@@ -168,10 +168,8 @@ def local_paths(uri: str, root: Path, suffix: str) -> list[Path]:
         matches = glob.glob(str(Path(uri).expanduser()), root_dir=root, recursive=True)  # noqa: PTH207 - see above
         found = sorted(file for match in matches if (file := root / match).is_file())
     if not found:
-        raise SourceError(
-            f"no file {path}; source.uri is {uri!r}, relative to the project's folder {root}. "
-            f"Expected a file, a folder with {suffix} files or a glob"
-        )
+        whose = "" if Path(uri).expanduser().is_absolute() else f"; {uri!r} is relative to the project's folder {root}"
+        raise SourceError(f"no file {path}{whose}. Expected a file, a folder with {suffix} files or a glob")
     return found
 
 
@@ -341,10 +339,24 @@ def _decoded_copies(
     for number, (shown, path) in enumerate(opened):
         target = work / COPIES / f"{number:04}.csv"
         target.parent.mkdir(parents=True, exist_ok=True)
-        with remote_failures(shown), source.open(path, "rb", compression="infer") as stream:
-            _decode_into(stream, target, shown, encoding)
+        with remote_failures(shown):
+            _refuse_several_members(source, path, shown)
+            with source.open(path, "rb", compression="infer") as stream:
+                _decode_into(stream, target, shown, encoding)
         copies.append(SourceFile(target, shown))
     return copies
+
+
+def _refuse_several_members(filesystem: Any, path: str, shown: str) -> None:
+    """Refuse an archive of several files, of which the decompression would read the first."""
+    if not path.endswith(".zip"):
+        return
+    with filesystem.open(path, "rb") as stream, zipfile.ZipFile(stream) as archive:
+        names = [one.filename for one in archive.infolist() if not one.is_dir()]
+    if len(names) != 1:
+        raise SourceError(
+            f"{shown} holds {len(names):,} files; expected one: unpack it, or name one, as in zip://NAME.csv::{shown}"
+        )
 
 
 def _decode_into(stream: IO[bytes], target: Path, shown: str, encoding: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.errors import ConfigError
-from core.score.addresses import SqlTable, input_kind, output_kind, sql_table
+from core.score.addresses import SqlTable, input_kind, is_match, output_kind, sql_table
 
 
 def test_an_address_that_is_none_is_refused() -> None:
@@ -23,6 +23,22 @@ def test_outputs_of_other_endings_are_refused(address: str) -> None:
     with pytest.raises(ConfigError, match=r"ends in \.parquet or \.csv"):
         output_kind(address)
     assert output_kind(f"{address}/") == "folder"
+
+
+@pytest.mark.parametrize("address", ["", " "])
+def test_an_empty_input_is_refused(address: str) -> None:
+    """By the name of its option."""
+    with pytest.raises(ConfigError, match="correct --input"):
+        input_kind(address)
+
+
+@pytest.mark.parametrize(
+    ("path", "fits"),
+    [("/in/a.csv", True), ("/in/x/y/a.csv", True), ("/in", False), ("/in/a.parquet", False), ("/other/a.csv", False)],
+)
+def test_a_path_fits_a_pattern_as_a_glob_finds_it(path: str, fits: bool) -> None:
+    """Two stars stand for any number of folders, also none."""
+    assert is_match(path, "/in/**/*.csv") is fits
 
 
 def test_kinds_follow_from_the_ending() -> None:

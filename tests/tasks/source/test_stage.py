@@ -414,7 +414,7 @@ def test_a_query_stops_at_the_cap(settings: Settings, monkeypatch: pytest.Monkey
         ("sqlite://", "SELEKT 1", SourceError, "syntax error"),
         ("sqlite://", "SELECT 1 AS a, 2 AS a", SourceError, "columns of the same name"),
         ("sqlite://", "SELECT 1 AS a WHERE 1 = 0", SourceError, "has no rows"),
-        ("sqlite://", "CREATE TABLE t (a)", SourceError, "does not return rows"),
+        ("sqlite://", "CREATE TABLE t (a)", SourceError, "readonly database"),
     ],
 )
 def test_a_query_that_fails_says_why(
@@ -432,6 +432,19 @@ def test_a_query_that_fails_says_why(
     with pytest.raises(error, match=message) as caught:
         _stage(_config({"kind": "sql", "uri_env": "CREDIT_DATABASE", "query": query}), settings)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("query", ["DELETE FROM {}", "WITH old AS (SELECT 1) DELETE FROM {}", "DROP TABLE {}"])
+def test_a_query_changes_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
+    """Whatever it says, also what the driver would commit at once."""
+    database = settings.root / "rows.db"
+    monkeypatch.setenv("CREDIT_DATABASE", _database(database, credit_rows(20)))
+    source = {"kind": "sql", "uri_env": "CREDIT_DATABASE", "query": query.format("applications")}
+    with pytest.raises(SourceError, match=r"readonly database\. Check the address and the query"):
+        _stage(_config(source), settings)
+    with sqlite3.connect(database) as connection:
+        assert connection.execute("SELECT count(*) FROM applications").fetchone() == (20,)
+    connection.close()
 
 
 def test_bundled_data_is_read(settings: Settings) -> None:
