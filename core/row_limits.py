@@ -10,5 +10,8 @@ MAX_NUMBER = float(np.finfo(np.float32).max)
 MAX_TEXT = 1024
 """Most characters of a categorical value."""
 
+TEXT_PATTERN = r"^[^\x00-\x08\x0e-\x1b\x7f]*$"
+"""What a key or a categorical value is made of, see :func:`core.data.cells.is_damaged`."""
+
 MAX_KEY = 255
 """Most characters of an entity's key."""

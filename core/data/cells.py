@@ -25,6 +25,20 @@ _MOMENT = re.compile(
 )
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
+
+
+def is_damaged(text: str) -> bool:
+    r"""Return whether a text has control characters that are no white space: it is damaged, or bytes of something else.
+
+    Examples
+    --------
+    >>> is_damaged("a\tb"), is_damaged("a\0b")
+    (False, True)
+    """
+    return _CONTROL.search(text) is not None
+
+
 def missing_texts(texts: Iterable[str]) -> frozenset[str]:
     """Return the texts without surrounding white space that mean no value; the empty text is always one."""
     return frozenset({"", *(text.strip() for text in texts)})

@@ -6,7 +6,6 @@ rules for all others, which an engine applies. Both read a cell as ingestion and
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from core.data.cells import EARLIEST, LATEST, category, missing_texts
+from core.data.cells import EARLIEST, LATEST, category, is_damaged, missing_texts
 from core.feature_contract import FeatureContract
 from core.notations import Notation
 from core.row_limits import MAX_KEY, MAX_NUMBER, MAX_TEXT
@@ -31,8 +30,6 @@ MAX_REMEMBERED = 65_536
 
 _TO_CAST = r"^ | $|\.0|[^\x20-\x7e]"
 """Texts that a cast may change or refuse: spaces around them, a fraction of zero, characters beyond ASCII's visible."""
-
-_NOT_TEXT = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
 
 
 @dataclass(frozen=True)
@@ -182,7 +179,7 @@ class CellReader:
         coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         texts = coded.dictionary.to_pylist()
         levels = [None if text is None else self._level(text) for text in texts]
-        unfit = np.array([level is not None and not _is_text(level) for level in levels], dtype=bool)
+        unfit = np.array([level is not None and is_damaged(level) for level in levels], dtype=bool)
         codes = coded.indices.cast(pa.int32())
         # A text that means no value becomes a null of the codes: readers of the output need no null in a dictionary.
         named = coded.dictionary.cast(pa.string()) if levels == texts else pa.array(levels, pa.string())
@@ -273,7 +270,3 @@ def _is_level(kind: pa.DataType) -> bool:
     text = kind.value_type if pa.types.is_dictionary(kind) else kind
     is_text = bool(pa.types.is_string(text) or pa.types.is_large_string(text) or pa.types.is_string_view(text))
     return is_text or bool(pa.types.is_integer(kind))
-
-
-def _is_text(level: str) -> bool:
-    return _NOT_TEXT.search(level) is None

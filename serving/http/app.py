@@ -18,12 +18,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 
-from core.data.cells import class_label, moment, whole_text
+from core.data.cells import category, class_label, missing_texts, moment
 from core.errors import StorageError
 from core.feature_contract import FeatureContract
 from core.prediction_ids import ID_PATTERN, is_prediction_id, request_of
 from core.references import Variant
-from core.row_limits import MAX_KEY, MAX_NUMBER
+from core.row_limits import MAX_KEY, MAX_NUMBER, TEXT_PATTERN
 from serving import routes
 from serving.access.callers import ANYONE, Caller
 from serving.bundle.reader import Runtime, read_document
@@ -42,6 +42,7 @@ from serving.webhooks.inbox import Inbox
 from store.database import open_database
 from store.log.labels import Label, record_labels
 from store.predictions import logged_requests
+from store.tables import NO_EVENT
 
 _logger = logging.getLogger("perennial.app")
 
@@ -51,7 +52,7 @@ CARD = "card.html"
 CARD_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-TextKey = Annotated[str, Field(min_length=1, max_length=MAX_KEY, pattern=r"^[^\x00]+$")]
+TextKey = Annotated[str, Field(min_length=1, max_length=MAX_KEY, pattern=TEXT_PATTERN)]
 NumberKey = Annotated[
     int,
     Field(ge=KEY_NUMBERS[0], le=KEY_NUMBERS[1]),
@@ -354,14 +355,17 @@ def _label(item: LabelItem, place: int, contract: FeatureContract) -> Label:
     label = _label_text(item.label, place, contract)
     if item.id is not None:
         return Label("id", item.id, label)
-    return Label("key", whole_text(str(item.key).strip()), label, _event_time(item.at, place))
+    key = category(str(item.key), missing_texts(contract.missing or ()))
+    if key is None:
+        raise _wrong_label(place, "key", "expected the key of an entity, found a text that means no value")
+    return Label("key", key, label, _event_time(item.at, place))
 
 
 def _event_time(text: str | None, place: int) -> datetime | None:
     if text is None:
         return None
     found = moment(text)
-    if found is None:
+    if found is None or found.replace(tzinfo=UTC) <= NO_EVENT:
         raise _wrong_label(place, "at", "expected a time such as 2026-03-01 or 2026-03-01T12:30:00+02:00")
     return found.replace(tzinfo=UTC)
 

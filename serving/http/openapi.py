@@ -8,7 +8,7 @@ from typing import Any
 
 from config.settings import ServingSettings
 from core.notations import Notation
-from core.row_limits import MAX_KEY, MAX_NUMBER, MAX_TEXT
+from core.row_limits import MAX_KEY, MAX_NUMBER, MAX_TEXT, TEXT_PATTERN
 from core.text import number
 from serving import routes
 from serving.model.arrow import MEDIA_TYPE as ARROW
@@ -231,7 +231,12 @@ def _row(model: ServedModel) -> dict[str, Any]:
     for name in contract.dates:
         properties[name] = _date(contract.notation(name), takes_empty=contract.missing is not None)
     for name in contract.categorical:
-        properties[name] = {"type": ["string", "null"], "maxLength": MAX_TEXT, **_seen(known.get(name))}
+        properties[name] = {
+            "type": ["string", "null"],
+            "maxLength": MAX_TEXT,
+            "pattern": TEXT_PATTERN,
+            **_seen(known.get(name)),
+        }
     for name, value in (model.examples[0] if model.examples else {}).items():
         if name in properties:
             properties[name]["examples"] = [value]
@@ -241,7 +246,7 @@ def _row(model: ServedModel) -> dict[str, Any]:
             "type": ["string", "integer", "null"],
             "minLength": 1,
             "maxLength": MAX_KEY,
-            "pattern": "^[^\\u0000]+$",
+            "pattern": TEXT_PATTERN,
             "minimum": KEY_NUMBERS[0],
             "maximum": KEY_NUMBERS[1],
             "description": "Key of the entity; labels can refer to the prediction by it",

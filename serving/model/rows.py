@@ -14,10 +14,11 @@ import numpy.typing as npt
 from msgspec import UNSET, UnsetType
 from msgspec.structs import astuple
 
-from core.data.cells import category, missing_texts, moment, stated_moment, stated_number, text_cell
+from core.data.cells import category, is_damaged, missing_texts, moment, stated_moment, stated_number, text_cell
 from core.feature_contract import DATE_PARTS, MISSING, FeatureContract
 from core.notations import DateNotation, NumberNotation
 from core.row_limits import MAX_KEY, MAX_NUMBER, MAX_TEXT
+from core.text import readable
 from serving.model.invalid import Locate, field_problem, in_columns, in_rows, invalid, not_json
 
 KEY_NUMBERS = (-9 * 10**18, 9 * 10**18)
@@ -220,7 +221,7 @@ class RowReader:
         Raises
         ------
         Problem
-            A text states no date or no number; the problem names the field and its place.
+            A text states no date or no number, or is damaged; the problem names the field and its place.
         """
         n, m = len(values), self._n_plain
         cells: list[Sequence[Any]] = list(zip(*values, strict=True))
@@ -231,7 +232,12 @@ class RowReader:
             columns += self._date_columns(cells[place], place, locate)
         for place in range(self._n_numbers, self._n_columns):
             column = np.empty((n, 1), dtype=object)
-            column[:, 0] = list(map(self._levels.__getitem__, cells[place]))
+            try:
+                column[:, 0] = list(map(self._levels.__getitem__, cells[place]))
+            except DamagedTextError as error:
+                row, name = cells[place].index(error.text), self._contract.categorical[place - self._n_numbers]
+                detail = f"expected a text without control characters, found {readable(error.text, 60)!r}"
+                raise field_problem(name, detail, locate(row, name)) from None
             columns.append(column)
         return columns
 
@@ -289,9 +295,17 @@ class RowReader:
             if not value.is_integer():
                 raise field_problem(name, f"expected a string or an integer, found {value}", locate(row, name))
             value = int(value)
-        if "\0" in str(value):
-            raise field_problem(name, "expected a key without null characters", locate(row, name))
+        if is_damaged(str(value)):
+            raise field_problem(name, "expected a key without control characters", locate(row, name))
         return category(str(value), self._missing) or None
+
+
+class DamagedTextError(ValueError):
+    """A category is no text, see :func:`core.data.cells.is_damaged`."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
 
 
 class _Levels(dict[str | None, str]):
@@ -317,6 +331,8 @@ class _Levels(dict[str | None, str]):
     def _name(self, text: str | None) -> str:
         if text is None:
             return MISSING
+        if is_damaged(text):
+            raise DamagedTextError(text)
         return text if self._as_sent else category(text, self._texts) or MISSING
 
 
