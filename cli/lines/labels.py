@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cli.output import section, table
-from core.text import counted, listed, number
+from core.text import counted, listed, number, readable
 
 if TYPE_CHECKING:
     from tasks.served.bulk import BulkLabels
@@ -22,14 +22,14 @@ def recorded_lines(model: str, found: BulkLabels) -> list[str]:
         )
         if n_rows
     ]
-    unmatched = (
-        [
-            f"  {counted(found.unmatched, 'id')} not in the prediction log so far; the labels are kept: "
-            f"{listed(list(found.unmatched_ids), 3)}"
+    unmatched = []
+    if found.unmatched:
+        names = found.unmatched_ids or found.unmatched_keys
+        what = "id" if found.unmatched_ids else "key"
+        examples = listed([readable(name, 40) for name in names], 3)
+        unmatched = [
+            f"  {counted(found.unmatched, what)} not in the prediction log so far; the labels are kept: {examples}"
         ]
-        if found.unmatched
-        else []
-    )
     added = counted(found.added, "label")
     return [
         f"{model}: {added} added, {found.unchanged:,} unchanged, {found.replaced:,} with another value",

@@ -8,8 +8,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
 
 from config.home import user_name
 from config.schema import CsvSource, ModelConfig, ParquetSource, SqlSource
@@ -25,8 +27,12 @@ from core.row_limits import MAX_KEY, MAX_NUMBER
 from core.text import listed
 from store.database import open_database
 from store.log.labels import Label, RecordedLabels, record_labels
+from store.log.served import ServedRange, served_keys
 from store.predictions import logged_requests
+from store.tables import NO_EVENT
+from tasks.served.label_join import keys_of, write_keys
 from tasks.source.engine import ingestion_engine, reading, scratch_folder
+from tasks.source.files import is_remote
 from tasks.source.read import raw_rows, shown_source
 from tasks.source.rejected_cells import rejected_cells_message
 
@@ -39,10 +45,12 @@ _log = logging.getLogger("perennial.labels")
 ROWS_PER_WRITE = 10_000
 """Labels of one transaction, so that the service waits for SQLite's write lock only briefly."""
 
-SHOWN_IDS = 10
+SHOWN = 10
+"""Most ids or keys that are shown of those that the log does not have."""
 
 _QUERY = re.compile(r"\s*(SELECT|WITH)\s", re.IGNORECASE)
-_STAGED, _REFERENCE, _LABEL, _EVENT = "labels.parquet", "reference", "label", "event_at"
+_STAGED, _PREDICTED = "labels.parquet", "predicted.parquet"
+_REFERENCE, _LABEL, _EVENT = "reference", "label", "event_at"
 
 
 @dataclass(frozen=True)
@@ -85,8 +93,9 @@ class BulkLabels:
         Rows before the last one about the same prediction or event, which alone counts.
     empty
         Rows without a label, which are left out.
-    unmatched, unmatched_ids
-        Ids that are not in the log so far, whose labels are kept; their number and the first of them.
+    unmatched, unmatched_ids, unmatched_keys
+        Ids that are not in the log so far, or keys that no prediction in it has; their labels are kept. Their number,
+        and the first of them.
     seconds
         Duration of the recording in seconds.
     """
@@ -99,6 +108,7 @@ class BulkLabels:
     empty: int
     unmatched: int
     unmatched_ids: tuple[str, ...]
+    unmatched_keys: tuple[str, ...]
     seconds: float
 
     @property
@@ -148,7 +158,7 @@ def _stage(
     folder: Path,
 ) -> tuple[int, int]:
     """Write the typed rows to a file and check them; return how many rows there are, and how many have no label."""
-    source = _source(asked, config)
+    source = _source(asked, config, settings)
     name = shown_source(source)
     rows = raw_rows(connection, source, settings, folder)
     casts = _casts(config, asked, dict(zip(rows.columns, map(str, rows.types), strict=True)), name)
@@ -166,10 +176,32 @@ def _stage(
     return _checked(connection, folder / _STAGED, contract, asked, name)
 
 
-def _source(asked: LabelColumns, config: ModelConfig) -> CsvSource | ParquetSource | SqlSource:
+def _query(variable: str, query: str, notations: dict[str, Any]) -> SqlSource:
+    try:
+        return SqlSource(kind="sql", uri_env=variable, query=query, **notations)
+    except ValidationError as error:
+        raise ConfigError(
+            f"--uri-env expects the name of an environment variable in capitals, found {variable!r}"
+        ) from error
+
+
+def _holds_parquet(place: str, root: Path) -> bool:
+    """Whether a place is Parquet: by its ending; without one if it is remote, or a folder with such files."""
+    plain = PurePosixPath(re.split(r"[?#]", place.split("::")[0])[0].rstrip("/").lower())
+    if plain.suffix in (".parquet", ".pq"):
+        return True
+    if is_remote(place):
+        return not plain.suffix
+    folder = root / Path(place).expanduser()
+    return folder.is_dir() and any(folder.rglob("*.parquet"))
+
+
+def _source(asked: LabelColumns, config: ModelConfig, settings: Settings) -> CsvSource | ParquetSource | SqlSource:
     """Return the place as a source, with the notations of the model's own."""
     own = config.source
     notations = {name: getattr(own, name) for name in ("missing", "decimal", "thousands", "units", "dates")}
+    if not asked.place.strip():
+        raise ConfigError("--from expects a file, a folder, a glob, an address or a query, found an empty text")
     if _QUERY.match(asked.place):
         env = asked.uri_env or (own.uri_env if isinstance(own, SqlSource) else None)
         if env is None:
@@ -177,9 +209,8 @@ def _source(asked: LabelColumns, config: ModelConfig) -> CsvSource | ParquetSour
                 "a query needs --uri-env NAME, the environment variable with the SQLAlchemy address of its database: "
                 f"the source of {config.model!r} is no database"
             )
-        return SqlSource(kind="sql", uri_env=env, query=asked.place, **notations)
-    plain = re.split(r"[?#]", asked.place)[0].rstrip("/")
-    if plain.endswith((".parquet", ".pq")) or Path(asked.place).is_dir():
+        return _query(env, asked.place, notations)
+    if _holds_parquet(asked.place, settings.root):
         return ParquetSource(kind="parquet", uri=asked.place, **notations)
     encoding = own.encoding if isinstance(own, CsvSource) else "utf-8"
     return CsvSource(kind="csv", uri=asked.place, encoding=encoding, **notations)
@@ -232,6 +263,8 @@ def _checked(
         rules.append((f"abs({_LABEL}) > {MAX_NUMBER!r}", "a number that fits single precision", _LABEL))
     if asked.event:
         rules.append((f"{_EVENT} IS NULL AND {_LABEL} IS NOT NULL", f"a time in {asked.event!r}", "nothing"))
+        # The first moment of the year 1 stands for a label without a time.
+        rules.append((f"{_EVENT} <= TIMESTAMP '{NO_EVENT.date()}'", f"a later time in {asked.event!r}", _EVENT))
     file = f"read_parquet({literal(str(path))})"
     with reading(name):
         for condition, expected, shown in rules:
@@ -283,8 +316,11 @@ def _recorded(staged: _Staged, rows: int, empty: int, model: str, settings: Sett
         total += record_labels(engine, model, part, sender, datetime.now(UTC))
         lost = _unmatched(engine, model, part) if staged.asked.kind == "id" else []
         n_unmatched += len(lost)
-        unmatched += lost[: SHOWN_IDS - len(unmatched)]
+        unmatched += lost[: SHOWN - len(unmatched)]
         _log.info("recorded %s labels", f"{total.added + total.unchanged + total.replaced:,}")
+    keys: tuple[str, ...] = ()
+    if staged.asked.kind == "key":
+        n_unmatched, keys = _unpredicted(engine, model, staged)
     n_labels = total.added + total.unchanged + total.replaced
     return BulkLabels(
         rows=rows,
@@ -295,8 +331,25 @@ def _recorded(staged: _Staged, rows: int, empty: int, model: str, settings: Sett
         empty=empty,
         unmatched=n_unmatched,
         unmatched_ids=tuple(unmatched),
+        unmatched_keys=keys,
         seconds=time.monotonic() - began,
     )
+
+
+def _unpredicted(engine: Engine, model: str, staged: _Staged) -> tuple[int, tuple[str, ...]]:
+    """Return how many keys no prediction in the log has, and the first of them; the log is read as a stream."""
+    path = staged.path.with_name(_PREDICTED)
+    everything = ServedRange(model, *(end.replace(tzinfo=UTC) for end in (datetime.min, datetime.max)))
+    write_keys(([*keys_of(part)] for part in served_keys(engine, everything)), path)
+    labels, predicted = (f"read_parquet({literal(str(one))})" for one in (staged.path, path))
+    lost = f"""
+        SELECT {_REFERENCE}, min(place) AS place FROM {labels}
+        WHERE {_LABEL} IS NOT NULL AND {_REFERENCE} NOT IN (SELECT entity FROM {predicted}) GROUP BY {_REFERENCE}
+    """  # noqa: S608 - our own names
+    query = f"SELECT {_REFERENCE}, count(*) OVER () FROM ({lost}) ORDER BY place LIMIT {SHOWN}"  # noqa: S608 - our own names
+    with reading("the prediction log"):
+        found = staged.connection.execute(query).fetchall()
+    return (int(found[0][1]) if found else 0), tuple(key for key, _ in found)
 
 
 def _unmatched(engine: Engine, model: str, labels: Sequence[Label]) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -38,8 +39,14 @@ def write_labels(parts: Iterable[Sequence[Any]], path: Path) -> int:
     )
 
 
+def keys_of(requests: Sequence[Any]) -> Iterator[tuple[str, datetime]]:
+    """Yield key and time of each row that has a key; of requests from :func:`store.log.served.served_keys`."""
+    for at, keys in requests:
+        yield from ((str(key), at) for key in json.loads(keys) if key is not None)
+
+
 def write_keys(parts: Iterable[Sequence[tuple[str, datetime]]], path: Path) -> int:
-    """Write keys and times of later predictions, for :func:`labels_sql`, to a file; return how many."""
+    """Write keys and times of predictions to a file, such as later ones for :func:`labels_sql`; return how many."""
     import pyarrow as pa
 
     schema = pa.schema([("entity", pa.string()), ("answered", pa.timestamp("us"))])

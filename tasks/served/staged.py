@@ -24,7 +24,7 @@ from core.served.values import ServedValues
 from store.database import open_database
 from store.log.labels import known_labels_since
 from store.log.served import ServedRange, served_keys, served_requests
-from tasks.served.label_join import LABELS, LATER, has_events, labels_sql, write_keys, write_labels
+from tasks.served.label_join import LABELS, LATER, has_events, keys_of, labels_sql, write_keys, write_labels
 from tasks.source.engine import ingestion_engine, reading, scratch_folder
 from tasks.versions.record_batches import contract_schema
 
@@ -241,7 +241,7 @@ class LogStaging:
         """Write the keys of later predictions: an event after the window may belong to one of them."""
         asked = ServedRange(self._asked.model, self._asked.until, as_of)
         parts = served_keys(engine, asked) if has_later_events else iter(())
-        write_keys(([*_keyed(part)] for part in parts), self._folder / LATER)
+        write_keys(([*keys_of(part)] for part in parts), self._folder / LATER)
 
     def select(self, *, identified: bool = False) -> str:
         """Return the declared columns in the contract's types and the predictions; what was not sent is null.
@@ -276,8 +276,3 @@ class _Row:
 def _write_labels(engine: Engine, asked: ServedRange, as_of: datetime, folder: Path) -> None:
     # A label is known after its prediction, so older ones belong to none of these.
     write_labels(known_labels_since(engine, asked.model, asked.since, as_of), folder / LABELS)
-
-
-def _keyed(part: Sequence[Any]) -> Iterator[tuple[str, datetime]]:
-    for at, keys in part:
-        yield from ((str(key), at) for key in json.loads(keys) if key is not None)

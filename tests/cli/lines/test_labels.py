@@ -10,7 +10,7 @@ from core.served.delay import LabelDelay
 from tasks.served.bulk import BulkLabels
 from tasks.served.coverage import LabelCoverage, WeekCoverage
 
-RECORDED = BulkLabels(10, 5, 2, 1, 1, 1, 1, ("0198-x",), 0.5)
+RECORDED = BulkLabels(10, 5, 2, 1, 1, 1, 1, ("0198-x",), (), 0.5)
 COVERAGE = LabelCoverage(
     "credit",
     (WeekCoverage(date(2026, 3, 2), 200, 50), WeekCoverage(date(2026, 3, 9), 1_000, 0)),
@@ -29,6 +29,14 @@ def test_every_row_of_a_file_is_accounted_for() -> None:
     assert "1 id not in the prediction log so far; the labels are kept: 0198-x" in text
     assert "16 labels per second" in text
     assert len(recorded_lines("credit", replace(RECORDED, repeated=0, empty=0, unmatched=0))) == 2
+
+
+def test_keys_that_no_prediction_has_are_told() -> None:
+    """With the first of them, readable."""
+    found = replace(RECORDED, unmatched=1_200, unmatched_ids=(), unmatched_keys=("k1", "k\x1b2"))
+    assert r"1,200 keys not in the prediction log so far; the labels are kept: k1, k\x1b2" in "\n".join(
+        recorded_lines("credit", found)
+    )
 
 
 def test_weeks_are_listed_with_the_delay() -> None:

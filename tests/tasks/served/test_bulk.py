@@ -118,6 +118,57 @@ def test_ids_that_are_not_in_the_log_are_told_and_kept(settings: Settings, tmp_p
     assert record(settings, tmp_path / "ids.csv", kind="id", reference="prediction").unmatched == 5
 
 
+def test_keys_that_no_prediction_has_are_told_and_kept(settings: Settings, tmp_path: Path) -> None:
+    """Once each, in the file's order, whatever other models and shadows answered; rows without a label do not count."""
+    rows = credit_rows(4).drop(columns="default").assign(id=["a", "b", "7", "s"])
+    engine = open_database(settings.database_url)
+    log_rows(engine, rows.iloc[:3], [[0.5, 0.5]] * 3, datetime.now(UTC), key="id", per_request=2)
+    log_rows(engine, rows.iloc[3:], [[0.5, 0.5]], datetime.now(UTC), key="id", variant="shadow")
+    log_rows(engine, rows.assign(id="x"), [[0.5, 0.5]] * 4, datetime.now(UTC), key="id", model="other")
+    path = tmp_path / "outcomes.csv"
+    path.write_text("id,default\nx,1\na,1\ns,0\nx,0\n7.0,0\n A ,0\nwaits,\n")
+    found = record(settings, path)
+    assert (found.added, found.unmatched, found.unmatched_keys, found.unmatched_ids) == (5, 3, ("x", "s", "A"), ())
+    assert record(settings, path).unmatched_keys == ("x", "s", "A")
+    path.write_text("id,default\n" + "".join(f"n{place},1\n" for place in range(12_000)))
+    assert (found := record(settings, path)).unmatched == 12_000
+    assert found.unmatched_keys == tuple(f"n{place}" for place in range(10))
+    path.write_text("id,default\na,1\nb,0\n")
+    assert (record(settings, path).unmatched, record(settings, path).unmatched_keys) == (0, ())
+
+
+@pytest.mark.parametrize(
+    "place", ["{}/csv", "{}/parquet", "{}/A.PARQUET", "memory://labels", "memory://labels/*.parquet"]
+)
+def test_folders_and_other_places_are_read(settings: Settings, tmp_path: Path, place: str) -> None:
+    """A folder of either kind, an ending in capitals, a folder elsewhere."""
+    import fsspec
+
+    frame = pd.DataFrame({"id": ["a", "b"], "default": [1, 0]})
+    for name in ("csv", "parquet"):
+        (tmp_path / name).mkdir()
+    frame.to_csv(tmp_path / "csv" / "a.csv", index=False)
+    for path in (tmp_path / "parquet" / "a.parquet", tmp_path / "A.PARQUET"):
+        frame.to_parquet(path)
+    fsspec.filesystem("memory").pipe_file("/labels/a.parquet", (tmp_path / "A.PARQUET").read_bytes())
+    assert record(settings, place.format(tmp_path)).added == 2
+
+
+@pytest.mark.parametrize(
+    ("place", "columns", "message"),
+    [
+        (" ", {}, "--from expects a file"),
+        ("SELECT 1", {"uri_env": "bank url"}, "--uri-env expects the name of an environment variable"),
+    ],
+)
+def test_options_that_name_nothing_are_refused(
+    settings: Settings, place: str, columns: dict[str, Any], message: str
+) -> None:
+    """By the option."""
+    with pytest.raises(ConfigError, match=message):
+        record(settings, place, **columns)
+
+
 @pytest.mark.parametrize(
     ("content", "columns", "error", "message"),
     [
@@ -128,6 +179,8 @@ def test_ids_that_are_not_in_the_log_are_told_and_kept(settings: Settings, tmp_p
         ("id,default\na,1\n", {"label": "defalut"}, SchemaError, "expected the column 'defalut'"),
         ("id,default\na,1\n", {"label": "id"}, ConfigError, "a column of its own"),
         ("id,default,at\na,1,soon\n", {"event": "at"}, SchemaError, "expected a date"),
+        ("id,default,at\na,1,0001-01-01\n", {"event": "at"}, SchemaError, "expected a later time in 'at'"),
+        ("id,default\n\x1b[2J,1\n", {}, SchemaError, "control characters"),
         ("id,default,at\na,1,\n", {"event": "at"}, SchemaError, "expected a time in 'at', found none in row 1"),
         ("", {}, SourceError, "bad"),
     ],
