@@ -78,6 +78,9 @@ def next_range(judged: Sequence[tuple[datetime, datetime]], now: datetime, windo
 def asked_range(since: datetime | None, until: datetime | None, now: datetime, window_hours: float) -> LogRange:
     """Return a range of the log that was asked for; without a beginning it has ``window_hours``.
 
+    It ends now at the latest: the next window begins where this one ends, and would leave out what is answered until
+    then.
+
     Parameters
     ----------
     since, until
@@ -92,13 +95,14 @@ def asked_range(since: datetime | None, until: datetime | None, now: datetime, w
     ConfigError
         The range is empty.
     """
-    end = until or now
-    start = since or end - timedelta(hours=window_hours)
+    end, length = min(until or now, now), timedelta(hours=window_hours)
+    start = since or max(end, datetime.min.replace(tzinfo=UTC) + length) - length
     if start >= end:
         raise ConfigError(
             f"expected --since before --until, found {start.isoformat()} and {end.isoformat()}: the range is empty"
         )
-    return LogRange(start, end)
+    is_later = until is not None and until > now
+    return LogRange(start, end, (f"--until is later than now: the window ends at {_text(now)}",) if is_later else ())
 
 
 def asked_time(option: str, text: str | None) -> datetime | None:
@@ -107,7 +111,7 @@ def asked_time(option: str, text: str | None) -> datetime | None:
     Raises
     ------
     ConfigError
-        The text is no time.
+        The text is no time, or none of the years 1 to 9999 in UTC.
 
     Examples
     --------
@@ -115,7 +119,12 @@ def asked_time(option: str, text: str | None) -> datetime | None:
     datetime.datetime(2026, 3, 1, 0, 0, tzinfo=datetime.timezone.utc)
     """
     found = stated_time(option, text)
-    return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
+    if found is None:
+        return None
+    try:
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError as error:
+        raise ConfigError(f"{option} expects a time of the years 1 to 9999 in UTC, found {text!r}") from error
 
 
 def stated_time(option: str, text: str | None) -> datetime | None:

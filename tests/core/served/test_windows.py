@@ -90,3 +90,25 @@ def test_a_time_is_iso_8601() -> None:
     assert asked_time("--since", "2026-03-01") == datetime(2026, 3, 1, tzinfo=UTC)
     with pytest.raises(ConfigError, match=r"--until expects a time such as 2026-03-01 or .*, found 'yesterday'"):
         asked_time("--until", "yesterday")
+
+
+def test_a_range_ends_now_at_the_latest() -> None:
+    """The next window begins where a judged one ended: a later end would leave out what is answered until then."""
+    found = asked_range(at(3), NOW + HOUR, NOW, 1.0)
+    assert (found.since, found.until) == (at(3), NOW)
+    assert found.notes == ("--until is later than now: the window ends at 2026-03-01 12:30 UTC",)
+    assert asked_range(at(3), NOW, NOW, 1.0).notes == ()
+    assert asked_range(None, NOW + HOUR, NOW, 1.0).since == NOW - HOUR
+
+
+def test_a_range_may_end_as_early_as_a_time_can() -> None:
+    """It begins with the first moment at the earliest."""
+    end = datetime(1, 1, 1, 0, 30, tzinfo=UTC)
+    assert asked_range(None, end, NOW, 1.0).since == datetime(1, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00+05:00", "9999-12-31T23:00-05:00"])
+def test_a_time_without_a_moment_in_utc_is_refused(text: str) -> None:
+    """Before the first year or after the last, once the offset is applied."""
+    with pytest.raises(ConfigError, match="--since expects a time of the years 1 to 9999"):
+        asked_time("--since", text)
