@@ -310,10 +310,9 @@ def test_a_body_that_does_not_come_is_not_waited_for(examples: dict[str, Example
         with service.connect() as connection:
             text = _raw(service, "POST", path, b"x" * 1000, "Content-Type: application/json")
             connection.sendall(text[:-900])
-            received = connection.recv(65536)
+            received = b"".join(iter(lambda: connection.recv(65536), b""))  # until it is closed
             assert received.startswith(b"HTTP/1.1 408 ")
             assert b"body-too-slow" in received
-            assert connection.recv(1) == b""
         assert service.request("GET", "/health/ready").status_code == 200
 
 
