@@ -195,7 +195,13 @@ def _labels(verdict: DriftVerdict, drift: Drift) -> Iterator[str]:
             "their labels are not used yet (drift.label_delay_days)"
         )
     without = window.n_sampled - window.n_young - window.n_labelled
-    if window.n_labelled and without > 0:
+    if window.source == "predictions" and window.n_sampled:
+        share = percent(window.n_labelled / window.n_sampled)
+        yield (
+            f"{window.n_labelled:,} of the {window.n_sampled:,} predictions that were scored have a label so far "
+            f"({share}); 'perennial labels {verdict.model}' tells the weeks and the delay"
+        )
+    elif window.n_labelled and without > 0:
         yield f"{without:,} of the {window.n_sampled:,} rows that were scored have no label"
 
 

@@ -256,6 +256,17 @@ def test_labels_that_are_missing_or_young_are_told() -> None:
     assert not any("label" in reason for reason in reasons(n_labelled=2000))
 
 
+@pytest.mark.parametrize(("n_labelled", "share"), [(0, "0 %"), (500, "25 %"), (2000, "100 %")])
+def test_of_a_window_of_the_log_the_labelled_share_is_told(n_labelled: int, share: str) -> None:
+    """Always: labels of predictions arrive later, or not at all."""
+    told = reasons(source="predictions", n_labelled=n_labelled)
+    assert (
+        f"{n_labelled:,} of the 2,000 predictions that were scored have a label so far ({share}); "
+        "'perennial labels credit' tells the weeks and the delay"
+    ) in told
+    assert not any("have no label" in reason for reason in told)
+
+
 def test_the_examples_of_notes_hold() -> None:
     """The documented examples run."""
     assert doctest.testmod(core.drift.reasons).failed == 0
