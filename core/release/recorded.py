@@ -27,12 +27,15 @@ class RecordedPlan:
     look_seconds
         Seconds between two looks.
     classes
-        Class labels in the order of the outputs; binary: (negative, positive); empty for regression.
+        Class labels in the order of the champion's outputs; binary: (negative, positive); empty for regression.
     edges
         Upper edges of the bins of the champion's reference predictions, ascending; empty with more than two classes,
         which are their own bins.
     mesh
         The mesh that divides the requests; None if the service does.
+    challenger_classes
+        Class labels in the order of the challenger's outputs: with more than two classes, new rows may have further
+        ones, or lack some. Empty: those of the champion.
     """
 
     plan: Plan
@@ -41,23 +44,37 @@ class RecordedPlan:
     classes: tuple[str, ...] = ()
     edges: tuple[float, ...] = ()
     mesh: Mesh | None = None
+    challenger_classes: tuple[str, ...] = ()
+
+    @property
+    def all_classes(self) -> tuple[str, ...]:
+        """The champion's classes, then those that only the challenger knows; empty for regression."""
+        return tuple(dict.fromkeys((*self.classes, *self.challenger_classes)))
 
     @property
     def bins(self) -> tuple[str, ...]:
         """Names of the bins of predictions, in order."""
-        return bin_names(self.classes, self.edges)
+        return bin_names(self.all_classes, self.edges)
 
-    def bin_of(self, output: Sequence[float] | float) -> int:
+    def classes_of(self, *, is_challenger: bool) -> tuple[str, ...]:
+        """Return the class labels in the order of a variant's outputs."""
+        return (self.challenger_classes or self.classes) if is_challenger else self.classes
+
+    def bin_of(self, output: Sequence[float] | float, *, is_challenger: bool = False) -> int:
         """Return the bin of an output: of its most likely class, of the positive class's probability, or of the number.
 
         Parameters
         ----------
         output
-            Probabilities in the order of the classes, or a number.
+            Probabilities in the order of the variant's classes, or a number.
+        is_challenger
+            Whether the challenger gave it.
         """
         if isinstance(output, int | float):
             return score_bin(output, self.edges)
-        return class_bin(output) if len(self.classes) > 2 else score_bin(output[1], self.edges)
+        if len(self.all_classes) <= 2:
+            return score_bin(output[1], self.edges)
+        return self.all_classes.index(self.classes_of(is_challenger=is_challenger)[class_bin(output)])
 
     def to_json(self) -> str:
         """Return the JSON text of :meth:`from_json`."""
@@ -84,6 +101,7 @@ class RecordedPlan:
             tuple(content["classes"]),
             tuple(content["edges"]),
             _mesh(content.get("mesh")),
+            tuple(content.get("challenger_classes") or ()),
         )
 
 

@@ -110,9 +110,10 @@ def begin(
     StaleChampionError
         The champion changed in the meantime.
     ReleaseError
-        The version is champion, or it is not known to this project, or it has to wait for the end of another release.
+        The version is champion, or it is not known to this project, or it has to wait for the end of another release,
+        or it predicts something else.
     ModelNotFoundError, BundleError, StorageError
-        The champion's bundle cannot be read.
+        A bundle cannot be read.
     """
     engine, model, who = open_database(settings.database_url), config.model, by or actor()
     running = running_release(engine, model)
@@ -124,7 +125,7 @@ def begin(
     manifest = trusted_manifest(engine, model, version)
     if manifest is None:
         raise ReleaseError(f"version {version} of {model!r} was not registered by this project, so it is not released")
-    recorded = recorded_plan(config, champion.version, settings)
+    recorded = recorded_plan(config, champion.version, version, settings)
     first = recorded.plan.stages[0]
     _refuse_nothing_to_observe(config, first)
     if running is not None:

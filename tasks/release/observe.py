@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Engine
 
+from core.gate.comparable import aligned
 from core.prediction_ids import prediction_ids
 from core.references import Variant
 from core.release.observed import Observed
@@ -54,8 +55,8 @@ def observe(engine: Engine, state: ReleaseState, recorded: RecordedPlan) -> tupl
     labelled = [_labelled(side, labels) for side in sides]
     if state.newest.stage == "shadow":
         labelled = _paired(*labelled)
-    champion, challenger = (_observed(side, found, recorded) for side, found in zip(sides, labelled, strict=True))
-    return champion, challenger
+    champion = _observed(sides[0], labelled[0], recorded, is_challenger=False)
+    return champion, _observed(sides[1], labelled[1], recorded, is_challenger=True)
 
 
 def _asked(state: ReleaseState) -> tuple[Asked, Asked]:
@@ -71,13 +72,15 @@ def _asked(state: ReleaseState) -> tuple[Asked, Asked]:
     return Asked(model, release.champion, "champion", since), Asked(model, release.version, variant, since)
 
 
-def _observed(side: Sequence[Answer], labelled: Sequence[Labelled], recorded: RecordedPlan) -> Observed:
+def _observed(
+    side: Sequence[Answer], labelled: Sequence[Labelled], recorded: RecordedPlan, *, is_challenger: bool
+) -> Observed:
     answered = [one for one in side if one.failure is None]
     counts = np.zeros(len(recorded.bins), dtype=np.int64)
     for one in answered:
         for output in json.loads(one.outputs):
-            counts[recorded.bin_of(output)] += 1
-    labels, scores = _arrays(labelled, recorded)
+            counts[recorded.bin_of(output, is_challenger=is_challenger)] += 1
+    labels, scores = _arrays(labelled, recorded.classes_of(is_challenger=is_challenger), recorded.all_classes)
     return Observed(
         n_requests=len(side),
         n_failures=len(side) - len(answered),
@@ -126,15 +129,18 @@ def _paired(champion: Sequence[Labelled], challenger: Sequence[Labelled]) -> lis
     return [[of_champion[one.id] for one in both], both]
 
 
-def _arrays(labelled: Sequence[Labelled], recorded: RecordedPlan) -> tuple[Any, Any]:
-    """Return labels and outputs as arrays; labels that name no class of the model are left out."""
-    codes = {name: code for code, name in enumerate(recorded.classes)}
-    known = [one for one in labelled if not codes or one.label in codes]
-    if not codes:
+def _arrays(labelled: Sequence[Labelled], classes: Sequence[str], all_classes: Sequence[str]) -> tuple[Any, Any]:
+    """Return labels and outputs as arrays, of the classes of both versions; a class that one lacks is impossible to it.
+
+    Labels that name no class of either version are left out.
+    """
+    if not classes:
         return (
-            np.array([float(one.label) for one in known], dtype=np.float64),
-            np.array([one.output for one in known], dtype=np.float64),
+            np.array([float(one.label) for one in labelled], dtype=np.float64),
+            np.array([one.output for one in labelled], dtype=np.float64),
         )
+    codes = {name: code for code, name in enumerate(all_classes)}
+    known = [one for one in labelled if one.label in codes]
     labels = np.array([codes[one.label] for one in known], dtype=np.int64)
-    scores = np.array([one.output for one in known], dtype=np.float64)
-    return labels, scores.reshape(len(known), len(codes))
+    scores = np.array([one.output for one in known], dtype=np.float64).reshape(len(known), len(classes))
+    return labels, aligned(scores, classes, all_classes)

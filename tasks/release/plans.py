@@ -1,12 +1,14 @@
-"""The plan of a release from the model file and the champion's bundle."""
+"""The plan of a release from the model file and the bundles of both versions."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from config.schema import ModelConfig
 from config.settings import Settings
+from core.errors import ReleaseError
 from core.release.plan import Guardrails, Plan
 from core.release.recorded import RecordedPlan
 from tasks.registry.fetch import fetched_texts
@@ -32,29 +34,50 @@ def plan_of(config: ModelConfig) -> Plan:
     )
 
 
-def recorded_plan(config: ModelConfig, champion: int, settings: Settings) -> RecordedPlan:
-    """Return the plan to record, with the classes and the bins of the champion's bundle.
+def recorded_plan(config: ModelConfig, champion: int, challenger: int, settings: Settings) -> RecordedPlan:
+    """Return the plan to record, with the bins of the champion's bundle and the classes of both.
 
     Parameters
     ----------
     config
         The model file.
-    champion
-        Version that is compared with.
+    champion, challenger
+        Version that is compared with, and version that is released.
     settings
         Names the registry.
 
     Raises
     ------
+    ReleaseError
+        Only one of them has classes, so that nothing that they answer can be compared.
     ModelNotFoundError, BundleError, StorageError
-        The champion's bundle cannot be read.
+        A bundle cannot be read.
     """
-    texts = fetched_texts(config.model, champion, (CONTRACT, PROFILE), settings)
-    contract, profile = (json.loads(texts.get(name, "{}")) for name in (CONTRACT, PROFILE))
+    contract, profile = _documents(config.model, champion, settings)
+    classes, others = (
+        tuple(one.get("classes") or ()) for one in (contract, _documents(config.model, challenger, settings)[0])
+    )
+    if bool(classes) != bool(others):
+        raise ReleaseError(
+            f"version {challenger} of {config.model!r} {_predicts(others)} and the champion, version {champion}, "
+            f"{_predicts(classes)}: they cannot be compared. Promote it directly: perennial approve "
+            f"{config.model}@{challenger} --direct --reason …"
+        )
     section = config.release
-    classes = tuple(contract.get("classes") or ())
-    edges = tuple(_edges(profile)) if len(classes) <= 2 else ()
-    return RecordedPlan(plan_of(config), section.newer, section.look_seconds, classes, edges, section.mesh)
+    found = RecordedPlan(
+        plan_of(config), section.newer, section.look_seconds, classes, (), section.mesh, challenger_classes=others
+    )
+    return replace(found, edges=tuple(_edges(profile))) if len(found.all_classes) <= 2 else found
+
+
+def _documents(model: str, version: int, settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return contract and profile of a version's bundle; one that it does not have is empty."""
+    texts = fetched_texts(model, version, (CONTRACT, PROFILE), settings)
+    return json.loads(texts.get(CONTRACT, "{}")), json.loads(texts.get(PROFILE, "{}"))
+
+
+def _predicts(classes: tuple[str, ...]) -> str:
+    return f"predicts {len(classes)} classes" if classes else "predicts a number"
 
 
 def _edges(profile: dict[str, Any]) -> list[float]:

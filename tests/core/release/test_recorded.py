@@ -44,3 +44,16 @@ def test_bins(classes: tuple[str, ...], output: list[float] | float, expected: i
     recorded = RecordedPlan(Plan(), "wait", 60.0, classes, (0.1, 0.5) if len(classes) < 3 else ())
     assert recorded.bin_of(output) == expected
     assert len(recorded.bins) == n_bins
+
+
+def test_classes_that_differ_have_the_bins_of_both() -> None:
+    """A class keeps its bin, wherever a version has it among its outputs; a plan from before has one list of classes."""
+    recorded = RecordedPlan(Plan(), "wait", 60.0, ("a", "c"), (), challenger_classes=("a", "b", "c"))
+    assert recorded.bins == ("a", "c", "b")
+    assert [recorded.bin_of(output) for output in ([0.7, 0.3], [0.3, 0.7])] == [0, 1]
+    outputs = ([0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8])
+    assert [recorded.bin_of(output, is_challenger=True) for output in outputs] == [0, 2, 1]
+    assert RecordedPlan.from_json(recorded.to_json()) == recorded
+    content = json.loads(recorded.to_json())
+    del content["challenger_classes"]
+    assert RecordedPlan.from_json(json.dumps(content)).classes_of(is_challenger=True) == ("a", "c")
