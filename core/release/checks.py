@@ -426,7 +426,8 @@ def _silent(champion: Observed) -> str:
 
 
 def _points(share: float) -> str:
-    return f"{significant(100 * share, 2)} points"
+    text = significant(100 * share, 2)
+    return f"{text} point" if text.lstrip("-") == "1" else f"{text} points"
 
 
 def _ends(bounds: Bounds, unit: str) -> str:

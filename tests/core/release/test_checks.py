@@ -203,3 +203,11 @@ def test_numbers_are_compared_by_their_errors() -> None:
     assert check.estimate == pytest.approx(0.4, abs=0.05)
     with pytest.raises(ValueError, match="fit roc_auc"):
         performance_check(PLAN, HALF, sides[0], sides[1])
+
+
+def test_a_single_point_is_singular() -> None:
+    """As in the limit of the default plan."""
+    found = error_rate_check(PLAN, SHADOW, observed(100, errors=0.0), observed(100, errors=0.01))
+    assert found is not None
+    assert "rise 1 point, " in found.sentence
+    assert "(limit 1 point)" in found.sentence
