@@ -9,7 +9,7 @@ from cli.output import section, short_path, table
 if TYPE_CHECKING:
     from core.gate.comparison import Comparison
     from core.gate.decision import GateVerdict
-    from tasks.registry.versions import ModelSummary, VersionDetail
+    from tasks.registry.versions import ModelSummary, RunningRelease, VersionDetail
 
 
 def comparison_lines(verdict: GateVerdict) -> list[str]:
@@ -45,8 +45,11 @@ def model_lines(summaries: list[ModelSummary]) -> list[str]:
         for summary in summaries
     ]
     lines = table(("model", "versions", "champion", "challenger", "gate metric", "newest"), rows)
+    releases = [f"{one.model}: {_release(one.model, one.release)}" for one in summaries if one.release]
     problems = [line for summary in summaries if summary.problem for line in ("", *summary.problem.splitlines())]
-    return [*lines, *problems] or ["no models yet; write one with: perennial init --data FILE --target COLUMN"]
+    return [*lines, *section(releases), *problems] or [
+        "no models yet; write one with: perennial init --data FILE --target COLUMN"
+    ]
 
 
 def version_lines(detail: VersionDetail) -> list[str]:
@@ -58,6 +61,7 @@ def version_lines(detail: VersionDetail) -> list[str]:
     ]
     return [
         f"{detail.model} version {detail.version}{aliases}, {detail.created_at}",
+        *([f"  {_release(detail.model, detail.release)}"] if detail.release else []),
         f"  gate: {detail.gate}",
         *(f"    {reason}" for reason in detail.reasons),
         *section(table(("metric", "value", "recorded in"), metrics)),
@@ -65,6 +69,15 @@ def version_lines(detail: VersionDetail) -> list[str]:
         *section([f"{name:18} {value}" for name, value in detail.lineage.items()]),
         *section([f"{title:18} {short_path(place)}" for title, place in detail.links.items()]),
     ]
+
+
+def _release(model: str, release: RunningRelease) -> str:
+    """Say which version is being released, how far it is, and where to read more."""
+    where = {"shadow": "in the shadow", "step": f"at {release.share} % of the requests", "bake": "baking"}[
+        release.stage
+    ]
+    paused = ", paused" if release.paused else ""
+    return f"release {release.number} of version {release.version} runs, {where}{paused}: perennial release {model}"
 
 
 def _metric_rows(detail: VersionDetail) -> list[tuple[str, str, str]]:

@@ -25,6 +25,7 @@ from store.registry.registrations import (
     knows_model,
     versions_of_trigger,
 )
+from store.releases.releases import running_release
 from tasks.registry.client import address, artifact_root, is_empty, local_path, mlflow_client
 from tasks.registry.contents import Contents, registered_files, registry_contents
 from tasks.registry.records import (
@@ -65,6 +66,27 @@ LINEAGE = (
 
 
 @dataclass(frozen=True)
+class RunningRelease:
+    """The running release of a model.
+
+    Parameters
+    ----------
+    number, version
+        The release, and the version that is released.
+    stage, share
+        ``shadow``, ``step`` or ``bake``; percent of the requests that the version answers.
+    paused
+        Whether a person stopped it from moving on.
+    """
+
+    number: int
+    version: int
+    stage: str
+    share: int
+    paused: bool
+
+
+@dataclass(frozen=True)
 class ModelSummary:
     """Summary of a model, one line of ``perennial models``.
 
@@ -84,6 +106,8 @@ class ModelSummary:
         When the newest version was registered, ISO 8601 in UTC.
     problem
         Why its model file cannot be loaded; None if it can, or there is none.
+    release
+        Its running release; None if none runs.
     """
 
     model: str
@@ -95,6 +119,7 @@ class ModelSummary:
     value: float | None = None
     created_at: str | None = None
     problem: str | None = None
+    release: RunningRelease | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Content that JSON can hold."""
@@ -126,6 +151,8 @@ class VersionDetail:
         Names in the bundle.
     links
         Title and path (or address) of its pages.
+    release
+        The running release of its model, of this version or another; None if none runs.
     """
 
     model: str
@@ -144,6 +171,7 @@ class VersionDetail:
     lineage: dict[str, str] = field(repr=False)
     files: tuple[str, ...] = field(repr=False)
     links: dict[str, str] = field(repr=False)
+    release: RunningRelease | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Content that JSON can hold."""
@@ -354,7 +382,16 @@ def _summary(contents: Contents, model: str, settings: Settings) -> ModelSummary
         metric=gate.get("metric"),
         value=gate.get("value"),
         created_at=_moment(versions[newest].creation_timestamp),
+        release=_running(model, settings),
     )
+
+
+def _running(model: str, settings: Settings) -> RunningRelease | None:
+    state = running_release(open_database(settings.database_url), model)
+    if state is None:
+        return None
+    newest = state.newest
+    return RunningRelease(state.release.number, state.release.version, newest.stage, newest.share, state.is_paused)
 
 
 def _selected(model: str, selector: str | None, versions: Sequence[int], aliases: Mapping[str, int]) -> int:
@@ -406,6 +443,7 @@ def _detail(
         lineage={name.removeprefix("perennial."): text for name, text in lineage.items() if text},
         files=files,
         links=_links(version, run, files, settings),
+        release=_running(version.name, settings),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cli.lines.versions import comparison_lines, model_lines, version_lines
-from tasks.registry.versions import ModelSummary, VersionDetail
+from tasks.registry.versions import ModelSummary, RunningRelease, VersionDetail
 from tests.tasks.verdicts import comparison, refused, slice_gain, undecided, verdict
 
 
@@ -56,6 +56,21 @@ def test_a_broken_model_file_is_told_below_the_table() -> None:
         "new.yaml is not a valid model file:",
         "  gate: Field required",
     ]
+
+
+def test_a_running_release_is_told() -> None:
+    """Below the table, with the command that says more; it is the first thing about a version."""
+    release = RunningRelease(2, 4, "step", 25, False)
+    said = "release 2 of version 4 runs, at 25 % of the requests: perennial release credit"
+    assert model_lines([ModelSummary("credit", 4, release=release), ModelSummary("new", 0)])[3:] == [
+        "",
+        f"  credit: {said}",
+    ]
+    paused = replace(release, stage="shadow", share=0, paused=True)
+    assert "in the shadow, paused" in model_lines([ModelSummary("credit", 4, release=paused)])[-1]
+    detail = VersionDetail("credit", 3, (), "r", "2026-01-02", "d", "passed", "", None, None, (), {}, {}, {}, (), {})
+    assert version_lines(replace(detail, release=release))[1] == f"  {said}"
+    assert "release" not in "".join(version_lines(detail))
 
 
 def test_a_version_is_told_in_sections() -> None:

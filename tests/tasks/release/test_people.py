@@ -12,6 +12,7 @@ from store.champions import champion_history, current_champion, roll_back, stand
 from store.releases.releases import newest_release
 from tasks.champions.approvals import reject
 from tasks.registry.client import aliases_in_mlflow, mlflow_client
+from tasks.registry.versions import RunningRelease, list_models, show_model
 from tasks.release.approval import approve_version
 from tasks.release.ended import roll_back as roll_back_by_command
 from tasks.release.look import look
@@ -168,3 +169,14 @@ def test_a_version_that_the_gate_did_not_judge_is_refused(served: Settings) -> N
     register(served, "c")
     with pytest.raises(PromotionError, match="perennial judge credit@3"):
         start("credit", "3", "why", served)
+
+
+def test_the_lists_of_models_and_versions_tell_a_running_release(served: Settings) -> None:
+    """Of the model, whichever version is shown; an ended one is in the history."""
+    start("credit", "2", "it is better", served)
+    running = RunningRelease(1, 2, "shadow", 0, False)
+    assert [summary.release for summary in list_models(served)] == [running]
+    assert show_model("credit", "1", served).release == running
+    abort("credit", "complaints", served)
+    assert list_models(served)[0].release is None
+    assert show_model("credit", "2", served).release is None
