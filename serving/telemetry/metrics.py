@@ -125,7 +125,7 @@ class Metrics:
         )
         self.shadow_seconds = Histogram(
             "perennial_shadow_duration_seconds",
-            "Time of a copy's answer in the shadow; no client waits for it",
+            "Time of a copy's answer in the shadow, without waits for the processor; no client waits for it",
             ["model", "version"],
             buckets=SECONDS,
             registry=own,

@@ -47,7 +47,7 @@ def test_bins(classes: tuple[str, ...], output: list[float] | float, expected: i
 
 
 def test_classes_that_differ_have_the_bins_of_both() -> None:
-    """A class keeps its bin, wherever a version has it among its outputs; a plan from before has one list of classes."""
+    """A class keeps its bin, wherever a version has it among its outputs; an older plan has one list of classes."""
     recorded = RecordedPlan(Plan(), "wait", 60.0, ("a", "c"), (), challenger_classes=("a", "b", "c"))
     assert recorded.bins == ("a", "c", "b")
     assert [recorded.bin_of(output) for output in ([0.7, 0.3], [0.3, 0.7])] == [0, 1]

@@ -21,7 +21,7 @@ from sqlalchemy import text
 
 from config.settings import ServingSettings, Settings
 from serving.instance.state import ServiceState, write_state
-from serving.processes.shadow import CRASHED, Shadow
+from serving.processes.shadow import CRASHED, Shadow, Watch
 from serving.release.copies import IN_PROGRESS, Copy, Inflow, Sender, copies_pair
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.prediction_log import PredictionLog
@@ -158,6 +158,16 @@ def test_a_crash_is_a_failure_of_the_copy_in_progress(apart: Apart, examples: di
     found = apart.answer()
     assert [(one["served_id"], one["failure"]) for one in found] == [("a", CRASHED)]
     assert not left.exists()
+
+
+def test_time_without_the_processor_is_not_the_versions() -> None:
+    """Clients' requests come first, so on a busy machine a copy waits; what its answer computes counts."""
+    watch, began = Watch(), time.process_time()
+    time.sleep(0.5)
+    assert watch.seconds < 0.25
+    while time.process_time() < began + 0.3:
+        pass
+    assert watch.seconds >= 0.3
 
 
 def test_a_release_that_left_the_shadow_ends_the_process(apart: Apart, examples: dict[str, Example]) -> None:
