@@ -83,7 +83,7 @@ def decide(
     if not waited_hours >= 0:
         raise ValueError(f"expected hours since the start of the stage, at least 0, found {waited_hours}")
     if tripped is not None:
-        return Look("roll_back", (), (f"the breaker stopped asking the challenger in {stage.name}: {tripped}",), True)
+        return Look("roll_back", (), (f"the service stopped asking the challenger in {stage.name}: {tripped}",), True)
     checks = _checks(plan, stage, champion, challenger)
     breaches = tuple(check.sentence for check in checks if check.state == "breached")
     if breaches:
