@@ -230,6 +230,8 @@ def _performance_table(found: Sequence[Performance], width: int) -> list[str]:
 
 
 def _harm_text(one: Performance) -> str:
+    if not one.judged:
+        return "not judged"
     if one.harmed is None:
         return "no answer" if one.kind == "estimated" else "undecided"
     if one.harmed:

@@ -176,7 +176,7 @@ def _drift_matters(columns: Sequence[ColumnDrift], share: float, drift: Drift) -
 
 
 def _deciding_first(performance: Sequence[Performance]) -> tuple[Performance, ...]:
-    return tuple(sorted(performance, key=lambda one: (one.harmed is None, one.kind != "realised")))
+    return tuple(sorted(performance, key=lambda one: (not one.judged, one.harmed is None, one.kind != "realised")))
 
 
 def _comparable(evidence: DriftEvidence, earlier: Sequence[EarlierWindow], drift: Drift) -> tuple[EarlierWindow, ...]:

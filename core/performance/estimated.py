@@ -100,7 +100,7 @@ def answered(found: Performance, bound: float | None, confidence: float, doubts:
     if problem := unjudged(found):
         return replace(found, harmed=None, reason=problem)
     if doubts:
-        return _withheld(found, doubts)
+        return withheld(found, doubts)
     if not found.harmed:
         found = replace(found, harmed=False if bound is not None and bound <= found.tolerated else None)
     return replace(found, reason=_reason(found, bound, confidence))
@@ -180,7 +180,7 @@ def _exact_if_even(estimate: Estimate, n_rows: int) -> Estimate:
     return Estimate(estimate.value, estimate.value, estimate.value) if even else estimate
 
 
-def _withheld(found: Performance, doubts: Sequence[str]) -> Performance:
+def withheld(found: Performance, doubts: Sequence[str]) -> Performance:
     """Remove the value, so that no page, metric or sentence can show it as an answer."""
     unknown = math.nan
     reason = f"no answer: {METRICS[found.metric].label} of {rows_text(found)} is not estimated, because"
@@ -197,11 +197,32 @@ def _withheld(found: Performance, doubts: Sequence[str]) -> Performance:
     )
 
 
-def _reason(found: Performance, bound: float | None, confidence: float) -> str:
+def not_judged(found: Performance, metric: str, confidence: float) -> Performance:
+    """Show an estimate of a further metric, which decides nothing.
+
+    Parameters
+    ----------
+    found
+        The estimate, compared with the holdout.
+    metric
+        Name of the metric that is judged in its place.
+    confidence
+        Confidence of the shown intervals, above 0 and below 1.
+    """
+    estimate, change = _estimate_text(found, confidence)
+    reason = f"{estimate}: {change}; it is not judged, {METRICS[metric].label} is"
+    return replace(found, harmed=None, judged=False, reason=reason)
+
+
+def _estimate_text(found: Performance, confidence: float) -> tuple[str, str]:
     value = number_text(found.value) + ends_text(found.low, found.high, confidence)
     compared = f"{number_text(found.reference)} estimated in the same way on the holdout"
     estimate = f"{METRICS[found.metric].label} is estimated at {value} on {rows_text(found)}, {compared}"
-    change = change_text(found, confidence)
+    return estimate, change_text(found, confidence)
+
+
+def _reason(found: Performance, bound: float | None, confidence: float) -> str:
+    estimate, change = _estimate_text(found, confidence)
     tolerated, at = number_text(found.tolerated, 3), percent_text(EXCLUSION)
     if found.harmed:
         return f"{estimate}: {change}, {tolerated} is tolerated"

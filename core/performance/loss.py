@@ -74,6 +74,8 @@ class Performance:
         Design effect of the clusters in which the rows come, which the intervals include; None if they do not matter.
     source
         Where the reference comes from: the end of a sentence that states its value.
+    judged
+        Whether it may decide on harm; otherwise it is a further metric, shown beside the one that does.
     """
 
     kind: Literal["realised", "estimated"]
@@ -93,6 +95,7 @@ class Performance:
     reason: str
     clusters: DesignEffect | None = None
     source: str = HOLDOUT
+    judged: bool = True
 
     @property
     def excludes_harm(self) -> bool:

@@ -31,7 +31,7 @@ from scipy.special import ndtri
 
 from core.metrics.bootstrap import Estimate, influence_interval
 from core.metrics.metrics import METRICS, Floats
-from core.performance.estimated import EXCLUSION, answered
+from core.performance.estimated import EXCLUSION, answered, not_judged, withheld
 from core.performance.loss import NEEDED, Performance, compared_performance
 
 FOLDS = 5
@@ -108,6 +108,11 @@ def loss_metric(metric: str) -> str:
     return "mae" if metric == "mae" else "rmse"
 
 
+def other_metric(metric: str) -> str:
+    """Return the metric that is shown beside an estimated one: MAE beside RMSE, RMSE beside MAE."""
+    return "rmse" if metric == "mae" else "mae"
+
+
 def loss_estimate(rows: LossRows, metric: str, seed: int) -> LossEstimate:
     """Fit a model of the losses and estimate the metric of the window.
 
@@ -166,17 +171,57 @@ def estimated_loss(
     doubts
         Reasons to withhold the estimate.
     """
-    loss, bound = (_difference(found, at) for at in (confidence, 2 * EXCLUSION - 1))
-    compared = compared_performance(
-        "estimated",
-        found.metric,
-        _interval(found.value, found.error, confidence),
-        _interval(found.reference, found.reference_error, confidence),
-        loss,
-        max_loss,
-        len(found.predicted),
-    )
-    return answered(compared, bound.high, confidence, doubts)
+    bound = _difference(found, 2 * EXCLUSION - 1)
+    return answered(_compared(found, max_loss, confidence), bound.high, confidence, doubts)
+
+
+def shown_loss(found: LossEstimate, metric: str, *, max_loss: float, confidence: float) -> Performance:
+    """Compare the estimate of a further metric with the holdout's, without a judgement.
+
+    Parameters
+    ----------
+    found
+        From :func:`loss_estimate`.
+    metric
+        Name of the metric that is judged.
+    max_loss, confidence
+        As in :func:`estimated_loss`.
+    """
+    return not_judged(_compared(found, max_loss, confidence), metric, confidence)
+
+
+def unknown_loss(
+    metric: str, reference: Estimate, n_rows: int, n_holdout: int | None, *, max_loss: float, confidence: float
+) -> Performance:
+    """Return that the losses of a window are not estimated, and why.
+
+    Parameters
+    ----------
+    metric
+        ``rmse`` or ``mae``.
+    reference
+        The metric on the holdout; NaN if it is not known.
+    n_rows
+        Number of rows of the window: fewer than 200, unless predictions are not finite or ``n_holdout`` is the reason.
+    n_holdout
+        Number of labelled holdout rows in the bundle; None if it was made before bundles had them.
+    max_loss, confidence
+        As in :func:`estimated_loss`.
+    """
+    unknown = Estimate(math.nan, None, None)
+    found = compared_performance("estimated", metric, unknown, reference, unknown, max_loss, n_rows)
+    if n_holdout is None:
+        return withheld(
+            found,
+            (
+                "the champion was registered before bundles had labelled holdout rows, from which losses are learnt: "
+                "a version that is trained now has them",
+            ),
+        )
+    if n_holdout < MIN_HOLDOUT:
+        few = f"the champion's bundle has {n_holdout:,} labelled holdout rows, and {MIN_HOLDOUT} are needed"
+        return withheld(found, (few,))
+    return answered(found, None, confidence, ())
 
 
 def loss_contradiction(residual: Floats, found: LossEstimate, rows: str) -> tuple[str, ...]:
@@ -203,6 +248,18 @@ def loss_contradiction(residual: Floats, found: LossEstimate, rows: str) -> tupl
     label = METRICS[found.metric].label
     seen, thought = (_value(max(mean, 0.0), found.metric) for mean in (losses.mean(), losses.mean() - off))
     return (f"on {len(losses):,} {rows} {label} is {seen:.4g}, and {thought:.4g} was estimated without labels",)
+
+
+def _compared(found: LossEstimate, max_loss: float, confidence: float) -> Performance:
+    return compared_performance(
+        "estimated",
+        found.metric,
+        _interval(found.value, found.error, confidence),
+        _interval(found.reference, found.reference_error, confidence),
+        _difference(found, confidence),
+        max_loss,
+        len(found.predicted),
+    )
 
 
 def _losses(residual: Floats, metric: str) -> Floats:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from core.drift.monitored_window import MonitoredWindow
+from core.metrics.bootstrap import Estimate
 from core.metrics.metrics import Floats
 from core.model_inputs import encode_target
 from core.performance.estimated import estimated_performance
@@ -23,6 +24,9 @@ from core.performance.loss_model import (
     loss_contradiction,
     loss_estimate,
     loss_metric,
+    other_metric,
+    shown_loss,
+    unknown_loss,
 )
 from core.performance.support import Support, feature_matrices, support
 from tasks.monitor.reference import Reference
@@ -49,7 +53,9 @@ def window_estimates(
     max_loss: float,
     confidence: float,
 ) -> list[Performance]:
-    """Estimate the gate's metric on a window without its labels; empty if the champion's bundle does not allow it.
+    """Estimate the gate's metric on a window without its labels, for a regression MAE and RMSE.
+
+    A classifier's estimate is missing if the gate has another metric than when the champion was registered.
 
     Parameters
     ----------
@@ -68,12 +74,11 @@ def window_estimates(
     """
     if len(frame) < NEEDED["estimated"] or not np.isfinite(output).all():
         return _unsupported(reference, output, max_loss, confidence)
-    place = _support(reference, frame)
     if not reference.contract.classes:
-        return _regression(reference, place, frame, output, known, y, max_loss, confidence)
+        return _regression(reference, frame, output, known, y, max_loss, confidence)
     if reference.cbpe is None:
         return []
-    doubts = (*place.doubts, *_contradictions(reference, output[known], y))
+    doubts = (*_support(reference, frame).doubts, *_contradictions(reference, output[known], y))
     return [estimated_performance(output, reference.cbpe, max_loss=max_loss, confidence=confidence, doubts=doubts)]
 
 
@@ -105,7 +110,11 @@ def with_newest_labels(
 
 
 def _unsupported(reference: Reference, output: Floats, max_loss: float, confidence: float) -> list[Performance]:
-    if reference.cbpe is None or not len(output):
+    if not len(output):
+        return []
+    if not reference.contract.classes:
+        return [_unknown(reference, len(output), max_loss, confidence)]
+    if reference.cbpe is None:
         return []
     return [estimated_performance(output, reference.cbpe, max_loss=max_loss, confidence=confidence)]
 
@@ -140,7 +149,6 @@ def _contradictions(reference: Reference, output: Floats, y: npt.NDArray[Any]) -
 
 def _regression(
     reference: Reference,
-    place: Support,
     frame: pd.DataFrame,
     output: Floats,
     known: npt.NDArray[np.bool_],
@@ -150,14 +158,30 @@ def _regression(
 ) -> list[Performance]:
     holdout, seed = reference.holdout, reference.config.training.seed
     if holdout is None or len(holdout.y) < MIN_HOLDOUT:
-        return []
+        return [_unknown(reference, len(frame), max_loss, confidence)]
+    place, metric = _support(reference, frame), _loss_metric(reference)
     rows = _loss_rows(reference, holdout, frame, output, place.weights)
-    found = loss_estimate(rows, loss_metric(reference.config.gate.metric), seed)
+    found = loss_estimate(rows, metric, seed)
     residual = np.full(len(frame), np.nan)
     residual[known] = y - output[known]
     labels = loss_contradiction(residual, found, OF_WINDOW) or _older_losses(reference, holdout, found.metric)
     doubts = (*place.doubts, *labels)
-    return [estimated_loss(found, max_loss=max_loss, confidence=confidence, doubts=doubts)]
+    judged = estimated_loss(found, max_loss=max_loss, confidence=confidence, doubts=doubts)
+    if doubts:
+        return [judged]
+    other = loss_estimate(rows, other_metric(metric), seed)
+    return [judged, shown_loss(other, metric, max_loss=max_loss, confidence=confidence)]
+
+
+def _loss_metric(reference: Reference) -> str:
+    return loss_metric(reference.config.gate.metric)
+
+
+def _unknown(reference: Reference, n_rows: int, max_loss: float, confidence: float) -> Performance:
+    metric, holdout = _loss_metric(reference), reference.holdout
+    known = reference.performance if metric == reference.config.gate.metric else Estimate(np.nan, None, None)
+    n_holdout = None if holdout is None else len(holdout.y)
+    return unknown_loss(metric, known, n_rows, n_holdout, max_loss=max_loss, confidence=confidence)
 
 
 def _older_losses(reference: Reference, holdout: HoldoutRows, metric: str) -> tuple[str, ...]:

@@ -190,6 +190,8 @@ def test_performance_is_a_table() -> None:
     for high in (0.0163, None):
         wide = monitor_lines(verdict(known=(performance(harmed=False, loss_high=high),)), {}, width=0)
         assert at(wide, "ROC AUC, realised").endswith("not excluded")
+    beside = monitor_lines(verdict(known=(performance(), performance(metric="mae", judged=False))), {}, width=0)
+    assert at(beside, "MAE, realised").endswith("not judged")
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])

@@ -128,6 +128,14 @@ def test_labels_decide_on_harm_where_they_tell(
     assert len(verdict.performance) == len(performance)
 
 
+def test_a_further_metric_never_decides() -> None:
+    """It is shown last, and harm stays unknown although it was computed as harmed."""
+    beside = replace(HARMED, metric="mae", judged=False)
+    verdict = judged(performance=(beside, UNKNOWN))
+    assert verdict.harmed is None
+    assert [one.judged for one in verdict.performance] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("before", "persistence", "status", "counted"),
     [

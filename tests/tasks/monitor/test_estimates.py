@@ -65,8 +65,9 @@ def _found(reference: Reference, window: HoldoutRows, known: npt.NDArray[np.bool
 @pytest.mark.parametrize(("task", "metric"), [("binary", "roc_auc"), ("regression", "mae")])
 def test_rows_like_the_holdouts_are_not_harmed(task: str, metric: str) -> None:
     """Both kinds of task have an estimate."""
-    (found,) = _found(_reference(task), _rows(task, 2_000, 2))
+    found, *beside = _found(_reference(task), _rows(task, 2_000, 2))
     assert (found.kind, found.metric, found.harmed, found.n_rows) == ("estimated", metric, False, 2_000)
+    assert [(one.metric, one.judged) for one in beside] == ([("rmse", False)] if task == "regression" else [])
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])
@@ -90,18 +91,41 @@ def test_labels_of_the_window_may_contradict_the_estimate(task: str, says: str) 
 
 
 def test_a_version_registered_before_has_no_losses_and_supports_by_training_rows() -> None:
-    """Without holdout rows a regression has no estimate; a classifier's is compared with its training rows."""
-    assert _found(replace(_reference("regression"), holdout=None), _rows("regression", 500, 2)) == []
+    """Without holdout rows a regression's estimate is withheld; a classifier's is compared with its training rows."""
+    (found,) = _found(replace(_reference("regression"), holdout=None), _rows("regression", 500, 2))
+    assert (found.metric, found.harmed, np.isnan(found.value)) == ("mae", None, True)
+    assert "because the champion was registered before bundles had labelled holdout rows" in found.reason
     older = replace(_reference("binary"), holdout=None)
     assert _found(older, _rows("binary", 2_000, 2))[0].harmed is False
     assert _found(replace(older, cbpe=None), _rows("binary", 500, 2)) == []
 
 
+def test_a_small_holdout_is_no_answer() -> None:
+    """The reason has both numbers; R² has no value on the holdout that RMSE could be compared with."""
+    few = replace(_reference("regression"), holdout=_rows("regression", 150, 1))
+    (found,) = _found(few, _rows("regression", 500, 2))
+    assert found.reason.endswith("because the champion's bundle has 150 labelled holdout rows, and 200 are needed")
+    gate = few.config.gate.model_copy(update={"metric": "r2"})
+    r2 = replace(few, config=few.config.model_copy(update={"gate": gate}))
+    (found,) = _found(r2, _rows("regression", 500, 2))
+    assert (found.metric, np.isnan(found.reference)) == ("rmse", True)
+
+
+def test_predictions_that_are_not_finite_have_no_losses() -> None:
+    """The sentence says what to check."""
+    window = _rows("regression", 500, 2)
+    (found,) = _found(_reference("regression"), replace(window, output=np.full(500, np.inf)))
+    assert found.harmed is None
+    assert "MAE is not defined on 500 rows" in found.reason
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
 @pytest.mark.parametrize(("n", "count"), [(0, 0), (100, 1)])
-def test_few_rows_are_not_judged(n: int, count: int) -> None:
-    """An empty window has no estimate, a small one has no verdict."""
-    found = _found(_reference("binary"), _rows("binary", n, 2))
+def test_few_rows_are_not_judged(task: str, n: int, count: int) -> None:
+    """An empty window has no estimate, a small one has no verdict and says so."""
+    found = _found(_reference(task), _rows(task, n, 2))
     assert [one.harmed for one in found] == [None] * count
+    assert all(one.reason.startswith(f"{n} rows (labels unused) are too few") for one in found)
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])
