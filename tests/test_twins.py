@@ -121,6 +121,7 @@ WITHOUT_MODULE: dict[str, str] = {
     "tests/tasks/source/test_source_bad_input.py": "wrong rows, through every module that reads a source",
     "tests/tasks/source/test_damaged_files.py": "damaged files, through every module that reads a source",
     "tests/tasks/score/test_kills.py": "a scoring, killed at its points",
+    "tests/tasks/monitor/test_losses.py": "windows of a regression, from a training to the decision",
     "tests/tasks/test_crash.py": "an ingestion, killed at every point",
     "tests/tasks/gate/test_registry_attack.py": "a registry that others write, through every task that reads it",
     "tests/tasks/test_storage_faults.py": "data versions on a disk that fails at writes drawn from all",
