@@ -31,8 +31,9 @@ from scipy.special import ndtri
 
 from core.metrics.bootstrap import Estimate, influence_interval
 from core.metrics.metrics import METRICS, Floats
-from core.performance.estimated import EXCLUSION, answered, not_judged, withheld
+from core.performance.estimated import EXCLUSION, MAX_OUTSIDE_SCORES, answered, not_judged, withheld
 from core.performance.loss import NEEDED, Performance, compared_performance
+from core.text import percent
 
 FOLDS = 5
 """Number of blocks of the holdout; each one's losses are predicted by a model of the others."""
@@ -222,6 +223,20 @@ def unknown_loss(
         few = f"the champion's bundle has {n_holdout:,} labelled holdout rows, and {MIN_HOLDOUT} are needed"
         return withheld(found, (few,))
     return answered(found, None, confidence, ())
+
+
+def prediction_doubts(output: Floats, reference: Floats) -> tuple[str, ...]:
+    """Return why the predictions of a window say too little about its losses; empty if they say enough.
+
+    Parameters
+    ----------
+    output, reference
+        The champion's predictions for the window, shape (n,), and for the holdout, shape (m,); both finite.
+    """
+    share = float(np.mean((output < reference.min()) | (output > reference.max())))
+    if share <= MAX_OUTSIDE_SCORES:
+        return ()
+    return (f"{percent(share)} of them have a prediction beyond the holdout's lowest or highest",)
 
 
 def loss_contradiction(residual: Floats, found: LossEstimate, rows: str) -> tuple[str, ...]:

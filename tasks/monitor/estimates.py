@@ -25,6 +25,7 @@ from core.performance.loss_model import (
     loss_estimate,
     loss_metric,
     other_metric,
+    prediction_doubts,
     shown_loss,
     unknown_loss,
 )
@@ -165,7 +166,7 @@ def _regression(
     residual = np.full(len(frame), np.nan)
     residual[known] = y - output[known]
     labels = loss_contradiction(residual, found, OF_WINDOW) or _older_losses(reference, holdout, found.metric)
-    doubts = (*place.doubts, *labels)
+    doubts = (*place.doubts, *prediction_doubts(output, holdout.output), *labels)
     judged = estimated_loss(found, max_loss=max_loss, confidence=confidence, doubts=doubts)
     if doubts:
         return [judged]

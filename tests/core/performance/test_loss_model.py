@@ -19,6 +19,7 @@ from core.performance.loss_model import (
     loss_estimate,
     loss_metric,
     other_metric,
+    prediction_doubts,
     shown_loss,
     unknown_loss,
 )
@@ -186,3 +187,11 @@ def test_a_loss_that_is_not_estimated_has_a_reason(n_rows: int, n_holdout: int |
     found = unknown_loss("rmse", Estimate(2.0, 1.9, 2.1), n_rows, n_holdout, max_loss=0.02, confidence=0.99)
     assert (found.harmed, math.isnan(found.value), found.reference) == (None, True, 2.0)
     assert says in found.reason
+
+
+def test_predictions_that_the_holdout_does_not_have_are_a_doubt() -> None:
+    """More than 5 % beyond its lowest or highest; the loss there would be an extrapolation."""
+    reference = np.linspace(-1.0, 1.0, 300)
+    assert prediction_doubts(np.repeat([0.5, 1.1], [95, 5]), reference) == ()
+    (doubt,) = prediction_doubts(np.repeat([0.5, 1.1, -1.1], [90, 5, 5]), reference)
+    assert doubt == "10 % of them have a prediction beyond the holdout's lowest or highest"

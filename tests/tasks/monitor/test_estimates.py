@@ -111,6 +111,14 @@ def test_a_small_holdout_is_no_answer() -> None:
     assert (found.metric, np.isnan(found.reference)) == ("rmse", True)
 
 
+def test_predictions_beyond_the_holdouts_have_no_losses() -> None:
+    """The features are like the holdout's, and what was served is not."""
+    window = _rows("regression", 500, 2)
+    (found,) = _found(_reference("regression"), replace(window, output=window.output + 100))
+    assert (found.harmed, np.isnan(found.value)) == (None, True)
+    assert "100 % of them have a prediction beyond the holdout's lowest or highest" in found.reason
+
+
 def test_predictions_that_are_not_finite_have_no_losses() -> None:
     """The sentence says what to check."""
     window = _rows("regression", 500, 2)
