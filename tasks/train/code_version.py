@@ -38,6 +38,7 @@ LEFT_OUT = {
         "tasks/init",
     ),
     "after a version is registered: the gate, the champion, the prediction service": (
+        "core/erasure",
         "core/gate",
         "core/prediction_ids.py",
         "core/release",
@@ -55,6 +56,7 @@ LEFT_OUT = {
         "serving/telemetry",
         "serving/webhooks",
         "tasks/champions",
+        "tasks/erasure",
         "tasks/gate",
         "tasks/registry/bundle_files.py",
         "tasks/registry/contents.py",

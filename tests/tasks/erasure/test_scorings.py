@@ -117,7 +117,7 @@ def _held(folder: Path, settings: Settings) -> Iterator[None]:
 def _started(settings: Settings, model: str, output: str) -> Path:
     request = ScoringRequest(model, "rows.csv", output)
     at = datetime(2026, 3, 1, tzinfo=UTC)
-    plan = ScoringPlan(request, 1, "m" * 64, "r" * 64, "i" * 64, at, (), ("id",), (), None, (), ())
+    plan = ScoringPlan(request, 1, "m" * 64, "r" * 64, "i" * 64, at, (), (), ("id",), (), None, (), ())
     folder = staging_folder(request, settings)
     folder.mkdir(parents=True)
     written(plan, ScoringPlan, folder / PLAN)
