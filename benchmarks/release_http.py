@@ -1,9 +1,10 @@
 """Releases over real HTTP with two workers: a better version, and a worse one.
 
 ``python -m benchmarks.release_http DATA TARGET KEY`` with a Parquet file, such as one of credit cards. Version 1 has
-few boosted trees, version 2 more of them, version 3 hardly any: a person approves it against the gate. Rows are
-replayed, and their labels arrive some seconds later. Prints the timeline of each release and a table; ``--out`` writes
-the looks as JSON. Predictions of the versions differ a lot, so the PSI is not watched: the labels have to show it.
+few boosted trees, the better version more of them, the worse one hardly any: a person approves it against the gate.
+Rows are replayed, and their labels arrive some seconds later. Prints the timeline of each release and a table;
+``--out`` writes the looks as JSON. Predictions of the versions differ a lot, so the PSI is not watched: the labels have
+to show it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from benchmarks.release_traffic import (
 )
 from core.release.outcome import ReleaseOutcome
 from store.database import open_database
+from store.registry.registrations import versions_of
 from store.releases.releases import newest_release
 from tasks.platform.ports import free_port
 from tasks.release.look import look
@@ -45,6 +47,8 @@ BATCH = 400
 """Requests between two looks."""
 
 MOST_LOOKS = 150
+
+TRIALS = ("better", "worse")
 
 DELAY = 3
 """Batches after which the labels of one arrive."""
@@ -91,11 +95,12 @@ def main() -> None:
     parser.add_argument("target")
     parser.add_argument("key")
     parser.add_argument("--out", type=Path, help="file for the looks as JSON")
+    parser.add_argument("--trials", nargs="+", choices=TRIALS, default=TRIALS, help="which; both by default")
     given = parser.parse_args()
     quiet_environment()
     with tempfile.TemporaryDirectory(prefix="release-") as folder:
         town = _town(Path(folder), pd.read_parquet(given.data), given.target, given.key)
-        trials = list(_trials(town))
+        trials = list(_trials(town, given.trials))
     print(_table(trials))
     if given.out:
         given.out.write_text(json.dumps([_document(trial) for trial in trials], indent=1))
@@ -131,15 +136,18 @@ def _train(town: Town, ends: Sequence[int] = (0,), **params: Any) -> str:
     return town.run("train", town.model, ends=ends)
 
 
-def _trials(town: Town) -> Iterator[Trial]:
+def _trials(town: Town, wanted: Sequence[str]) -> Iterator[Trial]:
     with serving(town):
         send(town, range(200))
         time.sleep(2)  # the log is written in groups
-        _train(town, max_iter=80, max_leaf_nodes=8)
-        yield _released(town, "a better version")
-        _train(town, ends=(0, 3), max_iter=2, max_leaf_nodes=2)
-        town.run("approve", f"{town.model}@3", "--override", "--reason", "a trial of a worse version")
-        yield _released(town, "a worse version")
+        if "better" in wanted:
+            _train(town, max_iter=80, max_leaf_nodes=8)
+            yield _released(town, "a better version")
+        if "worse" in wanted:
+            _train(town, ends=(0, 3), max_iter=2, max_leaf_nodes=2)
+            version = max(versions_of(open_database(town.settings.database_url), town.model))
+            town.run("approve", f"{town.model}@{version}", "--override", "--reason", "a trial of a worse version")
+            yield _released(town, "a worse version")
 
 
 def _released(town: Town, name: str) -> Trial:

@@ -26,6 +26,9 @@ from tests.serving.service_processes import Client, ask
 READY_SECONDS = 120.0
 CLIENTS = 4
 
+NO_ANSWER = 0
+"""Status of a request whose connection broke."""
+
 Row = dict[str, Any]
 
 
@@ -153,7 +156,10 @@ def send(town: Town, places: Sequence[int], *, clients: int = CLIENTS, pause: fl
         for place in own:
             began = time.perf_counter()
             body = json.dumps({"rows": [town.rows[place]]}).encode()
-            status, _, content = await client.ask("POST", f"/v1/models/{town.model}/predict", body)
+            try:
+                status, _, content = await client.ask("POST", f"/v1/models/{town.model}/predict", body)
+            except ConnectionError:
+                status, content = NO_ANSWER, b"{}"
             seconds = time.perf_counter() - began
             said = json.loads(content)
             first = said["predictions"][0]["id"] if status == 200 else ""
