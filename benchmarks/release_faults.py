@@ -31,8 +31,8 @@ from tests.serving.service_processes import Client
 from tests.tasks.release.graphs import Fault, raising
 from tests.tasks.release.live import MODEL, PLAN, Trial, trial
 
-HALF = 48
-"""Half of the rows have a lower age."""
+YOUNG = 46
+"""Rows of a lower age fail; the bundle's own examples have none, so that it loads."""
 
 AT_ONCE = 4
 BLOCK = 400
@@ -52,7 +52,7 @@ def main() -> None:
         print(f"| {name} | {value} |", flush=True)
     print("\n| in the shadow | blocks | p50, ratio | p99, ratio | not 200 |\n|---|--:|---|---|--:|")
     print(_shadowed("a sound version", None, given.rounds), flush=True)
-    print(_shadowed("one that raises for half of the rows", raising(HALF), given.rounds), flush=True)
+    print(_shadowed("one that raises for 45 % of the rows", raising(YOUNG), given.rounds), flush=True)
     print(_shadowed("one whose process is stopped in each block", None, given.rounds, hangs=True), flush=True)
     print(_shadowed("none", None, given.rounds, is_released=False), flush=True)
 
@@ -60,10 +60,11 @@ def main() -> None:
 def _out() -> Iterator[tuple[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="release-") as folder, trial(make_project(Path(folder)), "binary") as one:
         one.plan = {**PLAN, **STEP}
-        state = one.begin(one.register("b", 0.002, change=raising(HALF)))
+        one.rows = _halved(one.rows)
+        one.begin(one.register("b", 0.002, change=raising(YOUNG)))
         asked: list[int] = []
         # Looks are a second apart, as with the shortest interval of a plan.
-        began = time.monotonic()
+        began, started = time.monotonic(), time.time()
         while True:
             one.send(200)
             asked.append(one.logged(PredictionRequestRow.version == 2))
@@ -77,8 +78,8 @@ def _out() -> Iterator[tuple[str, Any]]:
         yield "requests of the challenger until it was out, in both workers", before
         yield "of them failed", failures
         yield (
-            "s from the start to the last failure, and to the end of the release",
-            f"{last - state.entered.at.timestamp():.1f}, {seconds:.1f}",
+            "s from the first request to the last failure, and to the end of the release",
+            f"{last - started:.1f}, {seconds:.1f}",
         )
         yield "requests of the clients", f"{len(one.answers):,}"
         yield "of them not answered 200", sum(status != 200 for status, _ in one.answers) + one.broken
@@ -86,6 +87,13 @@ def _out() -> Iterator[tuple[str, Any]]:
             "requests of the challenger in the 2,000 afterwards",
             one.logged(PredictionRequestRow.version == 2) - before,
         )
+
+
+def _halved(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return as many rows of which half fail, in turn."""
+    young = [row for row in rows if row["age"] < YOUNG]
+    others = [row for row in rows if row["age"] >= YOUNG]
+    return [side[place % len(side)] for place in range(len(rows) // 2) for side in (young, others)]
 
 
 def _failed(one: Trial) -> tuple[int, float]:
