@@ -199,7 +199,7 @@ def forget(
 
 
 def _agrees(request: ForgetRequest, settings: Settings) -> bool:
-    """Show what would be removed and ask; without a terminal nobody can answer."""
+    """Show what would be removed and ask; without a terminal there is no answer."""
     from cli.lines.retention import erasure_lines
     from tasks.erasure.forget import forget as erase
 

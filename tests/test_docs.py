@@ -175,7 +175,8 @@ def test_the_commands_of_the_other_documents_run(shell: Shell) -> None:
     _loans({}).to_parquet(shell.root / "applications.parquet", index=False)
     shell.run("perennial train credit --set source.rows_per_month=200")
     version = re.findall(r"\b([0-9a-f]{32})\b", shell.run("perennial data credit"))[0]
-    for document in ("README.md", "docs/commands.md", "docs/how-to.md", "docs/serving.md", "docs/score.md"):
+    others = ("README.md", *(f"docs/{name}.md" for name in ("commands", "how-to", "serving", "score", "forget")))
+    for document in others:
         for command in _commands(document):
             if command not in ELSEWHERE:
                 answers = (0, 3) if command.startswith(DECIDES) else (0,)

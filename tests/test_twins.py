@@ -108,6 +108,7 @@ WITHOUT_TWIN: dict[str, str] = {
 
 WITHOUT_MODULE: dict[str, str] = {
     "tests/cli/test_imports.py": "what each command imports, in processes of its own",
+    "tests/flows/test_forget.py": "flows before and after an erasure, which is none itself",
     "tests/config/test_config_hash.py": "one table over all fields of a model file, for both hashes of config/load.py",
     "tests/tasks/test_column_names.py": "names of columns, from the source through the data versions to the monitor",
     "tests/tasks/release/test_faults.py": "challengers that fail in a real service, through splitter, log and looks",
