@@ -168,6 +168,13 @@ def training_data(engine: Engine, model: str) -> dict[int, str]:
         return {found.version: found.data_version for found in connection.execute(chosen)}
 
 
+def training_data_of_others(engine: Engine, model: str) -> set[str]:
+    """Return the data versions that versions of all other models were trained on."""
+    row = RegisteredVersionRow
+    with reading(engine) as connection:
+        return set(connection.scalars(select(row.data_version).where(row.model != model, row.data_version != "")))
+
+
 def data_versions_of(engine: Engine, model: str, versions: Iterable[int]) -> set[str]:
     """Return the data versions that recorded versions of a model were trained on."""
     row = RegisteredVersionRow

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from core.erasure.outcome import Found, Removed
 from core.storage_failure import write_errors
-from tasks.erasure.objects import old_objects, remote_copies, remove_objects, remove_snapshots
+from tasks.erasure.objects import old_objects, other_copies, remove_objects, remove_snapshots
 from tasks.erasure.rows import replacement, write_without
 from tasks.erasure.training import TrainingData
 from tasks.erasure.work import Erasure
@@ -46,7 +46,7 @@ def erase_batches(erasure: Erasure) -> Found:
     if not erasure.is_dry and (going or objects.cached or objects.in_project):
         version_data(erasure.config, erasure.settings)
     removed += [*remove_objects(objects, erasure, training), *remove_snapshots(erasure, training)]
-    return Found(tuple(removed), (*training.remaining(), *remote_copies(objects, erasure, training)))
+    return Found(tuple(removed), (*training.remaining(), *other_copies(objects, erasure, training)))
 
 
 def _rewritten(erasure: Erasure, training: TrainingData) -> tuple[list[Removed], frozenset[str]]:

@@ -12,15 +12,17 @@ from core.erasure.outcome import Remaining, Removed
 from core.errors import StorageError
 from core.storage_failure import write_errors
 from store.data import versions
+from store.registry.registrations import training_data_of_others
 from tasks.erasure.training import TrainingData
 from tasks.erasure.work import Erasure, is_in_project
 from tasks.prune.found import half_removed, remove_folder, remove_tree
 from tasks.versions.dvc_stores import open_stores
 from tasks.versions.snapshots import snapshot_folders
-from tasks.versions.working_copy import batch_hashes, batch_paths, cached_object
+from tasks.versions.working_copy import batch_hashes, batch_paths, cached_object, pointed_version
 
 OUTSIDE = "the data remote is outside the project: delete it there"
 HELD = "an earlier state of a batch, with the rows: delete it there"
+SHARED = "a batch of another model has the same bytes: run the command for that model too"
 UNREAD = "an earlier state of a batch that is not on this machine: delete it there if it has the rows"
 
 _log = logging.getLogger("perennial.forget")
@@ -36,12 +38,15 @@ class OldObjects:
         Files in DVC's cache, in a remote that is a folder of the project, and in one that is another folder.
     to_ask
         MD5 of objects that another remote may have: with the rows (True), or not on this machine.
+    shared
+        MD5 of objects with the rows that another model needs too: its batch has the same bytes.
     """
 
     cached: tuple[Path, ...]
     in_project: tuple[Path, ...]
     elsewhere: tuple[Path, ...]
     to_ask: Mapping[str, bool]
+    shared: tuple[str, ...]
 
 
 def old_objects(erasure: Erasure, training: TrainingData, going: frozenset[str]) -> OldObjects:
@@ -60,10 +65,15 @@ def old_objects(erasure: Erasure, training: TrainingData, going: frozenset[str])
     cached: list[Path] = []
     remote: list[Path] = []
     to_ask: dict[str, bool] = {}
+    shared: list[str] = []
+    others = _of_others(erasure)
     folder = training.remote.folder if training.remote is not None else None
     for md5 in sorted((_named(erasure) | going) - current - training.objects):
         places = training.places(md5)
         if places and not training.n_rows(md5):
+            continue
+        if md5 in others:
+            shared += [md5]
             continue
         cache = cached_object(md5, erasure.settings)
         cached += [path for path in places if path == cache]
@@ -71,7 +81,8 @@ def old_objects(erasure: Erasure, training: TrainingData, going: frozenset[str])
         if folder is None and training.remote is not None:
             to_ask[md5] = bool(places)
     ours = folder is not None and is_in_project(folder, erasure.settings)
-    return OldObjects(tuple(cached), tuple(remote) if ours else (), () if ours else tuple(remote), to_ask)
+    here, elsewhere = (remote, []) if ours else ([], remote)
+    return OldObjects(tuple(cached), tuple(here), tuple(elsewhere), to_ask, tuple(shared))
 
 
 def remove_objects(objects: OldObjects, erasure: Erasure, training: TrainingData) -> Iterator[Removed]:
@@ -101,8 +112,10 @@ def remove_snapshots(erasure: Erasure, training: TrainingData) -> Iterator[Remov
             yield Removed("snapshots", folder.name, n)
 
 
-def remote_copies(objects: OldObjects, erasure: Erasure, training: TrainingData) -> Iterator[Remaining]:
-    """Yield copies on a remote that is not in the project."""
+def other_copies(objects: OldObjects, erasure: Erasure, training: TrainingData) -> Iterator[Remaining]:
+    """Yield copies that another model needs, and those on a remote that is not in the project."""
+    for md5 in objects.shared:
+        yield Remaining("data object", md5, SHARED, training.n_rows(md5))
     for path in objects.elsewhere:
         yield Remaining("remote object", str(path), OUTSIDE)
     remote = training.remote
@@ -125,6 +138,16 @@ def _named(erasure: Erasure) -> set[str]:
     folder = cached_object("00", erasure.settings).parents[1]
     trees += [model_files(_tree(path), erasure.model) for path in folder.glob("*/*.dir")]
     return {md5 for tree in trees for md5 in tree.values()}
+
+
+def _of_others(erasure: Erasure) -> set[str]:
+    """Return the MD5 of what other models need: batches in ``data.dvc``, and what versions were trained on."""
+    pointed = pointed_version(erasure.settings)
+    tree = {} if pointed is None else _tree(cached_object(pointed, erasure.settings))
+    found = {md5 for name, md5 in tree.items() if not name.startswith(f"{erasure.model}/")}
+    for version in training_data_of_others(erasure.engine, erasure.model):
+        found |= {*_tree(cached_object(version, erasure.settings)).values()}
+    return found
 
 
 def _tree(path: Path) -> dict[str, str]:

@@ -58,6 +58,7 @@ TABLES = [
     "data_pushes",
     "data_versions",
     "drift_windows",
+    "erasures",
     "events",
     "label_history",
     "prediction_requests",
@@ -199,7 +200,7 @@ def test_no_program_replaces_rows_of_append_only_tables(tmp_path: Path) -> None:
     open_database(address(tmp_path))
     with closing(sqlite3.connect(tmp_path / "var" / "perennial.db")) as other:
         triggers = other.execute("SELECT tbl_name FROM sqlite_master WHERE name LIKE '%_refuse_delete'").fetchall()
-        assert len(triggers) == 12
+        assert len(triggers) == 13
         for (table,) in triggers:
             about = other.execute(f"PRAGMA table_info({table})").fetchall()
             key = {name: 1 if "INT" in kind else "a" for _, name, kind, _, _, is_key in about if is_key}

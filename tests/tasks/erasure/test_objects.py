@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,10 +10,15 @@ import pytest
 
 from config.settings import Settings
 from core.errors import DataVersionError
+from tasks.erasure.forget import ForgetRequest, forget
 from tasks.versions.snapshots import lay_out_snapshot, snapshot_folders
-from tasks.versions.versions import data_history, restore_data
-from tests.factories import make_project
+from tasks.versions.versions import data_history, restore_data, version_data, write_batch
+from tasks.versions.working_copy import file_md5
+from tests.factories import credit_config, make_project
 from tests.tasks.erasure.projects import KEY, fill, forgotten, numbers, traces, train_on
+from tests.tasks.versions.staging import credit_rows, stage
+
+MODELS = ("credit", "churn")
 
 
 def named(settings: Settings) -> list[tuple[str, str]]:
@@ -83,3 +89,31 @@ def test_a_version_whose_data_is_lost_is_named(tmp_path: Path) -> None:
     outcome = forgotten(settings)
     assert [one.where for one in outcome.remaining if one.what == "version"] == ["version 9"]
     assert KEY not in str(outcome)
+
+
+def test_an_object_that_another_model_needs_stays(tmp_path: Path) -> None:
+    """Two models read the same source; each forgets for itself, and with the second one the last copy goes."""
+    settings = make_project(tmp_path)
+    fill(settings)
+    add_churn(settings)
+    outcome = forgotten(settings)
+    assert "cache objects" not in numbers(outcome)
+    assert [one.n for one in outcome.remaining if one.what == "data object"] == [2]
+    shutil.rmtree(settings.root / "data" / "churn")
+    assert len(restore_data("churn", "latest", settings)) == 1
+    again = forget(ForgetRequest("churn", KEY), settings)
+    assert {"rows of batches": 2, "cache objects": 1, "remote objects": 1}.items() <= numbers(again).items()
+    assert traces(settings) == []
+
+
+def add_churn(settings: Settings) -> None:
+    """Add a model over the rows of the second batch of the first one."""
+    churn = credit_config(model="churn")
+    content = churn.model_dump(mode="json", exclude_none=True)
+    (settings.root / "config" / "models" / "churn.yaml").write_text(json.dumps(content))
+    staged = stage([*credit_rows(40, 60), *credit_rows(60, 62, id=KEY), *credit_rows(62, 70)], settings.var)
+    write_batch(staged, churn, settings)
+    staged.path.unlink()
+    batches = [next((settings.root / "data" / name).glob(f"*-{staged.fingerprint[:12]}.parquet")) for name in MODELS]
+    assert file_md5(batches[0]) == file_md5(batches[1])
+    version_data(churn, settings)
