@@ -86,7 +86,7 @@ def plan_scoring(config: ModelConfig, request: ScoringRequest, settings: Setting
         # A file of the input may have been written anew, or copied, with the same content: the predictions keep their
         # time, and with it their ids.
         plan = replace(plan, at=recorded.predicted_at)
-        if target.holds(plan, recorded.output_sha256):
+        if target.holds(plan, recorded.output_sha256) or (request.kind == "sql" and not recorded.n_scored):
             if recorded.set_aside is None or target.has_set_aside(plan):
                 remove(folder)
                 return recorded_outcome(recorded)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from config.settings import Settings
+from core.errors import SourceError, StorageError
 from core.score.addresses import output_kind, set_aside_path, sql_table
 from core.score.plan import ScoringPlan, ScoringRequest
 from core.storage_failure import storage_errors
@@ -142,21 +143,28 @@ class RemoteTarget:
 
     def put_set_aside(self, plan: ScoringPlan, rows: Path) -> None:
         """Write the rows that were set aside under another name and move them; a repeat writes them again."""
-        self._with(self._set_aside, partial(_move_in, rows, plan.id[:12]))
+        self._write(self._set_aside, rows, plan)
 
     def put(self, plan: ScoringPlan, whole: Path) -> None:
         """Write a whole output under another name and move it."""
-        self._with(self.address, partial(_move_in, whole, plan.id[:12]))
+        self._write(self.address, whole, plan)
+
+    def _write(self, address: str, file: Path, plan: ScoringPlan) -> None:
+        try:
+            self._with(address, partial(_move_in, file, plan.id[:12]), "written")
+        except SourceError as error:
+            # The rows are scored: the run is repeated, or goes on, with the parts that are done.
+            raise StorageError(f"{error}, then run the same command again: it goes on from here") from error
 
     @property
     def _set_aside(self) -> str:
         folder, _, name = self.address.rpartition("/")
         return f"{folder}/{set_aside_path(Path(name), output_kind(self.address)).name}"
 
-    def _with(self, address: str, work: Callable[[Any, str], Any]) -> Any:
+    def _with(self, address: str, work: Callable[[Any, str], Any], done: Literal["read", "written"] = "read") -> Any:
         import fsspec
 
-        with remote_failures(without_credentials(address)):
+        with remote_failures(without_credentials(address), done):
             system, path = fsspec.core.url_to_fs(address)
             system.invalidate_cache()
             return work(system, path)

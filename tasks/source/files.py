@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from config.schema import CsvSource, ParquetSource
 from config.settings import Settings
@@ -251,8 +251,16 @@ def _other_format(file: Path) -> str | None:
 
 
 @contextmanager
-def remote_failures(shown: str) -> Iterator[None]:
-    """Turn errors of a remote file system into a :class:`SourceError`."""
+def remote_failures(shown: str, done: Literal["read", "written"] = "read") -> Iterator[None]:
+    """Turn errors of a remote file system into a :class:`SourceError`.
+
+    Parameters
+    ----------
+    shown
+        Address without credentials.
+    done
+        What cannot be done with it.
+    """
     try:
         with storage_errors():
             yield
@@ -262,7 +270,7 @@ def remote_failures(shown: str) -> Iterator[None]:
         # Clients quote the address they asked, with all that stands in it.
         reason = _ADDRESS.sub(lambda found: without_credentials(found[0]), str(error) or type(error).__name__)
         raise SourceError(
-            f"{shown} cannot be read: {reason.splitlines()[0]}. "
+            f"{shown} cannot be {done}: {reason.splitlines()[0]}. "
             "Check the file or the address, the network and the credentials"
         ) from error
 
