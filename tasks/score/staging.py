@@ -78,15 +78,27 @@ def refuse_own_output(request: ScoringRequest, settings: Settings) -> None:
         It is inside the input's folder, or its name fits the input's pattern.
     """
     path, kind = output_path(request, settings), input_kind(request.input)
-    if path is None or kind == "sql" or is_remote(request.input):
+    if "sql" in (kind, request.kind) or is_remote(request.input) != (path is None):
         return
-    path = Path(os.path.normpath(path))
-    file = path / "part-00000.parquet" if request.kind == "folder" else path
-    if any(_is_read(one, request.input, settings) for one in (file, set_aside_path(path, request.kind))):
+    if path is None:
+        is_read = _is_read_elsewhere(request.output, request.input)
+    else:
+        path = Path(os.path.normpath(path))
+        file = path / "part-00000.parquet" if request.kind == "folder" else path
+        is_read = any(_is_read(one, request.input, settings) for one in (file, set_aside_path(path, request.kind)))
+    if is_read:
         raise ConfigError(
-            f"the output {path} would be part of the input {request.input!r} of the next run; choose a folder of its "
-            "own for --output"
+            f"the output {without_credentials(request.output)} would be part of the input "
+            f"{without_credentials(request.input)} of the next run; choose a folder of its own for --output"
         )
+
+
+def _is_read_elsewhere(output: str, address: str) -> bool:
+    """Whether a file at a remote address would be among those of a folder or a pattern."""
+    inside = output.removeprefix(f"{address.rstrip('/')}/")
+    if inside != output:
+        return is_data_file(Path(inside), f".{input_kind(address)}")
+    return glob.has_magic(address) and is_match(output, address)
 
 
 def _is_read(file: Path, address: str, settings: Settings) -> bool:

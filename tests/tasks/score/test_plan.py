@@ -227,6 +227,19 @@ def test_an_output_among_its_input_is_refused(champion: Scored, tmp_path: Path, 
         assert champion.score(tmp_path / "in", tmp_path / elsewhere).n_rows == 20
 
 
+@pytest.mark.parametrize("given", ["memory://own/in", "memory://own/in/", "memory://own/*/*.parquet"])
+def test_a_remote_output_among_its_input_is_refused(champion: Scored, tmp_path: Path, given: str) -> None:
+    """By its address, without a look at the store."""
+    import fsspec
+
+    rows_to_score(20).to_parquet(tmp_path / "rows.parquet", index=False)
+    fsspec.filesystem("memory").pipe_file("/own/in/rows.parquet", (tmp_path / "rows.parquet").read_bytes())
+    with pytest.raises(ConfigError, match="would be part of the input"):
+        champion.score(given, "memory://own/in/scores.parquet")
+    for number, elsewhere in enumerate(("memory://own/scores-{}.parquet", f"{tmp_path}/scores-{{}}.parquet")):
+        assert champion.score(given, elsewhere.format(f"{number}{len(given)}")).n_rows == 20
+
+
 @pytest.mark.parametrize("output", ["/", "..", f"{'n' * 300}.parquet"])
 def test_an_output_without_a_usable_name_is_refused(champion: Scored, rows: Path, output: str) -> None:
     """No file can have it, or no room is left for the names of the files beside it."""
