@@ -24,13 +24,14 @@ from core.feature_contract import FeatureContract
 from core.notations import column_notation
 from core.prediction_ids import ID_PATTERN, request_of
 from core.row_limits import MAX_KEY, MAX_NUMBER
+from core.storage_failure import storage_errors
 from core.text import listed
 from store.database import open_database
 from store.log.labels import Label, RecordedLabels, record_labels
 from store.log.served import ServedRange, served_keys
 from store.predictions import logged_requests
 from store.tables import NO_EVENT
-from tasks.served.label_join import keys_of, write_keys
+from tasks.served.label_join import keys_of
 from tasks.source.engine import ingestion_engine, reading, scratch_folder
 from tasks.source.files import is_remote
 from tasks.source.read import raw_rows, shown_source
@@ -44,6 +45,9 @@ _log = logging.getLogger("perennial.labels")
 
 ROWS_PER_WRITE = 10_000
 """Labels of one transaction, so that the service waits for SQLite's write lock only briefly."""
+
+REQUESTS_PER_READ = 1_000
+"""Requests of the log that are in memory at once: each may have thousands of keys."""
 
 SHOWN = 10
 """Most ids or keys that are shown of those that the log does not have."""
@@ -338,9 +342,15 @@ def _recorded(staged: _Staged, rows: int, empty: int, model: str, settings: Sett
 
 def _unpredicted(engine: Engine, model: str, staged: _Staged) -> tuple[int, tuple[str, ...]]:
     """Return how many keys no prediction in the log has, and the first of them; the log is read as a stream."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     path = staged.path.with_name(_PREDICTED)
     everything = ServedRange(model, *(end.replace(tzinfo=UTC) for end in (datetime.min, datetime.max)))
-    write_keys(([*keys_of(part)] for part in served_keys(engine, everything)), path)
+    with storage_errors(path), pq.ParquetWriter(path, pa.schema([("entity", pa.string())])) as writer:
+        for part in served_keys(engine, everything, REQUESTS_PER_READ):
+            keys = {key for key, _ in keys_of(part)}
+            writer.write_table(pa.table({"entity": pa.array(list(keys), pa.string())}))
     labels, predicted = (f"read_parquet({literal(str(one))})" for one in (staged.path, path))
     lost = f"""
         SELECT {_REFERENCE}, min(place) AS place FROM {labels}
