@@ -90,9 +90,9 @@ def generated(seed: int) -> Iterator[Case]:
         rows = _classes if metric == "roc_auc" else _numbers
         generator = np.random.default_rng([seed, metric == "rmse"])
         model = HistGradientBoostingClassifier if metric == "roc_auc" else HistGradientBoostingRegressor
-        champion = model(max_iter=60, learning_rate=0.1, random_state=0).fit(*rows(TRAIN, CHANGES[0], generator))
+        trained = model(max_iter=60, learning_rate=0.1, random_state=0).fit(*rows(TRAIN, CHANGES[0], generator))
 
-        def labelled(n: int, change: Change, draw: Any = rows, fitted: Any = champion, g: Any = generator) -> Labelled:
+        def labelled(n: int, change: Change, draw: Any = rows, fitted: Any = trained, g: Any = generator) -> Labelled:
             X, y = draw(n, change, g)
             output = fitted.predict_proba(X) if hasattr(fitted, "predict_proba") else fitted.predict(X)
             return Labelled(pd.DataFrame(X, columns=[f"x{place}" for place in range(X.shape[1])]), y, output)
@@ -102,7 +102,7 @@ def generated(seed: int) -> Iterator[Case]:
             after = labelled(TRUTH_ROWS, change)
             before, now = (METRICS[metric].value(one.y, one.output) for one in (truth, after))
             loss = METRICS[metric].loss(before, now) / before
-            contract = _contract(holdout.frame)
+            contract = kinds_of(holdout.frame)
             yield Case(f"generated, {change.name}", metric, holdout, after.take(slice(ROWS)), contract, loss)
 
 
@@ -155,14 +155,14 @@ SOURCES = (
 def public(source: Source, shuffled: bool) -> Iterator[Case]:
     """Yield the windows after the holdout, in time order or in random order."""
     frame, y = _read(source, shuffled)
-    champion = _champion(frame, y, source)
-    output = champion.predict_proba(frame) if source.metric == "roc_auc" else champion.predict(frame)
+    fitted = champion(frame, y, source.start, source.metric)
+    output = fitted.predict_proba(frame) if source.metric == "roc_auc" else fitted.predict(frame)
     rows, name = Labelled(frame, y, output), source.folder.replace("_", " ")
     holdout = rows.take(slice(source.start, source.end))
     order = "random order" if shuffled or source.order is None else "time order"
     for start in range(source.end, len(frame) - ROWS + 1, ROWS * source.every):
         window = rows.take(slice(start, start + ROWS))
-        yield Case(f"{name}, {order}", source.metric, holdout, window, _contract(frame), None)
+        yield Case(f"{name}, {order}", source.metric, holdout, window, kinds_of(frame), None)
 
 
 @cache
@@ -183,15 +183,17 @@ def _read(source: Source, shuffled: bool) -> tuple[pd.DataFrame, npt.NDArray[Any
     return frame.drop(columns=["target", *source.dropped]).reset_index(drop=True), y
 
 
-def _champion(frame: pd.DataFrame, y: npt.NDArray[Any], source: Source) -> Any:
+def champion(frame: pd.DataFrame, y: npt.NDArray[Any], n_rows: int, metric: str) -> Any:
+    """Fit a model on the first rows: a classifier for ``roc_auc``, otherwise a regression."""
     texts = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
     codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
-    model = HistGradientBoostingClassifier if source.metric == "roc_auc" else HistGradientBoostingRegressor
+    model = HistGradientBoostingClassifier if metric == "roc_auc" else HistGradientBoostingRegressor
     steps = make_column_transformer((codes, texts), remainder="passthrough")
-    return make_pipeline(steps, model(max_iter=60, random_state=0)).fit(frame[: source.start], y[: source.start])
+    return make_pipeline(steps, model(max_iter=60, random_state=0)).fit(frame[:n_rows], y[:n_rows])
 
 
-def _contract(frame: pd.DataFrame) -> FeatureContract:
+def kinds_of(frame: pd.DataFrame) -> FeatureContract:
+    """Return the columns by kind, as a contract has them."""
     kinds: dict[str, list[str]] = {"numeric": [], "categorical": [], "boolean": [], "dates": []}
     for name in frame:
         number = pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])

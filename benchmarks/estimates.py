@@ -36,7 +36,14 @@ from core.performance.cbpe import CbpeReference, reference_cbpe
 from core.performance.estimated import estimated_performance
 from core.performance.label_check import contradiction
 from core.performance.loss import Performance, realised_performance
-from core.performance.loss_model import LossEstimate, LossRows, estimated_loss, loss_contradiction, loss_estimate
+from core.performance.loss_model import (
+    LossEstimate,
+    LossRows,
+    estimated_loss,
+    loss_contradiction,
+    loss_estimate,
+    prediction_doubts,
+)
 from core.performance.support import Support, feature_matrices, support
 
 BEFORE = "f8edab0"
@@ -107,9 +114,10 @@ def _classes(case: Case, lies: Support) -> dict[str, Answer]:
 
 def _losses(case: Case, lies: Support) -> dict[str, Answer]:
     window, holdout = case.window, case.holdout
-    here, there = _matrices(case)
+    here, there = matrices(case)
     rows = LossRows(here, there, holdout.y - holdout.output, lies.weights)
     found = loss_estimate(rows, case.metric, 0)
+    doubts = (*lies.doubts, *prediction_doubts(window.output, holdout.output))
     residual = np.where(np.arange(len(window.y)) < len(window.y) // 3, window.y - window.output, np.nan)
     labels = loss_contradiction(residual, found, "labelled rows")
 
@@ -118,12 +126,13 @@ def _losses(case: Case, lies: Support) -> dict[str, Answer]:
 
     return {
         "before": None,
-        "now": answer(found, *lies.doubts),
-        "with labels": answer(found, *lies.doubts, *labels),
+        "now": answer(found, *doubts),
+        "with labels": answer(found, *doubts, *labels),
     }
 
 
-def _matrices(case: Case) -> tuple[Any, Any]:
+def matrices(case: Case) -> tuple[Any, Any]:
+    """Return features of holdout and window as numbers, with the prediction last for regressions."""
     names = case.contract.raw_columns
     here, there = feature_matrices(case.holdout.frame, case.window.frame, case.contract, names)
     if case.metric == "roc_auc":
@@ -151,11 +160,16 @@ def nannyml(cases: Sequence[Case]) -> list[bool]:
     """Return NannyML's answers."""
     with tempfile.TemporaryDirectory() as folder:
         for place, case in enumerate(cases):
-            here, there = _matrices(case)
+            here, there = matrices(case)
             binary = case.metric == "roc_auc"
             outputs = [one.output[:, 1] if binary else one.output for one in (case.holdout, case.window)]
             parts = {"y": case.holdout.y, "reference": outputs[0], "window": outputs[1], "X": here, "Xw": there}
-            np.savez(Path(folder) / f"{place:04d}.npz", kind="cbpe" if binary else "dle", **parts)
+            facts: dict[str, Any] = {
+                "kind": "cbpe" if binary else "dle",
+                "metrics": [case.metric],
+                "rows": len(case.window.y),
+            }
+            np.savez(Path(folder) / f"{place:04d}.npz", **facts, **parts)
         found = json.loads(
             peers.run(Path(__file__).with_name("nannyml_estimates.py"), folder, threads=1).splitlines()[-1]
         )
@@ -174,12 +188,13 @@ def table(found: Sequence[tuple[str, str, Answer, dict[str, Answer]]]) -> Iterat
 
 
 def _line(group: str, metric: str, rows: Sequence[tuple[str, str, Answer, dict[str, Answer]]]) -> str:
-    cells = [_cell([(one[2], one[3][way]) for one in rows]) for way in WAYS]
+    cells = [cell([(one[2], one[3][way]) for one in rows]) for way in WAYS]
     harmed = sum(one[2] is True for one in rows)
     return f"| {group} | {METRICS[metric].label} | {len(rows)} | {harmed} | " + " | ".join(cells) + " |"
 
 
-def _cell(pairs: Sequence[tuple[Answer, Answer]]) -> str:
+def cell(pairs: Sequence[tuple[Answer, Answer]]) -> str:
+    """Count answers: not harmed (of these wrong) / harmed (of these wrong) / none; pairs of truth and answer."""
     counts = Counter(answer for _, answer in pairs)
     missed = sum(answer is False and true is True for true, answer in pairs)
     false = sum(answer is True and true is False for true, answer in pairs)
