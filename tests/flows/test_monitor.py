@@ -13,7 +13,9 @@ from config.settings import Settings
 from core.drift.verdict import DriftVerdict
 from store.database import open_database
 from tasks.monitor.follow_up import start_follow_up
+from tests.factories import add_credit_model
 from tests.store.trigger_samples import find_trigger
+from tests.tasks.monitor.incomes import CHANGES, incomes, unlabelled
 
 pytestmark = [
     pytest.mark.e2e,
@@ -136,3 +138,30 @@ def _assert_artifacts(verdict: DriftVerdict) -> None:
     assert {artifact.key for artifact in artifacts} == {"credit-drift", "credit-drift-report"}
     table = next(artifact for artifact in artifacts if artifact.key == "credit-drift")
     assert verdict.reasons[0] in str(table.description)
+
+
+def test_a_regression_whose_features_alone_change_is_seen_without_labels(prefect_api: str, project: Settings) -> None:
+    """Rows like those before stay quiet; older people, whose incomes are less certain, are harm."""
+    assert prefect_api
+    from flows.ingest import ingest
+    from flows.monitor import monitor
+    from flows.train import train
+
+    add_credit_model(project, incomes(6_000, 1), **CHANGES)
+    (project.root / "config" / "expectations" / "credit.json").write_text('{"name": "credit", "expectations": []}')
+    assert train("credit").status == "promoted"
+    found = []
+    for seed, older in ((2, 1.0), (3, 3.0)):
+        unlabelled(incomes(1_500, seed, older)).to_csv(project.root / "rows.csv", index=False)
+        assert ingest("credit").accepted
+        found.append(monitor("credit"))
+    quiet, shifted = found
+    assert (quiet.status, quiet.harmed in (None, False)) == ("ok", True)
+    assert (shifted.harmed, [(one.kind, one.metric) for one in shifted.performance]) == (
+        True,
+        [("estimated", "rmse"), ("estimated", "mae")],
+    )
+    assert monitor("credit") == shifted, "the record has both metrics"
+    page = (project.var / "reports" / "credit" / "drift" / shifted.id[:12] / "drift.html").read_text()
+    assert "RMSE is estimated at" in page
+    assert "MAE is estimated at" in page

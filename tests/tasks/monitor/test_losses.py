@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -26,8 +24,9 @@ from tasks.monitor.reference import champion_reference
 from tasks.monitor.windows import Asked, monitored_window
 from tasks.registry.kept import kept_bundle
 from tasks.train.holdout_rows import HOLDOUT_ROWS
-from tests.factories import add_credit_model, credit_rows, make_project
+from tests.factories import add_credit_model, make_project
 from tests.tasks.judging import add_data, config_of, enthrone, register_version
+from tests.tasks.monitor.incomes import CHANGES, incomes, unlabelled
 from tests.tasks.served.traffic import log_rows
 
 pytestmark = [
@@ -36,14 +35,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),
 ]
 
-CHANGES: dict[str, Any] = {
-    "task": "regression",
-    "target": "income",
-    "positive": None,
-    "training": {"estimator": "sklearn.linear_model.LinearRegression"},
-    "gate": {"metric": "rmse", "floor": 100.0},
-    "features": {"numeric": ["age"], "categorical": ["region"], "boolean": ["owner"]},
-}
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
 
@@ -79,19 +70,6 @@ class Champion:
             predictor = champion_reference(folder, manifest, self.config).predictor
         typed = rows.assign(owner=(rows["owner"] == "true").astype("boolean"), age=rows["age"].astype("float64"))
         return predictor.predict(typed)
-
-
-def incomes(n: int, seed: int, older: float = 1.0, noise: float = 1.0) -> pd.DataFrame:
-    """Draw rows; ``older`` above 1 moves ages up within the same range, ``noise`` multiplies that of the label."""
-    generator = np.random.default_rng(seed)
-    age = generator.beta(older, 1, n)
-    label = 50 + 20 * age + noise * (1 + 4 * age) * generator.normal(size=n)
-    return credit_rows(n, seed=seed).assign(age=np.round(18 + 62 * age), income=label)
-
-
-def unlabelled(rows: pd.DataFrame) -> pd.DataFrame:
-    """Leave out the labels."""
-    return rows.assign(income=np.nan)
 
 
 @pytest.fixture(scope="module")
