@@ -70,6 +70,8 @@ bench: setup
 	$(BIN)/python -m benchmarks.drift_speed
 	$(BIN)/python -m benchmarks.streams
 	$(BIN)/python -m benchmarks.cbpe_agreement
+	$(BIN)/python -m benchmarks.estimates
+	$(BIN)/python -m benchmarks.loss_estimates
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.serving_faults
 	$(BIN)/python -m benchmarks.serving_session
