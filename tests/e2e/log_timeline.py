@@ -53,7 +53,7 @@ def run_log_loop(stage: Stage) -> list[Moment]:
         schedule={"monitor": "* * * * *"},
     )
     with platform(stage):
-        stage.run("train", MODEL, "--wait", "120")
+        stage.run("train", MODEL, "--wait", "120", seconds=SECONDS)
         await_value(lambda: stage.ask("/v1/models")["models"], 60, "version 1 answers")
         engine = open_database(stage.state.database_url)
         applicants = loans(18).iloc[12 * 400 :]
