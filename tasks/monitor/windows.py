@@ -81,7 +81,9 @@ def monitored_window(
         asked = replace(asked, against=resolved_version(config.model, asked.against, settings, engine))
     chosen = _Chosen(config, asked, champion, settings, engine)
     is_open = not (asked.batches or asked.since or asked.until)
-    source = asked.source or (config.monitor.source if is_open else "batches")
+    # A range may be one of the batches' times or of the log's; named batches are no rows of the log.
+    is_of_batches = bool(asked.batches) or (not is_open and config.monitor.source == "auto")
+    source = asked.source or ("batches" if is_of_batches else config.monitor.source)
     if source == "predictions":
         return chosen.logged()
     window = chosen.batches(wait_seconds)

@@ -71,7 +71,7 @@ def timeline(stage: Stage, model: str, landed: datetime) -> list[Moment]:
 
 def timeline_lines(moments: list[Moment]) -> list[str]:
     """Return the timeline as a Markdown table, with the seconds of each arrow."""
-    lines = ["| step | s | since rows landed, s | |", "|---|--:|--:|---|"]
+    lines = ["| step | s | since the start, s | |", "|---|--:|--:|---|"]
     for previous, moment in zip([moments[0], *moments], moments, strict=False):
         arrow, total = ((moment.at - since.at).total_seconds() for since in (previous, moments[0]))
         lines.append(f"| {moment.step} | {arrow:.1f} | {total:.1f} | {moment.detail[:70]} |")

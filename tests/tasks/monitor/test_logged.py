@@ -266,3 +266,13 @@ def test_auto_judges_the_log_when_no_batch_waits(served: Served) -> None:
     assert served.window(source="batches").id == batch.id
     served.serve(credit_rows(20, seed=56), NOW - timedelta(seconds=100))
     assert served.window().log is None, "too few rows"
+
+
+def test_a_range_is_one_of_the_log_where_the_model_file_says_so(served: Served) -> None:
+    """Batches that are named, and ranges of a model that is watched by batches, stay what they were."""
+    config = credit_config(training=LINEAR, monitor={"source": "predictions"})
+    since = (NOW - timedelta(hours=3)).isoformat()
+    window = monitored_window(config, Asked(since=since), served.settings)
+    assert window.log is not None
+    assert window.log.since == NOW - timedelta(hours=3)
+    assert monitored_window(config, Asked(batches=("1",)), served.settings).log is None
