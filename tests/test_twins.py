@@ -130,6 +130,9 @@ WITHOUT_MODULE: dict[str, str] = {
     "tests/tasks/gate/test_registry_attack.py": "a registry that others write, through every task that reads it",
     "tests/tasks/test_storage_faults.py": "data versions on a disk that fails at writes drawn from all",
     "tests/tasks/test_gate_kills.py": "registration and judgement, killed at every point",
+    "tests/tasks/release/test_faults.py": "challengers that fail, in the whole service",
+    "tests/tasks/release/test_live.py": "releases of each kind of model, through the whole service",
+    "tests/tasks/release/test_live_kills.py": "a release in the whole service, killed, and without its database",
     "tests/tasks/test_release_kills.py": "every step of a release, killed at every point",
     "tests/tasks/versions/test_s3.py": "versions and doctor against the protocol of S3",
 }
