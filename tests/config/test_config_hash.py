@@ -105,6 +105,8 @@ FIELDS: dict[str, tuple[Decides, Any]] = {
     "monitor.window_hours": ("neither", 6.0),
     "monitor.report": ("neither", "always"),
     "labels.match_days": ("neither", 30.0),
+    "labels.train": ("neither", True),
+    "labels.min_band_ratio": ("neither", 0.3),
     "retrain.cooldown_hours": ("neither", 2.0),
     "retrain.per_week": ("neither", 1),
     "retrain.min_new_labels": ("neither", 5),
