@@ -122,7 +122,7 @@ def test_a_folder_is_its_data_without_what_engines_leave(settings: Settings) -> 
 
 def test_no_file_says_where_it_was_looked_for(settings: Settings) -> None:
     """With the folder that the path is relative to."""
-    with pytest.raises(SourceError, match=r"no file .*/none\.csv; source\.uri is 'none\.csv', relative to"):
+    with pytest.raises(SourceError, match=r"no file .*/none\.csv; 'none\.csv' is relative to"):
         local_paths("none.csv", settings.root, ".csv")
 
 
