@@ -17,7 +17,7 @@ from core.data.deliveries import PREDICTION_LOG, file_notes, row_notes
 from core.drift.monitored_window import MonitoredWindow
 from core.drift.reasons import undeclared_notes
 from core.errors import StorageError
-from core.outcome import IngestOutcome, TrainOutcome
+from core.outcome import IngestOutcome, LabelSelection, TrainOutcome
 from core.references import Batch, DataVersion, StagedRows, ValidationResult
 from core.train.training_run import TrainingRun
 from tasks.runs.events import send_events
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from core.drift.verdict import DriftVerdict
     from core.gate.decision import GateVerdict
     from core.operate.retraining import RetrainOutcome
-    from core.outcome import LabelSelection
     from core.release.outcome import ReleaseOutcome
     from tasks.served.training_rows import LabelledRows
 

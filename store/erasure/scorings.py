@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, update
 
-from store.database import reading, writing
-from store.scored.batches import ScoredBatch
+from store.database import writing
 from store.tables import ErasureRow, ScoredBatchRow
 
 
@@ -18,14 +17,6 @@ class RewrittenOutput:
     sha256: str
     n_scored: int
     n_set_aside: int
-
-
-def scorings_of(engine: Engine, model: str) -> list[ScoredBatch]:
-    """Return a model's scorings, oldest first."""
-    chosen = select(ScoredBatchRow.__table__).where(ScoredBatchRow.model == model)
-    with reading(engine) as connection:
-        rows = connection.execute(chosen.order_by(ScoredBatchRow.recorded_at, ScoredBatchRow.id)).mappings()
-        return [ScoredBatch(**row) for row in rows]
 
 
 def follow_output(engine: Engine, erasure: str, scoring: str, output: RewrittenOutput) -> None:

@@ -20,8 +20,8 @@ from core.score.output import ID
 from core.score.plan import ScoringPlan
 from core.storage_failure import storage_errors
 from store.erasure.rows import count_id_labels, erase_id_labels
-from store.erasure.scorings import RewrittenOutput, follow_output, scorings_of
-from store.scored.batches import ScoredBatch
+from store.erasure.scorings import RewrittenOutput, follow_output
+from store.scored.batches import ScoredBatch, scored_batches
 from tasks.erasure.rows import csv_rows, replacement, temporary_of, write_without
 from tasks.erasure.work import Erasure, is_in_project
 from tasks.registry.bundle_files import file_sha256
@@ -72,7 +72,7 @@ def erase_scorings(erasure: Erasure) -> Found:
     StorageError
         The disk or the database failed.
     """
-    scorings = sorted(scorings_of(erasure.engine, erasure.model), key=lambda one: one.output)
+    scorings = sorted(scored_batches(erasure.engine, erasure.model), key=lambda one: (one.output, one.recorded_at))
     outputs = [_output(place, (*group,), erasure) for place, group in groupby(scorings, key=lambda one: one.output)]
     theirs = [file for output in outputs for file in output.theirs]
     ids = {id_ for file in theirs for id_ in file.ids}

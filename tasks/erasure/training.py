@@ -38,11 +38,16 @@ class TrainingData:
         return configured_remote(self._erasure.settings)
 
     @cached_property
+    def _versions(self) -> Mapping[int, str]:
+        """Data version of each version; empty where it is not on record."""
+        return training_data(self._erasure.engine, self._erasure.model)
+
+    @cached_property
     def _files(self) -> Mapping[int, Mapping[str, str] | None]:
         """Batches of each version by name, with their MD5; None if they are not known."""
         model, settings, engine = self._erasure.model, self._erasure.settings, self._erasure.engine
         found: dict[int, Mapping[str, str] | None] = {}
-        for version, data_version in training_data(engine, model).items():
+        for version, data_version in self._versions.items():
             try:
                 found[version] = version_files(model, data_version, settings, engine) if data_version else None
             except DataVersionError:
@@ -57,7 +62,7 @@ class TrainingData:
     @cached_property
     def data_versions(self) -> frozenset[str]:
         """Data versions that versions were trained on."""
-        return frozenset(training_data(self._erasure.engine, self._erasure.model).values())
+        return frozenset(self._versions.values())
 
     def places(self, md5: str) -> list[Path]:
         """Return the files of an object on this machine: in the cache, in a remote that is a folder."""

@@ -83,7 +83,7 @@ def plan_scoring(config: ModelConfig, request: ScoringRequest, settings: Setting
     target.check(output_columns(model.contract, plan.wanted(model.contract), features=request.features).names)
     recorded = find_scored_batch(open_database(settings.database_url), plan.id)
     if recorded is not None:
-        # A file of the input may have been written anew, or copied, with the same content: the predictions keep their
+        # A file of the input may have been written again, or copied, with the same content: the predictions keep their
         # time, and with it their ids.
         plan = replace(plan, at=recorded.predicted_at)
         if target.holds(plan, recorded.output_sha256) or (request.kind == "sql" and not recorded.n_scored):

@@ -15,7 +15,6 @@ from pathlib import Path
 from config.schema import ModelConfig
 from config.settings import Settings
 from core.data.columns import column_types
-from core.data.deliveries import PREDICTION_LOG
 from store.database import open_database
 from store.log.labels import label_state
 from tasks.versions.working_copy import batch_facts, batch_paths, data_folder
@@ -46,9 +45,10 @@ def label_key(config: ModelConfig, settings: Settings, as_of: datetime | None = 
         Labels that were known by this time count, with time zone; None for now.
     """
     labels = label_state(open_database(settings.database_url), config.model, as_of or datetime.now(UTC))
-    batches = [path.name for path in batch_paths(data_folder(config.model, settings)) if is_other(path)]
+    # Only with a unique key do batches of other sources decide which rows are taken.
+    batches = [path.name for path in other_batches(config, settings)] if config.replaces_rows else []
     own = {"labels": config.labels.model_dump(mode="json"), "key": config.replaces_rows, "task": config.task}
-    parts = [*map(str, labels), column_types(config), own, batches if config.replaces_rows else []]
+    parts = [*map(str, labels), column_types(config), own, batches]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -56,6 +56,7 @@ def _remembered(config: ModelConfig, settings: Settings) -> Path:
     return settings.var / "sources" / f"{config.model}-labels.txt"
 
 
-def is_other(path: Path) -> bool:
-    """Return whether a batch has rows of another source than the log."""
-    return batch_facts(path).source != PREDICTION_LOG
+def other_batches(config: ModelConfig, settings: Settings) -> list[Path]:
+    """Return the batches of the working copy whose rows are of another source than the log, in order."""
+    paths = batch_paths(data_folder(config.model, settings))
+    return [path for path in paths if not batch_facts(path).is_served]

@@ -26,12 +26,11 @@ from core.text import counted, listed, significant
 from store.database import open_database
 from store.log.served import ServedRange, first_served
 from tasks.served.coverage import estimated_delay, label_ages
-from tasks.served.remembered import is_other, label_key
-from tasks.served.staged import PLACE, LogStaging, output_columns
+from tasks.served.remembered import label_key, other_batches
+from tasks.served.staged import ANSWERED, PLACE, LogStaging, output_columns
 from tasks.source.engine import ingestion_engine, reading
 from tasks.source.stage import STAGED, stage_typed
 from tasks.versions.bring_back import bring_back_missing
-from tasks.versions.working_copy import batch_paths, data_folder
 
 if TYPE_CHECKING:
     import duckdb
@@ -191,8 +190,7 @@ def _other_keys(config: ModelConfig, settings: Settings) -> list[Path]:
     if not config.replaces_rows:
         return []
     bring_back_missing(config.model, settings)
-    paths = [path for path in batch_paths(data_folder(config.model, settings)) if is_other(path)]
-    return [path for path in paths if config.key in pq.read_schema(path).names]
+    return [path for path in other_batches(config, settings) if config.key in pq.read_schema(path).names]
 
 
 def _labelled(
@@ -225,8 +223,8 @@ def _bands(
         score = f"list_position([{', '.join(columns)}], greatest({', '.join(columns)})) - 1"
     connection.execute(
         f"CREATE TABLE {_SCORED} AS SELECT {score} AS score, l.label IS NOT NULL AS is_labelled "  # noqa: S608 - names are quoted
-        f"FROM {staging.rows} AS r JOIN ({staging.predictions()}) AS p ON p.place = r.{quoted(PLACE)} "
-        f"LEFT JOIN {_LABELS} AS l ON l.place = p.place WHERE p.answered <= ? AND ({score}) IS NOT NULL",
+        f"FROM {staging.rows} AS r LEFT JOIN {_LABELS} AS l ON l.place = r.{quoted(PLACE)} "
+        f"WHERE r.{quoted(ANSWERED)} <= ? AND ({score}) IS NOT NULL",
         [in_utc(settled)],
     )
     if len(columns) > 2:

@@ -113,19 +113,20 @@ def known_batch(rows: StagedRows, config: ModelConfig, settings: Settings) -> Ba
     """
     bring_back_missing(config.model, settings)
     paths = batch_paths(data_folder(config.model, settings))
-    alike = [path for path in paths if _is_served(path) == (rows.source == PREDICTION_LOG)]
-    for path in alike[-1:] if config.replaces_rows else alike:
+    is_served = rows.source == PREDICTION_LOG
+    if config.replaces_rows:
+        newest = next((path for path in reversed(paths) if batch_facts(path).is_served == is_served), None)
+        candidates = [] if newest is None else [newest]
+    else:
+        candidates = paths
+    for path in candidates:
         # The file's name is a quick check; the footer has the whole fingerprint.
         if path.name.partition("-")[2] == f"{rows.fingerprint[:12]}.parquet":
             facts = batch_facts(path)
-            if facts.fingerprint == rows.fingerprint:
+            if facts.fingerprint == rows.fingerprint and facts.is_served == is_served:
                 counts = RowCounts(n_gone=_n_gone(paths, rows, facts, config))
                 return Batch(config.model, path.stem, facts.n_rows, rows.fingerprint, is_new=False, counts=counts)
     return None
-
-
-def _is_served(path: Path) -> bool:
-    return batch_facts(path).source == PREDICTION_LOG
 
 
 def _n_gone(paths: Iterable[Path], rows: StagedRows, known: BatchFacts, config: ModelConfig) -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.settings import Settings
+from core.data.deliveries import PREDICTION_LOG
 from core.data.version import batch_number, pointer_version, tree_files, tree_version
 from core.errors import DataVersionError, SourceError, StorageError
 from core.storage_failure import write_errors
@@ -51,6 +52,11 @@ class BatchFacts:
     reading: str = ""
     n_read: int | None = None
     n_offered: int | None = None
+
+    @property
+    def is_served(self) -> bool:
+        """Whether its rows are served ones, from the prediction log."""
+        return self.source == PREDICTION_LOG
 
 
 def data_folder(model: str, settings: Settings) -> Path:

@@ -12,8 +12,8 @@ from sqlalchemy import Engine, Update, update
 from core.errors import StorageError
 from store.database import writing
 from store.erasure.records import begin_erasure, finish_erasure
-from store.erasure.scorings import RewrittenOutput, follow_output, scorings_of
-from store.scored.batches import find_scored_batch, record_scored_batch
+from store.erasure.scorings import RewrittenOutput, follow_output
+from store.scored.batches import find_scored_batch, record_scored_batch, scored_batches
 from store.tables import ErasureRow, ScoredBatchRow
 from tests.store.scored.test_batches import batch
 from tests.store.stories import Story
@@ -34,7 +34,7 @@ def test_digest_and_numbers_follow(tell: Callable[[Story], None]) -> None:
             follow_output(engine, erasure, first.id, LEFT)
             expected = replace(first, output_sha256="a" * 64, n_rows=9, n_scored=8, n_set_aside=1)
             assert find_scored_batch(engine, first.id) == expected
-        assert scorings_of(engine, model) == [expected, second]
+        assert scored_batches(engine, model)[::-1] == [expected, second]
         with pytest.raises(StorageError, match="append-only"), writing(engine) as connection:
             connection.execute(update(ScoredBatchRow).where(ScoredBatchRow.id == first.id).values(n_rows=1))
 
