@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,10 +12,9 @@ from core.data.deliveries import PREDICTION_LOG
 from core.operate.trigger import Trigger
 from store.champions import current_champion
 from store.database import open_database, reading, writing
-from store.releases.records import ReleaseState
-from store.releases.releases import newest_release
 from store.tables import BatchRow, DriftWindowRow, PredictionRequestRow
 from store.triggers import triggers
+from tests.e2e.released import PLAN, ended_release, traffic_on
 from tests.e2e.stage import COLUMNS, Stage, add_model, await_value, loans, platform
 from tests.e2e.timeline import Moment
 
@@ -26,17 +22,6 @@ MODEL = "loans"
 SECONDS = 600.0
 ROWS = 100
 """Rows of a request."""
-
-RELEASE = {
-    "mode": "staged",
-    "steps": [50, 100],
-    "shadow": {"requests": 20, "hours": 1},
-    "min_requests": 20,
-    "bake_hours": 0,
-    "look_seconds": 2,
-    # With so few requests, little can be shown: that the share of failures did not rise by half.
-    "guardrails": {"error_rate": 0.5, "latency_ratio": None, "prediction_psi": None, "performance_loss": None},
-}
 
 
 def run_log_loop(stage: Stage) -> list[Moment]:
@@ -49,7 +34,7 @@ def run_log_loop(stage: Stage) -> list[Moment]:
         monitor={"source": "predictions", "window_hours": 720},
         labels={"train": True},
         retrain={"cooldown_hours": 0},
-        release=RELEASE,
+        release=PLAN,
         schedule={"monitor": "* * * * *"},
     )
     with platform(stage):
@@ -108,8 +93,8 @@ def _timeline(stage: Stage, engine: Engine, began: datetime, labelled: datetime)
     decided = await_value(lambda: _signal(engine), SECONDS, "harm is found in the log")
     trigger = await_value(lambda: next(iter(triggers(engine, MODEL)), None), SECONDS, "a retraining is triggered")
     # The shadow and the steps need requests to observe.
-    with _traffic(stage):
-        state = await_value(lambda: _released(engine), SECONDS, "the release is over")
+    with traffic_on(stage, MODEL):
+        state = await_value(lambda: ended_release(engine, MODEL), SECONDS, "the release is over")
     assert [step.action for step in state.steps] == ["started", "advanced", "promoted", "completed"]
     answered = await_value(lambda: _answered(engine, trigger.id), SECONDS, "the trigger is answered")
     champion = current_champion(engine, MODEL)
@@ -142,27 +127,5 @@ def _served_batch(engine: Engine) -> tuple[str, datetime, int]:
         return name, at, n_rows
 
 
-def _released(engine: Engine) -> ReleaseState | None:
-    found = newest_release(engine, MODEL)
-    return found if found is not None and found.is_over else None
-
-
 def _answered(engine: Engine, trigger: str) -> Trigger | None:
     return next((one for one in triggers(engine, MODEL) if one.id == trigger and one.outcome is not None), None)
-
-
-@contextmanager
-def _traffic(stage: Stage) -> Iterator[None]:
-    body, over = stage.ask(f"/v1/models/{MODEL}/example"), threading.Event()
-
-    def run() -> None:
-        while not over.wait(0.05):
-            stage.ask(f"/v1/models/{MODEL}/predict", body)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
